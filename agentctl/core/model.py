@@ -1,0 +1,146 @@
+"""The values that the layers hand to one another.
+
+Object ids are lowercase hex strings, times are seconds since the epoch (float),
+durations are seconds.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class Verdict(StrEnum):
+    """What a gate says of a tree.
+
+    PASSED and FAILED are knowledge. INDETERMINATE (the gate said 125) and
+    ABORTED (the run was stopped) tell nothing, blame nobody and are run again.
+    """
+
+    PASSED = "passed"
+    FAILED = "failed"
+    INDETERMINATE = "indeterminate"
+    ABORTED = "aborted"
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A submitted head, admitted to the queue: one revision of one change."""
+
+    id: str
+    revision: int
+    head: str
+    agent: str
+    seq: int
+    """Order of admission, unique in a hub, ascending."""
+    admitted: float
+    task: str | None = None
+    priority: int = 0
+    """Higher goes first among those whose probes have not started."""
+    after: tuple[str, ...] = ()
+    """Change ids that must land before this one may."""
+
+    @property
+    def key(self) -> str:
+        return f"{self.id}/{self.revision}"
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """One gate run: the changes of `chain`, applied in order on `base`."""
+
+    number: int
+    """Unique in a hub, ascending."""
+    base: str
+    """The commit of trunk that the chain is applied to."""
+    chain: tuple[str, ...]
+    """Change keys in order. The last `suspects` of them are what is asked about;
+    those before ride along because they passed in an earlier probe."""
+    suspects: int
+    reason: str
+    """In words and numbers, for `why`, `queue` and the log."""
+
+    @property
+    def asked(self) -> tuple[str, ...]:
+        return self.chain[len(self.chain) - self.suspects :]
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """A finished probe."""
+
+    probe: Probe
+    verdict: Verdict
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Certificate:
+    """Why a change may be rejected: a failed verdict that contains it over a
+    passed one that does not."""
+
+    change: str
+    """Change key."""
+    failed: int
+    """Number of the failed probe, whose chain without `change` is on trunk."""
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    probe: Probe
+
+
+@dataclass(frozen=True, slots=True)
+class Land:
+    """Move trunk from probe.base to the staged commit of a passed probe."""
+
+    probe: Probe
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reject:
+    certificate: Certificate
+
+
+@dataclass(frozen=True, slots=True)
+class Cancel:
+    """Stop a running probe whose answer no longer matters."""
+
+    number: int
+    reason: str
+
+
+Action = Start | Land | Reject | Cancel
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What the bot observed: all that the planner may look at.
+
+    `memory` is the planner's own state, as it returned it in the last Plan;
+    the bot keeps it in the ledger without looking inside.
+    """
+
+    trunk: str
+    queued: tuple[Change, ...]
+    """Every open change, by seq; also those in `running` probes."""
+    memory: dict = field(default_factory=dict)
+    running: tuple[Probe, ...] = ()
+    finished: tuple[Result, ...] = ()
+    """Probes that ended since the last plan, in order of their end."""
+    clashes: frozenset[tuple[str, str]] = frozenset()
+    """Pairs of change keys (a, b), a < b, known to conflict textually with each
+    other: they cannot stand in one chain."""
+    landed: tuple[str, ...] = ()
+    """Change keys on trunk since the last plan, in order. After a Land action
+    succeeded its changes are here and no longer in `queued`."""
+    next_probe: int = 1
+    slots: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    memory: dict
+    actions: tuple[Action, ...] = ()

@@ -1,0 +1,66 @@
+"""The names of the protocol's refs, and which names agents, tasks and changes may have.
+
+    refs/agentctl/inbox/<agent>/<change>/<revision>    submission, created once
+    refs/agentctl/state                                the ledger
+    refs/agentctl/stage/<n>                            a staged commit under test
+    refs/agentctl/outbox/<agent>/<change>/<revision>   the answer to a rejected one
+    refs/agentctl/tasks/<task>                         the task's events
+    refs/agentctl/claims/<task>                        who works on it
+    refs/agentctl/handoff/<task>                       notes from session to session
+    refs/agentctl/salvage/<agent>/<n>                  rescued work
+    refs/agentctl/verdicts                             verdicts by gate and tree
+"""
+
+from __future__ import annotations
+
+import re
+
+ROOT = "refs/agentctl/"
+INBOX = ROOT + "inbox/"
+OUTBOX = ROOT + "outbox/"
+STAGE = ROOT + "stage/"
+TASKS = ROOT + "tasks/"
+CLAIMS = ROOT + "claims/"
+HANDOFF = ROOT + "handoff/"
+SALVAGE = ROOT + "salvage/"
+STATE = ROOT + "state"
+VERDICTS = ROOT + "verdicts"
+AGENT_BRANCH = "refs/heads/agent/"
+
+_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_-]|\.(?!\.|$)){0,99}")
+
+
+def valid_name(name: str) -> bool:
+    """True for a name that is safe as one component of a ref, a path and a shell word."""
+    return bool(_NAME.fullmatch(name)) and not name.endswith(".lock")
+
+
+def slug(text: str, limit: int = 60) -> str:
+    """A valid name made from any text; empty if nothing of it can be kept."""
+    words = re.sub(r"[^A-Za-z0-9]+", "-", text).strip("-").lower()
+    return words[:limit].strip("-")
+
+
+def branch(name: str) -> str:
+    return "refs/heads/" + name
+
+
+def inbox(agent: str, change: str, revision: int) -> str:
+    return f"{INBOX}{agent}/{change}/{revision}"
+
+
+def outbox(agent: str, change: str, revision: int) -> str:
+    return f"{OUTBOX}{agent}/{change}/{revision}"
+
+
+def split_submission(ref: str, prefix: str) -> tuple[str, str, int]:
+    """(agent, change, revision) of an inbox or outbox ref.
+
+    Raises ValueError if the ref is not of the protocol's form.
+    """
+    agent, change, revision = ref.removeprefix(prefix).split("/")
+    if not (valid_name(agent) and valid_name(change) and revision.isascii() and revision.isdigit()):
+        raise ValueError(ref)
+    if revision.startswith("0"):
+        raise ValueError(ref)
+    return agent, change, int(revision)

@@ -1,0 +1,1 @@
+"""Where gates and sessions run: local processes."""

@@ -1,0 +1,1 @@
+"""The supervisor: agents, sessions, worktrees, salvage."""

@@ -1,0 +1,1 @@
+"""The only door to Git: processes, refs, objects, merges, worktrees."""

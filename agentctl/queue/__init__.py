@@ -1,0 +1,1 @@
+"""The merge-queue bot: observe, plan, perform, record."""
