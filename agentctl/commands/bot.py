@@ -1,0 +1,108 @@
+"""agentctl bot: the merge queue alone."""
+
+from __future__ import annotations
+
+from xml.etree import ElementTree
+
+import click
+
+from agentctl.commands.narrator import Narrator
+from agentctl.commands.parser import Given, command, given, group
+from agentctl.core.lifecycle import Stage
+from agentctl.core.model import Probe, Verdict
+from agentctl.engine import locks
+from agentctl.errors import Refused
+from agentctl.queue import landing
+from agentctl.queue.bot import Bot
+from agentctl.queue.verdicts import Judgement
+
+POLL = 0.25
+"""Seconds between two looks at the inbox when nothing else happens."""
+
+
+@group("bot", "agentctl bot run\nagentctl bot run --once --junit report.xml")
+def bot_group() -> None:
+    """The merge queue alone: on a laptop, or as a CI job."""
+
+
+@bot_group.add_command
+@command("run", """
+agentctl bot run
+agentctl bot run --once --junit report.xml
+agentctl bot run --slots 4
+""")
+@click.option("--once", is_flag=True, help="End when the queue is empty.")
+@click.option("--junit", type=click.Path(), metavar="FILE", help="Write what was tested and what became of each change.")
+@click.option("--slots", type=click.IntRange(1, 256), help="Gates that run at a time (default: the policy's).")
+@click.option("--batch", type=click.IntRange(1), help="Most changes in one probe (default: the policy's).")
+@given
+def run_command(given: Given, once: bool, junit: str | None, slots: int | None, batch: int | None) -> int:
+    """Admit, test and land what is submitted, until stopped.
+
+    With --once it ends when the queue is empty: exit status 0 if all of it landed, 7 if
+    something was rejected.
+    """
+    return run(given, once, junit, slots, batch)
+
+
+def run(given: Given, once: bool, junit: str | None, slots: int | None, batch: int | None) -> int:
+    hub, trunk = given.hub, given.trunk
+    narrator = Narrator(given)
+    with take_lock(given) as held:
+        refuse_dirty(given)
+        bot = Bot(hub, held, trunk, narrator.tell, slots, batch)
+        try:
+            while True:
+                bot.tick()
+                if once and bot.idle:
+                    break
+                bot.wake.wait(POLL)
+        finally:
+            bot.close()
+            if junit:
+                write_junit(junit, bot.judged, narrator)
+    rejected = narrator.count(Stage.REJECTED)
+    given.say(f"landed {narrator.count(Stage.LANDED)}, rejected {rejected}, probes {len(bot.judged)}")
+    return 7 if rejected else 0
+
+
+def take_lock(given: Given) -> locks.Held:
+    return locks.acquire(given.hub.own_path("locks", "bot.lock"), "the bot")
+
+
+def refuse_dirty(given: Given) -> None:
+    """Raises Refused if a checkout of trunk has changes that a landing could run into."""
+    dirty = landing.uncommitted(given.hub, given.trunk)
+    if dirty:
+        raise Refused(f"{dirty[0]} has {given.trunk} checked out with uncommitted changes",
+                      hint=f"git -C {dirty[0]} stash, or commit them on another branch: git switch -c mine")
+
+
+def write_junit(path: str, judged: list[tuple[Probe, Judgement]], narrator: Narrator) -> None:
+    """One test case for each gate run and one for each change that ended."""
+    root = ElementTree.Element("testsuites", name="agentctl")
+    probes = ElementTree.SubElement(root, "testsuite", name="probes", tests=str(len(judged)))
+    for probe, judgement in judged:
+        case = ElementTree.SubElement(probes, "testcase", classname="probe", name=f"probe {probe.number}: "
+                                      + (", ".join(probe.chain) or "trunk"), time=f"{judgement.seconds:.3f}")
+        ElementTree.SubElement(case, "system-out").text = _xml(f"{probe.reason}\n{judgement.verdict} {judgement.why}")
+    failed = [r for r in narrator.ended if r.stage == Stage.REJECTED]
+    changes = ElementTree.SubElement(root, "testsuite", name="changes", tests=str(len(narrator.ended)),
+                                     failures=str(len(failed)))
+    for record in narrator.ended:
+        case = ElementTree.SubElement(changes, "testcase", classname=record.change.agent, name=record.key,
+                                      time=f"{record.ended - record.change.admitted:.3f}")
+        if record.stage == Stage.REJECTED:
+            ElementTree.SubElement(case, "failure", message=_xml(record.why), type=record.kind).text = \
+                _xml(narrator.logs.get(record.key, record.why))
+    ElementTree.indent(root)
+    ElementTree.ElementTree(root).write(path, encoding="utf-8", xml_declaration=True)
+
+
+def _xml(text: str) -> str:
+    """Without the characters that XML has no way to hold."""
+    return "".join(c if c in "\t\n\r" or " " <= c <= "\ud7ff" or "\ue000" <= c <= "\ufffd" or c > "\uffff" else "?"
+                   for c in text)
+
+
+command = bot_group

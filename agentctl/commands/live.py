@@ -1,0 +1,54 @@
+"""The live view of `run` on a terminal."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+
+from agentctl.commands.narrator import COLORS, Narrator
+from agentctl.commands.parser import Given
+from agentctl.fleet.supervisor import Fleet
+from agentctl.messages import ago
+from agentctl.queue.bot import Bot
+
+
+@contextlib.contextmanager
+def view(given: Given, narrator: Narrator, fleet: Fleet, bot: Bot) -> Iterator[Callable[[], None]]:
+    """A function to call after each turn. It draws only on a terminal; elsewhere the
+    narrator's plain lines stand alone."""
+    if given.json or given.quiet or not sys.stdout.isatty():
+        yield lambda: None
+        return
+    from rich.console import Console
+    from rich.live import Live
+
+    console = Console(no_color=not given.colored, highlight=False)
+    narrator.live, begun = True, time.time()
+    with Live(console=console, refresh_per_second=8, transient=True) as live:
+        try:
+            yield lambda: live.update(_draw(narrator, fleet, bot, begun, console.height))
+        finally:
+            narrator.live = False
+
+
+def _draw(narrator: Narrator, fleet: Fleet, bot: Bot, begun: float, height: int):
+    from rich.console import Group
+    from rich.table import Table
+    from rich.text import Text
+
+    where = Counter(fleet.statuses.values())
+    head = Text("agentctl run  " + ago(begun) + "   " + "  ".join(
+        f"{where[s]} {s}" for s in ("landed", "done", "submitted", "working", "ready", "blocked", "parked") if where[s]))
+    table = Table.grid(padding=(0, 2))
+    for name, (run, _) in sorted(fleet.runs.items())[: max(3, height // 3)]:
+        table.add_row(run.work.agent, name, ago(run.started))
+    for staged in bot.state.probes[: max(2, height // 6)]:
+        table.add_row(f"probe {staged.probe.number}", f"{len(staged.probe.chain)} changes", ago(staged.started),
+                      staged.probe.reason)
+    room = max(3, height - 4 - table.row_count)
+    lines = [Text(line, style=COLORS.get(kind, ""), no_wrap=True, overflow="ellipsis")
+             for kind, line in narrator.recent[-room:]]
+    return Group(head, table, *lines)

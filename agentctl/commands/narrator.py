@@ -1,0 +1,86 @@
+"""Turns the news of bot and fleet into lines, JSON, or a live view, and counts them."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from dataclasses import asdict, is_dataclass
+
+import click
+
+from agentctl.commands.parser import Given
+from agentctl.core.ledger import Record
+from agentctl.core.lifecycle import Stage
+from agentctl.core.printable import printable
+from agentctl.core.task import Session
+from agentctl.messages import clock
+from agentctl.queue import answers
+from agentctl.queue.turn import News
+
+COLORS = {"landed": "green", "rejected": "red", "parked": "yellow", "trouble": "red", "behind": "yellow",
+          "adopted": "yellow", "ended": "cyan"}
+QUIET_KINDS = {"started", "session", "known"}
+"""Told only with --verbose."""
+
+
+class Narrator:
+    def __init__(self, given: Given) -> None:
+        self.given = given
+        self.ended: list[Record] = []
+        self.sessions: list[Session] = []
+        self.parked: list[str] = []
+        self.logs: dict[str, str] = {}
+        self.probes = self.known = 0
+        self.recent: list[tuple[str, str]] = []
+        """(kind, line), the last of them, for the live view."""
+        self.live = False
+
+    def count(self, stage: Stage, kind: str | None = None) -> int:
+        return sum(r.stage == stage and kind in (None, r.kind) for r in self.ended)
+
+    def tell(self, news: News) -> None:
+        self._count(news)
+        if self.given.json:
+            print(json.dumps({"at": round(time.time(), 3), "kind": news.kind, "text": news.text,
+                              **{k: _plain(v) for k, v in news.facts.items()}}, default=str), flush=True)
+            return
+        line = self._line(news)
+        if not line:
+            return
+        self.recent = [*self.recent[-30:], (news.kind, line)]
+        if not self.live and not self.given.quiet:
+            text = f"{clock(time.time())} {line}"
+            click.echo(click.style(text, fg=COLORS.get(news.kind)) if self.given.colored else text)
+            sys.stdout.flush()
+
+    def _count(self, news: News) -> None:
+        facts = news.facts
+        if news.kind in ("landed", "rejected"):
+            self.ended.append(facts["record"])
+        if news.kind == "rejected":
+            answer = answers.read(self.given.hub, facts["record"])
+            self.logs[facts["record"].key] = (answer.log or answer.conflict) if answer else ""
+        self.probes += news.kind == "probed"
+        self.known += news.kind == "known"
+        if news.kind == "ended":
+            self.sessions.append(facts["session"])
+        if news.kind == "parked":
+            self.parked.append(facts["task"])
+
+    def _line(self, news: News) -> str:
+        if news.kind in QUIET_KINDS and not self.given.verbose:
+            return ""
+        if news.kind in ("probed", "known"):
+            probe, judgement = news.facts["probe"], news.facts["judgement"]
+            how = "known" if news.kind == "known" else f"{judgement.seconds:.1f} s"
+            what = f"of {len(probe.chain)}" if probe.chain else "of trunk itself"
+            return f"probe {what} {judgement.verdict} ({how}): {probe.reason}"
+        if news.kind == "started":
+            return f"probe {news.facts['probe'].number}: {news.text}"
+        label = "" if news.kind in ("session", "ended", "adopted", "behind", "trouble") else news.kind + " "
+        return label + printable(news.text, 300)
+
+
+def _plain(value: object) -> object:
+    return asdict(value) if is_dataclass(value) and not isinstance(value, type) else value

@@ -1,0 +1,145 @@
+"""The root of the command tree, and what every command is given."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import json
+import os
+import sys
+from dataclasses import dataclass
+
+import click
+
+from agentctl import __version__
+from agentctl.cli import SECTIONS
+
+NAMES = {"help": "help_"}
+"""Modules whose name differs from their command's."""
+
+
+class Root(click.Group):
+    """Finds a command by importing its module when it is asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return [name for names in SECTIONS.values() for name in names]
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name not in self.list_commands(ctx):
+            return None
+        return importlib.import_module(f"agentctl.commands.{NAMES.get(name, name)}").command
+
+    def resolve_command(self, ctx: click.Context, args: list[str]):
+        if args and args[0] not in self.list_commands(ctx):
+            import difflib
+
+            close = difflib.get_close_matches(args[0], self.list_commands(ctx), 1)
+            also = f"; did you mean {close[0]!r}?" if close else ""
+            raise click.UsageError(f"there is no command {args[0]!r}{also}", ctx)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        for title, names in SECTIONS.items():
+            with formatter.section(title):
+                formatter.write_dl([(name, self.get_command(ctx, name).get_short_help_str(70)) for name in names])
+
+
+@dataclass
+class Given:
+    """The global options, and the way from them to the hub."""
+
+    path: str = "."
+    json: bool = False
+    quiet: bool = False
+    verbose: int = 0
+    color: str = "auto"
+    no_input: bool = False
+
+    @functools.cached_property
+    def hub(self):
+        from agentctl.git.hub import find
+
+        return find(self.path)
+
+    @functools.cached_property
+    def policy(self):
+        """The policy at trunk's tip."""
+        return self._in_force[1]
+
+    @property
+    def trunk(self) -> str:
+        return self.policy.trunk
+
+    @functools.cached_property
+    def _in_force(self):
+        from agentctl.queue.policyfile import in_force
+
+        return in_force(self.hub)
+
+    @property
+    def tip(self) -> str:
+        """Trunk's commit now."""
+        return self.hub.trunk_tip(self.trunk)
+
+    def say(self, text: str = "") -> None:
+        """Print for people, unless --quiet or --json."""
+        if not (self.quiet or self.json):
+            click.echo(text, color=self.colored)
+
+    def emit(self, value: object) -> None:
+        """Print one JSON value."""
+        click.echo(json.dumps(value, default=str))
+
+    def note(self, text: str) -> None:
+        """Print progress to standard error."""
+        if not self.quiet:
+            print(text, file=sys.stderr, flush=True)
+
+    @property
+    def colored(self) -> bool:
+        if self.color != "auto":
+            return self.color == "always"
+        return sys.stdout.isatty() and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"
+
+
+given = click.make_pass_decorator(Given, ensure=True)
+
+
+def _set(ctx: click.Context, option: click.Parameter, value: bool) -> None:
+    if value:
+        setattr(ctx.ensure_object(Given), option.name, value)
+
+
+def _own(build, name: str, examples: str, **options):
+    """A command or group whose help ends in examples, and that takes --json and --quiet
+    behind its name too."""
+    epilog = "\b\nExamples:\n" + "\n".join("  " + line for line in examples.strip().splitlines())
+
+    def decorate(function):
+        for flags, words in ((("--json", "json"), "Print JSON."), (("-q", "--quiet"), "Print only results.")):
+            function = click.option(*flags, is_flag=True, expose_value=False, callback=_set, help=words)(function)
+        return build(name, epilog=epilog, **options)(function)
+
+    return decorate
+
+
+command = functools.partial(_own, click.command)
+group = functools.partial(_own, click.group)
+
+
+@click.group("agentctl", cls=Root, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, message="agentctl %(version)s")
+@click.option("-C", "path", default=".", metavar="PATH", help="Act as if started in PATH.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, errors too.")
+@click.option("--color", type=click.Choice(["auto", "always", "never"]), default="auto", help="When to use colour.")
+@click.option("-q", "--quiet", is_flag=True, help="Print only results and errors.")
+@click.option("-v", "--verbose", count=True, help="Print more.")
+@click.option("--no-input", is_flag=True, help="Never ask; take the default.")
+@click.pass_context
+def root(ctx: click.Context, path: str, as_json: bool, color: str, quiet: bool, verbose: int, no_input: bool) -> None:
+    """Run many coding agents on one Git repository and keep its trunk green.
+
+    Agents work in worktrees of their own; a merge queue tests what they submit, finds
+    the culprits, and fast-forwards trunk only to commits whose exact tree has passed.
+    """
+    ctx.obj = Given(path, as_json, quiet, verbose, color, no_input)

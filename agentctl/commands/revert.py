@@ -1,0 +1,54 @@
+"""agentctl revert: undo a landed change through the queue."""
+
+from __future__ import annotations
+
+import time
+
+import click
+
+from agentctl.commands.parser import Given, command, given
+from agentctl.commands.submit import report
+from agentctl.core import refnames
+from agentctl.core.lifecycle import Stage
+from agentctl.errors import MergeConflict, Refused
+from agentctl.git.merge import merge
+from agentctl.queue import inbox, standing
+
+
+@command("revert", "agentctl revert fix-crash && agentctl wait revert-fix-crash")
+@click.argument("change")
+@given
+def command(given: Given, change: str) -> int:
+    """Submit a change that undoes what CHANGE landed, on today's trunk.
+
+    It goes through the queue like any other. Exit status 6 if later work conflicts.
+    """
+    hub, tip = given.hub, given.tip
+    found = standing.find(hub, change)
+    record = found.record
+    if not record or found.stage != Stage.LANDED:
+        raise Refused(f"{found.key} has not landed: it is {found.stage}", hint=f"agentctl why {change}")
+    objects, landed = hub.objects, hub.objects.commit(record.commit)
+    before = _before(hub, record)
+    merged = merge(hub, landed.tree, objects.commit(tip).tree, objects.commit(before).tree)
+    if merged.conflicts:
+        raise MergeConflict(f"undoing {found.key} conflicts with later work in {', '.join(merged.conflicts[:5])}",
+                            hint=f"git revert {landed.oid[:12]} in a worktree, mend it, agentctl submit")
+    if merged.tree == objects.commit(tip).tree:
+        raise Refused(f"nothing of {found.key} is left on trunk to undo")
+    who = hub.person(given.path)
+    message = f'Revert "{landed.subject}"\n\nThis undoes {found.key}, landed as {landed.oid}.\n'
+    made = objects.write_commit(merged.tree, [tip], message, time.time(), author=who, committer=who)
+    name = refnames.slug("revert-" + record.change.id, 90)
+    agent = refnames.slug(who.name, 40) or "somebody"
+    return report(given, inbox.submit(hub, made, agent, name, tip))
+
+
+def _before(hub, record) -> str:
+    """The commit on trunk just below what the change landed as; with strategy rebase that
+    may be several commits back."""
+    oid = record.commit
+    trailer = "%(trailers:key=Agentctl-Change,valueonly)"
+    while hub.git("log", "-1", "--format=" + trailer, oid).strip() == record.key:
+        oid = hub.objects.commit(oid).parents[0]
+    return oid if oid != record.commit else hub.objects.commit(oid).parents[0]

@@ -1,0 +1,167 @@
+"""agentctl run: the main job, a fleet and the bot on a list of tasks."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from dataclasses import asdict, dataclass
+
+import click
+
+from agentctl.commands.bot import refuse_dirty, take_lock
+from agentctl.commands.narrator import Narrator
+from agentctl.commands.parser import Given, command, given
+from agentctl.commands.task import read_list
+from agentctl.core.lifecycle import Stage
+from agentctl.core.task import FINISHED, Status
+from agentctl.fleet import adapters, tasks
+from agentctl.fleet.supervisor import Crew, Fleet
+from agentctl.queue.bot import Bot
+
+POLL = 0.1
+"""Seconds between two looks when nothing reports."""
+
+
+@command("run", """
+agentctl run tasks.yaml --agents 8
+agentctl run --agents 4 -- claude -p '{prompt}' --permission-mode bypassPermissions
+agentctl run tasks.yaml --agents 2 -- ./my-agent.sh
+""")
+@click.argument("words", nargs=-1, type=click.UNPROCESSED, metavar="[TASKS] [-- CMD...]")
+@click.option("-n", "--agents", type=click.IntRange(1, 10_000), help="How many agents (default: the policy's).")
+@click.option("--adapter", help="How to call the agent (default: the policy's).")
+@click.option("--attempts", type=click.IntRange(1), help="Tries a task before it is parked.")
+@click.option("--slots", type=click.IntRange(1, 256), help="Gates that run at a time.")
+@click.option("--batch", type=click.IntRange(1), help="Most changes in one probe.")
+@click.option("--keep", is_flag=True, help="Leave the agents' worktrees.")
+@given
+@click.pass_context
+def command(ctx: click.Context, given: Given, words, agents, adapter, attempts, slots, batch, keep) -> int:
+    """Run agents and the merge queue until every task has landed or is parked.
+
+    TASKS is a YAML list of tasks; those not there yet are added. Without it, the tasks
+    there are. The command after -- is the agent: it gets the prompt on standard input, in
+    $AGENTCTL_PROMPT_FILE, and in place of {prompt} or {prompt_file}. Exit status 0 only if
+    every task landed; run again after any interruption and it goes on.
+    """
+    from dataclasses import replace
+
+    file, argv = split(words)
+    policy = given.policy
+    tuned = replace(policy, agents=replace(policy.agents, attempts=attempts or policy.agents.attempts))
+    chosen = adapter or ("command" if argv else policy.agents.adapter)
+    argv = adapters.command(chosen, argv or (tuple(policy.agents.command) if chosen == "command" else ()))
+    names = tuple(f"agent-{n}" for n in range(1, (agents or policy.agents.count) + 1))
+    only = add_missing(given, file) if file else None
+    job = Job(Crew(names, argv, adapters.lookup(chosen).stdin and not _takes_prompt(argv)), tuned, only, slots, batch, keep)
+    return run(given, job)
+
+
+@dataclass(frozen=True)
+class Job:
+    crew: Crew
+    policy: object
+    only: frozenset[str] | None
+    slots: int | None = None
+    batch: int | None = None
+    keep: bool = False
+
+
+def split(words: tuple[str, ...]) -> tuple[str | None, tuple[str, ...]]:
+    """(task file, command) of `[TASKS] [-- CMD...]`: what comes before -- ends with .yaml,
+    .yml or is a file; click has taken the -- itself away."""
+    import os
+
+    if words and (words[0].endswith((".yaml", ".yml")) or words[0] == "-" or
+                  (os.path.isfile(words[0]) and not os.access(words[0], os.X_OK))):
+        return words[0], words[1:]
+    return None, words
+
+
+def _takes_prompt(argv: tuple[str, ...]) -> bool:
+    return any("{prompt" in word for word in argv)
+
+
+def add_missing(given: Given, file: str) -> frozenset[str]:
+    """Add the tasks of a file that are not there; returns the ids of all in it."""
+    known = tasks.all_tasks(given.hub)
+    listed = read_list(given, file)
+    new = [task for task in listed if task.id not in known]
+    if new:
+        tasks.add(given.hub, new)
+    return frozenset(task.id for task in listed)
+
+
+@dataclass(frozen=True)
+class Summary:
+    tasks: int
+    landed: int
+    parked: int
+    changes: int
+    rejected: int
+    conflicts: int
+    probes: int
+    known: int
+    seconds: float
+
+    @property
+    def lines(self) -> list[str]:
+        per = f"{self.probes / self.changes:.2f}" if self.changes else "-"
+        rate = f"{self.changes / self.seconds * 3600:,.0f}" if self.seconds else "-"
+        return [
+            f"tasks       {self.landed} of {self.tasks} landed, {self.parked} parked",
+            f"changes     {self.changes} landed, {self.rejected} rejected, of these {self.conflicts} for a conflict",
+            f"probes      {self.probes} run, {self.known} known by tree; {per} for each landed change",
+            f"time        {self.seconds:.1f} s; {rate} landed an hour",
+        ]
+
+
+def run(given: Given, job: Job, narrator: Narrator | None = None) -> int:
+    """Run fleet and bot to the end. Returns 0 if every task landed, 7 if not."""
+    narrator = narrator or Narrator(given)
+    summary, left = loop(given, job, narrator)
+    report(given, summary, left)
+    return 0 if summary.landed == summary.tasks else 7
+
+
+def loop(given: Given, job: Job, narrator: Narrator) -> tuple[Summary, dict[str, str]]:
+    """(summary, why each parked task is parked). Whatever ends it, nothing is left running."""
+    from agentctl.commands.live import view
+
+    begun = time.time()
+    with take_lock(given) as held, contextlib.ExitStack() as stack:
+        refuse_dirty(given)
+        bot = Bot(given.hub, held, given.trunk, narrator.tell, job.slots, job.batch)
+        stack.callback(bot.close)
+        fleet = Fleet(given.hub, given.trunk, job.policy, job.crew, job.only, narrator.tell, bot.wake)
+        if not job.keep:
+            stack.callback(fleet.close)
+        stack.callback(fleet.stop)
+        refresh = stack.enter_context(view(given, narrator, fleet, bot))
+        while True:
+            bot.tick()
+            fleet.tick()
+            refresh()
+            if fleet.done and bot.idle:
+                break
+            bot.wake.wait(POLL)
+    mine = {name: fleet.statuses[name] for name in (fleet.tasks if job.only is None else job.only)}
+    left = {name: fleet.tasks[name].reason for name, where in mine.items() if where == Status.PARKED}
+    return Summary(
+        tasks=len(mine), landed=sum(where in FINISHED for where in mine.values()), parked=len(left),
+        changes=narrator.count(Stage.LANDED), rejected=narrator.count(Stage.REJECTED),
+        conflicts=narrator.count(Stage.REJECTED, "conflict"), probes=narrator.probes, known=narrator.known,
+        seconds=time.time() - begun), left
+
+
+def report(given: Given, summary: Summary, left: dict[str, str]) -> None:
+    if given.json:
+        given.emit({"kind": "summary", **asdict(summary), "parked_tasks": left})
+        return
+    given.say()
+    for line in summary.lines:
+        given.say(line)
+    for name, reason in sorted(left.items()):
+        given.say(f"parked      {name}: {reason}")
+    if left:
+        given.say("hint: agentctl task show TASK; agentctl why TASK")

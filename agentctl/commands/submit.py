@@ -1,0 +1,75 @@
+"""agentctl submit: hand a head to the merge queue."""
+
+from __future__ import annotations
+
+import os
+
+import click
+
+from agentctl.commands.parser import Given, command, given
+from agentctl.core import refnames
+from agentctl.core.lifecycle import Stage
+from agentctl.errors import Refused, UsageError
+from agentctl.git import process
+from agentctl.queue import inbox
+
+
+@command("submit", """
+agentctl submit
+agentctl submit --change fix-crash HEAD~1
+agentctl submit && agentctl wait fix-crash
+""")
+@click.argument("commit", default="HEAD")
+@click.option("--change", help="Its name (default: the task, a Change-Id trailer, or the branch).")
+@click.option("--agent", help="Who submits (default: of the worktree, else your user name).")
+@click.option("--after", multiple=True, metavar="CHANGE", help="A change that must land first; may be repeated.")
+@click.option("--priority", type=int, default=0, help="Higher is tested first.")
+@click.option("--again", is_flag=True, help="Submit a head anew that was rejected.")
+@given
+def command(given: Given, commit: str, change, agent, after, priority: int, again: bool) -> int:
+    """Submit COMMIT (default HEAD) to the merge queue.
+
+    A newer head of the same change takes the place of the older one. Submitting the same
+    head twice changes nothing.
+    """
+    hub, where = given.hub, given.path
+    head = process.as_user(["rev-parse", "--verify", "-q", "--end-of-options", commit + "^{commit}"], cwd=where, ok=(0, 1, 128))
+    if not head:
+        raise UsageError(f"no commit called {commit!r}", hint="git log --oneline")
+    if commit == "HEAD" and hub.top and process.as_user(["status", "--porcelain", "--untracked-files=no"], cwd=where):
+        raise Refused("there are uncommitted changes, which would not be submitted",
+                      hint="git commit -a, or name the commit: agentctl submit HEAD~0")
+    branch = process.as_user(["symbolic-ref", "-q", "--short", "HEAD"], cwd=where, ok=(0, 1))
+    task = os.environ.get("AGENTCTL_TASK")
+    name = change or task or _change_id(given, head) or refnames.slug(branch.removeprefix("agent/"))
+    if not name or (name == given.trunk and not change):
+        raise UsageError("cannot tell what to call this change", hint="agentctl submit --change NAME")
+    generation = os.environ.get("AGENTCTL_GENERATION", "")
+    receipt = inbox.submit(
+        hub, head, agent or _agent(given, branch), name, given.tip, again=again, task=task,
+        generation=int(generation) if task and generation.isdigit() else None, priority=priority, after=list(after))
+    return report(given, receipt)
+
+
+def report(given: Given, receipt: inbox.Receipt) -> int:
+    change = receipt.key.split("/")[0]
+    if given.json:
+        given.emit({"change": change, "key": receipt.key, "head": receipt.head, "new": receipt.new,
+                    "stage": receipt.stage})
+        return 0
+    given.say(f"{receipt.key}: {'submitted' if receipt.new else receipt.stage + ' already'} ({receipt.head[:12]})")
+    if receipt.stage == Stage.REJECTED:
+        given.say(f"hint: agentctl why {change}; agentctl submit --again tries the same head once more")
+    elif receipt.stage != Stage.LANDED:
+        given.say(f"hint: agentctl wait {change}")
+    return 0
+
+
+def _change_id(given: Given, head: str) -> str:
+    trailer = given.hub.git("log", "-1", "--format=%(trailers:key=Change-Id,valueonly)", head).split()
+    return trailer[0] if trailer and refnames.valid_name(trailer[0]) else ""
+
+
+def _agent(given: Given, branch: str) -> str:
+    name = os.environ.get("AGENTCTL_AGENT") or branch.removeprefix("agent/") if branch.startswith("agent/") else ""
+    return name or refnames.slug(given.hub.person(given.path).name, 40) or "somebody"

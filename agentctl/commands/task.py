@@ -1,0 +1,175 @@
+"""agentctl task: the work to be done."""
+
+from __future__ import annotations
+
+import sys
+import time
+from dataclasses import asdict, replace
+
+import click
+
+from agentctl.commands.parser import Given, command, given, group
+from agentctl.core import refnames, tasklist
+from agentctl.core.printable import printable
+from agentctl.core.task import Status, Task, status
+from agentctl.errors import Refused, UsageError
+from agentctl.fleet import tasks
+from agentctl.queue.ledger import Ledger
+
+
+@group("task", """
+agentctl task add 'Fix the crash on empty input'
+agentctl task add --file tasks.yaml
+agentctl task list
+agentctl task show fix-the-crash-on-empty-input
+agentctl task done fix-the-crash-on-empty-input
+""")
+def tasks_group() -> None:
+    """Add, list, show and close tasks."""
+
+
+@tasks_group.add_command
+@command("add", """
+agentctl task add 'Fix the crash on empty input'
+agentctl task add --id crash --after parser --priority 5 - < prompt.md
+agentctl task add --file tasks.yaml
+""")
+@click.argument("text", nargs=-1)
+@click.option("--file", "file", type=click.Path(), help="A YAML list of tasks (- for standard input).")
+@click.option("--id", "name", help="Its name (default: made from its first line).")
+@click.option("--acceptance", default="", help="When it is done.")
+@click.option("--after", multiple=True, metavar="TASK", help="A task that must land first; may be repeated.")
+@click.option("--priority", type=int, default=0, help="Higher goes first.")
+@click.option("--paths", multiple=True, metavar="GLOB", help="Where the work lies; may be repeated.")
+@given
+def add_command(given: Given, text, file, name, acceptance, after, priority, paths) -> int:
+    """Add a task from TEXT (- reads it from standard input), or many from a file."""
+    hub = given.hub
+    if file:
+        if text:
+            raise UsageError("give TEXT or --file, not both")
+        return add_list(given, file)
+    words = " ".join(text)
+    prompt = sys.stdin.read() if words == "-" else words
+    if not prompt.strip():
+        raise UsageError("the task has no text", hint="agentctl task add 'What is to be done'")
+    title = prompt.strip().splitlines()[0][:100]
+    chosen = name or refnames.slug(title)
+    if not refnames.valid_name(chosen):
+        raise UsageError(f"{chosen!r} cannot be the name of a task", hint="give one with --id")
+    known = tasks.all_tasks(hub)
+    for other in after:
+        if other not in known:
+            raise UsageError(f"--after {other}: there is no such task", hint="agentctl task list")
+    tasks.add(hub, [Task(chosen, title, prompt, acceptance, after, priority, paths, time.time())])
+    return _added(given, [chosen])
+
+
+def add_list(given: Given, file: str) -> int:
+    specs = read_list(given, file)
+    tasks.add(given.hub, specs)
+    return _added(given, [task.id for task in specs])
+
+
+def read_list(given: Given, file: str) -> list[Task]:
+    """The tasks of a YAML file, ready to be added. Raises PolicyError naming each bad line."""
+    try:
+        text = sys.stdin.read() if file == "-" else open(file, encoding="utf-8").read()
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{file}: not UTF-8: {error}") from None
+    except OSError as error:
+        raise UsageError(f"{file}: {error.strerror}") from None
+    known = frozenset(tasks.all_tasks(given.hub))
+    now = time.time()
+    return [Task(s.id, s.title, s.prompt, s.acceptance, s.after, s.priority, s.paths, now + n / 1000)
+            for n, s in enumerate(tasklist.parse(text, file, known))]
+
+
+def _added(given: Given, names: list[str]) -> int:
+    if given.json:
+        given.emit({"added": names})
+    for name in names:
+        given.say(name)
+    return 0
+
+
+@tasks_group.add_command
+@command("list", "agentctl task list\nagentctl task list --status parked --json")
+@click.option("--status", "wanted", type=click.Choice([s.value for s in Status]), help="Only those.")
+@given
+def list_command(given: Given, wanted: str | None) -> int:
+    """List tasks and where each stands."""
+    known = tasks.all_tasks(given.hub)
+    where = statuses(given, known)
+    shown = [t for t in known.values() if not wanted or where[t.id] == wanted]
+    if given.json:
+        given.emit([asdict(t) | {"status": where[t.id]} for t in shown])
+        return 0
+    width = max((len(t.id) for t in shown), default=0)
+    for task in shown:
+        given.say(f"{where[task.id]:<10} {task.id:<{width}}  {printable(task.title)}")
+    return 0
+
+
+def statuses(given: Given, known: dict[str, Task]) -> dict[str, Status]:
+    """Where every task stands now."""
+    ledger, claims = Ledger.read(given.hub), tasks.claims(given.hub)
+    found: dict[str, Status] = {}
+
+    def of(name: str) -> Status:
+        if name not in found:
+            found[name] = Status.BLOCKED
+            task = known[name]
+            record = ledger.newest(name) if task.revision else None
+            if record and record.change.revision < task.revision:
+                record = None
+            claim = claims[name][0] if name in claims else None
+            found[name] = status(task, claim, record, lambda o: o in known and of(o) in (Status.LANDED, Status.DONE))
+        return found[name]
+
+    return {name: of(name) for name in known}
+
+
+@tasks_group.add_command
+@command("show", "agentctl task show fix-the-crash")
+@click.argument("task")
+@given
+def show_command(given: Given, task: str) -> int:
+    """Show a task: its text, its sessions and where it stands."""
+    found = tasks.get(given.hub, task)
+    known = tasks.all_tasks(given.hub)
+    where = statuses(given, known)[task]
+    if given.json:
+        given.emit(asdict(found) | {"status": where})
+        return 0
+    given.say(f"{found.id}: {where}{' (' + found.reason + ')' if found.reason else ''}")
+    for label, value in (("title", found.title), ("after", ", ".join(found.after)), ("priority", found.priority),
+                         ("paths", " ".join(found.paths)), ("acceptance", found.acceptance)):
+        if value:
+            given.say(f"{label + ':':<12}{value}")
+    given.say("\n" + found.prompt.strip() + "\n")
+    for s in found.sessions:
+        rev = f" as {found.id}/{s.revision}" if s.revision else ""
+        given.say(f"session {s.generation}  {s.agent}  {s.seconds:.1f} s  {s.end}{rev}  {s.note}")
+    if found.revision:
+        given.say(f"\nits change: agentctl why {found.id}")
+    return 0
+
+
+@tasks_group.add_command
+@command("done", "agentctl task done fix-the-crash\nagentctl task done fix-the-crash --reason 'no longer wanted'")
+@click.argument("task")
+@click.option("--reason", default="", help="Why, for the record.")
+@given
+def done_command(given: Given, task: str, reason: str) -> int:
+    """Close a task by hand: nobody works on it any more."""
+    claim = tasks.claims(given.hub).get(task)
+    if claim:
+        raise Refused(f"{claim[0].agent} is working on {task}", hint=f"agentctl stop {claim[0].agent}, then again")
+    tasks.change(given.hub, task, f"done: {reason}" if reason else "done",
+                 lambda t: replace(t, closed="done", reason=reason))
+    given.say(f"{task}: done")
+    return 0
+
+
+command = tasks_group

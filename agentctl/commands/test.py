@@ -1,0 +1,67 @@
+"""agentctl test: run the gate on this worktree's files merged with trunk."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict
+
+import click
+
+from agentctl.commands.parser import Given, command, given
+from agentctl.core.ledger import Record
+from agentctl.core.model import Change, Verdict
+from agentctl.core.policy import fingerprint
+from agentctl.errors import GateFailed, Infrastructure, MergeConflict
+from agentctl.git import worktrees
+from agentctl.queue import gate, verdicts
+from agentctl.queue.stage import Stager
+
+
+@command("test", "agentctl test\nagentctl test HEAD~1")
+@click.argument("commit", required=False)
+@click.option("--again", is_flag=True, help="Run the gate although this tree has passed before.")
+@given
+def command(given: Given, commit: str | None, again: bool) -> int:
+    """Run the gate on COMMIT, or on this worktree's files as they are, merged with trunk.
+
+    The verdict is shared with the bot: what passed here is not tested again when it is
+    submitted and trunk has not moved. Exit status 7 if the gate fails, 6 for a conflict.
+    """
+    hub, policy, tip = given.hub, given.policy, given.tip
+    head = hub.commit_of(commit) if commit else _files(given)
+    base = hub.git("merge-base", tip, head)
+    record = Record(Change("test", 1, head, "test", 0, float(int(time.time()))), base)
+    built = Stager(hub, policy.strategy).chain(tip, [record])
+    if built.conflicts:
+        paths = ", ".join(built.conflicts[0].merged.conflicts[:5])
+        raise MergeConflict(f"conflicts with trunk in {paths}", hint=f"git rebase {policy.trunk}")
+    known = None if again else verdicts.lookup(hub, fingerprint(policy), built.tree, Verdict.PASSED)
+    if not known:
+        given.note(f"testing {built.tree[:12]}: {', '.join(g.name for g in policy.gates)}")
+        runs = gate.Runs()
+        try:
+            known = gate.judge(hub, policy, runs, built.commit)
+        finally:
+            runs.stop()
+            gate.remove_slots(hub)
+        verdicts.store(hub, [known], time.time())
+    return _report(given, known)
+
+
+def _files(given: Given) -> str:
+    tree = worktrees.at(given.hub, given.hub.top) if given.hub.top else None
+    if not tree:
+        return given.tip
+    return worktrees.snapshot(given.hub, tree, "test\n", time.time(), given.hub.person(given.path)) \
+        if worktrees.dirty(tree) else tree.head()
+
+
+def _report(given: Given, judgement: verdicts.Judgement) -> int:
+    if given.json:
+        given.emit(asdict(judgement))
+    if judgement.verdict == Verdict.PASSED:
+        given.say(f"passed: tree {judgement.tree[:12]} in {judgement.seconds:.1f} s")
+        return 0
+    given.say(judgement.log.rstrip())
+    kind = GateFailed if judgement.verdict == Verdict.FAILED else Infrastructure
+    raise kind(judgement.why, hint="mend it, then: agentctl test")

@@ -1,0 +1,49 @@
+"""agentctl wait: until a change has ended."""
+
+from __future__ import annotations
+
+import time
+
+import click
+
+from agentctl.commands.parser import Given, command, given
+from agentctl.core.ledger import Record
+from agentctl.core.lifecycle import ENDED, Stage
+from agentctl.core.units import duration
+from agentctl.errors import AgentctlError, GateFailed, MergeConflict, Refused, Timeout
+from agentctl.queue import standing
+
+PAUSE = 0.2
+"""Seconds between two looks."""
+
+
+@command("wait", "agentctl wait fix-crash\nagentctl wait fix-crash --timeout 10m")
+@click.argument("change")
+@click.option("--timeout", metavar="TIME", help="Give up after so long, as in 90s or 10m (exit status 124).")
+@given
+def command(given: Given, change: str, timeout: str | None) -> int:
+    """Wait until CHANGE has landed (exit status 0) or ended otherwise.
+
+    Exit status 7 if the gate failed, 6 for a conflict, 5 if it was refused, withdrawn or
+    superseded.
+    """
+    deadline = time.monotonic() + duration(timeout) if timeout else None
+    while True:
+        found = standing.find(given.hub, change)
+        if found.stage in ENDED:
+            return ended(given, found.record)
+        if deadline and time.monotonic() > deadline:
+            raise Timeout(f"{found.key} is {found.stage} still", hint=f"agentctl why {change}")
+        time.sleep(PAUSE)
+
+
+def ended(given: Given, record: Record) -> int:
+    """Print or raise how a change ended."""
+    if record.stage == Stage.LANDED:
+        if given.json:
+            given.emit({"key": record.key, "stage": record.stage, "commit": record.commit})
+        given.say(f"{record.key}: landed as {record.commit[:12]}")
+        return 0
+    kinds: dict[str, type[AgentctlError]] = {"gate": GateFailed, "conflict": MergeConflict}
+    raise kinds.get(record.kind, Refused)(f"{record.key} was {record.stage}: {record.why}",
+                                          hint=f"agentctl why {record.key}")

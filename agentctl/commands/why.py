@@ -1,0 +1,83 @@
+"""agentctl why: the reason a change is where it is, and the next step."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict
+
+import click
+
+from agentctl.commands.parser import Given, command, given
+from agentctl.core.ledger import Record, State
+from agentctl.core.lifecycle import Stage
+from agentctl.engine.locks import holder
+from agentctl.messages import ago, clock, next_step
+from agentctl.queue import answers, standing
+from agentctl.queue.ledger import Ledger
+
+
+@command("why", "agentctl why fix-crash\nagentctl why fix-crash/2 --log")
+@click.argument("change")
+@click.option("--log", is_flag=True, help="The whole of the evidence: gate output, conflict.")
+@given
+def command(given: Given, change: str, log: bool) -> int:
+    """Say why CHANGE is where it is: what was done with it, and what comes next."""
+    ledger = Ledger.read(given.hub)
+    found = standing.find(given.hub, change, ledger)
+    reason = _reason(given, found, ledger.state())
+    step = next_step(found.stage, found.key.split("/")[0], given.trunk)
+    past = standing.history(given.hub, found.key)
+    answer = answers.read(given.hub, found.record) if found.record and found.stage == Stage.REJECTED else None
+    if given.json:
+        given.emit({"key": found.key, "stage": found.stage, "reason": reason, "next": step,
+                    "record": asdict(found.record) if found.record else None,
+                    "answer": asdict(answer) if answer else None, "history": past})
+        return 0
+    given.say(f"{found.key}: {found.stage}")
+    given.say(f"  {reason}")
+    for when, line in past:
+        given.say(f"  {clock(when)}  {line if len(line) < 160 or log else line[:157] + '...'}")
+    if answer:
+        _evidence(given, answer, log)
+    given.say(f"next: {step}")
+    return 0
+
+
+def _reason(given: Given, found: standing.Standing, state: State) -> str:
+    if found.stage == Stage.WAITING:
+        running = holder(given.hub.own_path("locks", "bot.lock"))
+        return f"submitted; the bot (process {running['pid']}) has not admitted it yet" if running else \
+            "submitted; no bot runs here that could admit it"
+    record = found.record
+    if found.stage != Stage.QUEUED:
+        ended = f"{ago(record.ended)} ago"
+        return {
+            Stage.LANDED: f"landed as {record.commit[:12]}, {ended}",
+        }.get(found.stage, f"{record.why}, {ended}")
+    return _queued(record, state)
+
+
+def _queued(record: Record, state: State) -> str:
+    for staged in state.probes:
+        if record.key in staged.probe.chain:
+            others = len(staged.probe.chain) - 1
+            return (f"in probe {staged.probe.number} with {others} others for {ago(staged.started)}: "
+                    f"{staged.probe.reason}")
+    ahead = standing.position(state, record.key) - 1
+    blocked = [name for name in record.change.after if state.queued(name)]
+    waits = f"; it lands after {', '.join(blocked)}" if blocked else ""
+    failed = sum(record.key in staged.probe.chain for staged in state.failed)
+    suspect = f"; {failed} failed probes contain it" if failed else ""
+    return f"queued for {ago(record.change.admitted, time.time())} behind {ahead} others{waits}{suspect}"
+
+
+def _evidence(given: Given, answer: answers.Answer, whole: bool) -> None:
+    for other in answer.verdict.get("with", [])[: None if whole else 5]:
+        given.say(f"  conflicts with {other['commit'][:12]} {other['subject']}")
+    for title, text in (("gate output", answer.log), ("conflict", answer.conflict)):
+        if text:
+            lines = text.rstrip().splitlines()
+            cut = lines if whole else lines[-12:]
+            given.say(f"  {title}{'' if len(cut) == len(lines) else ' (its end; --log shows all)'}:")
+            for line in cut:
+                given.say("    " + line)

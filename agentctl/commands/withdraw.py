@@ -1,0 +1,21 @@
+"""agentctl withdraw: take a change out of the queue."""
+
+from __future__ import annotations
+
+import click
+
+from agentctl.commands.parser import Given, command, given
+from agentctl.queue import inbox
+
+
+@command("withdraw", "agentctl withdraw fix-crash")
+@click.argument("change")
+@given
+def command(given: Given, change: str) -> int:
+    """Take CHANGE out of the queue, with what is stacked on it. Its commits are kept."""
+    receipt = inbox.withdraw(given.hub, change.split("/")[0])
+    if given.json:
+        given.emit({"change": change, "new": receipt.new})
+    given.say(f"{change}: {'to be withdrawn' if receipt.new else 'to be withdrawn already'}; "
+              "the bot takes it out at its next turn")
+    return 0

@@ -1,0 +1,252 @@
+"""The ledger's format, version 1: the tree of each commit of refs/agentctl/state.
+
+    format                          "1\\n"
+    meta.json                       trunk, counters, and the landing under way
+    memory.json                     the planner's own state
+    probes.json                     probes whose gates run, and failed ones that may still
+                                    prove a change guilty
+    queue/<shard>/<change>/<rev>    one record per queued submission
+    done/<shard>/<change>/<rev>     one record per ended submission
+    heads/<shard>/<head>            "<change>/<rev>": which submission had this head
+
+A commit's first parent is the state before it; its other parents are the heads
+admitted with it, so that whatever was submitted stays reachable although its
+inbox ref goes. Its message says what was done, a line for each thing.
+
+A landing is written down before trunk moves (`landing` in meta.json) and
+completed after: a bot that finds one looks where trunk is, and either completes
+it, moves trunk, or, if somebody else moved trunk meanwhile, drops it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field, replace
+
+from agentctl.core.lifecycle import Event, Stage, step
+from agentctl.core.model import Change, Probe
+
+VERSION = 1
+META, MEMORY, PROBES, FORMAT = "meta.json", "memory.json", "probes.json", "format"
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One submission, from admission to its end."""
+
+    change: Change
+    base: str
+    """The commit that the change is measured from."""
+    subject: str = ""
+    paths: tuple[str, ...] = ()
+    stage: Stage = Stage.QUEUED
+    ended: float = 0.0
+    commit: str = ""
+    """On trunk, if it landed."""
+    kind: str = ""
+    """Of a rejection: gate, conflict, policy or dependency."""
+    why: str = ""
+    evidence: dict = field(default_factory=dict)
+
+    @property
+    def key(self) -> str:
+        return self.change.key
+
+
+@dataclass(frozen=True, slots=True)
+class Staged:
+    """A probe and what was built for it. Its number is also that of its stage ref."""
+
+    probe: Probe
+    commit: str
+    tree: str
+    landing: tuple[tuple[str, str], ...]
+    """(change key, commit that carries it) in order; the last commit is `commit`."""
+    gate: str
+    """Fingerprint of the gate."""
+    started: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Landing:
+    """Trunk is to move, or moved, from `old` to `staged.commit`."""
+
+    old: str
+    staged: Staged
+    verdict: dict
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """The ledger but for the records of what has ended."""
+
+    trunk: str = ""
+    """Where the bot last saw or put trunk."""
+    seq: int = 0
+    next_probe: int = 1
+    landing: Landing | None = None
+    memory: dict = field(default_factory=dict)
+    probes: tuple[Staged, ...] = ()
+    failed: tuple[Staged, ...] = ()
+    """Probes that failed and have a member in the queue still."""
+    queue: Mapping[str, Record] = field(default_factory=dict)
+    """By change key."""
+
+    def queued(self, change: str) -> Record | None:
+        """The queued revision of a change; there is at most one."""
+        return next((r for r in self.queue.values() if r.change.id == change), None)
+
+
+def shard(name: str) -> str:
+    return hashlib.sha1(name.encode()).hexdigest()[:2]
+
+
+def queue_path(key: str) -> str:
+    return f"queue/{shard(key.split('/')[0])}/{key}"
+
+
+def done_path(key: str) -> str:
+    return f"done/{shard(key.split('/')[0])}/{key}"
+
+
+def head_path(head: str) -> str:
+    return f"heads/{head[:2]}/{head}"
+
+
+def _dump(value: object) -> bytes:
+    return (json.dumps(value, sort_keys=True, separators=(",", ":")) + "\n").encode()
+
+
+def encode_record(record: Record) -> bytes:
+    return _dump(asdict(record))
+
+
+def decode_record(data: bytes) -> Record:
+    raw = json.loads(data)
+    change = raw.pop("change")
+    change["after"] = tuple(change["after"])
+    raw["paths"] = tuple(raw["paths"])
+    raw["stage"] = Stage(raw["stage"])
+    return Record(change=Change(**change), **raw)
+
+
+def _decode_staged(raw: dict) -> Staged:
+    probe = raw.pop("probe")
+    probe["chain"] = tuple(probe["chain"])
+    raw["landing"] = tuple((key, commit) for key, commit in raw["landing"])
+    return Staged(probe=Probe(**probe), **raw)
+
+
+def _encode_meta(state: State) -> bytes:
+    landing = asdict(state.landing) if state.landing else None
+    return _dump({"trunk": state.trunk, "seq": state.seq, "probe": state.next_probe, "landing": landing})
+
+
+def _encode_probes(state: State) -> bytes:
+    return _dump({"running": [asdict(p) for p in state.probes], "failed": [asdict(p) for p in state.failed]})
+
+
+def decode(files: Mapping[str, bytes]) -> State:
+    """The state from its small files and its queue records, by path.
+
+    Raises ValueError for a format of another version.
+    """
+    if int(files[FORMAT]) != VERSION:
+        raise ValueError(f"ledger format {files[FORMAT].decode().strip()}, this agentctl reads {VERSION}")
+    meta, probes = json.loads(files[META]), json.loads(files[PROBES])
+    landing = meta["landing"]
+    if landing:
+        landing = Landing(landing["old"], _decode_staged(landing["staged"]), landing["verdict"])
+    records = [decode_record(data) for path, data in files.items() if path.startswith("queue/")]
+    return State(
+        trunk=meta["trunk"], seq=meta["seq"], next_probe=meta["probe"], landing=landing,
+        memory=json.loads(files[MEMORY]),
+        probes=tuple(_decode_staged(raw) for raw in probes["running"]),
+        failed=tuple(_decode_staged(raw) for raw in probes["failed"]),
+        queue={r.key: r for r in sorted(records, key=lambda r: r.change.seq)},
+    )
+
+
+@dataclass(slots=True)
+class Draft:
+    """The next state under construction, and the files by which it differs.
+
+    Nothing here touches Git: `files` and `message` are for whoever writes the commit.
+    """
+
+    state: State
+    files: dict[str, bytes | None] = field(default_factory=dict)
+    heads: list[str] = field(default_factory=list)
+    lines: list[str] = field(default_factory=list)
+    ended: list[Record] = field(default_factory=list)
+
+    def say(self, line: str) -> None:
+        self.lines.append(line)
+
+    def admit(self, record: Record) -> None:
+        """Queue a waiting submission. Its `seq` is given here."""
+        step(Stage.WAITING, Event.ADMIT)
+        seq = self.state.seq + 1
+        record = replace(record, change=replace(record.change, seq=seq))
+        self.state = replace(self.state, seq=seq, queue={**self.state.queue, record.key: record})
+        self.files[queue_path(record.key)] = encode_record(record)
+        self._index(record)
+        self.say(f"admit {record.key} from {record.change.agent}: {record.subject}")
+
+    def turn_away(self, record: Record, event: Event, now: float, **facts: object) -> Record:
+        """End a waiting submission without queueing it."""
+        ended = replace(record, stage=step(Stage.WAITING, event), ended=now, **facts)
+        self._close(ended)
+        self._index(ended)
+        return ended
+
+    def end(self, key: str, event: Event, now: float, **facts: object) -> Record:
+        """End a queued submission. Raises KeyError if it is not queued."""
+        record = self.state.queue[key]
+        ended = replace(record, stage=step(record.stage, event), ended=now, **facts)
+        rest = {k: r for k, r in self.state.queue.items() if k != key}
+        self.state = replace(self.state, queue=rest)
+        self.files[queue_path(key)] = None
+        self._close(ended)
+        return ended
+
+    def _close(self, ended: Record) -> None:
+        self.files[done_path(ended.key)] = encode_record(ended)
+        self.ended.append(ended)
+        self.say(f"{ended.stage} {ended.key}: {ended.why}" if ended.why else f"{ended.stage} {ended.key}")
+
+    def _index(self, record: Record) -> None:
+        self.files[head_path(record.change.head)] = (record.key + "\n").encode()
+        self.heads.append(record.change.head)
+
+    def set(self, **facts: object) -> None:
+        """Change fields of the state other than the queue."""
+        self.state = replace(self.state, **facts)
+
+    def output(self, before: State) -> dict[str, bytes | None]:
+        """Every file that differs from `before`, by path; None is a removed one."""
+        out = dict(self.files)
+        if _encode_meta(self.state) != _encode_meta(before) or not before.trunk:
+            out[META] = _encode_meta(self.state)
+        if self.state.memory != before.memory or not before.trunk:
+            out[MEMORY] = _dump(self.state.memory)
+        if _encode_probes(self.state) != _encode_probes(before) or not before.trunk:
+            out[PROBES] = _encode_probes(self.state)
+        if not before.trunk:
+            out[FORMAT] = f"{VERSION}\n".encode()
+        return out
+
+    def message(self) -> str:
+        if len(self.lines) == 1:
+            return self.lines[0] + "\n"
+        return f"{len(self.lines)} events\n\n" + "\n".join(self.lines) + "\n"
+
+
+def orphans(state: State, ended: Iterable[Record]) -> list[tuple[str, Record]]:
+    """(key, the ended one it waits for) of every queued change whose dependency ended
+    without landing: a stack falls together."""
+    gone = {r.change.id: r for r in ended if r.stage in (Stage.REJECTED, Stage.WITHDRAWN)}
+    return [(key, gone[name]) for key, record in state.queue.items()
+            for name in record.change.after if name in gone and not state.queued(name)]

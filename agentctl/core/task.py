@@ -1,0 +1,194 @@
+"""A task, what happened to it, and where it stands.
+
+The task's ref holds only what cannot be seen elsewhere: its text, its sessions,
+and whether a person or the supervisor closed it. Whether it is being worked on is
+seen from its claim, whether its change is queued or has landed from the ledger:
+`status` puts these together, so no stored word can disagree with the facts.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from enum import StrEnum
+
+from agentctl.core.ledger import Record
+from agentctl.core.lifecycle import Stage
+
+
+class Status(StrEnum):
+    BLOCKED = "blocked"
+    """A task it comes after is not done."""
+    READY = "ready"
+    WORKING = "working"
+    SUBMITTED = "submitted"
+    LANDED = "landed"
+    DONE = "done"
+    """Closed by hand."""
+    PARKED = "parked"
+    """Given up after too many attempts; the rest goes on."""
+
+
+FINISHED = frozenset({Status.LANDED, Status.DONE})
+
+
+class End(StrEnum):
+    """How a session ended."""
+
+    SUBMITTED = "submitted"
+    EMPTY = "empty"
+    """Nothing new in the worktree, whatever the exit status said."""
+    CRASHED = "crashed"
+    TIMEOUT = "timeout"
+    STUCK = "stuck"
+    DEFERRED = "deferred"
+    """The agent said (exit status 75, EX_TEMPFAIL) that trunk is not ready for it."""
+    INTERRUPTED = "interrupted"
+    """We stopped it, or were killed ourselves."""
+
+
+NO_ATTEMPT = frozenset({End.DEFERRED, End.INTERRUPTED})
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    generation: int
+    agent: str
+    end: End
+    ended: float
+    seconds: float
+    trunk: str
+    """Trunk when the session ended."""
+    revision: int = 0
+    """Of the task's change, if it was submitted."""
+    note: str = ""
+    salvage: str = ""
+    """Ref of work that was not submitted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    id: str
+    title: str
+    prompt: str
+    acceptance: str = ""
+    after: tuple[str, ...] = ()
+    priority: int = 0
+    paths: tuple[str, ...] = ()
+    created: float = 0.0
+    sessions: tuple[Session, ...] = ()
+    closed: str = ""
+    """Empty, done or parked."""
+    reason: str = ""
+
+    @property
+    def attempts(self) -> int:
+        return sum(s.end not in NO_ATTEMPT for s in self.sessions)
+
+    @property
+    def revision(self) -> int:
+        """The newest revision of its change; 0 if there is none."""
+        return max((s.revision for s in self.sessions), default=0)
+
+    @property
+    def generation(self) -> int:
+        """That the next session would have."""
+        return max((s.generation for s in self.sessions), default=0) + 1
+
+    def add(self, session: Session) -> Task:
+        return replace(self, sessions=(*self.sessions, session))
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """Who works on a task: the content of refs/agentctl/claims/<task>."""
+
+    agent: str
+    generation: int
+    expires: float
+    owner: dict = field(default_factory=dict)
+    """Identity of the supervisor's process."""
+
+
+def encode(task: Task) -> bytes:
+    return (json.dumps(asdict(task), indent=1, sort_keys=True) + "\n").encode()
+
+
+def decode(data: bytes) -> Task:
+    raw = json.loads(data)
+    raw["sessions"] = tuple(Session(**{**s, "end": End(s["end"])}) for s in raw["sessions"])
+    return Task(**{**raw, "after": tuple(raw["after"]), "paths": tuple(raw["paths"])})
+
+
+def encode_claim(claim: Claim) -> str:
+    return json.dumps(asdict(claim), sort_keys=True)
+
+
+def decode_claim(text: str) -> Claim:
+    return Claim(**json.loads(text))
+
+
+def status(task: Task, claim: Claim | None, record: Record | None, finished: Callable[[str], bool]) -> Status:
+    """Where a task stands. `record` is the ledger's for its newest revision, None if the
+    bot has not admitted it yet; `finished` says of another task's id whether it is done."""
+    if task.closed:
+        return Status(task.closed)
+    if record and record.stage == Stage.LANDED:
+        return Status.LANDED
+    if claim:
+        return Status.WORKING
+    if task.revision and (record is None or record.stage == Stage.QUEUED):
+        return Status.SUBMITTED
+    if not all(finished(other) for other in task.after):
+        return Status.BLOCKED
+    return Status.READY
+
+
+@dataclass(frozen=True, slots=True)
+class Dispatch:
+    """What the supervisor does next."""
+
+    start: tuple[tuple[str, str], ...] = ()
+    """(task, agent) pairs."""
+    park: tuple[tuple[str, str], ...] = ()
+    """(task, reason) pairs."""
+
+
+def dispatch(
+    tasks: Mapping[str, Task],
+    statuses: Mapping[str, Status],
+    free: tuple[str, ...],
+    trunk: str,
+    attempts: int,
+) -> Dispatch:
+    """Which ready tasks go to which free agents, and which are given up.
+
+    Order: priority, then age. A deferred task is ready again once trunk has moved. An
+    agent that worked on a task before gets it back if it is free.
+    """
+    ready = [t for t in tasks.values() if statuses[t.id] == Status.READY]
+    park = [(t.id, _exhausted(t)) for t in ready if t.attempts >= attempts]
+    park += [(t.id, f"it comes after {other}, which is parked")
+             for t in tasks.values() if statuses[t.id] == Status.BLOCKED
+             for other in t.after if statuses.get(other) == Status.PARKED]
+    waiting = sorted(
+        (t for t in ready if t.attempts < attempts and not _deferred(t, trunk)),
+        key=lambda t: (-t.priority, t.created, t.id),
+    )
+    agents, start = list(free), []
+    for task in waiting[: len(agents)]:
+        last = task.sessions[-1].agent if task.sessions else ""
+        agent = last if last in agents else agents[0]
+        agents.remove(agent)
+        start.append((task.id, agent))
+    return Dispatch(tuple(start), tuple(dict(park).items()))
+
+
+def _deferred(task: Task, trunk: str) -> bool:
+    return bool(task.sessions) and task.sessions[-1].end == End.DEFERRED and task.sessions[-1].trunk == trunk
+
+
+def _exhausted(task: Task) -> str:
+    last = task.sessions[-1]
+    return f"{task.attempts} attempts; the last one: {last.end}{', ' + last.note if last.note else ''}"

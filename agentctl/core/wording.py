@@ -1,0 +1,33 @@
+"""Messages of the commits that land."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+
+_OWN = re.compile(r"(?im)^agentctl-[a-z-]*[ \t]*:.*(?:\n[ \t]+.*)*\n?")
+_TRAILER = re.compile(r"[A-Za-z][A-Za-z0-9-]*: \S.*")
+
+
+def strip_own(message: str) -> str:
+    """Without any line that claims to be one of the bot's trailers: an agent's forgery
+    must never make a change look landed."""
+    return _OWN.sub("", message.replace("\r\n", "\n")).strip("\n")
+
+
+def with_trailers(message: str, trailers: Mapping[str, str | None]) -> str:
+    """`message` with the bot's trailers, in its last paragraph if that holds trailers already."""
+    body = strip_own(message).rstrip() or "(no message)"
+    lines = [f"{name}: {value}" for name, value in trailers.items() if value]
+    last = body.rsplit("\n\n", 1)
+    joined = len(last) == 2 and all(_TRAILER.fullmatch(line) for line in last[1].splitlines())
+    return body + ("\n" if joined else "\n\n") + "\n".join(lines) + "\n"
+
+
+def squash(messages: Iterable[str]) -> str:
+    """One message for a change of several commits: the last one's subject leads, since it
+    is the one written knowing the whole; all are kept below. A single one stays as it is."""
+    kept = [strip_own(m).strip() for m in messages if strip_own(m).strip()]
+    if len(kept) < 2:
+        return kept[0] if kept else ""
+    return kept[-1].splitlines()[0] + "\n\n" + "\n\n".join("* " + m.replace("\n", "\n  ") for m in kept)

@@ -1,0 +1,148 @@
+"""Agents' worktrees: made, refreshed, emptied and removed without losing work."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import time
+from dataclasses import dataclass
+
+from agentctl.core import refnames
+from agentctl.engine import locks
+from agentctl.errors import Contended
+from agentctl.git import refs, worktrees
+from agentctl.git.hub import Hub
+from agentctl.git.objects import Person
+from agentctl.git.refs import Transaction
+from agentctl.git.worktrees import Worktree
+from agentctl.queue.gate import worktrees_lock
+from agentctl.queue.inbox import requests
+from agentctl.queue.ledger import Ledger
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a worktree holds that trunk does not."""
+
+    head: str
+    """A commit with all of it; dirty files included if there are any."""
+    dirty: tuple[str, ...]
+    new: bool
+    """False if it is empty-handed: nothing differs from what trunk had."""
+
+
+def path_of(hub: Hub, agent: str) -> str:
+    return os.path.join(hub.worktrees, "agents", agent)
+
+
+def person(agent: str) -> Person:
+    return Person(agent, f"{agent}@agents.localhost")
+
+
+def lock(hub: Hub, agent: str):
+    """Held for as long as an agent's session runs or its worktree is changed."""
+    return locks.acquire(hub.own_path("locks", "agents", f"{agent}.lock"), f"agent {agent}")
+
+
+def prepare(hub: Hub, agent: str, commit: str) -> tuple[Worktree, bool]:
+    """The agent's worktree on `commit`, clean but for ignored files, and whether it is new.
+
+    What was in it is salvaged first. The caller holds the agent's lock.
+    """
+    path, branch = path_of(hub, agent), refnames.AGENT_BRANCH + agent
+    tree = worktrees.at(hub, path)
+    if tree:
+        salvage(hub, agent, tree, commit)
+        if tree.branch() != branch:
+            tree.git("symbolic-ref", "HEAD", branch)
+    else:
+        shutil.rmtree(path, ignore_errors=True)
+        rescue_branch(hub, agent, commit)
+        with worktrees_lock(hub):
+            tree = worktrees.add(hub, path, commit, branch.removeprefix("refs/heads/"))
+    made = not os.path.exists(os.path.join(tree.git_dir, "agentctl-ready"))
+    worktrees.restore_pointer(tree)
+    worktrees.reset(tree, commit, ignored=made)
+    return tree, made
+
+
+def ready(tree: Worktree) -> None:
+    """Note that a new worktree has been set up."""
+    with open(os.path.join(tree.git_dir, "agentctl-ready"), "w"):
+        pass
+
+
+def inspect(hub: Hub, agent: str, tree: Worktree, trunk: str, message: str) -> Found:
+    """What the session left. Dirty files become a commit on top of HEAD, not yet on any ref."""
+    dirty = tuple(worktrees.dirty(tree))
+    head = tree.head()
+    if dirty:
+        head = worktrees.snapshot(hub, tree, message, time.time(), person(agent))
+    base = hub.git("merge-base", head, trunk, ok=(0, 1))
+    same = base and hub.objects.commit(head).tree == hub.objects.commit(base).tree
+    return Found(head, dirty, not same)
+
+
+def salvage(hub: Hub, agent: str, tree: Worktree, trunk: str) -> str:
+    """Keep what a worktree holds in a salvage ref; returns its name, or "" if there is
+    nothing that is not safe already."""
+    worktrees.restore_pointer(tree)
+    found = inspect(hub, agent, tree, trunk, "salvaged: files that no commit held\n")
+    return keep(hub, agent, found.head, trunk) if found.new else ""
+
+
+def keep(hub: Hub, agent: str, head: str, trunk: str) -> str:
+    """Make `head` reachable by a salvage ref unless trunk, the ledger or another one holds it."""
+    listed = refs.read(hub.git_dir, [refnames.SALVAGE + agent, refnames.INBOX])
+    held = {ref.oid: name for name, ref in listed.items() if name.startswith(refnames.SALVAGE)}
+    if head in held:
+        return held[head]
+    submitted = any(r.head == head for r in requests(listed)) or Ledger.read(hub).with_head(head)
+    if submitted or hub.git("rev-list", "-n1", head, "^" + trunk) == "":
+        return ""
+    numbers = [int(name.rsplit("/", 1)[1]) for name in held.values()]
+    ref = f"{refnames.SALVAGE}{agent}/{max(numbers, default=0) + 1}"
+    create = Transaction(hub.git_dir, f"salvage of {agent}")
+    create.create(ref, head)
+    create.commit()
+    hub.sync()
+    return ref
+
+
+def rescue_branch(hub: Hub, agent: str, trunk: str) -> None:
+    """Keep what a branch without a worktree holds, before it is moved."""
+    tip = refs.get(hub.git_dir, refnames.AGENT_BRANCH + agent)
+    if tip:
+        keep(hub, agent, tip, trunk)
+
+
+def remove(hub: Hub, agent: str, trunk: str) -> str:
+    """Remove an agent's worktree and branch, its work salvaged. Returns the salvage ref or "".
+
+    Raises Contended if its session runs.
+    """
+    with lock(hub, agent):
+        tree, kept = worktrees.at(hub, path_of(hub, agent)), ""
+        if tree:
+            kept = salvage(hub, agent, tree, trunk)
+            with worktrees_lock(hub):
+                worktrees.remove(tree)
+        shutil.rmtree(path_of(hub, agent), ignore_errors=True)
+        rescue_branch(hub, agent, trunk)
+        tip = refs.get(hub.git_dir, refnames.AGENT_BRANCH + agent)
+        if tip:
+            delete = Transaction(hub.git_dir, f"remove {agent}")
+            delete.delete(refnames.AGENT_BRANCH + agent, tip)
+            with contextlib.suppress(Contended):
+                delete.commit()
+    for folder in (os.path.join(hub.worktrees, "agents"), hub.worktrees):
+        with contextlib.suppress(OSError):
+            os.rmdir(folder)
+    return kept
+
+
+def names(hub: Hub) -> list[str]:
+    """Of every agent that has a worktree."""
+    folder = os.path.join(hub.worktrees, "agents")
+    return sorted(n for n in os.listdir(folder) if refnames.valid_name(n)) if os.path.isdir(folder) else []

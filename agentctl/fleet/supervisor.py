@@ -1,0 +1,197 @@
+"""The fleet: gives tasks to agents and runs their sessions, a thread for each.
+
+Like the bot it ticks: observe tasks, claims and ledger; dispatch; perform.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+
+from agentctl.core.ledger import Record
+from agentctl.core.lifecycle import Stage
+from agentctl.core.policy import Policy
+from agentctl.core.task import FINISHED, Claim, End, Session, Status, Task, dispatch, status
+from agentctl.engine import processes
+from agentctl.errors import AgentctlError, Contended, Infrastructure
+from agentctl.fleet import agents, session, tasks
+from agentctl.git import worktrees
+from agentctl.git.hub import Hub
+from agentctl.queue.ledger import Ledger
+from agentctl.queue.turn import News
+
+DEATHS = 3
+"""Sessions in a row that our own side failed to run before the fleet gives up."""
+
+
+@dataclass(frozen=True)
+class Crew:
+    """Who works and how they are called."""
+
+    agents: tuple[str, ...]
+    argv: tuple[str, ...]
+    stdin: bool
+
+
+class Fleet:
+    def __init__(self, hub: Hub, trunk: str, policy: Policy, crew: Crew, only: frozenset[str] | None = None,
+                 tell: Callable[[News], None] = lambda news: None, wake: threading.Event | None = None) -> None:
+        self.hub, self.trunk, self.policy, self.crew, self.only, self.tell = hub, trunk, policy, crew, only, tell
+        self.wake = wake or threading.Event()
+        self.tasks: dict[str, Task] = {}
+        self.statuses: dict[str, Status] = {}
+        self.runs: dict[str, tuple[session.Run, Future]] = {}
+        self._cache: dict[str, Task] = {}
+        self._ended: dict[str, Record] = {}
+        self._stopping = False
+        self._deaths = 0
+        self._pool = ThreadPoolExecutor(max_workers=max(1, len(crew.agents)), thread_name_prefix="session")
+        self._take_over()
+
+    def _take_over(self) -> None:
+        """End the sessions of supervisors that died: kill, make safe, write down, release."""
+        for name, (claim, oid) in tasks.claims(self.hub).items():
+            if processes.alive(claim.owner) and claim.expires > time.time():
+                continue
+            processes.sweep(f"{self.hub.mark}session/{claim.agent}/")
+            try:
+                with agents.lock(self.hub, claim.agent):
+                    self._bury(name, claim)
+                    tasks.release(self.hub, name, oid)
+            except Contended:
+                continue
+        for name in agents.names(self.hub):
+            try:
+                with agents.lock(self.hub, name):
+                    processes.sweep(f"{self.hub.mark}session/{name}/")
+            except Contended:
+                continue
+
+    def _bury(self, name: str, claim: Claim) -> None:
+        task = tasks.get(self.hub, name)
+        tree = worktrees.at(self.hub, agents.path_of(self.hub, claim.agent))
+        if any(s.generation == claim.generation for s in task.sessions):
+            return
+        if tree:
+            ended = session.conclude(self.hub, self.policy, task, claim, tree, self.trunk,
+                                     End.INTERRUPTED, "the supervisor died", 0.0)
+        else:
+            ended = Session(claim.generation, claim.agent, End.INTERRUPTED, time.time(), 0.0,
+                            self.hub.trunk_tip(self.trunk), note="the supervisor died")
+        session.record(self.hub, name, ended)
+
+    # the tick
+
+    def tick(self) -> None:
+        """Take one turn. Raises Infrastructure when sessions cannot be run at all."""
+        self._reap()
+        self._observe()
+        if self._stopping:
+            return
+        busy = {run.work.agent for run, _ in self.runs.values()}
+        free = tuple(name for name in self.crew.agents if name not in busy)
+        chosen = self.tasks if self.only is None else {k: t for k, t in self.tasks.items() if k in self.only}
+        plan = dispatch(chosen, self.statuses, free, self._tip, self.policy.agents.attempts)
+        for name, reason in plan.park:
+            self.park(name, reason)
+        for name, agent in plan.start:
+            self._start(name, agent)
+
+    def _observe(self) -> None:
+        self._tip = self.hub.trunk_tip(self.trunk)
+        self.tasks = tasks.all_tasks(self.hub, self._cache)
+        claims, ledger = tasks.claims(self.hub), Ledger.read(self.hub)
+        found: dict[str, Status] = {}
+        records = {name: self._record(ledger, task) for name, task in self.tasks.items()}
+
+        def finished(name: str) -> bool:
+            return name in self.tasks and of(name) in FINISHED
+
+        def of(name: str) -> Status:
+            if name not in found:
+                claim = claims[name][0] if name in claims else None
+                found[name] = Status.BLOCKED
+                found[name] = status(self.tasks[name], claim, records[name], finished)
+            return found[name]
+
+        for name in self.tasks:
+            of(name)
+        for name in self.runs:
+            if found.get(name) == Status.READY:
+                found[name] = Status.WORKING
+        self.statuses = found
+
+    def _record(self, ledger: Ledger, task: Task) -> Record | None:
+        """The ledger's record of the task's newest revision. What landed stays landed, and
+        what a task without submissions had cannot be there."""
+        if task.id in self._ended:
+            return self._ended[task.id]
+        if not task.revision:
+            return None
+        record = ledger.newest(task.id)
+        if not record or record.change.revision < task.revision:
+            return None
+        if record.stage == Stage.LANDED:
+            self._ended[task.id] = record
+        return record
+
+    def _start(self, name: str, agent: str) -> None:
+        work = session.Work(self.tasks[name], agent, self.crew.argv, self.crew.stdin, self.trunk)
+        run = session.Run(self.hub, self.policy, work)
+        future = self._pool.submit(run.go)
+        future.add_done_callback(lambda _: self.wake.set())
+        self.runs[name] = (run, future)
+        self.statuses[name] = Status.WORKING
+        self.tell(News("session", f"{agent} works on {name}", {"task": name, "agent": agent}))
+
+    def _reap(self) -> None:
+        for name, (run, future) in [(n, r) for n, r in self.runs.items() if r[1].done()]:
+            del self.runs[name]
+            try:
+                ended = future.result()
+            except Contended:
+                continue
+            except (OSError, AgentctlError) as error:
+                self._deaths += 1
+                self.tell(News("trouble", f"{run.work.agent} on {name}: {error}", {"task": name}))
+                if self._deaths >= DEATHS:
+                    raise Infrastructure(f"{self._deaths} sessions in a row could not be run: {error}",
+                                         hint="agentctl doctor") from error
+                continue
+            self._deaths = 0
+            if ended:
+                self.tell(News("ended", f"{ended.agent} on {name}: {ended.end}"
+                               + (f", {ended.note}" if ended.note else ""), {"task": name, "session": ended}))
+
+    def park(self, name: str, reason: str) -> None:
+        """Give a task up; the rest goes on."""
+        tasks.change(self.hub, name, f"parked: {reason}", lambda t: replace(t, closed="parked", reason=reason))
+        self.statuses[name] = Status.PARKED
+        self.tell(News("parked", f"{name}: {reason}", {"task": name}))
+
+    @property
+    def done(self) -> bool:
+        """Every task of ours has landed, is done or is parked, and no session runs."""
+        mine = self.tasks if self.only is None else self.only
+        over = FINISHED | {Status.PARKED}
+        return not self.runs and all(self.statuses.get(name) in over for name in mine)
+
+    def stop(self) -> None:
+        """Stop every session; their work is salvaged. Waits for that."""
+        self._stopping = True
+        for run, _ in self.runs.values():
+            run.stop()
+        self._pool.shutdown(wait=True)
+        self._reap()
+
+    def close(self) -> None:
+        """Remove the crew's worktrees and branches, work that has not landed salvaged."""
+        tip = self.hub.trunk_tip(self.trunk)
+        for agent in self.crew.agents:
+            try:
+                agents.remove(self.hub, agent, tip)
+            except Contended:
+                continue

@@ -1,0 +1,120 @@
+"""Tasks and claims as refs.
+
+refs/agentctl/tasks/<task> is a chain of commits, one for each event; each one's tree
+holds `task.json`, the task after that event. refs/agentctl/claims/<task> is a commit
+without files whose subject is the claim as one line of JSON; it is only ever created
+or deleted, so exactly one of those who want a task gets it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from agentctl.core import refnames, task as codec
+from agentctl.core.task import Claim, Task
+from agentctl.errors import Contended, NotFound, UsageError
+from agentctl.git import refs
+from agentctl.git.hub import Hub
+from agentctl.git.objects import EMPTY_TREE
+from agentctl.git.refs import Transaction
+
+FILE = "task.json"
+
+
+def read(hub: Hub, tip: str) -> Task:
+    data = hub.objects.read(hub.objects.commit(tip).tree, FILE)
+    return codec.decode(data or b"")
+
+
+def all_tasks(hub: Hub, cache: dict[str, Task] | None = None) -> dict[str, Task]:
+    """Every task by id, oldest first. `cache` maps tips to tasks and is filled."""
+    cache = {} if cache is None else cache
+    found = {}
+    for name, ref in refs.read(hub.git_dir, [refnames.TASKS]).items():
+        if ref.oid not in cache:
+            cache[ref.oid] = read(hub, ref.oid)
+        found[name.removeprefix(refnames.TASKS)] = cache[ref.oid]
+    return dict(sorted(found.items(), key=lambda item: (item[1].created, item[0])))
+
+
+def get(hub: Hub, name: str) -> Task:
+    """Raises NotFound."""
+    tip = refs.get(hub.git_dir, refnames.TASKS + name) if refnames.valid_name(name) else None
+    if not tip:
+        raise NotFound(f"no task called {name!r}", hint="agentctl task list")
+    return read(hub, tip)
+
+
+def add(hub: Hub, tasks: list[Task]) -> None:
+    """Create all of them or none. Raises UsageError if one of the names is taken."""
+    transaction = Transaction(hub.git_dir, f"add {len(tasks)} tasks")
+    for task in tasks:
+        transaction.create(refnames.TASKS + task.id, _commit(hub, task, None, f"created: {task.title}"))
+    try:
+        transaction.commit()
+    except Contended:
+        taken = [t.id for t in tasks if refs.get(hub.git_dir, refnames.TASKS + t.id)]
+        if not taken:
+            raise
+        raise UsageError(f"there is a task {taken[0]!r} already",
+                         hint=f"agentctl task show {taken[0]}, or give the new one another id") from None
+    hub.sync()
+
+
+def change(hub: Hub, name: str, event: str, edit: Callable[[Task], Task]) -> Task:
+    """Append an event. Raises NotFound, or Contended after ten tries."""
+    for attempt in range(10):
+        tip = refs.get(hub.git_dir, refnames.TASKS + name)
+        if not tip:
+            raise NotFound(f"no task called {name!r}", hint="agentctl task list")
+        before = read(hub, tip)
+        after = edit(before)
+        if after == before:
+            return before
+        move = Transaction(hub.git_dir, event)
+        move.update(refnames.TASKS + name, _commit(hub, after, tip, event), tip)
+        try:
+            move.commit()
+            return after
+        except Contended:
+            if attempt == 9:
+                raise
+    raise AssertionError("unreachable")
+
+
+def history(hub: Hub, name: str) -> list[tuple[int, str]]:
+    """(time, event) of a task, oldest first."""
+    listed = hub.git("log", "--reverse", "--format=%ct %s", refnames.TASKS + name).splitlines()
+    return [(int(when), event) for when, _, event in (line.partition(" ") for line in listed)]
+
+
+def _commit(hub: Hub, task: Task, tip: str | None, event: str) -> str:
+    tree = hub.objects.replace(EMPTY_TREE, {FILE: codec.encode(task)})
+    return hub.objects.write_commit(tree, [tip] if tip else [], event + "\n", time.time())
+
+
+def claims(hub: Hub) -> dict[str, tuple[Claim, str]]:
+    """(claim, object id) by task."""
+    return {name.removeprefix(refnames.CLAIMS): (codec.decode_claim(ref.subject), ref.oid)
+            for name, ref in refs.read(hub.git_dir, [refnames.CLAIMS]).items()}
+
+
+def claim(hub: Hub, name: str, wanted: Claim) -> str:
+    """Take a task. Returns the claim's object id; raises Contended if somebody has it."""
+    hub.objects.write_tree({})
+    made = hub.objects.write_commit(EMPTY_TREE, [], codec.encode_claim(wanted) + "\n", time.time())
+    create = Transaction(hub.git_dir, f"claim {name}")
+    create.create(refnames.CLAIMS + name, made)
+    create.commit()
+    return made
+
+
+def release(hub: Hub, name: str, oid: str) -> None:
+    """Give up a claim. One that was taken over meanwhile is left alone."""
+    delete = Transaction(hub.git_dir, f"release {name}")
+    delete.delete(refnames.CLAIMS + name, oid)
+    try:
+        delete.commit()
+    except Contended:
+        pass

@@ -1,0 +1,150 @@
+"""Finding the repository that agentctl manages, and refusing what it does not support."""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import os
+from dataclasses import dataclass
+
+from agentctl.core import refnames
+from agentctl.errors import Infrastructure, NotFound, Refused
+from agentctl.git import process
+from agentctl.git.objects import Objects, Person
+
+POLICY_PATH = ".agentctl/policy.yaml"
+
+
+@dataclass(frozen=True)
+class Hub:
+    """One repository: where its common Git directory is, and where its files go."""
+
+    git_dir: str
+    """The common Git directory, absolute."""
+    top: str | None
+    """The worktree that the caller stands in, or None in a bare repository."""
+
+    @functools.cached_property
+    def objects(self) -> Objects:
+        return Objects(self.git_dir)
+
+    @property
+    def own(self) -> str:
+        """agentctl's folder inside the Git directory: locks, logs, prompts."""
+        return os.path.join(self.git_dir, "agentctl")
+
+    def own_path(self, *parts: str) -> str:
+        """A path under `own` whose folder exists."""
+        path = os.path.join(self.own, *parts)
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        return path
+
+    @functools.cached_property
+    def worktrees(self) -> str:
+        """The folder of agents' worktrees and gate slots, beside the repository.
+
+        Outside it, so that no tool run in a worktree picks up the repository's own
+        configuration files; `git config agentctl.worktrees DIR` moves it.
+        """
+        configured = self.config("agentctl.worktrees")
+        if configured:
+            return os.path.abspath(os.path.join(self.git_dir, os.path.expanduser(configured)))
+        base = os.path.dirname(self.git_dir) if os.path.basename(self.git_dir) == ".git" else self.git_dir
+        return base.removesuffix(".git") + ".agentctl"
+
+    @property
+    def mark(self) -> str:
+        """Prefix of the environment mark of every process started for this hub."""
+        stat = os.stat(self.git_dir)
+        return f"{stat.st_dev:x}.{stat.st_ino:x}/"
+
+    def config(self, key: str) -> str | None:
+        return process.text(["config", "--get", key], git_dir=self.git_dir, ok=(0, 1)) or None
+
+    def git(self, *args: str, **options) -> str:
+        return process.text(args, git_dir=self.git_dir, **options)
+
+    def commit_of(self, name: str) -> str:
+        """The commit a user's word stands for. Raises NotFound."""
+        try:
+            return self.git("rev-parse", "--verify", "--quiet", "--end-of-options", name + "^{commit}")
+        except process.GitError:
+            raise NotFound(f"no commit called {name!r}", hint="git log --oneline --all") from None
+
+    def trunk_tip(self, trunk: str) -> str:
+        tip = self.git("rev-parse", "--verify", "--quiet", refnames.branch(trunk), ok=(0, 1))
+        if not tip:
+            raise NotFound(f"there is no branch {trunk!r}, which the policy names as trunk",
+                           hint="git branch --list, then set `trunk:` in " + POLICY_PATH)
+        return tip
+
+    def person(self, cwd: str | None = None) -> Person:
+        """The user's own name and address, as Git would use them."""
+        where = cwd or self.top or self.git_dir
+        name = process.as_user(["config", "user.name"], cwd=where, ok=(0, 1))
+        email = process.as_user(["config", "user.email"], cwd=where, ok=(0, 1))
+        return Person(name or "unknown", email or "unknown@localhost")
+
+    def sync(self) -> None:
+        """Make everything written to the hub's file system durable.
+
+        Git syncs files but never directories: without this a power cut undoes a
+        ref update that was reported as done.
+        """
+        handle = os.open(self.git_dir, os.O_RDONLY)
+        try:
+            syncfs = getattr(ctypes.CDLL(None, use_errno=True), "syncfs", None)
+            if syncfs is None:
+                os.sync()
+            elif syncfs(handle) != 0:
+                code = ctypes.get_errno()
+                raise Infrastructure(f"the file system of the hub cannot be synced: {os.strerror(code)}")
+        finally:
+            os.close(handle)
+
+
+def find(path: str = ".") -> Hub:
+    """The hub that `path` lies in. Raises NotFound outside a repository, Refused for
+    one of a kind that is not supported."""
+    if not os.path.isdir(path):
+        raise NotFound(f"no such folder: {path}", hint="agentctl -C FOLDER ...")
+    if process.version() < process.MINIMUM:
+        have = ".".join(map(str, process.version()))
+        raise Infrastructure(f"Git {have} is too old: `git merge-tree --write-tree` needs 2.38",
+                             hint="install a newer Git")
+    try:
+        common, bare = process.as_user(
+            ["rev-parse", "--path-format=absolute", "--git-common-dir", "--is-bare-repository"], cwd=path
+        ).splitlines()
+    except process.GitError as error:
+        raise _not_a_hub(path, error) from None
+    top = None
+    if bare != "true":
+        top = process.as_user(["rev-parse", "--show-toplevel"], cwd=path, ok=(0, 128)) or None
+    hub = Hub(os.path.realpath(common), top and os.path.realpath(top))
+    _refuse_unsupported(hub)
+    return hub
+
+
+def _not_a_hub(path: str, error: process.GitError) -> Exception:
+    if "reftable" in error.stderr or "refstorage" in error.stderr.lower():
+        return Refused("this repository stores its refs as a reftable, which agentctl does not support yet",
+                       hint="git clone --ref-format=files REPO")
+    if "not a git repository" in error.stderr:
+        return NotFound(f"not inside a Git repository: {os.path.abspath(path)}",
+                        hint="git init, or agentctl -C REPO ...")
+    return error
+
+
+def _refuse_unsupported(hub: Hub) -> None:
+    kinds = {
+        "extensions.objectformat": ("sha256", "uses SHA-256 object ids"),
+        "extensions.refstorage": ("reftable", "stores its refs as a reftable"),
+    }
+    for key, (value, words) in kinds.items():
+        if (hub.config(key) or "").lower() == value:
+            raise Refused(f"this repository {words}, which agentctl does not support yet",
+                          hint="use a repository with SHA-1 ids and refs in files")
+    if os.path.exists(os.path.join(hub.git_dir, "shallow")):
+        raise Refused("this repository is shallow: merges need the whole history",
+                      hint="git fetch --unshallow")

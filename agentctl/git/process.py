@@ -1,0 +1,120 @@
+"""Running Git's own binary with nothing inherited that could change its meaning."""
+
+from __future__ import annotations
+
+import functools
+import os
+import shutil
+import subprocess
+from collections.abc import Mapping, Sequence
+
+from agentctl.errors import AgentctlError, Infrastructure
+
+MINIMUM = (2, 38)
+
+_QUIET = (
+    "core.hooksPath=/dev/null",
+    "core.fsmonitor=false",
+    "gc.auto=0",
+    "maintenance.auto=false",
+    "advice.detachedHead=false",
+    "core.quotePath=false",
+    "protocol.ext.allow=never",
+)
+
+
+class GitError(AgentctlError):
+    """git {command} failed: {stderr}"""
+
+    code = "git"
+
+    def __init__(self, argv: Sequence[str], status: int, stderr: str) -> None:
+        self.status, self.stderr = status, stderr.strip()
+        super().__init__(command=" ".join(argv[:2]), stderr=self.stderr or f"exit status {status}")
+
+
+@functools.cache
+def binary() -> str:
+    """Absolute path of git. Raises Infrastructure if there is none."""
+    found = shutil.which("git")
+    if not found:
+        raise Infrastructure("git is not on the PATH", hint="install Git 2.38 or newer")
+    return os.path.abspath(found)
+
+
+@functools.cache
+def version() -> tuple[int, ...]:
+    text = subprocess.run([binary(), "version"], capture_output=True, text=True).stdout
+    return tuple(int(part) for part in text.split()[2].split(".")[:3] if part.isdigit())
+
+
+@functools.cache
+def _closed_environment() -> dict[str, str]:
+    kept = {k: os.environ[k] for k in ("PATH", "HOME", "TMPDIR") if k in os.environ}
+    return kept | {
+        "LC_ALL": "C",
+        "GIT_CONFIG_NOSYSTEM": "1",
+        "GIT_CONFIG_GLOBAL": os.devnull,
+        "GIT_NO_REPLACE_OBJECTS": "1",
+        "GIT_NO_LAZY_FETCH": "1",
+        "GIT_TERMINAL_PROMPT": "0",
+        "GIT_OPTIONAL_LOCKS": "0",
+        "GIT_ALLOW_PROTOCOL": "file",
+        "AGENTCTL_BOT": "1",
+    }
+
+
+def run(
+    args: Sequence[str],
+    *,
+    git_dir: str | None = None,
+    cwd: str | None = None,
+    env: Mapping[str, str] | None = None,
+    stdin: bytes = b"",
+    ok: Sequence[int] = (0,),
+) -> subprocess.CompletedProcess[bytes]:
+    """Run git closed off from system and global configuration, hooks and prompts.
+
+    Raises GitError for an exit status not in `ok`.
+    """
+    argv = [binary()]
+    for setting in _QUIET:
+        argv += ["-c", setting]
+    if git_dir:
+        argv.append("--git-dir=" + git_dir)
+    done = subprocess.run(
+        [*argv, *args],
+        cwd=cwd or git_dir,
+        env=_closed_environment() | dict(env or {}),
+        input=stdin,
+        capture_output=True,
+    )
+    if done.returncode not in ok:
+        raise GitError(args, done.returncode, done.stderr.decode(errors="replace"))
+    return done
+
+
+def text(args: Sequence[str], **options) -> str:
+    """Standard output of `run`, decoded and stripped of its last newline."""
+    return run(args, **options).stdout.decode(errors="surrogateescape").removesuffix("\n")
+
+
+@functools.cache
+def local_variables() -> frozenset[str]:
+    """Names of the variables that tie a process to one repository."""
+    done = subprocess.run([binary(), "rev-parse", "--local-env-vars"], capture_output=True, text=True)
+    return frozenset(done.stdout.split())
+
+
+def child_environment() -> dict[str, str]:
+    """Our environment for a child that may call Git itself, tied to no repository."""
+    return {k: v for k, v in os.environ.items() if k not in local_variables()}
+
+
+def as_user(args: Sequence[str], *, cwd: str, ok: Sequence[int] = (0,)) -> str:
+    """Run git as the user would: with their configuration, in `cwd`."""
+    done = subprocess.run([binary(), *args], cwd=cwd, env=child_environment() | {"LC_ALL": "C"},
+                          stdin=subprocess.DEVNULL, capture_output=True)
+    if done.returncode not in ok:
+        raise GitError(args, done.returncode, done.stderr.decode(errors="replace"))
+    return done.stdout.decode(errors="surrogateescape").removesuffix("\n")

@@ -1,0 +1,92 @@
+"""Reading refs, and the one way of writing them: a transaction with expected old values.
+
+A transaction over several refs is all or nothing against other writers, but not
+against a kill: after one, some refs may have moved and others not. Callers order
+their effects so that the next start can finish them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from agentctl.errors import Contended, Infrastructure
+from agentctl.git.process import GitError, run
+
+ZERO = "0" * 40
+_FORMAT = "%(refname)%00%(objectname)%00%(objecttype)%00%(*objectname)%00%(contents:subject)"
+
+
+@dataclass(frozen=True, slots=True)
+class Ref:
+    name: str
+    oid: str
+    kind: str
+    """commit, tag, tree or blob."""
+    target: str
+    """The object a tag points to; `oid` itself for anything else."""
+    subject: str
+
+
+def read(git_dir: str, prefixes: Iterable[str]) -> dict[str, Ref]:
+    """The refs at or under `prefixes`, by full name.
+
+    Raises Infrastructure if Git complains of any of them: it exits 0 with a mere
+    warning when a ref file is empty, and a missing ref must not look like a deleted one.
+    """
+    done = run(["for-each-ref", "--format=" + _FORMAT, *prefixes], git_dir=git_dir)
+    if done.stderr:
+        raise Infrastructure(
+            "broken ref: " + done.stderr.decode(errors="replace").strip(), hint="agentctl doctor"
+        )
+    refs = {}
+    for line in done.stdout.decode(errors="replace").splitlines():
+        name, oid, kind, peeled, subject = line.split("\0", 4)
+        refs[name] = Ref(name, oid, kind, peeled or oid, subject)
+    return refs
+
+
+def get(git_dir: str, name: str) -> str | None:
+    """The object id of one ref, or None."""
+    done = run(["rev-parse", "--verify", "--quiet", "--end-of-options", name], git_dir=git_dir, ok=(0, 1))
+    return done.stdout.decode().strip() or None
+
+
+@dataclass(slots=True)
+class Transaction:
+    """Collects ref updates; `commit` applies all of them or none."""
+
+    git_dir: str
+    message: str
+    _lines: list[str] = field(default_factory=list)
+
+    def create(self, ref: str, new: str) -> None:
+        self._lines.append(f"create {ref}\0{new}\0")
+
+    def update(self, ref: str, new: str, old: str | None) -> None:
+        """Move `ref` from `old` (None: it does not exist) to `new`."""
+        self._lines.append(f"update {ref}\0{new}\0{old or ZERO}\0")
+
+    def delete(self, ref: str, old: str) -> None:
+        self._lines.append(f"delete {ref}\0{old}\0")
+
+    def __bool__(self) -> bool:
+        return bool(self._lines)
+
+    def commit(self) -> None:
+        """Raises Contended if a ref was not at its expected value or is locked."""
+        if not self._lines:
+            return
+        try:
+            run(["update-ref", "--no-deref", "-m", "agentctl: " + self.message, "-z", "--stdin"],
+                git_dir=self.git_dir, stdin="".join(self._lines).encode())
+        except GitError as error:
+            raise _explained(error) from error
+
+
+def _explained(error: GitError) -> Exception:
+    contended = ("is at ", "already exists", "unable to resolve reference", "File exists",
+                 "reference is missing", "but expected")
+    if any(sign in error.stderr for sign in contended):
+        return Contended("contended: " + error.stderr)
+    return error

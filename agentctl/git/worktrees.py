@@ -1,0 +1,171 @@
+"""Linked worktrees: agents work in them, gates run in them.
+
+Git's own commands for worktrees race with each other on the files of the common
+Git directory, so whoever calls `add` or `remove` must hold the worktrees' lock;
+files are written by `reset`, which needs no lock. All run with an explicit Git
+directory: nothing that was left in a worktree decides what Git does there.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from dataclasses import dataclass
+
+from agentctl.git import process
+from agentctl.git.hub import Hub
+from agentctl.git.objects import Person
+
+
+@dataclass(frozen=True, slots=True)
+class Worktree:
+    path: str
+    git_dir: str
+    """Its own folder, under worktrees/ of the common Git directory, or that itself."""
+
+    def git(self, *args: str, **options) -> str:
+        env = {"GIT_WORK_TREE": self.path, **options.pop("env", {})}
+        return process.text(args, git_dir=self.git_dir, cwd=self.path, env=env, **options)
+
+    def head(self) -> str:
+        return self.git("rev-parse", "--verify", "HEAD")
+
+    def branch(self) -> str | None:
+        """Full name of the branch that HEAD is on; None when detached."""
+        return self.git("symbolic-ref", "-q", "HEAD", ok=(0, 1)) or None
+
+
+def listing(hub: Hub) -> list[tuple[Worktree, str]]:
+    """(worktree, full branch name or "" if detached) of every worktree there is.
+
+    Read from Git's files: a process for each of hundreds would be slow.
+    """
+    found = [_read(hub.git_dir, main)] if (main := main_worktree(hub)) else []
+    folder = os.path.join(hub.git_dir, "worktrees")
+    for name in sorted(os.listdir(folder)) if os.path.isdir(folder) else ():
+        pointer = _content(os.path.join(folder, name, "gitdir"))
+        path = os.path.dirname(pointer)
+        if pointer and os.path.isdir(path):
+            found.append(_read(os.path.join(folder, name), path))
+    return found
+
+
+def main_worktree(hub: Hub) -> str | None:
+    """The folder of the main worktree, or None in a bare repository."""
+    if hub.config("core.bare") == "true":
+        return None
+    configured = hub.config("core.worktree")
+    if configured:
+        return os.path.normpath(os.path.join(hub.git_dir, configured))
+    return os.path.dirname(hub.git_dir) if os.path.basename(hub.git_dir) == ".git" else None
+
+
+def _read(git_dir: str, path: str) -> tuple[Worktree, str]:
+    head = _content(os.path.join(git_dir, "HEAD"))
+    return Worktree(path, git_dir), head.removeprefix("ref: ") if head.startswith("ref: ") else ""
+
+
+def _content(path: str) -> str:
+    try:
+        with open(path, errors="surrogateescape") as file:
+            return file.read().strip()
+    except OSError:
+        return ""
+
+
+def at(hub: Hub, path: str) -> Worktree | None:
+    """The worktree of this hub at `path`, or None."""
+    real = os.path.realpath(path)
+    return next((tree for tree, _ in listing(hub) if os.path.realpath(tree.path) == real), None)
+
+
+def add(hub: Hub, path: str, commit: str, branch: str | None = None) -> Worktree:
+    """Register an empty worktree at `path`, on `branch` (made or moved to `commit`) or
+    detached. The caller holds the worktrees' lock, and calls `reset` afterwards."""
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    where = ["-B", branch] if branch else ["--detach"]
+    hub.git("worktree", "add", "--force", "--no-checkout", *where, path, commit)
+    made = at(hub, path)
+    assert made, path
+    return made
+
+
+def reset(tree: Worktree, commit: str, keep: tuple[str, ...] = (), ignored: bool = True) -> None:
+    """Make files and index those of `commit`; remove all else, ignored files too unless
+    told otherwise, except `keep` (patterns as in .gitignore). HEAD's branch moves along."""
+    for stale in ("index.lock", "HEAD.lock"):
+        try:
+            os.unlink(os.path.join(tree.git_dir, stale))
+        except FileNotFoundError:
+            pass
+    tree.git("reset", "--hard", "--quiet", commit)
+    excludes = [word for pattern in keep for word in ("-e", pattern)]
+    tree.git("clean", "-ffdxq" if ignored else "-ffdq", *excludes)
+
+
+def restore_pointer(tree: Worktree) -> None:
+    """Write the `.git` file again that a run may have removed or turned elsewhere."""
+    pointer = os.path.join(tree.path, ".git")
+    wanted = f"gitdir: {tree.git_dir}\n"
+    try:
+        with open(pointer) as file:
+            if file.read() == wanted:
+                return
+    except (OSError, UnicodeDecodeError):
+        pass
+    if os.path.isdir(pointer) and not os.path.islink(pointer):
+        shutil.rmtree(pointer)
+    elif os.path.lexists(pointer):
+        os.unlink(pointer)
+    with open(pointer, "w") as file:
+        file.write(wanted)
+
+
+def dirty(tree: Worktree) -> list[str]:
+    """Paths that differ from HEAD, untracked ones included, ignored ones not."""
+    fields = tree.git("status", "--porcelain", "-z", "--no-renames", "--untracked-files=all").split("\0")
+    return [field[3:] for field in fields if field]
+
+
+def snapshot(hub: Hub, tree: Worktree, message: str, time: float, author: Person) -> str:
+    """A commit on top of HEAD that holds the worktree's files as they are, untracked
+    ones included. Neither HEAD nor the index moves."""
+    index = os.path.join(tree.git_dir, "agentctl-snapshot.index")
+    for stale in (index, index + ".lock"):
+        if os.path.exists(stale):
+            os.unlink(stale)
+    head = tree.head()
+    env = {"GIT_INDEX_FILE": index}
+    try:
+        tree.git("read-tree", head, env=env)
+        tree.git("-c", "advice.addEmbeddedRepo=false", "add", "--all", env=env)
+        built = tree.git("write-tree", env=env)
+    finally:
+        if os.path.exists(index):
+            os.unlink(index)
+    return hub.objects.write_commit(built, (head,), message, time, author=author, committer=author)
+
+
+def remove(tree: Worktree) -> None:
+    """Remove a worktree, its files moved aside first so that a kill leaves no half.
+    The caller holds the worktrees' lock and has salvaged what was in it."""
+    trash = tree.path + ".trash"
+    shutil.rmtree(trash, ignore_errors=True)
+    if os.path.isdir(tree.path):
+        os.rename(tree.path, trash)
+    shutil.rmtree(tree.git_dir, ignore_errors=True)
+    shutil.rmtree(trash, ignore_errors=True)
+
+
+def follow(tree: Worktree, old: str, new: str) -> bool:
+    """Bring the files of a checkout whose branch was moved from `old` to `new`.
+
+    Local changes elsewhere are kept; False, with nothing touched, if one of them is
+    in the way. Doing it twice does no harm.
+    """
+    try:
+        tree.git("update-index", "-q", "--refresh", ok=(0, 1))
+        tree.git("read-tree", "-m", "-u", old, new)
+    except process.GitError:
+        return False
+    return True

@@ -1,0 +1,125 @@
+"""Deciding what a request in the inbox becomes: queued, turned away, or nothing."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from agentctl.core import admission, refnames
+from agentctl.core.ledger import Record
+from agentctl.core.lifecycle import Event, Stage
+from agentctl.core.model import Change
+from agentctl.core.policy import Policy
+from agentctl.core.task import decode_claim
+from agentctl.git.hub import Hub
+from agentctl.git.merge import changed
+from agentctl.git.objects import SYMLINK, ObjectError
+from agentctl.git.process import GitError
+from agentctl.git.refs import Ref
+from agentctl.queue import answers
+from agentctl.queue.inbox import Request
+from agentctl.queue.turn import Turn
+
+WALK = 1000
+"""Commits of one change that are looked at; longer ones are refused."""
+PATHS = 500
+"""Paths of one change that its record names."""
+
+
+def digest(turn: Turn, policy: Policy, request: Request, claims: dict[str, Ref]) -> None:
+    """Take one request out of the inbox. Doing it again after a crash does no harm."""
+    draft, now = turn.draft, turn.now
+    turn.refs.delete(request.ref, request.oid)
+    if request.key in draft.state.queue or turn.ledger.record(request.key):
+        return
+    queued = draft.state.queued(request.change)
+    if request.withdraws:
+        if queued:
+            draft.end(queued.key, Event.WITHDRAW, now, why="withdrawn by its author")
+        return
+    record = Record(_change(request, now), base=request.head)
+    if fenced := _fence(request, claims):
+        draft.turn_away(record, Event.SUPERSEDE, now, why=fenced)
+        return
+    if queued and queued.change.revision > request.revision:
+        draft.turn_away(record, Event.SUPERSEDE, now, why=f"{queued.key} is newer")
+        return
+    if queued:
+        draft.end(queued.key, Event.SUPERSEDE, now, why=f"replaced by {request.key}")
+    try:
+        record, refusals = _measured(turn, policy, record)
+    except (ObjectError, GitError) as error:
+        refusals = [f"its objects cannot be read: {error}"]
+    if refusals:
+        why = "; ".join(refusals[:5]) + (f" and {len(refusals) - 5} more" if len(refusals) > 5 else "")
+        ended = draft.turn_away(record, Event.REJECT, now, kind="policy", why=why)
+        turn.answer(ended, answers.Answer({"rules": refusals}))
+        return
+    draft.admit(record)
+
+
+def _change(request: Request, now: float) -> Change:
+    facts = request.facts
+    task, after, priority = facts.get("task"), facts.get("after"), facts.get("priority")
+    return Change(
+        id=request.change, revision=request.revision, head=request.head, agent=request.agent, seq=0,
+        admitted=float(int(now)),
+        task=task if isinstance(task, str) and refnames.valid_name(task) else None,
+        priority=max(-1000, min(1000, priority)) if isinstance(priority, int) else 0,
+        after=tuple(a for a in after if isinstance(a, str) and refnames.valid_name(a))
+        if isinstance(after, list) else (),
+    )
+
+
+def _fence(request: Request, claims: dict[str, Ref]) -> str:
+    """Why a result comes too late: its task was meanwhile given to somebody else."""
+    task, generation = request.facts.get("task"), request.facts.get("generation")
+    ref = claims.get(refnames.CLAIMS + task) if isinstance(task, str) else None
+    if not ref or not isinstance(generation, int):
+        return ""
+    claim = decode_claim(ref.subject)
+    if generation >= claim.generation:
+        return ""
+    return f"from generation {generation} of task {task}, which {claim.agent} works on as generation {claim.generation}"
+
+
+def _measured(turn: Turn, policy: Policy, record: Record) -> tuple[Record, list[str]]:
+    """The record with its base, paths and dependencies, and which rules it breaks."""
+    hub, draft, head = turn.hub, turn.draft, record.change.head
+    info = hub.objects.commit(head)
+    if len(info.message) > policy.limits.message:
+        return record, [f"its message has {len(info.message)} bytes"]
+    merge_base = hub.git("merge-base", draft.state.trunk, head, ok=(0, 1))
+    if not merge_base:
+        return record, ["it shares no history with trunk"]
+    own = hub.git("rev-list", "--topo-order", f"-n{WALK + 1}", head, "^" + draft.state.trunk).split()
+    if len(own) > WALK:
+        return record, [f"it has more than {WALK} commits that are not on trunk"]
+    base, after = merge_base, list(record.change.after)
+    for oid in own[1:]:
+        below = _submitted(turn, oid)
+        if below and below.change.id != record.change.id and below.stage in (Stage.LANDED, Stage.QUEUED):
+            base = oid
+            if below.stage == Stage.QUEUED and below.change.id not in after:
+                after.append(below.change.id)
+            break
+    entries = changed(hub, base, head)
+    record = replace(record, base=base, subject=info.subject[:200], change=replace(
+        record.change, after=tuple(a for a in after if draft.state.queued(a))),
+        paths=tuple(path for path, *_ in entries[:PATHS]))
+    return record, admission.check(
+        [_entry(hub, *e) for e in entries], policy.limits, policy.protect)
+
+
+def _submitted(turn: Turn, oid: str) -> Record | None:
+    """The submission, known or just being admitted, whose head is `oid`."""
+    for record in turn.draft.state.queue.values():
+        if record.change.head == oid:
+            return record
+    return turn.ledger.with_head(oid)
+
+
+def _entry(hub: Hub, path: str, mode: int, oid: str, status: str) -> admission.Entry:
+    readable = mode and mode != 0o160000
+    target = hub.objects.blob(oid) if mode == SYMLINK else None
+    return admission.Entry(path=path, mode=mode, size=hub.objects.size(oid) if readable else 0,
+                           target=target, deleted=status == "D")

@@ -1,0 +1,77 @@
+"""The answer to a rejected submission: refs/agentctl/outbox/<agent>/<change>/<revision>,
+a commit on top of the submitted head whose tree holds
+
+    verdict.json    why, in words and facts
+    gate.log        the end of the gate's output, if a gate failed
+    conflict.diff   the conflicting files with both sides marked, if it does not merge
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+from agentctl.core import refnames
+from agentctl.core.ledger import Record
+from agentctl.git.hub import Hub
+from agentctl.git.merge import diff
+from agentctl.git.objects import EMPTY_TREE
+from agentctl.git.refs import Transaction, get
+from agentctl.queue.stage import Conflict
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    verdict: dict
+    log: str = ""
+    conflict: str = ""
+
+
+def write(hub: Hub, record: Record, answer: Answer, refs: Transaction, now: float) -> None:
+    """Add the creation of the outbox ref of an ended record to the transaction."""
+    files = {"verdict.json": (json.dumps(answer.verdict, indent=1, sort_keys=True) + "\n").encode()}
+    if answer.log:
+        files["gate.log"] = answer.log.encode(errors="surrogateescape")
+    if answer.conflict:
+        files["conflict.diff"] = answer.conflict.encode(errors="surrogateescape")
+    change = record.change
+    tree = hub.objects.replace(EMPTY_TREE, files)
+    made = hub.objects.write_commit(tree, [change.head], f"rejected {record.key}: {record.why}\n", now)
+    ref = refnames.outbox(change.agent, change.id, change.revision)
+    refs.update(ref, made, get(hub.git_dir, ref))
+
+
+def read(hub: Hub, record: Record) -> Answer | None:
+    change = record.change
+    tip = get(hub.git_dir, refnames.outbox(change.agent, change.id, change.revision))
+    if not tip:
+        return None
+    tree = hub.objects.commit(tip).tree
+
+    def part(name: str) -> str:
+        return (hub.objects.read(tree, name) or b"").decode(errors="replace")
+
+    return Answer(json.loads(part("verdict.json") or "{}"), part("gate.log"), part("conflict.diff"))
+
+
+def landed_since(hub: Hub, base: str, trunk: str, paths: tuple[str, ...] = (), limit: int = 30) -> list[dict]:
+    """What landed on trunk after `base`, newest first: commit, change and subject."""
+    form = "%H%x00%(trailers:key=Agentctl-Change,valueonly,separator=%x2c)%x00%s"
+    where = ("--", *(":(literal)" + p for p in paths)) if paths else ()
+    listed = hub.git("log", f"-n{limit}", "--format=" + form, trunk, "^" + base, *where)
+    return [dict(zip(("commit", "change", "subject"), line.split("\0"))) for line in listed.splitlines()]
+
+
+def of_conflict(hub: Hub, record: Record, conflict: Conflict) -> tuple[str, Answer]:
+    """(why, answer) of a change that does not merge with trunk."""
+    paths = conflict.merged.conflicts
+    other = landed_since(hub, record.base, conflict.onto, paths)
+    named = ", ".join(o["change"] or o["commit"][:10] for o in other[:5]) or "trunk"
+    why = f"conflicts in {', '.join(paths[:5])} with {named}"
+    ours = hub.objects.commit(conflict.onto).tree
+    facts = {
+        "kind": "conflict", "change": record.key, "why": why, "paths": list(paths), "with": other,
+        "trunk": conflict.onto, "messages": conflict.merged.messages,
+        "landed": landed_since(hub, record.base, conflict.onto),
+    }
+    return why, Answer(facts, conflict=diff(hub, ours, conflict.merged.tree, paths))

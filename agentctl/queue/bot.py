@@ -1,0 +1,357 @@
+"""The merge-queue bot. One tick: observe, plan, perform, record.
+
+The order in which things become durable: objects; verdicts; the state that says a
+landing is under way; trunk; the state that says it landed. A bot that starts anew
+reads the state and finishes what it finds.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+
+from agentctl.core import planner, refnames
+from agentctl.core.ledger import Landing, Staged, State
+from agentctl.core.lifecycle import Event
+from agentctl.core.model import Cancel, Certificate, Land, Plan, Probe, Reject, Result, Start, Verdict, View
+from agentctl.core.policy import Policy, fingerprint
+from agentctl.engine.locks import Held
+from agentctl.errors import Contended, Infrastructure
+from agentctl.git import refs
+from agentctl.git.hub import Hub
+from agentctl.queue import admit, answers, gate, inbox, landing, recovery, verdicts
+from agentctl.queue.ledger import Ledger
+from agentctl.queue.policyfile import read_policy
+from agentctl.queue.stage import Built, Stager
+from agentctl.queue.turn import News, Turn
+from agentctl.queue.verdicts import Judgement
+
+BASELINE = 0
+"""Number of the run that tests trunk itself."""
+
+
+@dataclass
+class _Run:
+    staged: Staged
+    future: Future[Judgement]
+    runs: gate.Runs
+
+
+class Bot:
+    """The one bot of a hub: its constructor takes the proof that the bot's lock is held."""
+
+    def __init__(self, hub: Hub, held: Held, trunk: str, tell: Callable[[News], None] = lambda news: None,
+                 slots: int | None = None, batch: int | None = None) -> None:
+        self.hub, self.trunk, self._tell, self._slots, self._batch = hub, trunk, tell, slots, batch
+        self.wake = threading.Event()
+        self.judged: list[tuple[Probe, Judgement]] = []
+        self._runs: dict[int, _Run] = {}
+        self._fresh: list[tuple[Staged, Judgement]] = []
+        self._clashes: set[tuple[str, str]] = set()
+        self._unclear = 0
+        self._policy_at = ""
+        recovery.clean(hub, held)
+        self._read()
+        self._policy(hub.trunk_tip(trunk))
+        self._pool = ThreadPoolExecutor(max_workers=self.policy.queue.slots + 1, thread_name_prefix="gate")
+        self._restart()
+
+    # observe
+
+    def _read(self) -> None:
+        self._ledger = Ledger.read(self.hub)
+        self.state: State = self._ledger.state()
+
+    def _policy(self, tip: str) -> None:
+        if tip == self._policy_at:
+            return
+        policy = read_policy(self.hub, tip)
+        queue = replace(policy.queue, slots=self._slots or policy.queue.slots,
+                        batch=self._batch or policy.queue.batch)
+        self.policy: Policy = replace(policy, queue=queue)
+        self._gate = fingerprint(policy)
+        self._limits = planner.Limits(batch=queue.batch, rejection=queue.rejection)
+        if not self._policy_at or self._stager.strategy != policy.strategy:
+            self._stager = Stager(self.hub, policy.strategy)
+        self._policy_at = tip
+
+    def _turn(self, now: float) -> Turn:
+        return Turn(self.hub, self._ledger, self.state, now, self._tell)
+
+    def _commit(self, turn: Turn) -> None:
+        turn.commit()
+        self._ledger, self.state = turn.ledger, turn.state
+
+    def _restart(self) -> None:
+        """Probes that ran when the last bot died are gone."""
+        turn = self._turn(time.time())
+        for ref in refs.read(self.hub.git_dir, [refnames.STAGE]).values():
+            turn.refs.delete(ref.name, ref.oid)
+        if self.state.probes:
+            turn.draft.set(probes=())
+            turn.draft.say(f"start anew: {len(self.state.probes)} probes had been cut off")
+        self._commit(turn)
+
+    @property
+    def idle(self) -> bool:
+        """Nothing is queued, running or waiting to be admitted."""
+        return not (self._runs or self._fresh or self.state.queue or self.state.landing
+                    or inbox.requests(refs.read(self.hub.git_dir, [refnames.INBOX])))
+
+    # the tick
+
+    def tick(self, now: float | None = None) -> None:
+        """Take one turn. Raises Infrastructure if trunk itself is red or cannot be judged,
+        PolicyError if trunk's policy is invalid; never for what a change did."""
+        now = time.time() if now is None else now
+        self.wake.clear()
+        seen = refs.read(self.hub.git_dir, [refnames.INBOX, refnames.CLAIMS, refnames.STATE])
+        if (seen[refnames.STATE].oid if refnames.STATE in seen else None) != self._ledger.tip:
+            self._read()
+        turn = self._turn(now)
+        try:
+            self._follow_trunk(turn)
+            self._policy(turn.state.trunk)
+            for request in inbox.requests(seen):
+                admit.digest(turn, self.policy, request, seen)
+            turn.fall_together()
+            self._collect(turn)
+            if self._trunk_is_green(turn):
+                self._work(turn)
+            self._commit(turn)
+            self._fresh.clear()
+        except Contended:
+            self._read()
+            recorded = {staged.probe.number for staged in self.state.probes}
+            self._fresh = [(s, j) for s, j in self._fresh if s.probe.number in recorded]
+            self.wake.set()
+        self._launch()
+
+    def _follow_trunk(self, turn: Turn) -> None:
+        """Complete, or give up, a landing that was under way; notice who else moved trunk."""
+        tip, under_way = self.hub.trunk_tip(self.trunk), turn.state.landing
+        if under_way and tip == under_way.old:
+            landing.move(self.hub, self.trunk, under_way)
+            tip = under_way.staged.commit
+        if under_way and self._is_ancestor(under_way.staged.commit, tip):
+            self._landed(turn, under_way)
+        elif under_way:
+            turn.draft.set(landing=None)
+            turn.draft.say("trunk was moved by somebody else; what was about to land is tested anew")
+        old = turn.state.trunk
+        if tip == old:
+            return
+        turn.draft.set(trunk=tip)
+        turn.draft.say(f"adopt {tip}: trunk was moved by somebody else" if old else f"begin at {tip}")
+        if old:
+            turn.tell("adopted", f"trunk was moved to {tip[:12]} by somebody else", old=old, new=tip)
+
+    def _is_ancestor(self, old: str, new: str) -> bool:
+        return self.hub.git("rev-list", "-n1", old, "^" + new) == ""
+
+    def _collect(self, turn: Turn) -> None:
+        """Take in the gates that have ended; what they found out is stored first of all."""
+        for number, run in [(n, r) for n, r in self._runs.items() if r.future.done()]:
+            del self._runs[number]
+            judgement = run.future.result()
+            self._fresh.append((run.staged, judgement))
+            self.judged.append((run.staged.probe, judgement))
+            turn.tell("probed", probe=run.staged.probe, judgement=judgement)
+            self._nobody_to_blame(run.staged.probe, judgement)
+        verdicts.store(self.hub, [judgement for _, judgement in self._fresh], turn.now)
+        over = {staged.probe.number for staged, _ in self._fresh}
+        for staged, judgement in self._fresh:
+            self._over(turn, staged, judgement)
+        turn.draft.set(probes=tuple(s for s in turn.state.probes if s.probe.number not in over))
+
+    def _over(self, turn: Turn, staged: Staged, judgement: Judgement) -> None:
+        number = staged.probe.number
+        turn.draft.say(f"probe {number} {judgement.verdict}" + (f": {judgement.why}" if judgement.why else ""))
+        if any(s.probe.number == number for s in turn.before.probes) and number != BASELINE:
+            turn.refs.delete(f"{refnames.STAGE}{number}", staged.commit)
+        if judgement.verdict == Verdict.FAILED:
+            turn.draft.set(failed=(*turn.state.failed, staged))
+
+    def _nobody_to_blame(self, probe: Probe, judgement: Judgement) -> None:
+        """Give up when the gate gives no verdict, or none but red on trunk itself, again and again."""
+        red = probe.number == BASELINE and judgement.verdict == Verdict.FAILED
+        self._unclear = self._unclear + 1 if red or judgement.verdict == Verdict.INDETERMINATE else 0
+        if self._unclear <= self.policy.queue.retries and judgement.exit not in ((126, 127) if red else ()):
+            return
+        what = f"the gate gave no verdict {self._unclear} times in a row"
+        if red:
+            what = "the gate command cannot be run" if judgement.exit in (126, 127) else "trunk itself is red"
+        raise Infrastructure(f"{what}: {judgement.why}, at {judgement.commit[:12]}; nobody is blamed",
+                             hint="mend it, then run this again. The gate said:\n" + judgement.log[-2000:])
+
+    def _trunk_is_green(self, turn: Turn) -> bool:
+        """True if trunk's own tree is known to pass; else its test is under way."""
+        trunk = turn.state.trunk
+        tree = self.hub.objects.commit(trunk).tree
+        if self._passed(tree, trunk, turn.now):
+            return True
+        if not any(s.probe.number == BASELINE for s in turn.state.probes):
+            probe = Probe(BASELINE, trunk, (), 0, "is trunk itself green?")
+            turn.draft.set(probes=(*turn.state.probes, Staged(probe, trunk, tree, (), self._gate, turn.now)))
+        return False
+
+    def _passed(self, tree: str, commit: str, now: float) -> Judgement | None:
+        """The verdict of a tree that passed before, here or where an agent tested it.
+
+        A failure is never taken from memory: it may have been a flake, and whoever asks
+        for the same probe again wants a second opinion.
+        """
+        known = verdicts.lookup(self.hub, self._gate, tree, Verdict.PASSED)
+        if known or self.policy.gates:
+            return known
+        empty = Judgement(Verdict.PASSED, tree, commit, self._gate, 0.0, now, why="no gate")
+        verdicts.store(self.hub, [empty], now)
+        return empty
+
+    def _work(self, turn: Turn) -> None:
+        """Plan and perform until nothing more can be done without waiting."""
+        finished = [Result(s.probe, j.verdict, j.seconds) for s, j in self._fresh if s.probe.number != BASELINE]
+        landed: tuple[str, ...] = ()
+        while True:
+            before = len(turn.state.queue), len(self._clashes)
+            plan = self._plan(turn, tuple(finished), landed)
+            turn.draft.set(memory=plan.memory)
+            finished, landed = [], ()
+            for action in plan.actions:
+                match action:
+                    case Reject(certificate):
+                        self._convict(turn, certificate)
+                    case Cancel(number, reason):
+                        self._cancel(turn, number, reason)
+                    case Land(probe, _):
+                        landed += self._land(turn, probe)
+                    case Start(probe):
+                        finished += self._stage(turn, probe)
+            turn.fall_together()
+            if not (finished or landed) and before == (len(turn.state.queue), len(self._clashes)):
+                return
+
+    def _plan(self, turn: Turn, finished: tuple[Result, ...], landed: tuple[str, ...]) -> Plan:
+        state = turn.state
+        return planner.plan(View(
+            trunk=state.trunk, queued=tuple(r.change for r in state.queue.values()), memory=state.memory,
+            running=tuple(s.probe for s in state.probes if s.probe.number != BASELINE),
+            finished=finished, clashes=frozenset(self._clashes), landed=landed,
+            next_probe=state.next_probe, slots=self.policy.queue.slots,
+        ), self._limits, turn.now)
+
+    # perform
+
+    def _stage(self, turn: Turn, probe: Probe) -> list[Result]:
+        """Build what a probe is to test. A result if its tree is known already."""
+        queue = turn.state.queue
+        built = self._stager.chain(probe.base, [queue[key] for key in probe.chain if key in queue])
+        if built.conflicts or len(built.landing) != len(probe.chain):
+            self._settle(turn, probe, built)
+            return []
+        staged = Staged(probe, built.commit, built.tree, built.landing, self._gate, turn.now)
+        turn.draft.set(next_probe=max(turn.state.next_probe, probe.number + 1))
+        turn.draft.say(f"probe {probe.number} of {', '.join(probe.chain)}: {probe.reason}")
+        known = self._passed(built.tree, built.commit, turn.now)
+        if known is None:
+            turn.draft.set(probes=(*turn.state.probes, staged))
+            turn.refs.create(f"{refnames.STAGE}{probe.number}", built.commit)
+            return []
+        self._fresh.append((staged, known))
+        self._over(turn, staged, known)
+        turn.tell("known", probe=probe, judgement=known)
+        return [Result(probe, known.verdict, 0.0)]
+
+    def _settle(self, turn: Turn, probe: Probe, built: Built) -> None:
+        """What conflicts with trunk goes back at once; what conflicts with a change that
+        is queued too waits for that one."""
+        for conflict in built.conflicts:
+            record = turn.state.queue[conflict.key]
+            alone = self._stager.chain(probe.base, [record]).conflicts
+            if alone:
+                why, answer = answers.of_conflict(self.hub, record, alone[0])
+                evidence = {"trunk": probe.base, "paths": list(alone[0].merged.conflicts)}
+                turn.reject(record.key, "conflict", why, answer, evidence)
+                continue
+            before = probe.chain[: probe.chain.index(conflict.key)]
+            paths = set(conflict.merged.conflicts)
+            touching = [key for key in before if key in turn.state.queue
+                        and paths & set(turn.state.queue[key].paths)]
+            self._clashes |= {(min(key, conflict.key), max(key, conflict.key)) for key in touching or before}
+
+    def _convict(self, turn: Turn, certificate: Certificate) -> None:
+        staged = next(s for s in turn.state.failed if s.probe.number == certificate.failed)
+        record = turn.state.queue[certificate.change]
+        judgement = verdicts.lookup(self.hub, staged.gate, staged.tree, Verdict.FAILED)
+        evidence = {"probe": certificate.failed, "chain": list(staged.probe.chain), "gate": staged.gate,
+                    "failed": staged.tree, "passed": self._without(turn, staged, record.key)}
+        answer = answers.Answer({
+            "certificate": certificate.reason, "step": judgement.step, "exit": judgement.exit,
+            "commit": staged.commit, "base": staged.probe.base, **evidence,
+            "landed": answers.landed_since(self.hub, record.base, turn.state.trunk),
+        }, log=judgement.log)
+        turn.reject(record.key, "gate", f"{judgement.why} ({certificate.reason})", answer, evidence)
+
+    def _without(self, turn: Turn, staged: Staged, key: str) -> str:
+        """The tree that passed and lacks only `key`: what is below it in the chain, or trunk."""
+        keys = [k for k, _ in staged.landing]
+        if keys[-1] != key:
+            below = turn.state.trunk
+        else:
+            below = staged.landing[-2][1] if len(keys) > 1 else staged.probe.base
+        return self.hub.objects.commit(below).tree
+
+    def _cancel(self, turn: Turn, number: int, reason: str) -> None:
+        if number in self._runs:
+            self._runs[number].runs.stop()
+            turn.draft.say(f"cancel probe {number}: {reason}")
+
+    def _land(self, turn: Turn, probe: Probe) -> tuple[str, ...]:
+        staged = next(s for s, _ in self._fresh if s.probe.number == probe.number)
+        judgement = next(j for s, j in self._fresh if s.probe.number == probe.number)
+        under_way = Landing(turn.state.trunk, staged, {"tree": judgement.tree, "gate": judgement.gate,
+                                                       "at": judgement.at, "commit": judgement.commit})
+        landing.check(self.hub, self.policy.strategy, under_way,
+                      [turn.state.queue[key] for key, _ in staged.landing])
+        turn.draft.set(landing=under_way)
+        turn.draft.say(f"land {len(staged.landing)} changes as {staged.commit}")
+        self._commit(turn)
+        landing.move(self.hub, self.trunk, under_way)
+        self._landed(turn, under_way)
+        return tuple(key for key, _ in staged.landing)
+
+    def _landed(self, turn: Turn, under_way: Landing) -> None:
+        new = under_way.staged.commit
+        behind = landing.bring_along(self.hub, self.trunk, under_way.old, new)
+        for key, commit in under_way.staged.landing:
+            if key in turn.state.queue:
+                record = turn.draft.end(key, Event.LAND, turn.now, commit=commit, evidence={
+                    "probe": under_way.staged.probe.number, "tip": new, "old": under_way.old, **under_way.verdict})
+                turn.tell("landed", f"{key} as {commit[:12]}", record=record)
+        turn.draft.set(landing=None, trunk=new)
+        for path in behind:
+            turn.tell("behind", f"local changes keep the checkout {path} from following trunk", path=path)
+
+    # record
+
+    def _launch(self) -> None:
+        """Start the gates of the probes that are recorded and do not run yet."""
+        for staged in self.state.probes:
+            number = staged.probe.number
+            if number in self._runs:
+                continue
+            runs = gate.Runs()
+            future = self._pool.submit(gate.judge, self.hub, self.policy, runs, staged.commit)
+            future.add_done_callback(lambda _: self.wake.set())
+            self._runs[number] = _Run(staged, future, runs)
+            self._tell(News("started", staged.probe.reason, {"probe": staged.probe}))
+
+    def close(self) -> None:
+        """Stop the gates that run. The next bot tests anew what they were testing."""
+        for run in self._runs.values():
+            run.runs.stop()
+        self._pool.shutdown(wait=True, cancel_futures=True)
+        gate.remove_slots(self.hub)

@@ -1,0 +1,205 @@
+"""Running the gate: in a reusable worktree, a slot, that is reset before each run."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import shutil
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from agentctl.core import globs
+from agentctl.core.model import Verdict
+from agentctl.core.policy import Policy, fingerprint
+from agentctl.engine import local, locks
+from agentctl.errors import Contended
+from agentctl.git import process, worktrees
+from agentctl.git.hub import Hub
+from agentctl.git.worktrees import Worktree
+from agentctl.queue.verdicts import Judgement
+
+TAIL = 16_384
+"""Bytes of a failed gate's output that are kept as evidence."""
+LOGS_KEPT = 200
+
+
+@dataclass
+class Runs:
+    """The processes under way, so that they can be stopped from another thread."""
+
+    stopped: bool = False
+    _running: set[local.Running] = field(default_factory=set)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def run(self, job: local.Job) -> local.Ended | None:
+        """Run to the end; None if everything was stopped meanwhile."""
+        with self._lock:
+            if self.stopped:
+                return None
+            running = local.start(job)
+            self._running.add(running)
+        try:
+            ended = running.wait(None)
+            return None if self.stopped else ended
+        finally:
+            with self._lock:
+                self._running.discard(running)
+
+    def stop(self) -> None:
+        with self._lock:
+            self.stopped = True
+            for running in self._running:
+                running.kill()
+
+
+@contextlib.contextmanager
+def slot(hub: Hub) -> Iterator[Worktree]:
+    """The first slot that nobody uses, made if need be."""
+    number = 1
+    while True:
+        try:
+            held = locks.acquire(hub.own_path("locks", "slots", f"{number}.lock"), f"gate slot {number}")
+        except Contended:
+            number += 1
+            continue
+        with held:
+            path = os.path.join(hub.worktrees, "slots", str(number))
+            yield worktrees.at(hub, path) or _make(hub, path)
+        return
+
+
+def _make(hub: Hub, path: str) -> Worktree:
+    with worktrees_lock(hub):
+        shutil.rmtree(path, ignore_errors=True)
+        return worktrees.add(hub, path, hub.git("rev-list", "-n1", "--all"))
+
+
+def worktrees_lock(hub: Hub):
+    """Held while a worktree is added or removed."""
+    return locks.acquire(hub.own_path("locks", "worktrees.lock"), "adding or removing a worktree", timeout=300)
+
+
+def remove_slots(hub: Hub) -> None:
+    """Remove every slot that nobody uses."""
+    folder = os.path.join(hub.worktrees, "slots")
+    for name in sorted(os.listdir(folder)) if os.path.isdir(folder) else ():
+        path = os.path.join(folder, name)
+        with contextlib.suppress(Contended):
+            with locks.acquire(hub.own_path("locks", "slots", f"{name}.lock"), "removing it"):
+                found = worktrees.at(hub, path)
+                with worktrees_lock(hub):
+                    if found:
+                        worktrees.remove(found)
+                    else:
+                        shutil.rmtree(path, ignore_errors=True)
+    for empty in (folder, hub.worktrees):
+        with contextlib.suppress(OSError):
+            os.rmdir(empty)
+
+
+def judge(hub: Hub, policy: Policy, runs: Runs, commit: str) -> Judgement:
+    """Run the gates on a commit's tree, in order, in a free slot.
+
+    Exit status 0 of all of them is passed; 125 of one is indeterminate; any other, or a
+    timeout, is failed. What is our own or the machine's fault is indeterminate too.
+    """
+    tree = hub.objects.commit(commit).tree
+    facts = {"tree": tree, "commit": commit, "gate": fingerprint(policy)}
+    begun = time.time()
+    if not policy.gates:
+        return Judgement(Verdict.PASSED, seconds=0.0, at=begun, why="no gate", **facts)
+    with slot(hub) as place:
+        log = hub.own_path("logs", "gate", f"{int(begun * 1000)}-{os.path.basename(place.path)}-{tree[:10]}.log")
+        try:
+            result = _in_slot(hub, policy, runs, place, commit, log)
+        except OSError as error:
+            result = {"verdict": Verdict.INDETERMINATE, "why": f"the machine failed us: {error}"}
+    _prune(os.path.dirname(log))
+    return Judgement(seconds=round(time.time() - begun, 3), at=begun, **facts, **result)
+
+
+def _in_slot(hub: Hub, policy: Policy, runs: Runs, place: Worktree, commit: str, log: str) -> dict:
+    worktrees.restore_pointer(place)
+    worktrees.reset(place, commit, tuple(policy.slot.keep))
+    scratch = place.path + ".tmp"
+    shutil.rmtree(scratch, ignore_errors=True)
+    os.makedirs(scratch)
+    steps = [("setup", policy.slot.setup, policy.gates[0].timeout, {})] if _setup_due(policy, place) else []
+    steps += [(g.name, g.run, g.timeout, dict(g.env)) for g in policy.gates]
+    try:
+        for name, command, timeout, env in steps:
+            ended = runs.run(local.Job(
+                argv=("/bin/sh", "-c", command), cwd=place.path, log=log, mark=hub.mark + "gate",
+                env=process.child_environment() | {"TMPDIR": scratch, "AGENTCTL_COMMIT": commit} | env,
+                stdin=None, timeout=timeout, memory=policy.limits.memory, output=policy.limits.output,
+            ))
+            said = _said(name, ended, timeout)
+            if said:
+                return said | {"step": name, "log": _tail(log)}
+            if name == "setup":
+                _setup_done(policy, place)
+        return {"verdict": Verdict.PASSED, "exit": 0}
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _said(name: str, ended: local.Ended | None, timeout: float) -> dict | None:
+    """What a step that did not pass says; None if it passed."""
+    if ended is None:
+        return {"verdict": Verdict.ABORTED, "why": "stopped"}
+    if ended.reason == "timeout":
+        return {"verdict": Verdict.FAILED, "why": f"{name}: timed out after {timeout:g} s", "exit": 124}
+    if ended.reason == "output":
+        return {"verdict": Verdict.FAILED, "why": f"{name}: wrote too much output"}
+    if ended.reason != "exited" and ended.signal is None:
+        return {"verdict": Verdict.INDETERMINATE, "why": f"{name}: {ended.reason} {ended.message}".strip()}
+    if ended.exit == 0:
+        return None
+    if ended.exit == 125 or name == "setup":
+        return {"verdict": Verdict.INDETERMINATE, "exit": ended.exit, "why": f"{name}: exit status {ended.exit}"}
+    how = f"killed by signal {ended.signal}" if ended.signal else f"exit status {ended.exit}"
+    return {"verdict": Verdict.FAILED, "exit": ended.exit, "why": f"{name}: {how}"}
+
+
+def _setup_state(policy: Policy, place: Worktree) -> str:
+    known = hashlib.sha256(policy.slot.setup.encode())
+    for line in place.git("ls-files", "-s", "-z").split("\0") if policy.slot.setup_on else ():
+        if line and any(globs.matches(pattern, line.split("\t", 1)[1]) for pattern in policy.slot.setup_on):
+            known.update(line.encode(errors="surrogateescape"))
+    return known.hexdigest()
+
+
+def _setup_due(policy: Policy, place: Worktree) -> bool:
+    """Without anything kept between runs, what a setup made is gone each time."""
+    if not policy.slot.setup:
+        return False
+    try:
+        with open(os.path.join(place.git_dir, "agentctl-setup")) as file:
+            return not policy.slot.keep or file.read() != _setup_state(policy, place)
+    except OSError:
+        return True
+
+
+def _setup_done(policy: Policy, place: Worktree) -> None:
+    with open(os.path.join(place.git_dir, "agentctl-setup"), "w") as file:
+        file.write(_setup_state(policy, place))
+
+
+def _tail(log: str) -> str:
+    try:
+        with open(log, "rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            file.seek(max(0, size - TAIL))
+            return file.read().decode(errors="replace")
+    except OSError:
+        return ""
+
+
+def _prune(folder: str) -> None:
+    logs = sorted(os.listdir(folder))
+    for name in logs[: max(0, len(logs) - LOGS_KEPT)]:
+        with contextlib.suppress(OSError):
+            os.unlink(os.path.join(folder, name))

@@ -1,0 +1,152 @@
+"""Submitting: one new ref in the inbox, an annotated tag on the head.
+
+The tag's subject is one line of JSON (task, generation, priority, after, or
+withdraw), so that the bot learns all it needs from a single listing of refs. A
+plain commit pushed to such a ref is a submission too, without these.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass, field
+
+from agentctl.core import refnames
+from agentctl.core.ledger import Record
+from agentctl.core.lifecycle import Stage
+from agentctl.errors import Contended, NotFound, Refused, UsageError
+from agentctl.git import refs
+from agentctl.git.hub import Hub
+from agentctl.git.refs import Ref, Transaction
+from agentctl.queue.ledger import Ledger
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What an inbox ref asks for."""
+
+    ref: str
+    oid: str
+    head: str
+    agent: str
+    change: str
+    revision: int
+    facts: dict = field(default_factory=dict)
+
+    @property
+    def key(self) -> str:
+        return f"{self.change}/{self.revision}"
+
+    @property
+    def withdraws(self) -> bool:
+        return self.facts.get("withdraw") is True
+
+
+def parse(ref: Ref) -> Request | None:
+    """The request of an inbox ref, or None if its name or kind is not of the protocol."""
+    try:
+        agent, change, revision = refnames.split_submission(ref.name, refnames.INBOX)
+    except ValueError:
+        return None
+    facts = {}
+    if ref.kind == "tag":
+        try:
+            facts = json.loads(ref.subject)
+        except ValueError:
+            facts = {}
+    elif ref.kind != "commit":
+        return None
+    return Request(ref.name, ref.oid, ref.target, agent, change, revision,
+                   facts if isinstance(facts, dict) else {})
+
+
+def requests(listed: dict[str, Ref]) -> list[Request]:
+    """All requests among refs, each change's in the order of its revisions."""
+    parsed = (parse(ref) for name, ref in listed.items() if name.startswith(refnames.INBOX))
+    return sorted((r for r in parsed if r), key=lambda r: (r.change, r.revision))
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    key: str
+    head: str
+    new: bool
+    """False if this very head was submitted before and is waiting, queued or landed."""
+    stage: Stage
+
+
+def submit(
+    hub: Hub, head: str, agent: str, change: str, trunk: str,
+    *, again: bool = False, now: float | None = None, **facts: object,
+) -> Receipt:
+    """Put `head` into the inbox as the next revision of `change`.
+
+    `trunk` is the commit at trunk's tip; `again` submits a head anew that was rejected.
+    Raises UsageError for a bad name, Refused if there is nothing to submit.
+    """
+    for kind, name in (("agent", agent), ("change", change)):
+        if not refnames.valid_name(name):
+            raise UsageError(f"{name!r} cannot be the name of {kind}: letters, digits, dot, dash and "
+                             "underscore, beginning with a letter or digit")
+    known = _known(hub, head, change, again)
+    if known:
+        return known
+    if not hub.git("rev-list", "-n1", head, "^" + trunk):
+        raise Refused("nothing to submit: trunk already holds every commit of this branch",
+                      hint="commit your work first: git commit -a")
+    return _ask(hub, head, agent, change, now, {k: v for k, v in facts.items() if v})
+
+
+def withdraw(hub: Hub, change: str, now: float | None = None) -> Receipt:
+    """Ask the bot to take the newest revision of `change` out of the queue.
+
+    Raises NotFound, or Refused if it has ended already.
+    """
+    ledger = Ledger.read(hub)
+    record = ledger.newest(change)
+    waiting = _waiting(hub, change)
+    if not record and not waiting:
+        raise NotFound(f"no change called {change!r}", hint="agentctl queue")
+    if not waiting and record.stage != Stage.QUEUED:
+        raise Refused(f"{record.key} is {record.stage} already", hint=f"agentctl why {change}")
+    agent = waiting[-1].agent if waiting else record.change.agent
+    head = waiting[-1].head if waiting else record.change.head
+    if waiting and waiting[-1].withdraws:
+        return Receipt(waiting[-1].key, head, False, Stage.WITHDRAWN)
+    receipt = _ask(hub, head, agent, change, now, {"withdraw": True})
+    return Receipt(receipt.key, head, True, Stage.WITHDRAWN)
+
+
+def _waiting(hub: Hub, change: str) -> list[Request]:
+    return [r for r in requests(refs.read(hub.git_dir, [refnames.INBOX])) if r.change == change]
+
+
+def _known(hub: Hub, head: str, change: str, again: bool) -> Receipt | None:
+    for request in _waiting(hub, change):
+        if request.head == head and not request.withdraws:
+            return Receipt(request.key, head, False, Stage.WAITING)
+    record: Record | None = Ledger.read(hub).with_head(head)
+    if record and record.change.id == change and (
+        record.stage in (Stage.QUEUED, Stage.LANDED) or (record.stage == Stage.REJECTED and not again)
+    ):
+        return Receipt(record.key, head, False, record.stage)
+    return None
+
+
+def _ask(hub: Hub, head: str, agent: str, change: str, now: float | None, facts: dict) -> Receipt:
+    when = time.time() if now is None else now
+    for attempt in range(20):
+        taken = [r.revision for r in _waiting(hub, change)] + Ledger.read(hub).revisions(change)
+        revision = max(taken, default=0) + 1
+        tag = hub.objects.write_tag(head, f"{change}/{revision}", json.dumps(facts, sort_keys=True), when)
+        create = Transaction(hub.git_dir, f"submit {change}/{revision}")
+        create.create(refnames.inbox(agent, change, revision), tag)
+        try:
+            create.commit()
+        except Contended:
+            if attempt == 19:
+                raise
+            continue
+        hub.sync()
+        return Receipt(f"{change}/{revision}", head, True, Stage.WAITING)
+    raise AssertionError("unreachable")

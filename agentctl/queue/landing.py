@@ -1,0 +1,70 @@
+"""Moving trunk, and bringing checkouts of it along."""
+
+from __future__ import annotations
+
+from agentctl.core import refnames
+from agentctl.core.ledger import Landing, Record
+from agentctl.errors import Infrastructure
+from agentctl.git import worktrees
+from agentctl.git.hub import Hub
+from agentctl.git.merge import changed
+from agentctl.git.refs import Transaction
+from agentctl.queue.stage import Stager
+
+
+def check(hub: Hub, strategy: str, landing: Landing, records: list[Record]) -> None:
+    """Prove once more, from the objects, that the commit is what its changes say.
+
+    Every path that differs between old and new trunk must be one that a change of the
+    batch touched; where that does not explain all (a rename carries other paths along),
+    the chain is merged anew and must give the same commit. Raises Infrastructure.
+    """
+    explained = {path for record in records for path in record.paths}
+    touched = {path for path, *_ in changed(hub, landing.old, landing.staged.commit)}
+    if touched <= explained and _follows(hub, landing):
+        return
+    again = Stager(hub, strategy).chain(landing.old, records)
+    if again.commit != landing.staged.commit:
+        raise Infrastructure(
+            f"the staged commit {landing.staged.commit[:12]} is not what its changes give: "
+            f"{again.commit[:12]}", hint="agentctl verify")
+
+
+def _follows(hub: Hub, landing: Landing) -> bool:
+    """True if first parents lead from the new commit to the old trunk, one for each
+    carrying commit at least."""
+    wanted, oid = {commit for _, commit in landing.staged.landing}, landing.staged.commit
+    for _ in range(100_000):
+        if oid == landing.old:
+            return not wanted
+        wanted.discard(oid)
+        parents = hub.objects.commit(oid).parents
+        if not parents:
+            return False
+        oid = parents[0]
+    return False
+
+
+def move(hub: Hub, trunk: str, landing: Landing) -> None:
+    """Fast-forward trunk, durably. Raises Contended if somebody else moved it first."""
+    hub.sync()
+    refs = Transaction(hub.git_dir, f"land {len(landing.staged.landing)} changes")
+    refs.update(refnames.branch(trunk), landing.staged.commit, landing.old)
+    refs.commit()
+    hub.sync()
+
+
+def checkouts(hub: Hub, trunk: str) -> list[worktrees.Worktree]:
+    """The worktrees that have trunk checked out."""
+    return [tree for tree, branch in worktrees.listing(hub) if branch == refnames.branch(trunk)]
+
+
+def bring_along(hub: Hub, trunk: str, old: str, new: str) -> list[str]:
+    """Update every checkout of trunk; returns the paths of those that local changes kept behind."""
+    return [tree.path for tree in checkouts(hub, trunk) if not worktrees.follow(tree, old, new)]
+
+
+def uncommitted(hub: Hub, trunk: str) -> list[str]:
+    """Checkouts of trunk with changes to tracked files: landing would run into them."""
+    return [tree.path for tree in checkouts(hub, trunk)
+            if tree.git("status", "--porcelain", "--untracked-files=no")]

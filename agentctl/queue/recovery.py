@@ -1,0 +1,72 @@
+"""What a start clears away after a kill: processes, and locks of Git's whose owner is dead."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+
+from agentctl.engine import processes
+from agentctl.engine.locks import Held
+from agentctl.errors import Contended
+from agentctl.git.hub import Hub
+
+YOUNG = 2.0
+"""Seconds: Git holds the lock of a ref for milliseconds."""
+
+
+def clean(hub: Hub, held: Held) -> None:
+    """Needs the proof of the bot's lock. Raises Contended if a lock is held by a live Git."""
+    processes.sweep(hub.mark + "gate")
+    deadline = time.monotonic() + 30
+    while stale := list(stale_locks(hub)):
+        young = [path for path in stale if _age(path) < YOUNG]
+        if not young and not git_at_work(hub):
+            for path in stale:
+                _unlink(path)
+            return
+        if time.monotonic() > deadline:
+            raise Contended(f"a running Git holds {stale[0]}", hint="wait for it, or end it, then try again")
+        time.sleep(0.1)
+
+
+def stale_locks(hub: Hub) -> Iterator[str]:
+    """Lock files of refs; a left-over one makes every later update of its ref fail."""
+    for name in ("packed-refs.lock", "packed-refs.new"):
+        path = os.path.join(hub.git_dir, name)
+        if os.path.exists(path):
+            yield path
+    for folder in ("refs/agentctl", "refs/heads"):
+        for where, _, names in os.walk(os.path.join(hub.git_dir, folder)):
+            yield from (os.path.join(where, name) for name in names if name.endswith(".lock"))
+
+
+def git_at_work(hub: Hub) -> bool:
+    """True if a process called git stands in the hub or in one of its worktrees."""
+    places = (hub.git_dir, hub.worktrees, os.path.dirname(hub.git_dir))
+    for name in os.listdir("/proc") if os.path.isdir("/proc") else ():
+        if not name.isdigit():
+            continue
+        try:
+            with open(f"/proc/{name}/comm") as file:
+                called = file.read().strip()
+            where = os.readlink(f"/proc/{name}/cwd")
+        except OSError:
+            continue
+        if called == "git" and any(where == p or where.startswith(p + "/") for p in places):
+            return True
+    return False
+
+
+def _age(path: str) -> float:
+    try:
+        return time.time() - os.stat(path).st_mtime
+    except FileNotFoundError:
+        return YOUNG
+
+
+def _unlink(path: str) -> None:
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        pass

@@ -1,0 +1,117 @@
+"""Building the commit that a probe tests: changes applied in order on trunk, in memory.
+
+Staging is a function of its inputs, dates included: the same changes on the same
+trunk give the same commit, so a tick that was cut off builds the very same again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from agentctl.core import wording
+from agentctl.core.ledger import Record
+from agentctl.git.hub import Hub
+from agentctl.git.merge import Merged, merge
+from agentctl.git.objects import BOT, CommitInfo
+
+
+@dataclass(frozen=True, slots=True)
+class Conflict:
+    key: str
+    merged: Merged
+    onto: str
+    """The commit that the change was to be applied to."""
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    commit: str
+    tree: str
+    landing: tuple[tuple[str, str], ...]
+    """(change key, commit that carries it), in order."""
+    conflicts: tuple[Conflict, ...] = ()
+    """What could not be applied and was left out."""
+
+
+@dataclass
+class Stager:
+    """Stages chains for one hub. Remembers merges, so that building a batch again
+    after one change left it repeats only what came after that change."""
+
+    hub: Hub
+    strategy: str
+    _merges: dict[tuple[str, str, str], Merged] = field(default_factory=dict)
+
+    def chain(self, trunk: str, records: list[Record]) -> Built:
+        """Apply `records` in order on `trunk`; what conflicts is left out."""
+        tip, landing, conflicts = self.hub.objects.commit(trunk), [], []
+        for record in records:
+            applied = self.apply(tip, record)
+            if isinstance(applied, Merged):
+                conflicts.append(Conflict(record.key, applied, tip.oid))
+                continue
+            tip = applied
+            landing.append((record.key, tip.oid))
+        return Built(tip.oid, tip.tree, tuple(landing), tuple(conflicts))
+
+    def apply(self, tip: CommitInfo, record: Record) -> CommitInfo | Merged:
+        """The commit that carries `record` on top of `tip`, or the conflict."""
+        steps = {"squash": self._squash, "rebase": self._rebase, "merge": self._merge}
+        return steps[self.strategy](tip, record)
+
+    def _merged(self, base: str, ours: str, theirs: str) -> Merged:
+        inputs = (base, ours, theirs)
+        if inputs not in self._merges:
+            if len(self._merges) > 20_000:
+                self._merges.clear()
+            self._merges[inputs] = merge(self.hub, *inputs)
+        return self._merges[inputs]
+
+    def _whole(self, tip: CommitInfo, record: Record) -> Merged:
+        objects = self.hub.objects
+        return self._merged(objects.commit(record.base).tree, tip.tree, objects.commit(record.change.head).tree)
+
+    def _squash(self, tip: CommitInfo, record: Record) -> CommitInfo | Merged:
+        merged = self._whole(tip, record)
+        if merged.conflicts:
+            return merged
+        commits = own_commits(self.hub, record)
+        message = wording.squash(c.message.decode(errors="replace") for c in commits)
+        return self._commit(tip, (tip.oid,), merged.tree, record, commits[-1], message)
+
+    def _merge(self, tip: CommitInfo, record: Record) -> CommitInfo | Merged:
+        merged = self._whole(tip, record)
+        if merged.conflicts:
+            return merged
+        head = self.hub.objects.commit(record.change.head)
+        message = f"Merge {record.key}: {record.subject}"
+        return self._commit(tip, (tip.oid, head.oid), merged.tree, record, None, message)
+
+    def _rebase(self, tip: CommitInfo, record: Record) -> CommitInfo | Merged:
+        for commit in own_commits(self.hub, record):
+            merged = self._merged(self.hub.objects.commit(commit.parents[0]).tree, tip.tree, commit.tree)
+            if merged.conflicts:
+                return merged
+            message = commit.message.decode(errors="replace")
+            tip = self._commit(tip, (tip.oid,), merged.tree, record, commit, message)
+        return tip
+
+    def _commit(
+        self, tip: CommitInfo, parents: tuple[str, ...], tree: str, record: Record,
+        author: CommitInfo | None, message: str,
+    ) -> CommitInfo:
+        change, objects = record.change, self.hub.objects
+        trailers = {"Agentctl-Change": change.key, "Agentctl-Task": change.task, "Agentctl-Agent": change.agent}
+        time = max(tip.time, int(change.admitted))
+        written = {} if author is None else {
+            "author": author.author, "author_time": author.author_time, "author_zone": author.author_zone}
+        oid = objects.write_commit(tree, parents, wording.with_trailers(message, trailers), time,
+                                   committer=BOT, **written)
+        return objects.commit(oid)
+
+
+def own_commits(hub: Hub, record: Record) -> list[CommitInfo]:
+    """The commits of a change, oldest first, merges left out; its head if all are merges."""
+    listed = hub.git("rev-list", "--reverse", "--topo-order", "--no-merges",
+                     record.change.head, "^" + record.base).split()
+    return [hub.objects.commit(oid) for oid in listed] or [hub.objects.commit(record.change.head)]

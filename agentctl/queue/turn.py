@@ -1,0 +1,79 @@
+"""One tick's work in progress: the next state, and the ref updates that go with it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from agentctl.core.ledger import Draft, Record, State, orphans
+from agentctl.core.lifecycle import Event
+from agentctl.git.hub import Hub
+from agentctl.git.refs import Transaction
+from agentctl.queue import answers
+from agentctl.queue.ledger import Ledger
+
+
+@dataclass(frozen=True, slots=True)
+class News:
+    """Something that happened, for whoever watches."""
+
+    kind: str
+    text: str
+    facts: dict
+
+
+class Turn:
+    """Collects effects; `commit` makes them durable in one ref transaction.
+
+    Git carries out a transaction's creations and updates before its deletions, so a
+    kill in between leaves an inbox ref too many, never one too few.
+    """
+
+    def __init__(self, hub: Hub, ledger: Ledger, state: State, now: float, tell: Callable[[News], None]) -> None:
+        self.hub, self.now, self._tell = hub, now, tell
+        self._begin(ledger, state)
+
+    def _begin(self, ledger: Ledger, state: State) -> None:
+        self.ledger, self.before, self.draft = ledger, state, Draft(state)
+        self.refs = Transaction(self.hub.git_dir, "tick")
+        self._news: list[News] = []
+
+    @property
+    def state(self) -> State:
+        return self.draft.state
+
+    def tell(self, kind: str, text: str = "", **facts: object) -> None:
+        """Announce something once it is durable."""
+        self._news.append(News(kind, text, facts))
+
+    def commit(self) -> None:
+        """Raises Contended if another writer was there first: then nothing has happened,
+        and this turn is void."""
+        ended = len(self.draft.ended)
+        if ended or self.state.failed:
+            queue = self.state.queue
+            self.draft.set(failed=tuple(s for s in self.state.failed if any(k in queue for k in s.probe.chain)))
+        ledger = self.ledger.append(self.draft, self.before, self.refs, self.now)
+        self.refs.commit()
+        news = self._news
+        self._begin(ledger, self.state)
+        for item in news:
+            self._tell(item)
+
+    def answer(self, record: Record, answer: answers.Answer) -> None:
+        """Send back a record that has just ended in a rejection."""
+        facts = {"kind": record.kind, "change": record.key, "why": record.why, "trunk": self.state.trunk}
+        answer = answers.Answer(facts | answer.verdict, answer.log, answer.conflict)
+        answers.write(self.hub, record, answer, self.refs, self.now)
+        self.tell("rejected", f"{record.key}: {record.why}", record=record)
+
+    def reject(self, key: str, kind: str, why: str, answer: answers.Answer = answers.Answer({}),
+               evidence: dict | None = None) -> None:
+        self.answer(self.draft.end(key, Event.REJECT, self.now, kind=kind, why=why, evidence=evidence or {}), answer)
+
+    def fall_together(self) -> None:
+        """Reject what was stacked on something that left the queue without landing."""
+        while fallen := orphans(self.state, self.draft.ended):
+            for key, below in fallen:
+                if key in self.state.queue:
+                    self.reject(key, "dependency", f"it builds on {below.key}, which was {below.stage}")
