@@ -1,0 +1,21 @@
+"""agentctl completion: for the shell."""
+
+from __future__ import annotations
+
+import click
+
+from agentctl.commands.parser import Given, command, given
+
+
+@command("completion", "agentctl completion bash >> ~/.bashrc\nagentctl completion zsh >> ~/.zshrc")
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+@given
+def command(given: Given, shell: str) -> int:
+    """Print the code that completes agentctl's commands and options in SHELL."""
+    from click.shell_completion import get_completion_class
+
+    from agentctl.commands.parser import root
+
+    found = get_completion_class(shell)
+    click.echo(found(root, {}, "agentctl", "_AGENTCTL_COMPLETE").source())
+    return 0

@@ -1,0 +1,53 @@
+"""agentctl help: the manual."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+
+import click
+
+from agentctl.commands.data import data_path
+from agentctl.commands.parser import Given, command, given
+from agentctl.errors import NotFound
+
+
+@command("help", "agentctl help\nagentctl help run\nagentctl help policy\nagentctl help refs")
+@click.argument("topic", required=False)
+@given
+def command(given: Given, topic: str | None) -> int:
+    """Show the manual page of a command, or of a topic: agentctl help policy, agentctl help refs."""
+    page = _page(topic)
+    if sys.stdout.isatty() and shutil.which("man"):
+        return subprocess.run(["man", "-l", page]).returncode
+    with open(page) as file:
+        click.echo(_plain(file.read()))
+    return 0
+
+
+def _page(topic: str | None) -> str:
+    for name in ((f"agentctl-{topic}.5", f"agentctl-{topic}.7", f"agentctl-{topic}.1") if topic else ("agentctl.1",)):
+        try:
+            return data_path("man", name)
+        except NotFound:
+            continue
+    raise NotFound(f"no manual page on {topic!r}", hint="agentctl help, or agentctl --help for the commands")
+
+
+def _plain(roff: str) -> str:
+    """A manual page without its markup, for where there is no man."""
+    out = []
+    for line in roff.splitlines():
+        if line.startswith((".SH ", ".SS ", ".TH ")):
+            out += ["", line[4:].replace('"', "")]
+        elif line.startswith((".TP", ".PP", ".sp")):
+            out.append("")
+        elif line.startswith((".B ", ".I ", ".BR ", ".IR ")):
+            out.append(line.split(" ", 1)[1].replace('"', ""))
+        elif not line.startswith((".", "'")):
+            out.append(line)
+    text = "\n".join(out)
+    for mark, plain in (("\\fB", ""), ("\\fI", ""), ("\\fR", ""), ("\\fP", ""), ("\\-", "-"), ("\\(bu", "*"), ("\\&", ""), ("\\e", "\\")):
+        text = text.replace(mark, plain)
+    return text.strip()

@@ -1,0 +1,31 @@
+"""agentctl verify: prove the invariants from the repository alone."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+from agentctl.commands.parser import Given, command, given
+from agentctl.errors import Findings
+from agentctl.queue.proof import prove
+
+
+@command("verify", "agentctl verify\nagentctl -C /srv/hub.git verify --json")
+@given
+def command(given: Given) -> int:
+    """Prove from the repository alone that nothing was lost and only tested work landed.
+
+    Checks that trunk only fast-forwarded to trees that passed, that what landed is what was
+    tested, that every submission ended once, that each rejection has its evidence, and
+    that all work is reachable. Exit status 9 if something is broken.
+    """
+    counts, findings = prove(given.hub, given.trunk)
+    grave = [f for f in findings if f.grave]
+    if given.json:
+        given.emit({**asdict(counts), "findings": [asdict(f) for f in findings]})
+    for finding in findings:
+        given.say(f"{'broken' if finding.grave else 'note'}: invariant {finding.invariant}: {finding.text}")
+    given.say(f"{counts.landed} landed in {counts.moves} moves of trunk, {counts.rejected} rejected, {counts.queued} queued: "
+              + ("all invariants hold" if not grave else f"{len(grave)} findings"))
+    if grave:
+        raise Findings(f"{len(grave)} findings; first: {grave[0].text}", hint="docs/ARCHITECTURE.md lists the invariants")
+    return 0

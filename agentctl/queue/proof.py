@@ -1,0 +1,161 @@
+"""Proving the invariants from the repository alone.
+
+1  Trunk only fast-forwarded, and only to trees with a passed verdict.
+2  The landed commit is the tested commit.
+3  Every submission ended in one way or is still queued; none twice.
+4  No rejection without evidence.
+5  What agents wrote is reachable.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from agentctl.core import ledger as codec
+from agentctl.core import refnames
+from agentctl.core.ledger import Record
+from agentctl.core.lifecycle import Stage
+from agentctl.core.model import Verdict
+from agentctl.git import process, refs, worktrees
+from agentctl.git.hub import Hub
+from agentctl.queue import verdicts
+from agentctl.queue.ledger import Ledger
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    invariant: int
+    text: str
+    grave: bool = True
+    """False for what is worth knowing but breaks nothing, such as a push around the queue."""
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    landed: int
+    rejected: int
+    queued: int
+    moves: int
+    """Of trunk, by the bot."""
+
+
+def prove(hub: Hub, trunk: str) -> tuple[Counts, list[Finding]]:
+    """Read the whole ledger and compare it with trunk, verdicts and refs."""
+    ledger = Ledger.read(hub)
+    state, ended = ledger.state(), ledger.ended()
+    landed = [r for r in ended if r.stage == Stage.LANDED]
+    rejected = [r for r in ended if r.stage == Stage.REJECTED]
+    tips = {(r.evidence.get("old", ""), r.evidence.get("tip", "")) for r in landed}
+    findings = [*_trunk(hub, trunk, state, tips), *_tested(hub, landed), *_once(hub, ledger, state, ended),
+                *_evidence(hub, rejected), *_reachable(hub, trunk, [*ended, *state.queue.values()])]
+    return Counts(len(landed), len(rejected), len(state.queue), len(tips)), findings
+
+
+def _trunk(hub: Hub, trunk: str, state: codec.State, tips: set[tuple[str, str]]) -> Iterator[Finding]:
+    tip = hub.trunk_tip(trunk)
+    if not state.trunk:
+        return
+    history = _first_parents(hub, tip)
+    seen = set(history)
+    for old, new in tips:
+        if new not in seen:
+            yield Finding(1, f"trunk no longer holds {new[:12]}, which landed")
+        elif old not in seen or history.index(old) < history.index(new):
+            yield Finding(1, f"trunk was not fast-forwarded from {old[:12]} to {new[:12]}")
+    for adopted in _adopted(hub):
+        if adopted not in seen and not _ancestor(hub, adopted, tip):
+            yield Finding(1, f"trunk was at {adopted[:12]} once and no longer holds it")
+        else:
+            yield Finding(1, f"{adopted[:12]} was put on trunk around the queue", grave=False)
+    if tip != state.trunk and not state.landing:
+        yield Finding(1, f"trunk is at {tip[:12]}, the ledger at {state.trunk[:12]}: moved around the queue",
+                      grave=not _ancestor(hub, state.trunk, tip))
+
+
+def _first_parents(hub: Hub, tip: str) -> list[str]:
+    return hub.git("rev-list", "--first-parent", tip).split()
+
+
+def _ancestor(hub: Hub, old: str, new: str) -> bool:
+    try:
+        return hub.git("rev-list", "-n1", old, "^" + new) == ""
+    except process.GitError:
+        return False
+
+
+def _adopted(hub: Hub) -> list[str]:
+    log = hub.git("log", "--first-parent", "--format=%B", "--grep", "^adopt ", refnames.STATE)
+    return [line.split()[1].rstrip(":") for line in log.splitlines() if line.startswith("adopt ")]
+
+
+def _tested(hub: Hub, landed: list[Record]) -> Iterator[Finding]:
+    known: dict[tuple[str, str], bool] = {}
+    for record in landed:
+        tip, gate = record.evidence.get("tip", ""), record.evidence.get("gate", "")
+        if (tip, gate) not in known:
+            passed = verdicts.lookup(hub, gate, hub.objects.commit(tip).tree, Verdict.PASSED) if tip else None
+            known[tip, gate] = bool(passed)
+            if not passed:
+                yield Finding(1, f"{tip[:12]} landed without a passed verdict of its tree")
+        if tip and not _ancestor(hub, record.commit, tip):
+            yield Finding(2, f"{record.key} is not in the tested commit {tip[:12]}")
+
+
+def _once(hub: Hub, ledger: Ledger, state: codec.State, ended: list[Record]) -> Iterator[Finding]:
+    keys = [r.key for r in ended]
+    commits: dict[str, str] = {}
+    for key in keys:
+        if key in state.queue:
+            yield Finding(3, f"{key} is both queued and ended")
+    for record in ended:
+        if record.stage == Stage.LANDED:
+            if record.commit in commits:
+                yield Finding(3, f"{record.key} and {commits[record.commit]} landed as one commit")
+            commits[record.commit] = record.key
+    known = set(keys) | set(state.queue)
+    for key in _admitted(hub, ledger) - known:
+        yield Finding(3, f"{key} was admitted and has vanished")
+
+
+def _admitted(hub: Hub, ledger: Ledger) -> set[str]:
+    if not ledger.tip:
+        return set()
+    log = hub.git("log", "--first-parent", "--format=%B", ledger.tip)
+    return {line.split()[1] for line in log.splitlines() if line.startswith("admit ")}
+
+
+def _evidence(hub: Hub, rejected: list[Record]) -> Iterator[Finding]:
+    for record in rejected:
+        facts, change = record.evidence, record.change
+        if record.kind == "gate":
+            gate = facts.get("gate", "")
+            if not verdicts.lookup(hub, gate, facts.get("failed", ""), Verdict.FAILED):
+                yield Finding(4, f"{record.key} was rejected without a failed verdict that contains it")
+            if not verdicts.lookup(hub, gate, facts.get("passed", ""), Verdict.PASSED):
+                yield Finding(4, f"{record.key} was rejected without a passed verdict that lacks it")
+        elif record.kind == "conflict" and not facts.get("paths"):
+            yield Finding(4, f"{record.key} was rejected for a conflict that names no path")
+        elif record.kind not in ("conflict", "policy", "dependency") or not record.why:
+            yield Finding(4, f"{record.key} was rejected without a reason")
+        if not refs.get(hub.git_dir, refnames.outbox(change.agent, change.id, change.revision)):
+            yield Finding(4, f"the answer to {record.key} is gone from the outbox", grave=False)
+
+
+def _reachable(hub: Hub, trunk: str, records: list[Record]) -> Iterator[Finding]:
+    done = process.run(["fsck", "--connectivity-only", "--no-dangling", "--no-progress"], git_dir=hub.git_dir,
+                       ok=range(256))
+    if done.returncode:
+        for line in (done.stdout + done.stderr).decode(errors="replace").splitlines()[:20]:
+            yield Finding(5, f"git fsck: {line}")
+    heads = {r.change.head for r in records}
+    if heads:
+        asked = process.run(["rev-list", "--no-walk", "--stdin", "--not", "--all"], git_dir=hub.git_dir,
+                            stdin="\n".join(sorted(heads)).encode(), ok=range(256))
+        if asked.returncode:
+            yield Finding(5, "a submitted head is gone: " + asked.stderr.decode(errors="replace").strip())
+        for oid in asked.stdout.decode().split():
+            yield Finding(5, f"the submitted head {oid[:12]} is not reachable from any ref")
+    for tree, _ in worktrees.listing(hub):
+        if tree.path.startswith(hub.worktrees) and not refs.get(hub.git_dir, tree.head()):
+            yield Finding(5, f"the worktree {tree.path} has no readable HEAD")
