@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 
@@ -15,9 +16,6 @@ from agentctl.core.planner import Limits
 
 sys.path.insert(0, str(Path(__file__).parent))
 from queue_model import QueueModel  # noqa: E402
-
-NO_DOUBT = Limits(doubt=0.45)
-"""One certificate is enough: without flakes every failure is deserved."""
 
 quiet = settings(
     max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow]
@@ -81,9 +79,10 @@ def happen(model: QueueModel, event: str, data: st.DataObject, waiting: list[Cha
     pick = lambda among: data.draw(st.sampled_from(sorted(among)))  # noqa: E731
     if event == "submit" and waiting:
         later = waiting.pop(0)
-        seen = {c.id for c in model.queue.values()} | {k.split("/")[0] for k in model.landed}
-        if seen.issuperset(later.after):
-            model.submit(later)
+        landed = {k.split("/")[0] for k in model.landed}
+        left = tuple(i for i in later.after if i not in landed)
+        if {c.id for c in model.queue.values()}.issuperset(left):
+            model.submit(replace(later, after=left))
     elif event in ("withdraw", "supersede") and model.queue:
         getattr(model, event)(pick(model.queue))
     elif event == "foreign":

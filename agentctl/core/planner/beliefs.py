@@ -18,7 +18,9 @@ FLAKE_FLOOR = 0.002
 """Believed while no flake was seen: a change of 10% risk then falls on one failure."""
 FLAKE_CEILING = 0.25
 """Above this a gate proves next to nothing; a bound keeps repeats finite."""
-FORGET = 128
+LIKENESS = 2.0
+"""Bad changes that an agent must show before it counts as much as all the others."""
+FORGET = 1024
 """An agent's counts are halved here, so that it can get better or worse."""
 INTERACTION = 0.0005
 """Believed probability that one riding change breaks a probe that it did not break alone."""
@@ -54,7 +56,8 @@ class Beliefs:
         """Mean of the agent's Beta posterior around the rate common to all."""
         if agent not in self._risks:
             good, bad = self._agents.get(agent, (0, 0))
-            mean = (8 * self._common + bad) / (8 + good + bad)
+            weight = max(8.0, LIKENESS / self._common)
+            mean = (weight * self._common + bad) / (weight + good + bad)
             self._risks[agent] = min(max(mean, 0.001), 0.95)
         return self._risks[agent]
 

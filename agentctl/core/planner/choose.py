@@ -182,7 +182,8 @@ class Chooser:
         if the whole fails, the longest good part lands at once, and the next change
         is proven bad. A quarter of the slots stays free for what arrives."""
         spare = max(1, self.turn.view.slots // 4)
-        wide = sorted((p for p in self.current if p.suspects > 1), key=lambda p: p.number)
+        whole = [p for p in self.current if all(k in self.turn.queue for k in p.chain)]
+        wide = sorted((p for p in whole if p.suspects > 1), key=lambda p: p.number)
         for probe in wide:
             for size in halvings(probe.suspects):
                 if self.free <= spare:
