@@ -38,7 +38,9 @@ class Change:
     priority: int = 0
     """Higher goes first among those whose probes have not started."""
     after: tuple[str, ...] = ()
-    """Change ids that must land before this one may."""
+    """Change ids that must land before this one may. An id that is neither queued
+    nor seen to land by the planner holds the change back: leave out here what was
+    on trunk before this change was admitted."""
 
     @property
     def key(self) -> str:
@@ -59,6 +61,9 @@ class Probe:
     suspects: int
     reason: str
     """In words and numbers, for `why`, `queue` and the log."""
+    again: bool = False
+    """A second look at a failure that may have been a flake: run the gate even if
+    the verdict of this tree is known."""
 
     @property
     def asked(self) -> tuple[str, ...]:
@@ -72,6 +77,10 @@ class Result:
     probe: Probe
     verdict: Verdict
     seconds: float = 0.0
+    staged: str = ""
+    """The commit that was tested, which trunk becomes if the probe lands. Without
+    it the planner takes `View.landed` for the proof that trunk moved by the Land
+    alone, and cannot see a foreign commit pushed right on top."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,122 @@
+"""What the planner believes: how likely a change is bad, a gate lies, a prefix passes.
+
+Beliefs choose probes; they never land or reject anything by themselves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import prod, sqrt
+
+from agentctl.core.model import Change
+from agentctl.core.planner.state import Memory
+
+FLAKE_PRIOR = (1.0, 199.0)
+"""Beta prior of the flake rate: 0.5% on average, as if 200 runs had been seen."""
+FLAKE_FLOOR = 0.002
+"""Believed while no flake was seen: a change of 10% risk then falls on one failure."""
+FLAKE_CEILING = 0.25
+"""Above this a gate proves next to nothing; a bound keeps repeats finite."""
+LIKENESS = 2.0
+"""Bad changes that an agent must show before it counts as much as all the others."""
+FORGET = 1024
+"""An agent's counts are halved here, so that it can get better or worse."""
+INTERACTION = 0.0005
+"""Believed probability that one riding change breaks a probe that it did not break alone."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """The part of the policy that the planner needs."""
+
+    batch: int = 64
+    """Most suspects in one probe."""
+    rejection: str = "strict"
+    """"strict": only on a failed chain whose other members are literally trunk;
+    "inference": also when they all landed, in whatever order."""
+    risk: float = 0.10
+    """Prior probability that a change of an unknown agent is bad."""
+    doubt: float = 0.02
+    """Reject only when the probability that the change is good is below this."""
+    aging: float = 1800.0
+    """Seconds of waiting that weigh as much as one level of priority."""
+
+
+class Beliefs:
+    def __init__(self, mem: Memory, limits: Limits) -> None:
+        self._agents = mem.agents
+        landed = sum(good for good, _ in mem.agents.values())
+        rejected = sum(bad for _, bad in mem.agents.values())
+        self._common = (10 * limits.risk + rejected) / (10 + landed + rejected)
+        self._risks: dict[str, float] = {}
+        self.flake = flake_rate(mem.flakes, mem.passes)
+
+    def risk_of_agent(self, agent: str) -> float:
+        """Mean of the agent's Beta posterior around the rate common to all."""
+        if agent not in self._risks:
+            good, bad = self._agents.get(agent, (0, 0))
+            weight = max(8.0, LIKENESS / self._common)
+            mean = (weight * self._common + bad) / (weight + good + bad)
+            self._risks[agent] = min(max(mean, 0.001), 0.95)
+        return self._risks[agent]
+
+    def risk(self, change: Change | None) -> float:
+        """Probability that `change` is bad; of an average one if it is not known."""
+        return min(max(self._common, 0.001), 0.95) if change is None else (
+            self.risk_of_agent(change.agent)
+        )
+
+    def record(self, agent: str) -> str:
+        good, bad = self._agents.get(agent, (0, 0))
+        if not good + bad:
+            return f"{agent} is new, {self.risk_of_agent(agent):.0%} assumed"
+        return f"{agent} failed {bad:.0f} of {good + bad:.0f}"
+
+
+def flake_rate(flakes: int, passes: int) -> float:
+    """Mean plus one deviation of the posterior: an underestimate confirms itself,
+    because a good change that it rejects is never seen to land."""
+    if not flakes:
+        return FLAKE_FLOOR
+    a, b = FLAKE_PRIOR[0] + flakes, FLAKE_PRIOR[1] + passes
+    mean = a / (a + b)
+    deviation = sqrt(mean * (1 - mean) / (a + b + 1))
+    return min(max(mean + deviation, FLAKE_FLOOR), FLAKE_CEILING)
+
+
+def prefix_passes(risks: Sequence[float], alts: Sequence[float], flake: float) -> list[float]:
+    """For m = 1 .. n: the probability that a probe of the first m suspects passes,
+    given that probes of all n failed. `alts` has one number a failed probe: the
+    probability that it fails although all n are good.
+
+    The posterior of the first bad position is w_i ~ p_i * prod(1 - p_k, k < i), that
+    of "none is bad" is prod(1 - p_k) * prod(alts).
+    """
+    good, first = 1.0, []
+    for p in risks:
+        first.append(good * p)
+        good *= 1 - p
+    total = sum(first) + good * prod(alts)
+    left, passes = total, []
+    for weight in first:
+        left -= weight
+        passes.append((1 - flake) * max(left, 0.0) / total)
+    return passes
+
+
+def group_size(risks: Sequence[float]) -> int:
+    """How many of the first untested changes pass together with probability nearest
+    1/2; at least one."""
+    together, best = 1.0, 0
+    for p in risks:
+        if best and abs(together * (1 - p) - 0.5) >= abs(together - 0.5):
+            break
+        together *= 1 - p
+        best += 1
+    return best
+
+
+def odds_bad(risk: float, alts: Sequence[float]) -> float:
+    """Odds that a change is bad after failures that a good one suffers with `alts`."""
+    return risk / (1 - risk) / max(prod(alts), 1e-300)

@@ -1,0 +1,205 @@
+"""Step three: which probes to start in the free slots, and which to stop."""
+
+from __future__ import annotations
+
+from agentctl.core.model import Cancel, Probe, Start
+from agentctl.core.planner.beliefs import group_size, prefix_passes
+from agentctl.core.planner.judge import certificates, convicted
+from agentctl.core.planner.state import Segment
+from agentctl.core.planner.turn import Turn
+
+REDS = 4
+"""So many failures in a row with the green changes aboard, and they are suspected."""
+
+
+def cancel(turn: Turn) -> None:
+    """Stop probes that can neither land nor teach: all they ask about is known."""
+    view, green = turn.view, set(turn.mem.green)
+    for probe in view.running:
+        whole = all(k in turn.queue for k in probe.chain)
+        asked = [k for k in probe.asked if k in turn.queue and k not in green]
+        if not asked and not (whole and probe.base == view.trunk):
+            reason = f"the {probe.suspects} changes it asks about are proven or gone"
+            turn.actions.append(Cancel(probe.number, reason))
+
+
+class Chooser:
+    """Fills the free slots; `turn.actions` gets a Start for each."""
+
+    def __init__(self, turn: Turn) -> None:
+        view, mem = turn.view, turn.mem
+        self.turn = turn
+        self.free = view.slots - len(view.running)
+        self.next = view.next_probe
+        self.ride = turn.compose((), mem.green)
+        self.current = [p for p in view.running if p.base == view.trunk]
+        self.pending = {frozenset(p.chain) for p in self.current}
+        self.known = self.pending | {frozenset(p.chain) for p in mem.passed}
+        self.known |= {frozenset(f.chain) for f in mem.failures if f.base == view.trunk}
+        self.busy = {k for p in view.running for k in p.asked}
+
+    def fill(self) -> None:
+        if self.overdue():
+            self.integrate()
+        waiting = [s for s in self.turn.mem.segments if self.busy.isdisjoint(s.items)]
+        parked = [s for s in waiting if self.parked(s)]
+        for segment in waiting:
+            if segment not in parked:
+                self.search(segment)
+        self.open_segments()
+        if not self.carried(sure=True):
+            self.integrate()
+        for segment in parked:
+            self.search(segment)
+        self.hedge()
+
+    def start(self, ride: tuple[str, ...], asked: tuple[str, ...], why: str, again=False) -> bool:
+        """False if there is no slot, nothing to ask, or the answer is known."""
+        chain = ride + asked
+        seen = self.pending if again else self.known
+        if self.free <= 0 or not chain or frozenset(chain) in seen:
+            return False
+        if ride and asked:
+            why += f"; {len(ride)} green ones ride along"
+        probe = Probe(self.next, self.turn.view.trunk, chain, len(asked), why, again)
+        self.turn.actions.append(Start(probe))
+        self.current.append(probe)
+        self.known.add(frozenset(chain))
+        self.pending.add(frozenset(chain))
+        self.busy.update(asked)
+        self.next += 1
+        self.free -= 1
+        rides = not self.ride or set(self.ride) <= set(chain)
+        self.turn.mem.unridden = 0 if rides else self.turn.mem.unridden + 1
+        return True
+
+    def carried(self, sure: bool = False) -> bool:
+        """True if a probe on trunk carries all green changes; `sure`: and nothing else."""
+        ride = set(self.ride)
+        return any(
+            ride <= set(p.chain) and (not sure or len(p.chain) == len(ride)) for p in self.current
+        )
+
+    def overdue(self) -> bool:
+        """True if the green changes are suspected, or waited for 2 probes a slot that
+        went without them."""
+        if self.turn.mem.reds >= REDS:
+            return not self.carried(sure=True)
+        return self.turn.mem.unridden >= 2 * self.turn.view.slots and not self.carried()
+
+    def integrate(self) -> bool:
+        n = len(self.ride)
+        return self.start(self.ride, (), f"lands {n} changes that passed on older bases")
+
+    def parked(self, segment: Segment) -> bool:
+        """True if a lone suspect is about to be proven bad by the landing of its mates."""
+        if self.turn.limits.rejection != "inference" or len(segment.items) > 1:
+            return False
+        settled = {segment.items[0], *self.turn.mem.green}
+        return any(
+            segment.items[0] in f.open and settled.issuperset(f.open)
+            for f in self.turn.mem.failures
+        )
+
+    def search(self, segment: Segment) -> None:
+        """Probe the prefix that passes with probability nearest 1/2.
+
+        A single suspect goes without the green changes, so that its failure is a
+        certificate at once, and that of a likely culprit costs them nothing.
+        """
+        if self.free <= 0:
+            return
+        if len(segment.items) == 1:
+            self.prove(segment)
+            return
+        risks = [self.turn.risk(k) for k in segment.items]
+        alts = [alt for _, alt in segment.evidence]
+        passes = prefix_passes(risks, alts, self.turn.beliefs.flake)
+        for at in sorted(range(len(passes)), key=lambda i: (abs(passes[i] - 0.5), i)):
+            items = tuple(segment.items[: at + 1])
+            bare = at == 0 and self.turn.alone(items[0])
+            ride = () if bare else self.ride
+            asked = self.turn.compose(ride, items[: self.turn.limits.batch])
+            why = (
+                f"probes {len(asked)} of {len(segment.items)} suspects of probe"
+                f" {segment.evidence[-1][0]}: {passes[at]:.0%} to pass; {self.worst(asked)}"
+            )
+            if asked and self.start(ride, asked, why):
+                return
+
+    def prove(self, segment: Segment) -> None:
+        key = segment.items[0]
+        bare = self.turn.alone(key)
+        ride = () if bare else self.ride
+        asked = self.turn.compose(ride, (key,))
+        if not asked:
+            return
+        record = self.worst(asked)
+        if self.start(ride, asked, f"proves the one suspect left of a failed probe; {record}"):
+            return
+        proofs = certificates(self.turn).get(key, [])
+        if bare and proofs and not convicted(self.turn, key, proofs):
+            self.start(ride, asked, f"second look after {len(proofs)} failures; {record}", True)
+
+    def worst(self, keys: tuple[str, ...]) -> str:
+        """The agent most suspected among `keys`, and its record."""
+        if not keys:
+            return ""
+        key = max(keys, key=self.turn.risk)
+        return self.turn.beliefs.record(self.turn.queue[key].agent)
+
+    def open_segments(self) -> None:
+        order = self.untested()
+        while self.free > 0 and order:
+            window = self.turn.compose(self.ride, order, most=self.turn.limits.batch)
+            if not window:
+                return
+            size = group_size([self.turn.risk(k) for k in window])
+            asked = window[:size]
+            chance = 1 - self.turn.together(asked)
+            why = f"first probe of {size} of {len(order)} waiting: {chance:.0%} to pass"
+            if not self.start(self.ride, asked, f"{why}; {self.worst(asked)}"):
+                size = 1
+            taken = set(asked[:size])
+            order = [k for k in order if k not in taken]
+
+    def untested(self) -> list[str]:
+        """Changes of which nothing is known, in order: admitted first, a level of
+        priority counting as `aging` seconds of waiting."""
+        if self.free <= 0:
+            return []
+        aside = self.busy.union(self.turn.mem.green)
+        aside.update(k for s in self.turn.mem.segments for k in s.items)
+        ranked, clock = [], float("-inf")
+        for key, change in self.turn.queue.items():
+            clock = max(clock, change.admitted)
+            if key not in aside:
+                ranked.append((clock - change.priority * self.turn.limits.aging, change.seq, key))
+        return [key for _, _, key in sorted(ranked)]
+
+    def hedge(self) -> None:
+        """With slots left over, probe shorter prefixes of the chains just asked about:
+        if the whole fails, the longest good part lands at once, and the next change
+        is proven bad. A quarter of the slots stays free for what arrives."""
+        spare = max(1, self.turn.view.slots // 4)
+        whole = [p for p in self.current if all(k in self.turn.queue for k in p.chain)]
+        wide = sorted((p for p in whole if p.suspects > 1), key=lambda p: p.number)
+        for probe in wide:
+            for size in halvings(probe.suspects):
+                if self.free <= spare:
+                    return
+                ride = probe.chain[: len(probe.chain) - probe.suspects]
+                why = f"hedges probe {probe.number} with its first {size}, as slots are idle"
+                self.start(ride, probe.asked[:size], why)
+
+
+def halvings(n: int) -> list[int]:
+    """1 .. n-1, middle first, then the middles of both halves, and so on."""
+    order, spans = [], [(0, n)]
+    while spans:
+        low, high = spans.pop(0)
+        if high - low > 1:
+            middle = (low + high) // 2
+            order.append(middle)
+            spans += [(low, middle), (middle, high)]
+    return order

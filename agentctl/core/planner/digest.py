@@ -1,0 +1,150 @@
+"""Step one: bring the memory up to date with trunk, the queue and the finished probes."""
+
+from __future__ import annotations
+
+from agentctl.core.model import Probe, Result, Verdict
+from agentctl.core.planner.beliefs import FORGET, INTERACTION, Beliefs
+from agentctl.core.planner.state import Failure, Memory, Passed, Segment, Tip
+from agentctl.core.planner.turn import Turn, change_id
+
+TIPS_KEPT = 256
+FAILURES_KEPT = 256
+
+
+def digest(turn: Turn) -> None:
+    follow_trunk(turn)
+    follow_queue(turn)
+    take_results(turn)
+    turn.beliefs = Beliefs(turn.mem, turn.limits)
+
+
+def follow_trunk(turn: Turn) -> None:
+    """Extend the history of tips. A move that was not literally our last Land is
+    recorded as foreign: no certificate reaches across it."""
+    mem, view, landing = turn.mem, turn.view, turn.mem.landing
+    before = mem.tips[-1].commit if mem.tips else None
+    if view.trunk != before:
+        ours = landing is not None and landing.base == before and (
+            landing.staged == view.trunk if landing.staged else landing.chain == view.landed
+        )
+        mem.tips.append(Tip(view.trunk, landing.chain if ours else None))
+        mem.passed = []
+        del mem.tips[:-TIPS_KEPT]
+    if landing is not None:
+        agents = dict(zip(landing.chain, landing.agents, strict=True))
+        for key in view.landed:
+            if key in agents:
+                count(mem, agents[key], landed=1)
+    mem.landing = None
+
+
+def count(mem: Memory, agent: str, landed: int = 0, rejected: int = 0) -> None:
+    good, bad = mem.agents.get(agent, (0, 0))
+    good, bad = good + landed, bad + rejected
+    mem.agents[agent] = (good / 2, bad / 2) if good + bad >= FORGET else (good, bad)
+
+
+def follow_queue(turn: Turn) -> None:
+    """Forget what left the queue, and learn from what landed."""
+    mem, queue, landed = turn.mem, turn.queue, set(turn.view.landed)
+    mem.rejected = {k: v for k, v in mem.rejected.items() if k in queue}
+    for key in mem.rejected:
+        turn.remove(key)
+    needed = {i for c in queue.values() for i in c.after}
+    known = set(mem.landed_ids) | {change_id(k) for k in landed}
+    mem.landed_ids = sorted(needed & known)
+    mem.green = list(turn.compose((), mem.green, clashing=True))
+    mem.passed = [p for p in mem.passed if all(k in queue for k in p.chain)]
+    for segment in mem.segments:
+        settle_segment(turn, segment, landed)
+    mem.segments = [s for s in mem.segments if s.items]
+    for failure in mem.failures:
+        failure.open = [k for k in failure.open if k not in landed]
+    mem.flakes += sum(not f.open for f in mem.failures)
+    mem.failures = [f for f in mem.failures if f.open and all(k in queue for k in f.open)]
+
+
+def settle_segment(turn: Turn, segment: Segment, landed: set[str]) -> None:
+    segment.items = [k for k in segment.items if k not in landed]
+    stay = set(turn.compose(turn.mem.green, segment.items, clashing=True))
+    gone = [k for k in segment.items if k not in stay]
+    segment.drop(gone, turn.together(gone))
+
+
+def take_results(turn: Turn) -> None:
+    """Passing probes first, then failing ones from the shortest: what is proven good
+    in this turn is not suspected in it, and the tightest evidence is kept."""
+    seen = {f.number for f in turn.mem.failures}
+    good: set[str] = set()
+    for result in turn.view.finished:
+        if result.verdict is Verdict.PASSED:
+            take_pass(turn, result, good)
+    failed = [r.probe for r in turn.view.finished if r.verdict is Verdict.FAILED]
+    for probe in sorted(failed, key=lambda p: (p.suspects or len(p.chain), p.number)):
+        if probe.number not in seen:
+            take_failure(turn, probe, good)
+    del turn.mem.failures[:-FAILURES_KEPT]
+
+
+def take_pass(turn: Turn, result: Result, good: set[str]) -> None:
+    mem, probe = turn.mem, result.probe
+    mem.passes += 1
+    if not mem.green or not set(mem.green).isdisjoint(probe.chain):
+        mem.reds = 0
+    members = [k for k in probe.chain if k in turn.queue]
+    good.update(members)
+    mem.green = list(turn.compose((), dict.fromkeys(mem.green + members), clashing=True))
+    proven = set(mem.green)
+    for segment in mem.segments:
+        segment.items = [k for k in segment.items if k not in good]
+    mem.segments = [s for s in mem.segments if s.items]
+    for failure in mem.failures:
+        failure.doubted |= failure.chain[-1] in proven
+    if probe.base == turn.view.trunk and members == list(probe.chain):
+        mem.passed.append(
+            Passed(probe.number, probe.base, probe.chain, probe.suspects, probe.reason, result.staged)
+        )
+
+
+def take_failure(turn: Turn, probe: Probe, good: set[str]) -> None:
+    mem, queue = turn.mem, turn.queue
+    since = landed_since(mem, probe.base)
+    known = [k for k in probe.chain if k in queue or k in since]
+    if len(known) == len(probe.chain) and probe.chain:
+        waiting = [k for k in probe.chain if k in queue]
+        mem.failures.append(Failure(probe.number, probe.base, probe.chain, waiting))
+    carried = probe.chain[: len(probe.chain) - probe.suspects]
+    asked = probe.asked
+    if not probe.suspects and not good.issuperset(k for k in carried if k in queue):
+        asked = carried
+        rest = [k for k in mem.green if k not in carried]
+        mem.green = list(turn.compose((), rest, clashing=True))
+    elif carried:
+        mem.reds += 1
+    lost = turn.together(k for k in asked if k not in queue and k not in since)
+    alt = 1 - (1 - turn.beliefs.flake) * (1 - lost) * (1 - INTERACTION) ** len(carried)
+    cleared = good.union(mem.green)
+    accuse(turn, [k for k in asked if k in queue and k not in cleared], probe.number, alt)
+
+
+def landed_since(mem: Memory, base: str) -> set[str]:
+    """Keys that landed on `base` and after it, as far as remembered."""
+    for at in range(len(mem.tips) - 1, -1, -1):
+        if mem.tips[at].commit == base:
+            return {k for tip in mem.tips[at + 1 :] for k in tip.chain or ()}
+    return set()
+
+
+def accuse(turn: Turn, suspects: list[str], number: int, alt: float) -> None:
+    """A failed probe of `suspects`: a new segment, or a narrower or a better proven
+    one. Evidence that an older segment explains already teaches nothing more."""
+    if not suspects:
+        return
+    for segment in turn.mem.segments:
+        if not set(segment.items).isdisjoint(suspects):
+            if set(suspects) <= set(segment.items):
+                tail = [k for k in segment.items if k not in suspects]
+                segment.drop(tail, turn.together(tail))
+                segment.evidence.append((number, alt))
+            return
+    turn.mem.segments.append(Segment(suspects, [(number, alt)]))

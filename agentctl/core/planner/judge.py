@@ -1,0 +1,116 @@
+"""Step two: what the evidence allows to reject and to land.
+
+Certificates are literal: beliefs only decide how many of them are asked for.
+"""
+
+from __future__ import annotations
+
+from agentctl.core.model import Certificate, Land, Probe, Reject
+from agentctl.core.planner.beliefs import odds_bad
+from agentctl.core.planner.digest import count
+from agentctl.core.planner.state import Failure, Landing, Memory, Passed
+from agentctl.core.planner.turn import Turn
+
+
+def judge(turn: Turn) -> None:
+    for key, (number, reason) in turn.mem.rejected.items():
+        turn.actions.append(Reject(Certificate(key, number, reason)))
+    for key, proofs in certificates(turn).items():
+        if convicted(turn, key, proofs):
+            reject(turn, key, proofs)
+    land(turn)
+
+
+def certificates(turn: Turn) -> dict[str, list[Failure]]:
+    """The failed probes that prove a queued change bad, by its key."""
+    found: dict[str, list[Failure]] = {}
+    for failure in turn.mem.failures:
+        culprit = accused(turn.mem, failure, turn.limits.rejection)
+        if culprit in turn.queue:
+            found.setdefault(culprit, []).append(failure)
+    return found
+
+
+def accused(mem: Memory, failure: Failure, rejection: str) -> str | None:
+    """The change against which `failure` is a certificate, if any.
+
+    Strict: the last of the chain, if what is before it is literally what landed on
+    the base, up to a tip of trunk, with nothing else between. Inference: the one
+    member left that is not on trunk.
+    """
+    if not failure.doubted and on_trunk(mem, failure.base, failure.chain[:-1]):
+        return failure.chain[-1]
+    if rejection == "inference" and len(failure.open) == 1:
+        return failure.open[0]
+    return None
+
+
+def on_trunk(mem: Memory, base: str, chain: tuple[str, ...]) -> bool:
+    """True if trunk was `base` and then, literally, `base` with `chain` on top."""
+    at = next((i for i in reversed(range(len(mem.tips))) if mem.tips[i].commit == base), None)
+    if at is None:
+        return False
+    landed: tuple[str, ...] = ()
+    for tip in mem.tips[at + 1 :]:
+        if len(landed) >= len(chain) or tip.chain is None:
+            break
+        landed += tip.chain
+    return landed == chain
+
+
+def conviction(turn: Turn, key: str, proofs: list[Failure]) -> float:
+    """Odds that `key` is bad: a failure of its own, or one that it alone can explain,
+    counts with the probability that a good change would have suffered it."""
+    alts = {f.number: turn.beliefs.flake for f in proofs}
+    for segment in turn.mem.segments:
+        if segment.items == [key]:
+            alts.update({n: max(alt, turn.beliefs.flake) for n, alt in segment.evidence})
+    return odds_bad(turn.risk(key), tuple(alts.values()))
+
+
+def convicted(turn: Turn, key: str, proofs: list[Failure]) -> bool:
+    doubt = turn.limits.doubt
+    return conviction(turn, key, proofs) >= (1 - doubt) / doubt
+
+
+def reject(turn: Turn, key: str, proofs: list[Failure]) -> None:
+    """Evidence that held `key` is explained by it: its mates are free again."""
+    mem, agent, proof = turn.mem, turn.queue[key].agent, proofs[-1]
+    odds = conviction(turn, key, proofs)
+    reason = (
+        f"probe {proof.number} failed with it on {proof.base[:12]}"
+        f"{f' and {len(proof.chain) - 1} changes' if len(proof.chain) > 1 else ''},"
+        f" which is green on trunk without it; {odds:.0f} to 1 that it is bad"
+        f" after {len(proofs)} such failures; {turn.beliefs.record(agent)}"
+    )
+    mem.rejected[key] = (proof.number, reason)
+    turn.actions.append(Reject(Certificate(key, proof.number, reason)))
+    count(mem, agent, rejected=1)
+    turn.remove(key)
+    mem.segments = [s for s in mem.segments if key not in s.items]
+    mem.failures = [f for f in mem.failures if key not in f.open]
+    mem.green = list(turn.compose((), mem.green, clashing=True))
+
+
+def land(turn: Turn) -> None:
+    """Land the longest passed probe whose base is trunk and whose chain is still
+    queued, its dependencies in order."""
+    ready = [p for p in turn.mem.passed if turn.compose((), p.chain, clashing=True) == p.chain]
+    if not ready:
+        return
+    best = max(ready, key=lambda p: (len(p.chain), -p.number))
+    agents = tuple(turn.queue[k].agent for k in best.chain)
+    turn.mem.landing = Landing(best.base, best.chain, agents, best.staged)
+    turn.actions.append(Land(as_probe(best), reason_to_land(best, turn.mem.green)))
+
+
+def as_probe(passed: Passed) -> Probe:
+    return Probe(passed.number, passed.base, passed.chain, passed.suspects, passed.reason)
+
+
+def reason_to_land(best: Passed, green: list[str]) -> str:
+    left = len(set(green) - set(best.chain))
+    ride = len(best.chain) - best.suspects
+    text = f"probe {best.number} passed on trunk with {len(best.chain)} changes"
+    text += f", {ride} of them green before" if ride else ""
+    return text + (f"; {left} green ones wait for the next" if left else "")

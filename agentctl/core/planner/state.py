@@ -1,0 +1,137 @@
+"""What the planner remembers from one plan to the next, and its plain form."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+VERSION = 1
+
+
+@dataclass
+class Segment:
+    """Suspects in order, at least one of whom the evidence accuses."""
+
+    items: list[str]
+    evidence: list[tuple[int, float]]
+    """(number of a failed probe, alt): alt is the probability that it would have
+    failed although all `items` are good."""
+
+    def drop(self, keys: Iterable[str], risk: float) -> None:
+        """Let `keys` go unproven; with probability `risk` they explain the evidence."""
+        gone = set(keys)
+        self.items = [k for k in self.items if k not in gone]
+        self.evidence = [(n, 1 - (1 - alt) * (1 - risk)) for n, alt in self.evidence]
+
+
+@dataclass
+class Failure:
+    """A failed probe that may still become a certificate, or turn out a flake."""
+
+    number: int
+    base: str
+    chain: tuple[str, ...]
+    open: list[str]
+    """Members that are not on trunk yet."""
+    doubted: bool = False
+    """The last of the chain passed later: no certificate against it."""
+
+
+@dataclass(frozen=True)
+class Passed:
+    """A passed probe; `staged` is the commit it tested, empty if not known."""
+
+    number: int
+    base: str
+    chain: tuple[str, ...]
+    suspects: int
+    reason: str
+    staged: str
+
+
+@dataclass(frozen=True)
+class Landing:
+    """The Land of the last plan, to recognise what became of it."""
+
+    base: str
+    chain: tuple[str, ...]
+    agents: tuple[str, ...]
+    staged: str
+
+
+@dataclass(frozen=True)
+class Tip:
+    """A commit that trunk was seen at."""
+
+    commit: str
+    chain: tuple[str, ...] | None
+    """What landed literally on the tip before it; None: somebody else moved trunk."""
+
+
+@dataclass
+class Memory:
+    tips: list[Tip] = field(default_factory=list)
+    landing: Landing | None = None
+    landed_ids: list[str] = field(default_factory=list)
+    """Ids of landed changes that queued changes come after."""
+    green: list[str] = field(default_factory=list)
+    """Changes that passed on an older base or beside a longer passing probe."""
+    reds: int = 0
+    """Failures of probes that carried green changes since one of them passed."""
+    unridden: int = 0
+    """Probes started without the green changes since they last rode."""
+    segments: list[Segment] = field(default_factory=list)
+    failures: list[Failure] = field(default_factory=list)
+    passed: list[Passed] = field(default_factory=list)
+    """Those based on trunk as it is: they may be landed."""
+    rejected: dict[str, tuple[int, str]] = field(default_factory=dict)
+    agents: dict[str, tuple[float, float]] = field(default_factory=dict)
+    """Agent: how many of its changes landed, and were rejected."""
+    flakes: int = 0
+    passes: int = 0
+
+
+def load(data: dict) -> Memory:
+    """The memory in `data`; an empty one for {} or for another version's data."""
+    if data.get("version") != VERSION:
+        return Memory()
+    landing = data["landing"]
+    return Memory(
+        tips=[Tip(c, None if k is None else tuple(k)) for c, k in data["tips"]],
+        landing=landing and Landing(landing[0], tuple(landing[1]), tuple(landing[2]), landing[3]),
+        landed_ids=list(data["landed_ids"]),
+        green=list(data["green"]),
+        reds=data["reds"],
+        unridden=data["unridden"],
+        segments=[Segment(list(i), [(n, a) for n, a in e]) for i, e in data["segments"]],
+        failures=[Failure(n, b, tuple(c), list(o), d) for n, b, c, o, d in data["failures"]],
+        passed=[Passed(n, b, tuple(c), s, r, t) for n, b, c, s, r, t in data["passed"]],
+        rejected={k: (n, r) for k, (n, r) in data["rejected"].items()},
+        agents={k: (g, b) for k, (g, b) in data["agents"].items()},
+        flakes=data["flakes"],
+        passes=data["passes"],
+    )
+
+
+def dump(mem: Memory) -> dict:
+    """`mem` as lists, strings and numbers; load(dump(mem)) == mem."""
+    landing = mem.landing
+    return {
+        "version": VERSION,
+        "tips": [[t.commit, None if t.chain is None else list(t.chain)] for t in mem.tips],
+        "landing": landing
+        and [landing.base, list(landing.chain), list(landing.agents), landing.staged],
+        "landed_ids": mem.landed_ids,
+        "green": mem.green,
+        "reds": mem.reds,
+        "unridden": mem.unridden,
+        "segments": [[s.items, [list(e) for e in s.evidence]] for s in mem.segments],
+        "failures": [[f.number, f.base, list(f.chain), f.open, f.doubted] for f in mem.failures],
+        "passed": [
+            [p.number, p.base, list(p.chain), p.suspects, p.reason, p.staged] for p in mem.passed
+        ],
+        "rejected": {k: list(v) for k, v in mem.rejected.items()},
+        "agents": {k: list(v) for k, v in mem.agents.items()},
+        "flakes": mem.flakes,
+        "passes": mem.passes,
+    }

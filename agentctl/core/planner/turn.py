@@ -1,0 +1,76 @@
+"""One turn of the planner: the view, the memory and what was decided so far."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from agentctl.core.model import Action, Change, View
+from agentctl.core.planner.beliefs import Beliefs, Limits
+from agentctl.core.planner.state import Memory
+
+
+def change_id(key: str) -> str:
+    return key.rpartition("/")[0]
+
+
+class Turn:
+    def __init__(self, view: View, limits: Limits, mem: Memory) -> None:
+        self.view = view
+        self.limits = limits
+        self.mem = mem
+        self.queue: dict[str, Change] = {c.key: c for c in view.queued}
+        self.actions: list[Action] = []
+        self.beliefs = Beliefs(mem, limits)
+        self._clashes: dict[str, set[str]] = {}
+        for a, b in view.clashes:
+            self._clashes.setdefault(a, set()).add(b)
+            self._clashes.setdefault(b, set()).add(a)
+
+    def risk(self, key: str) -> float:
+        return self.beliefs.risk(self.queue.get(key))
+
+    def together(self, keys: Iterable[str]) -> float:
+        """Probability that at least one of `keys` is bad."""
+        good = 1.0
+        for key in keys:
+            good *= 1 - self.risk(key)
+        return 1 - good
+
+    def compose(
+        self,
+        ride: Iterable[str],
+        items: Iterable[str],
+        clashing: bool = False,
+        most: int | None = None,
+    ) -> tuple[str, ...]:
+        """The (first `most`) members of `items` that can follow `ride` in one chain: queued, their
+        dependencies on trunk or earlier in the chain, and, unless `clashing` is
+        allowed, no clash with an earlier one."""
+        ride = tuple(ride)
+        ids = self.settled.union(change_id(k) for k in ride)
+        inside, fitting = set(ride), []
+        for key in items:
+            change = self.queue.get(key)
+            if change is None or key in inside or not ids.issuperset(change.after):
+                continue
+            if not clashing and not inside.isdisjoint(self._clashes.get(key, ())):
+                continue
+            inside.add(key)
+            ids.add(change.id)
+            fitting.append(key)
+            if len(fitting) == most:
+                break
+        return tuple(fitting)
+
+    @property
+    def settled(self) -> set[str]:
+        """Change ids on trunk that queued changes depend on."""
+        return set(self.mem.landed_ids)
+
+    def alone(self, key: str) -> bool:
+        """True if `key` depends on nothing that is not on trunk yet."""
+        return self.settled.issuperset(self.queue[key].after)
+
+    def remove(self, key: str) -> None:
+        """Treat a change as gone from the queue for the rest of this turn."""
+        self.queue.pop(key, None)
