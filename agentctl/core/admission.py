@@ -24,6 +24,7 @@ REPORTED = 50
 
 _IGNORED_BY_HFS = re.compile("[\u200c-\u200f\u202a-\u202e\u206a-\u206f\ufeff]")
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+_SAME = "where case and Unicode form do not count, the same name as"
 _DRIVE = re.compile(r"[A-Za-z]:")
 
 
@@ -71,7 +72,7 @@ def _refusals(taken: list[Entry], limits: Limits, protect: list[str]) -> Iterato
     sound: list[str] = []
     for entry in taken:
         path = decoded(entry.path)
-        wrong = list(_path_size(path, limits))
+        wrong = list(_path_size(entry, path, limits))
         if not wrong:
             wrong += _protected(path, protect)
             if not entry.deleted:
@@ -94,16 +95,13 @@ def _totals(taken: list[Entry], limits: Limits) -> Iterator[str]:
             return
 
 
-def _path_size(path: str, limits: Limits) -> Iterator[str]:
-    length = len(path.encode("utf-8", "surrogateescape" if _is_bytes(path) else "surrogatepass"))
+def _path_size(entry: Entry, path: str, limits: Limits) -> Iterator[str]:
+    raw = entry.path
+    length = len(raw if isinstance(raw, bytes) else raw.encode("utf-8", "surrogatepass"))
     if length > limits.path:
         yield f"a path of {length} bytes, over limits.path ({limits.path})"
     elif path.count("/") >= limits.depth:
         yield f"{path.count('/') + 1} components, over limits.depth ({limits.depth})"
-
-
-def _is_bytes(path: str) -> bool:
-    return all(not 0xD800 <= ord(c) < 0xDC80 and not 0xDCFF < ord(c) < 0xE000 for c in path)
 
 
 def _protected(path: str, protect: list[str]) -> Iterator[str]:
@@ -166,14 +164,21 @@ def _climbs(parts: list[str], depth: int) -> bool:
 
 
 def _collisions(paths: list[str]) -> Iterator[str]:
-    """Of files and of their directories: A/x and a/y meet in one directory too."""
-    first: dict[str, str] = {}
+    """Of files and of their directories: A/x and a/y meet in one directory too.
+
+    A trie over folded components, since whole prefixes as keys would let few hostile
+    paths fill the memory.
+    """
+    nodes: dict[tuple[int, str], tuple[int, str]] = {}
+    told: set[tuple[int, str]] = set()
     for path in paths:
-        prefix = ""
-        for part in path.split("/"):
-            prefix = f"{prefix}/{part}" if prefix else part
-            other = first.setdefault(folded(prefix), prefix)
-            if other != prefix:
-                yield f"{printable(prefix)}: the same name as {printable(other)} where case or "\
-                    "Unicode form does not count"
+        parent, parts = 0, path.split("/")
+        for i, part in enumerate(parts):
+            node, other = nodes.setdefault((parent, folded(part)), (len(nodes) + 1, part))
+            if other != part and (node, part) not in told:
+                told.add((node, part))
+                before = "/".join(parts[: i + 1])
+                yield f"{printable(before)}: {_SAME} {printable(other)}"
+            if other != part:
                 break
+            parent = node
