@@ -1,0 +1,149 @@
+"""`agentctl policy`: check a policy, explain it, print its schema. Needs no Git."""
+
+from __future__ import annotations
+
+import json
+import textwrap
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from agentctl.core.document import Problems
+from agentctl.core.policy import SCHEMA, document, parse
+from agentctl.core.printable import printable
+from agentctl.core.violations import expectation, suggestion
+from agentctl.errors import NotFound
+
+_WIDTH = 80
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    group: str
+    key: str
+    value: Any
+    is_set: bool
+    schema: dict
+
+    @property
+    def name(self) -> str:
+        return f"{self.group}.{self.key}" if self.group else self.key
+
+    @property
+    def origin(self) -> str:
+        return "set" if self.is_set else "default"
+
+
+def check(text: str, source: str) -> int:
+    """Prints every problem as file:line:col: message, or one line saying it is valid.
+    The exit code: 0, or 3 for an invalid policy."""
+    try:
+        policy = parse(text, source)
+    except Problems as problems:
+        print(problems)
+        return problems.exit
+    gates = ", ".join(gate.name for gate in policy.gates)
+    print(f"{source}: valid (trunk {policy.trunk}, gates: {gates})")
+    return 0
+
+
+def explain(text: str, source: str, key: str | None = None) -> str:
+    """Every key with its value, whether it is set or a default, and what it means; with
+    a key (`queue.slots`, `gates.run`) or a section (`queue`), that in full.
+
+    Raises Problems if the policy is invalid, NotFound if there is no such key.
+    """
+    rows = list(_rows(document(text, source).data))
+    if key is not None:
+        return "\n".join(_in_full(row) for row in _named(rows, key))
+    groups = dict.fromkeys(sorted((row.group for row in rows), key=bool))
+    return "\n".join(_group(name, [row for row in rows if row.group == name]) for name in groups)
+
+
+def schema() -> str:
+    """The JSON Schema of a policy, for editors and other tools."""
+    return json.dumps(SCHEMA, indent=2) + "\n"
+
+
+def _rows(data: dict) -> Iterator[_Row]:
+    for key, part in SCHEMA["properties"].items():
+        if "properties" in part:
+            yield from _section(key, part, data.get(key, {}))
+        elif "properties" in part.get("items", {}):
+            for i, item in enumerate(data[key]):
+                yield from _section(f"{key}[{i}]", part["items"], item)
+        else:
+            yield _row("", key, part, data)
+
+
+def _section(group: str, section: dict, data: dict) -> Iterator[_Row]:
+    for key, part in section["properties"].items():
+        yield _row(group, key, part, data)
+
+
+def _row(group: str, key: str, part: dict, data: dict) -> _Row:
+    return _Row(group, key, data.get(key, part.get("default")), key in data, part)
+
+
+def _named(rows: list[_Row], key: str) -> list[_Row]:
+    names: dict[str, list[_Row]] = {}
+    for row in rows:
+        array = row.group.split("[")[0]
+        for name in {row.name, row.group, array, f"{array}.{row.key}".lstrip(".")} - {""}:
+            names.setdefault(name, []).append(row)
+    if key not in names:
+        raise NotFound(f"no key {key!r} in a policy{suggestion(key, names)}", "agentctl policy explain")
+    return names[key]
+
+
+def _group(name: str, rows: list[_Row]) -> str:
+    key = max(len(row.key) for row in rows)
+    room = _WIDTH - key - 14
+    values = [_cut(_shown(row.value), room) for row in rows]
+    width = max(map(len, values))
+    lines = [f"{name}: {_about(name)}" if name else "The policy as a whole"]
+    for row, value in zip(rows, values, strict=True):
+        lines.append(f"  {row.key:<{key}}  {value:<{width}}  {row.origin}")
+        lines.append(_wrapped(row.schema["description"], "      "))
+    return "\n".join(lines) + "\n"
+
+
+def _about(group: str) -> str:
+    part = SCHEMA["properties"][group.split("[")[0]]
+    return part.get("items", part)["description"]
+
+
+def _in_full(row: _Row) -> str:
+    lines = [row.name, _wrapped(row.schema["description"], "    "), ""]
+    lines += _field("value", f"{_shown(row.value)}  ({row.origin})")
+    lines += _field("expected", expectation(row.schema))
+    if "default" in row.schema:
+        lines += _field("default", _shown(row.schema["default"]))
+    return "\n".join(lines) + "\n"
+
+
+def _field(label: str, text: str) -> list[str]:
+    head, rest = f"    {label:<10}", " " * 14
+    return textwrap.wrap(
+        text, _WIDTH, initial_indent=head, subsequent_indent=rest, break_on_hyphens=False
+    )
+
+
+def _wrapped(text: str, indent: str) -> str:
+    return textwrap.fill(
+        text, _WIDTH, initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False
+    )
+
+
+def _cut(text: str, room: int) -> str:
+    return text if len(text) <= room else text[: room - 3] + "..."
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, dict):
+        return ", ".join(f"{name}={_shown(text)}" for name, text in value.items()) or "{}"
+    if isinstance(value, list):
+        return ", ".join(map(_shown, value)) or "[]"
+    return printable(str(value), 4096) or '""'

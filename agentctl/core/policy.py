@@ -1,0 +1,165 @@
+"""A hub's policy: how changes are judged and agents are run.
+
+It is read from trunk's tip, never from an agent's branch. Durations are seconds,
+sizes are bytes; keys, defaults and their meaning stand in `policy_schema`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from agentctl.core.document import Document, Problem, Problems, read
+from agentctl.core.policy_schema import PLACEHOLDERS, SCHEMA
+from agentctl.core.units import duration, size
+from agentctl.core.violations import suggestion
+
+__all__ = ["SCHEMA", "Agents", "Gate", "Limits", "Policy", "Queue", "Slot", "completed"]
+__all__ += ["document", "duration", "fingerprint", "parse", "size"]
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    name: str
+    run: str
+    timeout: float
+    env: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    setup: str
+    setup_on: tuple[str, ...]
+    keep: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Queue:
+    slots: int
+    batch: int
+    rejection: str
+    retries: int
+
+
+@dataclass(frozen=True, slots=True)
+class Agents:
+    adapter: str
+    command: tuple[str, ...]
+    count: int
+    setup: str
+    timeout: float
+    attempts: int
+    dirty: str
+    env: dict[str, str]
+    silence: float
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    change_files: int
+    change_bytes: int
+    depth: int
+    path: int
+    message: int
+    allow_submodules: bool
+    memory: int
+    """0 is no limit; so it is for `output`."""
+    output: int
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    version: int
+    trunk: str
+    strategy: str
+    gates: tuple[Gate, ...]
+    slot: Slot
+    queue: Queue
+    agents: Agents
+    protect: tuple[str, ...]
+    limits: Limits
+
+
+def parse(text: str, source: str) -> Policy:
+    """The policy written in `text`, defaults filled in. Raises Problems."""
+    values = completed(SCHEMA, document(text, source).data)
+    return Policy(
+        version=values["version"],
+        trunk=values["trunk"],
+        strategy=values["strategy"],
+        gates=tuple(Gate(**gate) for gate in values["gates"]),
+        slot=Slot(**values["slot"]),
+        queue=Queue(**values["queue"]),
+        agents=Agents(**values["agents"]),
+        protect=values["protect"],
+        limits=Limits(**values["limits"]),
+    )
+
+
+def document(text: str, source: str) -> Document:
+    """The policy as it was written, proven valid. Raises Problems."""
+    found = read(text, source, SCHEMA)
+    problems = [*_same_names(found), *_misspelt_placeholders(found), *_too_large(found)]
+    if problems:
+        raise Problems(problems)
+    return found
+
+
+def completed(schema: dict, value: Any) -> Any:
+    """A valid value with its defaults filled in and its units converted."""
+    if "properties" in schema:
+        return {
+            key: completed(part, value.get(key, part.get("default")))
+            for key, part in schema["properties"].items()
+        }
+    if schema["type"] == "array":
+        return tuple(completed(schema["items"], item) for item in value)
+    unit = schema.get("x-unit")
+    return duration(value) if unit == "seconds" else size(value) if unit == "bytes" else value
+
+
+def fingerprint(policy: Policy) -> str:
+    """Names all that can influence a gate's verdict of a tree; 16 hex digits.
+
+    A verdict counts only under the fingerprint it was given with. What merely decides
+    which changes are admitted, tested together or landed is left out.
+    """
+    parts = {
+        "gates": [asdict(gate) for gate in policy.gates],
+        "slot": asdict(policy.slot),
+        "memory": policy.limits.memory,
+        "output": policy.limits.output,
+    }
+    text = json.dumps(parts, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _same_names(found: Document) -> Iterator[Problem]:
+    seen: set[str] = set()
+    for i, gate in enumerate(found.data["gates"]):
+        if gate["name"] in seen:
+            message = f"gates[{i}].name: another gate is already called '{gate['name']}'"
+            yield found.problem(message, ("gates", i, "name"))
+        seen.add(gate["name"])
+
+
+def _misspelt_placeholders(found: Document) -> Iterator[Problem]:
+    """Only near misses: braces may also be meant for the program that is started."""
+    for i, word in enumerate(found.data.get("agents", {}).get("command", [])):
+        for name in re.findall(r"\{([a-z_-]{1,40})\}", word):
+            near = "" if name in PLACEHOLDERS else suggestion(name, PLACEHOLDERS)
+            if near:
+                message = f"agents.command[{i}]: unknown placeholder '{name}'{near}"
+                yield found.problem(message, ("agents", "command", i))
+
+
+def _too_large(found: Document) -> Iterator[Problem]:
+    for section, schema in SCHEMA["properties"].items():
+        for key, part in schema.get("properties", {}).items():
+            value = found.data.get(section, {}).get(key)
+            if value is not None and part.get("x-unit") == "bytes" and size(value) > part["maximum"]:
+                yield found.problem(f"{section}.{key}: the size is too large", (section, key))
