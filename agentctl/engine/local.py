@@ -103,6 +103,11 @@ class Running:
         self._ended: Ended | None = None
         self._lock = threading.Lock()
 
+    def __del__(self) -> None:
+        # Popen keeps an object whose process still runs, and so its pipes.
+        self._guard.stdin.close()
+        self._guard.stdout.close()
+
     def fileno(self) -> int:
         """Readable once the job ended: `poll` then returns the end and closes the
         descriptor, so take it out of a selector first. Raises ValueError after."""
