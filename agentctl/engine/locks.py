@@ -81,9 +81,11 @@ def acquire(path: str | os.PathLike[str], what: str, timeout: float = 0) -> Held
 
 
 def holder(path: str | os.PathLike[str]) -> dict | None:
-    """What the sidecar says of a living holder: pid, started, host, boot, command
-    and since. None if it says nothing, or of a dead one. For people only: whether
-    the lock is free only `acquire` can tell."""
+    """What the sidecar says of a living holder: its identity, `command` and `since`.
+
+    None if it says nothing, or of a dead one. For people only: whether the lock is
+    free `acquire` alone can tell.
+    """
     try:
         said = json.loads(_sidecar(Path(path)).read_bytes())
         wanted = {"pid": int, "host": str, "command": str, "since": (int, float)}

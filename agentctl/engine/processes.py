@@ -32,7 +32,7 @@ class Activity:
 
 
 def identity(pid: int | None = None) -> dict:
-    """Who a process is: {pid, started, host, boot}, fit for JSON.
+    """Who a process is: {pid, started, host, boot, space}, fit for JSON.
 
     Raises ProcessLookupError if there is none.
     """
@@ -40,15 +40,27 @@ def identity(pid: int | None = None) -> dict:
     started = _started(pid)
     if started is None:
         raise ProcessLookupError(pid)
-    return {"pid": pid, "started": started, "host": socket.gethostname(), "boot": _boot()}
+    return {
+        "pid": pid,
+        "started": started,
+        "host": socket.gethostname(),
+        "boot": _boot(),
+        "space": _space(),
+    }
 
 
 def alive(who: dict) -> bool:
-    """Whether the process of an identity runs; True for one of another host, as
-    nobody here can know. A zombie is dead."""
+    """Whether the process of an identity runs; True for one of another host or, since
+    this boot, of another container or sandbox, as nobody here can know. A zombie is
+    dead."""
     if who.get("host") != socket.gethostname():
         return True
-    return who.get("boot") == _boot() and _started(who.get("pid", 0)) == who.get("started")
+    if who.get("boot") != _boot():
+        return False
+    if who.get("space") != _space():
+        return True
+    started = _started(who["pid"]) if isinstance(who.get("pid"), int) else None
+    return started is not None and started == who.get("started")
 
 
 def sweep(prefix: str, keep: frozenset[str] = frozenset()) -> int:
@@ -126,6 +138,11 @@ def _boot() -> str:
     import psutil
 
     return str(round(psutil.boot_time(), -1))
+
+
+def _space() -> str:
+    """The PID namespace: inside another one the same pids are other processes."""
+    return os.readlink("/proc/self/ns/pid") if LINUX else ""
 
 
 def _ancestors() -> set[int]:

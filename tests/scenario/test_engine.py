@@ -263,9 +263,10 @@ def test_a_dropped_job_dies(world):
 
 
 def test_a_killed_guard_takes_the_command_along_and_sweep_finds_the_rest(world):
-    running = start(world.shell("echo $$; " + world.escaping("exec sleep 1000", "marked")))
+    # By the echo, every helper of the script has ended.
+    running = start(world.shell(world.escaping("echo $$; exec sleep 1000", "marked")))
     pid = world.daemon("marked")
-    leader = int(world.text())
+    leader = int(eventually(world.text))
     os.kill(running.pid, signal.SIGKILL)
     ended = world.end(running)
     assert ended.reason == "lost" and "signal 9" in ended.message
@@ -300,7 +301,8 @@ def test_the_memory_limit(world):
 
 
 def test_the_file_size_limit(world):
-    ended = world.run(world.job("dd", "if=/dev/zero", "of=big", "bs=1000", "count=9", file_size=5000))
+    command = ("dd", "if=/dev/zero", "of=big", "bs=1000", "count=9")
+    ended = world.run(world.job(*command, file_size=5000))
     assert ended.signal == signal.SIGXFSZ
     assert (world.folder / "big").stat().st_size == 5000
 
@@ -375,27 +377,3 @@ def test_a_request_larger_than_a_pipe(world):
 def test_a_log_that_cannot_be_opened_is_an_error_at_once(world):
     with pytest.raises(OSError):
         start(replace(world.job("true"), log="/no/such/log"))
-
-
-def test_an_identity_is_dead_after_its_end_a_reboot_or_a_new_owner_of_the_pid(world):
-    with subprocess.Popen(["sleep", "1000"]) as process:
-        who = processes.identity(process.pid)
-        assert processes.alive(who)
-        assert not processes.alive(who | {"boot": "another"})
-        assert not processes.alive(who | {"started": who["started"] - 1})
-        assert processes.alive(who | {"host": "elsewhere", "pid": 1 << 30})
-        process.kill()
-        eventually(lambda: not processes.alive(who))
-    with pytest.raises(ProcessLookupError):
-        processes.identity(process.pid)
-
-
-def test_sweep_spares_itself_and_what_is_above_it(world):
-    code = "import sys; from agentctl.engine.processes import sweep; sys.exit(sweep(sys.argv[1]))"
-    done = subprocess.run(
-        ["sh", "-c", 'sleep 1000 & "$@"; exit $?', "sh", sys.executable, "-c", code, world.mark],
-        env=os.environ | {processes.MARK: world.mark, "PYTHONPATH": os.pathsep.join(sys.path)},
-    )
-    assert done.returncode == 1
-    with pytest.raises(ValueError):
-        processes.sweep("")

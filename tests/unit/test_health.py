@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agentctl.core.health import WITH_CHILDREN, Sample, stuck
@@ -88,6 +88,7 @@ def histories(draw):
     return samples
 
 
+@settings(max_examples=50, deadline=None)
 @given(histories())
 def test_who_spoke_last_is_never_stuck(samples):
     last = samples[-1]
@@ -95,6 +96,7 @@ def test_who_spoke_last_is_never_stuck(samples):
     assert judge([*samples, spoke]) is None
 
 
+@settings(max_examples=50, deadline=None)
 @given(histories())
 def test_standing_still_long_enough_is_always_stuck(samples):
     last = samples[-1]
@@ -102,6 +104,7 @@ def test_standing_still_long_enough_is_always_stuck(samples):
     assert judge([*samples, replace(last, time=end)])
 
 
+@settings(max_examples=50, deadline=None)
 @given(histories(), st.floats(1.0, 10.0))
 def test_patience_never_makes_anybody_stuck(samples, factor):
     # Without CPU, which a longer window would spread thinner.
@@ -111,6 +114,7 @@ def test_patience_never_makes_anybody_stuck(samples, factor):
         assert stuck(samples, now, SILENCE, START)
 
 
+@settings(max_examples=50, deadline=None)
 @given(histories(), st.floats(0, 1e6))
 def test_what_lies_after_now_is_not_seen(samples, now):
     before = [s for s in samples if s.time <= now]
