@@ -1,0 +1,198 @@
+"""Runs jobs as local processes, each below a guard of its own (see guard.py)."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import marshal
+import os
+import select
+import signal
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from agentctl.engine.processes import MARK, Activity, tree_activity
+
+GUARD = str(Path(__file__).with_name("guard.py"))
+
+
+@dataclass(frozen=True)
+class Job:
+    """A command and its limits. 0 bytes means no limit, a timeout of None no timeout."""
+
+    argv: tuple[str, ...]
+    cwd: str
+    env: dict[str, str]
+    """The whole environment of the command; AGENTCTL_RUN is added to it."""
+    log: str
+    """The file that stdout and stderr are appended to."""
+    mark: str
+    """The value of AGENTCTL_RUN: by it `processes.sweep` finds what was orphaned."""
+    stdin: str | None = None
+    timeout: float | None = None
+    grace: float = 5
+    """Seconds between SIGTERM to the process group and SIGKILL to every process."""
+    memory: int = 0
+    """Bytes of address space of each process (RLIMIT_AS). Runtimes that reserve
+    much more than they use, such as V8 and Go, do not start under a small one."""
+    output: int = 0
+    """Bytes that the log may grow by; beyond, the job is killed and the log cut."""
+    file_size: int = 0
+    """Bytes that any one file may reach by its writes (RLIMIT_FSIZE)."""
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a job ended, and that nothing of it is left, unless the reason is "lost"."""
+
+    reason: str
+    """exited, timeout, output, stopped, not-found, not-executable, error (never
+    started), or lost: the guard was killed, the command died with it, and
+    `processes.sweep` finds what else the command had started."""
+    exit: int | None = None
+    """None if the command never ran or a signal ended it."""
+    signal: int | None = None
+    message: str = ""
+    """In words, why it did not simply exit."""
+    seconds: float = 0.0
+    cpu: float = 0.0
+    """Seconds of CPU of all its processes."""
+    survivors: int = 0
+    """Processes other than the command itself that had to be killed."""
+    maxrss: int = 0
+    """Bytes of the largest process, at least those of the guard before it started."""
+
+    @property
+    def timed_out(self) -> bool:
+        return self.reason == "timeout"
+
+
+def start(job: Job) -> Running:
+    """Start a job; safe from several threads.
+
+    A command that cannot be executed is no error here but a reason of `Ended`.
+    Raises OSError if the log cannot be opened or no process can be made.
+    """
+    with open(job.log, "ab", opener=_private) as log:
+        guard = subprocess.Popen(
+            [sys.executable, "-I", "-S", GUARD],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            env=os.environ | {MARK: job.mark},
+            start_new_session=True,
+            bufsize=0,
+        )
+    request = _request(job)
+    with contextlib.suppress(BrokenPipeError):
+        _write_all(guard.stdin.fileno(), len(request).to_bytes(4, "big") + request)
+    return Running(guard)
+
+
+class Running:
+    """A started job. Dropping the last reference to it kills the job, too."""
+
+    def __init__(self, guard: subprocess.Popen) -> None:
+        self.pid = guard.pid
+        self._guard = guard
+        self._started = time.monotonic()
+        self._ended: Ended | None = None
+        self._lock = threading.Lock()
+
+    def __del__(self) -> None:
+        # Popen keeps an object whose process still runs, and so its pipes.
+        self._guard.stdin.close()
+        self._guard.stdout.close()
+
+    def fileno(self) -> int:
+        """Readable once the job ended: `poll` then returns the end and closes the
+        descriptor, so take it out of a selector first. Raises ValueError after."""
+        return self._guard.stdout.fileno()
+
+    def poll(self) -> Ended | None:
+        """The end of the job, or None while it runs. Never blocks."""
+        with self._lock:
+            if self._ended is None and _readable(self.fileno(), 0):
+                self._ended = self._collect()
+            return self._ended
+
+    def wait(self, timeout: float | None = None) -> Ended | None:
+        """Like poll, after at most `timeout` seconds."""
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while (ended := self.poll()) is None:
+            left = 1.0 if deadline is None else deadline - time.monotonic()
+            if left <= 0:
+                return None
+            # At most a second: another thread may collect the end and close the
+            # descriptor, which wakes nobody.
+            with contextlib.suppress(ValueError):
+                _readable(self.fileno(), min(left, 1.0))
+        return ended
+
+    def stop(self) -> None:
+        """SIGTERM to the process group; after the grace everything is killed."""
+        with self._lock, contextlib.suppress(BrokenPipeError):
+            if not self._guard.stdin.closed:
+                self._guard.stdin.write(b"stop\n")
+
+    def kill(self) -> None:
+        """Kill everything at once."""
+        with self._lock:
+            if self._ended is None:
+                self._guard.stdin.close()
+                # A guard that the command has suspended would not see the pipe.
+                self._guard.send_signal(signal.SIGCONT)
+
+    def activity(self) -> Activity:
+        """What the job's processes do; the guard is not counted."""
+        found = tree_activity(self.pid)
+        return Activity(found.cpu_seconds, max(0, found.processes - 1))
+
+    def _collect(self) -> Ended:
+        line = self._guard.stdout.read()
+        status = self._guard.wait()
+        self._guard.stdin.close()
+        self._guard.stdout.close()
+        if line.endswith(b"\n"):
+            return Ended(**json.loads(line))
+        how = f"by signal {-status}" if status < 0 else f"with status {status}"
+        seconds = time.monotonic() - self._started
+        return Ended("lost", message=f"the guard ended {how}; see the log", seconds=seconds)
+
+
+def _request(job: Job) -> bytes:
+    return marshal.dumps(
+        {
+            "argv": [os.fsencode(word) for word in job.argv],
+            "cwd": os.fsencode(job.cwd),
+            "env": {
+                os.fsencode(name): os.fsencode(value)
+                for name, value in (job.env | {MARK: job.mark}).items()
+            },
+            "stdin": os.fsencode(job.stdin or os.devnull),
+            "timeout": job.timeout,
+            "grace": job.grace,
+            "memory": job.memory,
+            "output": job.output,
+            "file_size": job.file_size,
+        }
+    )
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
+
+
+def _write_all(descriptor: int, data: bytes) -> None:
+    while data:
+        data = data[os.write(descriptor, data) :]
+
+
+def _readable(descriptor: int, seconds: float) -> bool:
+    poller = select.poll()
+    poller.register(descriptor, select.POLLIN | select.POLLHUP)
+    return bool(poller.poll(seconds * 1000))

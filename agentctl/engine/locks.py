@@ -1,0 +1,124 @@
+"""Locks between processes that the kernel frees when the holder dies.
+
+`acquire` returns the proof: a function that must not run without the lock takes a
+`Held` as an argument. The lock file is never unlinked, which would split the lock
+into two; beside it, `<lock>.json` tells people who holds it. The sidecar decides
+nothing: one that a killed holder left behind is ignored.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+import os
+import shlex
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import filelock
+
+from agentctl.engine.processes import alive, identity
+from agentctl.errors import Contended, Infrastructure
+
+# A version without the keyword never falls back to a soft lock, which would
+# outlive its holder.
+_NEVER_SOFT = (
+    {"fallback_to_soft": False}
+    if "fallback_to_soft" in inspect.signature(filelock.FileLock.__init__).parameters
+    else {}
+)
+
+
+class Held:
+    """A lock that is held until the end of the `with` block, or `release`."""
+
+    def __init__(self, path: Path, lock: filelock.BaseFileLock) -> None:
+        self.path = path
+        self._lock = lock
+
+    def release(self) -> None:
+        """Free the lock; again does nothing."""
+        if self._lock.is_locked:
+            with suppress(OSError):
+                _sidecar(self.path).unlink()
+            self._lock.release()
+
+    def __enter__(self) -> Held:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
+
+
+def acquire(path: str | os.PathLike[str], what: str, timeout: float = 0) -> Held:
+    """Take the lock of a path, waiting at most `timeout` seconds.
+
+    `what` names what is locked, for the message. Not reentrant: a second acquire
+    in the same process contends, too. Raises Contended, saying who holds it, and
+    Infrastructure where the file system has no locks.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # Not thread-local: the proof may be released by another thread than its taker.
+    lock = filelock.FileLock(path, timeout=timeout, thread_local=False, **_NEVER_SOFT)
+    try:
+        lock.acquire(poll_interval=0.02)
+    except filelock.Timeout:
+        raise _contended(path, what) from None
+    except (OSError, NotImplementedError) as error:
+        raise Infrastructure(f"cannot lock {path}: {error}") from error
+    held = Held(path, lock)
+    try:
+        _write_sidecar(path)
+    except BaseException as error:
+        held.release()
+        if isinstance(error, OSError):
+            raise Infrastructure(f"cannot write beside {path}: {error}") from error
+        raise
+    return held
+
+
+def holder(path: str | os.PathLike[str]) -> dict | None:
+    """What the sidecar says of a living holder: its identity, `command` and `since`.
+
+    None if it says nothing, or of a dead one. For people only: whether the lock is
+    free `acquire` alone can tell.
+    """
+    try:
+        said = json.loads(_sidecar(Path(path)).read_bytes())
+        wanted = {"pid": int, "host": str, "command": str, "since": (int, float)}
+        if all(isinstance(said[name], kind) for name, kind in wanted.items()) and alive(said):
+            return said
+    except (OSError, ValueError, TypeError, KeyError):
+        pass
+    return None
+
+
+def _sidecar(path: Path) -> Path:
+    return path.with_name(path.name + ".json")
+
+
+def _write_sidecar(path: Path) -> None:
+    said = identity() | {"command": shlex.join(sys.orig_argv), "since": time.time()}
+    new = path.with_name(path.name + ".json.new")
+    new.write_text(json.dumps(said, sort_keys=True) + "\n", encoding="utf-8")
+    new.replace(_sidecar(path))
+
+
+def _contended(path: Path, what: str) -> Contended:
+    said = holder(path)
+    if said is None:
+        return Contended(
+            f"{what} is locked by another process ({path})",
+            hint="run the same command again in a moment",
+        )
+    command = "".join(c if c.isprintable() else "?" for c in said["command"])
+    host = "".join(c if c.isprintable() else "?" for c in said["host"])
+    since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(said["since"]))
+    return Contended(
+        f"{what} is locked by process {said['pid']} on {host} since {since}: {command}",
+        hint="wait until it ends, or stop it on {host}: kill {pid}",
+        **{"host": host, "pid": said["pid"]},
+    )

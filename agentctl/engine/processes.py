@@ -1,0 +1,236 @@
+"""Which processes are there, whose are they, and what do they do.
+
+A process is identified by its pid and start time, on a host since a boot: a pid
+alone may be another process by the time it is looked at.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+
+MARK = "AGENTCTL_RUN"
+LINUX = sys.platform == "linux"
+TICK = os.sysconf("SC_CLK_TCK")
+UNKILLABLE = 5.0
+"""Seconds after which a sweep stops awaiting the death of what it killed."""
+
+
+@dataclass(frozen=True)
+class Activity:
+    """What a process and all below it do."""
+
+    cpu_seconds: float
+    """Including their children that ended and were waited for."""
+    processes: int
+
+
+def identity(pid: int | None = None) -> dict:
+    """Who a process is: {pid, started, host, boot, space}, fit for JSON.
+
+    Raises ProcessLookupError if there is none.
+    """
+    pid = os.getpid() if pid is None else pid
+    started = _started(pid)
+    if started is None:
+        raise ProcessLookupError(pid)
+    return {
+        "pid": pid,
+        "started": started,
+        "host": socket.gethostname(),
+        "boot": _boot(),
+        "space": _space(),
+    }
+
+
+def alive(who: dict) -> bool:
+    """Whether the process of an identity runs; True for one of another host or, since
+    this boot, of another container or sandbox, as nobody here can know. A zombie is
+    dead."""
+    if who.get("host") != socket.gethostname():
+        return True
+    if who.get("boot") != _boot():
+        return False
+    if who.get("space") != _space():
+        return True
+    started = _started(who["pid"]) if isinstance(who.get("pid"), int) else None
+    return started is not None and started == who.get("started")
+
+
+def sweep(prefix: str, keep: frozenset[str] = frozenset()) -> int:
+    """Kill every process of this user that is marked with AGENTCTL_RUN=<prefix>...,
+    unless its mark is in `keep`; again until none is found.
+
+    Never the calling process or one above it. Returns how many were killed.
+    Raises ValueError for an empty prefix, which would be everybody's.
+    """
+    if not prefix:
+        raise ValueError("an empty prefix")
+    spared, killed = _ancestors(), set()
+    give_up, pause = time.monotonic() + UNKILLABLE, 0.001
+    while True:
+        found = [
+            pid
+            for pid, mark in _marked(prefix)
+            if mark not in keep and pid not in spared and _kill(pid, mark)
+        ]
+        killed.update(found)
+        if not found or time.monotonic() > give_up:
+            return len(killed)
+        time.sleep(pause)
+        pause = min(pause * 2, 0.05)
+
+
+def tree_activity(pid: int) -> Activity:
+    """Of a process and all below it; Activity(0.0, 0) if it is gone."""
+    if not os.path.exists(f"/proc/self/task/{os.getpid()}/children"):
+        return _tree_activity_elsewhere(pid)
+    cpu, count, todo = 0, 0, [pid]
+    while todo:
+        one = todo.pop()
+        fields = _stat(one)
+        if fields is None or fields[0] in "ZX":
+            continue
+        cpu += sum(map(int, fields[11:15]))
+        count += 1
+        todo += _children(one)
+    return Activity(cpu / TICK, count)
+
+
+def _stat(pid: int) -> list[str] | None:
+    """The fields of /proc/<pid>/stat from the third (state) on, see proc(5)."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
+            return file.read().rpartition(")")[2].split()
+    except OSError:
+        return None
+
+
+def _started(pid: int) -> float | None:
+    """When a process that is no zombie started, None if there is none.
+
+    Clock ticks since the boot on Linux: unlike a time of day they do not move when
+    the clock is set.
+    """
+    if LINUX:
+        fields = _stat(pid)
+        return None if fields is None or fields[0] in "ZX" else float(fields[19])
+    import psutil
+
+    try:
+        process = psutil.Process(pid)
+        return None if process.status() == psutil.STATUS_ZOMBIE else process.create_time()
+    except psutil.Error:
+        return None
+
+
+def _boot() -> str:
+    """Differs after every boot."""
+    if LINUX:
+        with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
+            return file.read().strip()
+    import psutil
+
+    return str(round(psutil.boot_time(), -1))
+
+
+def _space() -> str:
+    """The PID namespace: inside another one the same pids are other processes."""
+    return os.readlink("/proc/self/ns/pid") if LINUX else ""
+
+
+def _ancestors() -> set[int]:
+    """This process and those above it."""
+    if not LINUX:
+        import psutil
+
+        return {os.getpid(), *(parent.pid for parent in psutil.Process().parents())}
+    found, pid = set(), os.getpid()
+    while pid > 0 and pid not in found:
+        found.add(pid)
+        fields = _stat(pid)
+        pid = int(fields[1]) if fields else 0
+    return found
+
+
+def _marked(prefix: str) -> Iterator[tuple[int, str]]:
+    """(pid, mark) of this user's processes whose mark begins with the prefix."""
+    if not LINUX:
+        yield from _marked_elsewhere(prefix)
+        return
+    user = os.geteuid()
+    for name in os.listdir("/proc"):
+        if name.isdigit():
+            with suppress(OSError):
+                mark = _mark(int(name))
+                if mark.startswith(prefix) and os.stat(f"/proc/{name}").st_uid == user:
+                    yield int(name), mark
+
+
+def _mark(pid: int) -> str:
+    """The mark of a process, empty without one. Raises OSError if it is gone or
+    another user's. What a process changed in its environment since it was executed
+    is not seen."""
+    with open(f"/proc/{pid}/environ", "rb") as file:
+        environ = b"\0" + file.read()
+    _, found, rest = environ.partition(f"\0{MARK}=".encode())
+    return os.fsdecode(rest.partition(b"\0")[0]) if found else ""
+
+
+def _kill(pid: int, mark: str) -> bool:
+    """Kill a process if it has the mark still: by a descriptor, since the pid may
+    have passed to another one."""
+    try:
+        if not (LINUX and hasattr(os, "pidfd_open")):
+            os.kill(pid, signal.SIGKILL)
+            return True
+        descriptor = os.pidfd_open(pid)
+        try:
+            if _mark(pid) != mark:
+                return False
+            signal.pidfd_send_signal(descriptor, signal.SIGKILL)
+            return True
+        finally:
+            os.close(descriptor)
+    except OSError:
+        return False
+
+
+def _children(pid: int) -> list[int]:
+    found: list[int] = []
+    with suppress(OSError):
+        for thread in os.listdir(f"/proc/{pid}/task"):
+            with open(f"/proc/{pid}/task/{thread}/children", encoding="ascii") as file:
+                found += map(int, file.read().split())
+    return found
+
+
+def _marked_elsewhere(prefix: str) -> Iterator[tuple[int, str]]:
+    import psutil
+
+    for process in psutil.process_iter():
+        with suppress(psutil.Error, OSError):
+            if process.uids().effective == os.geteuid():
+                mark = process.environ().get(MARK, "")
+                if mark.startswith(prefix):
+                    yield process.pid, mark
+
+
+def _tree_activity_elsewhere(pid: int) -> Activity:
+    import psutil
+
+    cpu, count = 0.0, 0
+    with suppress(psutil.Error):
+        root = psutil.Process(pid)
+        for process in [root, *root.children(recursive=True)]:
+            with suppress(psutil.Error):
+                used = process.cpu_times()
+                cpu += used.user + used.system + used.children_user + used.children_system
+                count += 1
+    return Activity(cpu, count)
