@@ -8,10 +8,10 @@ import signal
 import sys
 
 SECTIONS = {
-    "The main job": ("init", "run", "demo", "replay"),
-    "Tasks and agents": ("task", "spawn", "ps", "logs", "stop", "rm"),
+    "The main job": ("init", "run"),
+    "Tasks and agents": ("task",),
     "The queue": ("submit", "withdraw", "queue", "why", "wait", "revert", "test", "bot"),
-    "Set-up and care": ("policy", "doctor", "verify", "hook", "completion", "help"),
+    "Set-up and care": ("verify", "completion", "help"),
 }
 """Every command, as `agentctl --help` lists them; each lives in commands/<name>.py."""
 

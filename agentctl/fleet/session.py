@@ -128,12 +128,12 @@ class Run:
             ended = self.running.wait(pause)
             if ended:
                 return ended
-            activity = processes.tree_activity(self.running.pid)
+            activity = self.running.activity()
             samples.append(health.Sample(
-                time=time.time(), output=os.path.getsize(log) if os.path.exists(log) else 0, head=tree.head(),
+                time=time.monotonic(), output=os.path.getsize(log) if os.path.exists(log) else 0, head=tree.head(),
                 diff="", cpu=activity.cpu_seconds, processes=activity.processes))
             del samples[:-1000]
-            reason = health.stuck(samples, time.time(), silence, silence)
+            reason = health.stuck(samples, time.monotonic(), silence, silence)
             if reason and not self._stuck:
                 self._stuck = reason
                 self.running.stop()
