@@ -9,7 +9,7 @@ import sys
 
 SECTIONS = {
     "The main job": ("init", "run"),
-    "Tasks and agents": ("task",),
+    "Tasks and agents": ("task", "spawn", "ps", "logs", "stop", "rm"),
     "The queue": ("submit", "withdraw", "queue", "why", "wait", "revert", "test", "bot"),
     "Set-up and care": ("verify", "completion", "help"),
 }

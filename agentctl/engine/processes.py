@@ -87,6 +87,17 @@ def sweep(prefix: str, keep: frozenset[str] = frozenset()) -> int:
         pause = min(pause * 2, 0.05)
 
 
+def terminate(prefix: str) -> int:
+    """SIGTERM to the topmost processes marked with <prefix>...: the guards, which stop
+    their jobs in order. Returns how many there were."""
+    marked = {pid for pid, _ in _marked(prefix)}
+    tops = [pid for pid in marked if int((_stat(pid) or [0, 0])[1]) not in marked]
+    for pid in tops:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGTERM)
+    return len(tops)
+
+
 def tree_activity(pid: int) -> Activity:
     """Of a process and all below it; Activity(0.0, 0) if it is gone."""
     if not os.path.exists(f"/proc/self/task/{os.getpid()}/children"):

@@ -92,15 +92,17 @@ def salvage(hub: Hub, agent: str, tree: Worktree, trunk: str) -> str:
     return keep(hub, agent, found.head, trunk) if found.new else ""
 
 
+def unsafe(hub: Hub, agent: str, tree: Worktree, trunk: str) -> bool:
+    """True if the worktree holds work that no ref of the protocol holds."""
+    found = inspect(hub, agent, tree, trunk, "looked at\n")
+    return found.new and not _safe(hub, agent, found.head, trunk)[0]
+
+
 def keep(hub: Hub, agent: str, head: str, trunk: str) -> str:
     """Make `head` reachable by a salvage ref unless trunk, the ledger or another one holds it."""
-    listed = refs.read(hub.git_dir, [refnames.SALVAGE + agent, refnames.INBOX])
-    held = {ref.oid: name for name, ref in listed.items() if name.startswith(refnames.SALVAGE)}
-    if head in held:
-        return held[head]
-    submitted = any(r.head == head for r in requests(listed)) or Ledger.read(hub).with_head(head)
-    if submitted or hub.git("rev-list", "-n1", head, "^" + trunk) == "":
-        return ""
+    safe, held = _safe(hub, agent, head, trunk)
+    if safe:
+        return held.get(head, "")
     numbers = [int(name.rsplit("/", 1)[1]) for name in held.values()]
     ref = f"{refnames.SALVAGE}{agent}/{max(numbers, default=0) + 1}"
     create = Transaction(hub.git_dir, f"salvage of {agent}")
@@ -108,6 +110,16 @@ def keep(hub: Hub, agent: str, head: str, trunk: str) -> str:
     create.commit()
     hub.sync()
     return ref
+
+
+def _safe(hub: Hub, agent: str, head: str, trunk: str) -> tuple[bool, dict[str, str]]:
+    """(whether `head` is reachable for good, the agent's salvage refs by object id)."""
+    listed = refs.read(hub.git_dir, [refnames.SALVAGE + agent, refnames.INBOX])
+    held = {ref.oid: name for name, ref in listed.items() if name.startswith(refnames.SALVAGE)}
+    safe = (head in held or any(r.head == head for r in requests(listed))
+            or Ledger.read(hub).with_head(head) is not None
+            or hub.git("rev-list", "-n1", head, "^" + trunk) == "")
+    return safe, held
 
 
 def rescue_branch(hub: Hub, agent: str, trunk: str) -> None:

@@ -7,6 +7,8 @@ start finds the claim of a dead owner and walks the same steps from where it end
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import json
 import os
 import time
@@ -32,6 +34,11 @@ CLAIM_SLACK = 3600.0
 claims end by expiry; a dead process of this one is seen at once."""
 
 
+QUIET_START = 3
+"""How many times longer than later a session may say nothing at its start: some agents
+print only at their end."""
+
+
 @dataclass(frozen=True, slots=True)
 class Work:
     """What a session is to do."""
@@ -42,6 +49,8 @@ class Work:
     stdin: bool
     trunk: str
     """Name of the branch."""
+    stored: bool = True
+    """False for a task that is only this session's: no claim, no event."""
 
 
 @dataclass
@@ -65,24 +74,28 @@ class Run:
         if self.running:
             self.running.stop()
 
-    def go(self) -> Session | None:
-        """Run it. None if somebody else has the task or the agent. Raises what the machine
-        does to us (OSError, GitError); the claim is released then."""
+    def go(self) -> Session:
+        """Run it. Raises Contended if somebody else has the task or the agent, and what the
+        machine does to us (OSError, GitError); the claim is released then."""
         hub, task, agent = self.hub, self.work.task, self.work.agent
         claim = Claim(agent, task.generation, self.started + self.policy.agents.timeout + CLAIM_SLACK,
                       processes.identity())
         with agents.lock(hub, agent):
+            if not self.work.stored:
+                return self._session(claim)
             oid = tasks.claim(hub, task.id, claim)
             try:
-                tip = hub.trunk_tip(self.work.trunk)
-                tree, new = agents.prepare(hub, agent, tip)
-                ended, end, note = self._execute(tree, new, tip)
-                session = conclude(hub, self.policy, task, claim, tree, self.work.trunk, end, note,
-                                   ended.seconds if ended else 0.0)
+                session = self._session(claim)
                 record(hub, task.id, session)
                 return session
             finally:
                 tasks.release(hub, task.id, oid)
+
+    def _session(self, claim: Claim) -> Session:
+        tip = self.hub.trunk_tip(self.work.trunk)
+        tree, new = agents.prepare(self.hub, claim.agent, tip)
+        ended, end, note = self._execute(tree, new, tip)
+        return conclude(self.hub, self.policy, self.work, claim, tree, end, note, ended.seconds if ended else 0.0)
 
     def _execute(self, tree: Worktree, new: bool, tip: str) -> tuple[local.Ended | None, End | None, str]:
         """(how it ended, End if that is certain already, note)."""
@@ -91,6 +104,7 @@ class Run:
             if ended.exit != 0:
                 return ended, End.CRASHED, f"the set-up command failed: {_how(ended)}"
         agents.ready(tree)
+        link_log(self.hub, self.work.agent, os.path.join(self.folder, "output.log"))
         text, values, env = self._briefing(tree, tip)
         argv = adapters.filled(self.work.argv, text, values)
         stdin = values["prompt_file"] if self.work.stdin else None
@@ -98,7 +112,7 @@ class Run:
         if self.stopping:
             return ended, End.INTERRUPTED, "stopped"
         if ended.reason == "stopped":
-            return ended, End.STUCK, self._stuck
+            return (ended, End.STUCK, self._stuck) if self._stuck else (ended, End.INTERRUPTED, "stopped by hand")
         if ended.reason == "timeout":
             return ended, End.TIMEOUT, f"no end after {self.policy.agents.timeout:g} s"
         if ended.exit == DEFER:
@@ -123,7 +137,7 @@ class Run:
     def _watch(self, tree: Worktree) -> local.Ended:
         """Wait for the end, and stop what is stuck."""
         log, samples, silence = os.path.join(self.folder, "output.log"), [], self.policy.agents.silence
-        pause = min(5.0, max(0.2, silence / 20))
+        pause = min(30.0, max(0.2, silence / 20))
         while True:
             ended = self.running.wait(pause)
             if ended:
@@ -131,9 +145,9 @@ class Run:
             activity = self.running.activity()
             samples.append(health.Sample(
                 time=time.monotonic(), output=os.path.getsize(log) if os.path.exists(log) else 0, head=tree.head(),
-                diff="", cpu=activity.cpu_seconds, processes=activity.processes))
+                diff=_fingerprint(tree), cpu=activity.cpu_seconds, processes=activity.processes))
             del samples[:-1000]
-            reason = health.stuck(samples, time.monotonic(), silence, silence)
+            reason = health.stuck(samples, time.monotonic(), silence, QUIET_START * silence)
             if reason and not self._stuck:
                 self._stuck = reason
                 self.running.stop()
@@ -164,14 +178,14 @@ class Run:
         return text, values, env
 
 
-def conclude(hub: Hub, policy: Policy, task: Task, claim: Claim, tree: Worktree, trunk: str,
+def conclude(hub: Hub, policy: Policy, work: Work, claim: Claim, tree: Worktree,
              end: End | None, note: str, seconds: float) -> Session:
     """Make safe what a session left, and submit it if it is a result.
 
     `end` is None for a session that ran to its own end: then work makes it submitted and
     no work makes it empty, whatever its exit status was. Any other end salvages the work.
     """
-    tip, agent = hub.trunk_tip(trunk), claim.agent
+    tip, agent, task = hub.trunk_tip(work.trunk), claim.agent, work.task
     worktrees.restore_pointer(tree)
     found = agents.inspect(hub, agent, tree, tip, f"{task.title}\n\nTask: {task.id}\n")
     facts = {"generation": claim.generation, "agent": agent, "ended": time.time(), "seconds": round(seconds, 3),
@@ -182,8 +196,9 @@ def conclude(hub: Hub, policy: Policy, task: Task, claim: Claim, tree: Worktree,
     if not found.new:
         return Session(end=end or End.EMPTY, note=note, **facts)
     if end is None and not (found.dirty and policy.agents.dirty == "salvage"):
-        receipt = inbox.submit(hub, found.head, agent, task.id, tip, again=True, task=task.id,
-                               generation=claim.generation, priority=task.priority)
+        facts_of_task = {"task": task.id, "generation": claim.generation} if work.stored else {}
+        receipt = inbox.submit(hub, found.head, agent, task.id, tip, again=True, priority=task.priority,
+                               **facts_of_task)
         return Session(end=End.SUBMITTED, revision=int(receipt.key.rsplit("/", 1)[1]), note=note, **facts)
     kept = agents.keep(hub, agent, found.head, tip)
     left = f"{len(found.dirty)} uncommitted files" if found.dirty else "its commits"
@@ -200,6 +215,18 @@ def record(hub: Hub, name: str, session: Session) -> None:
     tasks.change(hub, name, f"session {session.generation} of {session.agent}: {session.end}", edit)
 
 
+def log_of(hub: Hub, agent: str) -> str:
+    """The output of an agent's newest session."""
+    return hub.own_path("logs", "agents", f"{agent}.log")
+
+
+def link_log(hub: Hub, agent: str, target: str) -> None:
+    link = log_of(hub, agent)
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(link)
+    os.symlink(target, link)
+
+
 def _submitted_by_itself(hub: Hub, change: str, head: str) -> int:
     """The revision under which this head is waiting or queued already; 0 if it is not."""
     listed = refs.read(hub.git_dir, [refnames.INBOX])
@@ -210,6 +237,16 @@ def _submitted_by_itself(hub: Hub, change: str, head: str) -> int:
     if known and known.change.id == change and known.stage in (Stage.QUEUED, Stage.LANDED):
         return known.change.revision
     return 0
+
+
+def _fingerprint(tree: Worktree) -> str:
+    """Changes whenever a file that differs from HEAD is written again."""
+    seen = []
+    for path in worktrees.dirty(tree)[:1000]:
+        with contextlib.suppress(OSError):
+            stat = os.lstat(os.path.join(tree.path, path))
+            seen.append(f"{path} {stat.st_mtime_ns} {stat.st_size}")
+    return hashlib.sha1("\n".join(seen).encode(errors="surrogateescape")).hexdigest()
 
 
 def _how(ended: local.Ended) -> str:

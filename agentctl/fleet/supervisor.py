@@ -76,8 +76,9 @@ class Fleet:
         if any(s.generation == claim.generation for s in task.sessions):
             return
         if tree:
-            ended = session.conclude(self.hub, self.policy, task, claim, tree, self.trunk,
-                                     End.INTERRUPTED, "the supervisor died", 0.0)
+            work = session.Work(task, claim.agent, (), False, self.trunk)
+            ended = session.conclude(self.hub, self.policy, work, claim, tree, End.INTERRUPTED,
+                                     "the supervisor died", 0.0)
         else:
             ended = Session(claim.generation, claim.agent, End.INTERRUPTED, time.time(), 0.0,
                             self.hub.trunk_tip(self.trunk), note="the supervisor died")
@@ -162,9 +163,8 @@ class Fleet:
                                          hint="agentctl doctor") from error
                 continue
             self._deaths = 0
-            if ended:
-                self.tell(News("ended", f"{ended.agent} on {name}: {ended.end}"
-                               + (f", {ended.note}" if ended.note else ""), {"task": name, "session": ended}))
+            self.tell(News("ended", f"{ended.agent} on {name}: {ended.end}"
+                           + (f", {ended.note}" if ended.note else ""), {"task": name, "session": ended}))
 
     def park(self, name: str, reason: str) -> None:
         """Give a task up; the rest goes on."""

@@ -1,0 +1,29 @@
+"""agentctl ps: the agents there are, and what they do."""
+
+from __future__ import annotations
+
+from agentctl.commands.parser import Given, command, given
+from agentctl.engine.locks import holder
+from agentctl.fleet import agents, tasks
+from agentctl.messages import ago
+
+
+@command("ps", "agentctl ps\nagentctl ps --json")
+@given
+def command(given: Given) -> int:
+    """List the agents that have a worktree, and what each works on."""
+    hub = given.hub
+    work = {claim.agent: name for name, (claim, _) in tasks.claims(hub).items()}
+    rows = []
+    for name in agents.names(hub):
+        running = holder(hub.own_path("locks", "agents", f"{name}.lock"))
+        rows.append({"agent": name, "task": work.get(name), "since": running["since"] if running else None,
+                     "worktree": agents.path_of(hub, name)})
+    if given.json:
+        given.emit(rows)
+    for row in rows:
+        doing = f"running for {ago(row['since'])}" if row["since"] else "idle"
+        given.say(f"{row['agent']:<16} {doing:<20} {row['task'] or '-':<24} {row['worktree']}")
+    if not rows:
+        given.say("no agent has a worktree here")
+    return 0

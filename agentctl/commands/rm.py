@@ -1,0 +1,29 @@
+"""agentctl rm: remove an agent's worktree and branch."""
+
+from __future__ import annotations
+
+import click
+
+from agentctl.commands.parser import Given, command, given
+from agentctl.core import refnames
+from agentctl.errors import NotFound, Refused
+from agentctl.fleet import agents
+from agentctl.git import worktrees
+
+
+@command("rm", "agentctl rm ann\nagentctl rm ann --force")
+@click.argument("agent")
+@click.option("--force", is_flag=True, help="Also with work that was not submitted: it is kept in a salvage ref.")
+@given
+def command(given: Given, agent: str, force: bool) -> int:
+    """Remove AGENT's worktree and branch. Nothing is lost: see --force."""
+    hub = given.hub
+    if agent not in agents.names(hub) or not refnames.valid_name(agent):
+        raise NotFound(f"no agent called {agent!r} has a worktree here", hint="agentctl ps")
+    tree = worktrees.at(hub, agents.path_of(hub, agent))
+    if tree and not force and agents.unsafe(hub, agent, tree, given.tip):
+        raise Refused(f"{agent} has work that was not submitted",
+                      hint=f"agentctl -C {tree.path} submit, or agentctl rm --force {agent}")
+    kept = agents.remove(hub, agent, given.tip)
+    given.say(f"{agent}: removed" + (f"; its work is kept in {kept}" if kept else ""))
+    return 0

@@ -1,0 +1,85 @@
+"""agentctl spawn: one session of one agent, or of many at once."""
+
+from __future__ import annotations
+
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
+
+import click
+
+from agentctl.commands.parser import Given, command, given
+from agentctl.core import refnames
+from agentctl.core.task import End, Session, Task
+from agentctl.errors import AgentctlError, UsageError
+from agentctl.fleet import adapters, session, tasks
+
+
+@command("spawn", """
+agentctl spawn ann --prompt 'Fix the typos in README' -- claude -p '{prompt}'
+agentctl spawn bob --task fix-crash
+agentctl spawn w --count 20 -- ./my-agent.sh
+""")
+@click.argument("name")
+@click.argument("argv", nargs=-1, type=click.UNPROCESSED, metavar="[-- CMD...]")
+@click.option("--task", help="The task to work on.")
+@click.option("--prompt", help="What to do, if there is no task (- reads it from standard input).")
+@click.option("--count", type=click.IntRange(1, 10_000), help="That many at once: NAME-1, NAME-2, ...")
+@click.option("--adapter", help="How to call the agent (default: the policy's).")
+@given
+def command(given: Given, name: str, argv, task, prompt, count, adapter) -> int:
+    """Run one session of agent NAME in a worktree of its own, from trunk's tip.
+
+    What it commits is submitted when it ends, uncommitted files as the policy says; the
+    worktree stays until `agentctl rm NAME`. Exit status 0 if there is a result.
+    """
+    if task and (count or prompt):
+        raise UsageError("--task goes with neither --count nor --prompt")
+    policy = given.policy
+    chosen = adapter or ("command" if argv else policy.agents.adapter)
+    argv = adapters.command(chosen, argv or (tuple(policy.agents.command) if chosen == "command" else ()))
+    names = [f"{name}-{n}" for n in range(1, count + 1)] if count else [name]
+    for each in names:
+        if not refnames.valid_name(each):
+            raise UsageError(f"{each!r} cannot be the name of an agent",
+                             hint="letters, digits, dot, dash and underscore")
+    text = sys.stdin.read() if prompt == "-" else prompt or ""
+    stdin = adapters.lookup(chosen).stdin and not any("{prompt" in word for word in argv)
+    runs = [session.Run(given.hub, policy, session.Work(
+        tasks.get(given.hub, task) if task else _adhoc(each, text), each, argv, stdin, given.trunk, bool(task)))
+        for each in names]
+    return run(given, runs)
+
+
+def _adhoc(agent: str, prompt: str) -> Task:
+    title = prompt.strip().splitlines()[0][:72] if prompt.strip() else f"work of {agent}"
+    return Task(agent, title, prompt, created=time.time())
+
+
+def run(given: Given, runs: list[session.Run]) -> int:
+    """Run sessions at the same time; 0 if each has a result."""
+    results: list[Session | None] = []
+    with ThreadPoolExecutor(max_workers=len(runs)) as pool:
+        futures = [pool.submit(_one, given, each) for each in runs]
+        try:
+            results = [future.result() for future in futures]
+        except KeyboardInterrupt:
+            for each in runs:
+                each.stop()
+            raise
+    return 0 if all(s and s.end == End.SUBMITTED for s in results) else 1
+
+
+def _one(given: Given, each: session.Run) -> Session | None:
+    agent = each.work.agent
+    try:
+        ended = each.go()
+    except AgentctlError as error:
+        given.note(f"agentctl: {agent}: {error.message}")
+        return None
+    if given.json:
+        given.emit(asdict(ended))
+    rev = f" as {each.work.task.id}/{ended.revision}" if ended.revision else ""
+    given.say(f"{agent}: {ended.end}{rev}{', ' + ended.note if ended.note else ''}")
+    return ended

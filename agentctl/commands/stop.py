@@ -1,0 +1,22 @@
+"""agentctl stop: end an agent's session."""
+
+from __future__ import annotations
+
+import click
+
+from agentctl.commands.parser import Given, command, given
+from agentctl.core import refnames
+from agentctl.engine import processes
+from agentctl.errors import NotFound
+
+
+@command("stop", "agentctl stop agent-3")
+@click.argument("agent")
+@given
+def command(given: Given, agent: str) -> int:
+    """End the session that AGENT runs. Its work is salvaged; its task is open again."""
+    prefix = f"{given.hub.mark}session/{agent}/"
+    if not refnames.valid_name(agent) or not processes.terminate(prefix):
+        raise NotFound(f"agent {agent!r} runs no session here", hint="agentctl ps")
+    given.say(f"{agent}: told to stop")
+    return 0
