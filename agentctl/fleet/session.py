@@ -196,6 +196,8 @@ def conclude(hub: Hub, policy: Policy, work: Work, claim: Claim, tree: Worktree,
     if not found.new:
         return Session(end=end or End.EMPTY, note=note, **facts)
     if end is None and not (found.dirty and policy.agents.dirty == "salvage"):
+        if found.dirty:
+            tree.git("reset", "--quiet", found.head)
         facts_of_task = {"task": task.id, "generation": claim.generation} if work.stored else {}
         receipt = inbox.submit(hub, found.head, agent, task.id, tip, again=True, priority=task.priority,
                                **facts_of_task)
