@@ -104,7 +104,7 @@ def _range(schema: dict) -> str:
     if low is not None:
         return f" of at least {low}"
     items = schema.get("minItems")
-    return f" of at least {items}" if items else ""
+    return f" of {items} or more" if items else ""
 
 
 def suggestion(word: str, known: Any) -> str:
@@ -120,7 +120,8 @@ def shown(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, dict | list):
-        return "a mapping" if isinstance(value, dict) else "a list"
+        kind = "mapping" if isinstance(value, dict) else "list"
+        return f"a {kind}" if value else f"an empty {kind}"
     text = value if isinstance(value, str) else str(value)
     cut = text if len(text) <= 60 else text[:57] + "..."
     return repr(cut) if isinstance(value, str) else cut
