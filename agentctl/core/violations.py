@@ -108,8 +108,9 @@ def _range(schema: dict) -> str:
 
 
 def suggestion(word: str, known: Any) -> str:
-    """"; did you mean 'x'?" if one of the known words is near, else nothing."""
-    if len(word) > 64:
+    """"; did you mean 'x'?" if one of the known words is near, else nothing.
+    Not looked for where it would take long."""
+    if len(word) > 64 or len(known) > 1000:
         return ""
     near = difflib.get_close_matches(word, [w for w in known if isinstance(w, str)], n=1)
     return f"; did you mean '{near[0]}'?" if near else ""

@@ -25,7 +25,9 @@ entries = st.builds(
     target=st.none() | raw,
     deleted=st.booleans(),
 )
-globs = st.lists(st.sampled_from(["a", "**", "*", "?", "[a-c]", "[!", "]", "é", "[b-a]"]), min_size=1).map("/".join)
+components = st.text("ab*?", min_size=1, max_size=5) | st.sampled_from(["a", "**", "**", "[a-c]", "é"])
+globs = st.lists(components, min_size=1, max_size=5).map("/".join)
+simple = st.lists(st.text("ab", min_size=1, max_size=4), min_size=1, max_size=5).map("/".join)
 
 
 @SETTINGS
@@ -105,3 +107,26 @@ def test_a_pattern_below_a_directory_matches_all_below_it(pattern, path):
 @given(st.text(st.characters(blacklist_characters="*?[/"), min_size=1, max_size=8), paths)
 def test_a_pattern_without_signs_matches_itself_alone(pattern, path):
     assert matches(pattern, path) is (pattern == path)
+
+
+def plainly(pattern, path):
+    """Does a list of components match another? As the definition says, and slowly."""
+    if not pattern or not path:
+        return not path and all(part == "**" for part in pattern)
+    if pattern[0] == "**":
+        return plainly(pattern[1:], path) or plainly(pattern, path[1:])
+    return letters(pattern[0], path[0]) and plainly(pattern[1:], path[1:])
+
+
+def letters(pattern, name):
+    if not pattern or not name:
+        return not name and set(pattern) <= {"*"}
+    if pattern[0] == "*":
+        return letters(pattern[1:], name) or letters(pattern, name[1:])
+    return pattern[0] in ("?", name[0]) and letters(pattern[1:], name[1:])
+
+
+@settings(SETTINGS, max_examples=2000)
+@given(st.lists(st.text("ab*?", min_size=1, max_size=5) | st.just("**"), min_size=1, max_size=5), simple)
+def test_globs_match_as_they_are_defined(pattern, path):
+    assert matches("/".join(pattern), path) is plainly(pattern, path.split("/"))

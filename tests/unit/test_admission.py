@@ -253,3 +253,10 @@ def test_a_protected_pattern_may_itself_have_capitals_or_accents():
 )
 def test_printable(name, shown):
     assert printable(name) == shown
+
+
+@pytest.mark.parametrize("pattern", ["*a" * 8 + "b", "**/" + "a*" * 9 + "b/**", "**/a/" * 9 + "b"])
+def test_hostile_names_do_not_make_globs_slow(pattern):
+    """Plain backtracking would not end in any test's patience."""
+    assert not matches(pattern, "a" * 1000)
+    assert not matches(pattern, "a/" * 500 + "c")
