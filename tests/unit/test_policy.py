@@ -214,12 +214,15 @@ def test_the_fingerprint_is_stable_from_release_to_release():
     assert fingerprint(parse(SMALLEST, "p")) == "a504bcc173321884"
 
 
+GATE = "echo ': #' \"é\" \\ 😀"
+
+
 @pytest.mark.parametrize("path", sorted((ROOT / "policies").glob("*.yaml")), ids=lambda p: p.stem)
 def test_the_presets_are_valid_once_the_gate_is_filled_in(path):
     text = path.read_text()
     assert text.count("    run: @GATE@\n") == text.count("@GATE@") == 1
-    policy = parse(text.replace("@GATE@", json.dumps("echo ': #'")), path.name)
-    assert policy.gates[0].run == "echo ': #'"
+    policy = parse(text.replace("@GATE@", json.dumps(GATE, ensure_ascii=False)), path.name)
+    assert policy.gates[0].run == GATE
     assert policy.protect[0] == ".agentctl/**"
 
 
