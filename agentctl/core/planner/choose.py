@@ -8,7 +8,7 @@ from agentctl.core.planner.judge import certificates, convicted
 from agentctl.core.planner.state import Segment
 from agentctl.core.planner.turn import Turn
 
-REDS = 4
+REDS = 6
 """So many failures in a row with the green changes aboard, and they are suspected."""
 
 

@@ -75,22 +75,23 @@ def take_results(turn: Turn) -> None:
     """Passing probes first, then failing ones from the shortest: what is proven good
     in this turn is not suspected in it, and the tightest evidence is kept."""
     seen = {f.number for f in turn.mem.failures}
+    green = set(turn.mem.green)
     good: set[str] = set()
-    for result in turn.view.finished:
-        if result.verdict is Verdict.PASSED:
-            take_pass(turn, result, good)
+    passed = [r for r in turn.view.finished if r.verdict is Verdict.PASSED]
+    for result in passed:
+        take_pass(turn, result, good)
     failed = [r.probe for r in turn.view.finished if r.verdict is Verdict.FAILED]
     for probe in sorted(failed, key=lambda p: (p.suspects or len(p.chain), p.number)):
         if probe.number not in seen:
             take_failure(turn, probe, good)
+    if not green or any(not green.isdisjoint(r.probe.chain) for r in passed):
+        turn.mem.reds = 0
     del turn.mem.failures[:-FAILURES_KEPT]
 
 
 def take_pass(turn: Turn, result: Result, good: set[str]) -> None:
     mem, probe = turn.mem, result.probe
     mem.passes += 1
-    if not mem.green or not set(mem.green).isdisjoint(probe.chain):
-        mem.reds = 0
     members = [k for k in probe.chain if k in turn.queue]
     good.update(members)
     mem.green = list(turn.compose((), dict.fromkeys(mem.green + members), clashing=True))
