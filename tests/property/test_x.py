@@ -1,0 +1,167 @@
+"""What must hold whatever happens to the queue."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from itertools import product
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from agentctl.core.model import Change, Verdict
+from agentctl.core.planner import Limits
+
+sys.path.insert(0, str(Path(__file__).parent))
+from queue_model import QueueModel  # noqa: E402
+
+quiet = settings(
+    max_examples=3000, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+EVENTS = ("end", "submit", "withdraw", "supersede", "foreign", "restart", "indeterminate", "abort")
+
+
+def change(number: int, after: tuple[str, ...] = (), priority: int = 0) -> Change:
+    agent = f"agent-{number % 3}"
+    return Change(
+        f"c{number}", 1, f"h{number}", agent, number, float(number), priority=priority, after=after
+    )
+
+
+def bound(changes: int) -> int:
+    """Probes that n changes may need at most, however the answers fall."""
+    return 8 * changes + changes * changes + 8
+
+
+@st.composite
+def changes(draw, most: int = 12) -> list[Change]:
+    made = []
+    for number in range(draw(st.integers(1, most))):
+        before = [c.id for c in made]
+        after = draw(st.lists(st.sampled_from(before), max_size=2, unique=True)) if before else []
+        if not draw(st.booleans()):
+            after = []
+        made.append(change(number, tuple(after), draw(st.sampled_from((0, 0, 0, 1, 5)))))
+    return made
+
+
+def pairs_of(keys: list[str]) -> st.SearchStrategy:
+    some = st.lists(st.sampled_from(keys), min_size=2, max_size=2, unique=True)
+    return st.frozensets(some.map(lambda p: tuple(sorted(p))), max_size=3)
+
+
+@st.composite
+def models(draw, pairs: bool = True, rejections: tuple[str, ...] = ("strict", "inference")):
+    made = draw(changes())
+    keys = [f"{c.id}/{r}" for c in made for r in (1, 2)]
+    bad = draw(st.frozensets(st.sampled_from(keys), max_size=len(keys) // 2))
+    broken = draw(pairs_of(keys)) if pairs else frozenset()
+    limits = Limits(
+        batch=draw(st.sampled_from((2, 4, 64))),
+        rejection=draw(st.sampled_from(rejections)),
+        risk=draw(st.sampled_from((0.01, 0.1, 0.4))),
+        doubt=draw(st.sampled_from((0.02, 0.45))),
+    )
+    model = QueueModel(
+        slots=draw(st.integers(1, 5)),
+        bad=bad,
+        bad_pairs=frozenset(frozenset(p) for p in broken),
+        clashing=draw(pairs_of(keys)),
+        limits=limits,
+        stages=draw(st.booleans()),
+    )
+    return model, made
+
+
+def happen(model: QueueModel, event: str, data: st.DataObject, waiting: list[Change]) -> None:
+    pick = lambda among: data.draw(st.sampled_from(sorted(among)))  # noqa: E731
+    if event == "submit" and waiting:
+        later = waiting.pop(0)
+        landed = {k.split("/")[0] for k in model.landed}
+        left = tuple(i for i in later.after if i not in landed)
+        if {c.id for c in model.queue.values()}.issuperset(left):
+            model.submit(replace(later, after=left))
+    elif event in ("withdraw", "supersede") and model.queue:
+        getattr(model, event)(pick(model.queue))
+    elif event == "foreign":
+        model.push_foreign()
+    elif event == "restart":
+        model.restart()
+    elif model.running and event in ("end", "indeterminate", "abort"):
+        verdict = {"indeterminate": Verdict.INDETERMINATE, "abort": Verdict.ABORTED}.get(event)
+        model.end(pick(model.running), verdict)
+
+
+def live(model: QueueModel, made: list[Change], data: st.DataObject, flakes: bool = False) -> None:
+    waiting = list(made)
+    while waiting and data.draw(st.booleans()):
+        happen(model, "submit", data, waiting)
+    for _ in range(data.draw(st.integers(0, 30))):
+        event = data.draw(st.sampled_from(EVENTS + ("end",) * 6))
+        if flakes and model.running and data.draw(st.integers(0, 5)) == 0:
+            model.end(data.draw(st.sampled_from(sorted(model.running))), Verdict.FAILED)
+        happen(model, event, data, waiting)
+        model.now += data.draw(st.sampled_from((0.0, 1.0, 5000.0)))
+        if data.draw(st.booleans()):
+            model.tick(lose=lambda: data.draw(st.integers(0, 9)) == 0)
+    while waiting:
+        happen(model, "submit", data, waiting)
+
+
+@quiet
+@given(models(), st.data())
+def test_every_change_ends_and_every_action_is_sound(drawn, data) -> None:
+    model, made = drawn
+    live(model, made, data)
+    model.settle(bound(len(made)))
+    assert len(set(model.landed)) == len(model.landed)
+    assert not model.bad.intersection(model.landed)
+    assert not set(model.landed) & set(model.rejected)
+
+
+@quiet
+@given(models(pairs=False), st.data())
+def test_no_good_change_is_rejected_without_flakes_and_bad_pairs(drawn, data) -> None:
+    model, made = drawn
+    live(model, made, data)
+    model.settle(bound(len(made)))
+    assert model.bad.issuperset(model.rejected)
+
+
+@quiet
+@given(models(), st.data())
+def test_flakes_delay_but_never_stop_the_queue(drawn, data) -> None:
+    model, made = drawn
+    live(model, made, data, flakes=True)
+    model.settle(2 * bound(len(made)))
+    assert not model.bad.intersection(model.landed)
+
+
+@pytest.mark.parametrize("slots", (1, 2, 3))
+@pytest.mark.parametrize("count", (1, 2, 3, 4))
+def test_every_assignment_of_few_changes_ends_right(count: int, slots: int) -> None:
+    keys = [f"c{n}/1" for n in range(count)]
+    for assignment in product((False, True), repeat=count):
+        bad = frozenset(k for k, is_bad in zip(keys, assignment, strict=True) if is_bad)
+        for rejection in ("strict", "inference"):
+            model = QueueModel(slots, bad, limits=Limits(rejection=rejection))
+            for number in range(count):
+                model.submit(change(number))
+            model.settle(4 * count)
+            assert set(model.rejected) == bad
+            assert set(model.landed) == set(keys) - bad
+
+
+@pytest.mark.parametrize("slots", (1, 3))
+def test_every_single_bad_pair_of_few_changes_ends_right(slots: int) -> None:
+    keys = [f"c{n}/1" for n in range(4)]
+    for a in range(4):
+        for b in range(a + 1, 4):
+            pair = frozenset((keys[a], keys[b]))
+            model = QueueModel(slots, bad_pairs=frozenset({pair}))
+            for number in range(4):
+                model.submit(change(number))
+            model.settle(24)
+            assert len(model.rejected) == 1 and pair.issuperset(model.rejected)
