@@ -79,9 +79,9 @@ class Simulation:
                 self.finished.append(Result(probe, verdict, 1.0, f"s{number}"))
 
     def tick(self) -> None:
-        """Plan and perform until nothing lands any more."""
-        landed = True
-        while landed:
+        """Plan and perform until a plan moves nothing."""
+        moved = True
+        while moved:
             self.arrivals()
             view = View(
                 trunk=self.trunk,
@@ -97,7 +97,7 @@ class Simulation:
             self.memory, self.finished, self.landed = decided.memory, [], []
             for action in decided.actions:
                 self.perform(action)
-            landed = bool(self.landed)
+            moved = any(not isinstance(a, Start) for a in decided.actions)
 
     def perform(self, action: object) -> None:
         match action:

@@ -92,7 +92,8 @@ def _named(rows: list[_Row], key: str) -> list[_Row]:
         for name in {row.name, row.group, array, f"{array}.{row.key}".lstrip(".")} - {""}:
             names.setdefault(name, []).append(row)
     if key not in names:
-        raise NotFound(f"no key {key!r} in a policy{suggestion(key, names)}", "agentctl policy explain")
+        message = f"no key {key!r} in a policy{suggestion(key, names)}"
+        raise NotFound(message, hint="agentctl policy explain")
     return names[key]
 
 

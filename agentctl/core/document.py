@@ -226,7 +226,7 @@ def _scalar(node: Any) -> Any:
     if word in _WORDS and text in (word, word.upper(), word.capitalize()):
         return _WORDS[word]
     if _INTEGER.fullmatch(text):
-        if len(text) > _DIGITS:
+        if len(text.lstrip("+-")) > _DIGITS:
             raise ValueError("the number is too large")
         return int(text)
     return _float(text)

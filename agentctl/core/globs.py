@@ -2,7 +2,7 @@
 
     *       any run of characters inside one component, also none
     ?       one character inside a component
-    [a-z]   one character of a set; [!a-z] one that is not
+    [a-z]   one character of a set; [!a-z] one that is not; a star is never a member
     **      as a whole component: any number of directories, also none;
             `dir/**` is everything below `dir` and `dir` itself, so that a file or
             a symbolic link cannot take the directory's place
@@ -15,7 +15,7 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-_TOKEN = re.compile(r"(\*+)|(\?)|\[(!?)(\]?[^\]/]*)\]|(.)", re.DOTALL)
+_TOKEN = re.compile(r"(\?)|\[(!?)(\]?[^\]/]*)\]|(.)", re.DOTALL)
 
 
 def matches(pattern: str, path: str) -> bool:
@@ -23,33 +23,51 @@ def matches(pattern: str, path: str) -> bool:
     return bool(_compiled(pattern).fullmatch(path))
 
 
+# What stands between two stars is taken where it first fits, and never again elsewhere
+# (an atomic group): a later fit could only leave less to the rest. Plain backtracking
+# takes minutes for a*a*a*a*b and a long name.
 @lru_cache(maxsize=1024)
 def _compiled(pattern: str) -> re.Pattern[str]:
-    parts = _single_stars(pattern.split("/"))
-    deep = parts[-1] == "**"
-    if parts == ["**"]:
-        return re.compile(r".*", re.DOTALL)
-    heads = parts[:-1] if deep else parts
-    text = "".join(_directories(part) for part in heads[:-1]) + _last(heads[-1])
-    return re.compile(text + ("(?:/.*)?" if deep else ""), re.DOTALL)
+    first, *others = _sections(pattern)
+    if not others:
+        return re.compile(first, re.DOTALL)
+    last = others.pop()
+    text = f"{first}{_end(last, others)}" if first else ""
+    for i, section in enumerate(others):
+        text += f"(?>(?:[^/]+/)*?{section}{_end(last, others[i + 1 :])})"
+    return re.compile(text + (f"(?:[^/]+/)*{last}" if last else ".*"), re.DOTALL)
 
 
-def _single_stars(parts: list[str]) -> list[str]:
-    return [part for i, part in enumerate(parts) if part != "**" or parts[i - 1 : i] != ["**"]]
+def _end(last: str, following: list[str]) -> str:
+    return "/" if last or following else r"(?:/|\Z)"
 
 
-def _directories(part: str) -> str:
-    return "(?:[^/]+/)*" if part == "**" else _last(part) + "/"
+def _sections(pattern: str) -> list[str]:
+    """What stands between the ** components; empty only at either end."""
+    sections: list[list[str]] = [[]]
+    for part in pattern.split("/"):
+        if part == "**":
+            sections.append([])
+        else:
+            sections[-1].append(_component(part))
+    texts = ["/".join(section) for section in sections]
+    return [text for i, text in enumerate(texts) if text or i in (0, len(texts) - 1)]
 
 
-def _last(part: str) -> str:
-    return "".join(_translated(token) for token in _TOKEN.finditer(part))
+def _component(part: str) -> str:
+    first, *others = (_literal(piece) for piece in re.split(r"\*+", part))
+    if not others:
+        return first
+    *middle, last = others
+    return first + "".join(f"(?>[^/]*?{piece})" for piece in middle) + f"[^/]*{last}"
+
+
+def _literal(piece: str) -> str:
+    return "".join(_translated(token) for token in _TOKEN.finditer(piece))
 
 
 def _translated(token: re.Match[str]) -> str:
-    stars, question, negated, members, literal = token.groups()
-    if stars:
-        return "[^/]*"
+    question, negated, members, literal = token.groups()
     if question:
         return "[^/]"
     if literal:

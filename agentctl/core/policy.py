@@ -18,8 +18,10 @@ from agentctl.core.policy_schema import PLACEHOLDERS, SCHEMA
 from agentctl.core.units import duration, size
 from agentctl.core.violations import suggestion
 
-__all__ = ["SCHEMA", "Agents", "Gate", "Limits", "Policy", "Queue", "Slot", "completed"]
-__all__ += ["document", "duration", "fingerprint", "parse", "size"]
+__all__ = [
+    "SCHEMA", "Agents", "Gate", "Limits", "Policy", "Queue", "Slot",
+    "completed", "document", "duration", "fingerprint", "parse", "size",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,5 +163,6 @@ def _too_large(found: Document) -> Iterator[Problem]:
     for section, schema in SCHEMA["properties"].items():
         for key, part in schema.get("properties", {}).items():
             value = found.data.get(section, {}).get(key)
-            if value is not None and part.get("x-unit") == "bytes" and size(value) > part["maximum"]:
+            is_size = value is not None and part.get("x-unit") == "bytes"
+            if is_size and size(value) > part["maximum"]:
                 yield found.problem(f"{section}.{key}: the size is too large", (section, key))

@@ -137,7 +137,9 @@ def _unknown(
 def _cycles(found: Document, tasks: tuple[TaskSpec, ...]) -> Iterator[Problem]:
     """One problem for each dependency that closes a cycle, found depth first;
     by a stack of our own, since a list may be longer than Python recurses."""
-    index = {task.id: i for i, task in reversed(list(enumerate(tasks)))}
+    index: dict[str, int] = {}
+    for i, task in enumerate(tasks):
+        index.setdefault(task.id, i)
     done: set[str] = set()
     for start in index:
         path: list[str] = [start]

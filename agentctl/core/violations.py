@@ -104,12 +104,13 @@ def _range(schema: dict) -> str:
     if low is not None:
         return f" of at least {low}"
     items = schema.get("minItems")
-    return f" of at least {items}" if items else ""
+    return f" of {items} or more" if items else ""
 
 
 def suggestion(word: str, known: Any) -> str:
-    """"; did you mean 'x'?" if one of the known words is near, else nothing."""
-    if len(word) > 64:
+    """"; did you mean 'x'?" if one of the known words is near, else nothing.
+    Not looked for where it would take long."""
+    if len(word) > 64 or len(known) > 1000:
         return ""
     near = difflib.get_close_matches(word, [w for w in known if isinstance(w, str)], n=1)
     return f"; did you mean '{near[0]}'?" if near else ""
@@ -120,7 +121,8 @@ def shown(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, dict | list):
-        return "a mapping" if isinstance(value, dict) else "a list"
+        kind = "mapping" if isinstance(value, dict) else "list"
+        return f"a {kind}" if value else f"an empty {kind}"
     text = value if isinstance(value, str) else str(value)
     cut = text if len(text) <= 60 else text[:57] + "..."
     return repr(cut) if isinstance(value, str) else cut

@@ -134,7 +134,7 @@ def test_deep_nesting_does_not_exhaust_the_stack():
 @pytest.mark.parametrize(
     ("text", "want"),
     [
-        ("[]", "1:1: expected a mapping of keys to values, not a list"),
+        ("[a]", "1:1: expected a mapping of keys to values, not a list"),
         ("", "1:1: expected a mapping of keys to values, but found nothing"),
         ("siez: 1", "1:1: unknown key 'siez'; did you mean 'size'?"),
         ("zzz: 1", "1:1: unknown key 'zzz'"),
@@ -144,7 +144,7 @@ def test_deep_nesting_does_not_exhaust_the_stack():
         ("flag: yes", "1:7: flag: expected true or false, not 'yes'"),
         ("mode: fats", "1:7: mode: expected one of fast, slow, not 'fats'; did you mean 'fast'?"),
         ("name: 8", "1:7: name: expected text, not 8 (put it in quotes)"),
-        ("items: []", "1:8: items: expected a list of at least 1, not a list"),
+        ("items: []", "1:8: items: expected a list of 1 or more, not an empty list"),
         ("items: [a, [b]]", "1:12: items[1]: expected text, not a list"),
         ("env: {a: b}", "1:7: env: 'a' is not a name in capitals"),
         ("env:\n  A: 1", "2:6: env.A: expected text, not 1 (put it in quotes)"),

@@ -14,8 +14,8 @@ from agentctl.core.planner.state import Memory
 
 FLAKE_PRIOR = (1.0, 199.0)
 """Beta prior of the flake rate: 0.5% on average, as if 200 runs had been seen."""
-FLAKE_FLOOR = 0.002
-"""Believed while no flake was seen: a change of 10% risk then falls on one failure."""
+FLAKE_FLOOR = 0.0015
+"""Believed while no flake was seen: a change of 7% risk or more then falls on one failure."""
 FLAKE_CEILING = 0.25
 """Above this a gate proves next to nothing; a bound keeps repeats finite."""
 LIKENESS = 2.0
@@ -48,7 +48,7 @@ class Beliefs:
         self._agents = mem.agents
         landed = sum(good for good, _ in mem.agents.values())
         rejected = sum(bad for _, bad in mem.agents.values())
-        self._common = (10 * limits.risk + rejected) / (10 + landed + rejected)
+        self._common = (20 * limits.risk + rejected) / (20 + landed + rejected)
         self._risks: dict[str, float] = {}
         self.flake = flake_rate(mem.flakes, mem.passes)
 

@@ -8,7 +8,7 @@ from agentctl.core.planner.judge import certificates, convicted
 from agentctl.core.planner.state import Segment
 from agentctl.core.planner.turn import Turn
 
-REDS = 4
+REDS = 6
 """So many failures in a row with the green changes aboard, and they are suspected."""
 
 
@@ -41,7 +41,7 @@ class Chooser:
     def fill(self) -> None:
         if self.overdue():
             self.integrate()
-        waiting = [s for s in self.turn.mem.segments if self.busy.isdisjoint(s.items)]
+        waiting = [s for s in self.turn.mem.segments if not self.in_search(s)]
         parked = [s for s in waiting if self.parked(s)]
         for segment in waiting:
             if segment not in parked:
@@ -51,6 +51,7 @@ class Chooser:
             self.integrate()
         for segment in parked:
             self.search(segment)
+        self.foresee()
         self.hedge()
 
     def start(self, ride: tuple[str, ...], asked: tuple[str, ...], why: str, again=False) -> bool:
@@ -90,6 +91,11 @@ class Chooser:
     def integrate(self) -> bool:
         n = len(self.ride)
         return self.start(self.ride, (), f"lands {n} changes that passed on older bases")
+
+    def in_search(self, segment: Segment) -> bool:
+        """True if a running probe asks about nothing but suspects of this segment."""
+        items = set(segment.items)
+        return any(p.suspects and items.issuperset(p.asked) for p in self.turn.view.running)
 
     def parked(self, segment: Segment) -> bool:
         """True if a lone suspect is about to be proven bad by the landing of its mates."""
@@ -177,16 +183,36 @@ class Chooser:
                 ranked.append((clock - change.priority * self.turn.limits.aging, change.seq, key))
         return [key for _, _, key in sorted(ranked)]
 
+    @property
+    def spare(self) -> int:
+        """Slots that stay free for what arrives."""
+        return max(1, self.turn.view.slots // 4)
+
+    def foresee(self) -> None:
+        """With slots left over, ask once per tip about all that still runs, together
+        on trunk as it is: what passes on an older base meanwhile has landed then,
+        and need not wait for a ride."""
+        mem, view = self.turn.mem, self.turn.view
+        if self.free <= self.spare or mem.foreseen == view.trunk:
+            return
+        suspected = {k for s in mem.segments for k in s.items}
+        flying = [k for k in self.turn.queue if k in self.busy and k not in suspected]
+        flying = self.turn.compose(self.ride, flying, most=self.turn.limits.batch)
+        size = group_size([self.turn.risk(k) for k in flying])
+        chance = 1 - self.turn.together(flying[:size])
+        why = f"foresees the landing of {size} in flight: {chance:.0%} to pass"
+        if size and self.start(self.ride, flying[:size], why):
+            mem.foreseen = view.trunk
+
     def hedge(self) -> None:
         """With slots left over, probe shorter prefixes of the chains just asked about:
         if the whole fails, the longest good part lands at once, and the next change
-        is proven bad. A quarter of the slots stays free for what arrives."""
-        spare = max(1, self.turn.view.slots // 4)
+        is proven bad."""
         whole = [p for p in self.current if all(k in self.turn.queue for k in p.chain)]
         wide = sorted((p for p in whole if p.suspects > 1), key=lambda p: p.number)
         for probe in wide:
             for size in halvings(probe.suspects):
-                if self.free <= spare:
+                if self.free <= self.spare:
                     return
                 ride = probe.chain[: len(probe.chain) - probe.suspects]
                 why = f"hedges probe {probe.number} with its first {size}, as slots are idle"

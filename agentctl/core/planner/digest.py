@@ -75,22 +75,24 @@ def take_results(turn: Turn) -> None:
     """Passing probes first, then failing ones from the shortest: what is proven good
     in this turn is not suspected in it, and the tightest evidence is kept."""
     seen = {f.number for f in turn.mem.failures}
+    green = set(turn.mem.green)
     good: set[str] = set()
-    for result in turn.view.finished:
-        if result.verdict is Verdict.PASSED:
-            take_pass(turn, result, good)
+    passed = [r for r in turn.view.finished if r.verdict is Verdict.PASSED]
+    for result in passed:
+        take_pass(turn, result, good)
     failed = [r.probe for r in turn.view.finished if r.verdict is Verdict.FAILED]
     for probe in sorted(failed, key=lambda p: (p.suspects or len(p.chain), p.number)):
         if probe.number not in seen:
             take_failure(turn, probe, good)
+    distrust(turn)
+    if not green or any(not green.isdisjoint(r.probe.chain) for r in passed):
+        turn.mem.reds = 0
     del turn.mem.failures[:-FAILURES_KEPT]
 
 
 def take_pass(turn: Turn, result: Result, good: set[str]) -> None:
     mem, probe = turn.mem, result.probe
     mem.passes += 1
-    if not mem.green or not set(mem.green).isdisjoint(probe.chain):
-        mem.reds = 0
     members = [k for k in probe.chain if k in turn.queue]
     good.update(members)
     mem.green = list(turn.compose((), dict.fromkeys(mem.green + members), clashing=True))
@@ -114,17 +116,27 @@ def take_failure(turn: Turn, probe: Probe, good: set[str]) -> None:
         waiting = [k for k in probe.chain if k in queue]
         mem.failures.append(Failure(probe.number, probe.base, probe.chain, waiting))
     carried = probe.chain[: len(probe.chain) - probe.suspects]
-    asked = probe.asked
-    if not probe.suspects and not good.issuperset(k for k in carried if k in queue):
-        asked = carried
-        rest = [k for k in mem.green if k not in carried]
-        mem.green = list(turn.compose((), rest, clashing=True))
-    elif carried:
-        mem.reds += 1
-    lost = turn.together(k for k in asked if k not in queue and k not in since)
+    mem.reds += bool(carried)
+    lost = turn.together(k for k in probe.asked if k not in queue and k not in since)
     alt = 1 - (1 - turn.beliefs.flake) * (1 - lost) * (1 - INTERACTION) ** len(carried)
     cleared = good.union(mem.green)
-    accuse(turn, [k for k in asked if k in queue and k not in cleared], probe.number, alt)
+    accuse(turn, [k for k in probe.asked if k in queue and k not in cleared], probe.number, alt)
+
+
+def distrust(turn: Turn) -> None:
+    """Green changes that fail together on trunk as it is, without anything else, are
+    suspects again: they passed on an older base, or with a flake."""
+    mem = turn.mem
+    for failure in mem.failures:
+        chain = set(failure.chain)
+        if failure.base != turn.view.trunk or not chain <= set(mem.green):
+            continue
+        if any(chain <= set(p.chain) for p in mem.passed):
+            continue
+        failure.doubted = False
+        mem.green = [k for k in mem.green if k not in chain]
+        mem.segments.append(Segment(list(failure.chain), [(failure.number, turn.beliefs.flake)]))
+    mem.green = list(turn.compose((), mem.green, clashing=True))
 
 
 def landed_since(mem: Memory, base: str) -> set[str]:

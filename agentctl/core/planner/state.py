@@ -80,6 +80,8 @@ class Memory:
     """Failures of probes that carried green changes since one of them passed."""
     unridden: int = 0
     """Probes started without the green changes since they last rode."""
+    foreseen: str = ""
+    """The tip for which a probe of all that was in flight was started."""
     segments: list[Segment] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
     passed: list[Passed] = field(default_factory=list)
@@ -103,6 +105,7 @@ def load(data: dict) -> Memory:
         green=list(data["green"]),
         reds=data["reds"],
         unridden=data["unridden"],
+        foreseen=data["foreseen"],
         segments=[Segment(list(i), [(n, a) for n, a in e]) for i, e in data["segments"]],
         failures=[Failure(n, b, tuple(c), list(o), d) for n, b, c, o, d in data["failures"]],
         passed=[Passed(n, b, tuple(c), s, r, t) for n, b, c, s, r, t in data["passed"]],
@@ -125,6 +128,7 @@ def dump(mem: Memory) -> dict:
         "green": mem.green,
         "reds": mem.reds,
         "unridden": mem.unridden,
+        "foreseen": mem.foreseen,
         "segments": [[s.items, [list(e) for e in s.evidence]] for s in mem.segments],
         "failures": [[f.number, f.base, list(f.chain), f.open, f.doubted] for f in mem.failures],
         "passed": [

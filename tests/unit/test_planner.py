@@ -1,0 +1,291 @@
+"""The planner case by case: what a queue's owner would expect to see."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from agentctl.core.model import Cancel, Change, Land, Plan, Reject, Result, Start, Verdict, View
+from agentctl.core.planner import Limits, plan
+from agentctl.core.planner.beliefs import flake_rate, group_size, prefix_passes
+
+PASSED, FAILED = Verdict.PASSED, Verdict.FAILED
+
+
+def change(name: str, seq: int, agent: str = "ann", **more) -> Change:
+    return Change(name, 1, f"head-{name}", agent, seq, float(seq), **more)
+
+
+class Bench:
+    """Hands the planner one view after another, and obeys."""
+
+    def __init__(self, names: str, slots: int = 1, limits: Limits = Limits(), **more) -> None:
+        queued = tuple(change(n, i, **more) for i, n in enumerate(names))
+        self.view = View("t0", queued, slots=slots)
+        self.limits = limits
+
+    def look(self) -> Plan:
+        made = plan(self.view, self.limits, 0.0)
+        memory = json.loads(json.dumps(made.memory))
+        started = tuple(a.probe for a in made.actions if isinstance(a, Start))
+        self.view = replace(
+            self.view,
+            memory=memory,
+            running=self.view.running + started,
+            finished=(),
+            landed=(),
+            next_probe=self.view.next_probe + len(started),
+        )
+        return made
+
+    def end(self, number: int, verdict: Verdict) -> None:
+        probe = next(p for p in self.view.running if p.number == number)
+        self.view = replace(
+            self.view,
+            running=tuple(p for p in self.view.running if p is not probe),
+            finished=(*self.view.finished, Result(probe, verdict, 1.0, f"s{number}")),
+        )
+
+    def leave(self, *names: str) -> None:
+        left = tuple(c for c in self.view.queued if c.id not in names)
+        self.view = replace(self.view, queued=left)
+
+    def move(self, trunk: str, landed: tuple[str, ...] = ()) -> None:
+        left = tuple(c for c in self.view.queued if c.key not in landed)
+        self.view = replace(self.view, trunk=trunk, landed=landed, queued=left)
+
+    def answer(self, number: int, verdict: Verdict) -> Plan:
+        """End a probe, look, and if that lands something perform it and look again."""
+        self.end(number, verdict)
+        made = self.look()
+        for action in made.actions:
+            if isinstance(action, Land):
+                self.move(f"s{action.probe.number}", action.probe.chain)
+                return self.look()
+        return made
+
+
+def chains(made: Plan) -> list[str]:
+    """The chains started, as the letters of their changes."""
+    return [
+        "".join(k[0] for k in a.probe.chain) for a in made.actions if isinstance(a, Start)
+    ]
+
+
+def one(made: Plan, kind: type):
+    (found,) = [a for a in made.actions if isinstance(a, kind)]
+    return found
+
+
+def test_an_empty_queue_asks_nothing() -> None:
+    assert Bench("").look().actions == ()
+
+
+def test_a_batch_is_as_long_as_an_even_bet() -> None:
+    assert chains(Bench("abcdefghijkl").look()) == ["abcdefg"]
+
+
+def test_a_likely_culprit_goes_alone_at_first() -> None:
+    assert chains(Bench("abc", limits=Limits(risk=0.5)).look()) == ["a"]
+
+
+def test_a_passed_probe_on_trunk_lands_whole() -> None:
+    bench = Bench("abc")
+    bench.look()
+    bench.end(1, PASSED)
+    action = one(bench.look(), Land)
+    assert action.probe.chain == ("a/1", "b/1", "c/1")
+    assert "passed on trunk with 3 changes" in action.reason
+
+
+def test_nothing_starts_while_trunk_is_about_to_move() -> None:
+    bench = Bench("abcdefghijkl", slots=4)
+    bench.look()
+    bench.end(1, PASSED)
+    assert chains(bench.look()) == []
+
+
+def test_a_lost_land_is_asked_for_again_while_trunk_stands() -> None:
+    bench = Bench("ab")
+    bench.look()
+    bench.end(1, PASSED)
+    assert one(bench.look(), Land) == one(bench.look(), Land)
+
+
+def test_what_passed_on_an_older_base_rides_along() -> None:
+    bench = Bench("abcdefgh", slots=1)
+    bench.look()
+    bench.move("foreign")
+    assert chains(bench.answer(1, PASSED)) == ["abcdefgh"]
+    ((probe,),) = [bench.view.running]
+    assert probe.asked == ("h/1",)
+    assert "7 green ones ride along" in probe.reason
+
+
+def test_green_changes_land_by_themselves_when_nothing_else_waits() -> None:
+    bench = Bench("ab")
+    bench.look()
+    bench.move("foreign")
+    made = bench.answer(1, PASSED)
+    assert chains(made) == ["ab"]
+    assert one(made, Start).probe.suspects == 0
+
+
+def test_a_failed_batch_is_searched_and_its_second_half_blamed_by_inference() -> None:
+    bench = Bench("abcd", slots=1)
+    bench.look()
+    assert chains(bench.answer(1, FAILED)) == ["ab"]
+    assert chains(bench.answer(2, PASSED)) == ["c"]
+    made = bench.answer(3, PASSED)
+    certificate = one(made, Reject).certificate
+    assert (certificate.change, certificate.failed) == ("d/1", 1)
+    assert "failed with it on t0 and 3 changes" in certificate.reason
+
+
+def test_what_lies_behind_a_failing_prefix_is_innocent_again() -> None:
+    bench = Bench("abcd", slots=1)
+    bench.look()
+    bench.answer(1, FAILED)
+    assert chains(bench.answer(2, FAILED)) == ["a"]
+    made = bench.answer(3, FAILED)
+    assert one(made, Reject).certificate.change == "a/1"
+    assert chains(made) == ["bcd"]
+
+
+def test_a_lone_failure_on_trunk_is_proof() -> None:
+    bench = Bench("a", limits=Limits(risk=0.1))
+    bench.look()
+    certificate = one(bench.answer(1, FAILED), Reject).certificate
+    assert (certificate.change, certificate.failed) == ("a/1", 1)
+
+
+def test_an_agent_that_hardly_ever_fails_gets_a_second_look() -> None:
+    bench = Bench("a", limits=Limits(risk=0.02))
+    bench.look()
+    made = bench.answer(1, FAILED)
+    probe = one(made, Start).probe
+    assert probe.again and probe.chain == ("a/1",)
+    assert "second look after 1 failures" in probe.reason
+    assert one(bench.answer(2, FAILED), Reject).certificate.failed == 2
+
+
+def test_a_second_look_that_passes_acquits() -> None:
+    bench = Bench("a", limits=Limits(risk=0.02))
+    bench.look()
+    bench.answer(1, FAILED)
+    bench.end(2, PASSED)
+    assert one(bench.look(), Land).probe.number == 2
+    bench.move("s2", ("a/1",))
+    assert bench.look().memory["flakes"] == 1
+
+
+@pytest.mark.parametrize("verdict", (Verdict.INDETERMINATE, Verdict.ABORTED))
+def test_a_verdict_that_tells_nothing_is_asked_for_again(verdict: Verdict) -> None:
+    bench = Bench("abc")
+    bench.look()
+    assert chains(bench.answer(1, verdict)) == ["abc"]
+
+
+def test_probes_that_vanished_are_run_again() -> None:
+    bench = Bench("abc")
+    bench.look()
+    bench.view = replace(bench.view, running=())
+    assert chains(bench.look()) == ["abc"]
+
+
+def test_a_foreign_push_breaks_the_chain_of_proof() -> None:
+    bench = Bench("ab", limits=Limits(risk=0.3))
+    bench.look()
+    assert chains(bench.answer(1, FAILED)) == ["a"]
+    bench.end(2, PASSED)
+    bench.look()
+    bench.move("foreign", ("a/1",))
+    made = bench.look()
+    assert not [a for a in made.actions if isinstance(a, Reject)]
+    assert chains(made) == ["b"]
+    assert one(bench.answer(3, FAILED), Reject).certificate.failed == 3
+
+
+def test_a_withdrawn_suspect_takes_part_of_the_suspicion_along() -> None:
+    bench = Bench("ab", limits=Limits(risk=0.3))
+    bench.look()
+    bench.answer(1, FAILED)
+    bench.leave("a")
+    assert not [a for a in bench.look().actions if isinstance(a, Reject)]
+    bench.end(2, Verdict.ABORTED)
+    assert chains(bench.look()) == ["b"]
+
+
+def test_higher_priority_goes_first_until_age_outweighs_it() -> None:
+    limits = Limits(risk=0.5, aging=100.0)
+    old, urgent = change("o", 1), change("u", 2, priority=1)
+    for admitted, first in ((50.0, "u"), (150.0, "o")):
+        queued = (old, replace(urgent, admitted=admitted))
+        assert chains(plan(View("t0", queued), limits, 200.0)) == [first]
+
+
+def test_a_change_waits_for_what_it_comes_after() -> None:
+    base, top = change("a", 0), change("b", 1, after=("a",))
+    view = View("t0", (replace(top, seq=0), replace(base, seq=1)), slots=4)
+    assert chains(plan(view, Limits(risk=0.5), 0.0)) == ["a"]
+    assert chains(plan(replace(view, queued=(base, top)), Limits(), 0.0))[0] == "ab"
+    assert chains(plan(View("t0", (top,)), Limits(), 0.0)) == []
+
+
+def test_clashing_changes_are_kept_apart() -> None:
+    bench = Bench("abc")
+    bench.view = replace(bench.view, clashes=frozenset({("a/1", "b/1")}))
+    assert chains(bench.look()) == ["ac"]
+
+
+def test_idle_slots_hedge_and_some_stay_free() -> None:
+    assert chains(Bench("abcd", slots=4).look()) == ["abcd", "ab", "a"]
+
+
+def test_hedges_find_good_and_bad_in_one_round() -> None:
+    bench = Bench("abcd", slots=5)
+    assert chains(bench.look()) == ["abcd", "ab", "a", "abc"]
+    bench.end(1, FAILED)
+    bench.end(4, FAILED)
+    bench.end(3, PASSED)
+    made = bench.answer(2, PASSED)
+    assert one(made, Reject).certificate.change == "c/1"
+    assert chains(made) == ["d"]
+
+
+def test_a_probe_whose_changes_all_left_is_cancelled() -> None:
+    bench = Bench("ab")
+    bench.look()
+    bench.leave("a", "b")
+    assert one(bench.look(), Cancel).number == 1
+
+
+def test_two_that_break_together_cost_the_later_one() -> None:
+    bench = Bench("ab", slots=1)
+    bench.look()
+    bench.answer(1, FAILED)
+    made = bench.answer(2, PASSED)
+    assert one(made, Reject).certificate.change == "b/1"
+
+
+def test_the_same_view_gives_the_same_plan() -> None:
+    view = Bench("abcdefgh", slots=3).view
+    assert plan(view, Limits(), 1.0) == plan(view, Limits(), 1.0)
+
+
+def test_prefix_passes_follow_bayes() -> None:
+    assert prefix_passes([0.5, 0.5], [0.0], 0.0) == pytest.approx([1 / 3, 0.0])
+    assert prefix_passes([0.5, 0.5], [1.0], 0.0) == pytest.approx([0.5, 0.25])
+
+
+@pytest.mark.parametrize(("risk", "size"), ((0.5, 1), (0.3, 2), (0.1, 7), (0.01, 69)))
+def test_group_sizes_are_those_of_the_optimal_nested_plan(risk: float, size: int) -> None:
+    assert group_size([risk] * 200) == size
+
+
+def test_the_flake_rate_has_a_floor_and_grows_with_what_is_seen() -> None:
+    assert flake_rate(0, 0) == flake_rate(0, 10_000) == 0.0015
+    assert 0.01 < flake_rate(10, 990) < 0.02
+    assert flake_rate(10_000, 0) == 0.25
