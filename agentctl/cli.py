@@ -11,7 +11,7 @@ SECTIONS = {
     "The main job": ("init", "run"),
     "Tasks and agents": ("task", "spawn", "ps", "logs", "stop", "rm"),
     "The queue": ("submit", "withdraw", "queue", "why", "wait", "revert", "test", "bot"),
-    "Set-up and care": ("verify", "completion", "help"),
+    "Set-up and care": ("verify", "hook", "completion", "help"),
 }
 """Every command, as `agentctl --help` lists them; each lives in commands/<name>.py."""
 
@@ -24,6 +24,10 @@ def main(argv: list[str] | None = None) -> None:
 
         print(f"agentctl {__version__}")
         sys.exit(0)
+    if args[:2] == ["hook", "run"] and len(args) > 2:
+        from agentctl.commands import hookrun
+
+        sys.exit(hookrun.run(args[2:]))
     signal.signal(signal.SIGTERM, _terminated)
     status = run(args)
     try:

@@ -1,0 +1,95 @@
+"""agentctl hook: Git hooks that keep people and agents from going around the queue."""
+
+from __future__ import annotations
+
+import os
+import shutil
+
+import click
+
+from agentctl.commands import hookrun
+from agentctl.commands.data import data_path
+from agentctl.commands.parser import Given, command, given, group
+from agentctl.errors import Refused
+from agentctl.git import process
+
+USUAL = ("pre-commit", "pre-push")
+GUARD = "reference-transaction"
+MARK = "agentctl hook install"
+
+
+@group("hook", "agentctl hook install\nagentctl hook install --guard-trunk\nagentctl hook status")
+def hook_group() -> None:
+    """Install, remove and list the Git hooks."""
+
+
+def _folder(given: Given) -> str:
+    return process.as_user(["rev-parse", "--path-format=absolute", "--git-path", "hooks"], cwd=given.path)
+
+
+def _ours(path: str) -> bool:
+    try:
+        with open(path, errors="replace") as file:
+            return MARK in file.read(4096)
+    except OSError:
+        return False
+
+
+@hook_group.add_command
+@command("install", "agentctl hook install\nagentctl hook install --guard-trunk")
+@click.option("--guard-trunk", is_flag=True, help="Also refuse every move of trunk but the bot's; it slows fetches down.")
+@given
+def install(given: Given, guard_trunk: bool) -> int:
+    """Refuse commits on trunk, and pushes by agents. Other people's hooks are left alone."""
+    assert given.hub
+    folder = _folder(given)
+    names = USUAL + ((GUARD,) if guard_trunk else ())
+    for name in names:
+        path = os.path.join(folder, name)
+        if os.path.exists(path) and not _ours(path):
+            raise Refused(f"there is another {name} hook: {path}",
+                          hint=f"call this from it: agentctl hook run {name} \"$@\"")
+    os.makedirs(folder, exist_ok=True)
+    for name in names:
+        shutil.copyfile(data_path("hooks", name), os.path.join(folder, name))
+        os.chmod(os.path.join(folder, name), 0o755)
+        given.say(f"{name}: installed")
+    return 0
+
+
+@hook_group.add_command
+@command("uninstall", "agentctl hook uninstall")
+@given
+def uninstall(given: Given) -> int:
+    """Remove the hooks that install put there."""
+    for name in (*USUAL, GUARD):
+        path = os.path.join(_folder(given), name)
+        if _ours(path):
+            os.unlink(path)
+            given.say(f"{name}: removed")
+    return 0
+
+
+@hook_group.add_command
+@command("status", "agentctl hook status --json")
+@given
+def status(given: Given) -> int:
+    """Say which hooks are installed."""
+    folder = _folder(given)
+    found = {name: "installed" if _ours(path) else "another" if os.path.exists(path) else "absent"
+             for name in (*USUAL, GUARD) for path in [os.path.join(folder, name)]}
+    if given.json:
+        given.emit(found)
+    for name, where in found.items():
+        given.say(f"{name:<24}{where}")
+    return 0
+
+
+@hook_group.command("run", context_settings={"ignore_unknown_options": True}, epilog="\b\nExamples:\n  agentctl hook run pre-commit")
+@click.argument("args", nargs=-1, type=click.UNPROCESSED, metavar="NAME [ARGS]")
+def run(args: tuple[str, ...]) -> int:
+    """What Git calls; of use in a hook of your own."""
+    return hookrun.run(list(args))
+
+
+command = hook_group

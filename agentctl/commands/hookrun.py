@@ -1,0 +1,52 @@
+"""What the Git hooks decide. Nothing heavy is imported: Git waits for each of them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+
+def run(args: list[str]) -> int:
+    """Exit status for `agentctl hook run NAME [ARGS]`: 0 lets Git go on, 5 refuses."""
+    name = args[0] if args else ""
+    checks = {"pre-commit": pre_commit, "pre-push": pre_push, "reference-transaction": reference_transaction}
+    if name not in checks:
+        return _refuse(f"no hook called {name!r}", "agentctl hook status", 2)
+    return checks[name]()
+
+
+def pre_commit() -> int:
+    branch, agent = _git("symbolic-ref", "-q", "--short", "HEAD"), os.environ.get("AGENTCTL_AGENT")
+    if agent and branch != f"agent/{agent}":
+        return _refuse(f"{agent} commits on {branch or 'a detached HEAD'}, not on its own branch",
+                       f"git switch agent/{agent}")
+    if branch == _trunk():
+        return _refuse(f"a commit on {branch} goes around the merge queue",
+                       "git switch -c NAME, commit, agentctl submit (or git commit --no-verify)")
+    return 0
+
+
+def pre_push() -> int:
+    return _refuse("an agent's session does not push", "commit, and exit: the merge queue does the rest")
+
+
+def reference_transaction() -> int:
+    trunk = "refs/heads/" + _trunk()
+    for line in sys.stdin:
+        if line.split()[-1:] == [trunk]:
+            return _refuse(f"only the merge queue moves {trunk}", "agentctl submit (or agentctl hook uninstall)")
+    return 0
+
+
+def _trunk() -> str:
+    return _git("config", "agentctl.trunk") or "main"
+
+
+def _git(*args: str) -> str:
+    return subprocess.run(["git", *args], capture_output=True, text=True).stdout.strip()
+
+
+def _refuse(message: str, hint: str, status: int = 5) -> int:
+    print(f"agentctl: {message}\nhint: {hint}", file=sys.stderr)
+    return status
