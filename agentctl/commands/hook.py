@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-import shutil
+import shlex
+import sys
 
 import click
 
 from agentctl.commands import hookrun
-from agentctl.commands.data import data_path
+from agentctl.commands.data import data_file
 from agentctl.commands.parser import Given, command, given, group
 from agentctl.errors import Refused
 from agentctl.git import process
@@ -50,8 +51,10 @@ def install(given: Given, guard_trunk: bool) -> int:
             raise Refused(f"there is another {name} hook: {path}",
                           hint=f"call this from it: agentctl hook run {name} \"$@\"")
     os.makedirs(folder, exist_ok=True)
+    ourselves = shlex.join([sys.executable, "-m", "agentctl"])
     for name in names:
-        shutil.copyfile(data_path("hooks", name), os.path.join(folder, name))
+        with open(os.path.join(folder, name), "w") as file:
+            file.write(data_file("hooks", name).replace("@AGENTCTL@", ourselves))
         os.chmod(os.path.join(folder, name), 0o755)
         given.say(f"{name}: installed")
     return 0
