@@ -11,8 +11,6 @@ from agentctl.commands.parser import Given, command, given, group
 from agentctl.core.lifecycle import Stage
 from agentctl.core.model import Probe, Verdict
 from agentctl.engine import locks
-from agentctl.errors import Refused
-from agentctl.queue import landing
 from agentctl.queue.bot import Bot
 from agentctl.queue.verdicts import Judgement
 
@@ -49,7 +47,6 @@ def run(given: Given, once: bool, junit: str | None, slots: int | None, batch: i
     hub, trunk = given.hub, given.trunk
     narrator = Narrator(given)
     with take_lock(given) as held:
-        refuse_dirty(given)
         bot = Bot(hub, held, trunk, narrator.tell, slots, batch)
         try:
             while True:
@@ -68,14 +65,6 @@ def run(given: Given, once: bool, junit: str | None, slots: int | None, batch: i
 
 def take_lock(given: Given) -> locks.Held:
     return locks.acquire(given.hub.own_path("locks", "bot.lock"), "the bot")
-
-
-def refuse_dirty(given: Given) -> None:
-    """Raises Refused if a checkout of trunk has changes that a landing could run into."""
-    dirty = landing.uncommitted(given.hub, given.trunk)
-    if dirty:
-        raise Refused(f"{dirty[0]} has {given.trunk} checked out with uncommitted changes",
-                      hint=f"git -C {dirty[0]} stash, or commit them on another branch: git switch -c mine")
 
 
 def write_junit(path: str, judged: list[tuple[Probe, Judgement]], narrator: Narrator) -> None:

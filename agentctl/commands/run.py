@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 
 import click
 
-from agentctl.commands.bot import refuse_dirty, take_lock
+from agentctl.commands.bot import take_lock
 from agentctl.commands.narrator import Narrator
 from agentctl.commands.parser import Given, command, given
 from agentctl.commands.task import read_list
@@ -130,7 +130,6 @@ def loop(given: Given, job: Job, narrator: Narrator) -> tuple[Summary, dict[str,
 
     begun = time.time()
     with take_lock(given) as held, contextlib.ExitStack() as stack:
-        refuse_dirty(given)
         bot = Bot(given.hub, held, given.trunk, narrator.tell, job.slots, job.batch)
         stack.callback(bot.close)
         fleet = Fleet(given.hub, given.trunk, job.policy, job.crew, job.only, narrator.tell, bot.wake)

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from agentctl.git import process
 from agentctl.git.hub import Hub
+from agentctl.git.merge import changed
 from agentctl.git.objects import Person
 
 
@@ -157,15 +158,38 @@ def remove(tree: Worktree) -> None:
     shutil.rmtree(trash, ignore_errors=True)
 
 
-def follow(tree: Worktree, old: str, new: str) -> bool:
+def follow(hub: Hub, tree: Worktree, old: str, new: str) -> bool:
     """Bring the files of a checkout whose branch was moved from `old` to `new`.
 
     Local changes elsewhere are kept; False, with nothing touched, if one of them is
-    in the way. Doing it twice does no harm.
+    in the way. Doing it again, also after a kill half-way, does no harm.
     """
     try:
         tree.git("update-index", "-q", "--refresh", ok=(0, 1))
         tree.git("read-tree", "-m", "-u", old, new)
+        return True
+    except process.GitError:
+        pass
+    try:
+        _take_over_written(hub, tree, old, new)
+        tree.git("read-tree", "-m", "-u", old, new)
+        return True
     except process.GitError:
         return False
-    return True
+
+
+def _take_over_written(hub: Hub, tree: Worktree, old: str, new: str) -> None:
+    """Enter in the index what a read-tree that was killed had written to files already."""
+    written = []
+    for path, mode, oid, _ in changed(hub, old, new):
+        full = os.path.join(tree.path, path)
+        if mode == 0:
+            same = not os.path.lexists(full)
+        else:
+            same = os.path.isfile(full) and not os.path.islink(full) and \
+                tree.git("hash-object", "--path", path, full) == oid
+        if same:
+            written.append(path)
+    if written:
+        tree.git("update-index", "--add", "--remove", "-z", "--stdin",
+                 stdin="\0".join(written).encode(errors="surrogateescape"))

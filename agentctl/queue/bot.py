@@ -41,7 +41,10 @@ class _Run:
 
 
 class Bot:
-    """The one bot of a hub: its constructor takes the proof that the bot's lock is held."""
+    """The one bot of a hub: its constructor takes the proof that the bot's lock is held.
+
+    Raises Refused if trunk is checked out with uncommitted changes.
+    """
 
     def __init__(self, hub: Hub, held: Held, trunk: str, tell: Callable[[News], None] = lambda news: None,
                  slots: int | None = None, batch: int | None = None) -> None:
@@ -53,8 +56,10 @@ class Bot:
         self._clashes: set[tuple[str, str]] = set()
         self._unclear = 0
         self._policy_at = ""
-        recovery.clean(hub, held)
+        recovery.clean(hub, trunk, held)
         self._read()
+        landing.complete_checkouts(hub, trunk, self.state.landing)
+        landing.refuse_dirty(hub, trunk)
         self._policy(hub.trunk_tip(trunk))
         self._pool = ThreadPoolExecutor(max_workers=self.policy.queue.slots + 1, thread_name_prefix="gate")
         self._restart()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from agentctl.core import refnames
 from agentctl.core.ledger import Landing, Record
-from agentctl.errors import Infrastructure
+from agentctl.errors import Infrastructure, Refused
 from agentctl.git import worktrees
 from agentctl.git.hub import Hub
 from agentctl.git.merge import changed
@@ -61,10 +61,18 @@ def checkouts(hub: Hub, trunk: str) -> list[worktrees.Worktree]:
 
 def bring_along(hub: Hub, trunk: str, old: str, new: str) -> list[str]:
     """Update every checkout of trunk; returns the paths of those that local changes kept behind."""
-    return [tree.path for tree in checkouts(hub, trunk) if not worktrees.follow(tree, old, new)]
+    return [tree.path for tree in checkouts(hub, trunk) if not worktrees.follow(hub, tree, old, new)]
 
 
-def uncommitted(hub: Hub, trunk: str) -> list[str]:
-    """Checkouts of trunk with changes to tracked files: landing would run into them."""
-    return [tree.path for tree in checkouts(hub, trunk)
-            if tree.git("status", "--porcelain", "--untracked-files=no")]
+def complete_checkouts(hub: Hub, trunk: str, under_way: Landing | None) -> None:
+    """Bring along the checkouts of a landing that was cut off after trunk had moved."""
+    if under_way and hub.trunk_tip(trunk) == under_way.staged.commit:
+        bring_along(hub, trunk, under_way.old, under_way.staged.commit)
+
+
+def refuse_dirty(hub: Hub, trunk: str) -> None:
+    """Raises Refused if a checkout of trunk has changes that a landing could run into."""
+    for tree in checkouts(hub, trunk):
+        if tree.git("status", "--porcelain", "--untracked-files=no"):
+            raise Refused(f"{tree.path} has {trunk} checked out with uncommitted changes",
+                          hint=f"git -C {tree.path} stash, or commit them on another branch: git switch -c mine")

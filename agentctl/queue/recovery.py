@@ -10,16 +10,17 @@ from agentctl.engine import processes
 from agentctl.engine.locks import Held
 from agentctl.errors import Contended
 from agentctl.git.hub import Hub
+from agentctl.queue import landing
 
 YOUNG = 2.0
 """Seconds: Git holds the lock of a ref for milliseconds."""
 
 
-def clean(hub: Hub, held: Held) -> None:
+def clean(hub: Hub, trunk: str, held: Held) -> None:
     """Needs the proof of the bot's lock. Raises Contended if a lock is held by a live Git."""
     processes.sweep(hub.mark + "gate")
     deadline = time.monotonic() + 30
-    while stale := list(stale_locks(hub)):
+    while stale := list(stale_locks(hub, trunk)):
         young = [path for path in stale if _age(path) < YOUNG]
         if not young and not git_at_work(hub):
             for path in stale:
@@ -30,8 +31,13 @@ def clean(hub: Hub, held: Held) -> None:
         time.sleep(0.1)
 
 
-def stale_locks(hub: Hub) -> Iterator[str]:
-    """Lock files of refs; a left-over one makes every later update of its ref fail."""
+def stale_locks(hub: Hub, trunk: str) -> Iterator[str]:
+    """Lock files of refs and of the index of trunk's checkouts; a left-over one makes
+    every later update fail."""
+    for tree in landing.checkouts(hub, trunk):
+        path = os.path.join(tree.git_dir, "index.lock")
+        if os.path.exists(path):
+            yield path
     for name in ("packed-refs.lock", "packed-refs.new"):
         path = os.path.join(hub.git_dir, name)
         if os.path.exists(path):
