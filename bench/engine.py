@@ -2,14 +2,14 @@
 
 The world knows which changes are bad and which pairs break together; the planner
 sees verdicts only. A change lands only in a tree that passed as a whole: the engine
-checks it, and every certificate's claim about trunk.
+checks it.
 """
 
 from __future__ import annotations
 
 import heapq
 import random
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from agentctl.core.model import Cancel, Change, Land, Probe, Reject, Result, Start, Verdict, View
 from agentctl.core.planner import Limits, plan
@@ -135,15 +135,3 @@ class Simulation:
             self.tick()
             self.advance()
 
-
-def probes_per_landed(world: World, warm: int, count: int) -> float:
-    """Gate runs per landed change, after `warm` landed ones taught the priors."""
-    simulation = Simulation(world)
-    simulation.run(warm)
-    probes, landed = simulation.probes, simulation.done["landed"]
-    simulation.run(count)
-    return (simulation.probes - probes) / (simulation.done["landed"] - landed)
-
-
-def with_slots(world: World, slots: int) -> World:
-    return replace(world, slots=slots)
