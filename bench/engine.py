@@ -23,6 +23,8 @@ class World:
     slots: int
     seed: int = 1
     flake: float = 0.0
+    pairs: float = 0.0
+    """Share of changes that break together with one of the 50 before them."""
     jitter: float = 0.0
     rate: float | None = None
     """Arrivals per gate run; None keeps `waiting` changes in the queue always."""
@@ -35,9 +37,11 @@ class Simulation:
         self.world = world
         self.random = random.Random(world.seed)
         self.now = 0.0
-        self.trunk, self.history = "t0", ["t0"]
+        self.trunk = "t0"
         self.queue: dict[str, Change] = {}
         self.bad: set[str] = set()
+        self.breaks_with: dict[str, str] = {}
+        self.on_trunk: set[str] = set()
         self.memory: dict = {}
         self.running: dict[int, tuple[Probe, Verdict]] = {}
         self.events: list[tuple[float, int]] = []
@@ -56,6 +60,8 @@ class Simulation:
         self.queue[change.key] = change
         if self.random.random() < self.world.risks[agent]:
             self.bad.add(change.key)
+        if self.random.random() < self.world.pairs:
+            self.breaks_with[change.key] = f"c{max(0, number - self.random.randint(1, 50))}/1"
 
     def arrivals(self) -> None:
         if self.world.rate is None:
@@ -104,24 +110,31 @@ class Simulation:
             case Start(probe):
                 self.start(probe)
             case Land(probe):
-                assert probe.base == self.trunk and not self.bad.intersection(probe.chain)
+                assert probe.base == self.trunk and not self.red(probe.chain)
                 for key in probe.chain:
                     self.turnaround.append(self.now - self.queue.pop(key).admitted)
+                self.on_trunk.update(probe.chain)
                 self.trunk, self.landed = f"s{probe.number}", list(probe.chain)
                 self.done["landed"] += len(probe.chain)
             case Reject(certificate):
                 del self.queue[certificate.change]
-                wrong = certificate.change not in self.bad
+                wrong = not self.red((certificate.change,))
                 self.done["rejected"] += 1
                 self.done["wronged"] += wrong
             case Cancel(number):
                 self.running.pop(number, None)
 
+    def red(self, chain: tuple[str, ...]) -> bool:
+        """True if trunk with `chain` on top is broken."""
+        tree = self.on_trunk.union(chain) if self.world.pairs else chain
+        pairs = ((k, self.breaks_with[k]) for k in tree if k in self.breaks_with)
+        return not self.bad.isdisjoint(chain) or any(other in tree for _, other in pairs)
+
     def start(self, probe: Probe) -> None:
         assert len(self.running) < self.world.slots and probe.number == self.next
         assert probe.base == self.trunk
         self.next += 1
-        bad = bool(self.bad.intersection(probe.chain))
+        bad = self.red(probe.chain)
         flaked = self.random.random() < self.world.flake
         verdict = Verdict.FAILED if bad or flaked else Verdict.PASSED
         self.running[probe.number] = (probe, verdict)

@@ -2,6 +2,7 @@
 
     python -m bench.simulate                      the table, some 30 seconds
     python -m bench.simulate --flake 0.01         with gates that fail now and then
+    python -m bench.simulate --pairs 0.01         with changes that break only together
     python -m bench.simulate --rejection inference
     python -m bench.simulate --load 0.5           turnaround at half load instead
 
@@ -43,6 +44,7 @@ def saturated(risk: float, slots: int, options: argparse.Namespace) -> Figure:
         seed=options.seed,
         flake=options.flake,
         jitter=options.jitter,
+        pairs=options.pairs,
         waiting=min(4 * slots * group, 1500),
         limits=Limits(batch=options.batch, rejection=options.rejection),
     )
@@ -97,6 +99,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=256)
     parser.add_argument("--flake", type=float, default=0.0)
     parser.add_argument("--jitter", type=float, default=0.0)
+    parser.add_argument("--pairs", type=float, default=0.0)
     parser.add_argument("--load", type=float)
     parser.add_argument("--changes", type=int, default=6000)
     parser.add_argument("--seed", type=int, default=1)
