@@ -2,14 +2,14 @@
 
 The world knows which changes are bad and which pairs break together; the planner
 sees verdicts only. A change lands only in a tree that passed as a whole: the engine
-checks it, and every certificate's claim about trunk.
+checks it.
 """
 
 from __future__ import annotations
 
 import heapq
 import random
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from agentctl.core.model import Cancel, Change, Land, Probe, Reject, Result, Start, Verdict, View
 from agentctl.core.planner import Limits, plan
@@ -23,6 +23,8 @@ class World:
     slots: int
     seed: int = 1
     flake: float = 0.0
+    pairs: float = 0.0
+    """Share of changes that break together with one of the 50 before them."""
     jitter: float = 0.0
     rate: float | None = None
     """Arrivals per gate run; None keeps `waiting` changes in the queue always."""
@@ -35,9 +37,11 @@ class Simulation:
         self.world = world
         self.random = random.Random(world.seed)
         self.now = 0.0
-        self.trunk, self.history = "t0", ["t0"]
+        self.trunk = "t0"
         self.queue: dict[str, Change] = {}
         self.bad: set[str] = set()
+        self.breaks_with: dict[str, str] = {}
+        self.on_trunk: set[str] = set()
         self.memory: dict = {}
         self.running: dict[int, tuple[Probe, Verdict]] = {}
         self.events: list[tuple[float, int]] = []
@@ -56,6 +60,8 @@ class Simulation:
         self.queue[change.key] = change
         if self.random.random() < self.world.risks[agent]:
             self.bad.add(change.key)
+        if self.random.random() < self.world.pairs:
+            self.breaks_with[change.key] = f"c{max(0, number - self.random.randint(1, 50))}/1"
 
     def arrivals(self) -> None:
         if self.world.rate is None:
@@ -104,24 +110,31 @@ class Simulation:
             case Start(probe):
                 self.start(probe)
             case Land(probe):
-                assert probe.base == self.trunk and not self.bad.intersection(probe.chain)
+                assert probe.base == self.trunk and not self.red(probe.chain)
                 for key in probe.chain:
                     self.turnaround.append(self.now - self.queue.pop(key).admitted)
+                self.on_trunk.update(probe.chain)
                 self.trunk, self.landed = f"s{probe.number}", list(probe.chain)
                 self.done["landed"] += len(probe.chain)
             case Reject(certificate):
                 del self.queue[certificate.change]
-                wrong = certificate.change not in self.bad
+                wrong = not self.red((certificate.change,))
                 self.done["rejected"] += 1
                 self.done["wronged"] += wrong
             case Cancel(number):
                 self.running.pop(number, None)
 
+    def red(self, chain: tuple[str, ...]) -> bool:
+        """True if trunk with `chain` on top is broken."""
+        tree = self.on_trunk.union(chain) if self.world.pairs else chain
+        pairs = ((k, self.breaks_with[k]) for k in tree if k in self.breaks_with)
+        return not self.bad.isdisjoint(chain) or any(other in tree for _, other in pairs)
+
     def start(self, probe: Probe) -> None:
         assert len(self.running) < self.world.slots and probe.number == self.next
         assert probe.base == self.trunk
         self.next += 1
-        bad = bool(self.bad.intersection(probe.chain))
+        bad = self.red(probe.chain)
         flaked = self.random.random() < self.world.flake
         verdict = Verdict.FAILED if bad or flaked else Verdict.PASSED
         self.running[probe.number] = (probe, verdict)
@@ -135,15 +148,3 @@ class Simulation:
             self.tick()
             self.advance()
 
-
-def probes_per_landed(world: World, warm: int, count: int) -> float:
-    """Gate runs per landed change, after `warm` landed ones taught the priors."""
-    simulation = Simulation(world)
-    simulation.run(warm)
-    probes, landed = simulation.probes, simulation.done["landed"]
-    simulation.run(count)
-    return (simulation.probes - probes) / (simulation.done["landed"] - landed)
-
-
-def with_slots(world: World, slots: int) -> World:
-    return replace(world, slots=slots)

@@ -226,6 +226,35 @@ def test_higher_priority_goes_first_until_age_outweighs_it() -> None:
         assert chains(plan(View("t0", queued), limits, 200.0)) == [first]
 
 
+def test_a_stream_of_urgent_changes_delays_an_old_one_by_a_bounded_time() -> None:
+    limits = Limits(risk=0.5, aging=10.0)
+    bench = Bench("o", limits=limits)
+    for number in range(1, 30):
+        urgent = Change(f"u{number}", 1, "h", "ann", number, float(number), priority=2)
+        bench.view = replace(bench.view, queued=(*bench.view.queued, urgent))
+        if any("o/1" in p.chain for p in bench.view.running):
+            break
+        for probe in bench.view.running:
+            bench.end(probe.number, Verdict.ABORTED)
+        bench.leave("u" + str(number - 1))
+        bench.look()
+    assert number == 21
+
+
+def test_one_conviction_in_ten_is_audited() -> None:
+    limits = Limits(risk=0.5)
+    bench = Bench("abcdefghijkl", limits=limits)
+    made = bench.look()
+    asked = []
+    for number in range(1, 11):
+        made = bench.answer(number, FAILED)
+        asked.append(bool([a for a in made.actions if isinstance(a, Start) and a.probe.again]))
+        bench.leave(*(a.certificate.change[0] for a in made.actions if isinstance(a, Reject)))
+    assert asked == [False] * 9 + [True]
+    made = bench.answer(11, PASSED)
+    assert made.memory["flakes"] == 10
+
+
 def test_a_change_waits_for_what_it_comes_after() -> None:
     base, top = change("a", 0), change("b", 1, after=("a",))
     view = View("t0", (replace(top, seq=0), replace(base, seq=1)), slots=4)

@@ -101,9 +101,10 @@ class Chooser:
         """True if a lone suspect is about to be proven bad by the landing of its mates."""
         if self.turn.limits.rejection != "inference" or len(segment.items) > 1:
             return False
-        settled = {segment.items[0], *self.turn.mem.green}
+        key = segment.items[0]
+        settled = {key, *self.turn.mem.green}
         return any(
-            segment.items[0] in f.open and settled.issuperset(f.open)
+            key in f.open and len(f.open) > 1 and settled.issuperset(f.open)
             for f in self.turn.mem.failures
         )
 
@@ -144,7 +145,8 @@ class Chooser:
         if self.start(ride, asked, f"proves the one suspect left of a failed probe; {record}"):
             return
         proofs = certificates(self.turn).get(key, [])
-        if bare and proofs and not convicted(self.turn, key, proofs):
+        doubted = key in self.turn.mem.audited or not convicted(self.turn, key, proofs)
+        if bare and proofs and doubted:
             self.start(ride, asked, f"second look after {len(proofs)} failures; {record}", True)
 
     def worst(self, keys: tuple[str, ...]) -> str:

@@ -15,6 +15,7 @@ def digest(turn: Turn) -> None:
     follow_trunk(turn)
     follow_queue(turn)
     take_results(turn)
+    trim(turn)
     turn.beliefs = Beliefs(turn.mem, turn.limits)
 
 
@@ -29,13 +30,22 @@ def follow_trunk(turn: Turn) -> None:
         )
         mem.tips.append(Tip(view.trunk, landing.chain if ours else None))
         mem.passed = []
-        del mem.tips[:-TIPS_KEPT]
     if landing is not None:
         agents = dict(zip(landing.chain, landing.agents, strict=True))
         for key in view.landed:
             if key in agents:
                 count(mem, agents[key], landed=1)
     mem.landing = None
+
+
+def trim(turn: Turn) -> None:
+    """Forget the tips that no evidence and no running probe is based on."""
+    mem = turn.mem
+    del mem.failures[:-FAILURES_KEPT]
+    bases = {f.base for f in mem.failures} | {p.base for p in turn.view.running}
+    used = [i for i, tip in enumerate(mem.tips) if tip.commit in bases]
+    first = min(used, default=len(mem.tips) - 1)
+    del mem.tips[: max(first, len(mem.tips) - TIPS_KEPT)]
 
 
 def count(mem: Memory, agent: str, landed: int = 0, rejected: int = 0) -> None:
@@ -50,6 +60,7 @@ def follow_queue(turn: Turn) -> None:
     mem.rejected = {k: v for k, v in mem.rejected.items() if k in queue}
     for key in mem.rejected:
         turn.remove(key)
+    mem.audited = [k for k in mem.audited if k in queue]
     needed = {i for c in queue.values() for i in c.after}
     known = set(mem.landed_ids) | {change_id(k) for k in landed}
     mem.landed_ids = sorted(needed & known)
@@ -60,7 +71,7 @@ def follow_queue(turn: Turn) -> None:
     mem.segments = [s for s in mem.segments if s.items]
     for failure in mem.failures:
         failure.open = [k for k in failure.open if k not in landed]
-    mem.flakes += sum(not f.open for f in mem.failures)
+    mem.flakes += sum(f.weight for f in mem.failures if not f.open)
     mem.failures = [f for f in mem.failures if f.open and all(k in queue for k in f.open)]
 
 
@@ -87,7 +98,6 @@ def take_results(turn: Turn) -> None:
     distrust(turn)
     if not green or any(not green.isdisjoint(r.probe.chain) for r in passed):
         turn.mem.reds = 0
-    del turn.mem.failures[:-FAILURES_KEPT]
 
 
 def take_pass(turn: Turn, result: Result, good: set[str]) -> None:
@@ -103,9 +113,8 @@ def take_pass(turn: Turn, result: Result, good: set[str]) -> None:
     for failure in mem.failures:
         failure.doubted |= failure.chain[-1] in proven
     if probe.base == turn.view.trunk and members == list(probe.chain):
-        mem.passed.append(
-            Passed(probe.number, probe.base, probe.chain, probe.suspects, probe.reason, result.staged)
-        )
+        known = (probe.number, probe.base, probe.chain, probe.suspects, probe.reason)
+        mem.passed.append(Passed(*known, result.staged))
 
 
 def take_failure(turn: Turn, probe: Probe, good: set[str]) -> None:

@@ -12,11 +12,15 @@ from agentctl.core.planner.state import Failure, Landing, Memory, Passed
 from agentctl.core.planner.turn import Turn
 
 
+AUDIT = 10
+"""One conviction in so many is checked."""
+
+
 def judge(turn: Turn) -> None:
     for key, (number, reason) in turn.mem.rejected.items():
         turn.actions.append(Reject(Certificate(key, number, reason)))
     for key, proofs in certificates(turn).items():
-        if convicted(turn, key, proofs):
+        if convicted(turn, key, proofs) and not audit(turn, key, proofs):
             reject(turn, key, proofs)
     land(turn)
 
@@ -66,6 +70,28 @@ def conviction(turn: Turn, key: str, proofs: list[Failure]) -> float:
         if segment.items == [key]:
             alts.update({n: max(alt, turn.beliefs.flake) for n, alt in segment.evidence})
     return odds_bad(turn.risk(key), tuple(alts.values()))
+
+
+def audit(turn: Turn, key: str, proofs: list[Failure]) -> bool:
+    """True if `key` shall have a second look although one proof convicts it.
+
+    A good change that a flake rejects is never seen to land, so without audits the
+    flake rate is learned too low. One conviction in ten is audited; while no flake
+    was ever seen, one in twenty after ten audits, one in thirty after twenty, and so
+    on. What an audit finds stands for all that were not audited.
+    """
+    mem = turn.mem
+    if key in mem.audited or len(proofs) > 1:
+        return len(proofs) == 1
+    mem.convictions += 1
+    lone = any(s.items == [key] for s in mem.segments) and turn.alone(key)
+    if mem.convictions < mem.audit_at or not lone:
+        return False
+    mem.audits += 1
+    proofs[0].weight = AUDIT
+    mem.audit_at = mem.convictions + AUDIT * (1 if mem.flakes else 1 + mem.audits // AUDIT)
+    mem.audited.append(key)
+    return True
 
 
 def convicted(turn: Turn, key: str, proofs: list[Failure]) -> bool:

@@ -35,6 +35,8 @@ class Failure:
     """Members that are not on trunk yet."""
     doubted: bool = False
     """The last of the chain passed later: no certificate against it."""
+    weight: int = 1
+    """How many flakes it stands for if it proves one."""
 
 
 @dataclass(frozen=True)
@@ -87,6 +89,13 @@ class Memory:
     passed: list[Passed] = field(default_factory=list)
     """Those based on trunk as it is: they may be landed."""
     rejected: dict[str, tuple[int, str]] = field(default_factory=dict)
+    audited: list[str] = field(default_factory=list)
+    """Changes that get a second look although one proof would do."""
+    convictions: int = 0
+    """On one proof."""
+    audits: int = 0
+    audit_at: int = 10
+    """The number of convictions at which the next audit is due."""
     agents: dict[str, tuple[float, float]] = field(default_factory=dict)
     """Agent: how many of its changes landed, and were rejected."""
     flakes: int = 0
@@ -107,9 +116,13 @@ def load(data: dict) -> Memory:
         unridden=data["unridden"],
         foreseen=data["foreseen"],
         segments=[Segment(list(i), [(n, a) for n, a in e]) for i, e in data["segments"]],
-        failures=[Failure(n, b, tuple(c), list(o), d) for n, b, c, o, d in data["failures"]],
+        failures=[Failure(n, b, tuple(c), list(o), *m) for n, b, c, o, *m in data["failures"]],
         passed=[Passed(n, b, tuple(c), s, r, t) for n, b, c, s, r, t in data["passed"]],
         rejected={k: (n, r) for k, (n, r) in data["rejected"].items()},
+        audited=list(data["audited"]),
+        convictions=data["convictions"],
+        audits=data["audits"],
+        audit_at=data["audit_at"],
         agents={k: (g, b) for k, (g, b) in data["agents"].items()},
         flakes=data["flakes"],
         passes=data["passes"],
@@ -130,11 +143,17 @@ def dump(mem: Memory) -> dict:
         "unridden": mem.unridden,
         "foreseen": mem.foreseen,
         "segments": [[s.items, [list(e) for e in s.evidence]] for s in mem.segments],
-        "failures": [[f.number, f.base, list(f.chain), f.open, f.doubted] for f in mem.failures],
+        "failures": [
+            [f.number, f.base, list(f.chain), f.open, f.doubted, f.weight] for f in mem.failures
+        ],
         "passed": [
             [p.number, p.base, list(p.chain), p.suspects, p.reason, p.staged] for p in mem.passed
         ],
         "rejected": {k: list(v) for k, v in mem.rejected.items()},
+        "audited": mem.audited,
+        "convictions": mem.convictions,
+        "audits": mem.audits,
+        "audit_at": mem.audit_at,
         "agents": {k: list(v) for k, v in mem.agents.items()},
         "flakes": mem.flakes,
         "passes": mem.passes,
