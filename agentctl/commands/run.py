@@ -119,7 +119,11 @@ class Summary:
 def run(given: Given, job: Job, narrator: Narrator | None = None) -> int:
     """Run fleet and bot to the end. Returns 0 if every task landed, 7 if not."""
     narrator = narrator or Narrator(given)
-    summary, left = loop(given, job, narrator)
+    try:
+        summary, left = loop(given, job, narrator)
+    except KeyboardInterrupt:
+        given.note("agentctl: stopped; nothing is lost, and the same command goes on from here")
+        raise
     report(given, summary, left)
     return 0 if summary.landed == summary.tasks else 7
 

@@ -173,6 +173,8 @@ class Run:
             answer.log if answer else "", answer.conflict if answer else "",
             record.change.head if answer else "", salvage)
         _write(env["AGENTCTL_PROMPT_FILE"], text)
+        if len(text.encode()) <= adapters.LONGEST:
+            env["AGENTCTL_PROMPT"] = text
         values = {"prompt_file": env["AGENTCTL_PROMPT_FILE"], "task": task.id, "agent": self.work.agent,
                   "worktree": tree.path, "attempt": env["AGENTCTL_ATTEMPT"]}
         return text, values, env

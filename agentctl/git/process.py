@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import functools
 import os
 import shutil
@@ -90,7 +91,11 @@ def run(
         capture_output=True,
     )
     if done.returncode not in ok:
-        raise GitError(args, done.returncode, done.stderr.decode(errors="replace"))
+        said = done.stderr.decode(errors="replace")
+        if os.strerror(errno.ENOSPC) in said:
+            raise Infrastructure(f"the disk is full: git {args[0]}: {said.strip()}",
+                                 hint="free some disk space, then run the same command again")
+        raise GitError(args, done.returncode, said)
     return done
 
 

@@ -7,6 +7,7 @@ reads the state and finishes what it finds.
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable
@@ -91,13 +92,13 @@ class Bot:
         self._ledger, self.state = turn.ledger, turn.state
 
     def _restart(self) -> None:
-        """Probes that ran when the last bot died are gone."""
+        """Forget the probes that a bot left when it stopped or died."""
         turn = self._turn(time.time())
         for ref in refs.read(self.hub.git_dir, [refnames.STAGE]).values():
             turn.refs.delete(ref.name, ref.oid)
         if self.state.probes:
             turn.draft.set(probes=())
-            turn.draft.say(f"start anew: {len(self.state.probes)} probes had been cut off")
+            turn.draft.say(f"{len(self.state.probes)} probes were cut off")
         self._commit(turn)
 
     @property
@@ -360,3 +361,6 @@ class Bot:
             run.runs.stop()
         self._pool.shutdown(wait=True, cancel_futures=True)
         gate.remove_slots(self.hub)
+        with contextlib.suppress(Contended):
+            self._read()
+            self._restart()
