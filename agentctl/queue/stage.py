@@ -15,6 +15,10 @@ from agentctl.git.merge import Merged, merge
 from agentctl.git.objects import BOT, CommitInfo
 
 
+REMEMBERED = 20_000
+"""Merges, some hundred bytes each."""
+
+
 @dataclass(frozen=True, slots=True)
 class Conflict:
     key: str
@@ -41,6 +45,8 @@ class Stager:
     hub: Hub
     strategy: str
     _merges: dict[tuple[str, str, str], Merged] = field(default_factory=dict)
+    _squashed: dict[str, tuple[CommitInfo, str]] = field(default_factory=dict)
+    """(whose author counts, message) by change key."""
 
     def chain(self, trunk: str, records: list[Record]) -> Built:
         """Apply `records` in order on `trunk`; what conflicts is left out."""
@@ -62,8 +68,9 @@ class Stager:
     def _merged(self, base: str, ours: str, theirs: str) -> Merged:
         inputs = (base, ours, theirs)
         if inputs not in self._merges:
-            if len(self._merges) > 20_000:
+            if len(self._merges) > REMEMBERED:
                 self._merges.clear()
+                self._squashed.clear()
             self._merges[inputs] = merge(self.hub, *inputs)
         return self._merges[inputs]
 
@@ -75,9 +82,12 @@ class Stager:
         merged = self._whole(tip, record)
         if merged.conflicts:
             return merged
-        commits = own_commits(self.hub, record)
-        message = wording.squash(c.message.decode(errors="replace") for c in commits)
-        return self._commit(tip, (tip.oid,), merged.tree, record, commits[-1], message)
+        if record.key not in self._squashed:
+            commits = own_commits(self.hub, record)
+            message = wording.squash(c.message.decode(errors="replace") for c in commits)
+            self._squashed[record.key] = commits[-1], message
+        author, message = self._squashed[record.key]
+        return self._commit(tip, (tip.oid,), merged.tree, record, author, message)
 
     def _merge(self, tip: CommitInfo, record: Record) -> CommitInfo | Merged:
         merged = self._whole(tip, record)
