@@ -1,0 +1,1 @@
+"""Replaying a repository's history as tasks for scripted agents."""

@@ -1,0 +1,137 @@
+"""From a range of commits to tasks."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+from agentctl.core.refnames import slug
+from agentctl.errors import NotFound, UsageError
+from agentctl.git.hub import Hub
+from agentctl.git.objects import EMPTY_TREE, CommitInfo
+
+
+@dataclass(frozen=True, slots=True)
+class Bug:
+    """What is written to a file to make the gate fail."""
+
+    path: str
+    text: str
+    whole: bool
+    """Replaces the file; else it is added at the end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """One task of a replay: the change from tree `base` to tree `target`."""
+
+    task: str
+    base: str
+    target: str
+    commits: tuple[str, ...]
+    bug: Bug | None = None
+
+
+def commits_of(hub: Hub, words: str) -> tuple[str | None, list[CommitInfo]]:
+    """(the commit below, the first-parent commits of `A..B`, oldest first).
+
+    As in Git, A itself is not part of it; `A^..B` has A as its first, also where A is the
+    very first commit, and then there is nothing below.
+    """
+    old, dots, new = words.partition("..")
+    if not dots or not old or not new:
+        raise UsageError(f"{words!r} is not a range", hint="agentctl replay REPO A..B, or A^..B to begin with A")
+    last = hub.commit_of(new)
+    below: str | None
+    try:
+        below = hub.commit_of(old)
+    except NotFound:
+        if not old.endswith("^"):
+            raise
+        hub.commit_of(old[:-1])
+        below = None
+    exclude = ["^" + below] if below else []
+    listed = hub.git("rev-list", "--reverse", "--first-parent", last, *exclude).split()
+    if below is None:
+        first = hub.commit_of(old[:-1])
+        if first not in listed:
+            raise UsageError(f"{old[:-1]} is not among the first parents of {new}")
+        listed = listed[listed.index(first):]
+    if not listed:
+        raise UsageError(f"the range {words} is empty", hint="git log --oneline --first-parent " + words)
+    return below, [hub.objects.commit(oid) for oid in listed]
+
+
+def group(green: Sequence[bool]) -> tuple[list[tuple[int, ...]], tuple[int, ...]]:
+    """Indexes of the commits of each task, and those left over at the end.
+
+    A commit that the gate finds red joins the ones after it up to the first green one.
+    """
+    tasks, pending = [], []
+    for index, good in enumerate(green):
+        pending.append(index)
+        if good:
+            tasks.append(tuple(pending))
+            pending = []
+    return tasks, tuple(pending)
+
+
+def pieces(commits: Sequence[CommitInfo], tasks: Sequence[tuple[int, ...]], base_tree: str) -> list[Piece]:
+    """The tasks in order. One whose commits change nothing together is left out."""
+    found, tree = [], base_tree
+    for indexes in tasks:
+        members = [commits[i] for i in indexes]
+        target = members[-1].tree
+        if target != tree:
+            name = f"{indexes[-1] + 1:04d}-{slug(members[-1].subject, 40) or members[-1].oid[:10]}"
+            found.append(Piece(name, tree, target, tuple(m.oid for m in members)))
+        tree = target
+    return found
+
+
+def drawn(count: int, share: float, seed: int) -> list[int]:
+    """Every index in a random order, of which the first `share` are wanted bad; the others
+    stand in for those where no bug is found that the gate catches."""
+    order = list(range(count))
+    random.Random(seed).shuffle(order)
+    return order
+
+
+def candidates(piece: Piece, content: dict[str, bytes]) -> list[Bug]:
+    """Bugs for a piece, likeliest to be caught first. `content` is what it changes."""
+    found = []
+    for path in sorted(content, key=lambda p: (not p.endswith(".py"), "test" not in p, p)):
+        line = f"injected into {piece.task}"
+        if path.endswith(".py"):
+            found.append(Bug(path, f"\nraise RuntimeError({line!r})\n", False))
+        elif b"\0" not in content[path]:
+            half = content[path][: len(content[path]) // 2].decode(errors="replace")
+            found.append(Bug(path, half + f"\n{line}\n", True))
+    return found
+
+
+def changed_files(hub: Hub, piece: Piece) -> dict[str, bytes]:
+    """Contents of the ordinary files that a piece writes."""
+    from agentctl.git.merge import changed
+
+    return {path: hub.objects.blob(oid) for path, mode, oid, _ in changed(hub, piece.base, piece.target)
+            if mode in (0o100644, 0o100755)}
+
+
+def with_bug(hub: Hub, tree: str, bug: Bug) -> str:
+    """The tree with a bug in it."""
+    text = bug.text.encode()
+    before = b"" if bug.whole else hub.objects.read(tree, bug.path) or b""
+    return hub.objects.replace(tree, {bug.path: before + text})
+
+
+def save(pieces: Sequence[Piece], path: str) -> None:
+    """For the agents: what each task is."""
+    with open(path, "w") as file:
+        json.dump([asdict(piece) for piece in pieces], file)
+
+
+def base_tree(hub: Hub, below: str | None) -> str:
+    return hub.objects.commit(below).tree if below else EMPTY_TREE
