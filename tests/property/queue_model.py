@@ -177,13 +177,14 @@ class QueueModel:
     def check_start(self, probe: Probe, view: View) -> None:
         assert probe.number == self.probes + 1
         assert probe.base == self.trunk[-1]
-        assert probe.chain and len(set(probe.chain)) == len(probe.chain)
+        assert len(set(probe.chain)) == len(probe.chain)
         assert 0 <= probe.suspects <= len(probe.chain)
         assert set(probe.chain) <= set(self.queue)
         assert probe.suspects <= self.limits.batch
         assert any(c.isdigit() for c in probe.reason)
         members = set(probe.chain)
         assert not any(set(pair) <= members for pair in view.clashes)
+        assert probe.chain or self.limits.prove_trunk
         self.check_order(probe.chain)
         same = [p for p in self.known() if p.base == probe.base and set(p.chain) == members]
         if probe.again:
@@ -211,6 +212,8 @@ class QueueModel:
         probe = self.failed[certificate.failed]
         assert certificate.change in self.queue
         assert certificate.change in probe.chain
+        if self.limits.prove_trunk and probe.base == self.trunk[0] and len(probe.chain) == 1:
+            assert any(p.base == probe.base and not p.chain for p in self.passed.values())
         if self.limits.rejection == "inference":
             assert set(probe.chain) - {certificate.change} <= set(self.landed)
             return

@@ -62,17 +62,19 @@ class Chooser:
             return False
         if ride and asked:
             why += f"; {len(ride)} green ones ride along"
-        probe = Probe(self.next, self.turn.view.trunk, chain, len(asked), why, again)
-        self.turn.actions.append(Start(probe))
-        self.current.append(probe)
-        self.known.add(frozenset(chain))
-        self.pending.add(frozenset(chain))
-        self.busy.update(asked)
-        self.next += 1
-        self.free -= 1
+        self.enter(Probe(self.next, self.turn.view.trunk, chain, len(asked), why, again))
         rides = not self.ride or set(self.ride) <= set(chain)
         self.turn.mem.unridden = 0 if rides else self.turn.mem.unridden + 1
         return True
+
+    def enter(self, probe: Probe) -> None:
+        self.turn.actions.append(Start(probe))
+        self.current.append(probe)
+        self.known.add(frozenset(probe.chain))
+        self.pending.add(frozenset(probe.chain))
+        self.busy.update(probe.asked)
+        self.next += 1
+        self.free -= 1
 
     def carried(self, sure: bool = False) -> bool:
         """True if a probe on trunk carries all green changes; `sure`: and nothing else."""
@@ -144,10 +146,21 @@ class Chooser:
         record = self.worst(asked)
         if self.start(ride, asked, f"proves the one suspect left of a failed probe; {record}"):
             return
+        if self.prove_trunk():
+            return
         proofs = certificates(self.turn).get(key, [])
         doubted = key in self.turn.mem.audited or not convicted(self.turn, key, proofs)
         if bare and proofs and doubted:
             self.start(ride, asked, f"second look after {len(proofs)} failures; {record}", True)
+
+    def prove_trunk(self) -> bool:
+        """Ask whether trunk passes without any change, if that decides a rejection."""
+        tip, asked = self.turn.mem.tips[-1], frozenset() in self.pending
+        if tip.proven or asked or self.turn.mem.red == tip.commit or self.free <= 0:
+            return False
+        why = f"asks whether trunk at {tip.commit[:12]} passes with 0 changes, to be fair"
+        self.enter(Probe(self.next, tip.commit, (), 0, why))
+        return True
 
     def worst(self, keys: tuple[str, ...]) -> str:
         """The agent most suspected among `keys`, and its record."""
