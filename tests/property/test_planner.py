@@ -13,9 +13,7 @@ from agentctl.core.model import Change, Verdict
 from agentctl.core.planner import Limits
 from tests.property.queue_model import QueueModel
 
-quiet = settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow]
-)
+quiet = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 EVENTS = ("end", "submit", "withdraw", "supersede", "foreign", "restart", "indeterminate", "abort")
 
 

@@ -54,7 +54,9 @@ class Chooser:
         self.foresee()
         self.hedge()
 
-    def start(self, ride: tuple[str, ...], asked: tuple[str, ...], why: str, again=False) -> bool:
+    def start(
+        self, ride: tuple[str, ...], asked: tuple[str, ...], why: str, again: bool = False
+    ) -> bool:
         """False if there is no slot, nothing to ask, or the answer is known."""
         chain = ride + asked
         seen = self.pending if again else self.known
