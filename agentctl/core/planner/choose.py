@@ -11,6 +11,9 @@ from agentctl.core.planner.turn import Turn
 REDS = 6
 """So many failures in a row with the green changes aboard, and they are suspected."""
 
+TRUNK_LOOKS = 3
+"""Three flakes in a row would stop all rejections: at 3% one in 40,000."""
+
 
 def cancel(turn: Turn) -> None:
     """Stop probes that can neither land nor teach: all they ask about is known."""
@@ -156,12 +159,14 @@ class Chooser:
             self.start(ride, asked, f"second look after {len(proofs)} failures; {record}", True)
 
     def prove_trunk(self) -> bool:
-        """Ask whether trunk passes without any change, if that decides a rejection."""
+        """Ask whether trunk passes without any change, if that decides a rejection.
+        After TRUNK_LOOKS failures it is red: nobody is blamed until it moves."""
         tip, asked = self.turn.mem.tips[-1], frozenset() in self.pending
-        if tip.proven or asked or self.turn.mem.red == tip.commit or self.free <= 0:
+        looks = self.turn.mem.looks if self.turn.mem.red == tip.commit else 0
+        if tip.proven or asked or looks >= TRUNK_LOOKS or self.free <= 0:
             return False
-        why = f"asks whether trunk at {tip.commit[:12]} passes with 0 changes, to be fair"
-        self.enter(Probe(self.next, tip.commit, (), 0, why))
+        why = f"asks whether trunk at {tip.commit[:12]} passes with 0 changes; failed {looks} times"
+        self.enter(Probe(self.next, tip.commit, (), 0, why, again=looks > 0))
         return True
 
     def worst(self, keys: tuple[str, ...]) -> str:

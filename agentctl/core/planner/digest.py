@@ -126,6 +126,7 @@ def take_pass(turn: Turn, result: Result, good: set[str]) -> None:
 def take_failure(turn: Turn, probe: Probe, good: set[str]) -> None:
     mem, queue = turn.mem, turn.queue
     if not probe.chain:
+        mem.looks = mem.looks + 1 if mem.red == probe.base else 1
         mem.red = probe.base
         return
     since = landed_since(mem, probe.base)

@@ -77,6 +77,8 @@ class Memory:
     tips: list[Tip] = field(default_factory=list)
     red: str = ""
     """A tip that failed without any change."""
+    looks: int = 0
+    """How often it did."""
     landing: Landing | None = None
     landed_ids: list[str] = field(default_factory=list)
     """Ids of landed changes that queued changes come after."""
@@ -114,6 +116,7 @@ def load(data: dict) -> Memory:
     return Memory(
         tips=[Tip(c, None if k is None else tuple(k), p) for c, k, p in data["tips"]],
         red=data["red"],
+        looks=data["looks"],
         landing=landing and Landing(landing[0], tuple(landing[1]), tuple(landing[2]), landing[3]),
         landed_ids=list(data["landed_ids"]),
         green=list(data["green"]),
@@ -143,6 +146,7 @@ def dump(mem: Memory) -> dict:
             [t.commit, None if t.chain is None else list(t.chain), t.proven] for t in mem.tips
         ],
         "red": mem.red,
+        "looks": mem.looks,
         "landing": landing
         and [landing.base, list(landing.chain), list(landing.agents), landing.staged],
         "landed_ids": mem.landed_ids,
