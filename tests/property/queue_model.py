@@ -76,13 +76,6 @@ class QueueModel:
         """Killed: running probes vanish; so do verdicts that no plan has seen."""
         self.running.clear()
 
-    def on_trunk(self) -> set[str]:
-        return {k for step in self.steps for k in step}
-
-    def fails(self, chain: tuple[str, ...]) -> bool:
-        tree = self.on_trunk().union(chain)
-        return bool(self.bad.intersection(tree)) or any(pair <= tree for pair in self.bad_pairs)
-
     def end(self, number: int, verdict: Verdict | None = None) -> None:
         """Finish a running probe with the verdict of its tree, or the one given."""
         probe = self.running.pop(number)
