@@ -15,7 +15,7 @@ from agentctl.core.model import Cancel, Change, Land, Probe, Reject, Result, Sta
 from agentctl.core.planner import Limits, plan
 
 
-@dataclass
+@dataclass(kw_only=True)
 class World:
     """What is true: `risks` are dealt to agents in turn; times in gate runs."""
 

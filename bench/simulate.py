@@ -78,10 +78,16 @@ def turnaround(options: argparse.Namespace) -> None:
     for risk in RISKS:
         cells = []
         for slots in (k for k in options.slots if k > 1):
-            limits = Limits(batch=options.batch, rejection=options.rejection)
-            rate = options.load * slots
-            world = World((risk,) * 8, slots, options.seed, options.flake, options.jitter, rate)
-            world.limits = limits
+            world = World(
+                risks=(risk,) * 8,
+                slots=slots,
+                seed=options.seed,
+                flake=options.flake,
+                jitter=options.jitter,
+                pairs=options.pairs,
+                rate=options.load * slots,
+                limits=Limits(batch=options.batch, rejection=options.rejection),
+            )
             simulation = Simulation(world)
             simulation.run(300)
             simulation.turnaround.clear()

@@ -57,7 +57,8 @@ class Probe:
     """The commit of trunk that the chain is applied to."""
     chain: tuple[str, ...]
     """Change keys in order. The last `suspects` of them are what is asked about;
-    those before ride along because they passed in an earlier probe."""
+    those before ride along because they passed in an earlier probe. An empty chain
+    asks about trunk itself."""
     suspects: int
     reason: str
     """In words and numbers, for `why`, `queue` and the log."""

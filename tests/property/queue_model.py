@@ -23,6 +23,8 @@ class QueueModel:
     bad: frozenset[str] = frozenset()
     bad_pairs: frozenset[frozenset[str]] = frozenset()
     clashing: frozenset[tuple[str, str]] = frozenset()
+    revealed: set[tuple[str, str]] = field(default_factory=set)
+    """The clashes that staging has met: the planner sees no others."""
     limits: Limits = Limits()
     stages: bool = True
     """Whether results name the staged commit."""
@@ -37,6 +39,8 @@ class QueueModel:
     landed_now: list[str] = field(default_factory=list)
     failed: dict[int, Probe] = field(default_factory=dict)
     passed: dict[int, Probe] = field(default_factory=dict)
+    asked: list[Probe] = field(default_factory=list)
+    """Every probe as the planner wanted it; staging may leave members out."""
     landed: list[str] = field(default_factory=list)
     rejected: list[str] = field(default_factory=list)
     gone: set[str] = field(default_factory=set)
@@ -72,13 +76,6 @@ class QueueModel:
         """Killed: running probes vanish; so do verdicts that no plan has seen."""
         self.running.clear()
 
-    def on_trunk(self) -> set[str]:
-        return {k for step in self.steps for k in step}
-
-    def fails(self, chain: tuple[str, ...]) -> bool:
-        tree = self.on_trunk().union(chain)
-        return bool(self.bad.intersection(tree)) or any(pair <= tree for pair in self.bad_pairs)
-
     def end(self, number: int, verdict: Verdict | None = None) -> None:
         """Finish a running probe with the verdict of its tree, or the one given."""
         probe = self.running.pop(number)
@@ -104,7 +101,7 @@ class QueueModel:
             memory=json.loads(json.dumps(self.memory)),
             running=tuple(self.running.values()),
             finished=tuple(self.finished),
-            clashes=frozenset(p for p in self.clashing if set(p) <= set(self.queue)),
+            clashes=frozenset(p for p in self.revealed if set(p) <= set(self.queue)),
             landed=tuple(self.landed_now),
             next_probe=self.probes + 1,
             slots=self.slots,
@@ -138,7 +135,7 @@ class QueueModel:
             case Start(probe):
                 self.check_start(probe, view)
                 self.probes += 1
-                self.running[probe.number] = probe
+                self.running[probe.number] = self.stage(probe)
                 return False
             case Land(probe):
                 if lose():
@@ -157,6 +154,21 @@ class QueueModel:
                 del self.running[number]
                 return True
         raise AssertionError(action)
+
+    def stage(self, probe: Probe) -> Probe:
+        """The probe without the members that clash with an earlier one."""
+        chain: list[str] = []
+        for key in probe.chain:
+            met = {tuple(sorted((key, k))) for k in chain} & self.clashing
+            self.revealed |= met
+            if not met and self.placed(key, chain):
+                chain.append(key)
+        suspects = len(set(probe.asked).intersection(chain))
+        return replace(probe, chain=tuple(chain), suspects=suspects)
+
+    def placed(self, key: str, chain: list[str]) -> bool:
+        done = {k.split("/")[0] for k in [*self.landed, *chain]}
+        return done.issuperset(self.queue[key].after)
 
     def land(self, probe: Probe) -> None:
         for key in probe.chain:
@@ -177,22 +189,27 @@ class QueueModel:
     def check_start(self, probe: Probe, view: View) -> None:
         assert probe.number == self.probes + 1
         assert probe.base == self.trunk[-1]
-        assert probe.chain and len(set(probe.chain)) == len(probe.chain)
+        assert len(set(probe.chain)) == len(probe.chain)
         assert 0 <= probe.suspects <= len(probe.chain)
         assert set(probe.chain) <= set(self.queue)
         assert probe.suspects <= self.limits.batch
         assert any(c.isdigit() for c in probe.reason)
         members = set(probe.chain)
         assert not any(set(pair) <= members for pair in view.clashes)
+        assert probe.chain or self.limits.prove_trunk
         self.check_order(probe.chain)
-        same = [p for p in self.known() if p.base == probe.base and set(p.chain) == members]
+        same = [p for p in self.known(view) if p.base == probe.base and set(p.chain) == members]
+        self.asked.append(probe)
         if probe.again:
-            assert len(probe.chain) == 1 and not any(p.number in self.running for p in same)
+            assert len(probe.chain) <= 1 and not any(p.number in self.running for p in same)
         else:
             assert not same
 
-    def known(self) -> list[Probe]:
-        return [*self.failed.values(), *self.passed.values(), *self.running.values()]
+    def known(self, view: View) -> list[Probe]:
+        """What the planner knew when it saw `view`, and what it asked since."""
+        staged = [*self.failed.values(), *self.passed.values(), *self.running.values()]
+        new = view.next_probe
+        return [p for p in staged if p.number < new] + [p for p in self.asked if p.number >= new]
 
     def check_order(self, chain: tuple[str, ...]) -> None:
         done = {k.split("/")[0] for k in self.landed}
@@ -211,6 +228,8 @@ class QueueModel:
         probe = self.failed[certificate.failed]
         assert certificate.change in self.queue
         assert certificate.change in probe.chain
+        if self.limits.prove_trunk and probe.base == self.trunk[0] and len(probe.chain) == 1:
+            assert any(p.base == probe.base and not p.chain for p in self.passed.values())
         if self.limits.rejection == "inference":
             assert set(probe.chain) - {certificate.change} <= set(self.landed)
             return

@@ -41,9 +41,10 @@ No change waits for ever. The order is by admission, a level of priority countin
 much, times the difference in priority, after it. Every untested change taken into a
 probe ends proven or in a shorter segment, and the oldest segment is searched first,
 so without flakes n changes end within 8n + n*n + 8 probes whatever the answers, and
-typically within n * H(p) * 1.2; the property tests hold it to that. What the bot has to
-add: it ends a change whose dependency was rejected or withdrawn, and one that
-conflicts textually with trunk.
+typically within 1.2 * n * H(p); the property tests hold it to the first. What the bot
+has to add: it ends a change whose dependency was rejected or withdrawn, and one that
+conflicts textually with trunk. With `Limits.prove_trunk`, and a trunk that fails by
+itself, failing changes wait until trunk moves, and nobody is blamed.
 
 Sources: R. Dorfman 1943, The detection of defective members of large populations;
 M. Sobel and P. Groll 1959, Group testing to eliminate efficiently all defectives (the

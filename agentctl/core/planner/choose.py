@@ -11,6 +11,9 @@ from agentctl.core.planner.turn import Turn
 REDS = 6
 """So many failures in a row with the green changes aboard, and they are suspected."""
 
+TRUNK_LOOKS = 3
+"""Three flakes in a row would stop all rejections: at 3% one in 40,000."""
+
 
 def cancel(turn: Turn) -> None:
     """Stop probes that can neither land nor teach: all they ask about is known."""
@@ -54,7 +57,9 @@ class Chooser:
         self.foresee()
         self.hedge()
 
-    def start(self, ride: tuple[str, ...], asked: tuple[str, ...], why: str, again=False) -> bool:
+    def start(
+        self, ride: tuple[str, ...], asked: tuple[str, ...], why: str, again: bool = False
+    ) -> bool:
         """False if there is no slot, nothing to ask, or the answer is known."""
         chain = ride + asked
         seen = self.pending if again else self.known
@@ -62,17 +67,19 @@ class Chooser:
             return False
         if ride and asked:
             why += f"; {len(ride)} green ones ride along"
-        probe = Probe(self.next, self.turn.view.trunk, chain, len(asked), why, again)
-        self.turn.actions.append(Start(probe))
-        self.current.append(probe)
-        self.known.add(frozenset(chain))
-        self.pending.add(frozenset(chain))
-        self.busy.update(asked)
-        self.next += 1
-        self.free -= 1
+        self.enter(Probe(self.next, self.turn.view.trunk, chain, len(asked), why, again))
         rides = not self.ride or set(self.ride) <= set(chain)
         self.turn.mem.unridden = 0 if rides else self.turn.mem.unridden + 1
         return True
+
+    def enter(self, probe: Probe) -> None:
+        self.turn.actions.append(Start(probe))
+        self.current.append(probe)
+        self.known.add(frozenset(probe.chain))
+        self.pending.add(frozenset(probe.chain))
+        self.busy.update(probe.asked)
+        self.next += 1
+        self.free -= 1
 
     def carried(self, sure: bool = False) -> bool:
         """True if a probe on trunk carries all green changes; `sure`: and nothing else."""
@@ -144,10 +151,23 @@ class Chooser:
         record = self.worst(asked)
         if self.start(ride, asked, f"proves the one suspect left of a failed probe; {record}"):
             return
+        if self.prove_trunk():
+            return
         proofs = certificates(self.turn).get(key, [])
         doubted = key in self.turn.mem.audited or not convicted(self.turn, key, proofs)
         if bare and proofs and doubted:
             self.start(ride, asked, f"second look after {len(proofs)} failures; {record}", True)
+
+    def prove_trunk(self) -> bool:
+        """Ask whether trunk passes without any change, if that decides a rejection.
+        After TRUNK_LOOKS failures it is red: nobody is blamed until it moves."""
+        tip, asked = self.turn.mem.tips[-1], frozenset() in self.pending
+        looks = self.turn.mem.looks if self.turn.mem.red == tip.commit else 0
+        if tip.proven or asked or looks >= TRUNK_LOOKS or self.free <= 0:
+            return False
+        why = f"asks whether trunk at {tip.commit[:12]} passes with 0 changes; failed {looks} times"
+        self.enter(Probe(self.next, tip.commit, (), 0, why, again=looks > 0))
+        return True
 
     def worst(self, keys: tuple[str, ...]) -> str:
         """The agent most suspected among `keys`, and its record."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from agentctl.core.model import Probe, Result, Verdict
 from agentctl.core.planner.beliefs import FORGET, INTERACTION, Beliefs
 from agentctl.core.planner.state import Failure, Memory, Passed, Segment, Tip
@@ -28,7 +30,8 @@ def follow_trunk(turn: Turn) -> None:
         ours = landing is not None and landing.base == before and (
             landing.staged == view.trunk if landing.staged else landing.chain == view.landed
         )
-        mem.tips.append(Tip(view.trunk, landing.chain if ours else None))
+        proven = ours or not turn.limits.prove_trunk
+        mem.tips.append(Tip(view.trunk, landing.chain if ours else None, proven))
         mem.passed = []
     if landing is not None:
         agents = dict(zip(landing.chain, landing.agents, strict=True))
@@ -103,6 +106,9 @@ def take_results(turn: Turn) -> None:
 def take_pass(turn: Turn, result: Result, good: set[str]) -> None:
     mem, probe = turn.mem, result.probe
     mem.passes += 1
+    if not probe.chain:
+        mem.tips = [replace(t, proven=t.proven or t.commit == probe.base) for t in mem.tips]
+        return
     members = [k for k in probe.chain if k in turn.queue]
     good.update(members)
     mem.green = list(turn.compose((), dict.fromkeys(mem.green + members), clashing=True))
@@ -119,9 +125,13 @@ def take_pass(turn: Turn, result: Result, good: set[str]) -> None:
 
 def take_failure(turn: Turn, probe: Probe, good: set[str]) -> None:
     mem, queue = turn.mem, turn.queue
+    if not probe.chain:
+        mem.looks = mem.looks + 1 if mem.red == probe.base else 1
+        mem.red = probe.base
+        return
     since = landed_since(mem, probe.base)
     known = [k for k in probe.chain if k in queue or k in since]
-    if len(known) == len(probe.chain) and probe.chain:
+    if len(known) == len(probe.chain):
         waiting = [k for k in probe.chain if k in queue]
         mem.failures.append(Failure(probe.number, probe.base, probe.chain, waiting))
     carried = probe.chain[: len(probe.chain) - probe.suspects]

@@ -44,22 +44,25 @@ def accused(mem: Memory, failure: Failure, rejection: str) -> str | None:
     """
     if not failure.doubted and on_trunk(mem, failure.base, failure.chain[:-1]):
         return failure.chain[-1]
-    if rejection == "inference" and len(failure.open) == 1:
+    if rejection == "inference" and len(failure.open) == 1 < len(failure.chain):
         return failure.open[0]
     return None
 
 
 def on_trunk(mem: Memory, base: str, chain: tuple[str, ...]) -> bool:
-    """True if trunk was `base` and then, literally, `base` with `chain` on top."""
+    """True if trunk was `base` and then, literally, `base` with `chain` on top, and
+    is known to be green there."""
     at = next((i for i in reversed(range(len(mem.tips))) if mem.tips[i].commit == base), None)
     if at is None:
         return False
     landed: tuple[str, ...] = ()
+    reached = mem.tips[at]
     for tip in mem.tips[at + 1 :]:
         if len(landed) >= len(chain) or tip.chain is None:
             break
         landed += tip.chain
-    return landed == chain
+        reached = tip
+    return landed == chain and reached.proven
 
 
 def conviction(turn: Turn, key: str, proofs: list[Failure]) -> float:

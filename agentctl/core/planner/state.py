@@ -68,11 +68,17 @@ class Tip:
     commit: str
     chain: tuple[str, ...] | None
     """What landed literally on the tip before it; None: somebody else moved trunk."""
+    proven: bool
+    """Whether it passed as it is, or may be taken for green."""
 
 
 @dataclass
 class Memory:
     tips: list[Tip] = field(default_factory=list)
+    red: str = ""
+    """A tip that failed without any change."""
+    looks: int = 0
+    """How often it did."""
     landing: Landing | None = None
     landed_ids: list[str] = field(default_factory=list)
     """Ids of landed changes that queued changes come after."""
@@ -108,7 +114,9 @@ def load(data: dict) -> Memory:
         return Memory()
     landing = data["landing"]
     return Memory(
-        tips=[Tip(c, None if k is None else tuple(k)) for c, k in data["tips"]],
+        tips=[Tip(c, None if k is None else tuple(k), p) for c, k, p in data["tips"]],
+        red=data["red"],
+        looks=data["looks"],
         landing=landing and Landing(landing[0], tuple(landing[1]), tuple(landing[2]), landing[3]),
         landed_ids=list(data["landed_ids"]),
         green=list(data["green"]),
@@ -134,7 +142,11 @@ def dump(mem: Memory) -> dict:
     landing = mem.landing
     return {
         "version": VERSION,
-        "tips": [[t.commit, None if t.chain is None else list(t.chain)] for t in mem.tips],
+        "tips": [
+            [t.commit, None if t.chain is None else list(t.chain), t.proven] for t in mem.tips
+        ],
+        "red": mem.red,
+        "looks": mem.looks,
         "landing": landing
         and [landing.base, list(landing.chain), list(landing.agents), landing.staged],
         "landed_ids": mem.landed_ids,
