@@ -1,5 +1,7 @@
 """The queue, told as transcripts on real Git: what a change can live through."""
 
+from tests.support.hub import finish, until
+
 
 def test_one_change_lands(repo):
     # Ann submits. Until a bot looks, her change is one ref in the inbox.
@@ -76,8 +78,7 @@ def test_a_newer_head_takes_the_place_of_an_older_one(repo):
     # The first version is queued already when the second comes.
     repo.submit("draft", {"draft.txt": "SLOW\n"})
     with repo.bot() as bot:
-        while not bot.state.queue:
-            bot.tick()
+        until(bot, lambda: bot.state.queue)
         repo.submit("draft", {"draft.txt": "second\n"})
     repo.drain()
     assert repo.stages() == {"draft/1": "superseded", "draft/2": "landed"}
@@ -104,17 +105,15 @@ def test_a_change_is_withdrawn_before_its_admission(repo):
 
 
 def test_a_change_is_withdrawn_after_its_admission(repo):
-    # Its gate is running when its author thinks again.
+    # Its gate is running when its author thinks again: the gate is stopped, and what
+    # came after it does not wait for its end.
     head = repo.submit("regret", {"regret.txt": "SLOW\n"})
-    repo.submit("other", {"other.txt": "fine\n"})
-    with repo.bot() as bot:
-        while not any(probe.probe.chain for probe in bot.state.probes):
-            bot.tick()
-            bot.wake.wait(0.05)
+    with repo.bot(slots=1) as bot:
+        until(bot, lambda: any(staged.probe.chain for staged in bot.state.probes))
         repo.cli("withdraw", "regret")
-        while bot.state.queue:
-            bot.tick()
-            bot.wake.wait(0.05)
+        repo.submit("other", {"other.txt": "fine\n"})
+        finish(bot)
+    assert [str(j.verdict) for probe, j in bot.judged if "regret/1" in probe.chain] == ["aborted"]
     assert repo.stages() == {"regret/1": "withdrawn", "other/1": "landed"}
     assert repo.git("merge-base", "--is-ancestor", head, "refs/agentctl/state") == ""
     assert repo.show("regret.txt") is None

@@ -185,12 +185,18 @@ class Repo:
 
 
 def finish(bot):
+    """Tick until the queue is empty."""
+    until(bot, lambda: bot.idle)
+
+
+def until(bot, reached):
+    """Tick until something is so."""
     deadline = time.monotonic() + PATIENCE
     while True:
         bot.tick()
-        if bot.idle:
+        if reached():
             return
-        assert time.monotonic() < deadline, f"the queue is not empty after {PATIENCE} s"
+        assert time.monotonic() < deadline, f"not reached within {PATIENCE} s"
         bot.wake.wait(0.1)
 
 
