@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import io
 import os
 import subprocess
-import tarfile
 from dataclasses import dataclass
 
 from agentctl.demo.place import SUITE, Place
@@ -38,9 +36,10 @@ def _invariants(place: Place) -> Check:
 def _trunk(place: Place) -> Check:
     """Trunk's own tests, in a fresh export."""
     where = os.path.join(place.folder, "export")
-    archive = process.run(["archive", "--format=tar", "main"], git_dir=place.hub.git_dir).stdout
-    with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
-        tar.extractall(where, filter="data")
+    os.makedirs(where)
+    alone = {"GIT_INDEX_FILE": where + ".index", "GIT_WORK_TREE": where}
+    for words in (("read-tree", "main"), ("checkout-index", "--all")):
+        process.run(words, git_dir=place.hub.git_dir, cwd=where, env=alone)
     for run in range(1, TRIES + 1):
         done = subprocess.run(SUITE, cwd=where, env=process.child_environment(), capture_output=True, text=True,
                               stdin=subprocess.DEVNULL)
@@ -64,8 +63,7 @@ def _worktrees(place: Place) -> Check:
 
 
 def _checkout(place: Place) -> Check:
-    main = worktrees.main_worktree(place.hub)
-    tree = worktrees.at(place.hub, main)
+    tree = worktrees.at(place.hub, place.project)
     changed = worktrees.dirty(tree)
     behind = tree.head() != place.hub.trunk_tip("main")
     return Check("checkout", not changed and not behind, ", ".join(changed) or "clean, at trunk's tip")

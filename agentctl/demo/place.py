@@ -8,6 +8,7 @@ import shlex
 import shutil
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from json import dumps
@@ -46,7 +47,16 @@ def place(keep: bool) -> Iterator[Place]:
         with contextlib.suppress(OSError):
             processes.sweep(Hub(os.path.join(folder, "kit", ".git"), None).mark)
         if not keep:
-            shutil.rmtree(folder, ignore_errors=True)
+            _remove(folder)
+
+
+def _remove(folder: str) -> None:
+    """Again and again for a while: after a second Ctrl-C, sessions may still be ending in it."""
+    for _ in range(50):
+        shutil.rmtree(folder, ignore_errors=True)
+        if not os.path.lexists(folder):
+            return
+        time.sleep(0.1)
 
 
 def make(project: str) -> Hub:

@@ -263,7 +263,8 @@ def _how(ended: local.Ended) -> str:
         how = f"killed by signal {ended.signal}"
     else:
         how = "" if ended.exit == 0 else f"exit status {ended.exit}"
-    left = f"{ended.survivors} processes it left behind were killed" if ended.survivors else ""
+    left = ("a process it left behind was killed" if ended.survivors == 1 else
+            f"{ended.survivors} processes it left behind were killed" if ended.survivors else "")
     return "; ".join(part for part in (how, left) if part)
 
 
