@@ -8,7 +8,7 @@ import signal
 import sys
 
 SECTIONS = {
-    "The main job": ("init", "run", "demo"),
+    "The main job": ("init", "run", "demo", "replay"),
     "Tasks and agents": ("task", "spawn", "ps", "logs", "stop", "rm"),
     "The queue": ("submit", "withdraw", "queue", "why", "wait", "revert", "test", "bot"),
     "Set-up and care": ("verify", "hook", "completion", "help"),

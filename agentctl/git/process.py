@@ -13,6 +13,9 @@ from agentctl.errors import AgentctlError, Infrastructure
 
 MINIMUM = (2, 38)
 
+FULL = (os.strerror(errno.ENOSPC), "Out of diskspace")
+"""How Git says that there is no room left."""
+
 _QUIET = (
     "core.hooksPath=/dev/null",
     "core.fsmonitor=false",
@@ -92,8 +95,8 @@ def run(
     )
     if done.returncode not in ok:
         said = done.stderr.decode(errors="replace")
-        if os.strerror(errno.ENOSPC) in said:
-            raise Infrastructure(f"the disk is full: git {args[0]}: {said.strip()}",
+        if any(words in said for words in FULL):
+            raise Infrastructure(f"the disk is full: {said.strip()}",
                                  hint="free some disk space, then run the same command again")
         raise GitError(args, done.returncode, said)
     return done
