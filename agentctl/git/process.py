@@ -115,8 +115,10 @@ def local_variables() -> frozenset[str]:
 
 
 def child_environment() -> dict[str, str]:
-    """Our environment for a child that may call Git itself, tied to no repository."""
-    return {k: v for k, v in os.environ.items() if k not in local_variables()}
+    """Our environment for a child that may call Git itself, tied to no repository and to no
+    moment: a hook of `git commit` is given the date of that commit."""
+    tied = local_variables() | {"GIT_AUTHOR_DATE", "GIT_COMMITTER_DATE"}
+    return {k: v for k, v in os.environ.items() if k not in tied}
 
 
 def as_user(args: Sequence[str], *, cwd: str, ok: Sequence[int] = (0,)) -> str:
