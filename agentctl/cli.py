@@ -66,8 +66,9 @@ def run(args: list[str]) -> int:
         return _fail(error, as_json)
     except Terminated:
         return 143
-    except (KeyboardInterrupt, click.Abort):
-        return 130
+    except (KeyboardInterrupt, click.Abort) as error:
+        # click turns whatever is a KeyboardInterrupt into its own Abort.
+        return 143 if isinstance(error.__cause__, Terminated) else 130
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 141
