@@ -11,7 +11,7 @@ SECTIONS = {
     "The main job": ("init", "run", "demo", "replay"),
     "Tasks and agents": ("task", "spawn", "ps", "logs", "stop", "rm"),
     "The queue": ("submit", "withdraw", "queue", "why", "wait", "revert", "test", "bot"),
-    "Set-up and care": ("verify", "hook", "completion", "help"),
+    "Set-up and care": ("policy", "doctor", "verify", "hook", "completion", "help"),
 }
 """Every command, as `agentctl --help` lists them; each lives in commands/<name>.py."""
 

@@ -17,7 +17,7 @@ from agentctl.errors import NotFound
 @click.argument("topic", required=False)
 @given
 def command(given: Given, topic: str | None) -> int:
-    """Show the manual page of a command, or of a topic: agentctl help policy, agentctl help refs."""
+    """Show the manual page of a command, or on policy or refs."""
     page = _page(topic)
     if sys.stdout.isatty() and shutil.which("man"):
         return subprocess.run(["man", "-l", page]).returncode
@@ -27,9 +27,10 @@ def command(given: Given, topic: str | None) -> int:
 
 
 def _page(topic: str | None) -> str:
-    for name in ((f"agentctl-{topic}.5", f"agentctl-{topic}.7", f"agentctl-{topic}.1") if topic else ("agentctl.1",)):
+    name = f"agentctl-{topic}" if topic else "agentctl"
+    for section in "571" if topic else "1":
         try:
-            return data_path("man", name)
+            return data_path("man", f"man{section}", f"{name}.{section}")
         except NotFound:
             continue
     raise NotFound(f"no manual page on {topic!r}", hint="agentctl help, or agentctl --help for the commands")

@@ -43,9 +43,9 @@ agentctl replay . HEAD~50..HEAD --gate 'make test' --compare
 @click.option("--keep", is_flag=True, help="Leave the hub, to look at.")
 @given
 def command(given: Given, repo, range_, gate_, agents, bad, slots, batch, timeout, limit, seed, compare, keep) -> int:
-    """Replay the first-parent commits of RANGE in REPO as tasks, and compare the end with history.
+    """Replay a history as tasks for agents, and compare the end with it.
 
-    Each commit is a task whose agent puts that commit's change on the trunk of the moment,
+    Each first-parent commit of RANGE in REPO is a task whose agent puts that commit's change on the trunk of the moment,
     waiting when what it builds on has not landed. A commit that the gate finds red joins
     the ones after it up to the first green one. REPO is only read. Exit status 0 if all
     landed, trunk's last tree is the history's, each bug was rejected with evidence, and
