@@ -136,9 +136,12 @@ def _gone(pid: int) -> bool:
 def _forgery(facts: Facts) -> str:
     if not facts.landed:
         return ""
-    claims = facts.hub.git("log", "-1", "--format=%(trailers:key=Agentctl-Change,valueonly,separator=%x2c)",
-                           facts.landed.commit)
-    return "stripped: on trunk it is signed as " + claims if claims == facts.landed.key else ""
+
+    def signed(commit: str) -> str:
+        return facts.hub.git("log", "-1", "--format=%(trailers:key=Agentctl-Change,valueonly,separator=%x2c)", commit)
+
+    forged, landed = signed(facts.landed.change.head), signed(facts.landed.commit)
+    return f"{forged} stripped: landed as {landed}" if forged and landed == facts.landed.key else ""
 
 
 def _policy(facts: Facts) -> str:
