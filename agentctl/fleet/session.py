@@ -12,7 +12,7 @@ import hashlib
 import json
 import os
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from agentctl.core import health, prompt, refnames
 from agentctl.core.lifecycle import Stage
@@ -95,7 +95,8 @@ class Run:
         tip = self.hub.trunk_tip(self.work.trunk)
         tree, new = agents.prepare(self.hub, claim.agent, tip)
         ended, end, note = self._execute(tree, new, tip)
-        return conclude(self.hub, self.policy, self.work, claim, tree, end, note, ended.seconds if ended else 0.0)
+        session = conclude(self.hub, self.policy, self.work, claim, tree, end, note, ended.seconds if ended else 0.0)
+        return replace(session, trunk=tip)
 
     def _execute(self, tree: Worktree, new: bool, tip: str) -> tuple[local.Ended | None, End | None, str]:
         """(how it ended, End if that is certain already, note)."""

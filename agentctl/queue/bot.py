@@ -289,6 +289,8 @@ class Bot:
             self._clashes |= {(min(key, conflict.key), max(key, conflict.key)) for key in touching or before}
 
     def _convict(self, turn: Turn, certificate: Certificate) -> None:
+        if certificate.change not in turn.state.queue:
+            return
         staged = next(s for s in turn.state.failed if s.probe.number == certificate.failed)
         record = turn.state.queue[certificate.change]
         judgement = verdicts.lookup(self.hub, staged.gate, staged.tree, Verdict.FAILED)

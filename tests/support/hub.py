@@ -111,9 +111,11 @@ class Repo:
         return inbox.submit(self.hub, head, agent, name, self.tip, **facts)
 
     def push(self, files, message="pushed around the queue"):
-        """Trunk moved by somebody else, as a push would."""
+        """Trunk moved by somebody else, its checkout too."""
         new = self.change(files, message)
         git(self.path, "update-ref", "refs/heads/main", new)
+        if self.hub.top:
+            git(self.path, "reset", "-q", "--hard")
         return new
 
     # what the bot does
