@@ -96,7 +96,7 @@ def _conflict(facts: Facts) -> str:
     if not record:
         return "came first and landed" if facts.landed else ""
     other = record.why.rpartition(" with ")[2].split(",")[0]
-    return f"conflict with {other}: redone on the new trunk"
+    return f"conflict with {other}: redone on new trunk"
 
 
 def _hang(facts: Facts) -> str:
