@@ -105,7 +105,7 @@ def _page(given: Given, summary, report: Report) -> None:
     for story in report.stories:
         given.say("  " + story.line)
     given.say(f"  {'a test':<14}{'fails by chance, 1 run in 12':<33} "
-              f"failed {report.flukes} probes by itself; {len(report.innocent)} good changes sent back")
+              f"failed {report.flukes} probes alone; sent {len(report.innocent)} good changes back")
     given.say()
     for line in summary.lines:
         given.say(line)
@@ -119,13 +119,14 @@ def _own(given: Given) -> None:
     given.say("In your own repository:")
     given.say("  agentctl init && git add .agentctl && git commit -m 'agentctl: add the policy'")
     given.say("  agentctl task add 'Describe the work'")
-    given.say("  agentctl run --agents 4 -- claude -p '{prompt}' --permission-mode acceptEdits")
+    given.say("  agentctl run --agents 4 --adapter claude")
 
 
 def _where(given: Given, place: Place) -> None:
-    given.say(f"All of it is in {place.project}:")
+    given.say("Look around:")
     given.say(f"  cd {place.project}")
-    given.say("  git log --stat                          what landed")
-    given.say("  git log --first-parent refs/agentctl/state   what the bot did")
-    given.say("  agentctl why roman/1                    why a change was rejected")
-    given.say("  agentctl task show median               what became of a task")
+    for what, shown in (("git log --stat", "what landed"),
+                        ("git log --first-parent refs/agentctl/state", "what the bot did"),
+                        ("agentctl why roman/1", "why a change was rejected"),
+                        ("agentctl task show median", "what became of a task")):
+        given.say(f"  {what:<46}{shown}")

@@ -96,7 +96,7 @@ def _conflict(facts: Facts) -> str:
     if not record:
         return "came first and landed" if facts.landed else ""
     other = record.why.rpartition(" with ")[2].split(",")[0]
-    return f"conflict with {other}: redone on the new trunk"
+    return f"conflict with {other}: redone on new trunk"
 
 
 def _hang(facts: Facts) -> str:
@@ -136,9 +136,12 @@ def _gone(pid: int) -> bool:
 def _forgery(facts: Facts) -> str:
     if not facts.landed:
         return ""
-    claims = facts.hub.git("log", "-1", "--format=%(trailers:key=Agentctl-Change,valueonly,separator=%x2c)",
-                           facts.landed.commit)
-    return "stripped: on trunk it is signed as " + claims if claims == facts.landed.key else ""
+
+    def signed(commit: str) -> str:
+        return facts.hub.git("log", "-1", "--format=%(trailers:key=Agentctl-Change,valueonly,separator=%x2c)", commit)
+
+    forged, landed = signed(facts.landed.change.head), signed(facts.landed.commit)
+    return f"{forged} stripped: landed as {landed}" if forged and landed == facts.landed.key else ""
 
 
 def _policy(facts: Facts) -> str:

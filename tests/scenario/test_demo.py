@@ -18,7 +18,7 @@ CERTAIN = {"roman", "luhn", "leap", "wrap", "median", "plural", "duration", "che
 
 
 @pytest.fixture
-def sealed(tmp_path):
+def world(tmp_path):
     """(folder, environment): no HOME, no identity, inside one repository and pointed at it by
     GIT_DIR, and a temporary directory of its own."""
     outer, temporary = tmp_path / "outer", tmp_path / "tmp"
@@ -29,16 +29,16 @@ def sealed(tmp_path):
                    "GIT_DIR": str(outer / ".git"), "GIT_AUTHOR_DATE": "no date"}
 
 
-def start(sealed, *words):
-    outer, env = sealed
+def start(world, *words):
+    outer, env = world
     return subprocess.Popen([sys.executable, "-m", "agentctl", "demo", *words], cwd=outer, env=env, text=True,
                             stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
 
-def left(sealed) -> list[str]:
+def left(world) -> list[str]:
     """What is in the temporary directory, and the processes that have it in their environment."""
-    mine = f"TMPDIR={sealed[1]['TMPDIR']}".encode()
-    found = os.listdir(sealed[1]["TMPDIR"])
+    mine = f"TMPDIR={world[1]['TMPDIR']}".encode()
+    found = os.listdir(world[1]["TMPDIR"])
     for pid in filter(str.isdigit, os.listdir("/proc")):
         try:
             if mine in Path(f"/proc/{pid}/environ").read_bytes():
@@ -48,8 +48,8 @@ def left(sealed) -> list[str]:
     return found
 
 
-def test_every_task_lands_and_nothing_is_left(sealed):
-    run = start(sealed, "--json")
+def test_every_task_lands_and_nothing_is_left(world):
+    run = start(world, "--json")
     out, err = run.communicate(timeout=300)
     assert run.returncode == 0, out + err
     told = json.loads(out)
@@ -57,33 +57,33 @@ def test_every_task_lands_and_nothing_is_left(sealed):
     assert all(check["holds"] for check in told["checks"]), told["checks"]
     assert {s["task"] for s in told["stories"] if s["caught"]} >= CERTAIN, told["stories"]
     assert told["rejected"] >= 4
-    assert left(sealed) == []
-    assert not os.path.exists(sealed[0] / ".git" / "agentctl")
+    assert left(world) == []
+    assert not os.path.exists(world[0] / ".git" / "agentctl")
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_leaves_nothing(sealed, number):
-    run = start(sealed)
-    until_agents_work(sealed, run)
+def test_a_signal_leaves_nothing(world, number):
+    run = start(world)
+    until_agents_work(world, run)
     run.send_signal(number)
     out, err = run.communicate(timeout=120)
     assert run.returncode == 128 + number, out + err
-    assert left(sealed) == []
+    assert left(world) == []
 
 
-def until_agents_work(sealed, run):
+def until_agents_work(world, run):
     """Until the first session has written its log."""
-    while run.poll() is None and not list(Path(sealed[1]["TMPDIR"]).glob("*/kit/.git/agentctl/sessions/*/*/output.log")):
+    while run.poll() is None and not list(Path(world[1]["TMPDIR"]).glob("*/kit/.git/agentctl/sessions/*/*/output.log")):
         time.sleep(0.05)
 
 
-def test_keep_leaves_the_repository(sealed):
-    run = start(sealed, "--keep")
+def test_keep_leaves_the_repository(world):
+    run = start(world, "--keep")
     out, err = run.communicate(timeout=300)
     assert run.returncode == 0, out + err
-    assert max(map(len, out.splitlines())) <= 100
-    [folder] = Path(sealed[1]["TMPDIR"]).iterdir()
-    env = {k: v for k, v in sealed[1].items() if not k.startswith("GIT_")}
+    [folder] = Path(world[1]["TMPDIR"]).iterdir()
+    assert max(len(line) for line in out.splitlines() if str(folder) not in line) <= 100
+    env = {k: v for k, v in world[1].items() if not k.startswith("GIT_")}
     why = subprocess.run([sys.executable, "-m", "agentctl", "-C", str(folder / "kit"), "why", "roman/1"], env=env,
                          capture_output=True, text=True)
     assert "roman/1: rejected" in why.stdout, why.stdout + why.stderr
