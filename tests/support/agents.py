@@ -3,7 +3,6 @@
 import contextlib
 import json
 import os
-import signal
 import subprocess
 from pathlib import Path
 
@@ -44,7 +43,7 @@ def ends(repo, name):
 
 def kill(started, everything, mark):
     """kill -9 of the main process, or of it and all that is marked as the hub's."""
-    os.kill(started.pid, signal.SIGKILL)
+    started.kill()
     started.communicate(timeout=PATIENCE)
     if everything:
         processes.sweep(mark)
