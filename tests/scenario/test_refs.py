@@ -1,0 +1,39 @@
+"""Reading refs while others write them."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from agentctl.errors import Infrastructure
+from agentctl.git import refs
+
+
+def test_refs_that_come_and_go_are_no_broken_ones(repo):
+    stop, git_dir = threading.Event(), repo.hub.git_dir
+
+    def churn():
+        while not stop.is_set():
+            for change in ("create", "delete"):
+                transaction = refs.Transaction(git_dir, "churn")
+                for n in range(20):
+                    getattr(transaction, change)(f"refs/agentctl/claims/t{n}", repo.tip)
+                transaction.commit()
+
+    thread = threading.Thread(target=churn)
+    thread.start()
+    try:
+        for _ in range(60):
+            refs.read(git_dir, ["refs/agentctl/claims"])
+    finally:
+        stop.set()
+        thread.join()
+
+
+def test_a_ref_that_is_broken_is_not_taken_for_a_deleted_one(repo):
+    path = repo.path / ".git/refs/agentctl/claims/torn"
+    path.parent.mkdir(parents=True)
+    path.write_text("")
+    with pytest.raises(Infrastructure, match="refs/agentctl/claims/torn"):
+        refs.read(repo.hub.git_dir, ["refs/agentctl/claims"])
