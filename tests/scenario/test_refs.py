@@ -18,16 +18,16 @@ def test_refs_that_come_and_go_are_no_broken_ones(repo):
     def churn():
         # As Git deletes a loose ref, only faster.
         while not stop.is_set():
-            for n in range(100):
+            for n in range(400):
                 (folder / "new.lock").write_text(tip + "\n")
                 (folder / "new.lock").rename(folder / f"t{n}")
-            for n in range(100):
+            for n in range(400):
                 (folder / f"t{n}").unlink(missing_ok=True)
 
     thread = threading.Thread(target=churn)
     thread.start()
     try:
-        for _ in range(60):
+        for _ in range(100):
             refs.read(git_dir, ["refs/agentctl/claims"])
     finally:
         stop.set()
