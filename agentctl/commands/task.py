@@ -23,9 +23,10 @@ agentctl task add --file tasks.yaml
 agentctl task list
 agentctl task show fix-the-crash-on-empty-input
 agentctl task done fix-the-crash-on-empty-input
+agentctl task open fix-the-crash-on-empty-input
 """)
 def tasks_group() -> None:
-    """Add, list, show and close tasks."""
+    """Add, list, show, close and reopen tasks."""
 
 
 @tasks_group.add_command
@@ -152,6 +153,17 @@ def show_command(given: Given, task: str) -> int:
         given.say(f"session {s.generation}  {s.agent}  {s.seconds:.1f} s  {s.end}{rev}  {s.note}")
     if found.revision:
         given.say(f"\nits change: agentctl why {found.id}")
+    return 0
+
+
+@tasks_group.add_command
+@command("open", "agentctl task open fix-the-crash")
+@click.argument("task")
+@given
+def open_command(given: Given, task: str) -> int:
+    """Offer a parked or closed task again, with all its attempts."""
+    tasks.change(given.hub, task, "opened again", lambda t: t.open())
+    given.say(f"{task}: open")
     return 0
 
 
