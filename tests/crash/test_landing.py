@@ -138,7 +138,7 @@ def test_broken_before_every_effect_on_refs_and_worktrees(begin, monkeypatch):
 
 @pytest.mark.slow
 def test_broken_before_every_effect(begin, monkeypatch):
-    assert until_untouched(begin, Counter(monkeypatch)) > 100
+    assert until_untouched(begin, Counter(monkeypatch)) > 20
 
 
 @pytest.mark.parametrize("first", [5, 10])
