@@ -210,3 +210,8 @@ def test_json_can_be_read_by_a_program(repo):
     for words, status in ((["why", "nothing"], 4), (["wait", "bad"], 7), (["no-such-command"], 2), (["why"], 2)):
         said = json.loads(repo.cli("--json", *words, ok=status).stderr)
         assert said.keys() == {"code", "message", "hint", "exit"} and said["exit"] == status
+
+
+def test_a_gate_that_prints_braces_is_quoted_as_it_is(make_repo):
+    repo = make_repo(gate="echo 'got {0} {} {name}, wanted {'; exit 1")
+    assert "got {0} {} {name}, wanted {" in repo.cli("bot", "run", "--once", ok=125).stderr
