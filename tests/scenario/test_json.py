@@ -10,9 +10,9 @@ import click
 import pytest
 
 from agentctl import cli
-from agentctl.commands.parser import Given, root
 from tests.support.agents import nothing_runs
 from tests.support.hub import command, environment, eventually, git, write
+from tests.support.tree import every_command
 
 ELSEWHERE = {"demo": "test_demo", "replay": "its own tests", "hook run": "called by Git, which reads no output"}
 """Commands that are not run here, and why."""
@@ -66,13 +66,6 @@ ERRORS = (
 )
 
 
-def leaves(group, ctx):
-    for name in group.list_commands(ctx):
-        member = group.get_command(ctx, name)
-        inner = click.Context(member, info_name=name, parent=ctx)
-        yield from leaves(member, inner) if isinstance(member, click.Group) else [inner.command_path.split(" ", 1)[1]]
-
-
 def words_of(line):
     return line.split() if isinstance(line, str) else line
 
@@ -99,8 +92,8 @@ def topic(repo):
 
 
 def test_the_story_has_every_command():
-    ctx = click.Context(root, info_name="agentctl", obj=Given())
-    assert {name for name, *_ in STORY} | {"stop"} | ELSEWHERE.keys() == set(leaves(root, ctx))
+    there = {path for path, found in every_command() if not isinstance(found, click.Group)}
+    assert {name for name, *_ in STORY} | {"stop"} | ELSEWHERE.keys() == there
 
 
 def test_every_command_prints_json(repo, topic, say):
