@@ -26,7 +26,8 @@ STATUSES = (
 
 def pages() -> dict[str, str]:
     """Every page of section 1 by file name."""
-    ctx = click.Context(root, info_name="agentctl", obj=Given())
+    # With root's settings, as in a run: click keeps the help option that a command's first context made.
+    ctx = click.Context(root, info_name="agentctl", obj=Given(), **root.context_settings)
     found = {"agentctl.1": _page(ctx, root, _index(ctx))}
     for name in root.list_commands(ctx):
         command = root.get_command(ctx, name)

@@ -91,8 +91,8 @@ class Given:
         click.echo(json.dumps(value, default=str))
 
     def note(self, text: str) -> None:
-        """Print progress to standard error."""
-        if not self.quiet:
+        """Print progress to standard error, unless --quiet or --json."""
+        if not (self.quiet or self.json):
             print(text, file=sys.stderr, flush=True)
 
     @property

@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from agentctl.commands.parser import Given, given, group
+from agentctl.commands.parser import Given, command, given, group
 from agentctl.core.document import Problems
 from agentctl.core.policy import SCHEMA, document, parse
 from agentctl.core.printable import printable
@@ -157,7 +157,7 @@ def _shown(value: Any) -> str:
 
 @group("policy", "agentctl policy check\nagentctl policy check policies/strict.yaml\nagentctl policy explain queue.slots\n"
        "agentctl policy schema > policy.schema.json")
-def command() -> None:
+def policy_group() -> None:
     """Check the policy, explain it, print its schema."""
 
 
@@ -176,25 +176,43 @@ def _source(given: Given, file: str | None) -> tuple[str, str]:
     return data.decode(errors="replace"), f"{given.trunk}:{POLICY_PATH}"
 
 
-@command.command("check", epilog="\b\nExamples:\n  agentctl policy check\n  agentctl policy check policies/strict.yaml")
+@policy_group.add_command
+@command("check", "agentctl policy check\nagentctl policy check policies/strict.yaml")
 @click.argument("file", required=False, type=click.Path())
 @given
 def check_command(given: Given, file: str | None) -> int:
     """Say whether the policy is valid, and each problem as file:line:column (exit status 3)."""
-    return check(*_source(given, file))
+    text, source = _source(given, file)
+    if not given.json:
+        return check(text, source)
+    policy = parse(text, source)
+    given.emit({"source": source, "trunk": policy.trunk, "gates": [gate.name for gate in policy.gates]})
+    return 0
 
 
-@command.command("explain", epilog="\b\nExamples:\n  agentctl policy explain\n  agentctl policy explain queue.slots")
+@policy_group.add_command
+@command("explain", "agentctl policy explain\nagentctl policy explain queue.slots")
 @click.argument("key", required=False)
 @given
 def explain_command(given: Given, key: str | None) -> int:
     """Show every key of the policy with its value and what it means, or one KEY in full."""
-    click.echo(explain(*_source(given, None), key))
+    text, source = _source(given, None)
+    if given.json:
+        rows = list(_rows(document(text, source).data))
+        given.emit([{"key": row.name, "value": row.value, "set": row.is_set, "meaning": row.schema["description"]}
+                    for row in (_named(rows, key) if key else rows)])
+    else:
+        click.echo(explain(text, source, key))
     return 0
 
 
-@command.command("schema", epilog="\b\nExamples:\n  agentctl policy schema > policy.schema.json")
-def schema_command() -> int:
+@policy_group.add_command
+@command("schema", "agentctl policy schema > policy.schema.json")
+@given
+def schema_command(given: Given) -> int:
     """Print the JSON Schema of the policy, for editors."""
     click.echo(schema())
     return 0
+
+
+command = policy_group

@@ -179,6 +179,8 @@ def done_command(given: Given, task: str, reason: str) -> int:
         raise Refused(f"{claim[0].agent} is working on {task}", hint=f"agentctl stop {claim[0].agent}, then again")
     tasks.change(given.hub, task, f"done: {reason}" if reason else "done",
                  lambda t: replace(t, closed="done", reason=reason))
+    if given.json:
+        given.emit({"task": task, "closed": "done", "reason": reason})
     given.say(f"{task}: done")
     return 0
 
