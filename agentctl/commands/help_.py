@@ -27,9 +27,10 @@ def command(given: Given, topic: str | None) -> int:
 
 
 def _page(topic: str | None) -> str:
-    for name in ((f"agentctl-{topic}.5", f"agentctl-{topic}.7", f"agentctl-{topic}.1") if topic else ("agentctl.1",)):
+    name = f"agentctl-{topic}" if topic else "agentctl"
+    for section in ("5", "7", "1") if topic else ("1",):
         try:
-            return data_path("man", name)
+            return data_path("man", "man" + section, f"{name}.{section}")
         except NotFound:
             continue
     raise NotFound(f"no manual page on {topic!r}", hint="agentctl help, or agentctl --help for the commands")
@@ -48,6 +49,6 @@ def _plain(roff: str) -> str:
         elif not line.startswith((".", "'")):
             out.append(line)
     text = "\n".join(out)
-    for mark, plain in (("\\fB", ""), ("\\fI", ""), ("\\fR", ""), ("\\fP", ""), ("\\-", "-"), ("\\(bu", "*"), ("\\&", ""), ("\\e", "\\")):
+    for mark, plain in (("\\fB", ""), ("\\fI", ""), ("\\fR", ""), ("\\fP", ""), ("\\-", "-"), ("\\(bu", "*"), ("\\(aq", "'"), ("\\(ga", "`"), ("\\&", ""), ("\\e", "\\")):
         text = text.replace(mark, plain)
     return text.strip()
