@@ -8,10 +8,10 @@ import signal
 import sys
 
 SECTIONS = {
-    "The main job": ("init", "run"),
+    "The main job": ("init", "run", "demo", "replay"),
     "Tasks and agents": ("task", "spawn", "ps", "logs", "stop", "rm"),
     "The queue": ("submit", "withdraw", "queue", "why", "wait", "revert", "test", "bot"),
-    "Set-up and care": ("verify", "hook", "completion", "help"),
+    "Set-up and care": ("policy", "doctor", "verify", "hook", "completion", "help"),
 }
 """Every command, as `agentctl --help` lists them; each lives in commands/<name>.py."""
 
@@ -64,10 +64,9 @@ def run(args: list[str]) -> int:
         return _fail(AgentctlError(error.format_message()), as_json)
     except AgentctlError as error:
         return _fail(error, as_json)
-    except Terminated:
-        return 143
-    except (KeyboardInterrupt, click.Abort):
-        return 130
+    except (KeyboardInterrupt, click.Abort) as error:
+        # click turns every KeyboardInterrupt into Abort.
+        return 143 if Terminated in (type(error), type(error.__cause__)) else 130
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 141

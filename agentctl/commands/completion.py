@@ -11,7 +11,7 @@ from agentctl.commands.parser import Given, command, given
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 @given
 def command(given: Given, shell: str) -> int:
-    """Print the code that completes agentctl's commands and options in SHELL."""
+    """Print what completes commands and options in SHELL."""
     from click.shell_completion import get_completion_class
 
     from agentctl.commands.parser import root

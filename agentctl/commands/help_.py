@@ -17,7 +17,7 @@ from agentctl.errors import NotFound
 @click.argument("topic", required=False)
 @given
 def command(given: Given, topic: str | None) -> int:
-    """Show the manual page of a command, or of a topic: agentctl help policy, agentctl help refs."""
+    """Show the manual page of a command, or on policy or refs."""
     page = _page(topic)
     if sys.stdout.isatty() and shutil.which("man"):
         return subprocess.run(["man", "-l", page]).returncode
@@ -28,9 +28,9 @@ def command(given: Given, topic: str | None) -> int:
 
 def _page(topic: str | None) -> str:
     name = f"agentctl-{topic}" if topic else "agentctl"
-    for section in ("5", "7", "1") if topic else ("1",):
+    for section in "571" if topic else "1":
         try:
-            return data_path("man", "man" + section, f"{name}.{section}")
+            return data_path("man", f"man{section}", f"{name}.{section}")
         except NotFound:
             continue
     raise NotFound(f"no manual page on {topic!r}", hint="agentctl help, or agentctl --help for the commands")
@@ -49,6 +49,6 @@ def _plain(roff: str) -> str:
         elif not line.startswith((".", "'")):
             out.append(line)
     text = "\n".join(out)
-    for mark, plain in (("\\fB", ""), ("\\fI", ""), ("\\fR", ""), ("\\fP", ""), ("\\-", "-"), ("\\(bu", "*"), ("\\(aq", "'"), ("\\(ga", "`"), ("\\&", ""), ("\\e", "\\")):
+    for mark, plain in (("\\fB", ""), ("\\fI", ""), ("\\fR", ""), ("\\fP", ""), ("\\-", "-"), ("\\(bu", "*"), ("\\&", ""), ("\\e", "\\")):
         text = text.replace(mark, plain)
     return text.strip()

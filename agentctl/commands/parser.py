@@ -41,7 +41,7 @@ class Root(click.Group):
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         for title, names in SECTIONS.items():
             with formatter.section(title):
-                formatter.write_dl([(name, self.get_command(ctx, name).get_short_help_str(70)) for name in names])
+                formatter.write_dl([(name, self.get_command(ctx, name).get_short_help_str(85)) for name in names])
 
 
 @dataclass

@@ -1,18 +1,23 @@
-"""`agentctl policy`: check a policy, explain it, print its schema. Needs no Git."""
+"""agentctl policy: check the policy, explain it, print its schema."""
 
 from __future__ import annotations
 
 import json
+import os
 import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import click
+
+from agentctl.commands.parser import Given, given, group
 from agentctl.core.document import Problems
 from agentctl.core.policy import SCHEMA, document, parse
 from agentctl.core.printable import printable
 from agentctl.core.violations import expectation, suggestion
 from agentctl.errors import NotFound
+from agentctl.git.hub import POLICY_PATH
 
 _WIDTH = 80
 
@@ -148,3 +153,48 @@ def _shown(value: Any) -> str:
     if isinstance(value, list):
         return ", ".join(map(_shown, value)) or "[]"
     return printable(str(value), 4096) or '""'
+
+
+@group("policy", "agentctl policy check\nagentctl policy check policies/strict.yaml\nagentctl policy explain queue.slots\n"
+       "agentctl policy schema > policy.schema.json")
+def command() -> None:
+    """Check the policy, explain it, print its schema."""
+
+
+def _source(given: Given, file: str | None) -> tuple[str, str]:
+    """(text, name) of the policy: a file, the worktree's, or trunk's."""
+    top = None if file else given.hub.top
+    path = file or (os.path.join(top, POLICY_PATH) if top else None)
+    if path and (file or os.path.exists(path)):
+        try:
+            with open(path, encoding="utf-8") as opened:
+                return opened.read(), file or POLICY_PATH
+        except (OSError, UnicodeDecodeError) as error:
+            raise NotFound(f"{path}: {error}", hint="agentctl init") from None
+    tip = given.tip
+    data = given.hub.objects.read(given.hub.objects.commit(tip).tree, POLICY_PATH) or b""
+    return data.decode(errors="replace"), f"{given.trunk}:{POLICY_PATH}"
+
+
+@command.command("check", epilog="\b\nExamples:\n  agentctl policy check\n  agentctl policy check policies/strict.yaml")
+@click.argument("file", required=False, type=click.Path())
+@given
+def check_command(given: Given, file: str | None) -> int:
+    """Say whether the policy is valid, and each problem as file:line:column (exit status 3)."""
+    return check(*_source(given, file))
+
+
+@command.command("explain", epilog="\b\nExamples:\n  agentctl policy explain\n  agentctl policy explain queue.slots")
+@click.argument("key", required=False)
+@given
+def explain_command(given: Given, key: str | None) -> int:
+    """Show every key of the policy with its value and what it means, or one KEY in full."""
+    click.echo(explain(*_source(given, None), key))
+    return 0
+
+
+@command.command("schema", epilog="\b\nExamples:\n  agentctl policy schema > policy.schema.json")
+def schema_command() -> int:
+    """Print the JSON Schema of the policy, for editors."""
+    click.echo(schema())
+    return 0

@@ -37,7 +37,7 @@ agentctl run tasks.yaml --agents 2 -- ./my-agent.sh
 @given
 @click.pass_context
 def command(ctx: click.Context, given: Given, words, agents, adapter, attempts, slots, batch, keep) -> int:
-    """Run agents and the merge queue until every task has landed or is parked.
+    """Run agents and the queue until every task landed or is parked.
 
     TASKS is a YAML list of tasks; those not there yet are added. Without it, the tasks
     there are. The command after -- is the agent: it gets the prompt on standard input, in

@@ -29,9 +29,9 @@ agentctl spawn w --count 20 -- ./my-agent.sh
 @click.option("--adapter", help="How to call the agent (default: the policy's).")
 @given
 def command(given: Given, name: str, argv, task, prompt, count, adapter) -> int:
-    """Run one session of agent NAME in a worktree of its own, from trunk's tip.
+    """Run one session of agent NAME in a worktree of its own.
 
-    What it commits is submitted when it ends, uncommitted files as the policy says; the
+    The worktree begins at trunk's tip. What it commits is submitted when it ends, uncommitted files as the policy says; the
     worktree stays until `agentctl rm NAME`. Exit status 0 if there is a result.
     """
     if task and (count or prompt):

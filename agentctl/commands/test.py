@@ -22,9 +22,9 @@ from agentctl.queue.stage import Stager
 @click.option("--again", is_flag=True, help="Run the gate although this tree has passed before.")
 @given
 def command(given: Given, commit: str | None, again: bool) -> int:
-    """Run the gate on COMMIT, or on this worktree's files as they are, merged with trunk.
+    """Run the gate on this worktree's files, or on COMMIT, with trunk.
 
-    The verdict is shared with the bot: what passed here is not tested again when it is
+    The files are taken as they are, uncommitted ones too, and merged with trunk. The verdict is shared with the bot: what passed here is not tested again when it is
     submitted and trunk has not moved. Exit status 7 if the gate fails, 6 for a conflict.
     """
     hub, policy, tip = given.hub, given.policy, given.tip

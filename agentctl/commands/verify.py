@@ -12,9 +12,9 @@ from agentctl.queue.proof import prove
 @command("verify", "agentctl verify\nagentctl -C /srv/hub.git verify --json")
 @given
 def command(given: Given) -> int:
-    """Prove from the repository alone that nothing was lost and only tested work landed.
+    """Prove that nothing was lost and only tested work landed.
 
-    Checks that trunk only fast-forwarded to trees that passed, that what landed is what was
+    From the repository alone it checks that trunk only fast-forwarded to trees that passed, that what landed is what was
     tested, that every submission ended once, that each rejection has its evidence, and
     that all work is reachable. Exit status 9 if something is broken.
     """

@@ -21,7 +21,7 @@ from agentctl.queue.ledger import Ledger
 @click.option("--log", is_flag=True, help="The whole of the evidence: gate output, conflict.")
 @given
 def command(given: Given, change: str, log: bool) -> int:
-    """Say why CHANGE is where it is: what was done with it, and what comes next."""
+    """Say why CHANGE is where it is, and what comes next."""
     ledger = Ledger.read(given.hub)
     found = standing.find(given.hub, change, ledger)
     reason = _reason(given, found, ledger.state())

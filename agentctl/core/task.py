@@ -59,7 +59,7 @@ class Session:
     ended: float
     seconds: float
     trunk: str
-    """Trunk when the session ended."""
+    """That the session was given."""
     revision: int = 0
     """Of the task's change, if it was submitted."""
     note: str = ""
@@ -145,6 +145,9 @@ def status(task: Task, claim: Claim | None, record: Record | None, finished: Cal
     return Status.READY
 
 
+PATIENCE = 3
+
+
 @dataclass(frozen=True, slots=True)
 class Dispatch:
     """What the supervisor does next."""
@@ -164,18 +167,20 @@ def dispatch(
 ) -> Dispatch:
     """Which ready tasks go to which free agents, and which are given up.
 
-    Order: priority, then age. A deferred task is ready again once trunk has moved. An
-    agent that worked on a task before gets it back if it is free.
+    Order: priority, then age. A deferred task is ready again once trunk has moved; where
+    nothing is under way that could move it, after being asked PATIENCE times in all it
+    is given up. An agent that worked on a task before gets it back if it is free.
     """
     ready = [t for t in tasks.values() if statuses[t.id] == Status.READY]
     park = [(t.id, _exhausted(t)) for t in ready if t.attempts >= attempts]
     park += [(t.id, f"it comes after {other}, which is parked")
              for t in tasks.values() if statuses[t.id] == Status.BLOCKED
              for other in t.after if statuses.get(other) == Status.PARKED]
-    waiting = sorted(
-        (t for t in ready if t.attempts < attempts and not _deferred(t, trunk)),
-        key=lambda t: (-t.priority, t.created, t.id),
-    )
+    able = sorted((t for t in ready if t.attempts < attempts), key=lambda t: (-t.priority, t.created, t.id))
+    waiting = [t for t in able if not _deferrals(t, trunk)]
+    if able and not waiting and not {Status.WORKING, Status.SUBMITTED} & set(statuses.values()):
+        waiting = [t for t in able if _deferrals(t, trunk) < PATIENCE]
+        park += [(t.id, "not yet, it says, and nothing is left that moves trunk") for t in able if t not in waiting]
     agents, start = list(free), []
     for task in waiting[: len(agents)]:
         last = task.sessions[-1].agent if task.sessions else ""
@@ -185,8 +190,13 @@ def dispatch(
     return Dispatch(tuple(start), tuple(dict(park).items()))
 
 
-def _deferred(task: Task, trunk: str) -> bool:
-    return bool(task.sessions) and task.sessions[-1].end == End.DEFERRED and task.sessions[-1].trunk == trunk
+def _deferrals(task: Task, trunk: str) -> int:
+    """How often its last sessions, one after the other, found this trunk not ready."""
+    last = [s for s in task.sessions if s.end != End.INTERRUPTED]
+    count = 0
+    while count < len(last) and last[-1 - count].end == End.DEFERRED and last[-1 - count].trunk == trunk:
+        count += 1
+    return count
 
 
 def _exhausted(task: Task) -> str:

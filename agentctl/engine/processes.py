@@ -77,7 +77,7 @@ def sweep(prefix: str, keep: frozenset[str] = frozenset()) -> int:
     while True:
         found = [
             pid
-            for pid, mark in _marked(prefix)
+            for pid, mark in marked(prefix)
             if mark not in keep and pid not in spared and _kill(pid, mark)
         ]
         killed.update(found)
@@ -90,8 +90,8 @@ def sweep(prefix: str, keep: frozenset[str] = frozenset()) -> int:
 def terminate(prefix: str) -> int:
     """SIGTERM to the topmost processes marked with <prefix>...: the guards, which stop
     their jobs in order. Returns how many there were."""
-    marked = {pid for pid, _ in _marked(prefix)}
-    tops = [pid for pid in marked if int((_stat(pid) or [0, 0])[1]) not in marked]
+    found = {pid for pid, _ in marked(prefix)}
+    tops = [pid for pid in found if int((_stat(pid) or [0, 0])[1]) not in found]
     for pid in tops:
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGTERM)
@@ -170,7 +170,7 @@ def _ancestors() -> set[int]:
     return found
 
 
-def _marked(prefix: str) -> Iterator[tuple[int, str]]:
+def marked(prefix: str) -> Iterator[tuple[int, str]]:
     """(pid, mark) of this user's processes whose mark begins with the prefix."""
     if not LINUX:
         yield from _marked_elsewhere(prefix)

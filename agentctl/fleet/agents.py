@@ -29,7 +29,8 @@ class Found:
     """A commit with all of it; dirty files included if there are any."""
     dirty: tuple[str, ...]
     new: bool
-    """False if it is empty-handed: nothing differs from what trunk had."""
+    """False if it is empty-handed: no commit that trunk lacks, no dirty file. An empty
+    commit is a result: it says that nothing was left to do."""
 
 
 def path_of(hub: Hub, agent: str) -> str:
@@ -79,9 +80,7 @@ def inspect(hub: Hub, agent: str, tree: Worktree, trunk: str, message: str) -> F
     head = tree.head()
     if dirty:
         head = worktrees.snapshot(hub, tree, message, time.time(), person(agent))
-    base = hub.git("merge-base", head, trunk, ok=(0, 1))
-    same = base and hub.objects.commit(head).tree == hub.objects.commit(base).tree
-    return Found(head, dirty, not same)
+    return Found(head, dirty, bool(hub.git("rev-list", "-n1", head, "^" + trunk)))
 
 
 def salvage(hub: Hub, agent: str, tree: Worktree, trunk: str) -> str:

@@ -12,7 +12,7 @@ import hashlib
 import json
 import os
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from agentctl.core import health, prompt, refnames
 from agentctl.core.lifecycle import Stage
@@ -95,7 +95,8 @@ class Run:
         tip = self.hub.trunk_tip(self.work.trunk)
         tree, new = agents.prepare(self.hub, claim.agent, tip)
         ended, end, note = self._execute(tree, new, tip)
-        return conclude(self.hub, self.policy, self.work, claim, tree, end, note, ended.seconds if ended else 0.0)
+        session = conclude(self.hub, self.policy, self.work, claim, tree, end, note, ended.seconds if ended else 0.0)
+        return replace(session, trunk=tip)
 
     def _execute(self, tree: Worktree, new: bool, tip: str) -> tuple[local.Ended | None, End | None, str]:
         """(how it ended, End if that is certain already, note)."""
@@ -117,6 +118,8 @@ class Run:
             return ended, End.TIMEOUT, f"no end after {self.policy.agents.timeout:g} s"
         if ended.exit == DEFER:
             return ended, End.DEFERRED, "not yet"
+        if ended.signal is not None or ended.reason not in ("exited", "not-found", "not-executable"):
+            return ended, End.CRASHED, _how(ended)
         return ended, None, _how(ended)
 
     def _run(self, tree: Worktree, argv: tuple[str, ...], env: dict[str, str], stdin: str | None) -> local.Ended:
@@ -185,7 +188,8 @@ def conclude(hub: Hub, policy: Policy, work: Work, claim: Claim, tree: Worktree,
     """Make safe what a session left, and submit it if it is a result.
 
     `end` is None for a session that ran to its own end: then work makes it submitted and
-    no work makes it empty, whatever its exit status was. Any other end salvages the work.
+    no work makes it empty, whatever its exit status was. Any other end, death by a signal
+    among them, salvages the work: nobody meant what such a session left to be its result.
     """
     tip, agent, task = hub.trunk_tip(work.trunk), claim.agent, work.task
     worktrees.restore_pointer(tree)
@@ -255,8 +259,14 @@ def _fingerprint(tree: Worktree) -> str:
 
 def _how(ended: local.Ended) -> str:
     if ended.reason != "exited":
-        return ended.message or ended.reason
-    return "" if ended.exit == 0 else f"exit status {ended.exit}"
+        how = ended.message or ended.reason
+    elif ended.signal is not None:
+        how = f"killed by signal {ended.signal}"
+    else:
+        how = "" if ended.exit == 0 else f"exit status {ended.exit}"
+    left = ("a process it left behind was killed" if ended.survivors == 1 else
+            f"{ended.survivors} processes it left behind were killed" if ended.survivors else "")
+    return "; ".join(part for part in (how, left) if part)
 
 
 def _write(path: str, text: str) -> None:

@@ -97,7 +97,8 @@ class Fleet:
         chosen = self.tasks if self.only is None else {k: t for k, t in self.tasks.items() if k in self.only}
         plan = dispatch(chosen, self.statuses, free, self._tip, self.policy.agents.attempts)
         for name, reason in plan.park:
-            self.park(name, reason)
+            last = self._records.get(name)
+            self.park(name, f"{reason}; {last.key} was {last.stage}: {last.why}" if last else reason)
         for name, agent in plan.start:
             self._start(name, agent)
 
@@ -106,7 +107,7 @@ class Fleet:
         self.tasks = tasks.all_tasks(self.hub, self._cache)
         claims, ledger = tasks.claims(self.hub), Ledger.read(self.hub)
         found: dict[str, Status] = {}
-        records = {name: self._record(ledger, task) for name, task in self.tasks.items()}
+        records = self._records = {name: self._record(ledger, task) for name, task in self.tasks.items()}
 
         def finished(name: str) -> bool:
             return name in self.tasks and of(name) in FINISHED

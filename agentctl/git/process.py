@@ -13,6 +13,9 @@ from agentctl.errors import AgentctlError, Infrastructure
 
 MINIMUM = (2, 38)
 
+FULL = (os.strerror(errno.ENOSPC), "Out of diskspace")
+"""How Git says that there is no room left."""
+
 _QUIET = (
     "core.hooksPath=/dev/null",
     "core.fsmonitor=false",
@@ -92,8 +95,8 @@ def run(
     )
     if done.returncode not in ok:
         said = done.stderr.decode(errors="replace")
-        if os.strerror(errno.ENOSPC) in said:
-            raise Infrastructure(f"the disk is full: git {args[0]}: {said.strip()}",
+        if any(words in said for words in FULL):
+            raise Infrastructure(f"the disk is full: {said.strip()}",
                                  hint="free some disk space, then run the same command again")
         raise GitError(args, done.returncode, said)
     return done
@@ -112,8 +115,10 @@ def local_variables() -> frozenset[str]:
 
 
 def child_environment() -> dict[str, str]:
-    """Our environment for a child that may call Git itself, tied to no repository."""
-    return {k: v for k, v in os.environ.items() if k not in local_variables()}
+    """Our environment for a child that may call Git itself, tied to no repository and to no
+    moment: a hook of `git commit` is given the date of that commit."""
+    tied = local_variables() | {"GIT_AUTHOR_DATE", "GIT_COMMITTER_DATE"}
+    return {k: v for k, v in os.environ.items() if k not in tied}
 
 
 def as_user(args: Sequence[str], *, cwd: str, ok: Sequence[int] = (0,)) -> str:

@@ -7,6 +7,7 @@ their effects so that the next start can finish them.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -14,6 +15,8 @@ from agentctl.errors import Contended, Infrastructure
 from agentctl.git.process import GitError, run
 
 ZERO = "0" * 40
+LOOKS = 5
+"""At a listing with warnings, before those that stay are believed."""
 _FORMAT = "%(refname)%00%(objectname)%00%(objecttype)%00%(*objectname)%00%(contents:subject)"
 
 
@@ -31,14 +34,21 @@ class Ref:
 def read(git_dir: str, prefixes: Iterable[str]) -> dict[str, Ref]:
     """The refs at or under `prefixes`, by full name.
 
-    Raises Infrastructure if Git complains of any of them: it exits 0 with a mere
-    warning when a ref file is empty, and a missing ref must not look like a deleted one.
+    Raises Infrastructure if Git keeps complaining of one of them: it exits 0 with a mere
+    warning when a ref file is empty, and a broken ref must not look like a deleted one.
     """
-    done = run(["for-each-ref", "--format=" + _FORMAT, *prefixes], git_dir=git_dir)
-    if done.stderr:
-        raise Infrastructure(
-            "broken ref: " + done.stderr.decode(errors="replace").strip(), hint="agentctl doctor"
-        )
+    args = ["for-each-ref", "--format=" + _FORMAT, *prefixes]
+    done = run(args, git_dir=git_dir)
+    broken = set(done.stderr.splitlines())
+    for _ in range(LOOKS):
+        if not done.stderr:
+            break
+        # A ref that is deleted between Git's listing and its reading is warned of too.
+        time.sleep(0.01)
+        done = run(args, git_dir=git_dir)
+        broken &= set(done.stderr.splitlines())
+    if broken:
+        raise Infrastructure(b"; ".join(sorted(broken)).decode(errors="replace"), hint="agentctl doctor")
     refs = {}
     for line in done.stdout.decode(errors="replace").splitlines():
         name, oid, kind, peeled, subject = line.split("\0", 4)

@@ -219,7 +219,7 @@ class Bot:
 
     def _work(self, turn: Turn) -> None:
         """Plan and perform until nothing more can be done without waiting."""
-        finished = [Result(s.probe, j.verdict, j.seconds) for s, j in self._fresh if s.probe.number != BASELINE]
+        finished = [Result(s.probe, j.verdict, j.seconds, s.commit) for s, j in self._fresh if s.probe.number != BASELINE]
         landed: tuple[str, ...] = ()
         while True:
             before = len(turn.state.queue), len(self._clashes)
@@ -261,7 +261,7 @@ class Bot:
         staged = Staged(probe, built.commit, built.tree, built.landing, self._gate, turn.now)
         turn.draft.set(next_probe=max(turn.state.next_probe, probe.number + 1))
         turn.draft.say(f"probe {probe.number} of {', '.join(probe.chain)}: {probe.reason}")
-        known = self._passed(built.tree, built.commit, turn.now)
+        known = None if probe.again else self._passed(built.tree, built.commit, turn.now)
         if known is None:
             turn.draft.set(probes=(*turn.state.probes, staged))
             turn.refs.create(f"{refnames.STAGE}{probe.number}", built.commit)
@@ -269,7 +269,7 @@ class Bot:
         self._fresh.append((staged, known))
         self._over(turn, staged, known)
         turn.tell("known", probe=probe, judgement=known)
-        return [Result(probe, known.verdict, 0.0)]
+        return [Result(probe, known.verdict, 0.0, built.commit)]
 
     def _settle(self, turn: Turn, probe: Probe, built: Built) -> None:
         """What conflicts with trunk goes back at once; what conflicts with a change that
@@ -289,6 +289,8 @@ class Bot:
             self._clashes |= {(min(key, conflict.key), max(key, conflict.key)) for key in touching or before}
 
     def _convict(self, turn: Turn, certificate: Certificate) -> None:
+        if certificate.change not in turn.state.queue:
+            return
         staged = next(s for s in turn.state.failed if s.probe.number == certificate.failed)
         record = turn.state.queue[certificate.change]
         judgement = verdicts.lookup(self.hub, staged.gate, staged.tree, Verdict.FAILED)

@@ -48,7 +48,11 @@ class Turn:
 
     def commit(self) -> None:
         """Raises Contended if another writer was there first: then nothing has happened,
-        and this turn is void."""
+        and this turn is void.
+
+        What falls with a rejected change goes in the same commit: the next one no longer
+        knows what ended in this."""
+        self.fall_together()
         ended = len(self.draft.ended)
         if ended or self.state.failed:
             queue = self.state.queue

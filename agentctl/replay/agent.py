@@ -4,8 +4,10 @@ Run as `python agent.py PLAN` in a worktree, with only the standard library so t
 starts fast. It makes the three-way merge that a developer's rebase would make. If that
 does not go, because what it builds on has not landed, it says "not yet" (exit status
 75). After a rejection that its own bug does not explain it waits until all earlier
-tasks have landed. Then nothing it builds on is missing, and what conflicts still are
-later tasks that landed first: their changes are put on top of this one's, as history has it.
+tasks have landed. Then nothing it builds on is missing, and what is in the way still are
+later tasks that landed first: their changes are put on top of this one's, as history has
+it. A tree that was rejected is never handed in again before trunk has moved; when all
+others have landed, this one's tree is the history's last.
 """
 
 from __future__ import annotations
@@ -58,17 +60,24 @@ def as_history_has_it(me: int, plan: list[dict], landed: set[str]) -> str:
     return tree
 
 
-def rejections(folder: str, task: str) -> list[str]:
-    """The kinds of all rejections of this task so far, remembered from session to session."""
-    path = os.path.join(folder, task + ".json")
-    seen = json.load(open(path)) if os.path.exists(path) else {}
-    answer = os.environ.get("AGENTCTL_ANSWER")
-    if answer:
-        verdict = json.load(open(os.path.join(answer, "verdict.json")))
-        seen[verdict["change"]] = verdict["kind"]
-        with open(path, "w") as file:
-            json.dump(seen, file)
-    return list(seen.values())
+class Notes:
+    """What the sessions of one task remember: its rejections, and the trees it handed in."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._all = json.load(open(path)) if os.path.exists(path) else {"kinds": {}, "trees": []}
+        answer = os.environ.get("AGENTCTL_ANSWER")
+        if answer:
+            verdict = json.load(open(os.path.join(answer, "verdict.json")))
+            self._all["kinds"][verdict["change"]] = verdict["kind"]
+        self.kinds: list[str] = list(self._all["kinds"].values())
+        self.trees: list[str] = self._all["trees"]
+
+    def save(self, tree: str) -> None:
+        self.trees.append(tree)
+        with open(self._path + ".new", "w") as file:
+            json.dump(self._all, file)
+        os.replace(self._path + ".new", self._path)
 
 
 def main(plan_file: str) -> int:
@@ -76,22 +85,40 @@ def main(plan_file: str) -> int:
     task = os.environ["AGENTCTL_TASK"]
     me = next(i for i, piece in enumerate(plan) if piece["task"] == task)
     piece, base = plan[me], os.environ["AGENTCTL_BASE"]
+    notes = Notes(os.path.join(os.path.dirname(plan_file), task + ".json"))
     trailer = "--format=%(trailers:key=Agentctl-Task,valueonly,separator=%x2c)"
     landed = set(git("log", "--first-parent", trailer, base).split())
     all_before = all(p["task"] in landed for p in plan[:me])
-    kinds = rejections(os.path.dirname(plan_file), task)
-    buggy = piece["bug"] and "gate" not in kinds
-    explained = 1 if piece["bug"] and "gate" in kinds else 0
-    if len(kinds) > explained and not all_before:
-        print("waits for the tasks before it")
-        return NOT_YET
-    here = git("rev-parse", "HEAD^{tree}")
-    tree, conflicts = merge(piece["base"], here, piece["target"])
+    buggy = piece["bug"] and "gate" not in notes.kinds
+    unexplained = len(notes.kinds) - bool(piece["bug"] and not buggy)
+    if unexplained and not all_before:
+        return not_yet("waits for the tasks before it")
+    tree, conflicts = merge(piece["base"], git("rev-parse", "HEAD^{tree}"), piece["target"])
     if conflicts and not all_before:
-        print("does not apply yet:", *conflicts)
-        return NOT_YET
-    if conflicts:
-        tree = with_paths(tree, conflicts, as_history_has_it(me, plan, landed))
+        return not_yet("does not apply yet: " + " ".join(conflicts))
+    if unexplained > 1 or conflicts:
+        wanted = as_history_has_it(me, plan, landed)
+        tree = with_paths(tree, conflicts or everything(tree, wanted), wanted)
+    if unexplained and tree in notes.trees:
+        return not_yet("was rejected like this before")
+    notes.save("" if buggy else tree)
+    hand_in(piece, tree, bool(buggy))
+    return 0
+
+
+def not_yet(why: str) -> int:
+    print(why)
+    return NOT_YET
+
+
+def everything(old: str, new: str) -> list[str]:
+    """The paths, the policy's aside, in which two trees differ."""
+    listed = git("diff-tree", "-r", "-z", "--name-only", "--no-renames", old, new).split("\0")
+    return [path for path in listed if path and not path.startswith(".agentctl/")]
+
+
+def hand_in(piece: dict, tree: str, buggy: bool) -> None:
+    """Commit `tree` as the last commit of the piece was, with its bug if it is to have one."""
     git("read-tree", "--reset", "-u", tree)
     if buggy:
         with open(piece["bug"]["path"], "w" if piece["bug"]["whole"] else "a") as file:
@@ -101,7 +128,6 @@ def main(plan_file: str) -> int:
     author, date, message = git("log", "-1", "--format=%an <%ae>%x00%ad%x00%B", "--date=raw", last).split("\0")
     git("commit", "--quiet", "--no-verify", "--allow-empty", "--allow-empty-message", "--cleanup=verbatim",
         "--author", author, "--date", date, "-F", "-", stdin=message.encode(errors="surrogateescape"))
-    return 0
 
 
 if __name__ == "__main__":

@@ -10,7 +10,8 @@ from dataclasses import asdict, dataclass
 from agentctl.core.refnames import slug
 from agentctl.errors import NotFound, UsageError
 from agentctl.git.hub import Hub
-from agentctl.git.objects import EMPTY_TREE, CommitInfo
+from agentctl.git.merge import changed
+from agentctl.git.objects import CommitInfo
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,9 +92,9 @@ def pieces(commits: Sequence[CommitInfo], tasks: Sequence[tuple[int, ...]], base
     return found
 
 
-def drawn(count: int, share: float, seed: int) -> list[int]:
-    """Every index in a random order, of which the first `share` are wanted bad; the others
-    stand in for those where no bug is found that the gate catches."""
+def drawn(count: int, seed: int) -> list[int]:
+    """Every index in a random order: the first are wanted bad, the others stand in for
+    those where no bug is found that the gate catches."""
     order = list(range(count))
     random.Random(seed).shuffle(order)
     return order
@@ -114,8 +115,6 @@ def candidates(piece: Piece, content: dict[str, bytes]) -> list[Bug]:
 
 def changed_files(hub: Hub, piece: Piece) -> dict[str, bytes]:
     """Contents of the ordinary files that a piece writes."""
-    from agentctl.git.merge import changed
-
     return {path: hub.objects.blob(oid) for path, mode, oid, _ in changed(hub, piece.base, piece.target)
             if mode in (0o100644, 0o100755)}
 
@@ -131,7 +130,3 @@ def save(pieces: Sequence[Piece], path: str) -> None:
     """For the agents: what each task is."""
     with open(path, "w") as file:
         json.dump([asdict(piece) for piece in pieces], file)
-
-
-def base_tree(hub: Hub, below: str | None) -> str:
-    return hub.objects.commit(below).tree if below else EMPTY_TREE

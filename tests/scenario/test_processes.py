@@ -65,5 +65,5 @@ def test_the_other_way_to_look_agrees():
         assert processes._tree_activity_elsewhere(process.pid).processes == 3
         assert processes.tree_activity(process.pid).processes == 3
         marked = set(processes._marked_elsewhere(mark))
-        assert marked == set(processes._marked(mark)) and len(marked) == 3
+        assert marked == set(processes.marked(mark)) and len(marked) == 3
         assert processes.sweep(mark) == 3

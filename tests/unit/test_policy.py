@@ -237,7 +237,7 @@ def test_a_preset_that_was_not_filled_in_says_so():
 
 
 def manual():
-    page = (ROOT / "man/agentctl-policy.5").read_text()
+    page = (ROOT / "man/man5/agentctl-policy.5").read_text()
     return page, page.replace("\\-", "-")
 
 
@@ -263,7 +263,7 @@ def test_every_default_in_the_manual_is_the_schemas():
 
 @pytest.mark.skipif(not shutil.which("groff"), reason="groff is not installed")
 def test_the_manual_is_clean_roff():
-    command = ["groff", "-man", "-ww", "-z", "-Tutf8", str(ROOT / "man/agentctl-policy.5")]
+    command = ["groff", "-man", "-ww", "-z", "-Tutf8", str(ROOT / "man/man5/agentctl-policy.5")]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
 

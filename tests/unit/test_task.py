@@ -68,9 +68,17 @@ def test_an_agent_gets_its_own_task_back():
 
 
 def test_a_deferred_task_waits_until_trunk_moves():
-    tasks = [a_task("x", session(End.DEFERRED, trunk="t1"))]
-    assert plan(tasks, trunk="t1").start == ()
-    assert plan(tasks, trunk="t2").start == (("x", "ann"),)
+    tasks = [a_task("x", session(End.DEFERRED, trunk="t1")), a_task("y")]
+    assert plan(tasks, trunk="t1", y=Status.WORKING).start == ()
+    assert plan(tasks, trunk="t2", y=Status.WORKING).start == (("x", "ann"),)
+
+
+def test_deferred_tasks_are_given_up_when_nothing_moves_trunk():
+    once = session(End.DEFERRED, trunk="t1")
+    assert plan([a_task("x", once)]).start == (("x", "ann"),)
+    assert plan([a_task("x", once, once, once)]).park == (
+        ("x", "not yet, it says, and nothing is left that moves trunk"),)
+    assert plan([a_task("x", once, once, once)], trunk="t2").start == (("x", "ann"),)
 
 
 def test_attempts_are_counted_and_exhausted_ones_parked():

@@ -1,0 +1,132 @@
+"""agentctl demo: agents that get things wrong, and a trunk that stays green."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import asdict, dataclass
+
+import click
+
+from agentctl.commands.narrator import Narrator
+from agentctl.commands.parser import Given, command, given
+from agentctl.core.model import Verdict
+from agentctl.demo import place as places
+from agentctl.demo.checks import Check, all_checks
+from agentctl.demo.place import AGENT, AGENTS, TASKS, Place
+from agentctl.demo.stories import FLAKY, Story, all_stories, sent_back_by_chance
+from agentctl.queue.turn import News
+
+
+@command("demo", """
+agentctl demo
+agentctl demo --keep
+agentctl demo --json
+""")
+@click.option("--keep", is_flag=True, help="Leave the folder, and say where to look.")
+@given
+def command(given: Given, keep: bool) -> int:
+    """Watch eight agents work on a small project, many of them badly.
+
+    In a temporary folder, on a repository made for it: nothing of yours is touched, and
+    nothing but Python and Git is needed. The agents are scripts that stand in for a
+    language model; all else is what `agentctl run` does. They write bugs, hang, crash,
+    lie and get in each other's way, and all their tasks land on a trunk that was green at
+    every commit. Exit status 7 if one did not, 9 if something else is not as it should be.
+    """
+    return demo(given, keep)
+
+
+@dataclass(frozen=True)
+class Report:
+    stories: list[Story]
+    checks: list[Check]
+    flukes: int
+    """Failed probes in which only the test that fails by chance did."""
+    innocent: list[str]
+    """Submissions rejected for it."""
+
+    @property
+    def sound(self) -> bool:
+        return all(check.holds for check in self.checks)
+
+
+class Watcher(Narrator):
+    """Also counts the probes that failed by chance alone."""
+
+    def __init__(self, given: Given) -> None:
+        super().__init__(given)
+        self.flukes = 0
+
+    def tell(self, news: News) -> None:
+        if news.kind == "probed" and news.facts["judgement"].verdict == Verdict.FAILED:
+            log = news.facts["judgement"].log
+            self.flukes += FLAKY in log and "FAILED (failures=1)" in log
+        super().tell(news)
+
+
+def demo(given: Given, keep: bool) -> int:
+    from agentctl.commands.run import loop
+
+    with places.place(keep) as place:
+        given.note(f"agentctl: {AGENTS} agents work in {place.folder}, for half a minute or so")
+        inner = _inner(given, place)
+        watcher = Watcher(inner)
+        summary, left = loop(inner, _job(inner), watcher)
+        report = Report(all_stories(place.hub), all_checks(place), watcher.flukes, sent_back_by_chance(place.hub))
+        if given.json:
+            given.emit({"kind": "demo", **asdict(summary), "parked_tasks": left, "flukes": report.flukes,
+                        "innocent": report.innocent, "stories": [asdict(s) for s in report.stories], "checks": [asdict(c) for c in report.checks],
+                        "folder": place.folder if keep else None})
+        else:
+            _page(given, summary, report)
+            _where(given, place) if keep else _own(given)
+    if summary.landed < summary.tasks:
+        return 7
+    return 0 if report.sound else 9
+
+
+def _inner(given: Given, place: Place) -> Given:
+    """As if started in the project. What happens is told only where there is a live view,
+    or if it was asked for."""
+    quiet = given.json or given.quiet or not (sys.stdout.isatty() or given.verbose)
+    return Given(path=place.project, quiet=quiet, verbose=given.verbose, color=given.color, no_input=True)
+
+
+def _job(inner: Given):
+    from agentctl.commands.run import Job, add_missing
+    from agentctl.fleet.supervisor import Crew
+
+    names = tuple(f"agent-{n}" for n in range(1, AGENTS + 1))
+    return Job(Crew(names, AGENT, True), inner.policy, add_missing(inner, TASKS))
+
+
+def _page(given: Given, summary, report: Report) -> None:
+    given.say(f"What {AGENTS} agents did, and how it was caught:")
+    for story in report.stories:
+        given.say("  " + story.line)
+    given.say(f"  {'a test':<14}{'fails by chance, 1 run in 12':<33} "
+              f"failed {report.flukes} probes alone; sent {len(report.innocent)} good changes back")
+    given.say()
+    for line in summary.lines:
+        given.say(line)
+    for check in report.checks:
+        mark = "" if check.holds else "NOT AS IT SHOULD BE: "
+        given.say(f"{check.what:<12}{mark}{check.found}")
+    given.say()
+
+
+def _own(given: Given) -> None:
+    given.say("In your own repository:")
+    given.say("  agentctl init && git add .agentctl && git commit -m 'agentctl: add the policy'")
+    given.say("  agentctl task add 'Describe the work'")
+    given.say("  agentctl run --agents 4 --adapter claude")
+
+
+def _where(given: Given, place: Place) -> None:
+    given.say("Look around:")
+    given.say(f"  cd {place.project}")
+    for what, shown in (("git log --stat", "what landed"),
+                        ("git log --first-parent refs/agentctl/state", "what the bot did"),
+                        ("agentctl why roman/1", "why a change was rejected"),
+                        ("agentctl task show median", "what became of a task")):
+        given.say(f"  {what:<46}{shown}")

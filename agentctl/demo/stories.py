@@ -1,0 +1,188 @@
+"""What each troublemaker of the demonstration did and how it was caught, told from ledger and tasks."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from agentctl.core.ledger import Record
+from agentctl.core.lifecycle import Stage
+from agentctl.core.task import End, Session, Task
+from agentctl.engine import processes
+from agentctl.fleet import tasks
+from agentctl.git.hub import Hub
+from agentctl.queue import answers
+from agentctl.queue.ledger import Ledger
+
+FLAKY = "test_two_names_differ"
+
+
+@dataclass(frozen=True)
+class Facts:
+    """One task, and the ended records of its change, oldest first."""
+
+    hub: Hub
+    task: Task
+    records: tuple[Record, ...]
+
+    def rejected(self, kind: str) -> Record | None:
+        return next((r for r in self.records if r.stage == Stage.REJECTED and r.kind == kind), None)
+
+    def ended(self, end: End) -> Session | None:
+        return next((s for s in self.task.sessions if s.end == end), None)
+
+    @property
+    def broke(self) -> list[str]:
+        """The tests that failed by the first of its rejections that was no fluke."""
+        found = (failing(self.hub, r) for r in self.records if r.kind == "gate")
+        return next((tests for tests in found if tests), [])
+
+    @property
+    def landed(self) -> Record | None:
+        return next((r for r in self.records if r.stage == Stage.LANDED), None)
+
+
+@dataclass(frozen=True)
+class Story:
+    task: str
+    did: str
+    caught: str
+    """Empty if it did not come to it in this run."""
+
+    @property
+    def line(self) -> str:
+        return f"{self.task:<14}{self.did:<33} {self.caught or 'did not come to it this time'}"
+
+
+def all_stories(hub: Hub) -> list[Story]:
+    known, ended = tasks.all_tasks(hub), Ledger.read(hub).ended()
+    told = []
+    for name, did, tell in STORIES:
+        mine = sorted((r for r in ended if r.change.id == name), key=lambda r: r.change.revision)
+        told.append(Story(name, did, tell(Facts(hub, known[name], tuple(mine)))))
+    return told
+
+
+def failing(hub: Hub, record: Record) -> list[str]:
+    """The tests that failed when a change was rejected, but for the flaky one."""
+    answer = answers.read(hub, record)
+    log = answer.log if answer else ""
+    return sorted(set(re.findall(r"^(?:FAIL|ERROR): (\w+)", log, re.MULTILINE)) - {FLAKY})
+
+
+def sent_back_by_chance(hub: Hub) -> list[str]:
+    """Submissions that the gate rejected although only the flaky test failed."""
+    return [r.key for r in Ledger.read(hub).ended()
+            if r.stage == Stage.REJECTED and r.kind == "gate" and not failing(hub, r)]
+
+
+def _bug(facts: Facts) -> str:
+    tests = facts.broke
+    return f"{', '.join(tests)[:24]} failed on trunk plus it alone; repaired" if tests else ""
+
+
+def _pair(facts: Facts) -> str:
+    """Of the two, whichever came second."""
+    tests = facts.broke
+    if tests:
+        return f"came second: {', '.join(tests)[:22]} failed; redone"
+    return "came first and landed" if facts.landed else ""
+
+
+def _conflict(facts: Facts) -> str:
+    record = facts.rejected("conflict")
+    if not record:
+        return "came first and landed" if facts.landed else ""
+    other = record.why.rpartition(" with ")[2].split(",")[0]
+    return f"conflict with {other}: redone on new trunk"
+
+
+def _hang(facts: Facts) -> str:
+    session = facts.ended(End.TIMEOUT)
+    return f"ended after {session.seconds:.0f} s, its half file salvaged" if session and session.salvage else ""
+
+
+def _crash(facts: Facts) -> str:
+    session = facts.ended(End.CRASHED)
+    if not session or not session.salvage:
+        return ""
+    return f"{session.note.split(';')[0]}: not submitted but salvaged"
+
+
+def _lie(facts: Facts) -> str:
+    session = facts.ended(End.EMPTY)
+    return "its worktree held nothing new: given out again" if session else ""
+
+
+def _left_behind(facts: Facts) -> str:
+    """The process's number is from the agent's own output."""
+    for session in facts.task.sessions:
+        log = facts.hub.own_path("sessions", facts.task.id, str(session.generation), "output.log")
+        said = re.search(r"left process (\d+) behind", _read(log))
+        if said and "left behind" in session.note and _gone(int(said[1])):
+            return f"process {said[1]} was killed at its session's end"
+    return ""
+
+
+def _gone(pid: int) -> bool:
+    try:
+        return not processes.alive(processes.identity(pid))
+    except ProcessLookupError:
+        return True
+
+
+def _forgery(facts: Facts) -> str:
+    if not facts.landed:
+        return ""
+
+    def signed(commit: str) -> str:
+        return facts.hub.git("log", "-1", "--format=%(trailers:key=Agentctl-Change,valueonly,separator=%x2c)", commit)
+
+    forged, landed = signed(facts.landed.change.head), signed(facts.landed.commit)
+    return f"{forged} stripped: landed as {landed}" if forged and landed == facts.landed.key else ""
+
+
+def _policy(facts: Facts) -> str:
+    record = facts.rejected("policy")
+    return "refused: " + record.why.split(" by ")[0].replace(":", " is") if record else ""
+
+
+def _deferred(facts: Facts) -> str:
+    count = sum(s.end == End.DEFERRED for s in facts.task.sessions)
+    return f"exit status 75 ({count} times): called when trunk moved" if count else ""
+
+
+def _after(facts: Facts) -> str:
+    before = Ledger.read(facts.hub).newest(facts.task.after[0])
+    begun = min((s.ended - s.seconds for s in facts.task.sessions), default=0.0)
+    landed = before and before.stage == Stage.LANDED and before.ended
+    return f"begun {begun - landed:.1f} s after that had landed" if landed and begun >= landed else ""
+
+
+STORIES: tuple[tuple[str, str, Callable[[Facts], str]], ...] = (
+    ("roman", "wrote a bug", _bug),
+    ("luhn", "wrote a bug", _bug),
+    ("leap", "wrote a bug", _bug),
+    ("rename-show", "renamed a function,", _pair),
+    ("receipt", "which this one calls", _pair),
+    ("title-case", "edited a line", _conflict),
+    ("initials", "edited the same line", _conflict),
+    ("reverse-words", "edited the same line", _conflict),
+    ("wrap", "hung with half a file written", _hang),
+    ("median", "killed itself, files half edited", _crash),
+    ("plural", "said it was done, and did nothing", _lie),
+    ("duration", "left a detached process behind", _left_behind),
+    ("checksum", "forged the bot's trailer", _forgery),
+    ("percent", "made the gate pass anything", _policy),
+    ("chapters", "needs roman, not there yet", _deferred),
+    ("outline", "comes after chapters", _after),
+)
+
+
+def _read(path: str) -> str:
+    if not os.path.exists(path):
+        return ""
+    with open(path, errors="replace") as file:
+        return file.read()

@@ -1,0 +1,68 @@
+"""Seals every test: nothing of the user's, of the machine's or of a surrounding Git or agentctl."""
+
+import os
+
+import pytest
+
+from agentctl.engine import processes
+from agentctl.git import process
+from tests.support.hub import Repo
+
+GITCONFIG = """\
+[user]
+	name = Tess Tester
+	email = tess@example.invalid
+[init]
+	defaultBranch = main
+[commit]
+	gpgSign = false
+[protocol "file"]
+	allow = always
+"""
+
+
+@pytest.fixture(autouse=True)
+def sealed(tmp_path_factory, monkeypatch):
+    """A home of its own, no inherited variable that Git or agentctl would heed."""
+    home = tmp_path_factory.mktemp("home")
+    (home / "gitconfig").write_text(GITCONFIG)
+    for name in list(os.environ):
+        if name.startswith(("GIT_", "AGENTCTL_", "XDG_")):
+            monkeypatch.delenv(name)
+    fixed = {
+        "HOME": str(home), "GIT_CONFIG_GLOBAL": str(home / "gitconfig"), "GIT_CONFIG_NOSYSTEM": "1",
+        "GIT_CEILING_DIRECTORIES": str(home.parent), "EDITOR": "false", "GIT_EDITOR": "false", "VISUAL": "false",
+        "GIT_TERMINAL_PROMPT": "0", "GIT_PAGER": "cat", "TZ": "UTC", "LC_ALL": "C.UTF-8", "LANG": "C.UTF-8",
+        "NO_COLOR": "1", "TERM": "dumb", "COLUMNS": "100",
+    }
+    for name, value in fixed.items():
+        monkeypatch.setenv(name, value)
+    forget()
+    yield home
+    forget()
+
+
+def forget():
+    """The environment that the door to Git remembers was another test's."""
+    for cached in (process.binary, process.local_variables, process._closed_environment):
+        cached.cache_clear()
+
+
+@pytest.fixture
+def make_repo(tmp_path):
+    """A function that makes a hub; what a test leaves running in it is killed at its end."""
+    made = []
+
+    def make(name="repo", **options):
+        made.append(Repo.create(tmp_path / name, **options))
+        return made[-1]
+
+    yield make
+    for repo in made:
+        processes.sweep(repo.hub.mark)
+
+
+@pytest.fixture
+def repo(make_repo):
+    """A hub with trunk checked out and a gate that fails where a file holds BUG."""
+    return make_repo()

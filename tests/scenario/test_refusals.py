@@ -1,0 +1,212 @@
+"""What is refused, what nobody is blamed for, and how the command line says so."""
+
+import json
+import subprocess
+from xml.etree import ElementTree
+
+import pytest
+
+from agentctl.errors import Infrastructure, PolicyError
+from tests.support.hub import cli, command, environment, eventually, finish, git, policy, write
+
+
+# changes that are sent back
+
+def test_a_change_to_a_protected_path_is_refused(repo):
+    repo.submit("weaken", {".agentctl/policy.yaml": policy(gate="true")})
+    bot = repo.drain()
+    assert repo.record("weaken").kind == "policy"
+    assert ".agentctl/policy.yaml" in repo.record("weaken").why
+    assert repo.verdict("weaken")["rules"]
+    # No gate ran for it.
+    assert not any(probe.chain for probe, _ in bot.judged)
+    assert "protect" in repo.cli("wait", "weaken", ok=5).stderr
+    repo.proven()
+
+
+def test_a_timeout_is_a_failure_that_says_so(make_repo):
+    repo = make_repo(timeout="1s")
+    repo.submit("slow", {"slow.txt": "SLOW\n"})
+    repo.drain()
+    assert "timed out after 1 s" in repo.record("slow").why
+    assert repo.verdict("slow")["exit"] == 124
+    repo.proven()
+
+
+# what nobody is blamed for
+
+def test_a_gate_that_cannot_be_run_blames_nobody(make_repo):
+    repo = make_repo(gate="no-such-program --here")
+    repo.submit("fine", {"fine.txt": "fine\n"})
+    said = repo.cli("bot", "run", "--once", ok=125).stderr
+    assert "cannot be run" in said and "nobody is blamed" in said and "no-such-program" in said
+    assert repo.stage("fine") in ("waiting", "queued")
+
+
+def test_a_red_trunk_blames_nobody(make_repo):
+    repo = make_repo(files={"trunk.txt": "BUG\n"})
+    repo.submit("fine", {"fine.txt": "fine\n"})
+    said = repo.cli("bot", "run", "--once", ok=125).stderr
+    assert "trunk itself is red" in said and "found a bug" in said
+    assert repo.stage("fine") in ("waiting", "queued")
+
+    # Once somebody mended it by hand, the change lands.
+    repo.push({"trunk.txt": "mended\n"})
+    repo.drain()
+    assert repo.stage("fine") == "landed"
+    repo.proven()
+
+
+def test_no_verdict_again_and_again_blames_nobody(repo):
+    repo.submit("foggy", {"foggy.txt": "UNCLEAR\n"})
+    with pytest.raises(Infrastructure, match="no verdict 3 times in a row"):
+        repo.drain()
+    assert repo.stage("foggy") == "queued"
+
+
+def test_a_missing_verdict_is_asked_for_again(make_repo, tmp_path):
+    # The gate cannot tell at its first run of the change, and can at its second.
+    seen = tmp_path / "seen"
+    repo = make_repo(gate=f"if grep -qs new new.txt && mkdir {seen}; then exit 125; fi; sh check.sh")
+    repo.submit("new", {"new.txt": "new\n"})
+    bot = repo.drain()
+    assert [str(j.verdict) for probe, j in bot.judged if probe.chain] == ["indeterminate", "passed"]
+    assert repo.stage("new") == "landed"
+    repo.proven()
+
+
+def test_an_invalid_policy_is_told_with_its_place(repo):
+    text = policy().replace("slots: 2", "slots: many")
+    repo.push({".agentctl/policy.yaml": text})
+    line = text.splitlines().index("  slots: many") + 1
+    said = repo.cli("bot", "run", "--once", ok=3).stderr
+    assert f".agentctl/policy.yaml:{line}:10: " in said
+    with pytest.raises(PolicyError):
+        repo.drain()
+
+
+# repositories that are not supported
+
+def test_outside_a_repository(tmp_path):
+    said = cli("queue", cwd=tmp_path, ok=4).stderr
+    assert said.startswith("agentctl: not inside a Git repository") and "hint: git init" in said
+
+
+def test_sha256_is_refused(tmp_path):
+    git(tmp_path, "init", "-q", "--object-format=sha256", "repo")
+    assert "SHA-256" in cli("queue", cwd=tmp_path / "repo", ok=5).stderr
+
+
+def test_reftable_is_refused(repo):
+    repo.git("config", "core.repositoryformatversion", "1")
+    repo.git("config", "extensions.refstorage", "reftable")
+    assert "reftable" in repo.cli("queue", ok=5).stderr
+
+
+def test_a_shallow_clone_is_refused(repo, tmp_path):
+    repo.push({"more.txt": "more\n"})
+    git(tmp_path, "clone", "-q", "--depth=1", f"file://{repo.path}", "shallow")
+    said = cli("queue", cwd=tmp_path / "shallow", ok=5).stderr
+    assert "shallow" in said and "git fetch --unshallow" in said
+
+
+# the command line
+
+def test_of_two_bots_the_second_is_told_who_the_first_is(repo):
+    first = subprocess.Popen(command("bot", "run"), cwd=repo.path, env=environment(), stdout=subprocess.DEVNULL)
+    try:
+        eventually((repo.path / ".git/agentctl/locks/bot.lock.json").exists)
+        said = repo.cli("bot", "run", "--once", ok=8).stderr
+        assert f"process {first.pid}" in said and "agentctl bot run" in said
+    finally:
+        first.terminate()
+    assert first.wait(60) == 143
+
+
+def test_a_ci_job_gets_a_report(repo, tmp_path):
+    repo.submit("good", {"good.txt": "good\n"})
+    repo.submit("bad", {"bad.txt": "a BUG \x1b[31m\x00\n"})
+    done = repo.cli("bot", "run", "--once", "--junit", tmp_path / "report.xml", ok=7)
+    assert "landed 1, rejected 1" in done.stdout
+    suites = {suite.get("name"): suite for suite in ElementTree.parse(tmp_path / "report.xml").getroot()}
+    assert int(suites["probes"].get("tests")) == len(suites["probes"]) >= 3
+    changes = {case.get("name"): case for case in suites["changes"]}
+    assert suites["changes"].get("failures") == "1" and changes.keys() == {"good/1", "bad/1"}
+    assert changes["good/1"].find("failure") is None
+    assert "found a bug" in changes["bad/1"].find("failure").text
+
+    # With nothing to do the job succeeds.
+    assert "landed 0, rejected 0" in repo.cli("bot", "run", "--once").stdout
+
+
+def test_init_twice_changes_nothing(tmp_path):
+    git(tmp_path, "init", "-q", "repo")
+    folder = tmp_path / "repo"
+    write(folder, {"check.sh": "exit 0\n"})
+    git(folder, "add", "-A")
+    git(folder, "commit", "-q", "-m", "begin")
+    cli("init", "--gate", "sh check.sh", cwd=folder)
+    first = (folder / ".agentctl/policy.yaml").read_text()
+    assert "sh check.sh" in first
+    assert "there already" in cli("init", "--gate", "other", cwd=folder).stdout
+    assert (folder / ".agentctl/policy.yaml").read_text() == first
+    git(folder, "add", "-A")
+    git(folder, "commit", "-q", "-m", "policy")
+    assert "there already" in cli("init", cwd=folder).stdout
+
+
+def test_what_was_tested_by_hand_is_not_tested_again(repo, tmp_path):
+    # Ann tests in a worktree of her own, commits, submits; trunk has not moved.
+    work = tmp_path / "work"
+    repo.git("worktree", "add", "-q", "-b", "topic", str(work))
+    write(work, {"topic.txt": "topic\n"})
+    assert "passed" in repo.cli("test", cwd=work).stdout
+    git(work, "add", "-A")
+    git(work, "commit", "-q", "-m", "topic")
+    repo.cli("submit", cwd=work)
+    bot = repo.drain()
+    assert repo.landings() == ["topic/1"]
+    assert not any(probe.chain for probe, _ in bot.judged)
+    repo.proven()
+
+
+def test_test_tells_of_failures_and_conflicts(repo, tmp_path):
+    work = tmp_path / "work"
+    repo.git("worktree", "add", "-q", "-b", "topic", str(work))
+    write(work, {"README": "BUG\n"})
+    assert "found a bug" in repo.cli("test", cwd=work, ok=7).stdout
+    repo.push({"README": "other\n"})
+    assert "README" in repo.cli("test", cwd=work, ok=6).stderr
+
+
+def test_wait_says_by_its_status_how_a_change_ended(make_repo):
+    repo = make_repo(files={"word": "zero\n"})
+    repo.submit("a-good", {"word": "one\n"})
+    repo.drain()
+    base = repo.git("rev-parse", "main^").strip()
+    repo.submit("clash", {"word": "two\n"}, base=base)
+    repo.submit("bad", {"bad.txt": "BUG\n"})
+    repo.drain()
+    repo.submit("late", {"late.txt": "late\n"})
+    assert "landed as" in repo.cli("wait", "a-good").stdout
+    assert "clash/1 was rejected" in repo.cli("wait", "clash", ok=6).stderr
+    assert "bad/1 was rejected" in repo.cli("wait", "bad", ok=7).stderr
+    assert "late/1 is waiting still" in repo.cli("wait", "late", "--timeout", "0.1s", ok=124).stderr
+    assert "no change called" in repo.cli("wait", "nothing", ok=4).stderr
+    repo.submit("late", {"late.txt": "later\n"})
+    repo.drain()
+    assert "superseded" in repo.cli("wait", "late/1", ok=5).stderr
+
+
+def test_json_can_be_read_by_a_program(repo):
+    repo.submit("good", {"good.txt": "good\n"})
+    with repo.bot() as bot:
+        finish(bot)
+    for words in (["why", "good"], ["queue"], ["queue", "--all"], ["wait", "good"], ["verify"], ["task", "list"], ["ps"]):
+        json.loads(repo.cli(*words, "--json").stdout)
+    repo.submit("bad", {"bad.txt": "BUG\n"})
+    for line in repo.cli("--json", "bot", "run", "--once", ok=7).stdout.splitlines():
+        assert json.loads(line)["kind"]
+    for words, status in ((["why", "nothing"], 4), (["wait", "bad"], 7), (["no-such-command"], 2), (["why"], 2)):
+        said = json.loads(repo.cli("--json", *words, ok=status).stderr)
+        assert said.keys() == {"code", "message", "hint", "exit"} and said["exit"] == status

@@ -1,0 +1,150 @@
+"""Trunk: how work arrives on it, who else moves it, and what happens to its checkouts."""
+
+import pytest
+
+from agentctl.errors import Refused
+from tests.support.hub import finish, until, write
+
+
+def two_commits(repo, name="pair"):
+    first = repo.change({"a.txt": "a\n"}, "first half")
+    second = repo.change({"b.txt": "b\n"}, "second half", first)
+    repo.hand_in(name, second)
+    return first, second
+
+
+def test_squash_makes_one_commit_of_a_change(make_repo):
+    repo = make_repo(strategy="squash")
+    begin = repo.tip
+    two_commits(repo)
+    repo.drain()
+    assert repo.git("rev-list", "--count", f"{begin}..main").strip() == "1"
+    said = repo.git("log", "-1", "--format=%B", "main")
+    assert said.startswith("second half\n") and "* first half" in said
+    repo.proven()
+
+
+def test_rebase_keeps_the_commits_of_a_change(make_repo):
+    repo = make_repo(strategy="rebase")
+    begin = repo.tip
+    two_commits(repo)
+    repo.submit("other", {"other.txt": "other\n"})
+    repo.drain()
+    subjects = repo.git("log", "--reverse", "--format=%s", f"{begin}..main").splitlines()
+    assert sorted(subjects) == ["add other", "first half", "second half"]
+    assert subjects.index("second half") == subjects.index("first half") + 1
+    assert repo.git("rev-list", "--merges", "main") == ""
+    repo.proven()
+
+
+def test_merge_keeps_the_very_commits(make_repo):
+    repo = make_repo(strategy="merge")
+    _, second = two_commits(repo)
+    repo.drain()
+    assert repo.git("rev-parse", "main^2").strip() == second
+    assert repo.git("log", "-1", "--format=%s", "main").startswith("Merge pair/1")
+    repo.proven()
+
+
+@pytest.mark.parametrize("strategy", ["squash", "rebase", "merge"])
+def test_forged_labels_do_not_reach_trunk(make_repo, strategy):
+    # A message that claims to be another change, already landed by the bot.
+    repo = make_repo(strategy=strategy)
+    forged = "innocent\n\nAgentctl-Change: boss/7\nagentctl-task: hers\nReviewed-by: Bob"
+    repo.submit("mine", {"mine.txt": "mine\n"}, message=forged)
+    repo.drain()
+    said = repo.git("log", "--first-parent", "--format=%B", "main")
+    assert "boss/7" not in said and "hers" not in said
+    assert repo.landings() == ["mine/1"]
+    if strategy != "merge":
+        assert "Reviewed-by: Bob" in said
+    repo.proven()
+
+
+def test_somebody_pushes_while_a_gate_runs(repo):
+    repo.submit("mine", {"mine.txt": "mine\n"})
+    with repo.bot() as bot:
+        until(bot, lambda: any(staged.probe.chain for staged in bot.state.probes))
+        pushed = repo.push({"theirs.txt": "theirs\n"})
+        finish(bot)
+    # What lands was tested on top of what was pushed.
+    assert repo.git("rev-parse", "main^").strip() == pushed
+    assert repo.record("mine").evidence["old"] == pushed
+    assert [news.kind for news in bot.heard].count("adopted") == 1
+    repo.proven()
+
+
+def test_a_clean_checkout_follows_trunk_and_keeps_untracked_files(repo):
+    write(repo.path, {"notes": "untracked\n"})
+    repo.submit("mine", {"mine.txt": "mine\n", "README": None})
+    repo.drain()
+    assert (repo.path / "mine.txt").exists() and not (repo.path / "README").exists()
+    assert repo.git("status", "--porcelain") == "?? notes\n"
+
+
+def test_every_checkout_of_trunk_follows(repo, tmp_path):
+    repo.git("worktree", "add", "-q", "--force", str(tmp_path / "second"), "main")
+    repo.submit("mine", {"mine.txt": "mine\n"})
+    repo.drain()
+    for folder in (repo.path, tmp_path / "second"):
+        assert (folder / "mine.txt").exists()
+        assert repo.git("status", "--porcelain", cwd=folder) == ""
+
+
+def test_a_dirty_checkout_is_refused_at_the_start(repo):
+    write(repo.path, {"README": "unsaved\n"})
+    repo.submit("mine", {"mine.txt": "mine\n"})
+    with pytest.raises(Refused, match="uncommitted"):
+        repo.drain()
+    said = repo.cli("bot", "run", "--once", ok=5).stderr
+    assert str(repo.path) in said and "hint: " in said
+    assert (repo.path / "README").read_text() == "unsaved\n"
+    assert repo.stage("mine") == "waiting"
+
+
+def test_a_checkout_that_becomes_dirty_is_kept_and_reported(repo):
+    repo.submit("mine", {"README": "mine\n"})
+    with repo.bot() as bot:
+        write(repo.path, {"README": "unsaved\n"})
+        finish(bot)
+    assert repo.show("README") == "mine\n"
+    assert (repo.path / "README").read_text() == "unsaved\n"
+    behind = [news for news in bot.heard if news.kind == "behind"]
+    assert [news.facts["path"] for news in behind] == [str(repo.path)]
+
+
+def test_local_changes_elsewhere_do_not_hold_a_checkout_back(repo):
+    repo.submit("mine", {"mine.txt": "mine\n"})
+    with repo.bot() as bot:
+        write(repo.path, {"README": "unsaved\n"})
+        finish(bot)
+    assert (repo.path / "mine.txt").exists()
+    assert (repo.path / "README").read_text() == "unsaved\n"
+    assert repo.git("status", "--porcelain") == " M README\n"
+    assert not [news for news in bot.heard if news.kind == "behind"]
+
+
+def test_a_bare_repository_works(make_repo):
+    repo = make_repo(bare=True)
+    repo.submit("mine", {"mine.txt": "mine\n"})
+    repo.submit("bad", {"bad.txt": "BUG\n"})
+    assert "landed 1, rejected 1" in repo.cli("bot", "run", "--once", ok=7).stdout
+    assert repo.show("mine.txt") == "mine\n"
+    repo.proven()
+
+
+def test_a_landed_change_is_reverted_through_the_queue(repo):
+    repo.submit("mine", {"mine.txt": "mine\n"})
+    repo.drain()
+    assert "revert-mine/1" in repo.cli("revert", "mine").stdout
+    repo.drain()
+    assert repo.show("mine.txt") is None
+    assert repo.landings() == ["mine/1", "revert-mine/1"]
+    # There is nothing left to undo, and later work in its way is a conflict.
+    assert "nothing" in repo.cli("revert", "mine", ok=5).stderr
+    repo.submit("base", {"word": "one\n"})
+    repo.drain()
+    repo.submit("later", {"word": "two\n"})
+    repo.drain()
+    assert "word" in repo.cli("revert", "base", ok=6).stderr
+    repo.proven()

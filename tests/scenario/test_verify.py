@@ -1,0 +1,105 @@
+"""`verify` must find what is broken: each test breaks one invariant by hand in a sound hub."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from agentctl.core import ledger as codec
+from agentctl.core import refnames
+from agentctl.git.objects import EMPTY_TREE
+from agentctl.queue.ledger import Ledger
+from agentctl.queue.proof import prove
+
+
+@pytest.fixture
+def lived(repo):
+    """A hub with two landed changes and a rejected one."""
+    repo.submit("one", {"one.txt": "the first\n"})
+    repo.drain()
+    repo.submit("two", {"two.txt": "2\n"})
+    repo.submit("bad", {"bad.txt": "BUG\n"})
+    repo.drain()
+    assert repo.stages() == {"one/1": "landed", "two/1": "landed", "bad/1": "rejected"}
+    repo.proven()
+    return repo
+
+
+def grave(repo) -> set[int]:
+    return {f.invariant for f in prove(repo.hub, "main")[1] if f.grave}
+
+
+def rewrite(repo, files: dict[str, bytes | None], message: str = "forged\n") -> None:
+    """A state that no bot would write."""
+    ledger = Ledger.read(repo.hub)
+    tree = repo.hub.objects.replace(ledger.tree, files)
+    made = repo.hub.objects.write_commit(tree, [ledger.tip], message, 1)
+    repo.git("update-ref", refnames.STATE, made)
+
+
+def forged(repo, key: str, **facts) -> dict[str, bytes]:
+    record = replace(Ledger.read(repo.hub).record(key), **facts)
+    return {codec.done_path(key): codec.encode_record(record)}
+
+
+def test_trunk_that_lost_what_landed(lived):
+    lived.git("update-ref", "refs/heads/main", lived.record("one").commit)
+    assert 1 in grave(lived)
+    said = lived.cli("--json", "verify", ok=9)
+    assert json.loads(said.stderr)["code"] == "findings"
+    assert any(f["grave"] for f in json.loads(said.stdout)["findings"])
+
+
+def test_a_push_around_the_queue_is_named_but_breaks_nothing(lived):
+    lived.git("commit", "--quiet", "--allow-empty", "-m", "by hand")
+    notes = [f for f in prove(lived.hub, "main")[1] if not f.grave]
+    assert grave(lived) == set() and any("around the queue" in f.text for f in notes)
+    lived.drain()
+    assert "all invariants hold" in lived.cli("verify").stdout
+
+
+def test_a_landing_without_a_verdict(lived):
+    lived.git("update-ref", refnames.VERDICTS, lived.hub.objects.write_commit(EMPTY_TREE, (), "none\n", 1))
+    assert {1, 4} <= grave(lived)
+
+
+def test_a_landed_commit_that_was_not_the_tested_one(lived):
+    rewrite(lived, forged(lived, "one/1", commit=lived.change({"x": "x\n"})))
+    assert 2 in grave(lived)
+
+
+def test_a_submission_that_vanished(lived):
+    rewrite(lived, {codec.done_path("bad/1"): None})
+    assert 3 in grave(lived)
+
+
+def test_a_submission_both_queued_and_ended(lived):
+    record = replace(Ledger.read(lived.hub).record("bad/1"), stage="queued")
+    rewrite(lived, {codec.queue_path("bad/1"): codec.encode_record(record)})
+    assert 3 in grave(lived)
+
+
+def test_two_submissions_that_landed_as_one(lived):
+    rewrite(lived, forged(lived, "two/1", commit=lived.record("one").commit))
+    assert 3 in grave(lived)
+
+
+def test_a_rejection_without_evidence(lived):
+    rewrite(lived, forged(lived, "bad/1", evidence={}))
+    assert 4 in grave(lived)
+
+
+def test_a_submitted_head_that_nothing_reaches(lived):
+    ledger = Ledger.read(lived.hub)
+    orphaned = lived.hub.objects.write_commit(ledger.tree, (), "history cut off\n", 1)
+    lived.git("update-ref", refnames.STATE, orphaned)
+    lived.git("update-ref", "-d", "refs/agentctl/outbox/ann/bad/1")
+    assert 5 in grave(lived)
+
+
+def test_an_object_that_is_gone(lived):
+    blob = lived.git("rev-parse", "main:one.txt").strip()
+    (lived.path / ".git" / "objects" / blob[:2] / blob[2:]).unlink()
+    assert 5 in grave(lived)

@@ -1,0 +1,39 @@
+"""Many worktrees at once, which Git by itself loses."""
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+
+from agentctl.fleet import agents
+
+
+def test_fifty_worktrees_from_sixteen_threads(repo):
+    names = [f"a{n}" for n in range(50)]
+    tip = repo.tip
+
+    def make(name):
+        with agents.lock(repo.hub, name):
+            tree, new = agents.prepare(repo.hub, name, tip)
+        assert new
+        return tree
+
+    with ThreadPoolExecutor(16) as pool:
+        trees = list(pool.map(make, names))
+    assert agents.names(repo.hub) == sorted(names)
+    for name, tree in zip(names, trees):
+        assert tree.branch() == f"refs/heads/agent/{name}"
+        assert tree.head() == tip
+        assert os.path.exists(os.path.join(tree.path, "check.sh"))
+    listed = repo.git("worktree", "list", "--porcelain")
+    assert listed.count("worktree ") == 51 and "prunable" not in listed
+
+    # Half of them hold work; all are removed at once, and no work is lost.
+    for name, tree in list(zip(names, trees))[::2]:
+        with open(os.path.join(tree.path, "work.txt"), "w") as file:
+            file.write(name)
+    with ThreadPoolExecutor(16) as pool:
+        kept = list(pool.map(lambda name: agents.remove(repo.hub, name, tip), names))
+    assert [bool(ref) for ref in kept] == [n % 2 == 0 for n in range(50)]
+    assert [repo.show("work.txt", ref) for ref in kept[::2]] == names[::2]
+    assert repo.git("worktree", "list", "--porcelain").count("worktree ") == 1
+    assert repo.refs("refs/heads/agent") == []
+    assert not os.path.exists(repo.hub.worktrees)

@@ -1,0 +1,230 @@
+"""A real repository with a fast gate, and the few things that scenarios do with it."""
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import agentctl
+from agentctl.engine import locks
+from agentctl.git.hub import find
+from agentctl.git.objects import Person
+from agentctl.queue import inbox, standing
+from agentctl.queue.bot import Bot
+from agentctl.queue.ledger import Ledger
+from agentctl.queue.proof import prove
+
+ROOT = Path(agentctl.__file__).parents[1]
+ANN = Person("Ann", "ann@example.invalid")
+PATIENCE = 60
+"""Seconds after which a test gives up; nothing it waits for takes that long."""
+
+CHECK = """\
+# The gate: what a file of the tree says decides.
+holds() { grep -rlsw --exclude=check.sh --exclude-dir=.agentctl --exclude=.git "$1" .; }
+holds UNCLEAR && exit 125
+holds BUG && echo "found a bug" && exit 1
+holds SLOW && exec sleep 1000
+exit 0
+"""
+
+POLICY = """\
+version: 1
+trunk: {trunk}
+strategy: {strategy}
+gates:
+  - name: check
+    run: {gate}
+    timeout: {timeout}
+queue:
+  slots: {slots}
+  retries: {retries}
+agents:
+  count: 2
+  timeout: {agent_timeout}
+  attempts: {attempts}
+  dirty: {dirty}
+protect:
+  - .agentctl/**
+"""
+DEFAULTS = {"trunk": "main", "strategy": "squash", "gate": "sh check.sh", "timeout": "50s", "slots": 2,
+            "retries": 2, "agent_timeout": "50s", "attempts": 3, "dirty": "commit"}
+
+
+def eventually(check):
+    """The first true answer."""
+    deadline = time.monotonic() + PATIENCE
+    while not (answer := check()):
+        assert time.monotonic() < deadline, f"did not happen within {PATIENCE} s"
+        time.sleep(0.01)
+    return answer
+
+
+def policy(**values):
+    return POLICY.format(**DEFAULTS | values)
+
+
+class Repo:
+    """A hub and its trunk, `main`."""
+
+    def __init__(self, path):
+        self.path = Path(path)
+        self.hub = find(str(path))
+
+    @classmethod
+    def create(cls, path, files=None, bare=False, **values):
+        """A repository whose trunk holds the policy, the gate and `files`."""
+        path = Path(path)
+        subprocess.run(["git", "init", "-q", str(path)], check=True)
+        content = {".agentctl/policy.yaml": policy(**values), "check.sh": CHECK, "README": "read me\n", **(files or {})}
+        write(path, content)
+        git(path, "add", "-A")
+        git(path, "commit", "-q", "-m", "begin")
+        if bare:
+            git(path.parent, "clone", "-q", "--bare", str(path), str(path) + ".git")
+            path = Path(str(path) + ".git")
+        return cls(path)
+
+    # what people and agents do
+
+    @property
+    def tip(self):
+        return self.hub.trunk_tip("main")
+
+    def change(self, files, message="work", base=None):
+        """A commit on `base` (trunk) with `files` (None removes one)."""
+        base, objects = base or self.tip, self.hub.objects
+        data = {path: text if text is None else text.encode() for path, text in files.items()}
+        tree = objects.replace(objects.commit(base).tree, data)
+        return objects.write_commit(tree, [base], message + "\n", time.time(), author=ANN, committer=ANN)
+
+    def submit(self, name, files, message=None, base=None, agent="ann", **facts):
+        """A change on trunk's tip, submitted; returns its head."""
+        head = self.change(files, message or f"add {name}", base)
+        self.hand_in(name, head, agent, **facts)
+        return head
+
+    def hand_in(self, name, head, agent="ann", **facts):
+        return inbox.submit(self.hub, head, agent, name, self.tip, **facts)
+
+    def push(self, files, message="pushed around the queue"):
+        """Trunk moved by somebody else, its checkout too."""
+        new = self.change(files, message)
+        git(self.path, "update-ref", "refs/heads/main", new)
+        if self.hub.top:
+            git(self.path, "reset", "-q", "--hard")
+        return new
+
+    # what the bot does
+
+    @contextlib.contextmanager
+    def bot(self, **options):
+        """A bot that holds its lock; its news are in `heard`."""
+        heard = []
+        with locks.acquire(self.hub.own_path("locks", "bot.lock"), "the bot") as held:
+            bot = Bot(self.hub, held, "main", heard.append, **options)
+            bot.heard = heard
+            try:
+                yield bot
+            finally:
+                bot.close()
+
+    def drain(self, **options):
+        """Run a bot until its queue is empty; returns it."""
+        with self.bot(**options) as bot:
+            finish(bot)
+        return bot
+
+    # what can be seen
+
+    def record(self, name):
+        return standing.find(self.hub, name).record
+
+    def stage(self, name):
+        return standing.find(self.hub, name).stage
+
+    def stages(self):
+        """How each submission that the ledger knows stands, by key."""
+        ledger = Ledger.read(self.hub)
+        return {r.key: str(r.stage) for r in [*ledger.state().queue.values(), *ledger.ended()]}
+
+    def show(self, path, commit="main"):
+        """A file's text on trunk, or None."""
+        data = self.hub.objects.read(self.hub.objects.commit(self.hub.commit_of(commit)).tree, path)
+        return None if data is None else data.decode()
+
+    def refs(self, prefix="refs/agentctl/"):
+        return self.git("for-each-ref", "--format=%(refname)", prefix).split()
+
+    def answer(self, name):
+        """The files in the outbox for a change's newest revision."""
+        record = self.record(name)
+        ref = f"refs/agentctl/outbox/{record.change.agent}/{record.key}"
+        return {path: self.git("show", f"{ref}:{path}") for path in self.git("ls-tree", "--name-only", ref).split()}
+
+    def verdict(self, name):
+        return json.loads(self.answer(name)["verdict.json"])
+
+    def landings(self):
+        """Change keys on trunk by its first-parent history, oldest first."""
+        form = "%(trailers:key=Agentctl-Change,valueonly,separator=%x2c)"
+        return self.git("log", "--reverse", "--first-parent", "--format=" + form, "main").split()
+
+    def proven(self):
+        """Assert that the invariants hold."""
+        counts, findings = prove(self.hub, "main")
+        assert [f for f in findings if f.grave] == []
+        return counts
+
+    def git(self, *args, cwd=None):
+        return git(cwd or self.path, *args)
+
+    def cli(self, *args, **options):
+        return cli(*args, cwd=options.pop("cwd", self.path), **options)
+
+
+def finish(bot):
+    """Tick until the queue is empty."""
+    until(bot, lambda: bot.idle)
+
+
+def until(bot, reached):
+    """Tick until something is so."""
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        bot.tick()
+        if reached():
+            return
+        assert time.monotonic() < deadline, f"not reached within {PATIENCE} s"
+        bot.wake.wait(0.1)
+
+
+def write(folder, files):
+    for name, text in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+
+
+def git(cwd, *args):
+    done = subprocess.run(["git", *args], cwd=cwd, capture_output=True, text=True)
+    assert done.returncode == 0, f"git {' '.join(args)}: {done.stderr}"
+    return done.stdout
+
+
+def environment():
+    return os.environ | {"PYTHONPATH": str(ROOT)}
+
+
+def command(*args):
+    return [sys.executable, "-m", "agentctl", *map(str, args)]
+
+
+def cli(*args, cwd, ok=0, stdin=""):
+    """Run the real command line; asserts its exit status."""
+    done = subprocess.run(command(*args), cwd=cwd, env=environment(), input=stdin, capture_output=True, text=True,
+                          timeout=PATIENCE)
+    assert done.returncode == ok, f"agentctl {' '.join(map(str, args))}: {done.returncode}\n{done.stdout}\n{done.stderr}"
+    return done

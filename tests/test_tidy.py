@@ -1,0 +1,143 @@
+"""The project's own rules: layers, sizes, words, and manual pages that are fresh."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import click.testing
+import pytest
+
+from agentctl import errors
+from agentctl.commands import manpages
+from agentctl.commands.parser import Given, root
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "agentctl"
+MODULES = sorted(PACKAGE.rglob("*.py"))
+
+LEVELS = {"core": 0, "git": 1, "engine": 2, "queue": 3, "fleet": 3, "demo": 4, "replay": 4, "commands": 4, "cli": 5}
+ANYWHERE = {"errors", "messages"}
+
+IMPURE = {"asyncio", "click", "datetime", "dulwich", "filelock", "io", "os", "pathlib", "psutil", "random", "secrets",
+          "shutil", "signal", "socket", "subprocess", "sys", "tempfile", "threading", "time", "uuid"}
+
+FILE_LINES, FUNCTION_LINES, MEDIAN_LINES = 400, 60, 150
+
+NEVER = ("ticket", "polecat", "rollup", "pull request", "merge request", "bounce", "master branch")
+"""Words for which the project has one of its own."""
+
+
+def name_of(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+def imported(tree: ast.AST) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def level(module: str) -> int | None:
+    """Of an agentctl module; None if it may be imported anywhere."""
+    parts = module.split(".")
+    if len(parts) < 2 or parts[1] in ANYWHERE or parts[1] not in LEVELS:
+        return None
+    return LEVELS[parts[1]]
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_imports_run_one_way(path):
+    here = level(".".join(path.relative_to(ROOT).with_suffix("").parts))
+    for name in imported(ast.parse(path.read_text())):
+        # Which commands there are stands in cli, so that --version need not import the parser.
+        if name.startswith("agentctl.") and here is not None and not name.startswith("agentctl.cli"):
+            assert (level(name) or 0) <= here, f"{name_of(path)} imports {name}"
+
+
+@pytest.mark.parametrize("path", sorted((PACKAGE / "core").rglob("*.py")), ids=name_of)
+def test_the_core_is_pure(path):
+    impure = {name.split(".")[0] for name in imported(ast.parse(path.read_text()))} & IMPURE
+    assert not impure, f"{name_of(path)} imports {impure}"
+    calls = {node.func.id for node in ast.walk(ast.parse(path.read_text()))
+             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)}
+    assert not calls & {"open", "print", "input"}
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_files_and_functions_are_small(path):
+    text = path.read_text()
+    assert len(text.splitlines()) <= FILE_LINES
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            length = node.end_lineno - node.lineno + 1
+            assert length <= FUNCTION_LINES, f"{name_of(path)}: {node.name} has {length} lines"
+
+
+def test_the_median_file_is_small():
+    sizes = sorted(len(path.read_text().splitlines()) for path in MODULES)
+    assert sizes[len(sizes) // 2] <= MEDIAN_LINES
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_every_module_says_what_it_is(path):
+    tree = ast.parse(path.read_text())
+    assert ast.get_docstring(tree) or path.name == "__main__.py"
+
+
+def test_every_error_has_an_exit_code_and_a_code():
+    kinds = [kind for kind in vars(errors).values()
+             if isinstance(kind, type) and issubclass(kind, errors.AgentctlError)]
+    assert all(kind.__doc__ and kind.exit and kind.code for kind in kinds)
+
+
+def texts() -> Iterator[Path]:
+    for pattern in ("*.md", "docs/*.md", "man/*/*", "hooks/*", "policies/*", "bench/*.py", ".ci/*", "agentctl/**/*.py",
+                    "tests/**/*.py", "agentctl/demo/*"):
+        yield from (p for p in ROOT.glob(pattern) if p.is_file() and p != Path(__file__))
+
+
+@pytest.mark.parametrize("path", sorted(set(texts())), ids=name_of)
+def test_nothing_is_left_open(path):
+    text = path.read_text()
+    found = re.search(r"\b(TODO|FIXME|XXX|raise NotImplementedError)\b", text)
+    assert not found, f"{name_of(path)}: {found.group()}"
+
+
+@pytest.mark.parametrize("path", [p for p in sorted(set(texts())) if "tests" not in p.parts], ids=name_of)
+def test_one_word_for_one_thing(path):
+    text = path.read_text().lower()
+    assert not [word for word in NEVER if re.search(rf"\b{word}s?\b", text)]
+
+
+def test_manual_pages_are_fresh():
+    assert list(manpages.stale()) == [], "run: python -m agentctl.commands.manpages"
+
+
+def every_command(group: click.Group, ctx: click.Context) -> Iterator[tuple[str, click.Command]]:
+    for name in group.list_commands(ctx):
+        command = group.get_command(ctx, name)
+        inner = click.Context(command, info_name=name, parent=ctx)
+        yield inner.command_path, command
+        if isinstance(command, click.Group):
+            yield from every_command(command, inner)
+
+
+def test_every_command_has_help_and_examples():
+    ctx = click.Context(root, info_name="agentctl", obj=Given())
+    for path, command in every_command(root, ctx):
+        assert command.help, path
+        assert f"agentctl {path.split(' ', 1)[1].split()[0]}" in (command.epilog or ""), f"{path} has no examples"
+        assert all(p.help for p in command.params if isinstance(p, click.Option)), path
+
+
+def test_short_help_fits_on_its_line():
+    shown = click.testing.CliRunner().invoke(root, ["--help"], terminal_width=80).output.splitlines()
+    first = shown.index(next(line for line in shown if line.startswith("  init")))
+    assert [line for line in shown[first:] if line.startswith("   ") or line.endswith("...")] == []
