@@ -10,8 +10,7 @@ from collections.abc import Iterator
 import click
 
 from agentctl import __version__
-from agentctl.cli import SECTIONS
-from agentctl.commands.parser import Given, root
+from agentctl.commands.parser import SECTIONS, Given, root
 
 FOLDER = os.path.join(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))), "man", "man1")
 
@@ -106,8 +105,9 @@ def _text(text: str) -> str:
 
 
 def _escape(text: str) -> str:
-    escaped = text.replace("\\", "\\e").replace("-", "\\-")
-    return "\\&" + escaped if escaped.startswith((".", "'")) else escaped
+    for plain, mark in (("\\", "\\e"), ("-", "\\-"), ("'", "\\(aq"), ("`", "\\(ga"), ('"', "\\(dq")):
+        text = text.replace(plain, mark)
+    return "\\&" + text if text.startswith(".") else text
 
 
 def stale(folder: str = FOLDER) -> Iterator[str]:
