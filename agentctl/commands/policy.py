@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from agentctl.commands.parser import Given, given, group
+from agentctl.commands.parser import Given, command as own, given, group
 from agentctl.core.document import Problems
 from agentctl.core.policy import SCHEMA, document, parse
 from agentctl.core.printable import printable
@@ -176,25 +176,39 @@ def _source(given: Given, file: str | None) -> tuple[str, str]:
     return data.decode(errors="replace"), f"{given.trunk}:{POLICY_PATH}"
 
 
-@command.command("check", epilog="\b\nExamples:\n  agentctl policy check\n  agentctl policy check policies/strict.yaml")
+@command.add_command
+@own("check", "agentctl policy check\nagentctl policy check policies/strict.yaml")
 @click.argument("file", required=False, type=click.Path())
 @given
 def check_command(given: Given, file: str | None) -> int:
     """Say whether the policy is valid, and each problem as file:line:column (exit status 3)."""
-    return check(*_source(given, file))
+    text, source = _source(given, file)
+    if not given.json:
+        return check(text, source)
+    policy = parse(text, source)
+    given.emit({"source": source, "trunk": policy.trunk, "gates": [gate.name for gate in policy.gates]})
+    return 0
 
 
-@command.command("explain", epilog="\b\nExamples:\n  agentctl policy explain\n  agentctl policy explain queue.slots")
+@command.add_command
+@own("explain", "agentctl policy explain\nagentctl policy explain queue.slots")
 @click.argument("key", required=False)
 @given
 def explain_command(given: Given, key: str | None) -> int:
     """Show every key of the policy with its value and what it means, or one KEY in full."""
-    click.echo(explain(*_source(given, None), key))
+    text, source = _source(given, None)
+    if given.json:
+        rows = list(_rows(document(text, source).data))
+        given.emit({row.name: {"value": row.value, "origin": row.origin, "meaning": row.schema["description"]}
+                    for row in (rows if key is None else _named(rows, key))})
+    else:
+        click.echo(explain(text, source, key))
     return 0
 
 
-@command.command("schema", epilog="\b\nExamples:\n  agentctl policy schema > policy.schema.json")
+@command.add_command
+@own("schema", "agentctl policy schema > policy.schema.json")
 def schema_command() -> int:
     """Print the JSON Schema of the policy, for editors."""
-    click.echo(schema())
+    click.echo(schema(), nl=False)
     return 0
