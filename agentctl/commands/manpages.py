@@ -38,8 +38,8 @@ def _page(ctx: click.Context, command: click.Command, more: str) -> str:
     title = ctx.command_path.replace(" ", "-")
     short = (command.help or "").strip().splitlines()[0].rstrip(".")
     parts = [
-        f'.TH {title.upper()} 1 "" "agentctl {__version__}" "agentctl"', ".SH NAME",
-        f"{title} \\- {_escape(short[0].lower() + short[1:])}", ".SH SYNOPSIS", _synopsis(ctx, command),
+        f'.TH {_escape(title.upper())} 1 "" "agentctl {__version__}" "agentctl"', ".SH NAME",
+        f"{_escape(title)} \\- {_escape(short[0].lower() + short[1:])}", ".SH SYNOPSIS", _synopsis(ctx, command),
         ".SH DESCRIPTION", _text(command.help or ""), _options(ctx, command, ".SH OPTIONS"), more,
         _examples(command, ".SH EXAMPLES"), ".SH EXIT STATUS",
         *(f".TP\n.B {number}\n{words}" for number, words in STATUSES),
