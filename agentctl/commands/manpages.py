@@ -42,7 +42,7 @@ def _page(ctx: click.Context, command: click.Command, more: str) -> str:
         f"{_escape(title)} \\- {_escape(short[0].lower() + short[1:])}", ".SH SYNOPSIS", _synopsis(ctx, command),
         ".SH DESCRIPTION", _text(command.help or ""), _options(ctx, command, ".SH OPTIONS"), more,
         _examples(command, ".SH EXAMPLES"), ".SH EXIT STATUS",
-        *(f".TP\n.B {number}\n{words}" for number, words in STATUSES),
+        *(f".TP\n.B {number}\n{_escape(words)}" for number, words in STATUSES),
         ".SH SEE ALSO", _see_also(title),
     ]
     return "\n".join(part for part in parts if part) + "\n"
