@@ -87,7 +87,7 @@ def _members(ctx: click.Context, command: click.Command) -> str:
 def _index(ctx: click.Context) -> str:
     parts = [".SH COMMANDS"]
     for title, names in SECTIONS.items():
-        parts.append(f".SS {title}")
+        parts.append(f".SS {_escape(title)}")
         for name in names:
             short = root.get_command(ctx, name).get_short_help_str(200)
             parts.append(f".TP\n.BR agentctl\\-{name} (1)\n{_escape(short)}")
