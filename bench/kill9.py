@@ -1,6 +1,6 @@
 """`kill -9` of `agentctl run` at random moments, each followed by the same command again.
 
-    python bench/kill9.py [KILLS] [SEED] [--all]
+    python -m bench.kill9 [KILLS] [SEED] [--all]
 
 With --all not only the main process is killed but every gate, session and guard with it.
 24 tasks; a quarter writes a bug first, a fifth edits the same line as others, each
@@ -19,7 +19,7 @@ import time
 
 from agentctl.engine import processes
 from agentctl.git.hub import find
-from common import ENV, git, repository, table
+from bench.common import ENV, git, repository, table
 
 TASKS = 24
 GATE = "sleep 0.2; ! grep -l BUG *.txt"

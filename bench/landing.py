@@ -1,6 +1,6 @@
 """How fast changes land when the gate costs nothing, beside one `git merge` after another.
 
-    python bench/landing.py [N]
+    python -m bench.landing [N]
 
 Baseline: for each change `git merge --squash`, `git commit` and the gate in one worktree.
 """
@@ -13,7 +13,7 @@ import time
 
 from agentctl.git.hub import find
 from agentctl.queue import inbox
-from common import ENV, git, repository, table
+from bench.common import ENV, git, repository, table
 
 
 def changes(top: str, count: int) -> list[str]:

@@ -1,6 +1,6 @@
 """200 agents at once: does each get its worktree? Ours beside plain `git worktree add`.
 
-    python bench/worktrees.py [N]
+    python -m bench.worktrees [N]
 
 Baseline: as many `git worktree add` from 16 threads, as a script around Git does it.
 """
@@ -13,7 +13,7 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-from common import ENV, git, repository, table
+from bench.common import ENV, git, repository, table
 
 
 def main(count: int) -> None:

@@ -81,8 +81,7 @@ def read_list(given: Given, file: str) -> list[Task]:
         raise UsageError(f"{file}: {error.strerror}") from None
     known = frozenset(tasks.all_tasks(given.hub))
     now = time.time()
-    return [Task(s.id, s.title, s.prompt, s.acceptance, s.after, s.priority, s.paths, now + n / 1000)
-            for n, s in enumerate(tasklist.parse(text, file, known))]
+    return [replace(task, created=now + n / 1000) for n, task in enumerate(tasklist.parse(text, file, known))]
 
 
 def _added(given: Given, names: list[str]) -> int:

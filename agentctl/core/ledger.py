@@ -239,8 +239,8 @@ class Draft:
         return out
 
     def message(self) -> str:
-        if len(self.lines) == 1:
-            return self.lines[0] + "\n"
+        if len(self.lines) < 2:
+            return "".join(self.lines or ["what the planner remembers"]) + "\n"
         return f"{len(self.lines)} events\n\n" + "\n".join(self.lines) + "\n"
 
 

@@ -6,7 +6,6 @@
     refs/agentctl/outbox/<agent>/<change>/<revision>   the answer to a rejected one
     refs/agentctl/tasks/<task>                         the task's events
     refs/agentctl/claims/<task>                        who works on it
-    refs/agentctl/handoff/<task>                       notes from session to session
     refs/agentctl/salvage/<agent>/<n>                  rescued work
     refs/agentctl/verdicts                             verdicts by gate and tree
 """
@@ -21,7 +20,6 @@ OUTBOX = ROOT + "outbox/"
 STAGE = ROOT + "stage/"
 TASKS = ROOT + "tasks/"
 CLAIMS = ROOT + "claims/"
-HANDOFF = ROOT + "handoff/"
 SALVAGE = ROOT + "salvage/"
 STATE = ROOT + "state"
 VERDICTS = ROOT + "verdicts"

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
 from itertools import islice
 
 from agentctl.core.document import REPORTED, Document, Problem, Problems, read
 from agentctl.core.policy_schema import NAME
 from agentctl.core.refnames import slug
+from agentctl.core.task import Task
 from agentctl.core.violations import Path, shown, suggestion
 
 _NAME_WORDS = "a name of letters, digits, '.', '_' and '-' (at most 100)"
@@ -64,19 +64,8 @@ TASKS_SCHEMA = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class TaskSpec:
-    id: str
-    title: str
-    prompt: str
-    acceptance: str = ""
-    after: tuple[str, ...] = ()
-    priority: int = 0
-    paths: tuple[str, ...] = ()
-
-
-def parse(text: str, source: str, known: Collection[str] = ()) -> tuple[TaskSpec, ...]:
-    """The tasks of a list, in its order. `known` are ids of tasks that exist already,
+def parse(text: str, source: str, known: Collection[str] = ()) -> tuple[Task, ...]:
+    """The tasks of a list, in its order, not dated yet. `known` are ids of tasks that exist already,
     which `after` may name too. Raises Problems."""
     found = read(text, source, TASKS_SCHEMA)
     tasks = tuple(_spec(entry) for entry in found.data)
@@ -86,10 +75,10 @@ def parse(text: str, source: str, known: Collection[str] = ()) -> tuple[TaskSpec
     return tasks
 
 
-def _spec(entry: dict) -> TaskSpec:
+def _spec(entry: dict) -> Task:
     lines = [line.strip() for line in entry["prompt"].splitlines() if line.strip()]
     title = " ".join(entry.get("title", lines[0]).split())
-    return TaskSpec(
+    return Task(
         id=entry.get("id") or slug(title),
         title=title if len(title) <= 100 else title[:97] + "...",
         prompt=entry["prompt"],
@@ -101,14 +90,14 @@ def _spec(entry: dict) -> TaskSpec:
 
 
 def _problems(
-    found: Document, tasks: tuple[TaskSpec, ...], known: Collection[str]
+    found: Document, tasks: tuple[Task, ...], known: Collection[str]
 ) -> Iterator[Problem]:
     yield from _repeated(found, tasks)
     yield from _unknown(found, tasks, known)
     yield from _cycles(found, tasks)
 
 
-def _repeated(found: Document, tasks: tuple[TaskSpec, ...]) -> Iterator[Problem]:
+def _repeated(found: Document, tasks: tuple[Task, ...]) -> Iterator[Problem]:
     first: dict[str, int] = {}
     for i, task in enumerate(tasks):
         written = "id" in found.data[i]
@@ -124,7 +113,7 @@ def _repeated(found: Document, tasks: tuple[TaskSpec, ...]) -> Iterator[Problem]
 
 
 def _unknown(
-    found: Document, tasks: tuple[TaskSpec, ...], known: Collection[str]
+    found: Document, tasks: tuple[Task, ...], known: Collection[str]
 ) -> Iterator[Problem]:
     ids = {task.id for task in tasks} | set(known)
     for i in range(len(tasks)):
@@ -134,7 +123,7 @@ def _unknown(
                 yield found.problem(f"after: no task {shown(name)}{near}", (i, "after", k))
 
 
-def _cycles(found: Document, tasks: tuple[TaskSpec, ...]) -> Iterator[Problem]:
+def _cycles(found: Document, tasks: tuple[Task, ...]) -> Iterator[Problem]:
     """One problem for each dependency that closes a cycle, found depth first;
     by a stack of our own, since a list may be longer than Python recurses."""
     index: dict[str, int] = {}

@@ -133,7 +133,6 @@ class Bot:
             self._read()
             recorded = {staged.probe.number for staged in self.state.probes}
             self._fresh = [(s, j) for s, j in self._fresh if s.probe.number in recorded]
-            self.wake.set()
         self._launch()
 
     def _follow_trunk(self, turn: Turn) -> None:

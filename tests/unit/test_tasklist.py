@@ -2,7 +2,8 @@ import jsonschema
 import pytest
 
 from agentctl.core.document import Problems
-from agentctl.core.tasklist import TASKS_SCHEMA, TaskSpec, parse
+from agentctl.core.tasklist import TASKS_SCHEMA, parse
+from agentctl.core.task import Task
 
 
 def problems(text, known=()):
@@ -18,8 +19,8 @@ def test_a_whole_task():
         "  after: [a, old, a]\n  priority: -3\n  paths: [src/**]\n"
     )
     first, second = parse(text, "t.yaml", known={"old"})
-    assert first == TaskSpec(id="a", title="first", prompt="first")
-    assert second == TaskSpec(
+    assert first == Task(id="a", title="first", prompt="first")
+    assert second == Task(
         "b", "Do it", "Do\nit\n", "it is done", ("a", "old"), -3, ("src/**",)
     )
 
