@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 from agentctl.core.refnames import slug
 from agentctl.errors import NotFound, UsageError
 from agentctl.git.hub import Hub
 from agentctl.git.merge import changed
-from agentctl.git.objects import CommitInfo
+from agentctl.git.objects import EXECUTABLE, FILE, CommitInfo
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,10 +100,14 @@ def drawn(count: int, seed: int) -> list[int]:
     return order
 
 
-def candidates(piece: Piece, content: dict[str, bytes]) -> list[Bug]:
-    """Bugs for a piece, likeliest to be caught first. `content` is what it changes."""
+def candidates(piece: Piece, content: Mapping[str, bytes], stays: Collection[str] = ()) -> list[Bug]:
+    """Bugs for a piece, likeliest to be caught first: in the files of `content`, those in
+    `stays` before others.
+
+    A later task may land first, and a file that it removes would come back with the bug.
+    """
     found = []
-    for path in sorted(content, key=lambda p: (not p.endswith(".py"), "test" not in p, p)):
+    for path in sorted(content, key=lambda p: (p not in stays, not p.endswith(".py"), "test" not in p, p)):
         line = f"injected into {piece.task}"
         if path.endswith(".py"):
             found.append(Bug(path, f"\nraise RuntimeError({line!r})\n", False))
@@ -116,14 +120,23 @@ def candidates(piece: Piece, content: dict[str, bytes]) -> list[Bug]:
 def changed_files(hub: Hub, piece: Piece) -> dict[str, bytes]:
     """Contents of the ordinary files that a piece writes."""
     return {path: hub.objects.blob(oid) for path, mode, oid, _ in changed(hub, piece.base, piece.target)
-            if mode in (0o100644, 0o100755)}
+            if mode in (FILE, EXECUTABLE)}
+
+
+def modules(hub: Hub, tree: str) -> dict[str, bytes]:
+    """Contents of the Python files in a tree."""
+    return {path: hub.objects.blob(oid) for path, oid in hub.objects.walk(tree) if path.endswith(".py")}
 
 
 def with_bug(hub: Hub, tree: str, bug: Bug) -> str:
     """The tree with a bug in it."""
-    text = bug.text.encode()
     before = b"" if bug.whole else hub.objects.read(tree, bug.path) or b""
-    return hub.objects.replace(tree, {bug.path: before + text})
+    return hub.objects.replace(tree, {bug.path: before + bug.text.encode()})
+
+
+def holds(hub: Hub, tree: str, bug: Bug) -> bool:
+    """True for a tree with the bug in it."""
+    return (hub.objects.read(tree, bug.path) or b"").endswith(bug.text.encode())
 
 
 def save(pieces: Sequence[Piece], path: str) -> None:

@@ -8,16 +8,25 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from agentctl.core.model import Verdict
 from agentctl.core.policy import Policy, fingerprint
-from agentctl.errors import Infrastructure
+from agentctl.errors import Infrastructure, UsageError
 from agentctl.git.hub import Hub
+from agentctl.git.objects import EMPTY_TREE
 from agentctl.queue import gate
-from agentctl.replay.history import Bug, Piece, candidates, changed_files, with_bug
+from agentctl.queue.verdicts import Judgement
+from agentctl.replay import history
+from agentctl.replay.history import Bug, Piece
+
+TRIES = 3
+"""At a gate that gives no verdict, and at a bug that the gate catches."""
+
+Progress = Callable[[int, int], None]
+"""Told how many of how many trials are done."""
 
 
 class Tried:
@@ -27,13 +36,9 @@ class Tried:
         self.hub, self.policy, self.runs = hub, policy, gate.Runs()
         base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
         self._file = os.path.join(base, "agentctl", "replay", fingerprint(policy) + ".json")
-        try:
-            with open(self._file) as file:
-                self._known: dict[str, bool] = json.load(file)
-        except (OSError, ValueError):
-            self._known = {}
+        self._known = self._load()
 
-    def green(self, trees: Iterable[str], progress: Callable[[int, int], None]) -> dict[str, bool]:
+    def green(self, trees: Iterable[str], progress: Progress) -> dict[str, bool]:
         """Whether the gate passes on each tree; several are tried at a time."""
         wanted = list(dict.fromkeys(trees))
         new = [tree for tree in wanted if tree not in self._known]
@@ -44,42 +49,110 @@ class Tried:
                     progress(done, len(new))
             except BaseException:
                 self.runs.stop()
+                pool.shutdown(wait=False, cancel_futures=True)
                 raise
             finally:
                 self._save()
         return {tree: self._known[tree] for tree in wanted}
 
     def _try(self, tree: str) -> tuple[str, bool]:
-        commit = self.hub.objects.write_commit(tree, (), "trial\n", 0)
-        for _ in range(3):
-            judgement = gate.judge(self.hub, self.policy, self.runs, commit)
+        for _ in range(TRIES):
+            judgement = self.judge(tree)
             if judgement.verdict in (Verdict.PASSED, Verdict.FAILED):
                 return tree, judgement.verdict == Verdict.PASSED
         raise Infrastructure(f"the gate gives no verdict of tree {tree[:12]}: {judgement.why}",
                              hint="look at what it prints:\n" + judgement.log[-2000:])
 
+    def judge(self, tree: str) -> Judgement:
+        """One run of the gate, whatever is known."""
+        return gate.judge(self.hub, self.policy, self.runs, self.hub.objects.write_commit(tree, (), "trial\n", 0))
+
+    def _load(self) -> dict[str, bool]:
+        try:
+            with open(self._file) as file:
+                return json.load(file)
+        except (OSError, ValueError):
+            return {}
+
     def _save(self) -> None:
+        """With what another replay learned meanwhile."""
         os.makedirs(os.path.dirname(self._file), exist_ok=True)
-        with open(self._file + ".new", "w") as file:
-            json.dump(self._known, file)
-        os.replace(self._file + ".new", self._file)
+        new = f"{self._file}.{os.getpid()}"
+        with open(new, "w") as file:
+            json.dump(self._load() | self._known, file)
+        os.replace(new, self._file)
 
 
-def injected(tried: Tried, found: list[Piece], order: list[int], count: int,
-             progress: Callable[[int, int], None]) -> list[Piece]:
+@dataclass(frozen=True)
+class Plan:
+    base: str
+    """Tree that trunk begins with."""
+    pieces: list[Piece]
+    commits: int
+    told: str
+    """What was found, in words."""
+
+
+def prepare(tried: Tried, words: str, share: float, limit: int | None, seed: int, progress: Progress) -> Plan:
+    """Try the gate on the whole range and draw up the tasks, a share of them with a bug.
+
+    Raises Infrastructure if the gate is of no use for that.
+    """
+    below, commits = history.commits_of(tried.hub, words)
+    commits = commits[:limit]
+    base = tried.hub.objects.commit(below).tree if below else EMPTY_TREE
+    green = tried.green([base, *(c.tree for c in commits)], progress)
+    groups, left = history.group([green[c.tree] for c in commits])
+    if not groups:
+        said = tried.judge(commits[-1].tree)
+        raise Infrastructure(f"the gate finds every commit of this range red, the last with: {said.why}",
+                             hint="try it by hand in a checkout. It said:\n" + said.log[-2000:])
+    notes = []
+    if left:
+        notes.append(f"{len(left)} red commits at the end are left out")
+    if not green[base]:
+        base, groups = commits[groups[0][-1]].tree, groups[1:]
+        notes.append("the gate is red below the range, so trunk begins with its first green commit")
+    found = history.pieces(commits, groups, base)
+    if not found:
+        raise UsageError(f"there is nothing to replay in {words}: no green commit changes a file of a green one",
+                         hint="a longer range")
+    found = injected(tried, found, history.drawn(len(found), seed), round(share * len(found)), progress)
+    facts = (f"{len(commits)} commits, {sum(not green[c.tree] for c in commits)} of them red: {len(found)} tasks, "
+             f"{sum(len(g) > 1 for g in groups)} of several commits, {sum(p.bug is not None for p in found)} with a bug")
+    return Plan(base, found, len(commits), "; ".join([facts, *notes]))
+
+
+def injected(tried: Tried, found: list[Piece], order: Sequence[int], count: int, progress: Progress) -> list[Piece]:
     """The pieces, `count` of them with a bug that the gate catches, taken in `order`.
 
     Raises Infrastructure if there are not that many.
     """
+    stays = frozenset(path for path, _ in tried.hub.objects.walk(found[-1].target)) if found else frozenset()
     chosen: dict[int, Bug] = {}
     rest = list(order)
     while len(chosen) < count:
         if not rest:
-            raise Infrastructure(f"only {len(chosen)} of {count} bugs are caught by the gate",
+            raise Infrastructure(f"the gate catches a bug in {len(chosen)} of the changes only, {count} are wanted",
                                  hint="a smaller --bad, or a gate that tests more")
         now, rest = rest[: count - len(chosen)], rest[count - len(chosen) :]
-        bugs = {i: candidates(found[i], changed_files(tried.hub, found[i]))[:1] for i in now}
-        trees = {(i, bug): with_bug(tried.hub, found[i].target, bug) for i in now for bug in bugs[i]}
-        verdicts = tried.green(trees.values(), progress)
-        chosen |= {i: bug for (i, bug), tree in trees.items() if not verdicts[tree]}
+        chosen |= _caught(tried, found, {i: _bugs(tried, found[i], stays) for i in now}, progress)
     return [replace(piece, bug=chosen.get(i)) for i, piece in enumerate(found)]
+
+
+def _bugs(tried: Tried, piece: Piece, stays: frozenset[str]) -> list[Bug]:
+    """In what the piece changes, else in any module."""
+    near = history.candidates(piece, history.changed_files(tried.hub, piece), stays)[: TRIES - 1]
+    far = history.candidates(piece, history.modules(tried.hub, piece.target), stays)
+    return (near + [bug for bug in far if bug not in near])[:TRIES]
+
+
+def _caught(tried: Tried, found: list[Piece], bugs: dict[int, list[Bug]], progress: Progress) -> dict[int, Bug]:
+    """The first bug of each list that the gate catches in the piece's last tree."""
+    chosen: dict[int, Bug] = {}
+    for turn in range(TRIES):
+        now = {i: listed[turn] for i, listed in bugs.items() if i not in chosen and turn < len(listed)}
+        trees = {i: history.with_bug(tried.hub, found[i].target, bug) for i, bug in now.items()}
+        green = tried.green(trees.values(), progress)
+        chosen |= {i: bug for i, bug in now.items() if not green[trees[i]]}
+    return chosen

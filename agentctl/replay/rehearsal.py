@@ -16,7 +16,7 @@ from agentctl.core.policy import Policy
 from agentctl.core.task import End, Task
 from agentctl.fleet import tasks
 from agentctl.fleet.supervisor import Crew
-from agentctl.git import process
+from agentctl.git import process, refs
 from agentctl.git.hub import POLICY_PATH, Hub, find
 from agentctl.git.merge import changed
 from agentctl.git.refs import Transaction
@@ -30,6 +30,8 @@ from agentctl.replay.history import Piece
 @dataclass(frozen=True)
 class Outcome:
     summary: Summary
+    injected: int
+    """Rejections by the gate of revisions that held their bug."""
     deferred: int
     differences: tuple[str, ...]
     """Paths in which trunk's last tree differs from the history's."""
@@ -44,6 +46,15 @@ class Outcome:
         return self.summary.landed == self.summary.tasks and not (self.differences or self.unseen or self.broken)
 
 
+@dataclass(frozen=True)
+class Mode:
+    """How a replay is run."""
+
+    agents: int
+    slots: int
+    batch: int | None = None
+
+
 def make_hub(source: str, folder: str) -> Hub:
     """A bare hub that borrows the objects of `source`, which is never written to."""
     process.as_user(["clone", "--quiet", "--bare", "--shared", "--", source, folder], cwd=os.path.dirname(folder))
@@ -51,20 +62,20 @@ def make_hub(source: str, folder: str) -> Hub:
 
 
 def begin(hub: Hub, tree: str, policy_text: str) -> str:
-    """Make `main` start at `tree` with the policy added; all other branches go."""
+    """Make `main` start at `tree` with the policy added; all other refs go."""
     with_policy = hub.objects.replace(tree, {POLICY_PATH: policy_text.encode()})
     made = hub.objects.write_commit(with_policy, (), "Where the replay begins\n", 0)
-    for name in hub.git("for-each-ref", "--format=%(refname)").split():
-        hub.git("update-ref", "-d", name)
-    create = Transaction(hub.git_dir, "begin")
-    create.create("refs/heads/main", made)
-    create.commit()
     hub.git("symbolic-ref", "HEAD", "refs/heads/main")
+    move = Transaction(hub.git_dir, "begin")
+    for ref in refs.read(hub.git_dir, ["refs/"]).values():
+        if ref.name != "refs/heads/main":
+            move.delete(ref.name, ref.oid)
+    move.update("refs/heads/main", made, refs.get(hub.git_dir, "refs/heads/main"))
+    move.commit()
     return made
 
 
-def rehearse(given: Given, hub: Hub, policy: Policy, pieces: list[Piece], agents: int,
-             slots: int | None, batch: int | None) -> Outcome:
+def rehearse(given: Given, hub: Hub, policy: Policy, pieces: list[Piece], mode: Mode) -> Outcome:
     """Run the tasks to the end and compare with the history."""
     plan = os.path.join(hub.git_dir, "replay", "plan.json")
     os.makedirs(os.path.dirname(plan), exist_ok=True)
@@ -74,25 +85,36 @@ def rehearse(given: Given, hub: Hub, policy: Policy, pieces: list[Piece], agents
                     for n, p in enumerate(pieces)])
     inner = replace(given, path=hub.git_dir)
     narrator = Narrator(inner)
-    crew = Crew(tuple(f"agent-{n}" for n in range(1, agents + 1)),
+    crew = Crew(tuple(f"agent-{n}" for n in range(1, mode.agents + 1)),
                 (sys.executable, "-I", "-S", agent.__file__, plan), False)
-    summary, parked = loop(inner, Job(crew, policy, None, slots, batch), narrator)
+    summary, parked = loop(inner, Job(crew, policy, None, mode.slots, mode.batch), narrator)
+    caught = rejected_with_bug(hub, pieces)
     return Outcome(
-        summary, sum(s.end == End.DEFERRED for s in narrator.sessions), _differences(hub, pieces[-1].target),
-        _unseen(hub, pieces), tuple(f.text for f in prove(hub, "main")[1] if f.grave), parked)
+        summary, sum(len(found) for found in caught.values()),
+        sum(s.end == End.DEFERRED for s in narrator.sessions), _differences(hub, pieces),
+        tuple(p.task for p in pieces if p.bug and not any(_evident(hub, r) for r in caught[p.task])),
+        tuple(f.text for f in prove(hub, "main")[1] if f.grave), parked)
 
 
-def _differences(hub: Hub, target: str) -> tuple[str, ...]:
+def _differences(hub: Hub, pieces: list[Piece]) -> tuple[str, ...]:
     last = hub.objects.commit(hub.trunk_tip("main")).tree
-    return tuple(path for path, *_ in changed(hub, target, last) if path != POLICY_PATH)
+    return tuple(path for path, *_ in changed(hub, pieces[-1].target, last) if path != POLICY_PATH)
 
 
-def _unseen(hub: Hub, pieces: list[Piece]) -> tuple[str, ...]:
-    """Bugs for which the ledger has no rejection by the gate whose answer names the bug."""
-    rejected: dict[str, list[Record]] = {}
+def rejected_with_bug(hub: Hub, pieces: list[Piece]) -> dict[str, list[Record]]:
+    """Of each task with a bug, the revisions that held it and were rejected by the gate."""
+    found: dict[str, list[Record]] = {p.task: [] for p in pieces if p.bug}
+    bugs = {p.task: p.bug for p in pieces if p.bug}
     for record in Ledger.read(hub).ended():
-        if record.stage == Stage.REJECTED and record.kind == "gate":
-            rejected.setdefault(record.change.id, []).append(record)
-    return tuple(p.task for p in pieces if p.bug and not any(
-        (answer := answers.read(hub, r)) and (answer.log or answer.verdict.get("failed"))
-        for r in rejected.get(p.task, ())))
+        bug = bugs.get(record.change.id)
+        if bug and (record.stage, record.kind) == (Stage.REJECTED, "gate"):
+            if history.holds(hub, hub.objects.commit(record.change.head).tree, bug):
+                found[record.change.id].append(record)
+    return found
+
+
+def _evident(hub: Hub, record: Record) -> bool:
+    """The answer is about this very revision and shows what the gate said of which tree."""
+    answer = answers.read(hub, record)
+    return bool(answer and answer.verdict.get("change") == record.key and answer.verdict.get("failed")
+                and answer.verdict.get("exit"))

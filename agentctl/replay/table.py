@@ -1,0 +1,66 @@
+"""What came of a replay, as the rows of a table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+from agentctl.replay.rehearsal import Outcome
+
+WIDTH = 14
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    label: str
+    value: Callable[[Outcome], float]
+    form: str = "{:,.0f}"
+    ratio: bool = False
+    """Worth comparing."""
+
+
+NUMBERS = (
+    Row("tasks", lambda o: o.summary.tasks),
+    Row("landed", lambda o: o.summary.landed),
+    Row("rejected by the gate", lambda o: o.summary.rejected - o.summary.conflicts),
+    Row("  with an injected bug", lambda o: o.injected),
+    Row("rejected for a conflict", lambda o: o.summary.conflicts),
+    Row("sessions put off", lambda o: o.deferred),
+    Row("probes", lambda o: o.summary.probes, ratio=True),
+    Row("probes per landed change", lambda o: o.summary.probes / max(1, o.summary.changes), "{:.2f}", True),
+    Row("seconds", lambda o: o.summary.seconds, "{:,.0f}", True),
+    Row("landed an hour", lambda o: o.summary.changes / max(o.summary.seconds, 0.001) * 3600, "{:,.0f}", True),
+)
+WORDS: tuple[tuple[str, Callable[[Outcome], str]], ...] = (
+    ("trunk's tree is history's", lambda o: "yes" if not o.differences else f"no: {len(o.differences)} paths"),
+    ("bugs rejected, proven", lambda o: "all" if not o.unseen else f"not {len(o.unseen)}"),
+    ("verify", lambda o: "clean" if not o.broken else f"{len(o.broken)} findings"),
+)
+
+
+def lines(columns: Mapping[str, Outcome]) -> Iterator[str]:
+    """The table; with two columns a third gives the second's figure over the first's."""
+    both = list(columns.values()) if len(columns) == 2 else []
+    yield _line("", [*columns, *(["ratio"] if both else [])])
+    for row in NUMBERS:
+        values = [row.value(o) for o in columns.values()]
+        ratio = [f"{values[1] / values[0]:.2f}"] if both and row.ratio and values[0] else []
+        yield _line(row.label, [*(row.form.format(v) for v in values), *ratio])
+    for label, word in WORDS:
+        yield _line(label, [word(o) for o in columns.values()])
+    for name, outcome in columns.items():
+        yield from _amiss(name, outcome)
+
+
+def _line(label: str, cells: list[str]) -> str:
+    return f"{label:<26}" + "".join(f"{cell:>{WIDTH}}" for cell in cells)
+
+
+def _amiss(name: str, outcome: Outcome, limit: int = 20) -> Iterator[str]:
+    """All that is not as it should be, in full."""
+    for label, found in (("differs from history", outcome.differences), ("bug not caught", outcome.unseen),
+                         ("broken", outcome.broken)):
+        yield from (f"{name}: {label}: {item}" for item in found[:limit])
+        if len(found) > limit:
+            yield f"{name}: {label}: and {len(found) - limit} more"
+    yield from (f"{name}: parked: {task}: {reason}" for task, reason in outcome.parked.items())
