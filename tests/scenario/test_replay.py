@@ -1,0 +1,108 @@
+"""A small history replayed by the real command: what builds on what, a red commit, a merge, a rename."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from tests.support.hub import PATIENCE, cli, command, environment, eventually, git, write
+
+CHECK = """\
+import importlib.util, pathlib, sys
+sys.path.insert(0, '.')
+for path in sorted(pathlib.Path('lib').glob('*.py')):
+    spec = importlib.util.spec_from_file_location('lib.' + path.stem, path)
+    spec.loader.exec_module(importlib.util.module_from_spec(spec))
+if pathlib.Path('notes').exists():
+    assert pathlib.Path('notes').read_text().endswith('end\\n'), 'the notes have no end'
+"""
+GATE = f"{sys.executable} -I -S -B check.py"
+BEGIN = "no tests, no modules"
+
+
+def module(name, *needs):
+    lines = [f"from lib.{other} import value as {other}" for other in needs]
+    return {f"lib/{name}.py": "\n".join([*lines, f"value = {' + '.join(['1', *needs])}"]) + "\n"}
+
+
+def log(*lines):
+    return {"lib/log.py": "".join(f"{line} = True\n" for line in lines)}
+
+
+def notes(*lines):
+    return {"notes": "".join(f"{line}\n" for line in (*lines, "end"))}
+
+
+class History:
+    """A repository under construction, with its commits' subjects in order."""
+
+    def __init__(self, path):
+        self.path = path
+        path.mkdir()
+        git(path, "init", "-q")
+
+    def commit(self, subject, files=(), gone=()):
+        write(self.path, dict(files))
+        for name in gone:
+            (self.path / name).unlink()
+        git(self.path, "add", "-A")
+        git(self.path, "commit", "-q", "--allow-empty", "-m", subject)
+
+    def state(self):
+        """All that a reader could have changed."""
+        listed = git(self.path, "for-each-ref"), git(self.path, "count-objects", "-v"), git(self.path, "status", "-s")
+        return *listed, sorted(os.listdir(self.path / ".git"))
+
+
+@pytest.fixture
+def history(tmp_path):
+    """Twenty-one first-parent commits on top of one that has the gate."""
+    made = History(tmp_path / "source")
+    made.commit("begin", {"check.py": CHECK, "README": "read me\n"})
+    git(made.path, "tag", "start")
+    made.commit("a", module("a"))
+    made.commit("b on a", module("b", "a"))
+    made.commit("log one", log("one"))
+    made.commit("c on b", module("c", "b"))
+    made.commit("log two", log("one", "two"))
+    made.commit("red: e on d that is not there", module("e", "d"))
+    made.commit("d", module("d"))
+    made.commit("notes", notes("one"))
+    made.commit("log three", log("one", "two", "three"))
+    git(made.path, "checkout", "-q", "-b", "side")
+    made.commit("side one", module("side"))
+    made.commit("side two", module("side2", "side", "c"))
+    git(made.path, "checkout", "-q", "-")
+    made.commit("f on c and d", module("f", "c", "d"))
+    git(made.path, "merge", "-q", "--no-ff", "-m", "merge side", "side")
+    made.commit("rename a to alpha", module("alpha") | module("b", "alpha"), gone=["lib/a.py"])
+    made.commit("nothing at all")
+    made.commit("g on alpha", module("g", "alpha", "side2"))
+    made.commit("notes two", notes("one", "two"))
+    made.commit("log four", log("one", "two", "three", "four"))
+    made.commit("log backwards", log("four", "three", "two", "one"))
+    made.commit("h on g", module("h", "g"))
+    made.commit("notes upside down", notes("two", "one"))
+    made.commit("i on h", module("i", "h"))
+    made.commit("no e", gone=["lib/e.py"])
+    return made
+
+
+def replay(history, *options, ok=0):
+    """The last object that the command prints: what came of it."""
+    done = cli("replay", history.path, *options, "--gate", GATE, "--json", cwd=history.path.parent, ok=ok)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def test_a_history_lands_whole_whatever_is_wrong_with_its_changes(history):
+    before = history.state()
+    found = replay(history, "start..HEAD", "--agents", 4, "--bad", "0.2")
+    (commits, tasks), column = (found["commits"], found["tasks"]), found["as_given"]
+    assert (commits, tasks) == (21, 19), "the red commit joined the next, the empty one is no task"
+    assert column["good"] and column["summary"]["landed"] == 19
+    assert (column["differences"], column["broken"], column["unseen"]) == ([], [], [])
+    assert column["injected"] >= 4
+    assert history.state() == before, "the source was only read"
