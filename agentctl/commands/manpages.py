@@ -22,6 +22,12 @@ STATUSES = (
     ("125", "the machine or the gate itself failed: nobody is to blame"), ("130, 143", "ended by Ctrl-C, by SIGTERM"),
 )
 
+BEGINNING = (
+    "agentctl init", "git add -A && git commit -m 'agentctl: add the policy'",
+    "agentctl task add 'Fix the crash on empty input'", "agentctl run --agents 4 -- claude -p '{prompt}'",
+)
+"""The examples of agentctl.1."""
+
 
 def pages() -> dict[str, str]:
     """Every page of section 1 by file name."""
@@ -69,6 +75,7 @@ def _names(option: click.Option) -> str:
 
 def _examples(command: click.Command, heading: str) -> str:
     lines = [line.strip() for line in (command.epilog or "").splitlines() if line.startswith("  ")]
+    lines = list(BEGINNING) if command is root else lines
     return "\n".join([heading, ".nf", *(f".B {_escape(line)}" for line in lines), ".fi"]) if lines else ""
 
 
