@@ -1,7 +1,8 @@
 """Every way agentctl fails: the docstring is the message, the attribute the exit code.
 
 A class's docstring is a format string for the keyword arguments given to the
-constructor; `hint` names the command to type next.
+constructor; `hint` names the command to type next. One given to the constructor is taken as
+it is: it may quote a gate's output, braces and all.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ class AgentctlError(Exception):
     def __init__(self, message: str = "", hint: str | None = None, **values: object) -> None:
         values.setdefault("message", message)
         self.message = message or (type(self).__doc__ or "").format(**values)
-        self.hint = (type(self).hint if hint is None else hint).format(**values)
+        self.hint = type(self).hint.format(**values) if hint is None else hint
         self.values = values
         super().__init__(self.message)
 

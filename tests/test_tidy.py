@@ -13,7 +13,8 @@ import pytest
 
 from agentctl import errors
 from agentctl.commands import manpages
-from agentctl.commands.parser import Given, root
+from agentctl.commands.parser import root
+from tests.support.tree import every_command
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "agentctl"
@@ -160,24 +161,15 @@ def test_every_exit_status_is_in_the_manual():
     assert kinds | {0, 130, 143} == listed
 
 
-def every_command(group: click.Group, ctx: click.Context) -> Iterator[tuple[str, click.Command]]:
-    for name in group.list_commands(ctx):
-        command = group.get_command(ctx, name)
-        inner = click.Context(command, info_name=name, parent=ctx)
-        yield inner.command_path, command
-        if isinstance(command, click.Group):
-            yield from every_command(command, inner)
-
-
 def test_every_command_has_help_and_examples():
-    ctx = click.Context(root, info_name="agentctl", obj=Given())
-    for path, command in every_command(root, ctx):
+    for path, command in every_command():
         assert command.help, path
-        assert f"agentctl {path.split(' ', 1)[1].split()[0]}" in (command.epilog or ""), f"{path} has no examples"
+        assert f"agentctl {path}" in (command.epilog or ""), f"{path} has no examples"
         assert all(p.help for p in command.params if isinstance(p, click.Option)), path
 
 
 def test_short_help_fits_on_its_line():
     shown = click.testing.CliRunner().invoke(root, ["--help"], terminal_width=80).output.splitlines()
     first = shown.index(next(line for line in shown if line.startswith("  init")))
-    assert [line for line in shown[first:] if line.startswith("   ") or line.endswith("...")] == []
+    last = shown.index("  Examples:")
+    assert [line for line in shown[first:last] if line.startswith("   ") or line.endswith("...")] == []

@@ -59,7 +59,10 @@ def run(given: Given, once: bool, junit: str | None, slots: int | None, batch: i
             if junit:
                 write_junit(junit, bot.judged, narrator)
     rejected = narrator.count(Stage.REJECTED)
-    given.say(f"landed {narrator.count(Stage.LANDED)}, rejected {rejected}, probes {len(bot.judged)}")
+    landed = narrator.count(Stage.LANDED)
+    if given.json:
+        given.emit({"kind": "summary", "landed": landed, "rejected": rejected, "probes": len(bot.judged)})
+    given.say(f"landed {landed}, rejected {rejected}, probes {len(bot.judged)}")
     return 7 if rejected else 0
 
 

@@ -17,5 +17,9 @@ def command(given: Given, shell: str) -> int:
     from agentctl.commands.parser import root
 
     found = get_completion_class(shell)
-    click.echo(found(root, {}, "agentctl", "_AGENTCTL_COMPLETE").source())
+    source = found(root, {}, "agentctl", "_AGENTCTL_COMPLETE").source()
+    if given.json:
+        given.emit({"shell": shell, "source": source})
+    else:
+        click.echo(source)
     return 0

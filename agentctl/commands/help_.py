@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -23,6 +24,10 @@ MARKS = (("\\fB", ""), ("\\fI", ""), ("\\fR", ""), ("\\fP", ""), ("\\-", "-"), (
 def command(given: Given, topic: str | None) -> int:
     """Show the manual page of a command, or on policy or refs."""
     page = _page(topic)
+    if given.json:
+        with open(page) as file:
+            given.emit({"page": os.path.basename(page), "text": _plain(file.read())})
+        return 0
     if sys.stdout.isatty() and shutil.which("man"):
         return subprocess.run(["man", "-l", page]).returncode
     with open(page) as file:

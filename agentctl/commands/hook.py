@@ -25,7 +25,9 @@ def hook_group() -> None:
 
 
 def _folder(given: Given) -> str:
-    return process.as_user(["rev-parse", "--path-format=absolute", "--git-path", "hooks"], cwd=given.path)
+    """Where Git looks for hooks. Raises NotFound outside a repository."""
+    return process.as_user(["rev-parse", "--path-format=absolute", "--git-path", "hooks"],
+                           cwd=given.hub.top or given.hub.git_dir)
 
 
 def _ours(path: str) -> bool:
@@ -42,7 +44,6 @@ def _ours(path: str) -> bool:
 @given
 def install(given: Given, guard_trunk: bool) -> int:
     """Refuse commits on trunk, and pushes by agents. Other people's hooks are left alone."""
-    assert given.hub
     folder = _folder(given)
     names = USUAL + ((GUARD,) if guard_trunk else ())
     for name in names:
@@ -57,6 +58,8 @@ def install(given: Given, guard_trunk: bool) -> int:
             file.write(data_file("hooks", name).replace("@AGENTCTL@", ourselves))
         os.chmod(os.path.join(folder, name), 0o755)
         given.say(f"{name}: installed")
+    if given.json:
+        given.emit({name: "installed" for name in names})
     return 0
 
 
@@ -65,11 +68,13 @@ def install(given: Given, guard_trunk: bool) -> int:
 @given
 def uninstall(given: Given) -> int:
     """Remove the hooks that install put there."""
-    for name in (*USUAL, GUARD):
-        path = os.path.join(_folder(given), name)
-        if _ours(path):
-            os.unlink(path)
-            given.say(f"{name}: removed")
+    folder = _folder(given)
+    found = [name for name in (*USUAL, GUARD) if _ours(os.path.join(folder, name))]
+    for name in found:
+        os.unlink(os.path.join(folder, name))
+        given.say(f"{name}: removed")
+    if given.json:
+        given.emit({name: "removed" for name in found})
     return 0
 
 

@@ -27,9 +27,16 @@ def command(given: Given, agent: str, follow: bool) -> int:
         while True:
             chunk = file.read(1 << 16)
             if chunk:
-                sys.stdout.buffer.write(chunk)
-                sys.stdout.flush()
+                _print(given, chunk)
             elif follow:
                 time.sleep(0.2)
             else:
                 return 0
+
+
+def _print(given: Given, chunk: bytes) -> None:
+    if given.json:
+        given.emit({"text": chunk.decode(errors="replace")})
+    else:
+        sys.stdout.buffer.write(chunk)
+    sys.stdout.flush()

@@ -22,16 +22,11 @@ STATUSES = (
     ("125", "the machine or the gate itself failed: nobody is to blame"), ("130, 143", "ended by Ctrl-C, by SIGTERM"),
 )
 
-BEGINNING = (
-    "agentctl init", "git add -A && git commit -m 'agentctl: add the policy'",
-    "agentctl task add 'Fix the crash on empty input'", "agentctl run --agents 4 -- claude -p '{prompt}'",
-)
-"""The examples of agentctl.1."""
-
 
 def pages() -> dict[str, str]:
     """Every page of section 1 by file name."""
-    ctx = click.Context(root, info_name="agentctl", obj=Given())
+    # With root's settings, as in a run: click keeps the help option that a command's first context made.
+    ctx = click.Context(root, info_name="agentctl", obj=Given(), **root.context_settings)
     found = {"agentctl.1": _page(ctx, root, _index(ctx))}
     for name in root.list_commands(ctx):
         command = root.get_command(ctx, name)
@@ -75,7 +70,6 @@ def _names(option: click.Option) -> str:
 
 def _examples(command: click.Command, heading: str) -> str:
     lines = [line.strip() for line in (command.epilog or "").splitlines() if line.startswith("  ")]
-    lines = list(BEGINNING) if command is root else lines
     return "\n".join([heading, ".nf", *(f".B {_escape(line)}" for line in lines), ".fi"]) if lines else ""
 
 

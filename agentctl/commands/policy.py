@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from agentctl.commands.parser import Given, command as own, given, group
+from agentctl.commands.parser import Given, command, given, group
 from agentctl.core.document import Problems
 from agentctl.core.policy import SCHEMA, document, parse
 from agentctl.core.printable import printable
@@ -157,7 +157,7 @@ def _shown(value: Any) -> str:
 
 @group("policy", "agentctl policy check\nagentctl policy check policies/strict.yaml\nagentctl policy explain queue.slots\n"
        "agentctl policy schema > policy.schema.json")
-def command() -> None:
+def policy_group() -> None:
     """Check the policy, explain it, print its schema."""
 
 
@@ -176,8 +176,8 @@ def _source(given: Given, file: str | None) -> tuple[str, str]:
     return data.decode(errors="replace"), f"{given.trunk}:{POLICY_PATH}"
 
 
-@command.add_command
-@own("check", "agentctl policy check\nagentctl policy check policies/strict.yaml")
+@policy_group.add_command
+@command("check", "agentctl policy check\nagentctl policy check policies/strict.yaml")
 @click.argument("file", required=False, type=click.Path())
 @given
 def check_command(given: Given, file: str | None) -> int:
@@ -190,8 +190,8 @@ def check_command(given: Given, file: str | None) -> int:
     return 0
 
 
-@command.add_command
-@own("explain", "agentctl policy explain\nagentctl policy explain queue.slots")
+@policy_group.add_command
+@command("explain", "agentctl policy explain\nagentctl policy explain queue.slots")
 @click.argument("key", required=False)
 @given
 def explain_command(given: Given, key: str | None) -> int:
@@ -199,16 +199,20 @@ def explain_command(given: Given, key: str | None) -> int:
     text, source = _source(given, None)
     if given.json:
         rows = list(_rows(document(text, source).data))
-        given.emit({row.name: {"value": row.value, "origin": row.origin, "meaning": row.schema["description"]}
-                    for row in (rows if key is None else _named(rows, key))})
+        given.emit([{"key": row.name, "value": row.value, "set": row.is_set, "meaning": row.schema["description"]}
+                    for row in (_named(rows, key) if key else rows)])
     else:
         click.echo(explain(text, source, key))
     return 0
 
 
-@command.add_command
-@own("schema", "agentctl policy schema > policy.schema.json")
-def schema_command() -> int:
+@policy_group.add_command
+@command("schema", "agentctl policy schema > policy.schema.json")
+@given
+def schema_command(given: Given) -> int:
     """Print the JSON Schema of the policy, for editors."""
     click.echo(schema(), nl=False)
     return 0
+
+
+command = policy_group

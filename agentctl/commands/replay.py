@@ -66,6 +66,8 @@ def command(given: Given, repo, range_, gate_, agents, bad, slots, batch, timeou
     finally:
         if keep:
             given.note(f"kept: {work}")
+            if given.json:
+                given.emit({"kind": "kept", "folder": work})
         else:
             shutil.rmtree(work, ignore_errors=True)
 
@@ -107,7 +109,7 @@ def prepare(given: Given, repo: str, work: str, words: str, policy: tuple[str, P
     tried = Tried(hub, policy[1])
 
     def progress(done: int, count: int) -> None:
-        if not given.quiet and (sys.stderr.isatty() or done % 20 == 0 or done == count):
+        if not (given.quiet or given.json) and (sys.stderr.isatty() or done % 20 == 0 or done == count):
             print(f"trying the gate: {done} of {count}", end="\r" if sys.stderr.isatty() else "\n", file=sys.stderr)
 
     green = tried.green([base, *(c.tree for c in commits)], progress)

@@ -25,5 +25,7 @@ def command(given: Given, agent: str, force: bool) -> int:
         raise Refused(f"{agent} has work that was not submitted",
                       hint=f"agentctl -C {tree.path} submit, or agentctl rm --force {agent}")
     kept = agents.remove(hub, agent, given.tip)
+    if given.json:
+        given.emit({"agent": agent, "salvage": kept})
     given.say(f"{agent}: removed" + (f"; its work is kept in {kept}" if kept else ""))
     return 0

@@ -14,6 +14,7 @@ from agentctl.commands.parser import Given, command, given
 from agentctl.commands.task import read_list
 from agentctl.core.lifecycle import Stage
 from agentctl.core.task import FINISHED, Status
+from agentctl.errors import NotFound
 from agentctl.fleet import adapters, tasks
 from agentctl.fleet.supervisor import Crew, Fleet
 from agentctl.queue.bot import Bot
@@ -53,6 +54,8 @@ def command(ctx: click.Context, given: Given, words, agents, adapter, attempts, 
     argv = adapters.command(chosen, argv or (tuple(policy.agents.command) if chosen == "command" else ()))
     names = tuple(f"agent-{n}" for n in range(1, (agents or policy.agents.count) + 1))
     only = add_missing(given, file) if file else None
+    if not (only or tasks.all_tasks(given.hub)):
+        raise NotFound("there are no tasks", hint="agentctl task add 'What is to be done'")
     job = Job(Crew(names, argv, adapters.lookup(chosen).stdin and not _takes_prompt(argv)), tuned, only, slots, batch, keep)
     return run(given, job)
 
@@ -167,4 +170,4 @@ def report(given: Given, summary: Summary, left: dict[str, str]) -> None:
     for name, reason in sorted(left.items()):
         given.say(f"parked      {name}: {reason}")
     if left:
-        given.say("hint: agentctl task show TASK; agentctl why TASK")
+        given.say("hint: agentctl why TASK tells the reason; agentctl task open TASK offers it again")

@@ -58,26 +58,30 @@ def _adhoc(agent: str, prompt: str) -> Task:
 
 
 def run(given: Given, runs: list[session.Run]) -> int:
-    """Run sessions at the same time; 0 if each has a result."""
-    results: list[Session | None] = []
+    """Run sessions at the same time; 0 if each has a result. Raises, when all have ended, what
+    kept the first of them from being run."""
     with ThreadPoolExecutor(max_workers=len(runs)) as pool:
         futures = [pool.submit(_one, given, each) for each in runs]
         try:
-            results = [future.result() for future in futures]
+            results: list[Session | AgentctlError] = [future.result() for future in futures]
         except KeyboardInterrupt:
             for each in runs:
                 each.stop()
             raise
-    return 0 if all(s and s.end == End.SUBMITTED for s in results) else 1
+    for failed in (r for r in results if isinstance(r, AgentctlError)):
+        raise failed
+    return 0 if all(s.end == End.SUBMITTED for s in results) else 1
 
 
-def _one(given: Given, each: session.Run) -> Session | None:
+def _one(given: Given, each: session.Run) -> Session | AgentctlError:
     agent = each.work.agent
     try:
         ended = each.go()
     except AgentctlError as error:
-        given.note(f"agentctl: {agent}: {error.message}")
-        return None
+        if given.json:
+            given.emit({"agent": agent, "error": error.message})
+        given.say(f"{agent}: {error.message}")
+        return error
     if given.json:
         given.emit(asdict(ended))
     rev = f" as {each.work.task.id}/{ended.revision}" if ended.revision else ""

@@ -18,5 +18,7 @@ def command(given: Given, agent: str) -> int:
     prefix = f"{given.hub.mark}session/{agent}/"
     if not refnames.valid_name(agent) or not processes.terminate(prefix):
         raise NotFound(f"agent {agent!r} runs no session here", hint="agentctl ps")
+    if given.json:
+        given.emit({"agent": agent, "stopped": True})
     given.say(f"{agent}: told to stop")
     return 0

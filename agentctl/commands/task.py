@@ -23,9 +23,10 @@ agentctl task add --file tasks.yaml
 agentctl task list
 agentctl task show fix-the-crash-on-empty-input
 agentctl task done fix-the-crash-on-empty-input
+agentctl task open fix-the-crash-on-empty-input
 """)
 def tasks_group() -> None:
-    """Add, list, show and close tasks."""
+    """Add, list, show, close and reopen tasks."""
 
 
 @tasks_group.add_command
@@ -156,6 +157,17 @@ def show_command(given: Given, task: str) -> int:
 
 
 @tasks_group.add_command
+@command("open", "agentctl task open fix-the-crash")
+@click.argument("task")
+@given
+def open_command(given: Given, task: str) -> int:
+    """Offer a parked or closed task again, with all its attempts."""
+    tasks.change(given.hub, task, "opened again", lambda t: t.open())
+    given.say(f"{task}: open")
+    return 0
+
+
+@tasks_group.add_command
 @command("done", "agentctl task done fix-the-crash\nagentctl task done fix-the-crash --reason 'no longer wanted'")
 @click.argument("task")
 @click.option("--reason", default="", help="Why, for the record.")
@@ -167,6 +179,8 @@ def done_command(given: Given, task: str, reason: str) -> int:
         raise Refused(f"{claim[0].agent} is working on {task}", hint=f"agentctl stop {claim[0].agent}, then again")
     tasks.change(given.hub, task, f"done: {reason}" if reason else "done",
                  lambda t: replace(t, closed="done", reason=reason))
+    if given.json:
+        given.emit({"task": task, "closed": "done", "reason": reason})
     given.say(f"{task}: done")
     return 0
 

@@ -81,10 +81,12 @@ class Task:
     closed: str = ""
     """Empty, done or parked."""
     reason: str = ""
+    opened: int = 0
+    """How many sessions there had been when it was opened again: those are forgiven."""
 
     @property
     def attempts(self) -> int:
-        return sum(s.end not in NO_ATTEMPT for s in self.sessions)
+        return sum(s.end not in NO_ATTEMPT for s in self.sessions[self.opened :])
 
     @property
     def revision(self) -> int:
@@ -98,6 +100,10 @@ class Task:
 
     def add(self, session: Session) -> Task:
         return replace(self, sessions=(*self.sessions, session))
+
+    def open(self) -> Task:
+        """Offered again, with all its attempts before it."""
+        return replace(self, closed="", reason="", opened=len(self.sessions))
 
 
 @dataclass(frozen=True, slots=True)

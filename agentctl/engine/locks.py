@@ -119,6 +119,5 @@ def _contended(path: Path, what: str) -> Contended:
     since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(said["since"]))
     return Contended(
         f"{what} is locked by process {said['pid']} on {host} since {since}: {command}",
-        hint="wait until it ends, or stop it on {host}: kill {pid}",
-        **{"host": host, "pid": said["pid"]},
+        hint=f"wait until it ends, or stop it on {host}: kill {said['pid']}",
     )

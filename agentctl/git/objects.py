@@ -6,6 +6,8 @@ ObjectError here.
 
 from __future__ import annotations
 
+import contextlib
+import os
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -62,7 +64,8 @@ class Objects:
     def __init__(self, git_dir: str) -> None:
         from dulwich.object_store import DiskObjectStore
 
-        self._store = DiskObjectStore(git_dir + "/objects")
+        self._path = git_dir + "/objects"
+        self._store = DiskObjectStore(self._path)
         self._lock = threading.RLock()
 
     def close(self) -> None:
@@ -133,9 +136,31 @@ class Objects:
                 yield (prefix + name).decode(errors="surrogateescape"), oid
 
     def _write(self, built) -> str:
-        with self._lock:
-            self._store.add_object(built)
-        return built.id.decode()
+        """Store an object as Git does: a file of another name, then a rename.
+
+        dulwich's add_object locks the object's own path: of two writers of the same object
+        one fails, and a killed writer's lock makes every later one fail, for good.
+        """
+        oid = built.id.decode()
+        folder = os.path.join(self._path, oid[:2])
+        path = os.path.join(folder, oid[2:])
+        try:
+            # A fresh date keeps a `git gc` from pruning it before a ref holds it.
+            os.utime(path)
+            return oid
+        except OSError:
+            os.makedirs(folder, exist_ok=True)
+        # Git's own `prune` knows leftovers by this name.
+        made = os.path.join(folder, "tmp_obj_" + os.urandom(8).hex())
+        try:
+            with open(os.open(made, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o444), "wb") as file:
+                file.write(built.as_legacy_object())
+            os.rename(made, path)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                os.unlink(made)
+            raise
+        return oid
 
     def write_blob(self, data: bytes) -> str:
         from dulwich.objects import Blob

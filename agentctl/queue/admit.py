@@ -29,8 +29,13 @@ def digest(turn: Turn, policy: Policy, request: Request, claims: dict[str, Ref])
     """Take one request out of the inbox. Doing it again after a crash does no harm."""
     draft, now = turn.draft, turn.now
     turn.refs.delete(request.ref, request.oid)
-    if request.key in draft.state.queue or turn.ledger.record(request.key):
-        return
+    if request.key in draft.state.queue or turn.ledger.record(request.key) or any(
+            r.key == request.key for r in draft.ended):
+        known = _known(turn, request.change)
+        if request.withdraws or request.head in known.values():
+            return
+        # Pushed by two agents under one number: the later one gets the next.
+        request = replace(request, revision=max(known) + 1)
     queued = draft.state.queued(request.change)
     if request.withdraws:
         if queued:
@@ -55,6 +60,13 @@ def digest(turn: Turn, policy: Policy, request: Request, claims: dict[str, Ref])
         turn.answer(ended, answers.Answer({"rules": refusals}))
         return
     draft.admit(record)
+
+
+def _known(turn: Turn, change: str) -> dict[int, str]:
+    """Head by revision of what the ledger holds of a change, or will after this turn."""
+    there = [turn.ledger.record(f"{change}/{n}") for n in turn.ledger.revisions(change)]
+    fresh = [r for r in (*turn.draft.state.queue.values(), *turn.draft.ended) if r.change.id == change]
+    return {r.change.revision: r.change.head for r in (*there, *fresh) if r}
 
 
 def _change(request: Request, now: float) -> Change:

@@ -12,8 +12,9 @@ import time
 from dataclasses import dataclass, field
 
 from agentctl.core import refnames
-from agentctl.core.ledger import Record
+from agentctl.core.ledger import Record, shard
 from agentctl.core.lifecycle import Stage
+from agentctl.engine import locks
 from agentctl.errors import Contended, NotFound, Refused, UsageError
 from agentctl.git import refs
 from agentctl.git.hub import Hub
@@ -135,6 +136,13 @@ def _known(hub: Hub, head: str, change: str, again: bool) -> Receipt | None:
 
 def _ask(hub: Hub, head: str, agent: str, change: str, now: float | None, facts: dict) -> Receipt:
     when = time.time() if now is None else now
+    # Two agents may choose the same revision of a change: their refs differ, so that both
+    # could be created. The bot sorts out what comes by push, without this lock.
+    with locks.acquire(hub.own_path("locks", "inbox", shard(change) + ".lock"), f"submitting {change}", timeout=60):
+        return _create(hub, head, agent, change, when, facts)
+
+
+def _create(hub: Hub, head: str, agent: str, change: str, when: float, facts: dict) -> Receipt:
     for attempt in range(20):
         taken = [r.revision for r in _waiting(hub, change)] + Ledger.read(hub).revisions(change)
         revision = max(taken, default=0) + 1

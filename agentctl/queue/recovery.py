@@ -32,13 +32,14 @@ def clean(hub: Hub, trunk: str, held: Held) -> None:
 
 
 def stale_locks(hub: Hub, trunk: str) -> Iterator[str]:
-    """Lock files of refs and of the index of trunk's checkouts; a left-over one makes
-    every later update fail."""
+    """Lock files of refs, of HEAD, and of the index of trunk's checkouts; a left-over one
+    makes every later update fail."""
     for tree in landing.checkouts(hub, trunk):
         path = os.path.join(tree.git_dir, "index.lock")
         if os.path.exists(path):
             yield path
-    for name in ("packed-refs.lock", "packed-refs.new"):
+    # Git locks HEAD too when it moves the branch that HEAD is on, for the sake of its reflog.
+    for name in ("HEAD.lock", "packed-refs.lock", "packed-refs.new"):
         path = os.path.join(hub.git_dir, name)
         if os.path.exists(path):
             yield path

@@ -81,6 +81,11 @@ def test_who_is_rejected_too_often_is_parked(make_repo):
     run(repo, 'echo "BUG $AGENTCTL_ATTEMPT" >hopeless.txt', ok=7)
     assert repo.stages() == {"hopeless/1": "rejected", "hopeless/2": "rejected"}
     assert task(repo, "hopeless")["status"] == "parked"
+
+    # Opened again by hand, it gets all its attempts anew, and this time a better agent.
+    repo.cli("task", "open", "hopeless")
+    run(repo, WORK)
+    assert repo.landings() == ["hopeless/3"]
     repo.proven()
 
 

@@ -1,13 +1,13 @@
 """What is refused, what nobody is blamed for, and how the command line says so."""
 
-import json
+import os
 import subprocess
 from xml.etree import ElementTree
 
 import pytest
 
 from agentctl.errors import Infrastructure, PolicyError
-from tests.support.hub import cli, command, environment, eventually, finish, git, policy, write
+from tests.support.hub import cli, command, environment, eventually, finish, git, policy, until, write
 
 
 # changes that are sent back
@@ -78,11 +78,28 @@ def test_a_missing_verdict_is_asked_for_again(make_repo, tmp_path):
 def test_an_invalid_policy_is_told_with_its_place(repo):
     text = policy().replace("slots: 2", "slots: many")
     repo.push({".agentctl/policy.yaml": text})
-    line = text.splitlines().index("  slots: many") + 1
+    repo.submit("fine", {"fine.txt": "fine\n"})
+    line, before = text.splitlines().index("  slots: many") + 1, repo.refs("refs")
     said = repo.cli("bot", "run", "--once", ok=3).stderr
     assert f".agentctl/policy.yaml:{line}:10: " in said
     with pytest.raises(PolicyError):
         repo.drain()
+    assert repo.refs("refs") == before
+    assert not os.path.exists(repo.hub.worktrees)
+
+
+def test_a_policy_that_becomes_invalid_ends_the_bot_and_loses_nothing(repo):
+    repo.submit("fine", {"fine.txt": "fine\n"})
+    with repo.bot() as bot:
+        until(bot, lambda: any(staged.probe.chain for staged in bot.state.probes))
+        repo.push({".agentctl/policy.yaml": "version: 2\n"})
+        with pytest.raises(PolicyError, match=r"policy\.yaml:1:10: "):
+            finish(bot)
+    assert repo.stage("fine") == "queued" and repo.show("fine.txt") is None
+    repo.push({".agentctl/policy.yaml": policy()})
+    repo.drain()
+    assert repo.stage("fine") == "landed"
+    repo.proven()
 
 
 # repositories that are not supported
@@ -198,15 +215,6 @@ def test_wait_says_by_its_status_how_a_change_ended(make_repo):
     assert "superseded" in repo.cli("wait", "late/1", ok=5).stderr
 
 
-def test_json_can_be_read_by_a_program(repo):
-    repo.submit("good", {"good.txt": "good\n"})
-    with repo.bot() as bot:
-        finish(bot)
-    for words in (["why", "good"], ["queue"], ["queue", "--all"], ["wait", "good"], ["verify"], ["task", "list"], ["ps"]):
-        json.loads(repo.cli(*words, "--json").stdout)
-    repo.submit("bad", {"bad.txt": "BUG\n"})
-    for line in repo.cli("--json", "bot", "run", "--once", ok=7).stdout.splitlines():
-        assert json.loads(line)["kind"]
-    for words, status in ((["why", "nothing"], 4), (["wait", "bad"], 7), (["no-such-command"], 2), (["why"], 2)):
-        said = json.loads(repo.cli("--json", *words, ok=status).stderr)
-        assert said.keys() == {"code", "message", "hint", "exit"} and said["exit"] == status
+def test_a_gate_that_prints_braces_is_quoted_as_it_is(make_repo):
+    repo = make_repo(gate="echo 'got {0} {} {name}, wanted {'; exit 1")
+    assert "got {0} {} {name}, wanted {" in repo.cli("bot", "run", "--once", ok=125).stderr

@@ -74,6 +74,31 @@ def test_somebody_pushes_while_a_gate_runs(repo):
     repo.proven()
 
 
+def test_somebody_rewinds_trunk_while_a_gate_runs(repo):
+    # One change has landed; another, made on top of it, is being tested.
+    begin = repo.tip
+    first = repo.submit("first", {"first.txt": "first\n"})
+    repo.drain()
+    landed = repo.tip
+    repo.submit("second", {"second.txt": "second\n"})
+    with repo.bot() as bot:
+        until(bot, lambda: any(staged.probe.chain for staged in bot.state.probes))
+        repo.git("reset", "-q", "--hard", begin)
+        finish(bot)
+
+    # The bot adopts what it finds. The second change lands, tested anew; it brings nothing
+    # back of the first, which was taken away on purpose or by mistake: nobody can tell here.
+    assert repo.git("rev-parse", "main^").strip() == begin
+    assert repo.show("second.txt") == "second\n" and repo.show("first.txt") is None
+    assert repo.git("status", "--porcelain") == ""
+    assert [news.kind for news in bot.heard].count("adopted") == 1
+
+    # The work itself is still there, and `verify` names what trunk lost.
+    assert repo.git("merge-base", "--is-ancestor", first, "refs/agentctl/state") == ""
+    said = repo.cli("verify", ok=9)
+    assert f"trunk no longer holds {landed[:12]}" in said.stdout
+
+
 def test_a_clean_checkout_follows_trunk_and_keeps_untracked_files(repo):
     write(repo.path, {"notes": "untracked\n"})
     repo.submit("mine", {"mine.txt": "mine\n", "README": None})

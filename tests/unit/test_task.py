@@ -88,6 +88,13 @@ def test_attempts_are_counted_and_exhausted_ones_parked():
     assert plan([a_task("x", *lost)], attempts=3).park == ()
 
 
+def test_a_task_opened_again_has_all_its_attempts():
+    spent = replace(a_task("x", session(End.EMPTY), session(End.CRASHED)), closed="parked", reason="2 attempts")
+    again = spent.open()
+    assert (where(again), again.attempts, again.generation) == (Status.READY, 0, 2)
+    assert plan([again], attempts=1).start == (("x", "ann"),)
+
+
 def test_what_comes_after_a_parked_task_is_parked_too():
     tasks = [a_task("first"), a_task("later", after=("first",))]
     parked = plan(tasks, first=Status.PARKED, later=Status.BLOCKED).park
