@@ -20,7 +20,6 @@ if pathlib.Path('notes').exists():
     assert pathlib.Path('notes').read_text().endswith('end\\n'), 'the notes have no end'
 """
 GATE = f"{sys.executable} -I -S -B check.py"
-BEGIN = "no tests, no modules"
 
 
 def module(name, *needs):
@@ -106,3 +105,13 @@ def test_a_history_lands_whole_whatever_is_wrong_with_its_changes(history):
     assert (column["differences"], column["broken"], column["unseen"]) == ([], [], [])
     assert column["injected"] >= 4
     assert history.state() == before, "the source was only read"
+
+
+def test_a_range_that_is_none(history):
+    for words, status in (("HEAD", 2), ("HEAD..HEAD", 2), ("nothing..HEAD", 4), ("HEAD~3..start", 2)):
+        replay_fails(history, words, status)
+
+
+def replay_fails(history, words, status, *options):
+    """What it prints to standard error."""
+    return cli("replay", history.path, words, "--gate", GATE, *options, cwd=history.path.parent, ok=status).stderr
