@@ -3,12 +3,14 @@
 Run as `python agent.py PLAN` in a worktree, with only the standard library so that it
 starts fast. It makes the three-way merge that a developer's rebase would make. If that
 does not go, because what it builds on has not landed, it says "not yet" (exit status
-75). So it does if less changes than in the history: what is undone there has not landed,
-and Git takes its absence for the same change made already. After a rejection that its own bug does not explain it waits until all earlier
-tasks have landed. If it still does not go then, later tasks that landed first are in the
-way; it *joins* all up to the last of them, as a commit that is red alone joins the ones
-after it: trunk gets the tree that history had there, which is green. Those that it
-joined have nothing left to do, and say so by an empty commit.
+75). So it does if less changes than in the history: Git takes the absence of what is to
+be undone, and has not landed, for the same change made already. After a rejection that
+its own bug does not explain it waits until all earlier tasks have landed.
+
+If it still does not go then, later tasks that landed first are in the way; it *joins*
+all up to the last of them, as a commit that is red alone joins the ones after it: trunk
+gets the tree that history had there, which is green. Those that it joined have nothing
+left to do, and say so by an empty commit.
 """
 
 from __future__ import annotations
