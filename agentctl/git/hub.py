@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from agentctl.core import refnames
 from agentctl.errors import Infrastructure, NotFound, Refused
-from agentctl.git import process
+from agentctl.git import process, refs
 from agentctl.git.objects import Objects, Person
 
 POLICY_PATH = ".agentctl/policy.yaml"
@@ -52,6 +52,16 @@ class Hub:
         base = os.path.dirname(self.git_dir) if os.path.basename(self.git_dir) == ".git" else self.git_dir
         return base.removesuffix(".git") + ".agentctl"
 
+    @functools.cached_property
+    def main_worktree(self) -> str | None:
+        """The folder of the main worktree, or None in a bare repository."""
+        if self.config("core.bare") == "true":
+            return None
+        configured = self.config("core.worktree")
+        if configured:
+            return os.path.normpath(os.path.join(self.git_dir, configured))
+        return os.path.dirname(self.git_dir) if os.path.basename(self.git_dir) == ".git" else None
+
     @property
     def mark(self) -> str:
         """Prefix of the environment mark of every process started for this hub."""
@@ -72,7 +82,7 @@ class Hub:
             raise NotFound(f"no commit called {name!r}", hint="git log --oneline --all") from None
 
     def trunk_tip(self, trunk: str) -> str:
-        tip = self.git("rev-parse", "--verify", "--quiet", refnames.branch(trunk), ok=(0, 1))
+        tip = refs.get(self.git_dir, refnames.branch(trunk))
         if not tip:
             raise NotFound(f"there is no branch {trunk!r}, which the policy names as trunk",
                            hint="git branch --list, then set `trunk:` in " + POLICY_PATH)

@@ -7,6 +7,8 @@ their effects so that the next start can finish them.
 
 from __future__ import annotations
 
+import os
+import re
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -57,9 +59,41 @@ def read(git_dir: str, prefixes: Iterable[str]) -> dict[str, Ref]:
 
 
 def get(git_dir: str, name: str) -> str | None:
-    """The object id of one ref, or None."""
+    """The object id of one ref, or None.
+
+    A plain name is looked up in process, as Git does it: its own file, else packed-refs.
+    Git writes packed-refs before it removes the files of what it packed, and deletes a ref
+    from there before it removes its file, so this order misses nothing.
+    """
+    if _PLAIN.fullmatch(name):
+        found = _content(os.path.join(git_dir, name)) or _packed(git_dir, name)
+        if not found or _OID.fullmatch(found):
+            return found
     done = run(["rev-parse", "--verify", "--quiet", "--end-of-options", name], git_dir=git_dir, ok=(0, 1))
     return done.stdout.decode().strip() or None
+
+
+_OID = re.compile(r"[0-9a-f]{40}")
+_PLAIN = re.compile(r"refs/(?!.*\.\.)[\w./+-]+")
+
+
+def _content(path: str) -> str | None:
+    """Of a ref's file, None if there is none. What is no object id (a symbolic ref, an empty
+    file) is for Git to judge."""
+    try:
+        with open(path, errors="replace") as file:
+            return file.read().strip() or "empty"
+    except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
+        return None
+
+
+def _packed(git_dir: str, name: str) -> str | None:
+    try:
+        with open(os.path.join(git_dir, "packed-refs"), "rb") as file:
+            found = re.search(rb"^([0-9a-f]{40}) " + re.escape(name.encode()) + rb"$", file.read(), re.MULTILINE)
+    except FileNotFoundError:
+        return None
+    return found and found[1].decode()
 
 
 @dataclass(slots=True)

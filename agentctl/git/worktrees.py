@@ -9,13 +9,16 @@ directory: nothing that was left in a worktree decides what Git does there.
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from dataclasses import dataclass
 
-from agentctl.git import process
+from agentctl.git import process, refs
 from agentctl.git.hub import Hub
 from agentctl.git.merge import changed
 from agentctl.git.objects import Person
+
+_OID = re.compile(r"[0-9a-f]{40}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,11 +32,15 @@ class Worktree:
         return process.text(args, git_dir=self.git_dir, cwd=self.path, env=env, **options)
 
     def head(self) -> str:
-        return self.git("rev-parse", "--verify", "HEAD")
+        """The commit that HEAD is at."""
+        branch = self.branch()
+        common = os.path.join(self.git_dir, _content(os.path.join(self.git_dir, "commondir")))
+        found = refs.get(common, branch) if branch else _content(os.path.join(self.git_dir, "HEAD"))
+        return found if found and _OID.fullmatch(found) else self.git("rev-parse", "--verify", "HEAD")
 
     def branch(self) -> str | None:
         """Full name of the branch that HEAD is on; None when detached."""
-        return self.git("symbolic-ref", "-q", "HEAD", ok=(0, 1)) or None
+        return _branch(_content(os.path.join(self.git_dir, "HEAD"))) or None
 
 
 def listing(hub: Hub) -> list[tuple[Worktree, str]]:
@@ -41,7 +48,7 @@ def listing(hub: Hub) -> list[tuple[Worktree, str]]:
 
     Read from Git's files: a process for each of hundreds would be slow.
     """
-    found = [_read(hub.git_dir, main)] if (main := main_worktree(hub)) else []
+    found = [_read(hub.git_dir, main)] if (main := hub.main_worktree) else []
     folder = os.path.join(hub.git_dir, "worktrees")
     for name in sorted(os.listdir(folder)) if os.path.isdir(folder) else ():
         pointer = _content(os.path.join(folder, name, "gitdir"))
@@ -51,19 +58,13 @@ def listing(hub: Hub) -> list[tuple[Worktree, str]]:
     return found
 
 
-def main_worktree(hub: Hub) -> str | None:
-    """The folder of the main worktree, or None in a bare repository."""
-    if hub.config("core.bare") == "true":
-        return None
-    configured = hub.config("core.worktree")
-    if configured:
-        return os.path.normpath(os.path.join(hub.git_dir, configured))
-    return os.path.dirname(hub.git_dir) if os.path.basename(hub.git_dir) == ".git" else None
-
-
 def _read(git_dir: str, path: str) -> tuple[Worktree, str]:
-    head = _content(os.path.join(git_dir, "HEAD"))
-    return Worktree(path, git_dir), head.removeprefix("ref: ") if head.startswith("ref: ") else ""
+    return Worktree(path, git_dir), _branch(_content(os.path.join(git_dir, "HEAD")))
+
+
+def _branch(head: str) -> str:
+    """What the content of a HEAD file names; empty if that is a commit."""
+    return head.removeprefix("ref: ") if head.startswith("ref: refs/heads/") else ""
 
 
 def _content(path: str) -> str:

@@ -40,3 +40,38 @@ def test_a_ref_that_is_broken_is_not_taken_for_a_deleted_one(repo):
     path.write_text("")
     with pytest.raises(Infrastructure, match="refs/agentctl/claims/torn"):
         refs.read(repo.hub.git_dir, ["refs/agentctl/claims"])
+
+
+def test_one_ref_is_found_where_git_keeps_it(repo):
+    git_dir, first = repo.hub.git_dir, repo.tip
+    repo.git("tag", "-a", "-m", "a tag", "v1")
+    tag = repo.git("rev-parse", "refs/tags/v1").strip()
+    for name, oid in (("refs/heads/main", first), ("refs/tags/v1", tag), ("refs/heads/none", None), ("refs/heads", None)):
+        assert refs.get(git_dir, name) == oid
+    repo.git("pack-refs", "--all")
+    assert refs.get(git_dir, "refs/heads/main") == first and refs.get(git_dir, "refs/tags/v1") == tag
+    second = repo.push({"new": "text\n"})
+    assert refs.get(git_dir, "refs/heads/main") == second
+    repo.git("symbolic-ref", "refs/heads/also", "refs/heads/main")
+    assert refs.get(git_dir, "refs/heads/also") == second
+    assert refs.get(git_dir, first) == first
+
+
+def test_a_ref_that_is_packed_and_moved_meanwhile_is_always_there(repo):
+    stop, git_dir = threading.Event(), repo.hub.git_dir
+    tips = {repo.tip, repo.change({"new": "text\n"})}
+
+    def churn():
+        while not stop.is_set():
+            for tip in tips:
+                repo.git("update-ref", "refs/heads/busy", tip)
+                repo.git("pack-refs", "--all")
+
+    repo.git("update-ref", "refs/heads/busy", repo.tip)
+    thread = threading.Thread(target=churn)
+    thread.start()
+    try:
+        assert {refs.get(git_dir, "refs/heads/busy") for _ in range(5_000)} <= tips
+    finally:
+        stop.set()
+        thread.join()
