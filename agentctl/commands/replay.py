@@ -129,6 +129,4 @@ def report(given: Given, plan: Plan, columns: dict[str, Outcome]) -> None:
                     **{name.replace(" ", "_"): asdict(o) | {"good": o.good} for name, o in columns.items()}})
         return
     given.say()
-    given.say(plan.told)
-    for line in table.lines(columns):
-        given.say(line)
+    click.echo("\n".join([plan.told, *table.lines(columns)]))

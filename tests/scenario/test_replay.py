@@ -1,10 +1,12 @@
 """A small history replayed by the real command: what builds on what, a red commit, a merge, a rename."""
 
+import contextlib
 import json
 import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -91,17 +93,19 @@ def history(tmp_path):
     return made
 
 
-def replay(history, *options, ok=0):
-    """The last object that the command prints: what came of it."""
-    done = cli("replay", history.path, *options, "--gate", GATE, "--json", cwd=history.path.parent, ok=ok)
+def replay(history, *options):
+    """The last object that the command prints: what came of it. It may take its time."""
+    done = subprocess.run(command("replay", history.path, *options, "--gate", GATE, "--json"), env=environment(),
+                          cwd=history.path.parent, capture_output=True, text=True, timeout=5 * PATIENCE)
+    assert done.returncode == 0, done.stdout + done.stderr
     return json.loads(done.stdout.splitlines()[-1])
 
 
 def test_a_history_lands_whole_whatever_is_wrong_with_its_changes(history):
     before = history.state()
     found = replay(history, "start..HEAD", "--agents", 4, "--bad", "0.2")
-    (commits, tasks), column = (found["commits"], found["tasks"]), found["as_given"]
-    assert (commits, tasks) == (21, 19), "the red commit joined the next, the empty one is no task"
+    column = found["as_given"]
+    assert (found["commits"], found["tasks"]) == (21, 19), "the red commit joined the next, the empty one is no task"
     assert column["good"] and column["summary"]["landed"] == 19
     assert (column["differences"], column["broken"], column["unseen"]) == ([], [], [])
     assert column["injected"] >= 4
@@ -139,3 +143,47 @@ def test_an_agent_waits_for_what_it_is_to_undo(repo, tmp_path):
     assert repo.tip == begin
     assert put_on_trunk(repo, tmp_path, pieces, "add") == 0
     assert repo.show("extra") == "one\n"
+
+
+def test_one_by_one_beside_it(history):
+    done = cli("replay", history.path, "start..HEAD", "--limit", 4, "--gate", GATE, "--compare", "--quiet",
+               cwd=history.path.parent)
+    told, heads, tasks, landed, *_ = done.stdout.splitlines()
+    assert "4 tasks" in told and heads.split() == ["as", "given", "one", "by", "one", "ratio"]
+    assert tasks.split() == ["tasks", "4", "4"] and landed.split() == ["landed", "4", "4"]
+    assert done.stdout.splitlines()[-1].split() == ["verify", "clean", "clean"]
+
+
+def test_a_gate_that_finds_all_red_is_shown(history):
+    said = cli("replay", history.path, "start..HEAD", "--gate", "echo no such; exit 3", cwd=history.path.parent, ok=125)
+    assert "finds every commit of this range red" in said.stderr and "no such" in said.stderr
+
+
+def test_a_setup_that_fails_blames_nobody(history):
+    said = replay_fails(history, "start..HEAD", 125, "--setup", "echo no disk; false")
+    assert "gives no verdict" in said and "no disk" in said
+
+
+@pytest.mark.parametrize("reached", ["trial.agentctl/slots/1", "as-given.agentctl/agents/agent-1"])
+def test_nothing_is_left_when_it_is_stopped(history, tmp_path, reached):
+    place = tmp_path / "temporary"
+    place.mkdir()
+    where = reached.split(".")[0]
+    gate = f"{GATE} && case $PWD in *{where}*) sleep 1000;; esac"
+    run = subprocess.Popen(command("replay", history.path, "start..HEAD", "--gate", gate), cwd=tmp_path,
+                           env=environment() | {"TMPDIR": str(place)}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    eventually(lambda: list(place.glob(f"agentctl-replay-*/{reached}")))
+    run.send_signal(signal.SIGINT)
+    assert run.wait(timeout=PATIENCE) == 130
+    assert os.listdir(place) == []
+    eventually(lambda: not using(place))
+
+
+def using(place):
+    """Processes with the temporary folder in their environment."""
+    found = []
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        with contextlib.suppress(OSError):
+            if f"TMPDIR={place}".encode() in Path(f"/proc/{pid}/environ").read_bytes():
+                found.append(pid)
+    return found
