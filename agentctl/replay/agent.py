@@ -7,10 +7,12 @@ does not go, because what it builds on has not landed, it says "not yet" (exit s
 be undone, and has not landed, for the same change made already. After a rejection that
 its own bug does not explain it waits until all earlier tasks have landed.
 
-If it still does not go then, later tasks that landed first are in the way; it *joins*
-all up to the last of them, as a commit that is red alone joins the ones after it: trunk
-gets the tree that history had there, which is green. Those that it joined have nothing
-left to do, and say so by an empty commit.
+If it still does not go then, later tasks that landed first are in the way. The agent puts
+their changes on top of its own, in the order of history. Where that does not go, it is
+for a task between that has not landed: it *joins* that one, as a commit that is red alone
+joins the ones after it. If the gate rejects even that, it joins all up to the last one
+that landed: that is a tree of the history, which is green. Those that it joined have
+nothing left to do, and say so by an empty commit.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ import subprocess
 import sys
 
 NOT_YET = 75
+TASKS = "--format=%(trailers:key=Agentctl-Task,valueonly,separator=%x2c)"
 
 
 def git(*args: str, stdin: bytes = b"", ok: tuple[int, ...] = (0,)) -> str:
@@ -32,6 +35,8 @@ def git(*args: str, stdin: bytes = b"", ok: tuple[int, ...] = (0,)) -> str:
 
 def merge(base: str, ours: str, theirs: str) -> tuple[str, list[str]]:
     """(tree, conflicting paths) of applying the change from `base` to `theirs` to `ours`."""
+    if ours == base:
+        return theirs, []
     root = git("commit-tree", "-m", "base", base)
     left = git("commit-tree", "-p", root, "-m", "ours", ours)
     right = git("commit-tree", "-p", root, "-m", "theirs", theirs)
@@ -64,39 +69,36 @@ def joined_by(folder: str, landed: set[str]) -> set[str]:
 
 
 class Notes:
-    """What the sessions of one task remember: its rejections, and the trees it handed in."""
+    """What the sessions of one task remember: its rejections, and which trees it handed in on which trunk."""
 
     def __init__(self, path: str) -> None:
         self._path = path
-        self._all = json.load(open(path)) if os.path.exists(path) else {"kinds": {}, "trees": []}
+        self._all = json.load(open(path)) if os.path.exists(path) else {"kinds": {}, "attempts": []}
         answer = os.environ.get("AGENTCTL_ANSWER")
         if answer:
             verdict = json.load(open(os.path.join(answer, "verdict.json")))
             self._all["kinds"][verdict["change"]] = verdict["kind"]
         self.kinds: list[str] = list(self._all["kinds"].values())
-        self.trees: list[str] = self._all["trees"]
+        self.attempts: list[str] = self._all["attempts"]
 
-    def save(self, tree: str) -> None:
-        self.trees.append(tree)
+    def save(self, attempt: str) -> None:
+        self.attempts.append(attempt)
         write(self._path, self._all)
 
 
 def main(plan_file: str) -> int:
     plan, folder = json.load(open(plan_file)), os.path.dirname(plan_file)
-    task = os.environ["AGENTCTL_TASK"]
+    task, base = os.environ["AGENTCTL_TASK"], os.environ["AGENTCTL_BASE"]
     me = next(i for i, piece in enumerate(plan) if piece["task"] == task)
     piece, notes = plan[me], Notes(os.path.join(folder, task + ".json"))
-    trailer = "--format=%(trailers:key=Agentctl-Task,valueonly,separator=%x2c)"
-    landed = set(git("log", "--first-parent", trailer, os.environ["AGENTCTL_BASE"]).split())
+    landed = set(git("log", "--first-parent", TASKS, base).split())
     landed |= joined_by(folder, landed)
     all_before = all(p["task"] in landed for p in plan[:me])
-    buggy = piece["bug"] and "gate" not in notes.kinds
-    unexplained = len(notes.kinds) - bool(piece["bug"] and not buggy)
+    buggy = bool(piece["bug"]) and "gate" not in notes.kinds
+    unexplained = len(notes.kinds) - (bool(piece["bug"]) and not buggy)
     here = git("rev-parse", "HEAD^{tree}")
     if task in landed:
-        notes.save("")
-        hand_in(piece, here, bool(buggy))
-        return 0
+        return hand_in(piece, here, buggy, notes, "")
     if unexplained and not all_before:
         return not_yet("waits for the tasks before it")
     tree, conflicts = merge(piece["base"], here, piece["target"])
@@ -104,15 +106,45 @@ def main(plan_file: str) -> int:
         return not_yet("does not apply yet: " + " ".join(conflicts))
     if not all_before and size(here, tree) != size(piece["base"], piece["target"]):
         return not_yet("parts of it are there already")
-    if conflicts or unexplained > 1:
-        last = max((i for i, p in enumerate(plan) if p["task"] in landed), default=me)
-        tree = history_at(here, plan[max(me, last)]["target"])
-        write(os.path.join(folder, task + ".joined"), [p["task"] for p in plan[me + 1 : last] if p["task"] not in landed])
-    if unexplained and tree in notes.trees:
+    failed = notes.kinds.count("gate") - (bool(piece["bug"]) and not buggy)
+    if conflicts or failed > 1:
+        tree, joined = resolved(me, plan, landed, here, conflicts, failed > 1)
+        write(os.path.join(folder, task + ".joined"), joined)
+    if unexplained and f"{base} {tree}" in notes.attempts:
         return not_yet("was rejected like this before")
-    notes.save("" if buggy else tree)
-    hand_in(piece, tree, bool(buggy))
-    return 0
+    return hand_in(piece, tree, buggy, notes, f"{base} {tree}")
+
+
+def resolved(me: int, plan: list[dict], landed: set[str], here: str, conflicts: list[str],
+             everyone: bool) -> tuple[str, list[str]]:
+    """(tree, tasks joined): this piece with the later ones that landed on top of it."""
+    last = max((i for i, p in enumerate(plan) if p["task"] in landed and i > me), default=me)
+    missing = [p for p in plan[me + 1 : last] if p["task"] not in landed]
+    joined = list(missing) if everyone else []
+    while True:
+        wanted, needed = folded(plan[me : last + 1], [p for p in missing if p not in joined])
+        if not needed:
+            break
+        joined += needed
+    whole = everyone or joined or not conflicts
+    tree = with_paths(here, everything(here, wanted) if whole else conflicts, wanted)
+    return tree, [p["task"] for p in joined]
+
+
+def folded(pieces: list[dict], without: list[dict]) -> tuple[str, list[dict]]:
+    """The tree after `pieces` without some of them, and which of these it does not go without.
+
+    With none left out each merge is trivial, so there is one to name whenever one conflicts.
+    """
+    tree = pieces[0]["target"]
+    for n, piece in enumerate(pieces[1:], 1):
+        if piece in without:
+            continue
+        tree, conflicts = merge(piece["base"], tree, piece["target"])
+        if conflicts:
+            before = [p for p in pieces[:n] if p in without]
+            return tree, [p for p in before if set(conflicts) & set(everything(p["base"], p["target"]))] or before
+    return tree, []
 
 
 def size(old: str, new: str) -> tuple[int, int]:
@@ -120,11 +152,6 @@ def size(old: str, new: str) -> tuple[int, int]:
     listed = git("diff-tree", "-r", "-M", "--numstat", old, new).splitlines()
     counts = [[1 if n == "-" else int(n) for n in line.split("\t")[:2]] for line in listed]
     return sum(added for added, _ in counts), sum(removed for _, removed in counts)
-
-
-def history_at(here: str, target: str) -> str:
-    """The tree `target` with the policy of `here`."""
-    return with_paths(here, everything(here, target), target)
 
 
 def write(path: str, value: object) -> None:
@@ -144,8 +171,9 @@ def everything(old: str, new: str) -> list[str]:
     return [path for path in listed if path and not path.startswith(".agentctl/")]
 
 
-def hand_in(piece: dict, tree: str, buggy: bool) -> None:
+def hand_in(piece: dict, tree: str, buggy: bool, notes: Notes, attempt: str) -> int:
     """Commit `tree` as the last commit of the piece was, with its bug if it is to have one."""
+    notes.save("" if buggy else attempt)
     git("read-tree", "--reset", "-u", tree)
     if buggy:
         with open(piece["bug"]["path"], "w" if piece["bug"]["whole"] else "a") as file:
@@ -155,6 +183,7 @@ def hand_in(piece: dict, tree: str, buggy: bool) -> None:
     author, date, message = git("log", "-1", "--format=%an <%ae>%x00%ad%x00%B", "--date=raw", last).split("\0")
     git("commit", "--quiet", "--no-verify", "--allow-empty", "--allow-empty-message", "--cleanup=verbatim",
         "--author", author, "--date", date, "-F", "-", stdin=message.encode(errors="surrogateescape"))
+    return 0
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from agentctl.replay import agent
 from tests.support.hub import PATIENCE, cli, command, environment, eventually, git, write
 
 CHECK = """\
@@ -120,29 +119,6 @@ def test_a_range_that_is_none(history):
 def replay_fails(history, words, status, *options):
     """What it prints to standard error."""
     return cli("replay", history.path, words, "--gate", GATE, *options, cwd=history.path.parent, ok=status).stderr
-
-
-def put_on_trunk(repo, tmp_path, pieces, name):
-    """Exit status of the agent for one of the pieces, in the repository's own worktree."""
-    plan = tmp_path / "plan.json"
-    trees = [git(repo.path, "rev-parse", f"{commit}^{{tree}}").strip() for commit in pieces.values()]
-    listed = [{"task": task, "base": before, "target": tree, "commits": [commit], "bug": None}
-              for (task, commit), before, tree in zip(pieces.items(), [repo.tree_before, *trees], trees)]
-    plan.write_text(json.dumps(listed))
-    env = environment() | {"AGENTCTL_TASK": name, "AGENTCTL_BASE": repo.tip}
-    return subprocess.run([sys.executable, agent.__file__, plan], cwd=repo.path, env=env).returncode
-
-
-def test_an_agent_waits_for_what_it_is_to_undo(repo, tmp_path):
-    begin = repo.tip
-    repo.tree_before = git(repo.path, "rev-parse", f"{begin}^{{tree}}").strip()
-    added = repo.change({"extra": "one\n", "README": "read me\nand this\n"}, "add")
-    undone = repo.change({"extra": None, "README": "read me\n"}, "undo", base=added)
-    pieces = {"add": added, "undo": undone}
-    assert put_on_trunk(repo, tmp_path, pieces, "undo") == agent.NOT_YET
-    assert repo.tip == begin
-    assert put_on_trunk(repo, tmp_path, pieces, "add") == 0
-    assert repo.show("extra") == "one\n"
 
 
 def test_one_by_one_beside_it(history):

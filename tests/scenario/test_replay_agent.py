@@ -1,0 +1,127 @@
+"""What the agent of a replay makes of a trunk that history did not have."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from agentctl.git.objects import EMPTY_TREE
+from agentctl.replay import agent
+from tests.support.hub import environment
+
+LINES = ("one", "two", "three", "four", "five", "six", "seven")
+
+
+@pytest.fixture
+def told(repo, tmp_path, monkeypatch):
+    """A history of a file in which each task turns one line to capitals, and its agent."""
+    monkeypatch.chdir(repo.path)
+    return Told(repo, tmp_path)
+
+
+class Told:
+    def __init__(self, repo, folder):
+        self.repo, self.folder = repo, folder
+        self.begin = self.tree(LINES)
+        self.plan = []
+
+    def tree(self, lines):
+        objects = self.repo.hub.objects
+        return objects.replace(EMPTY_TREE, {"file": "".join(f"{line}\n" for line in lines).encode()})
+
+    def happened(self, *changed):
+        """A piece for each line that changes, in this order."""
+        now, base = list(LINES), self.begin
+        for line in changed:
+            now[now.index(line)] = line.upper()
+            target = self.tree(now)
+            self.plan.append({"task": line, "base": base, "target": target, "bug": None})
+            base = target
+
+    def put_in_order(self, me, landed, everyone=False):
+        """(the file's lines, tasks joined) when `me` comes to a trunk with all before it and `landed`."""
+        index = next(i for i, p in enumerate(self.plan) if p["task"] == me)
+        here = self.tree([line.upper() if line in landed else line for line in LINES])
+        before = {p["task"] for p in self.plan[:index]}
+        _, conflicts = agent.merge(self.plan[index]["base"], here, self.plan[index]["target"])
+        tree, joined = agent.resolved(index, self.plan, before | set(landed), here, conflicts, everyone)
+        return self.repo.hub.objects.read(tree, "file").decode().split(), joined
+
+
+def upper(*lines):
+    return [line.upper() if line in lines else line for line in LINES]
+
+
+def test_later_landings_are_put_on_top_as_history_did(told):
+    told.happened("one", "two", "six")
+    assert told.put_in_order("one", ["two"]) == (upper("one", "two"), [])
+
+
+def test_what_does_not_go_without_a_task_between_joins_it(told):
+    told.happened("one", "two", "three", "six")
+    assert told.put_in_order("one", ["three"]) == (upper("one", "two", "three"), ["two"])
+
+
+def test_a_task_between_that_is_not_in_the_way_is_left_alone(told):
+    told.happened("one", "six", "two")
+    assert told.put_in_order("one", ["two"]) == (upper("one", "two"), [])
+
+
+def test_at_last_all_up_to_the_newest_landing_join(told):
+    told.happened("one", "six", "two", "four")
+    assert told.put_in_order("one", ["two"], everyone=True) == (upper("one", "six", "two"), ["six"])
+
+
+def test_a_joined_task_counts_as_landed(told):
+    (told.folder / "one.joined").write_text(json.dumps(["two"]))
+    (told.folder / "six.joined").write_text(json.dumps(["seven"]))
+    assert agent.joined_by(str(told.folder), {"one"}) == {"two"}
+
+
+class Trunk:
+    """Pieces given as commits, and the agent run for one of them in the repository's own worktree."""
+
+    def __init__(self, repo, folder, **commits):
+        self.repo, self.plan = repo, folder / "plan.json"
+        trees = [repo.hub.objects.commit(c).tree for c in (repo.tip, *commits.values())]
+        self.plan.write_text(json.dumps([
+            {"task": task, "base": base, "target": target, "commits": [commit], "bug": None}
+            for (task, commit), base, target in zip(commits.items(), trees, trees[1:])]))
+
+    def agent(self, task, answer=None):
+        """Its exit status; `answer` is the rejection that it finds."""
+        env = environment() | {"AGENTCTL_TASK": task, "AGENTCTL_BASE": self.repo.tip}
+        if answer:
+            folder = self.plan.parent / "answer"
+            folder.mkdir(exist_ok=True)
+            (folder / "verdict.json").write_text(json.dumps(answer))
+            env["AGENTCTL_ANSWER"] = str(folder)
+        return subprocess.run([sys.executable, agent.__file__, self.plan], cwd=self.repo.path, env=env).returncode
+
+
+def test_an_agent_waits_for_what_it_is_to_undo(repo, tmp_path):
+    added = repo.change({"extra": "one\n", "README": "read me\nand this\n"}, "add")
+    undone = repo.change({"extra": None, "README": "read me\n"}, "undo", base=added)
+    begin, trunk = repo.tip, Trunk(repo, tmp_path, add=added, undo=undone)
+    assert trunk.agent("undo") == agent.NOT_YET
+    assert repo.tip == begin
+    assert trunk.agent("add") == 0
+    assert repo.show("extra") == "one\n"
+
+
+def test_a_rejected_change_waits_for_those_before_it_and_comes_again_only_on_another_trunk(repo, tmp_path):
+    first = repo.change({"first": "1\n"}, "first")
+    second = repo.change({"second": "2\n"}, "second", base=first)
+    begin, trunk = repo.tip, Trunk(repo, tmp_path, first=first, second=second)
+    assert trunk.agent("second") == 0
+    repo.git("reset", "-q", "--hard", begin)
+    rejected = {"change": "second/1", "kind": "gate"}
+    assert trunk.agent("second", rejected) == agent.NOT_YET
+    assert trunk.agent("first") == 0
+    repo.git("commit", "-q", "--amend", "-m", "first\n\nAgentctl-Task: first")
+    assert trunk.agent("second", rejected) == 0
+    repo.git("reset", "-q", "--hard", "HEAD^")
+    assert trunk.agent("second", {"change": "second/2", "kind": "conflict"}) == agent.NOT_YET
+    repo.push({"other": "landed meanwhile\n"})
+    assert trunk.agent("second", {"change": "second/2", "kind": "conflict"}) == 0
