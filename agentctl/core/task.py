@@ -152,6 +152,10 @@ def status(task: Task, claim: Claim | None, record: Record | None, finished: Cal
 
 
 PATIENCE = 3
+"""How often a task is asked in all on a trunk that nothing is left to move."""
+
+PACE = 5
+"""The most moves of trunk that a task which says "not yet" again and again waits for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,12 +174,16 @@ def dispatch(
     free: tuple[str, ...],
     trunk: str,
     attempts: int,
+    seen: Mapping[str, int] | None = None,
 ) -> Dispatch:
     """Which ready tasks go to which free agents, and which are given up.
 
-    Order: priority, then age. A deferred task is ready again once trunk has moved; where
-    nothing is under way that could move it, after being asked PATIENCE times in all it
-    is given up. An agent that worked on a task before gets it back if it is free.
+    Order: priority, then age. A deferred task is ready again once trunk has moved; one put
+    off n times in a row when it has moved n times, PACE at most, or the queue is empty:
+    asking thirty tasks that build on one another after each landing of one of them would
+    cost more than their work. `seen` numbers trunk's tips in order; one that is not in it is
+    old. Where nothing is under way that could move trunk, a task that was asked PATIENCE
+    times in all is given up. An agent that worked on a task before gets it back if it is free.
     """
     ready = [t for t in tasks.values() if statuses[t.id] == Status.READY]
     park = [(t.id, _exhausted(t)) for t in ready if t.attempts >= attempts]
@@ -183,9 +191,10 @@ def dispatch(
              for t in tasks.values() if statuses[t.id] == Status.BLOCKED
              for other in t.after if statuses.get(other) == Status.PARKED]
     able = sorted((t for t in ready if t.attempts < attempts), key=lambda t: (-t.priority, t.created, t.id))
-    waiting = [t for t in able if not _deferrals(t, trunk)]
+    quiet = Status.SUBMITTED not in statuses.values()
+    waiting = [t for t in able if _due(t, trunk, seen or {}, quiet)]
     if able and not waiting and not {Status.WORKING, Status.SUBMITTED} & set(statuses.values()):
-        waiting = [t for t in able if _deferrals(t, trunk) < PATIENCE]
+        waiting = [t for t in able if _asked(t, trunk) < PATIENCE]
         park += [(t.id, "not yet, it says, and nothing is left that moves trunk") for t in able if t not in waiting]
     agents, start = list(free), []
     for task in waiting[: len(agents)]:
@@ -196,13 +205,26 @@ def dispatch(
     return Dispatch(tuple(start), tuple(dict(park).items()))
 
 
-def _deferrals(task: Task, trunk: str) -> int:
-    """How often its last sessions, one after the other, found this trunk not ready."""
+def _due(task: Task, trunk: str, seen: Mapping[str, int], quiet: bool) -> bool:
+    """True unless the task is to wait for trunk to move, or to move again."""
+    row = _deferrals(task)
+    if not row or row[-1] == trunk:
+        return not row
+    return quiet or seen.get(trunk, 0) - seen.get(row[-1], -PACE) >= min(len(row), PACE)
+
+
+def _deferrals(task: Task) -> list[str]:
+    """The trunks that its last sessions, one after the other, found not ready, oldest first."""
     last = [s for s in task.sessions if s.end != End.INTERRUPTED]
-    count = 0
-    while count < len(last) and last[-1 - count].end == End.DEFERRED and last[-1 - count].trunk == trunk:
-        count += 1
-    return count
+    start = len(last)
+    while start and last[start - 1].end == End.DEFERRED:
+        start -= 1
+    return [s.trunk for s in last[start:]]
+
+
+def _asked(task: Task, trunk: str) -> int:
+    """How often it has said "not yet" on this trunk."""
+    return sum(where == trunk for where in _deferrals(task))
 
 
 def _exhausted(task: Task) -> str:

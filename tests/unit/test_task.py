@@ -6,7 +6,7 @@ from agentctl.core import task
 from agentctl.core.ledger import Record
 from agentctl.core.lifecycle import Stage
 from agentctl.core.model import Change
-from agentctl.core.task import Claim, End, Session, Status, Task, dispatch, status
+from agentctl.core.task import PACE, Claim, End, Session, Status, Task, dispatch, status
 
 CLAIM = Claim("ann", 1, 100.0, {"pid": 1})
 
@@ -52,9 +52,10 @@ def test_a_task_waits_for_those_it_comes_after():
     assert where(later, done=lambda name: name == "first") == Status.READY
 
 
-def plan(tasks: list[Task], free: tuple[str, ...] = ("ann", "bob"), trunk: str = "t1", attempts: int = 3, **statuses):
+def plan(tasks: list[Task], free: tuple[str, ...] = ("ann", "bob"), trunk: str = "t1", attempts: int = 3,
+         seen: dict[str, int] | None = None, **statuses):
     known = {t.id: t for t in tasks}
-    return dispatch(known, {n: statuses.get(n, Status.READY) for n in known}, free, trunk, attempts)
+    return dispatch(known, {n: statuses.get(n, Status.READY) for n in known}, free, trunk, attempts, seen)
 
 
 def test_higher_priority_first_then_older():
@@ -71,6 +72,19 @@ def test_a_deferred_task_waits_until_trunk_moves():
     tasks = [a_task("x", session(End.DEFERRED, trunk="t1")), a_task("y")]
     assert plan(tasks, trunk="t1", y=Status.WORKING).start == ()
     assert plan(tasks, trunk="t2", y=Status.WORKING).start == (("x", "ann"),)
+
+
+def test_a_task_put_off_again_and_again_waits_for_as_many_moves_of_trunk():
+    seen = {f"t{n}": n for n in range(100)}
+    thrice = a_task("x", *(session(End.DEFERRED, trunk=f"t{n}") for n in (1, 2, 4)))
+    often = a_task("x", *(session(End.DEFERRED, trunk=f"t{n}") for n in range(1, 41)))
+    for task, last, moves in ((thrice, 4, 3), (often, 40, PACE)):
+        busy = [task, a_task("y")]
+        for n in range(1, moves):
+            assert plan(busy, trunk=f"t{last + n}", seen=seen, y=Status.SUBMITTED).start == ()
+        assert plan(busy, trunk=f"t{last + moves}", seen=seen, y=Status.SUBMITTED).start == (("x", "ann"),)
+        assert plan(busy, trunk=f"t{last + 1}", seen=seen, y=Status.WORKING).start == (("x", "ann"),), "nothing is queued"
+        assert plan(busy, trunk="t7", seen={"t7": 0}, y=Status.SUBMITTED).start == (("x", "ann"),), "a new supervisor"
 
 
 def test_deferred_tasks_are_given_up_when_nothing_moves_trunk():
