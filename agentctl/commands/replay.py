@@ -16,7 +16,8 @@ import click
 from agentctl.commands.parser import Given, command, given
 from agentctl.core.policy import Policy, parse
 from agentctl.core.units import duration
-from agentctl.errors import NotFound, UsageError
+from agentctl.errors import UsageError
+from agentctl.git.hub import find
 from agentctl.replay import table
 from agentctl.replay.prepare import Plan, Tried, prepare
 from agentctl.replay.rehearsal import Mode, Outcome, begin, make_hub, rehearse
@@ -59,13 +60,12 @@ def command(given: Given, repo, range_, gate_, setup, agents, bad, slots, batch,
     REPO is only read. Exit status 0 if all landed, trunk's last tree is the history's, each
     bug was rejected with evidence, and `verify` finds nothing; else 7.
     """
-    if not os.path.isdir(repo):
-        raise NotFound(f"no such folder: {repo}", hint="agentctl replay REPO A..B --gate CMD")
+    source = find(repo).git_dir
     text, policy = _policy(gate_, setup, slots, timeout)
     modes = {"as given": Mode(agents, slots, batch)} | ({"one by one": Mode(agents, 1, 1)} if compare else {})
     share, columns = _share(bad), {}
     with _folder(given, keep) as folder:
-        trial = make_hub(os.path.abspath(repo), os.path.join(folder, "trial.git"))
+        trial = make_hub(source, os.path.join(folder, "trial.git"))
         plan = prepare(Tried(trial, policy), range_, share, limit, seed, _progress(given))
         given.note(plan.told)
         for name, mode in modes.items():

@@ -154,8 +154,9 @@ def status(task: Task, claim: Claim | None, record: Record | None, finished: Cal
 PATIENCE = 3
 """How often a task is asked in all on a trunk that nothing is left to move."""
 
-PACE = 5
-"""The most moves of trunk that a task which says "not yet" again and again waits for."""
+PACE, PAUSE = 5, 10.0
+"""A task that said "not yet" n times in a row waits for n moves of trunk or n pauses, in
+seconds, whichever comes first; n is PACE at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,16 +175,17 @@ def dispatch(
     free: tuple[str, ...],
     trunk: str,
     attempts: int,
-    seen: Mapping[str, int] | None = None,
+    seen: Mapping[str, int],
+    now: float,
 ) -> Dispatch:
     """Which ready tasks go to which free agents, and which are given up.
 
-    Order: priority, then age. A deferred task is ready again once trunk has moved; one put
-    off n times in a row when it has moved n times, PACE at most, or the queue is empty:
-    asking thirty tasks that build on one another after each landing of one of them would
-    cost more than their work. `seen` numbers trunk's tips in order; one that is not in it is
-    old. Where nothing is under way that could move trunk, a task that was asked PATIENCE
-    times in all is given up. An agent that worked on a task before gets it back if it is free.
+    Order: priority, then age. A deferred task is ready again once trunk has moved, and a
+    little later each time: asking thirty tasks that build on one another after each landing
+    of one of them would cost more than their work. `seen` numbers trunk's tips in order; one
+    that is not in it is old. Where nothing is under way that could move trunk, a task that
+    was asked PATIENCE times in all is given up. An agent that worked on a task before gets
+    it back if it is free.
     """
     ready = [t for t in tasks.values() if statuses[t.id] == Status.READY]
     park = [(t.id, _exhausted(t)) for t in ready if t.attempts >= attempts]
@@ -191,8 +193,7 @@ def dispatch(
              for t in tasks.values() if statuses[t.id] == Status.BLOCKED
              for other in t.after if statuses.get(other) == Status.PARKED]
     able = sorted((t for t in ready if t.attempts < attempts), key=lambda t: (-t.priority, t.created, t.id))
-    quiet = Status.SUBMITTED not in statuses.values()
-    waiting = [t for t in able if _due(t, trunk, seen or {}, quiet)]
+    waiting = [t for t in able if _due(t, trunk, seen, now)]
     if able and not waiting and not {Status.WORKING, Status.SUBMITTED} & set(statuses.values()):
         waiting = [t for t in able if _asked(t, trunk) < PATIENCE]
         park += [(t.id, "not yet, it says, and nothing is left that moves trunk") for t in able if t not in waiting]
@@ -205,26 +206,28 @@ def dispatch(
     return Dispatch(tuple(start), tuple(dict(park).items()))
 
 
-def _due(task: Task, trunk: str, seen: Mapping[str, int], quiet: bool) -> bool:
+def _due(task: Task, trunk: str, seen: Mapping[str, int], now: float) -> bool:
     """True unless the task is to wait for trunk to move, or to move again."""
     row = _deferrals(task)
-    if not row or row[-1] == trunk:
+    if not row or row[-1].trunk == trunk:
         return not row
-    return quiet or seen.get(trunk, 0) - seen.get(row[-1], -PACE) >= min(len(row), PACE)
+    often = min(len(row), PACE)
+    moves = seen.get(trunk, 0) - seen.get(row[-1].trunk, -PACE)
+    return moves >= often or now - row[-1].ended >= often * PAUSE
 
 
-def _deferrals(task: Task) -> list[str]:
-    """The trunks that its last sessions, one after the other, found not ready, oldest first."""
+def _deferrals(task: Task) -> list[Session]:
+    """Its last sessions that found trunk not ready, one after the other."""
     last = [s for s in task.sessions if s.end != End.INTERRUPTED]
     start = len(last)
     while start and last[start - 1].end == End.DEFERRED:
         start -= 1
-    return [s.trunk for s in last[start:]]
+    return last[start:]
 
 
 def _asked(task: Task, trunk: str) -> int:
     """How often it has said "not yet" on this trunk."""
-    return sum(where == trunk for where in _deferrals(task))
+    return sum(s.trunk == trunk for s in _deferrals(task))
 
 
 def _exhausted(task: Task) -> str:

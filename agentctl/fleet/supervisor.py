@@ -96,7 +96,7 @@ class Fleet:
         busy = {run.work.agent for run, _ in self.runs.values()}
         free = tuple(name for name in self.crew.agents if name not in busy)
         chosen = self.tasks if self.only is None else {k: t for k, t in self.tasks.items() if k in self.only}
-        plan = dispatch(chosen, self.statuses, free, self._tip, self.policy.agents.attempts, self._seen)
+        plan = dispatch(chosen, self.statuses, free, self._tip, self.policy.agents.attempts, self._seen, time.time())
         for name, reason in plan.park:
             last = self._records.get(name)
             self.park(name, f"{reason}; {last.key} was {last.stage}: {last.why}" if last else reason)

@@ -114,7 +114,6 @@ def rejected_with_bug(hub: Hub, pieces: list[Piece]) -> dict[str, list[Record]]:
 
 
 def _evident(hub: Hub, record: Record) -> bool:
-    """The answer is about this very revision and shows what the gate said of which tree."""
+    """The answer is about this very revision and names the tree that failed with it."""
     answer = answers.read(hub, record)
-    return bool(answer and answer.verdict.get("change") == record.key and answer.verdict.get("failed")
-                and answer.verdict.get("exit"))
+    return bool(answer and answer.verdict.get("change") == record.key and answer.verdict.get("failed"))

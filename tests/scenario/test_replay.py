@@ -116,6 +116,11 @@ def test_a_range_that_is_none(history):
         replay_fails(history, words, status)
 
 
+def test_a_repository_that_is_none(history, tmp_path):
+    for place, status in ((tmp_path / "missing", 4), (tmp_path, 4)):
+        cli("replay", place, "start..HEAD", "--gate", GATE, cwd=tmp_path, ok=status)
+
+
 def replay_fails(history, words, status, *options):
     """What it prints to standard error."""
     return cli("replay", history.path, words, "--gate", GATE, *options, cwd=history.path.parent, ok=status).stderr

@@ -6,7 +6,7 @@ from agentctl.core import task
 from agentctl.core.ledger import Record
 from agentctl.core.lifecycle import Stage
 from agentctl.core.model import Change
-from agentctl.core.task import PACE, Claim, End, Session, Status, Task, dispatch, status
+from agentctl.core.task import PACE, PAUSE, Claim, End, Session, Status, Task, dispatch, status
 
 CLAIM = Claim("ann", 1, 100.0, {"pid": 1})
 
@@ -53,9 +53,10 @@ def test_a_task_waits_for_those_it_comes_after():
 
 
 def plan(tasks: list[Task], free: tuple[str, ...] = ("ann", "bob"), trunk: str = "t1", attempts: int = 3,
-         seen: dict[str, int] | None = None, **statuses):
+         seen: dict[str, int] | None = None, now: float = 0.0, **statuses):
     known = {t.id: t for t in tasks}
-    return dispatch(known, {n: statuses.get(n, Status.READY) for n in known}, free, trunk, attempts, seen)
+    return dispatch(known, {n: statuses.get(n, Status.READY) for n in known}, free, trunk, attempts, seen or {},
+                    now)
 
 
 def test_higher_priority_first_then_older():
@@ -79,12 +80,16 @@ def test_a_task_put_off_again_and_again_waits_for_as_many_moves_of_trunk():
     thrice = a_task("x", *(session(End.DEFERRED, trunk=f"t{n}") for n in (1, 2, 4)))
     often = a_task("x", *(session(End.DEFERRED, trunk=f"t{n}") for n in range(1, 41)))
     for task, last, moves in ((thrice, 4, 3), (often, 40, PACE)):
-        busy = [task, a_task("y")]
+        def start(trunk, seen=seen, now=0.0):
+            return plan([task, a_task("y")], trunk=trunk, seen=seen, now=now, y=Status.SUBMITTED).start
+
         for n in range(1, moves):
-            assert plan(busy, trunk=f"t{last + n}", seen=seen, y=Status.SUBMITTED).start == ()
-        assert plan(busy, trunk=f"t{last + moves}", seen=seen, y=Status.SUBMITTED).start == (("x", "ann"),)
-        assert plan(busy, trunk=f"t{last + 1}", seen=seen, y=Status.WORKING).start == (("x", "ann"),), "nothing is queued"
-        assert plan(busy, trunk="t7", seen={"t7": 0}, y=Status.SUBMITTED).start == (("x", "ann"),), "a new supervisor"
+            assert start(f"t{last + n}") == ()
+        assert start(f"t{last + moves}") == (("x", "ann"),)
+        assert start(f"t{last + 1}", now=moves * PAUSE) == ()
+        assert start(f"t{last + 1}", now=1 + moves * PAUSE) == (("x", "ann"),)
+        assert start(f"t{last}", now=1e6) == (), "trunk has not moved"
+        assert start("t7", seen={"t7": 0}) == (("x", "ann"),), "a new supervisor"
 
 
 def test_deferred_tasks_are_given_up_when_nothing_moves_trunk():
