@@ -154,9 +154,8 @@ def status(task: Task, claim: Claim | None, record: Record | None, finished: Cal
 PATIENCE = 3
 """How often a task is asked in all on a trunk that nothing is left to move."""
 
-PACE, PAUSE = 5, 10.0
-"""A task that said "not yet" n times in a row waits for n moves of trunk or n pauses, in
-seconds, whichever comes first; n is PACE at most."""
+LONGEST_PAUSE = 60.0
+"""Seconds; a task that said "not yet" n times in a row is left alone for 2^(n-1), this at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,17 +174,15 @@ def dispatch(
     free: tuple[str, ...],
     trunk: str,
     attempts: int,
-    seen: Mapping[str, int],
     now: float,
 ) -> Dispatch:
     """Which ready tasks go to which free agents, and which are given up.
 
-    Order: priority, then age. A deferred task is ready again once trunk has moved, and a
-    little later each time: asking thirty tasks that build on one another after each landing
-    of one of them would cost more than their work. `seen` numbers trunk's tips in order; one
-    that is not in it is old. Where nothing is under way that could move trunk, a task that
-    was asked PATIENCE times in all is given up. An agent that worked on a task before gets
-    it back if it is free.
+    Order: priority, then age. A deferred task is ready again once trunk has moved, after a
+    pause that doubles each time: asking a hundred tasks that build on one another after each
+    landing of one of them would cost more than their work. Where nothing is under way that
+    could move trunk, no task pauses, and one that was asked PATIENCE times in all is given
+    up. An agent that worked on a task before gets it back if it is free.
     """
     ready = [t for t in tasks.values() if statuses[t.id] == Status.READY]
     park = [(t.id, _exhausted(t)) for t in ready if t.attempts >= attempts]
@@ -193,7 +190,7 @@ def dispatch(
              for t in tasks.values() if statuses[t.id] == Status.BLOCKED
              for other in t.after if statuses.get(other) == Status.PARKED]
     able = sorted((t for t in ready if t.attempts < attempts), key=lambda t: (-t.priority, t.created, t.id))
-    waiting = [t for t in able if _due(t, trunk, seen, now)]
+    waiting = [t for t in able if _due(t, trunk, now)]
     if able and not waiting and not {Status.WORKING, Status.SUBMITTED} & set(statuses.values()):
         waiting = [t for t in able if _asked(t, trunk) < PATIENCE]
         park += [(t.id, "not yet, it says, and nothing is left that moves trunk") for t in able if t not in waiting]
@@ -206,14 +203,12 @@ def dispatch(
     return Dispatch(tuple(start), tuple(dict(park).items()))
 
 
-def _due(task: Task, trunk: str, seen: Mapping[str, int], now: float) -> bool:
-    """True unless the task is to wait for trunk to move, or to move again."""
+def _due(task: Task, trunk: str, now: float) -> bool:
+    """True unless the task is to wait for trunk to move, or pauses."""
     row = _deferrals(task)
     if not row or row[-1].trunk == trunk:
         return not row
-    often = min(len(row), PACE)
-    moves = seen.get(trunk, 0) - seen.get(row[-1].trunk, -PACE)
-    return moves >= often or now - row[-1].ended >= often * PAUSE
+    return now - row[-1].ended >= min(LONGEST_PAUSE, 2.0 ** min(len(row) - 1, 30))
 
 
 def _deferrals(task: Task) -> list[Session]:

@@ -47,7 +47,6 @@ class Fleet:
         self._cache: dict[str, Task] = {}
         self._ended: dict[str, Record] = {}
         self._stopping = False
-        self._seen: dict[str, int] = {}
         self._deaths = 0
         self._pool = ThreadPoolExecutor(max_workers=max(1, len(crew.agents)), thread_name_prefix="session")
         self._take_over()
@@ -96,7 +95,7 @@ class Fleet:
         busy = {run.work.agent for run, _ in self.runs.values()}
         free = tuple(name for name in self.crew.agents if name not in busy)
         chosen = self.tasks if self.only is None else {k: t for k, t in self.tasks.items() if k in self.only}
-        plan = dispatch(chosen, self.statuses, free, self._tip, self.policy.agents.attempts, self._seen, time.time())
+        plan = dispatch(chosen, self.statuses, free, self._tip, self.policy.agents.attempts, time.time())
         for name, reason in plan.park:
             last = self._records.get(name)
             self.park(name, f"{reason}; {last.key} was {last.stage}: {last.why}" if last else reason)
@@ -105,7 +104,6 @@ class Fleet:
 
     def _observe(self) -> None:
         self._tip = self.hub.trunk_tip(self.trunk)
-        self._seen.setdefault(self._tip, len(self._seen))
         self.tasks = tasks.all_tasks(self.hub, self._cache)
         claims, ledger = tasks.claims(self.hub), Ledger.read(self.hub)
         found: dict[str, Status] = {}

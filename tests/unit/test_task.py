@@ -6,7 +6,7 @@ from agentctl.core import task
 from agentctl.core.ledger import Record
 from agentctl.core.lifecycle import Stage
 from agentctl.core.model import Change
-from agentctl.core.task import PACE, PAUSE, Claim, End, Session, Status, Task, dispatch, status
+from agentctl.core.task import LONGEST_PAUSE, Claim, End, Session, Status, Task, dispatch, status
 
 CLAIM = Claim("ann", 1, 100.0, {"pid": 1})
 
@@ -53,10 +53,9 @@ def test_a_task_waits_for_those_it_comes_after():
 
 
 def plan(tasks: list[Task], free: tuple[str, ...] = ("ann", "bob"), trunk: str = "t1", attempts: int = 3,
-         seen: dict[str, int] | None = None, now: float = 0.0, **statuses):
+         now: float = 1e6, **statuses):
     known = {t.id: t for t in tasks}
-    return dispatch(known, {n: statuses.get(n, Status.READY) for n in known}, free, trunk, attempts, seen or {},
-                    now)
+    return dispatch(known, {n: statuses.get(n, Status.READY) for n in known}, free, trunk, attempts, now)
 
 
 def test_higher_priority_first_then_older():
@@ -75,21 +74,17 @@ def test_a_deferred_task_waits_until_trunk_moves():
     assert plan(tasks, trunk="t2", y=Status.WORKING).start == (("x", "ann"),)
 
 
-def test_a_task_put_off_again_and_again_waits_for_as_many_moves_of_trunk():
-    seen = {f"t{n}": n for n in range(100)}
-    thrice = a_task("x", *(session(End.DEFERRED, trunk=f"t{n}") for n in (1, 2, 4)))
-    often = a_task("x", *(session(End.DEFERRED, trunk=f"t{n}") for n in range(1, 41)))
-    for task, last, moves in ((thrice, 4, 3), (often, 40, PACE)):
-        def start(trunk, seen=seen, now=0.0):
-            return plan([task, a_task("y")], trunk=trunk, seen=seen, now=now, y=Status.SUBMITTED).start
+def test_a_task_put_off_again_and_again_pauses():
+    for times, pause in ((1, 1), (2, 2), (4, 8), (40, LONGEST_PAUSE)):
+        task = a_task("x", *(session(End.DEFERRED, trunk=f"t{n}") for n in range(times)))
 
-        for n in range(1, moves):
-            assert start(f"t{last + n}") == ()
-        assert start(f"t{last + moves}") == (("x", "ann"),)
-        assert start(f"t{last + 1}", now=moves * PAUSE) == ()
-        assert start(f"t{last + 1}", now=1 + moves * PAUSE) == (("x", "ann"),)
-        assert start(f"t{last}", now=1e6) == (), "trunk has not moved"
-        assert start("t7", seen={"t7": 0}) == (("x", "ann"),), "a new supervisor"
+        def start(after, trunk="moved", y=Status.SUBMITTED):
+            return plan([task, a_task("y")], trunk=trunk, now=task.sessions[-1].ended + after, y=y).start
+
+        assert start(pause - 0.01) == ()
+        assert start(pause) == (("x", "ann"),)
+        assert start(1e6, trunk=f"t{times - 1}") == (), "trunk has not moved"
+        assert start(0, y=Status.LANDED) == (("x", "ann"),), "nothing else is left to do"
 
 
 def test_deferred_tasks_are_given_up_when_nothing_moves_trunk():
