@@ -97,6 +97,9 @@ def _leftovers(given: Given) -> Iterator[Finding]:
         yield Finding(f"a Git that died left {path}", again)
     if not running and (left := list(processes.marked(hub.mark + "gate"))):
         yield Finding(f"{len(left)} processes of gates run without a bot", again)
+    slots = os.path.join(hub.worktrees, "slots")
+    if not running and os.path.isdir(slots):
+        yield Finding(f"gates' worktrees were left in {slots}", again)
     for name, (claim, _) in tasks.claims(hub).items():
         if not processes.alive(claim.owner):
             yield Finding(f"the claim of {claim.agent} on {name} outlived its supervisor", "agentctl run takes it over")
