@@ -3,29 +3,41 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import shutil
 import subprocess
+import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 
 from agentctl.commands.parser import Given, command, given
 from agentctl.core import refnames
+from agentctl.core.document import Problems
+from agentctl.core.policy import Policy
+from agentctl.core.task import decode_claim
 from agentctl.engine import locks, processes
 from agentctl.errors import AgentctlError, Contended, Findings
-from agentctl.fleet import adapters, agents, tasks
+from agentctl.fleet import adapters, agents
 from agentctl.git import process, refs
-from agentctl.git.hub import Hub
+from agentctl.git.hub import POLICY_PATH, Hub
+from agentctl.git.worktrees import Worktree
 from agentctl.queue import inbox, landing, recovery
 
 ROOM = 1 << 30
 """Bytes of free disk below which worktrees soon fail."""
+
+HISTORY = 1000
+"""Commits of trunk among which a checkout that was left behind is looked for."""
+
+_FIRST_WORD = re.compile(r"\s*(?:\w+=[^\s'\"$`]*\s+)*([\w./+-]+)(?=\s|$)")
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
     what: str
     mend: str
+    """The command to type."""
 
 
 @command("doctor", "agentctl doctor\nagentctl doctor --json")
@@ -33,98 +45,159 @@ class Finding:
 def command(given: Given) -> int:
     """Find what is wrong with machine and hub, and how to mend it.
 
-    Exit status 9 if there is something.
+    Looks at the policy and the programs it calls, the checkout of trunk, what killed
+    processes left behind, refs that are not of the protocol, locks and disk space. Changes
+    nothing. Exit status 9 if there is something to mend.
     """
-    found = [f for check in (_machine, _policy, _leftovers, _protocol) for f in check(given)]
+    found = diagnose(given)
     if given.json:
         given.emit([asdict(f) for f in found])
     for finding in found:
         given.say(f"found: {finding.what}\n mend: {finding.mend}")
     if found:
-        raise Findings(f"{len(found)} findings", hint=found[0].mend)
+        raise Findings(f"{len(found)} finding{'s' if len(found) > 1 else ''}", hint=found[0].mend)
     version = ".".join(map(str, process.version()))
     given.say(f"Git {version}, trunk {given.trunk}, gates {', '.join(g.name for g in given.policy.gates)}: all well")
     return 0
 
 
-def _machine(given: Given) -> Iterator[Finding]:
+def diagnose(given: Given) -> list[Finding]:
+    """Every finding. While a ref is broken the checks that read refs are left out."""
     hub = given.hub
-    free = shutil.disk_usage(hub.git_dir).free
-    if free < ROOM:
-        yield Finding(f"only {free >> 20} MiB are free where the hub is", "free some disk space")
-    probe = hub.own_path("locks", "doctor.lock")
+    found = [*_disk(hub), *_locks(hub), *_broken_refs(hub)]
+    if any("broken ref" in f.what for f in found):
+        return found
     try:
-        with locks.acquire(probe, "the doctor's lock", timeout=5):
-            pass
+        trunk = given.trunk
     except AgentctlError as error:
-        yield Finding(f"locks do not work here: {error.message}", "put the hub on a local file system")
+        invalid = isinstance(error, Problems) or not error.hint
+        found.append(Finding(error.message, "agentctl policy check" if invalid else error.hint))
+        trunk = hub.config("agentctl.trunk") or "main"
+    else:
+        found += [*_programs(given, given.policy), *_adapter(given.policy), *_checkouts(hub, trunk)]
+    return [*found, *_stale_locks(hub, trunk), *_processes(hub), *_claims(hub), *_worktrees(hub), *_inbox(hub)]
 
 
-def _policy(given: Given) -> Iterator[Finding]:
+def _disk(hub: Hub) -> Iterator[Finding]:
+    for folder in dict.fromkeys((hub.git_dir, os.path.dirname(hub.worktrees))):
+        if os.path.isdir(folder) and (free := shutil.disk_usage(folder).free) < ROOM:
+            yield Finding(f"only {free >> 20} MiB are free where {folder} is", f"free some: du -xh {_q(folder)} | sort -h")
+
+
+def _locks(hub: Hub) -> Iterator[Finding]:
+    """Whether a lock keeps a second taker out, which some network file systems do not."""
+    path = hub.own_path("locks", "doctor.lock")
+    away = Finding(f"locks do not work where {hub.git_dir} is", "git clone --mirror it to a local disk")
     try:
-        policy = given.policy
-    except AgentctlError as error:
-        yield Finding(error.message, error.hint or "agentctl policy check")
-        return
-    for gate in policy.gates:
-        words = shlex.split(gate.run, comments=True, posix=True) if gate.run.count("'") % 2 == 0 else []
-        program = next((w for w in words if "=" not in w), "")
-        if program and not _is_command(program) and not given.hub.objects.at(
-                given.hub.objects.commit(given.tip).tree, program.removeprefix("./")):
-            yield Finding(f"the gate {gate.name!r} calls {program!r}, which is not on the PATH",
-                          f"install it, or change `run` in .agentctl/policy.yaml (gates.{gate.name})")
-    try:
-        adapter = policy.agents.adapter
-        if adapter != "command" or policy.agents.command:
-            adapters.command(adapter, tuple(policy.agents.command) if adapter == "command" else ())
-    except AgentctlError as error:
-        yield Finding(error.message, error.hint)
-    try:
-        landing.refuse_dirty(given.hub, policy.trunk)
-    except AgentctlError as error:
-        yield Finding(error.message, error.hint)
-
-
-def _is_command(word: str) -> bool:
-    return subprocess.run(["/bin/sh", "-c", 'command -v -- "$1"', "sh", word], capture_output=True).returncode == 0
-
-
-def _leftovers(given: Given) -> Iterator[Finding]:
-    hub = given.hub
-    running = locks.holder(hub.own_path("locks", "bot.lock"))
-    again = "agentctl bot run --once clears it"
-    for path in recovery.stale_locks(hub, _trunk(given)) if not running and not recovery.git_at_work(hub) else ():
-        yield Finding(f"a Git that died left {path}", again)
-    if not running and (left := list(processes.marked(hub.mark + "gate"))):
-        yield Finding(f"{len(left)} processes of gates run without a bot", again)
-    slots = os.path.join(hub.worktrees, "slots")
-    if not running and os.path.isdir(slots):
-        yield Finding(f"gates' worktrees were left in {slots}", again)
-    for name, (claim, _) in tasks.claims(hub).items():
-        if not processes.alive(claim.owner):
-            yield Finding(f"the claim of {claim.agent} on {name} outlived its supervisor", "agentctl run takes it over")
-    for name in agents.names(hub):
-        if _idle(hub, name) and list(processes.marked(f"{hub.mark}session/{name}/")):
-            yield Finding(f"processes of {name} run without a supervisor", f"agentctl stop {name}")
-
-
-def _idle(hub: Hub, agent: str) -> bool:
-    try:
-        with agents.lock(hub, agent):
-            return True
+        with locks.acquire(path, "the doctor's lock", timeout=5):
+            with locks.acquire(path, "the doctor's lock"):
+                yield away
     except Contended:
-        return False
-
-
-def _trunk(given: Given) -> str:
-    try:
-        return given.trunk
+        return
     except AgentctlError:
-        return "main"
+        yield away
 
 
-def _protocol(given: Given) -> Iterator[Finding]:
-    listed = refs.read(given.hub.git_dir, [refnames.INBOX])
-    for name, ref in listed.items():
+def _broken_refs(hub: Hub) -> Iterator[Finding]:
+    try:
+        refs.read(hub.git_dir, [refnames.ROOT, "refs/heads/"])
+    except AgentctlError as error:
+        names = re.findall(r"broken ref (\S+)", error.message)
+        for name in names:
+            yield Finding(f"broken ref {name}", f"rm {_q(os.path.join(hub.git_dir, name))}")
+        if not names:
+            yield Finding(f"broken ref: {error.message}", f"git -C {_q(hub.git_dir)} fsck")
+
+
+def _programs(given: Given, policy: Policy) -> Iterator[Finding]:
+    tree = given.hub.objects.commit(given.tip).tree
+    steps = [(f"gates.{g.name}", g.run, g.env) for g in policy.gates]
+    for key, line, env in [*steps, ("slot.setup", policy.slot.setup, {})]:
+        found = _FIRST_WORD.match(line)
+        word = found.group(1) if found else ""
+        if not word or _is_command(word, env):
+            continue
+        made = policy.slot.setup and key != "slot.setup" and "/" in word
+        if not made and not given.hub.objects.at(tree, os.path.normpath(word)):
+            yield Finding(f"{key} calls {word}, which is not on the PATH", f"install it, or edit {key} in {POLICY_PATH}")
+
+
+def _is_command(word: str, env: dict[str, str]) -> bool:
+    return subprocess.run(["/bin/sh", "-c", 'command -v -- "$1"', "sh", word], cwd="/", env=os.environ | dict(env),
+                          capture_output=True).returncode == 0
+
+
+def _adapter(policy: Policy) -> Iterator[Finding]:
+    wanted, mine = policy.agents.adapter, tuple(policy.agents.command)
+    try:
+        if wanted != "command" or mine:
+            adapters.command(wanted, mine if wanted == "command" else ())
+    except AgentctlError as error:
+        yield Finding(error.message, error.hint)
+
+
+def _checkouts(hub: Hub, trunk: str) -> Iterator[Finding]:
+    for tree in landing.checkouts(hub, trunk):
+        changes = tree.git("status", "--porcelain", "--untracked-files=no").splitlines()
+        if changes and _behind(hub, trunk, tree, changes):
+            yield Finding(f"{tree.path} has {trunk} checked out, but the files of an older commit",
+                          f"git -C {_q(tree.path)} reset --hard")
+        elif changes:
+            yield Finding(f"{tree.path} has {trunk} checked out with uncommitted changes", f"git -C {_q(tree.path)} stash")
+
+
+def _behind(hub: Hub, trunk: str, tree: Worktree, changes: list[str]) -> bool:
+    """True if trunk moved and the checkout did not: its files are those of its index,
+    and that is a tree that trunk had."""
+    if any(line[1] != " " for line in changes):
+        return False
+    had = hub.git("log", f"-n{HISTORY}", "--first-parent", "--format=%T", refnames.branch(trunk)).split()
+    return tree.git("write-tree", ok=(0, 128)) in had
+
+
+def _stale_locks(hub: Hub, trunk: str) -> Iterator[Finding]:
+    if not recovery.git_at_work(hub):
+        for path in recovery.stale_locks(hub, trunk):
+            if os.path.exists(path) and time.time() - os.stat(path).st_mtime > recovery.YOUNG:
+                yield Finding(f"a Git that died left {path}", f"rm {_q(path)}")
+
+
+def _processes(hub: Hub) -> Iterator[Finding]:
+    left = processes.orphans(hub.mark)
+    if left:
+        pids = " ".join(map(str, left))
+        yield Finding(f"{len(left)} processes of gates or sessions run with nobody to watch them", f"kill -9 {pids}")
+
+
+def _claims(hub: Hub) -> Iterator[Finding]:
+    for name, ref in refs.read(hub.git_dir, [refnames.CLAIMS]).items():
+        try:
+            claim = decode_claim(ref.subject)
+            dead = not processes.alive(claim.owner) or claim.expires <= time.time()
+        except (ValueError, TypeError, KeyError, AttributeError):
+            yield Finding(f"{name} is not a claim", f"git update-ref -d {_q(name)}")
+            continue
+        if dead:
+            yield Finding(f"the claim of {claim.agent} on {name.removeprefix(refnames.CLAIMS)} outlived its supervisor",
+                          "agentctl run, which takes the task over")
+
+
+def _worktrees(hub: Hub) -> Iterator[Finding]:
+    for name in agents.names(hub):
+        if not locks.holder(hub.own_path("locks", "agents", f"{name}.lock")):
+            yield Finding(f"{name} has a worktree but runs no session", f"agentctl rm {name}")
+    slots = os.path.join(hub.worktrees, "slots")
+    if os.path.isdir(slots) and not locks.holder(hub.own_path("locks", "bot.lock")):
+        yield Finding(f"the gates' worktrees in {slots} have no bot", "agentctl bot run --once")
+
+
+def _inbox(hub: Hub) -> Iterator[Finding]:
+    for name, ref in refs.read(hub.git_dir, [refnames.INBOX]).items():
         if inbox.parse(ref) is None:
-            yield Finding(f"{name} is not a submission", f"git update-ref -d {name}")
+            # What it holds may be somebody's work: a branch keeps it.
+            keep = f"git branch found-{ref.target[:12]} {ref.target} && " if ref.kind in ("commit", "tag") else ""
+            yield Finding(f"{name} is not a submission", f"{keep}git update-ref -d {_q(name)}")
+
+
+def _q(text: str) -> str:
+    return shlex.quote(text)

@@ -13,6 +13,10 @@ from agentctl.commands.data import data_path
 from agentctl.commands.parser import Given, command, given
 from agentctl.errors import NotFound
 
+MARKS = (("\\fB", ""), ("\\fI", ""), ("\\fR", ""), ("\\fP", ""), ("\\-", "-"), ("\\(bu", "*"), ("\\(aq", "'"),
+         ("\\(ga", "`"), ("\\(dq", '"'), ("\\&", ""), ("\\e", "\\"))
+"""Marks of roff, and what stands for them in plain text; the backslash comes last."""
+
 
 @command("help", "agentctl help\nagentctl help run\nagentctl help policy\nagentctl help refs")
 @click.argument("topic", required=False)
@@ -54,6 +58,6 @@ def _plain(roff: str) -> str:
         elif not line.startswith((".", "'")):
             out.append(line)
     text = "\n".join(out)
-    for mark, plain in (("\\fB", ""), ("\\fI", ""), ("\\fR", ""), ("\\fP", ""), ("\\-", "-"), ("\\(bu", "*"), ("\\&", ""), ("\\e", "\\")):
+    for mark, plain in MARKS:
         text = text.replace(mark, plain)
     return text.strip()

@@ -10,8 +10,7 @@ from collections.abc import Iterator
 import click
 
 from agentctl import __version__
-from agentctl.cli import SECTIONS
-from agentctl.commands.parser import Given, root
+from agentctl.commands.parser import SECTIONS, Given, root
 
 FOLDER = os.path.join(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))), "man", "man1")
 
@@ -40,11 +39,11 @@ def _page(ctx: click.Context, command: click.Command, more: str) -> str:
     title = ctx.command_path.replace(" ", "-")
     short = (command.help or "").strip().splitlines()[0].rstrip(".")
     parts = [
-        f'.TH {title.upper()} 1 "" "agentctl {__version__}" "agentctl"', ".SH NAME",
-        f"{title} \\- {_escape(short[0].lower() + short[1:])}", ".SH SYNOPSIS", _synopsis(ctx, command),
+        f'.TH {_escape(title.upper())} 1 "" "agentctl {__version__}" "agentctl"', ".SH NAME",
+        f"{_escape(title)} \\- {_escape(short[0].lower() + short[1:])}", ".SH SYNOPSIS", _synopsis(ctx, command),
         ".SH DESCRIPTION", _text(command.help or ""), _options(ctx, command, ".SH OPTIONS"), more,
         _examples(command, ".SH EXAMPLES"), ".SH EXIT STATUS",
-        *(f".TP\n.B {number}\n{words}" for number, words in STATUSES),
+        *(f".TP\n.B {number}\n{_escape(words)}" for number, words in STATUSES),
         ".SH SEE ALSO", _see_also(title),
     ]
     return "\n".join(part for part in parts if part) + "\n"
@@ -89,7 +88,7 @@ def _members(ctx: click.Context, command: click.Command) -> str:
 def _index(ctx: click.Context) -> str:
     parts = [".SH COMMANDS"]
     for title, names in SECTIONS.items():
-        parts.append(f".SS {title}")
+        parts.append(f".SS {_escape(title)}")
         for name in names:
             short = root.get_command(ctx, name).get_short_help_str(200)
             parts.append(f".TP\n.BR agentctl\\-{name} (1)\n{_escape(short)}")
@@ -107,8 +106,9 @@ def _text(text: str) -> str:
 
 
 def _escape(text: str) -> str:
-    escaped = text.replace("\\", "\\e").replace("-", "\\-")
-    return "\\&" + escaped if escaped.startswith((".", "'")) else escaped
+    for plain, mark in (("\\", "\\e"), ("-", "\\-"), ("'", "\\(aq"), ("`", "\\(ga"), ('"', "\\(dq")):
+        text = text.replace(plain, mark)
+    return "\\&" + text if text.startswith(".") else text
 
 
 def stale(folder: str = FOLDER) -> Iterator[str]:

@@ -105,6 +105,14 @@ class Given:
 given = click.make_pass_decorator(Given, ensure=True)
 
 
+EXAMPLES = """\b
+Examples:
+  agentctl demo
+  agentctl init
+  agentctl run tasks.yaml --agents 4 --adapter claude
+  agentctl why fix-crash"""
+
+
 def _set(ctx: click.Context, option: click.Parameter, value: bool) -> None:
     if value:
         setattr(ctx.ensure_object(Given), option.name, value)
@@ -127,7 +135,7 @@ command = functools.partial(_own, click.command)
 group = functools.partial(_own, click.group)
 
 
-@click.group("agentctl", cls=Root, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group("agentctl", cls=Root, epilog=EXAMPLES, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, message="agentctl %(version)s")
 @click.option("-C", "path", default=".", metavar="PATH", help="Act as if started in PATH.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, errors too.")

@@ -211,7 +211,7 @@ def explain_command(given: Given, key: str | None) -> int:
 @given
 def schema_command(given: Given) -> int:
     """Print the JSON Schema of the policy, for editors."""
-    click.echo(schema())
+    click.echo(schema(), nl=False)
     return 0
 
 

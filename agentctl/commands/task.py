@@ -163,6 +163,8 @@ def show_command(given: Given, task: str) -> int:
 def open_command(given: Given, task: str) -> int:
     """Offer a parked or closed task again, with all its attempts."""
     tasks.change(given.hub, task, "opened again", lambda t: t.open())
+    if given.json:
+        given.emit({"task": task, "closed": ""})
     given.say(f"{task}: open")
     return 0
 

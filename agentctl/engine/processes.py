@@ -90,12 +90,32 @@ def sweep(prefix: str, keep: frozenset[str] = frozenset()) -> int:
 def terminate(prefix: str) -> int:
     """SIGTERM to the topmost processes marked with <prefix>...: the guards, which stop
     their jobs in order. Returns how many there were."""
-    found = {pid for pid, _ in marked(prefix)}
-    tops = [pid for pid in found if int((_stat(pid) or [0, 0])[1]) not in found]
+    tops = _tops(prefix)
     for pid in tops:
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGTERM)
     return len(tops)
+
+
+def orphans(prefix: str) -> list[int]:
+    """Topmost processes marked with <prefix>... that are no guards: theirs was killed.
+    Found on Linux only."""
+    return sorted(pid for pid in _tops(prefix) if not _is_guard(pid)) if LINUX else []
+
+
+def _tops(prefix: str) -> list[int]:
+    found = {pid for pid, _ in marked(prefix)}
+    return [pid for pid in found if int((_stat(pid) or [0, 0])[1]) not in found]
+
+
+def _is_guard(pid: int) -> bool:
+    """True also for a process that has just ended."""
+    try:
+        with open(f"/proc/{pid}/cmdline", "rb") as file:
+            words = file.read().split(b"\0")
+    except OSError:
+        return True
+    return words == [b""] or any(os.path.basename(word) == b"guard.py" for word in words)
 
 
 def tree_activity(pid: int) -> Activity:
