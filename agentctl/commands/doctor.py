@@ -30,6 +30,9 @@ ROOM = 1 << 30
 HISTORY = 1000
 """Commits of trunk among which a checkout that was left behind is looked for."""
 
+MOMENT = 0.3
+"""Seconds between two looks at a lock: a live Git holds one for milliseconds."""
+
 _FIRST_WORD = re.compile(r"\s*(?:\w+=[^\s'\"$`]*\s+)*([\w./+-]+)(?=\s|$)")
 
 
@@ -156,10 +159,13 @@ def _behind(hub: Hub, trunk: str, tree: Worktree, changes: list[str]) -> bool:
 
 
 def _stale_locks(hub: Hub, trunk: str) -> Iterator[Finding]:
-    if not recovery.git_at_work(hub):
-        for path in recovery.stale_locks(hub, trunk):
-            if os.path.exists(path) and time.time() - os.stat(path).st_mtime > recovery.YOUNG:
-                yield Finding(f"a Git that died left {path}", f"rm {_q(path)}")
+    first = set(recovery.stale_locks(hub, trunk))
+    if not first:
+        return
+    time.sleep(MOMENT)
+    again = first & set(recovery.stale_locks(hub, trunk))
+    for path in sorted(again) if not recovery.git_at_work(hub) else ():
+        yield Finding(f"a Git that died left {path}", f"rm {_q(path)}")
 
 
 def _processes(hub: Hub) -> Iterator[Finding]:

@@ -58,7 +58,6 @@ def a_claim_that_is_none(repo):
 def a_lock_that_git_left(repo):
     path = repo.path / ".git/packed-refs.lock"
     path.write_text("")
-    os.utime(path, (1, 1))
     return "packed-refs.lock"
 
 

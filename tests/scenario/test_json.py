@@ -34,6 +34,8 @@ STORY = (
     ("task add", "task add --id two Do another thing", 0),
     ("task open", "task open two", 0),
     ("task done", "task done two --reason unwanted", 0),
+    ("task open", "task open two", 0),
+    ("task done", "task done two", 0),
     ("run", ["run", "--agents", "1", "--keep", "--", "sh", "-c", WORK], 0),
     ("task list", "task list", 0),
     ("task show", "task show one", 0),
