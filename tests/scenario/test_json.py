@@ -32,7 +32,6 @@ STORY = (
     ("hook uninstall", "hook uninstall", 0),
     ("task add", "task add --id one Do one thing", 0),
     ("task add", "task add --id two Do another thing", 0),
-    ("task open", "task open two", 0),
     ("task done", "task done two --reason unwanted", 0),
     ("task open", "task open two", 0),
     ("task done", "task done two", 0),
