@@ -4,10 +4,10 @@ Run as `python agent.py PLAN` in a worktree, with only the standard library so t
 starts fast. It makes the three-way merge that a developer's rebase would make. If that
 does not go, because what it builds on has not landed, it says "not yet" (exit status
 75). After a rejection that its own bug does not explain it waits until all earlier
-tasks have landed. Then nothing it builds on is missing, and what is in the way still are
-later tasks that landed first: their changes are put on top of this one's, as history has
-it. A tree that was rejected is never handed in again before trunk has moved; when all
-others have landed, this one's tree is the history's last.
+tasks have landed. If it still does not go then, later tasks that landed first are in the
+way; it *joins* all up to the last of them, as a commit that is red alone joins the ones
+after it: trunk gets the tree that history had there, which is green. Those that it
+joined have nothing left to do, and say so by an empty commit.
 """
 
 from __future__ import annotations
@@ -50,14 +50,14 @@ def with_paths(tree: str, paths: list[str], source: str) -> str:
     return subprocess.run(["git", "write-tree"], env=env, check=True, capture_output=True, text=True).stdout.strip()
 
 
-def as_history_has_it(me: int, plan: list[dict], landed: set[str]) -> str:
-    """This task's tree with the changes of the later ones that landed before it."""
-    tree = plan[me]["target"]
-    for later in plan[me + 1 :]:
-        if later["task"] in landed:
-            mixed, conflicts = merge(later["base"], tree, later["target"])
-            tree = with_paths(mixed, conflicts, later["target"]) if conflicts else mixed
-    return tree
+def joined_by(folder: str, landed: set[str]) -> set[str]:
+    """The tasks that some landed task has joined."""
+    found: set[str] = set()
+    for task in landed:
+        path = os.path.join(folder, task + ".joined")
+        if os.path.exists(path):
+            found.update(json.load(open(path)))
+    return found
 
 
 class Notes:
@@ -75,35 +75,49 @@ class Notes:
 
     def save(self, tree: str) -> None:
         self.trees.append(tree)
-        with open(self._path + ".new", "w") as file:
-            json.dump(self._all, file)
-        os.replace(self._path + ".new", self._path)
+        write(self._path, self._all)
 
 
 def main(plan_file: str) -> int:
-    plan = json.load(open(plan_file))
+    plan, folder = json.load(open(plan_file)), os.path.dirname(plan_file)
     task = os.environ["AGENTCTL_TASK"]
     me = next(i for i, piece in enumerate(plan) if piece["task"] == task)
-    piece, base = plan[me], os.environ["AGENTCTL_BASE"]
-    notes = Notes(os.path.join(os.path.dirname(plan_file), task + ".json"))
+    piece, notes = plan[me], Notes(os.path.join(folder, task + ".json"))
     trailer = "--format=%(trailers:key=Agentctl-Task,valueonly,separator=%x2c)"
-    landed = set(git("log", "--first-parent", trailer, base).split())
+    landed = set(git("log", "--first-parent", trailer, os.environ["AGENTCTL_BASE"]).split())
+    landed |= joined_by(folder, landed)
     all_before = all(p["task"] in landed for p in plan[:me])
     buggy = piece["bug"] and "gate" not in notes.kinds
     unexplained = len(notes.kinds) - bool(piece["bug"] and not buggy)
+    here = git("rev-parse", "HEAD^{tree}")
+    if task in landed:
+        hand_in(piece, here, False)
+        return 0
     if unexplained and not all_before:
         return not_yet("waits for the tasks before it")
-    tree, conflicts = merge(piece["base"], git("rev-parse", "HEAD^{tree}"), piece["target"])
+    tree, conflicts = merge(piece["base"], here, piece["target"])
     if conflicts and not all_before:
         return not_yet("does not apply yet: " + " ".join(conflicts))
-    if unexplained > 1 or conflicts:
-        wanted = as_history_has_it(me, plan, landed)
-        tree = with_paths(tree, conflicts or everything(tree, wanted), wanted)
+    if conflicts or unexplained > 1:
+        last = max((i for i, p in enumerate(plan) if p["task"] in landed), default=me)
+        tree = history_at(here, plan[max(me, last)]["target"])
+        write(os.path.join(folder, task + ".joined"), [p["task"] for p in plan[me + 1 : last] if p["task"] not in landed])
     if unexplained and tree in notes.trees:
         return not_yet("was rejected like this before")
     notes.save("" if buggy else tree)
     hand_in(piece, tree, bool(buggy))
     return 0
+
+
+def history_at(here: str, target: str) -> str:
+    """The tree `target` with the policy of `here`."""
+    return with_paths(here, everything(here, target), target)
+
+
+def write(path: str, value: object) -> None:
+    with open(path + ".new", "w") as file:
+        json.dump(value, file)
+    os.replace(path + ".new", path)
 
 
 def not_yet(why: str) -> int:
