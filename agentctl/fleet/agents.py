@@ -139,7 +139,8 @@ def remove(hub: Hub, agent: str, trunk: str) -> str:
             kept = salvage(hub, agent, tree, trunk)
             with worktrees_lock(hub):
                 worktrees.remove(tree)
-        shutil.rmtree(path_of(hub, agent), ignore_errors=True)
+        for left in (path_of(hub, agent), path_of(hub, agent) + ".trash"):
+            shutil.rmtree(left, ignore_errors=True)
         rescue_branch(hub, agent, trunk)
         tip = refs.get(hub.git_dir, refnames.AGENT_BRANCH + agent)
         if tip:

@@ -9,8 +9,10 @@ from collections.abc import Iterator
 from agentctl.engine import processes
 from agentctl.engine.locks import Held
 from agentctl.errors import Contended
+from agentctl.git import worktrees
 from agentctl.git.hub import Hub
 from agentctl.queue import landing
+from agentctl.queue.gate import worktrees_lock
 
 YOUNG = 2.0
 """Seconds: Git holds the lock of a ref for milliseconds."""
@@ -19,6 +21,8 @@ YOUNG = 2.0
 def clean(hub: Hub, trunk: str, held: Held) -> None:
     """Needs the proof of the bot's lock. Raises Contended if a lock is held by a live Git."""
     processes.sweep(hub.mark + "gate")
+    with worktrees_lock(hub):
+        worktrees.tidy(hub)
     deadline = time.monotonic() + 30
     while stale := list(stale_locks(hub, trunk)):
         young = [path for path in stale if _age(path) < YOUNG]
