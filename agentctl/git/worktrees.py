@@ -8,6 +8,7 @@ directory: nothing that was left in a worktree decides what Git does there.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import time
@@ -123,14 +124,19 @@ def add(hub: Hub, path: str, commit: str, branch: str | None = None) -> Worktree
 def reset(tree: Worktree, commit: str, keep: tuple[str, ...] = (), ignored: bool = True) -> None:
     """Make files and index those of `commit`; remove all else, ignored files too unless
     told otherwise, except `keep` (patterns as in .gitignore). HEAD's branch moves along."""
-    for stale in ("index.lock", "HEAD.lock"):
-        try:
-            os.unlink(os.path.join(tree.git_dir, stale))
-        except FileNotFoundError:
-            pass
+    unlock(tree)
     tree.git("reset", "--hard", "--quiet", commit)
     excludes = [word for pattern in keep for word in ("-e", pattern)]
     tree.git("clean", "-ffdxq" if ignored else "-ffdq", *excludes)
+
+
+def unlock(tree: Worktree) -> None:
+    """Remove the locks on index and HEAD of a Git that was killed in a linked worktree. The
+    caller knows that nothing runs there."""
+    for name in os.listdir(tree.git_dir):
+        if name.endswith(".lock"):
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(os.path.join(tree.git_dir, name))
 
 
 def restore_pointer(tree: Worktree) -> None:
