@@ -1,6 +1,7 @@
 """Seals every test: nothing of the user's, of the machine's or of a surrounding Git or agentctl."""
 
 import os
+import socket
 
 import pytest
 
@@ -20,10 +21,14 @@ GITCONFIG = """\
 	allow = always
 """
 
+NOWHERE = "http://127.0.0.1:9"
+"""The port of the discard service, where nobody listens."""
+CONNECT = socket.socket.connect
+
 
 @pytest.fixture(autouse=True)
 def sealed(tmp_path_factory, monkeypatch):
-    """A home of its own, no inherited variable that Git or agentctl would heed."""
+    """A home of its own, no network, no inherited variable that Git or agentctl would heed."""
     home = tmp_path_factory.mktemp("home")
     (home / "gitconfig").write_text(GITCONFIG)
     for name in list(os.environ):
@@ -32,14 +37,22 @@ def sealed(tmp_path_factory, monkeypatch):
     fixed = {
         "HOME": str(home), "GIT_CONFIG_GLOBAL": str(home / "gitconfig"), "GIT_CONFIG_NOSYSTEM": "1",
         "GIT_CEILING_DIRECTORIES": str(home.parent), "EDITOR": "false", "GIT_EDITOR": "false", "VISUAL": "false",
-        "GIT_TERMINAL_PROMPT": "0", "GIT_PAGER": "cat", "TZ": "UTC", "LC_ALL": "C.UTF-8", "LANG": "C.UTF-8",
+        "GIT_TERMINAL_PROMPT": "0", "GIT_PAGER": "cat", "GIT_ALLOW_PROTOCOL": "file",
+        "http_proxy": NOWHERE, "https_proxy": NOWHERE, "all_proxy": NOWHERE, "no_proxy": "", "TZ": "UTC", "LC_ALL": "C.UTF-8", "LANG": "C.UTF-8",
         "NO_COLOR": "1", "TERM": "dumb", "COLUMNS": "100",
     }
     for name, value in fixed.items():
         monkeypatch.setenv(name, value)
+    monkeypatch.setattr(socket.socket, "connect", no_network)
     forget()
     yield home
     forget()
+
+
+def no_network(self, address):
+    if self.family != socket.AF_UNIX:
+        raise AssertionError(f"a test reaches for {address}")
+    return CONNECT(self, address)
 
 
 def forget():

@@ -192,6 +192,9 @@ def _worktrees(hub: Hub) -> Iterator[Finding]:
     for name in agents.names(hub):
         if not locks.holder(hub.own_path("locks", "agents", f"{name}.lock")):
             yield Finding(f"{name} has a worktree but runs no session", f"agentctl rm {name}")
+    slots = os.path.join(hub.worktrees, "slots")
+    if os.path.isdir(slots) and not locks.holder(hub.own_path("locks", "bot.lock")):
+        yield Finding(f"the gates' worktrees in {slots} have no bot", "agentctl bot run --once")
 
 
 def _inbox(hub: Hub) -> Iterator[Finding]:

@@ -53,6 +53,7 @@ def prepare(hub: Hub, agent: str, commit: str) -> tuple[Worktree, bool]:
     """
     path, branch = path_of(hub, agent), refnames.AGENT_BRANCH + agent
     tree = worktrees.at(hub, path)
+    unlock(hub, agent, tree)
     if tree:
         salvage(hub, agent, tree, commit)
         if tree.branch() != branch:
@@ -66,6 +67,15 @@ def prepare(hub: Hub, agent: str, commit: str) -> tuple[Worktree, bool]:
     worktrees.restore_pointer(tree)
     worktrees.reset(tree, commit, ignored=made)
     return tree, made
+
+
+def unlock(hub: Hub, agent: str, tree: Worktree | None) -> None:
+    """Remove the locks of a Git that was killed along with an agent: of the agent's branch
+    alone, whatever it had checked out. The caller holds the agent's lock."""
+    if tree:
+        worktrees.unlock(tree)
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(os.path.join(hub.git_dir, refnames.AGENT_BRANCH + agent + ".lock"))
 
 
 def ready(tree: Worktree) -> None:
@@ -135,11 +145,13 @@ def remove(hub: Hub, agent: str, trunk: str) -> str:
     """
     with lock(hub, agent):
         tree, kept = worktrees.at(hub, path_of(hub, agent)), ""
+        unlock(hub, agent, tree)
         if tree:
             kept = salvage(hub, agent, tree, trunk)
             with worktrees_lock(hub):
                 worktrees.remove(tree)
-        shutil.rmtree(path_of(hub, agent), ignore_errors=True)
+        for left in (path_of(hub, agent), path_of(hub, agent) + ".trash"):
+            shutil.rmtree(left, ignore_errors=True)
         rescue_branch(hub, agent, trunk)
         tip = refs.get(hub.git_dir, refnames.AGENT_BRANCH + agent)
         if tip:

@@ -193,6 +193,7 @@ def conclude(hub: Hub, policy: Policy, work: Work, claim: Claim, tree: Worktree,
     """
     tip, agent, task = hub.trunk_tip(work.trunk), claim.agent, work.task
     worktrees.restore_pointer(tree)
+    agents.unlock(hub, agent, tree)
     found = agents.inspect(hub, agent, tree, tip, f"{task.title}\n\nTask: {task.id}\n")
     facts = {"generation": claim.generation, "agent": agent, "ended": time.time(), "seconds": round(seconds, 3),
              "trunk": tip}

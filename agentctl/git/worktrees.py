@@ -8,9 +8,11 @@ directory: nothing that was left in a worktree decides what Git does there.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
+import time
 from dataclasses import dataclass
 
 from agentctl.git import process, refs
@@ -19,6 +21,9 @@ from agentctl.git.merge import changed
 from agentctl.git.objects import Person
 
 _OID = re.compile(r"[0-9a-f]{40}")
+
+YOUNG = 2.0
+"""Seconds: Git writes where a new worktree is within milliseconds of its beginning."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +58,33 @@ def listing(hub: Hub) -> list[tuple[Worktree, str]]:
     for name in sorted(os.listdir(folder)) if os.path.isdir(folder) else ():
         pointer = _content(os.path.join(folder, name, "gitdir"))
         path = os.path.dirname(pointer)
-        if pointer and os.path.isdir(path):
+        if pointer and os.path.isdir(path) and not (_half_made(folder, name) and _ours(hub, path)):
             found.append(_read(os.path.join(folder, name), path))
     return found
+
+
+def _half_made(folder: str, name: str) -> bool:
+    """True while `git worktree add` runs, and for good after a kill in it."""
+    return _content(os.path.join(folder, name, "locked")) == "initializing"
+
+
+def _ours(hub: Hub, path: str) -> bool:
+    return os.path.realpath(path).startswith(os.path.realpath(hub.worktrees) + os.sep)
+
+
+def tidy(hub: Hub) -> None:
+    """Remove what a kill left half made or half removed. The caller holds the worktrees'
+    lock, so nobody is at work on ours; those that users make are left alone."""
+    folder = os.path.join(hub.git_dir, "worktrees")
+    for name in sorted(os.listdir(folder)) if os.path.isdir(folder) else ():
+        own, half = os.path.join(folder, name), _half_made(folder, name)
+        pointer = _content(os.path.join(own, "gitdir"))
+        path = os.path.dirname(pointer)
+        if pointer and _ours(hub, path) and (half or not os.path.isdir(path)):
+            shutil.rmtree(path, ignore_errors=True)
+            shutil.rmtree(own, ignore_errors=True)
+        elif not pointer and time.time() - os.stat(own).st_mtime > YOUNG:
+            shutil.rmtree(own, ignore_errors=True)
 
 
 def _read(git_dir: str, path: str) -> tuple[Worktree, str]:
@@ -84,6 +113,7 @@ def at(hub: Hub, path: str) -> Worktree | None:
 def add(hub: Hub, path: str, commit: str, branch: str | None = None) -> Worktree:
     """Register an empty worktree at `path`, on `branch` (made or moved to `commit`) or
     detached. The caller holds the worktrees' lock, and calls `reset` afterwards."""
+    tidy(hub)
     os.makedirs(os.path.dirname(path), exist_ok=True)
     where = ["-B", branch] if branch else ["--detach"]
     hub.git("worktree", "add", "--force", "--no-checkout", *where, path, commit)
@@ -95,14 +125,19 @@ def add(hub: Hub, path: str, commit: str, branch: str | None = None) -> Worktree
 def reset(tree: Worktree, commit: str, keep: tuple[str, ...] = (), ignored: bool = True) -> None:
     """Make files and index those of `commit`; remove all else, ignored files too unless
     told otherwise, except `keep` (patterns as in .gitignore). HEAD's branch moves along."""
-    for stale in ("index.lock", "HEAD.lock"):
-        try:
-            os.unlink(os.path.join(tree.git_dir, stale))
-        except FileNotFoundError:
-            pass
+    unlock(tree)
     tree.git("reset", "--hard", "--quiet", commit)
     excludes = [word for pattern in keep for word in ("-e", pattern)]
     tree.git("clean", "-ffdxq" if ignored else "-ffdq", *excludes)
+
+
+def unlock(tree: Worktree) -> None:
+    """Remove the locks on index and HEAD of a Git that was killed in a linked worktree. The
+    caller knows that nothing runs there."""
+    for name in os.listdir(tree.git_dir):
+        if name.endswith(".lock"):
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(os.path.join(tree.git_dir, name))
 
 
 def restore_pointer(tree: Worktree) -> None:

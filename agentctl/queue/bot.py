@@ -30,6 +30,9 @@ from agentctl.queue.stage import Built, Stager
 from agentctl.queue.turn import News, Turn
 from agentctl.queue.verdicts import Judgement
 
+STUBBORN = 20
+"""Contended turns in a row, after which a ref may be locked by a process that died."""
+
 BASELINE = 0
 """Number of the run that tests trunk itself."""
 
@@ -55,7 +58,8 @@ class Bot:
         self._runs: dict[int, _Run] = {}
         self._fresh: list[tuple[Staged, Judgement]] = []
         self._clashes: set[tuple[str, str]] = set()
-        self._unclear = 0
+        self._unclear = self._contended = 0
+        self._held = held
         self._policy_at = ""
         recovery.clean(hub, trunk, held)
         self._read()
@@ -129,7 +133,11 @@ class Bot:
                 self._work(turn)
             self._commit(turn)
             self._fresh.clear()
+            self._contended = 0
         except Contended:
+            self._contended += 1
+            if self._contended % STUBBORN == 0:
+                recovery.break_old(self.hub, self._held)
             self._read()
             recorded = {staged.probe.number for staged in self.state.probes}
             self._fresh = [(s, j) for s, j in self._fresh if s.probe.number in recorded]

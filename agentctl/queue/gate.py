@@ -85,16 +85,17 @@ def worktrees_lock(hub: Hub):
 def remove_slots(hub: Hub) -> None:
     """Remove every slot that nobody uses."""
     folder = os.path.join(hub.worktrees, "slots")
-    for name in sorted(os.listdir(folder)) if os.path.isdir(folder) else ():
-        path = os.path.join(folder, name)
+    names = os.listdir(folder) if os.path.isdir(folder) else ()
+    for number in sorted({name.partition(".")[0] for name in names}):
+        path = os.path.join(folder, number)
         with contextlib.suppress(Contended):
-            with locks.acquire(hub.own_path("locks", "slots", f"{name}.lock"), "removing it"):
+            with locks.acquire(hub.own_path("locks", "slots", f"{number}.lock"), "removing it"):
                 found = worktrees.at(hub, path)
                 with worktrees_lock(hub):
                     if found:
                         worktrees.remove(found)
-                    else:
-                        shutil.rmtree(path, ignore_errors=True)
+                for left in (path, path + ".tmp", path + ".trash"):
+                    shutil.rmtree(left, ignore_errors=True)
     for empty in (folder, hub.worktrees):
         with contextlib.suppress(OSError):
             os.rmdir(empty)

@@ -9,16 +9,22 @@ from collections.abc import Iterator
 from agentctl.engine import processes
 from agentctl.engine.locks import Held
 from agentctl.errors import Contended
+from agentctl.git import worktrees
 from agentctl.git.hub import Hub
 from agentctl.queue import landing
+from agentctl.queue.gate import worktrees_lock
 
 YOUNG = 2.0
 """Seconds: Git holds the lock of a ref for milliseconds."""
+
+OLD = 60.0
 
 
 def clean(hub: Hub, trunk: str, held: Held) -> None:
     """Needs the proof of the bot's lock. Raises Contended if a lock is held by a live Git."""
     processes.sweep(hub.mark + "gate")
+    with worktrees_lock(hub):
+        worktrees.tidy(hub)
     deadline = time.monotonic() + 30
     while stale := list(stale_locks(hub, trunk)):
         young = [path for path in stale if _age(path) < YOUNG]
@@ -38,6 +44,10 @@ def stale_locks(hub: Hub, trunk: str) -> Iterator[str]:
         path = os.path.join(tree.git_dir, "index.lock")
         if os.path.exists(path):
             yield path
+    yield from _ref_locks(hub)
+
+
+def _ref_locks(hub: Hub) -> Iterator[str]:
     # Git locks HEAD too when it moves the branch that HEAD is on, for the sake of its reflog.
     for name in ("HEAD.lock", "packed-refs.lock", "packed-refs.new"):
         path = os.path.join(hub.git_dir, name)
@@ -46,6 +56,14 @@ def stale_locks(hub: Hub, trunk: str) -> Iterator[str]:
     for folder in ("refs/agentctl", "refs/heads"):
         for where, _, names in os.walk(os.path.join(hub.git_dir, folder)):
             yield from (os.path.join(where, name) for name in names if name.endswith(".lock"))
+
+
+def break_old(hub: Hub, held: Held) -> None:
+    """Clear the ref locks that no living Git can still hold, while agents' Gits are at work.
+    Needs the proof of the bot's lock."""
+    for path in _ref_locks(hub):
+        if _age(path) > OLD:
+            _unlink(path)
 
 
 def git_at_work(hub: Hub) -> bool:

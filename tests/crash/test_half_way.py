@@ -16,16 +16,16 @@ from tests.support.hub import Repo
 
 
 class Killer:
-    """Kills the n-th update-ref after `share` of its commands; what comes later does not happen."""
+    """Kills the n-th update-ref after some of its commands; what comes later does not happen."""
 
     def __init__(self, monkeypatch):
-        self.fatal = self.seen = self.share = 0
-        self.over, self.locks = False, []
+        self.fatal = self.done = self.seen = self.commands = 0
+        self.over = False
         self._real = process.subprocess.run
         monkeypatch.setattr(process.subprocess, "run", self._run)
 
-    def arm(self, fatal, share):
-        self.fatal, self.share, self.seen, self.over = fatal, share, 0, False
+    def arm(self, fatal, done):
+        self.fatal, self.done, self.seen, self.commands, self.over = fatal, done, 0, 0, False
 
     def disarm(self):
         self.arm(0, 0)
@@ -43,7 +43,7 @@ class Killer:
 
     def _half(self, argv, options):
         commands = split(options["input"])
-        done = round(self.share * (len(commands) - 1))
+        self.commands, done = len(commands), min(self.done, len(commands) - 1)
         if done:
             self._real(argv, **options | {"input": b"".join(commands[:done])}).check_returncode()
         options = {key: options[key] for key in ("cwd", "env")}
@@ -72,23 +72,34 @@ def stale(repo):
     return found
 
 
-@pytest.mark.parametrize("share", [0, 0.5, 1], ids=["none has moved", "half have moved", "all but one have moved"])
-def test_a_transaction_cut_off(begin, monkeypatch, share):  # noqa: F811
-    killer, fatal, locked = Killer(monkeypatch), 1, 0
-    while True:
-        repo = begin(fatal)
-        killer.arm(fatal, share)
-        try:
-            Repo(repo.path).drain()
-            untouched = True
-        except Crash:
-            untouched = False
-        killer.disarm()
-        locked += bool(stale(repo))
+def cut_off(begin, killer, fatal, done):
+    """Kill one transaction after `done` commands, and let the next bot finish. How many
+    commands the transaction had; 0 if there was none of that number."""
+    repo = begin(fatal)
+    killer.arm(fatal, done)
+    try:
         Repo(repo.path).drain()
-        assert stale(repo) == []
-        holds(repo)
-        if untouched:
-            break
+    except Crash:
+        pass
+    commands = killer.commands
+    killer.disarm()
+    assert bool(stale(repo)) == bool(commands)
+    Repo(repo.path).drain()
+    assert stale(repo) == []
+    holds(repo)
+    return commands
+
+
+def places(commands, every):
+    """After how many commands it is killed besides at once."""
+    return range(1, commands) if every else range(max(1, commands - 1), commands)
+
+
+@pytest.mark.parametrize("every", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["first and last", "every"])
+def test_each_transaction_cut_off(begin, monkeypatch, every):  # noqa: F811
+    killer, fatal = Killer(monkeypatch), 1
+    while commands := cut_off(begin, killer, fatal, 0):
+        for done in places(commands, every):
+            cut_off(begin, killer, fatal, done)
         fatal += 1
-    assert fatal > 5 and locked == fatal - 1
+    assert fatal > 5

@@ -16,7 +16,7 @@ from agentctl.git.objects import Objects
 from tests.support.hub import Repo
 
 WRITES = {"update-ref", "read-tree", "update-index", "worktree", "reset", "clean", "merge-tree", "symbolic-ref"}
-COARSE = 7
+COARSE = 20
 """The normal run breaks before every effect on refs and worktrees, and before one in so many
 of the rest: objects, merges, syncs, resets of a gate's slot."""
 LOOSE = {"object", "sync", "git merge-tree", "git reset", "git clean"}

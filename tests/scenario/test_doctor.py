@@ -11,21 +11,22 @@ from agentctl.core.task import Claim
 from agentctl.engine import processes
 from agentctl.engine.processes import MARK
 from agentctl.fleet import tasks
-from tests.support.hub import environment, policy
+from tests.support.agents import kill
+from tests.support.hub import command, environment, eventually, policy
 
 
 def doctor(repo, ok):
     return json.loads(repo.cli("doctor", "--json", ok=ok).stdout)
 
 
-def mend(repo, command, tmp_path):
+def mend(repo, line, tmp_path):
     """Type a command, with an agentctl on the PATH."""
     shim = tmp_path / "bin" / "agentctl"
     shim.parent.mkdir(exist_ok=True)
     shim.write_text(f'#!/bin/sh\nexec {sys.executable} -m agentctl "$@"\n')
     shim.chmod(0o755)
     env = environment() | {"PATH": f"{shim.parent}:{os.environ['PATH']}"}
-    subprocess.run(["sh", "-c", command], cwd=repo.path, env=env, check=True, capture_output=True)
+    subprocess.run(["sh", "-c", line], cwd=repo.path, env=env, check=True, capture_output=True)
 
 
 def dead():
@@ -75,7 +76,16 @@ def an_agent_without_a_session(repo):
     return "bob has a worktree but runs no session"
 
 
-BREAKS = (a_broken_ref, a_submission_of_another_form, a_claim_that_is_none, a_lock_that_git_left,
+def a_bot_that_was_killed(repo):
+    repo.submit("slow", {"slow.txt": "SLOW\n"})
+    bot = subprocess.Popen(command("bot", "run"), cwd=repo.path, env=environment(), stdout=subprocess.DEVNULL)
+    eventually(lambda: repo.refs("refs/agentctl/stage"))
+    kill(bot, True, repo.hub.mark)
+    repo.cli("withdraw", "slow")
+    return "have no bot"
+
+
+BREAKS = (a_bot_that_was_killed, a_broken_ref, a_submission_of_another_form, a_claim_that_is_none, a_lock_that_git_left,
           a_checkout_left_behind, uncommitted_changes_on_trunk, an_agent_without_a_session)
 
 

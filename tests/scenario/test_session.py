@@ -14,6 +14,10 @@ from agentctl.queue.policyfile import read_policy
 def run(repo, script):
     """One session of a shell script as the agent."""
     tasks.add(repo.hub, [Task("job", "A job", "Do it.", created=1.0)])
+    return run_again(repo, script)
+
+
+def run_again(repo, script):
     work = session.Work(tasks.get(repo.hub, "job"), "ann", ("/bin/sh", "-c", script), False, "main")
     policy = read_policy(repo.hub, repo.hub.trunk_tip("main"))
     return session.Run(repo.hub, policy, work).go()
@@ -40,3 +44,14 @@ def test_what_a_session_leaves_running_is_killed_and_told(repo):
     ended = run(repo, "setsid sleep 1000 & sleep 0.2; echo whole > whole")
     assert ended.end == End.SUBMITTED
     assert ended.note == "a process it left behind was killed"
+
+
+def test_locks_of_a_git_that_was_killed_are_in_nobodys_way(repo):
+    # The agent's Git dies while it holds the locks of index, HEAD and branch, as in a timeout.
+    left = ("; touch $(git rev-parse --git-path index.lock) $(git rev-parse --git-path HEAD.lock)"
+            ' "$AGENTCTL_HUB/refs/heads/agent/$AGENTCTL_AGENT.lock"')
+    ended = run(repo, "echo whole > whole" + left)
+    assert (ended.end, ended.revision) == (End.SUBMITTED, 1)
+    assert run_again(repo, "echo more > more" + left).revision == 2
+    repo.drain()
+    assert repo.stages() == {"job/1": "superseded", "job/2": "landed"}

@@ -1,5 +1,7 @@
 """Trunk: how work arrives on it, who else moves it, and what happens to its checkouts."""
 
+import os
+
 import pytest
 
 from agentctl.errors import Refused
@@ -97,6 +99,18 @@ def test_somebody_rewinds_trunk_while_a_gate_runs(repo):
     assert repo.git("merge-base", "--is-ancestor", first, "refs/agentctl/state") == ""
     said = repo.cli("verify", ok=9)
     assert f"trunk no longer holds {landed[:12]}" in said.stdout
+
+
+def test_somebody_dies_in_the_middle_of_moving_trunk(repo):
+    # A Git that was killed during the bot's run leaves trunk locked, and packed refs as well.
+    repo.submit("mine", {"mine.txt": "mine\n"})
+    with repo.bot() as bot:
+        for lock in ("refs/heads/main.lock", "packed-refs.lock", "HEAD.lock"):
+            write(repo.path, {f".git/{lock}": ""})
+            os.utime(repo.path / ".git" / lock, (1, 1))
+        finish(bot)
+    assert repo.landings() == ["mine/1"]
+    repo.proven()
 
 
 def test_a_clean_checkout_follows_trunk_and_keeps_untracked_files(repo):

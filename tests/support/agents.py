@@ -65,8 +65,13 @@ def nothing_runs(repo):
 
 
 def nothing_is_left(repo):
-    """Assert that no process, claim, worktree, agent's branch or stage remains."""
+    """Assert that no process, lock, claim, worktree, agent's branch or stage remains."""
     nothing_runs(repo)
+    own = Path(repo.hub.own)
+    locked = {path for path in Path(repo.hub.git_dir).rglob("*.lock") if own not in path.parents}
+    assert locked == set()
+    # The files of our own locks stay; what says who holds one goes with its holder.
+    assert list(own.glob("locks/**/bot.lock.json")) + list(own.glob("locks/agents/*.json")) == []
     assert repo.refs("refs/agentctl/claims") == []
     assert repo.refs("refs/agentctl/stage") == []
     assert repo.refs("refs/heads/agent") == []
