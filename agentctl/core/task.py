@@ -154,8 +154,8 @@ def status(task: Task, claim: Claim | None, record: Record | None, finished: Cal
 PATIENCE = 3
 """How often a task is asked in all on a trunk that nothing is left to move."""
 
-LONGEST_PAUSE = 60.0
-"""Seconds; a task that said "not yet" n times in a row is left alone for 2^(n-1), this at most."""
+FIRST_PAUSE, LONGEST_PAUSE = 5.0, 60.0
+"""Seconds for which a task that said "not yet" is left alone; doubled each time in a row."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,7 +208,7 @@ def _due(task: Task, trunk: str, now: float) -> bool:
     row = _deferrals(task)
     if not row or row[-1].trunk == trunk:
         return not row
-    return now - row[-1].ended >= min(LONGEST_PAUSE, 2.0 ** min(len(row) - 1, 30))
+    return now - row[-1].ended >= min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(len(row) - 1, 30))
 
 
 def _deferrals(task: Task) -> list[Session]:

@@ -6,7 +6,7 @@ from agentctl.core import task
 from agentctl.core.ledger import Record
 from agentctl.core.lifecycle import Stage
 from agentctl.core.model import Change
-from agentctl.core.task import LONGEST_PAUSE, Claim, End, Session, Status, Task, dispatch, status
+from agentctl.core.task import FIRST_PAUSE, LONGEST_PAUSE, Claim, End, Session, Status, Task, dispatch, status
 
 CLAIM = Claim("ann", 1, 100.0, {"pid": 1})
 
@@ -75,7 +75,7 @@ def test_a_deferred_task_waits_until_trunk_moves():
 
 
 def test_a_task_put_off_again_and_again_pauses():
-    for times, pause in ((1, 1), (2, 2), (4, 8), (40, LONGEST_PAUSE)):
+    for times, pause in ((1, FIRST_PAUSE), (2, 2 * FIRST_PAUSE), (4, 8 * FIRST_PAUSE), (40, LONGEST_PAUSE)):
         task = a_task("x", *(session(End.DEFERRED, trunk=f"t{n}") for n in range(times)))
 
         def start(after, trunk="moved", y=Status.SUBMITTED):
