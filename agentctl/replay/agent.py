@@ -171,14 +171,24 @@ def everything(old: str, new: str) -> list[str]:
     return [path for path in listed if path and not path.startswith(".agentctl/")]
 
 
+def moved(path: str, old: str, new: str) -> str:
+    """Where the file at `path` in one tree is in another: a later task that renames it
+    may have landed first."""
+    listed = iter(git("diff-tree", "-r", "-z", "-M", "--diff-filter=R", "--name-status", old, new).split("\0"))
+    renames = {before: after for _, before, after in zip(listed, listed, listed)}
+    return renames.get(path, path)
+
+
 def hand_in(piece: dict, tree: str, buggy: bool, notes: Notes, attempt: str) -> int:
     """Commit `tree` as the last commit of the piece was, with its bug if it is to have one."""
     notes.save("" if buggy else attempt)
     git("read-tree", "--reset", "-u", tree)
     if buggy:
-        with open(piece["bug"]["path"], "w" if piece["bug"]["whole"] else "a") as file:
+        path = moved(piece["bug"]["path"], piece["target"], tree)
+        os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
+        with open(path, "w" if piece["bug"]["whole"] else "a") as file:
             file.write(piece["bug"]["text"])
-        git("add", "--", piece["bug"]["path"])
+        git("add", "--", path)
     last = piece["commits"][-1]
     author, date, message = git("log", "-1", "--format=%an <%ae>%x00%ad%x00%B", "--date=raw", last).split("\0")
     git("commit", "--quiet", "--no-verify", "--allow-empty", "--allow-empty-message", "--cleanup=verbatim",

@@ -135,8 +135,10 @@ def with_bug(hub: Hub, tree: str, bug: Bug) -> str:
 
 
 def holds(hub: Hub, tree: str, bug: Bug) -> bool:
-    """True for a tree with the bug in it."""
-    return (hub.objects.read(tree, bug.path) or b"").endswith(bug.text.encode())
+    """True for a tree with the bug in it, in whatever folder: a rename takes it along."""
+    name, text = bug.path.rpartition("/")[2], bug.text.encode()
+    return any(hub.objects.blob(oid).endswith(text) for path, oid in hub.objects.walk(tree)
+               if path.rpartition("/")[2] == name)
 
 
 def save(pieces: Sequence[Piece], path: str) -> None:

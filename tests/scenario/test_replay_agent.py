@@ -7,7 +7,8 @@ import sys
 import pytest
 
 from agentctl.git.objects import EMPTY_TREE
-from agentctl.replay import agent
+from agentctl.replay import agent, history
+from agentctl.replay.history import Bug
 from tests.support.hub import environment
 
 LINES = ("one", "two", "three", "four", "five", "six", "seven")
@@ -125,3 +126,16 @@ def test_a_rejected_change_waits_for_those_before_it_and_comes_again_only_on_ano
     assert trunk.agent("second", {"change": "second/2", "kind": "conflict"}) == agent.NOT_YET
     repo.push({"other": "landed meanwhile\n"})
     assert trunk.agent("second", {"change": "second/2", "kind": "conflict"}) == 0
+
+
+def test_a_bug_follows_its_file_to_the_folder_that_a_later_task_gave_it(repo, monkeypatch):
+    monkeypatch.chdir(repo.path)
+    body = "".join(f"line {n}\n" for n in range(20))
+    added = repo.change({"old/part.py": body, "old/other.py": "x = 1\n"}, "add")
+    renamed = repo.change({"old/part.py": None, "new/part.py": body}, "rename", base=added)
+    trees = [repo.hub.objects.commit(commit).tree for commit in (added, renamed)]
+    bug = Bug("old/part.py", "\nraise RuntimeError('injected')\n", False)
+    buggy = history.with_bug(repo.hub, trees[1], Bug("new/part.py", bug.text, False))
+    assert agent.moved(bug.path, *trees) == "new/part.py"
+    assert agent.moved("old/other.py", *trees) == "old/other.py"
+    assert history.holds(repo.hub, buggy, bug) and not history.holds(repo.hub, trees[1], bug)
