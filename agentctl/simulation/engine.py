@@ -19,7 +19,7 @@ import heapq
 import random
 from array import array
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from time import perf_counter
 from typing import Any
 
@@ -59,22 +59,26 @@ class Tally:
     """Real time in the strategy."""
     longest_decision: float = 0.0
     longest_wait: float = 0.0
-    """From arrival to the end, whatever the end."""
+    """From arrival to the end, whatever the end, or so far."""
+    peak: int = 0
+    """Most changes in the queue."""
     overrun: bool = False
     """The stretch was given up: more were waiting than it allowed."""
     turnaround: array = field(default_factory=lambda: array("d"))
     """Of each landed change, from arrival to landing."""
 
     def __sub__(self, other: Tally) -> Tally:
-        """The differences of the counts; maxima, `overrun` and `turnaround` are this one's."""
-        whole = ("longest_decision", "longest_wait", "overrun", "turnaround")
-        return Tally(**{f.name: getattr(self, f.name) - (0 if f.name in whole else getattr(other, f.name))
-                        if f.name not in whole else getattr(self, f.name) for f in fields(Tally)})
+        """The differences of the counts; what is no count is this one's."""
+        return replace(self, **{name: getattr(self, name) - getattr(other, name) for name in COUNTS})
 
     def quantile(self, share: float) -> float:
         """Turnaround that `share` of the landed changes stayed within; nan if none landed."""
         times = sorted(self.turnaround)
         return times[min(len(times) - 1, int(share * len(times)))] if times else float("nan")
+
+
+COUNTS = [f.name for f in fields(Tally) if f.name not in
+          ("longest_decision", "longest_wait", "peak", "overrun", "turnaround")]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,6 +99,7 @@ class Simulation:
     def __init__(self, arrivals: Iterable[Arrival], strategy: Strategy, conditions: Conditions,
                  limits: Any = None) -> None:
         self.strategy, self.conditions, self.limits = strategy, conditions, limits
+        self._eager = getattr(strategy, "eager", False)
         self.dice = random.Random(conditions.seed)
         self.truth = Truth()
         self.now = 0.0
@@ -128,8 +133,7 @@ class Simulation:
         Raises RuleBroken for a breach, or a strategy that stands still or goes in circles.
         """
         before, begun = self.count, self.now
-        self.count = Tally(**{f.name: getattr(before, f.name) for f in fields(Tally)
-                              if f.name not in ("turnaround", "longest_wait", "longest_decision", "overrun")})
+        self.count = Tally(**{name: getattr(before, name) for name in COUNTS})
         goal = float("inf") if landed is None else before.landed + landed
         while self.count.landed < goal:
             self.tick()
@@ -182,14 +186,16 @@ class Simulation:
             self.queue[change.key] = change
             self._fresh = False
             self._coming = next(self._arrivals, None)
+            self.count.peak = max(self.count.peak, len(self.queue))
 
     # decisions
 
     def tick(self) -> None:
         """Plan and perform until a plan moves nothing. While all slots are taken and
-        nothing has ended, an arrival alone is no reason to plan."""
+        nothing has ended, an arrival alone is no reason to plan, unless the strategy
+        says that it is `eager`."""
         self._arrive()
-        if not self._stirred and len(self.running) >= self.conditions.slots:
+        if not (self._stirred or self._eager) and len(self.running) >= self.conditions.slots:
             return
         for _ in range(MOVES):
             moved = False
