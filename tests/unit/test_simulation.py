@@ -6,8 +6,11 @@ import pytest
 
 from agentctl.core.model import Certificate, Land, Plan, Probe, Reject, Start, Verdict
 from agentctl.core.planner import Limits, plan
+from agentctl.simulation import tune
+from agentctl.simulation.chart import Axis, chart
 from agentctl.simulation.engine import Conditions, RuleBroken, Simulation, Tally
 from agentctl.simulation.world import Arrival, Traffic, read_trace, write_trace
+from bench.bounds import capacity, entropy_bound, nested_optimum
 from bench.rivals import RIVALS
 
 
@@ -207,3 +210,26 @@ def test_verdicts_of_the_past_are_not_given_away():
 
     tally = simulate(strategy, [Arrival(0.0)], 1)
     assert seen == [Verdict.PASSED] * 2 and tally.probes == 2
+
+
+def test_bounds_are_those_of_the_literature():
+    assert [round(entropy_bound([p]), 3) for p in (0.005, 0.1, 0.3)] == [0.046, 0.521, 1.259]
+    assert round(capacity(0.01), 3) == 0.960 and round(capacity(0.03), 3) == 0.903
+    for p in (0.005, 0.02, 0.05, 0.1, 0.2, 0.3):
+        assert 1.002 < nested_optimum(p) / entropy_bound([p]) < 1.009
+    assert nested_optimum(0.39) == pytest.approx(1 / 0.61), "one by one from 38.2% on"
+
+
+def test_nights_are_cut_and_a_short_traffic_is_repeated():
+    arrivals = tune.without_lulls([Arrival(1e9), Arrival(1e9 + 60, breaks_with=0), Arrival(2e9)])
+    assert [a.at for a in arrivals] == [0.0, 60.0, 60.0 + tune.LULL]
+    again = list(tune.repeated(arrivals, 7))
+    assert len(again) == 7 and again[4].breaks_with == 3
+    assert [a.at for a in again] == sorted(a.at for a in again)
+
+
+def test_a_chart_has_its_lines_axes_and_words():
+    text = chart("A <title>", Axis("slots", log=True), Axis("time (s)"), {"one": [(1, 2), (10, 4)], "none": []})
+    assert text.count("<polyline") == 1 and "A &lt;title&gt;" in text and "time (s)" in text and ">10<" in text
+    with pytest.raises(ValueError, match="nothing to draw"):
+        chart("empty", Axis("x"), Axis("y"), {"none": []})
