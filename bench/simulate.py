@@ -1,117 +1,241 @@
-"""Probes per landed change when the queue is always full, beside the theoretical bound.
+"""The planner that ships beside other merge queues and beside what theory allows.
 
-    python -m bench.simulate                      the table, some 30 seconds
-    python -m bench.simulate --flake 0.01         with gates that fail now and then
-    python -m bench.simulate --pairs 0.01         with changes that break only together
-    python -m bench.simulate --rejection inference
-    python -m bench.simulate --load 0.5           turnaround at half load instead
+    python -m bench.simulate saturated     probes per landed change, queue always full
+    python -m bench.simulate open          turnaround at half load
+    python -m bench.simulate flakes        gates that fail good changes
+    python -m bench.simulate agents        agents of different quality, known by name or not
+    python -m bench.simulate pairs         changes that break only together
+    python -m bench.simulate starvation    the longest wait of a million changes
+    python -m bench.simulate decisions     real time of a decision, by queue length
 
-Gate runs take one unit of time, eight agents are equally good, priors and flake rate
-are learned. Ratios are to the bound at the share of bad changes that the seed dealt.
+Figures are means over the seeds, times in gate runs. Each figure has its ratio to a
+baseline of the same run: `saturated`, `flakes`, `agents` and `pairs` to the entropy bound at
+the share of bad changes that was dealt, `open` to the oracle, `decisions` to the shortest
+queue. With --plot each table becomes a picture in docs/plots.
 """
 
 from __future__ import annotations
 
 import argparse
-from dataclasses import dataclass
-from math import log2
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from agentctl.core.planner import Limits
-from bench.engine import Simulation, World
-from bench.rivals import entropy_bound, halving, one_by_one
+from agentctl.simulation.chart import Axis, chart
+from bench.bounds import entropy_bound, nested_optimum
+from bench.cells import OURS, Cell, Figure, measured
+from bench.rivals import RIVALS, SERIAL
 
 RISKS = (0.005, 0.02, 0.05, 0.10, 0.20, 0.30)
+EVERYBODY = (*OURS, *(name for name in RIVALS if "oracle" not in name))
+PLOTS = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "docs", "plots")
+GATE = 600.0
+"""Seconds of a gate, where priorities and age are weighed against it."""
+
+BAD = Axis("share of bad changes", log=True, percent=True)
 
 
-@dataclass(frozen=True)
-class Figure:
-    probes: float
-    ratio: float
-    wronged: float
-    """Good changes rejected, as a share of the landed ones."""
+def stated_bound(figure: Figure, slots: int, span: int) -> float:
+    """The longest wait, in gate runs, that the planner's docstring promises: overtaken only
+    by what arrives within `aging` times the span of priorities, and what is ahead, n
+    changes, ends within 8n + n*n + 8 probes."""
+    n = figure.peak
+    return Limits().aging * span / GATE + (8 * n + n * n + 8) / slots
 
 
-def capacity(flake: float) -> float:
-    """Bits that a probe yields at most if a good chain fails with probability `flake`."""
-    return log2(1 + (1 - flake) * flake ** (flake / (1 - flake))) if flake else 1.0
+class Report:
+    """Measures cells and prints them as rows of a table, a column each."""
+
+    def __init__(self, options: argparse.Namespace) -> None:
+        self.options = options
+
+    def rows(self, title: str, columns: Sequence[str], rows: dict[str, list[Cell]],
+             show: Callable[[Figure, Figure, Figure], str]) -> dict[str, list[Figure]]:
+        """`show` is given a figure, the first of its column and the first of its row."""
+        cells = [cell for row in rows.values() for cell in row]
+        figures = measured(cells, self.options.seeds, self.options.jobs)
+        self.head(title, columns)
+        found: dict[str, list[Figure]] = {}
+        for name, row in rows.items():
+            here = found[name] = []
+            print(f"{name:24}", end="", flush=True)
+            for column in range(len(row)):
+                here.append(next(figures))
+                top = next(iter(found.values()))[column]
+                print(f" {show(here[-1], top, here[0]):>22}", end="", flush=True)
+            print()
+        return found
+
+    def head(self, title: str, columns: Sequence[str]) -> None:
+        print(f"\n{title}\n{'':24}" + "".join(f" {column:>22}" for column in columns))
+
+    def line(self, name: str, values: Sequence[str]) -> None:
+        print(f"{name:24}" + "".join(f" {value:>22}" for value in values), flush=True)
+
+    def plot(self, name: str, title: str, x: Axis, y: Axis, lines: dict[str, list[tuple[float, float]]]) -> None:
+        if self.options.plot:
+            os.makedirs(PLOTS, exist_ok=True)
+            path = os.path.join(PLOTS, name + ".svg")
+            with open(path, "w") as file:
+                file.write(chart(title, x, y, lines))
+            print(os.path.relpath(path))
+
+    def cell(self, strategy: str, risk: float, slots: int, **facts) -> Cell:
+        """Enough landings to see 60 bad changes (200 if not --quick); others than ours have
+        nothing to learn before counting begins, but bors-ng has much under way."""
+        ours, quick = strategy in OURS, self.options.quick
+        landed = int((1500 + 60 / risk) if quick else (4000 + 200 / risk))
+        warm = (700 if quick else 1500) + int(5 / risk) if ours else 200 + int(5 / risk)
+        if strategy == "bors-ng":
+            warm, landed = warm + 4000, 2 * landed
+        return Cell(**{"strategy": strategy, "risks": (risk,) * 8, "slots": slots, "warm": warm, "landed": landed} | facts)
+
+    def everybody(self, slots: int, **more) -> dict[str, list[Cell]]:
+        return {name: [self.cell(name, risk, slots, **more) for risk in self.options.risks]
+                for name in self.options.strategies}
 
 
-def saturated(risk: float, slots: int, options: argparse.Namespace) -> Figure:
-    group = int(0.69 / risk) + 1
-    world = World(
-        risks=(risk,) * 8,
-        slots=slots,
-        seed=options.seed,
-        flake=options.flake,
-        jitter=options.jitter,
-        pairs=options.pairs,
-        waiting=min(4 * slots * group, 1500),
-        limits=Limits(batch=options.batch, rejection=options.rejection),
-    )
-    simulation = Simulation(world)
-    simulation.run(1500)
-    probes, before = simulation.probes, dict(simulation.done)
-    simulation.run(options.changes if risk > 0.03 else 3 * options.changes)
-    probes = simulation.probes - probes
-    landed, rejected, wronged = (
-        simulation.done[k] - before[k] for k in ("landed", "rejected", "wronged")
-    )
-    dealt = (rejected - wronged) / (landed + rejected)
-    bound = entropy_bound(dealt) / capacity(options.flake) if dealt else 0.0
-    return Figure(probes / landed, probes / landed / bound, wronged / landed)
+def ratio(figure: Figure, *_: Figure) -> str:
+    return f"{figure.probes:.3f} {figure.ratio:6.2f}x"
 
 
-def table(options: argparse.Namespace) -> None:
-    slots = options.slots
-    print(f"{'bad':>6} {'bound':>6}", *(f"{f'K={k}':>14}" for k in slots), end="")
-    print(f" {'halving':>8} {'one by one':>11}   good ones rejected")
-    for risk in RISKS:
-        figures = [saturated(risk, k, options) for k in slots]
-        cells = (f"{f.probes:6.3f} ({f.ratio:4.2f}x)" for f in figures)
-        print(f"{risk:6.1%} {entropy_bound(risk):6.3f}", *(f"{c:>14}" for c in cells), end="")
-        wrong = " ".join(f"{f.wronged:.2%}" for f in figures)
-        print(f" {halving(risk):8.3f} {one_by_one(risk):11.3f}   {wrong}", flush=True)
+def ratio_and_wronged(figure: Figure, *_: Figure) -> str:
+    return f"{ratio(figure)} {figure.wronged:6.2%}"
 
 
-def turnaround(options: argparse.Namespace) -> None:
-    print(f"{'bad':>6}", *(f"{f'K={k}':>24}" for k in options.slots if k > 1))
-    for risk in RISKS:
-        cells = []
-        for slots in (k for k in options.slots if k > 1):
-            world = World(
-                risks=(risk,) * 8,
-                slots=slots,
-                seed=options.seed,
-                flake=options.flake,
-                jitter=options.jitter,
-                pairs=options.pairs,
-                rate=options.load * slots,
-                limits=Limits(batch=options.batch, rejection=options.rejection),
-            )
-            simulation = Simulation(world)
-            simulation.run(300)
-            simulation.turnaround.clear()
-            simulation.run(options.changes // 3)
-            times = sorted(simulation.turnaround)
-            half, most = times[len(times) // 2], times[len(times) * 95 // 100]
-            cells.append(f"P50 {half:.2f} P95 {most:.2f}")
-        print(f"{risk:6.1%}", *(f"{c:>24}" for c in cells), flush=True)
+def percent(values: Sequence[float]) -> list[str]:
+    return [f"p={100 * value:g}%" for value in values]
+
+
+def points(xs: Sequence[float], figures: Sequence[Figure], what: str) -> list[tuple[float, float]]:
+    return [(x, getattr(figure, what)) for x, figure in zip(xs, figures) if not figure.unstable]
+
+
+def saturated(report: Report) -> None:
+    risks = report.options.risks
+    for slots in report.options.slots:
+        found = report.rows(f"probes per landed change, queue always full, K={slots}", percent(risks),
+                            report.everybody(slots), ratio)
+        bounds = {"entropy bound": [entropy_bound([p]) for p in risks], "nested optimum": [nested_optimum(p) for p in risks]}
+        for name, values in bounds.items():
+            report.line(name, [f"{v:.3f} {v / entropy_bound([p]):6.3f}x" for v, p in zip(values, risks)])
+        lines = {name: points(risks, row, "probes") for name, row in found.items()}
+        lines["entropy bound"] = list(zip(risks, bounds["entropy bound"]))
+        report.plot(f"saturated-{slots}", f"Cost of a landed change, queue always full, {slots} slots", BAD,
+                    Axis("probes per landed change", log=True), lines)
+
+
+def turnaround(figure: Figure, oracle: Figure, _: Figure) -> str:
+    if figure.unstable:
+        return "unstable"
+    return f"{figure.half:.2f} / {figure.most:.2f} {figure.most / oracle.most:5.2f}x"
+
+
+def open_load(report: Report) -> None:
+    risks = report.options.risks
+    for slots in (k for k in report.options.slots if k > 1):
+        rows = report.everybody(slots, load=report.options.load, warm=500, landed=1500 if report.options.quick else 5000)
+        rows = {name: row for name, row in rows.items() if name not in SERIAL}
+        first = {"oracle": [replace(cell, strategy="oracle") for cell in next(iter(rows.values()))]}
+        title = f"turnaround P50 / P95 in gate runs, {report.options.load:g} arrivals per slot and gate run, K={slots}"
+        found = report.rows(title, percent(risks), first | rows, turnaround)
+        for what, name in (("half", "P50"), ("most", "P95")):
+            report.plot(f"open-{slots}-{name}", f"Turnaround {name}, {report.options.load:g} arrivals a slot, {slots} slots",
+                        BAD, Axis("gate runs", log=True), {n: points(risks, row, what) for n, row in found.items()})
+
+
+def flakes(report: Report) -> None:
+    risks = [risk for risk in report.options.risks if risk < 0.25]
+    for flake in (0.01, 0.03):
+        for slots in report.options.slots:
+            rows = {name: [report.cell(name, risk, slots, flake=flake) for risk in risks]
+                    for name in report.options.strategies}
+            found = report.rows(f"probes per landed change, ratio to H/C(f), good ones rejected; flakes {flake:.0%}, K={slots}",
+                                percent(risks), rows, ratio_and_wronged)
+            report.plot(f"flakes-{100 * flake:g}-{slots}", f"Good changes sent back, flakes {flake:.0%}, {slots} slots", BAD,
+                        Axis("good changes rejected per landed one", log=True, percent=True),
+                        {n: points(risks, row, "wronged") for n, row in found.items()})
+
+
+MIXES = {
+    "one of 8 is bad": (0.5,) + (0.02,) * 7,
+    "half and half": (0.02,) * 4 + (0.25,) * 4,
+    "all different": (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4),
+    "all alike": (0.1,) * 8,
+}
+
+
+def agents(report: Report) -> None:
+    for slots in report.options.slots:
+        def row(strategy: str, hidden: bool) -> list[Cell]:
+            return [report.cell(strategy, 0.1, slots, risks=mix, hidden=hidden) for mix in MIXES.values()]
+        rows = {name: row(name, False) for name in OURS}
+        rows |= {f"{name}, unnamed": row(name, True) for name in OURS}
+        rows |= {name: row(name, False) for name in report.options.strategies if name not in OURS}
+        report.rows(f"probes per landed change, agents of different quality, K={slots}", list(MIXES), rows, ratio)
+        report.line("entropy bound", [f"{entropy_bound(mix):.3f}   1.00x" for mix in MIXES.values()])
+
+
+def pairs(report: Report) -> None:
+    shares = (0.0, 0.005, 0.02, 0.05)
+    for slots in report.options.slots:
+        rows = {name: [report.cell(name, 0.05, slots, pairs=share) for share in shares]
+                for name in report.options.strategies}
+        found = report.rows(f"probes per landed change, p=5%, so many break with one of the 50 before, K={slots}",
+                            [f"{share:.1%}" for share in shares], rows, ratio_and_wronged)
+        report.plot(f"pairs-{slots}", f"Changes that break only together, {slots} slots", Axis("share of them", percent=True),
+                    Axis("probes per landed change", log=True), {n: points(shares, row, "probes") for n, row in found.items()})
+
+
+def starvation(report: Report) -> None:
+    count, slots, risk, levels = (20_000 if report.options.quick else 1_000_000), 16, 0.05, (0, 0, 0, 1, 2)
+    loads = (1.5, 2.5)
+    rows = {name: [Cell(strategy=name, risks=(risk,) * 8, slots=slots, load=load, seconds=GATE, priorities=levels,
+                        warm=0, landed=int(count * (1 - risk))) for load in loads] for name in OURS}
+
+    def show(figure: Figure, *_: Figure) -> str:
+        bound = stated_bound(figure, slots, max(levels) - min(levels))
+        return f"{figure.longest:.1f} of {bound:,.0f} {figure.longest / bound:.4f}x" + " grows" * figure.unstable
+
+    report.rows(f"longest wait of {count:,} changes in gate runs, and the stated bound; K={slots}, p={risk:.0%}, priorities",
+                [f"load {load:g}" for load in loads], rows, show)
+
+
+def decision(figure: Figure, _: Figure, shortest: Figure) -> str:
+    return f"{figure.decision:.2f} <{figure.longest_decision:.1f} {figure.decision / shortest.decision:5.1f}x"
+
+
+def decisions(report: Report) -> None:
+    lengths = (100, 1000, 10_000) if report.options.quick else (100, 300, 1000, 3000, 10_000, 30_000)
+    for name in OURS:
+        rows = {f"K={slots}": [Cell(strategy=name, risks=(0.05,) * 8, slots=slots, backlog=length, warm=100,
+                                    landed=200 if report.options.quick else 1000) for length in lengths]
+                for slots in report.options.slots}
+        found = report.rows(f"{name}: a decision in ms, the longest, and the mean's ratio to the shortest queue",
+                            [f"{length:,} queued" for length in lengths], rows, decision)
+        report.plot(f"decisions-{name.split()[-1]}", f"Time of a decision ({name})", Axis("changes in the queue", log=True),
+                    Axis("milliseconds", log=True), {n: points(lengths, row, "decision") for n, row in found.items()})
+
+
+REPORTS = {"saturated": saturated, "open": open_load, "flakes": flakes, "agents": agents, "pairs": pairs,
+           "starvation": starvation, "decisions": decisions}
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
-    parser.add_argument("--slots", type=int, nargs="+", default=[1, 4, 16])
-    parser.add_argument("--rejection", choices=("strict", "inference"), default="strict")
-    parser.add_argument("--batch", type=int, default=256)
-    parser.add_argument("--flake", type=float, default=0.0)
-    parser.add_argument("--jitter", type=float, default=0.0)
-    parser.add_argument("--pairs", type=float, default=0.0)
-    parser.add_argument("--load", type=float)
-    parser.add_argument("--changes", type=int, default=6000)
-    parser.add_argument("--seed", type=int, default=1)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("report", choices=REPORTS)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[1])
+    parser.add_argument("--slots", type=int, nargs="+", default=None, help="1 4 16 64; with --quick 16")
+    parser.add_argument("--risks", type=float, nargs="+", default=list(RISKS))
+    parser.add_argument("--strategies", nargs="+", choices=EVERYBODY, default=list(EVERYBODY))
+    parser.add_argument("--load", type=float, default=0.5, help="arrivals per slot and gate run, for open")
+    parser.add_argument("--quick", action="store_true", help="fewer changes: a minute or so")
+    parser.add_argument("--plot", action="store_true", help="draw docs/plots/*.svg")
+    parser.add_argument("--jobs", type=int, default=2)
     options = parser.parse_args()
-    report = table if options.load is None else turnaround
-    report(options)
+    options.slots = options.slots or ([16] if options.quick else [1, 4, 16, 64])
+    REPORTS[options.report](Report(options))
 
 
 if __name__ == "__main__":

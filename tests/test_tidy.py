@@ -20,7 +20,8 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "agentctl"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
-LEVELS = {"core": 0, "git": 1, "engine": 2, "queue": 3, "fleet": 3, "demo": 4, "replay": 4, "commands": 4, "cli": 5}
+LEVELS = {"core": 0, "simulation": 1, "git": 2, "engine": 3, "queue": 4, "fleet": 4, "demo": 5, "replay": 5, "commands": 5,
+          "cli": 6}
 ANYWHERE = {"errors", "messages"}
 READS_SECTIONS = "agentctl/commands/parser.py"
 """Which commands there are stands in cli, so that --version need not import the parser."""

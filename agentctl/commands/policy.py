@@ -1,4 +1,4 @@
-"""agentctl policy: check the policy, explain it, print its schema."""
+"""agentctl policy: check the policy, explain it, print its schema, try other settings."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 
+from agentctl.commands import tune
 from agentctl.commands.parser import Given, command, given, group
 from agentctl.core.document import Problems
 from agentctl.core.policy import SCHEMA, document, parse
@@ -156,9 +157,9 @@ def _shown(value: Any) -> str:
 
 
 @group("policy", "agentctl policy check\nagentctl policy check policies/strict.yaml\nagentctl policy explain queue.slots\n"
-       "agentctl policy schema > policy.schema.json")
+       "agentctl policy schema > policy.schema.json\nagentctl policy tune")
 def policy_group() -> None:
-    """Check the policy, explain it, print its schema."""
+    """Check the policy, explain it, try other settings."""
 
 
 def _source(given: Given, file: str | None) -> tuple[str, str]:
@@ -214,5 +215,7 @@ def schema_command(given: Given) -> int:
     click.echo(schema(), nl=False)
     return 0
 
+
+policy_group.add_command(tune.command)
 
 command = policy_group

@@ -14,11 +14,13 @@ from dataclasses import asdict
 import click
 
 from agentctl.commands.parser import Given, command, given
+from agentctl.commands.tune import share
 from agentctl.core.policy import Policy, parse
 from agentctl.core.units import duration
 from agentctl.errors import UsageError
 from agentctl.git.hub import find
 from agentctl.replay import table
+from agentctl.replay.forecast import Forecast, forecast
 from agentctl.replay.prepare import Plan, Tried, prepare
 from agentctl.replay.rehearsal import Mode, Outcome, begin, make_hub, rehearse
 
@@ -29,10 +31,11 @@ ATTEMPTS = 50
 agentctl replay . v1.0..v1.1 --gate 'make test'
 agentctl replay ~/src/h11 A^..B --gate 'python -m pytest -q h11' --agents 8 --bad 10%
 agentctl replay . HEAD~50..HEAD --gate 'make test' --compare
+agentctl replay . HEAD~500..HEAD --gate 'make test' --bad 5% --simulate
 """)
 @click.argument("repo", type=click.Path())
 @click.argument("range_", metavar="RANGE")
-@click.option("--gate", "gate_", required=True, metavar="CMD", help="Command that judges a commit, run at its top.")
+@click.option("--gate", "gate_", metavar="CMD", help="Command that judges a commit, run at its top.")
 @click.option("--setup", metavar="CMD", default="", help="Run before the gate; its failure blames nobody.")
 @click.option("-n", "--agents", type=click.IntRange(1, 1000), default=8, show_default=True, help="How many agents.")
 @click.option("--bad", default="0", metavar="P", help="Share of changes with a bug that the gate catches, as 0.1 or 10%.")
@@ -42,10 +45,12 @@ agentctl replay . HEAD~50..HEAD --gate 'make test' --compare
 @click.option("--limit", type=click.IntRange(1), help="Only the first commits of the range.")
 @click.option("--seed", type=int, default=1, show_default=True, help="Which changes are bad.")
 @click.option("--compare", is_flag=True, help="Do it a second time one by one: one slot, batches of one.")
+@click.option("--simulate", is_flag=True, help="Run one gate only, and say how the queue would do with more slots.")
+@click.option("--gate-seconds", type=click.FloatRange(0.001), metavar="S", help="With --simulate: do not even run that one.")
 @click.option("--keep", is_flag=True, help="Leave the hubs, to look at.")
 @given
 def command(given: Given, repo, range_, gate_, setup, agents, bad, slots, batch, timeout, limit, seed, compare,
-            keep) -> int:
+            simulate, gate_seconds, keep) -> int:
     """Replay a history as tasks for agents, and compare the end with it.
 
     Each first-parent commit of RANGE in REPO is a task whose agent puts that commit's
@@ -57,16 +62,26 @@ def command(given: Given, repo, range_, gate_, setup, agents, bad, slots, batch,
     green one. With --bad, a share of the changes is handed in with a bug at first, and as
     it was only when the gate has rejected that.
 
+    With --simulate no task is run: each commit is a change that some agent has in the queue,
+    a share of them bad, and the table is that of `agentctl policy tune`.
+
     REPO is only read. Exit status 0 if all landed, trunk's last tree is the history's, each
     bug was rejected with evidence, and `verify` finds nothing; else 7.
     """
-    source = find(repo).git_dir
-    text, policy = _policy(gate_, setup, slots, timeout)
+    source, bad = find(repo).git_dir, share("--bad", bad)
+    if gate_ is None and not (simulate and gate_seconds):
+        raise UsageError("--gate is missing", hint="agentctl replay REPO A..B --gate 'make test'")
+    if gate_seconds and not simulate:
+        raise UsageError("--gate-seconds goes with --simulate")
+    text, policy = _policy(gate_ or "true", setup, slots, timeout)
     modes = {"as given": Mode(agents, slots, batch)} | ({"one by one": Mode(agents, 1, 1)} if compare else {})
-    share, columns = _share(bad), {}
+    columns: dict[str, Outcome] = {}
     with _folder(given, keep) as folder:
         trial = make_hub(source, os.path.join(folder, "trial.git"))
-        plan = prepare(Tried(trial, policy), range_, share, limit, seed, _progress(given))
+        if simulate:
+            forecast(given, Tried(trial, policy), range_, Forecast(bad, limit, seed, agents, slots, batch, gate_seconds))
+            return 0
+        plan = prepare(Tried(trial, policy), range_, bad, limit, seed, _progress(given))
         given.note(plan.told)
         for name, mode in modes.items():
             hub = make_hub(trial.git_dir, os.path.join(folder, name.replace(" ", "-") + ".git"))
@@ -85,16 +100,6 @@ def _policy(gate: str, setup: str, slots: int, timeout: str) -> tuple[str, Polic
         "version": 1, "gates": [{"name": "gate", "run": gate, "timeout": timeout}], "queue": {"slots": slots},
         "slot": {"setup": setup}, "agents": {"attempts": ATTEMPTS, "timeout": "10m"}}, ensure_ascii=False, indent=1)
     return text, parse(text, "replay")
-
-
-def _share(text: str) -> float:
-    try:
-        share = float(text[:-1]) / 100 if text.endswith("%") else float(text)
-    except ValueError:
-        share = -1.0
-    if not 0 <= share <= 1:
-        raise UsageError(f"--bad: expected a share such as 0.1 or 10%, not {text!r}")
-    return share
 
 
 @contextlib.contextmanager

@@ -52,6 +52,7 @@ STORY = (
     ("why", "why good", 0),
     ("why", "why ann", 0),
     ("queue", "queue --all", 0),
+    ("policy tune", "policy tune --slots 1,2 --batch 8", 0),
     ("revert", "revert good", 0),
     ("verify", "verify", 0),
     ("completion", "completion bash", 0),
@@ -64,7 +65,7 @@ ERRORS = (
     ("", 2), ("no-such-command", 2), ("why", 2), ("why nothing", 4), ("wait nothing", 4), ("stop nobody", 4),
     ("logs nobody", 4), ("rm nobody", 4), ("withdraw nothing", 4), ("task show nothing", 4), ("task add", 2),
     ("submit no-such-commit", 2), ("submit main --change x", 5), ("run -- no-such-program", 4), ("run", 2),
-    ("spawn ann -- no-such-program", 4), ("policy explain no.such.key", 4), ("test red", 7),
+    ("spawn ann -- no-such-program", 4), ("policy explain no.such.key", 4), ("policy tune", 4), ("policy tune --slots 0", 2), ("test red", 7),
 )
 
 

@@ -135,6 +135,27 @@ def test_one_by_one_beside_it(history):
     assert done.stdout.splitlines()[-1].split() == ["verify", "clean", "clean"]
 
 
+def test_simulated_it_runs_one_gate_and_says_what_more_slots_would_do(history, tmp_path):
+    runs, before = tmp_path / "runs", history.state()
+    found = replay(history, "start..HEAD", "--simulate", "--agents", 4, "--bad", "20%", "--setup", f"echo one >>{runs}")
+    assert runs.read_text() == "one\n", "a single run of the gate"
+    assert (found["traffic"]["changes"], found["traffic"]["queued"]) == (21, 4)
+    assert found["now"] == {"slots": 2, "batch": 64}
+    assert {(s["landed"], s["rejected"]) for s in found["settings"]} == {(17, 4)}
+    hours = [s["landed_an_hour"] for s in found["settings"] if s["batch"] == 64]
+    assert len(hours) == 5 and hours[0] < hours[-1]
+    assert history.state() == before
+
+
+def test_with_the_gates_time_given_none_is_run(history):
+    done = cli("replay", history.path, "start..HEAD", "--simulate", "--gate-seconds", 90, cwd=history.path.parent)
+    told, heads, *rows = done.stdout.splitlines()
+    assert told.startswith("21 changes of 8 agents, 0.0% bad, 8 always queued; the gate takes 90.0s")
+    assert heads.split()[:2] == ["slots", "batch"] and len(rows) == 15
+    cli("replay", history.path, "start..HEAD", "--gate-seconds", 90, "--gate", GATE, cwd=history.path.parent, ok=2)
+    cli("replay", history.path, "start..HEAD", "--simulate", cwd=history.path.parent, ok=2)
+
+
 def test_a_gate_that_finds_all_red_is_shown(history):
     said = cli("replay", history.path, "start..HEAD", "--gate", "echo no such; exit 3", cwd=history.path.parent, ok=125)
     assert "finds every commit of this range red" in said.stderr and "no such" in said.stderr

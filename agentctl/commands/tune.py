@@ -1,0 +1,167 @@
+"""agentctl policy tune: what other slots and batch limits would do, by simulation."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+
+import click
+
+from agentctl.commands.parser import Given, command, given
+from agentctl.core import refnames
+from agentctl.core.ledger import Record
+from agentctl.core.lifecycle import Stage
+from agentctl.core.model import Verdict
+from agentctl.core.planner import Limits
+from agentctl.core.policy import fingerprint
+from agentctl.errors import NotFound, UsageError
+from agentctl.git import refs
+from agentctl.git.hub import Hub
+from agentctl.queue.ledger import Ledger
+from agentctl.simulation import tune
+from agentctl.simulation.tune import Outcome, Setting
+from agentctl.simulation.world import Arrival, read_trace
+
+SLOTS, BATCHES = "1,2,4,8,16", "1,8,64"
+CHANGES = 500
+"""A shorter history is repeated until it has so many."""
+
+
+@dataclass(frozen=True, slots=True)
+class Runs:
+    """What the verdicts of one gate tell of it."""
+
+    seconds: tuple[float, ...]
+    flaky: int
+    """Trees that both passed and failed."""
+    passed: int
+
+    @property
+    def flake(self) -> float:
+        return self.flaky / self.passed if self.passed else 0.0
+
+
+def runs_of(hub: Hub, gate: str) -> Runs:
+    """Of the gate with that fingerprint. Reads all its verdicts."""
+    tip = refs.get(hub.git_dir, refnames.VERDICTS)
+    below = hub.objects.at(hub.objects.commit(tip).tree, gate) if tip else None
+    seconds: list[float] = []
+    seen: dict[str, set[str]] = {}
+    for path, oid in hub.objects.walk(below[1]) if below else ():
+        tree, verdict = path.split("/")[-2:]
+        seconds.append(json.loads(hub.objects.blob(oid))["seconds"])
+        seen.setdefault(tree, set()).add(verdict)
+    passed = [verdicts for verdicts in seen.values() if Verdict.PASSED in verdicts]
+    return Runs(tuple(sorted(s for s in seconds if s > 0)), sum(len(v) > 1 for v in passed), len(passed))
+
+
+def traffic_of(records: Iterable[Record], seconds: Sequence[float], seed: int) -> list[Arrival]:
+    """The changes that the gate decided on, in the order of admission. Which of the
+    measured times a change takes is drawn from `seed`."""
+    dice = random.Random(seed)
+    decided = [r for r in records if r.stage == Stage.LANDED or (r.stage, r.kind) == (Stage.REJECTED, "gate")]
+    decided.sort(key=lambda r: (r.change.admitted, r.change.seq))
+    return [Arrival(r.change.admitted, r.change.agent, r.stage == Stage.REJECTED, dice.choice(seconds),
+                    r.change.priority) for r in decided]
+
+
+@command("tune", """
+agentctl policy tune
+agentctl policy tune --slots 2,4,8 --batch 16,64 --plot tune.svg
+agentctl policy tune --trace arrivals.jsonl --json
+""")
+@click.option("--trace", type=click.Path(), help="Take the traffic from this file instead of the ledger.")
+@click.option("--slots", default=SLOTS, show_default=True, metavar="N,...", help="Numbers of slots to try.")
+@click.option("--batch", default=BATCHES, show_default=True, metavar="N,...", help="Batch limits to try.")
+@click.option("--flakes", metavar="P", help="Share of runs that fail a good tree; else as the verdicts show.")
+@click.option("--plot", "picture", metavar="FILE", type=click.Path(), help="Draw the turnaround as SVG.")
+@click.option("--seed", type=int, default=1, show_default=True, help="Of what is drawn at random.")
+@given
+def command(given: Given, trace, slots, batch, flakes, picture, seed) -> int:
+    """Say what other slots and batch limits would do to the queue.
+
+    The planner is simulated on the queue's own past: when changes were admitted and from
+    whom, which of them the gate rejected, how long its runs took and how often one tree
+    both passed and failed. Gaps of more than an hour are cut, a short history is repeated.
+    For each setting: landings an hour, the time from admission to landing that half and
+    95% of the changes stay within, and gate hours for each 100 landed changes. A star
+    marks the policy's own setting.
+
+    A trace has a JSON object a line: "at" (seconds), and optionally "agent", "bad",
+    "seconds" (of the gate), "priority".
+    """
+    tried = tune.settings(numbers("--slots", slots), numbers("--batch", batch))
+    flake = None if flakes is None else share("--flakes", flakes)
+    limits, now = Limits(), None
+    if trace:
+        arrivals, flake = _read(trace), flake or 0.0
+    else:
+        policy = given.policy
+        runs = runs_of(given.hub, fingerprint(policy))
+        if not runs.seconds:
+            raise NotFound("no run of the gate in force is known", hint="agentctl policy tune --trace FILE")
+        flake = runs.flake if flake is None else flake
+        arrivals = traffic_of(Ledger.read(given.hub).ended(), runs.seconds, seed)
+        limits, now = Limits(rejection=policy.queue.rejection), Setting(policy.queue.slots, policy.queue.batch)
+        tried = sorted({*tried, now}, key=lambda s: (s.slots, s.batch))
+    if not arrivals:
+        raise NotFound("no change has landed or been rejected by the gate yet", hint="agentctl policy tune --trace FILE")
+    arrivals = tune.without_lulls(arrivals)
+    many = list(tune.repeated(arrivals, max(CHANGES, len(arrivals))))
+    report(given, told(arrivals, flake), (tune.outcome(many, s, limits, flake, seed=seed) for s in tried), now, picture)
+    return 0
+
+
+def _read(path: str) -> list[Arrival]:
+    try:
+        with open(path, encoding="utf-8") as file:
+            return read_trace(file)
+    except OSError as error:
+        raise NotFound(f"{path}: {error.strerror}") from None
+    except ValueError as error:
+        raise UsageError(f"{path}: {error}") from None
+
+
+def told(arrivals: Sequence[Arrival], flake: float, queued: int | None = None) -> dict:
+    """The traffic in numbers."""
+    time, count = arrivals[-1].at - arrivals[0].at, len(arrivals)
+    rate = {"queued": queued} if queued else {"arrivals_an_hour": 3600 * (count - 1) / time if time else None}
+    return {"changes": count, "agents": len({a.agent for a in arrivals}), "bad": sum(a.bad for a in arrivals) / count,
+            "flakes": flake, "gate_seconds": sorted(a.seconds for a in arrivals)[count // 2], **rate}
+
+
+def report(given: Given, facts: dict, outcomes: Iterator[Outcome], now: Setting | None, picture: str | None) -> None:
+    """Print the table and draw the picture."""
+    found = list(outcomes)
+    if picture:
+        with open(picture, "w", encoding="utf-8") as file:
+            file.write(tune.plot(found, f"Turnaround of {facts['changes']} changes, {facts['bad']:.1%} of them bad"))
+    if given.json:
+        given.emit({"traffic": facts, "settings": [asdict(o) for o in found], "now": asdict(now) if now else None})
+        return
+    rate = facts.get("arrivals_an_hour")
+    given.say(f"{facts['changes']} changes of {facts['agents']} agents, {facts['bad']:.1%} bad, "
+              + (f"{facts['queued']} always queued" if "queued" in facts else
+                 f"{rate:,.1f} an hour" if rate else "all at once")
+              + f"; the gate takes {tune.span(facts['gate_seconds'])}, {facts['flakes']:.2%} flakes")
+    click.echo("\n".join(tune.lines(found, now)))
+
+
+def numbers(option: str, text: str) -> list[int]:
+    words = [word.strip() for word in text.split(",")]
+    if not all(word.isascii() and word.isdigit() and 1 <= int(word) <= 100_000 for word in words):
+        raise UsageError(f"{option}: expected numbers such as 1,2,4, not {text!r}")
+    return list(dict.fromkeys(map(int, words)))
+
+
+def share(option: str, text: str) -> float:
+    """Raises UsageError for anything but a share such as 0.1 or 10%."""
+    try:
+        value = float(text[:-1]) / 100 if text.endswith("%") else float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 1:
+        raise UsageError(f"{option}: expected a share such as 0.1 or 10%, not {text!r}")
+    return value

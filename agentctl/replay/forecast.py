@@ -1,0 +1,60 @@
+"""A replay without running it: the history's commits as the traffic of a simulated queue."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from agentctl.commands import tune as command
+from agentctl.commands.parser import Given
+from agentctl.core.model import Verdict
+from agentctl.core.planner import Limits
+from agentctl.errors import Infrastructure
+from agentctl.git.objects import CommitInfo
+from agentctl.replay import history
+from agentctl.replay.prepare import Tried
+from agentctl.simulation import tune
+from agentctl.simulation.world import Arrival
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """What is asked."""
+
+    bad: float
+    """Share of the commits that are handed in with a bug, and rejected for good."""
+    limit: int | None
+    seed: int
+    agents: int
+    slots: int
+    batch: int | None
+    gate_seconds: float | None
+    """None: as long as the gate takes on the last commit."""
+
+
+def forecast(given: Given, tried: Tried, words: str, asked: Forecast) -> None:
+    """Print what slots and batch limits would do. Raises Infrastructure if the gate gives no verdict."""
+    _, commits = history.commits_of(tried.hub, words)
+    commits = commits[:asked.limit]
+    seconds = asked.gate_seconds or measured(tried, commits[-1])
+    arrivals = traffic(len(commits), asked, seconds)
+    batch = asked.batch or tried.policy.queue.batch
+    now = tune.Setting(asked.slots, batch)
+    slots, batches = command.numbers("--slots", command.SLOTS), command.numbers("--batch", command.BATCHES)
+    tried_settings = sorted({*tune.settings(slots, batches), now}, key=lambda s: (s.slots, s.batch))
+    outcomes = (tune.outcome(arrivals, s, Limits(), backlog=asked.agents, seed=asked.seed) for s in tried_settings)
+    command.report(given, command.told(arrivals, 0.0, asked.agents), outcomes, now, None)
+
+
+def traffic(count: int, asked: Forecast, seconds: float) -> list[Arrival]:
+    """A change for each commit, dealt to the agents in turn; which are bad is drawn as in a replay."""
+    bad = set(history.drawn(count, asked.seed)[:round(asked.bad * count)])
+    return [Arrival(0.0, f"agent-{n % asked.agents + 1}", n in bad, seconds) for n in range(count)]
+
+
+def measured(tried: Tried, commit: CommitInfo) -> float:
+    """Seconds of one run of the gate."""
+    judgement = tried.judge(commit.tree)
+    if judgement.verdict not in (Verdict.PASSED, Verdict.FAILED):
+        raise Infrastructure(f"the gate gives no verdict of {commit.oid[:12]}: {judgement.why}",
+                             hint="look at what it prints:\n" + judgement.log[-2000:])
+    return max(judgement.seconds, 0.001)

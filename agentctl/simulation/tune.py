@@ -1,0 +1,113 @@
+"""What other settings of the queue would make of a traffic: the planner that ships, simulated."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from math import isfinite
+
+from agentctl.core.planner import Limits, plan
+from agentctl.simulation.chart import Axis, chart
+from agentctl.simulation.engine import Conditions, Simulation
+from agentctl.simulation.world import Arrival
+
+LULL = 3600.0
+"""A longer gap between arrivals, in seconds, counts as this: nights are not the queue's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    slots: int
+    batch: int
+    """Most changes in one probe."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """Of one setting."""
+
+    slots: int
+    batch: int
+    landed: int
+    rejected: int
+    landed_an_hour: float
+    half: float
+    most: float
+    """Seconds from admission to landing that 50% and 95% of the landed changes stay within."""
+    gate_hours: float
+    """For each 100 landed changes."""
+    probes: float
+    """For each landed change."""
+
+
+def without_lulls(arrivals: Iterable[Arrival]) -> list[Arrival]:
+    """From 0 on, with no gap above `LULL`."""
+    found: list[Arrival] = []
+    at, last = 0.0, None
+    for arrival in arrivals:
+        at += 0.0 if last is None else min(LULL, arrival.at - last)
+        last = arrival.at
+        found.append(replace(arrival, at=at))
+    return found
+
+
+def repeated(arrivals: Sequence[Arrival], changes: int) -> Iterator[Arrival]:
+    """`changes` of them: the traffic over and over, one mean gap between the rounds."""
+    length = len(arrivals)
+    span = arrivals[-1].at - arrivals[0].at
+    span += span / (length - 1) if length > 1 else arrivals[0].seconds
+    for number in range(changes):
+        turn, index = divmod(number, length)
+        arrival = arrivals[index]
+        shift = turn * length
+        yield replace(
+            arrival, at=arrival.at + turn * span,
+            breaks_with=None if arrival.breaks_with is None else arrival.breaks_with + shift,
+            clashes_with=None if arrival.clashes_with is None else arrival.clashes_with + shift)
+
+
+def outcome(arrivals: Iterable[Arrival], setting: Setting, limits: Limits, flake: float = 0.0,
+            backlog: int | None = None, seed: int = 1) -> Outcome:
+    """With `backlog`, so many changes are always queued, whatever the times of arrival."""
+    conditions = Conditions(slots=setting.slots, backlog=backlog, flake=flake, seed=seed)
+    tally = Simulation(arrivals, plan, conditions, replace(limits, batch=setting.batch)).run()
+    landed = max(1, tally.landed)
+    return Outcome(
+        setting.slots, setting.batch, tally.landed, tally.rejected, 3600 * tally.landed / max(tally.elapsed, 1e-9),
+        tally.quantile(0.5), tally.quantile(0.95), 100 * tally.busy / landed / 3600, tally.probes / landed)
+
+
+HEAD = ("slots", "batch", "landed/h", "P50", "P95", "gate h/100", "probes/landed")
+
+
+def lines(outcomes: Iterable[Outcome], now: Setting | None = None) -> Iterator[str]:
+    """The table, as the outcomes come; the setting that is in force has a star."""
+    yield "  " + "".join(f"{word:>14}" for word in HEAD)
+    for o in outcomes:
+        star = "*" if (o.slots, o.batch) == (now and now.slots, now and now.batch) else " "
+        cells = (o.slots, o.batch, f"{o.landed_an_hour:,.1f}", span(o.half), span(o.most), f"{o.gate_hours:,.2f}",
+                 f"{o.probes:.2f}")
+        yield f"{star} " + "".join(f"{cell:>14}" for cell in cells)
+
+
+def span(seconds: float) -> str:
+    """A time in the unit that suits it."""
+    if not isfinite(seconds):
+        return "-"
+    for unit, size in (("h", 3600.0), ("m", 60.0)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:,.1f}{unit}"
+    return f"{seconds:.1f}s"
+
+
+def plot(outcomes: Sequence[Outcome], title: str) -> str:
+    """Turnaround against slots, a line for each batch limit, as SVG."""
+    batches = dict.fromkeys(o.batch for o in outcomes)
+    drawn = {f"{what}, batch {batch}": [(float(o.slots), getattr(o, name)) for o in outcomes
+                                        if o.batch == batch and isfinite(o.half)]
+             for what, name in (("P50", "half"), ("P95", "most")) for batch in batches}
+    return chart(title, Axis("slots", log=True), Axis("seconds from admission to landing", log=True), drawn)
+
+
+def settings(slots: Sequence[int], batches: Sequence[int]) -> list[Setting]:
+    return [Setting(k, batch) for k in slots for batch in batches]
