@@ -74,7 +74,9 @@ class Landing:
     """Trunk is to move, or moved, from `old` to `staged.commit`."""
 
     old: str
+    """The base of the probe, or, of a train whose head landed before, a commit of its own."""
     staged: Staged
+    """Its `landing` has only what lands now."""
     verdict: dict
 
 
@@ -97,6 +99,15 @@ class State:
     def queued(self, change: str) -> Record | None:
         """The queued revision of a change; there is at most one."""
         return next((r for r in self.queue.values() if r.change.id == change), None)
+
+    @property
+    def changes(self) -> tuple[Change, ...]:
+        """What is queued, as the planner is to see it: it comes after what is queued still.
+        What else it named has landed, or this one would have fallen with it."""
+        ids = {r.change.id for r in self.queue.values()}
+        return tuple(r.change if ids.issuperset(r.change.after) else
+                     replace(r.change, after=tuple(name for name in r.change.after if name in ids))
+                     for r in self.queue.values())
 
 
 def shard(name: str) -> str:

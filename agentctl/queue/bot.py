@@ -25,7 +25,7 @@ from agentctl.git import refs
 from agentctl.git.hub import Hub
 from agentctl.queue import admit, answers, gate, inbox, landing, recovery, verdicts
 from agentctl.queue.ledger import Ledger
-from agentctl.queue.policyfile import read_policy
+from agentctl.queue.policyfile import read_policy, same_policy
 from agentctl.queue.stage import Built, Stager
 from agentctl.queue.turn import News, Turn
 from agentctl.queue.verdicts import Judgement
@@ -169,7 +169,7 @@ class Bot:
         """Take in the gates that have ended; what they found out is stored first of all."""
         for number, run in [(n, r) for n, r in self._runs.items() if r.future.done()]:
             del self._runs[number]
-            judgement = run.future.result()
+            judgement = self._in_force(run.future.result())
             self._fresh.append((run.staged, judgement))
             self.judged.append((run.staged.probe, judgement))
             turn.tell("probed", probe=run.staged.probe, judgement=judgement)
@@ -179,6 +179,12 @@ class Bot:
         for staged, judgement in self._fresh:
             self._over(turn, staged, judgement)
         turn.draft.set(probes=tuple(s for s in turn.state.probes if s.probe.number not in over))
+
+    def _in_force(self, judgement: Judgement) -> Judgement:
+        """A landing may change the gate while longer chains that hold it are tested."""
+        if judgement.gate == self._gate:
+            return judgement
+        return replace(judgement, verdict=Verdict.ABORTED, why="the gate was changed meanwhile")
 
     def _over(self, turn: Turn, staged: Staged, judgement: Judgement) -> None:
         number = staged.probe.number
@@ -244,13 +250,16 @@ class Bot:
                     case Start(probe):
                         finished += self._stage(turn, probe)
             turn.fall_together()
+            if landed and not same_policy(self.hub, self._policy_at, turn.state.trunk):
+                self.wake.set()
+                return
             if not (finished or landed) and before == (len(turn.state.queue), len(self._clashes)):
                 return
 
     def _plan(self, turn: Turn, finished: tuple[Result, ...], landed: tuple[str, ...]) -> Plan:
         state = turn.state
         return planner.plan(View(
-            trunk=state.trunk, queued=tuple(r.change for r in state.queue.values()), memory=state.memory,
+            trunk=state.trunk, queued=state.changes, memory=state.memory,
             running=tuple(s.probe for s in state.probes if s.probe.number != BASELINE),
             finished=finished, clashes=frozenset(self._clashes), landed=landed,
             next_probe=state.next_probe, slots=self.policy.queue.slots,
@@ -260,8 +269,7 @@ class Bot:
 
     def _stage(self, turn: Turn, probe: Probe) -> list[Result]:
         """Build what a probe is to test. A result if its tree is known already."""
-        queue = turn.state.queue
-        built = self._stager.chain(probe.base, [queue[key] for key in probe.chain if key in queue])
+        built = self._stager.chain(probe.base, turn.members(probe.chain))
         if built.conflicts or len(built.landing) != len(probe.chain):
             self._settle(turn, probe, built)
             return []
@@ -282,11 +290,13 @@ class Bot:
         """What conflicts with trunk goes back at once; what conflicts with a change that
         is queued too waits for that one."""
         for conflict in built.conflicts:
-            record = turn.state.queue[conflict.key]
-            alone = self._stager.chain(probe.base, [record]).conflicts
+            record = turn.state.queue.get(conflict.key)
+            if not record:
+                continue
+            alone = self._stager.chain(turn.state.trunk, [record]).conflicts
             if alone:
                 why, answer = answers.of_conflict(self.hub, record, alone[0])
-                evidence = {"trunk": probe.base, "paths": list(alone[0].merged.conflicts)}
+                evidence = {"trunk": turn.state.trunk, "paths": list(alone[0].merged.conflicts)}
                 turn.reject(record.key, "conflict", why, answer, evidence)
                 continue
             before = probe.chain[: probe.chain.index(conflict.key)]
@@ -325,18 +335,29 @@ class Bot:
             turn.draft.say(f"cancel probe {number}: {reason}")
 
     def _land(self, turn: Turn, probe: Probe) -> tuple[str, ...]:
-        staged = next(s for s, _ in self._fresh if s.probe.number == probe.number)
-        judgement = next(j for s, j in self._fresh if s.probe.number == probe.number)
+        """Land what of a probe is not on trunk yet: all of it, or, where trunk has come part
+        of the way by a shorter probe, the rest.
+
+        The commit is built once more, not remembered: that survives a restart, and gives the
+        tested one or none.
+        """
+        built = self._stager.chain(probe.base, turn.members(probe.chain))
+        rest = landing.rest(probe, built, turn.state.trunk)
+        judgement = verdicts.lookup(self.hub, self._gate, built.tree, Verdict.PASSED)
+        if not rest or not judgement or any(key not in turn.state.queue for key, _ in rest):
+            turn.draft.set(memory={})
+            turn.draft.say(f"probe {probe.number} cannot land any more; planning begins anew")
+            return ()
+        staged = Staged(probe, built.commit, built.tree, rest, self._gate, turn.now)
         under_way = Landing(turn.state.trunk, staged, {"tree": judgement.tree, "gate": judgement.gate,
                                                        "at": judgement.at, "commit": judgement.commit})
-        landing.check(self.hub, self.policy.strategy, under_way,
-                      [turn.state.queue[key] for key, _ in staged.landing])
+        landing.check(self.hub, self.policy.strategy, under_way, [turn.state.queue[key] for key, _ in rest])
         turn.draft.set(landing=under_way)
-        turn.draft.say(f"land {len(staged.landing)} changes as {staged.commit}")
+        turn.draft.say(f"land {len(rest)} changes as {staged.commit}")
         self._commit(turn)
         landing.move(self.hub, self.trunk, under_way)
         self._landed(turn, under_way)
-        return tuple(key for key, _ in staged.landing)
+        return tuple(key for key, _ in rest)
 
     def _landed(self, turn: Turn, under_way: Landing) -> None:
         new = under_way.staged.commit

@@ -12,11 +12,11 @@ from agentctl.core import wording
 from agentctl.core.ledger import Record
 from agentctl.git.hub import Hub
 from agentctl.git.merge import Merged, merge
-from agentctl.git.objects import BOT, CommitInfo
+from agentctl.git.objects import BOT, EMPTY_TREE, CommitInfo
 
 
 REMEMBERED = 20_000
-"""Merges, some hundred bytes each."""
+"""Commits, and merges, some hundred bytes each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +39,15 @@ class Built:
 
 @dataclass
 class Stager:
-    """Stages chains for one hub. Remembers merges, so that building a batch again
-    after one change left it repeats only what came after that change."""
+    """Stages chains for one hub. Remembers commits and merges: of a chain whose beginning
+    was staged before only the rest is built, and of one that a change has left only what
+    came after that change is merged anew."""
 
     hub: Hub
     strategy: str
     _merges: dict[tuple[str, str, str], Merged] = field(default_factory=dict)
+    _applied: dict[tuple[str, str], CommitInfo] = field(default_factory=dict)
+    """By the commit below and the change key."""
     _squashed: dict[str, tuple[CommitInfo, str]] = field(default_factory=dict)
     """(whose author counts, message) by change key."""
 
@@ -62,17 +65,27 @@ class Stager:
 
     def apply(self, tip: CommitInfo, record: Record) -> CommitInfo | Merged:
         """The commit that carries `record` on top of `tip`, or the conflict."""
+        known = self._applied.get((tip.oid, record.key))
+        if known and self.hub.objects.exists(known.oid):
+            return known
         steps = {"squash": self._squash, "rebase": self._rebase, "merge": self._merge}
-        return steps[self.strategy](tip, record)
+        applied = steps[self.strategy](tip, record)
+        if isinstance(applied, CommitInfo):
+            if len(self._applied) > REMEMBERED:
+                self._applied.clear()
+            self._applied[tip.oid, record.key] = applied
+        return applied
 
     def _merged(self, base: str, ours: str, theirs: str) -> Merged:
         inputs = (base, ours, theirs)
-        if inputs not in self._merges:
+        known = self._merges.get(inputs)
+        # Nothing refers to what was staged for a probe that has ended: `git gc` may take it.
+        if not known or not self.hub.objects.exists(known.tree):
             if len(self._merges) > REMEMBERED:
                 self._merges.clear()
                 self._squashed.clear()
-            self._merges[inputs] = merge(self.hub, *inputs)
-        return self._merges[inputs]
+            known = self._merges[inputs] = merge(self.hub, *inputs)
+        return known
 
     def _whole(self, tip: CommitInfo, record: Record) -> Merged:
         objects = self.hub.objects
@@ -99,7 +112,8 @@ class Stager:
 
     def _rebase(self, tip: CommitInfo, record: Record) -> CommitInfo | Merged:
         for commit in own_commits(self.hub, record):
-            merged = self._merged(self.hub.objects.commit(commit.parents[0]).tree, tip.tree, commit.tree)
+            before = self.hub.objects.commit(commit.parents[0]).tree if commit.parents else EMPTY_TREE
+            merged = self._merged(before, tip.tree, commit.tree)
             if merged.conflicts:
                 return merged
             message = commit.message.decode(errors="replace")

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from agentctl.core.ledger import Draft, Record, State, orphans
-from agentctl.core.lifecycle import Event
+from agentctl.core.lifecycle import Event, Stage
 from agentctl.git.hub import Hub
 from agentctl.git.refs import Transaction
 from agentctl.queue import answers
@@ -41,6 +41,13 @@ class Turn:
     @property
     def state(self) -> State:
         return self.draft.state
+
+    def members(self, chain: Iterable[str]) -> list[Record]:
+        """The records of a chain: of those that are queued, and of those that landed already.
+        Who left the queue otherwise is left out."""
+        ended = {record.key: record for record in self.draft.ended}
+        found = (self.state.queue.get(key) or ended.get(key) or self.ledger.record(key) for key in chain)
+        return [record for record in found if record and record.stage in (Stage.QUEUED, Stage.LANDED)]
 
     def tell(self, kind: str, text: str = "", **facts: object) -> None:
         """Announce something once it is durable."""
