@@ -96,6 +96,13 @@ class Objects:
         except Exception as error:
             raise ObjectError(oid=oid, why=str(error)) from error
 
+    def tree_of(self, oid: str) -> str:
+        """The tree of a commit; a tree's own id."""
+        if oid == EMPTY_TREE:
+            return oid
+        found = self._read(oid)
+        return oid if found.type_name == b"tree" else self.commit(oid).tree
+
     def tree(self, oid: str) -> dict[bytes, tuple[int, str]]:
         """Entries of one tree by name: (mode, object id)."""
         if oid == EMPTY_TREE:

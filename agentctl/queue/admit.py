@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import islice
 
 from agentctl.core import admission, refnames
 from agentctl.core.ledger import Record
@@ -114,7 +115,7 @@ def _measured(turn: Turn, policy: Policy, record: Record) -> tuple[Record, list[
             if below.stage == Stage.QUEUED and below.change.id not in after:
                 after.append(below.change.id)
             break
-    entries = changed(hub, base, head)
+    entries = list(islice(changed(hub, base, head), policy.limits.change_files + 1))
     record = replace(record, base=base, subject=info.subject[:200], change=replace(
         record.change, after=tuple(a for a in after if draft.state.queued(a))),
         paths=tuple(path for path, *_ in entries[:PATHS]))
