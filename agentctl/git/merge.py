@@ -83,6 +83,7 @@ def _by_git(hub: Hub, base: str, ours: str, theirs: str) -> Merged:
     root = objects.write_commit(base, (), "base", 0)
     left = objects.write_commit(ours, (root,), "trunk", 0)
     right = objects.write_commit(theirs, (root,), "change", 0)
+    objects.store.flush()
     done = run(["merge-tree", "--write-tree", "-z", "--name-only", "--messages", left, right],
                git_dir=hub.git_dir, ok=(0, 1))
     tree, *rest = done.stdout.decode(errors="surrogateescape").split("\0")

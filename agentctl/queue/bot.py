@@ -17,13 +17,14 @@ from dataclasses import dataclass, replace
 from agentctl.core import planner, refnames
 from agentctl.core.ledger import Landing, Staged, State
 from agentctl.core.lifecycle import Event
-from agentctl.core.model import Cancel, Certificate, Land, Plan, Probe, Reject, Result, Start, Verdict, View
+from agentctl.core.model import Cancel, Land, Plan, Probe, Reject, Result, Start, Verdict, View
 from agentctl.core.policy import Policy, fingerprint
 from agentctl.engine.locks import Held
 from agentctl.errors import Contended, Infrastructure
 from agentctl.git import refs
 from agentctl.git.hub import Hub
 from agentctl.queue import admit, answers, gate, inbox, landing, recovery, verdicts
+from agentctl.queue.conviction import convict
 from agentctl.queue.ledger import Ledger
 from agentctl.queue.policyfile import read_policy, same_policy
 from agentctl.queue.stage import Built, Stager
@@ -118,6 +119,11 @@ class Bot:
         PolicyError if trunk's policy is invalid; never for what a change did."""
         now = time.time() if now is None else now
         self.wake.clear()
+        with self.hub.objects.store.together():
+            self._take_turn(now)
+        self._launch()
+
+    def _take_turn(self, now: float) -> None:
         seen = refs.read(self.hub.git_dir, [refnames.INBOX, refnames.CLAIMS, refnames.STATE])
         if (seen[refnames.STATE].oid if refnames.STATE in seen else None) != self._ledger.tip:
             self._read()
@@ -141,7 +147,6 @@ class Bot:
             self._read()
             recorded = {staged.probe.number for staged in self.state.probes}
             self._fresh = [(s, j) for s, j in self._fresh if s.probe.number in recorded]
-        self._launch()
 
     def _follow_trunk(self, turn: Turn) -> None:
         """Complete, or give up, a landing that was under way; notice who else moved trunk."""
@@ -242,7 +247,7 @@ class Bot:
             for action in plan.actions:
                 match action:
                     case Reject(certificate):
-                        self._convict(turn, certificate)
+                        convict(turn, certificate)
                     case Cancel(number, reason):
                         self._cancel(turn, number, reason)
                     case Land(probe, _):
@@ -304,30 +309,6 @@ class Bot:
             touching = [key for key in before if key in turn.state.queue
                         and paths & set(turn.state.queue[key].paths)]
             self._clashes |= {(min(key, conflict.key), max(key, conflict.key)) for key in touching or before}
-
-    def _convict(self, turn: Turn, certificate: Certificate) -> None:
-        if certificate.change not in turn.state.queue:
-            return
-        staged = next(s for s in turn.state.failed if s.probe.number == certificate.failed)
-        record = turn.state.queue[certificate.change]
-        judgement = verdicts.lookup(self.hub, staged.gate, staged.tree, Verdict.FAILED)
-        evidence = {"probe": certificate.failed, "chain": list(staged.probe.chain), "gate": staged.gate,
-                    "failed": staged.tree, "passed": self._without(turn, staged, record.key)}
-        answer = answers.Answer({
-            "certificate": certificate.reason, "step": judgement.step, "exit": judgement.exit,
-            "commit": staged.commit, "base": staged.probe.base, **evidence,
-            "landed": answers.landed_since(self.hub, record.base, turn.state.trunk),
-        }, log=judgement.log)
-        turn.reject(record.key, "gate", f"{judgement.why} ({certificate.reason})", answer, evidence)
-
-    def _without(self, turn: Turn, staged: Staged, key: str) -> str:
-        """The tree that passed and lacks only `key`: what is below it in the chain, or trunk."""
-        keys = [k for k, _ in staged.landing]
-        if keys[-1] != key:
-            below = turn.state.trunk
-        else:
-            below = staged.landing[-2][1] if len(keys) > 1 else staged.probe.base
-        return self.hub.objects.commit(below).tree
 
     def _cancel(self, turn: Turn, number: int, reason: str) -> None:
         if number in self._runs:

@@ -10,13 +10,17 @@ from dataclasses import dataclass, field
 
 from agentctl.core import wording
 from agentctl.core.ledger import Record
+from agentctl.git.ancestry import between
 from agentctl.git.hub import Hub
 from agentctl.git.merge import Merged, merge
 from agentctl.git.objects import BOT, EMPTY_TREE, CommitInfo
 
-
 REMEMBERED = 20_000
 """Commits, and merges, some hundred bytes each."""
+
+
+LINE = 200
+"""Commits of one change, up to which Git is not asked for them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +140,9 @@ class Stager:
 
 def own_commits(hub: Hub, record: Record) -> list[CommitInfo]:
     """The commits of a change, oldest first, merges left out; its head if all are merges."""
+    line = between(hub.objects, record.change.head, record.base, LINE)
+    if line and len(line) < LINE:
+        return line[::-1]
     listed = hub.git("rev-list", "--reverse", "--topo-order", "--no-merges",
                      record.change.head, "^" + record.base).split()
     return [hub.objects.commit(oid) for oid in listed] or [hub.objects.commit(record.change.head)]

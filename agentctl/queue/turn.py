@@ -65,6 +65,7 @@ class Turn:
             queue = self.state.queue
             self.draft.set(failed=tuple(s for s in self.state.failed if any(k in queue for k in s.probe.chain)))
         ledger = self.ledger.append(self.draft, self.before, self.refs, self.now)
+        self.hub.objects.store.flush()
         self.refs.commit()
         news = self._news
         self._begin(ledger, self.state)

@@ -5,6 +5,7 @@ import subprocess
 import pytest
 
 from agentctl.core.model import Certificate
+from agentctl.queue.conviction import convict
 from agentctl.queue.ledger import Ledger
 from tests.support.hub import finish, policy
 from tests.support.train import admitted, judged, land, started, turn
@@ -113,7 +114,7 @@ def test_a_failing_train_convicts_its_last(repo, signal):
         judged(bot, last)
         land(bot, last)
         now = turn(bot)
-        bot._convict(now, Certificate("bad/1", red.number, "it fails on what is green"))
+        convict(now, Certificate("bad/1", red.number, "it fails on what is green"))
         bot._commit(now)
     record = repo.record("bad")
     assert record.stage == "rejected"
@@ -156,8 +157,8 @@ def test_a_prefix_is_not_built_twice(repo, monkeypatch):
         records = list(bot.state.queue.values())
         whole = bot._stager.chain(repo.tip, records)
         wrote = []
-        write = repo.hub.objects._write
-        monkeypatch.setattr(bot.hub.objects, "_write", lambda o: wrote.append(o) or write(o))
+        write = bot.hub.objects.store.write
+        monkeypatch.setattr(bot.hub.objects.store, "write", lambda *what: wrote.append(what) or write(*what))
         assert bot._stager.chain(repo.tip, records[:2]).landing == whole.landing[:2]
         assert bot._stager.chain(repo.tip, records) == whole
         assert wrote == []
