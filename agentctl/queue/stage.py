@@ -57,21 +57,31 @@ class Stager:
 
     def chain(self, trunk: str, records: list[Record]) -> Built:
         """Apply `records` in order on `trunk`; what conflicts is left out."""
-        tip, landing, conflicts = self.hub.objects.commit(trunk), [], []
+        objects = self.hub.objects
+        tip, landing, conflicts, known = objects.commit(trunk), [], [], False
         for record in records:
-            applied = self.apply(tip, record)
+            remembered = self._applied.get((tip.oid, record.key))
+            if known and not remembered and not objects.exists(tip.oid):
+                return self._anew(trunk, records)
+            known = bool(remembered)
+            applied = remembered or self.apply(tip, record)
             if isinstance(applied, Merged):
                 conflicts.append(Conflict(record.key, applied, tip.oid))
                 continue
             tip = applied
             landing.append((record.key, tip.oid))
+        if known and not objects.exists(tip.oid):
+            return self._anew(trunk, records)
         return Built(tip.oid, tip.tree, tuple(landing), tuple(conflicts))
+
+    def _anew(self, trunk: str, records: list[Record]) -> Built:
+        """Nothing refers to what was staged for a probe that has ended: `git gc` may take it."""
+        self._applied.clear()
+        self._merges.clear()
+        return self.chain(trunk, records)
 
     def apply(self, tip: CommitInfo, record: Record) -> CommitInfo | Merged:
         """The commit that carries `record` on top of `tip`, or the conflict."""
-        known = self._applied.get((tip.oid, record.key))
-        if known and self.hub.objects.exists(known.oid):
-            return known
         steps = {"squash": self._squash, "rebase": self._rebase, "merge": self._merge}
         applied = steps[self.strategy](tip, record)
         if isinstance(applied, CommitInfo):
@@ -83,7 +93,6 @@ class Stager:
     def _merged(self, base: str, ours: str, theirs: str) -> Merged:
         inputs = (base, ours, theirs)
         known = self._merges.get(inputs)
-        # Nothing refers to what was staged for a probe that has ended: `git gc` may take it.
         if not known or not self.hub.objects.exists(known.tree):
             if len(self._merges) > REMEMBERED:
                 self._merges.clear()

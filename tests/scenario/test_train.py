@@ -171,11 +171,11 @@ def test_a_prefix_is_not_built_twice(repo, monkeypatch):
         repo.git("fsck", "--connectivity-only", whole.commit)
 
 
-def test_a_landing_that_changes_the_gate_voids_what_was_tested_with_the_old_one(make_repo):
-    text = policy(slots=4, gate="sh check.sh").replace("protect:\n  - .agentctl/**\n", "protect: []\n")
+def test_a_landing_that_changes_the_gate_voids_what_was_tested_with_the_old_one(make_repo, signal):
+    text = policy(slots=4, gate=f"'{WAITS % signal}'").replace("protect:\n  - .agentctl/**\n", "protect: []\n")
     repo = make_repo(files={".agentctl/policy.yaml": text})
-    repo.submit("gate", {".agentctl/policy.yaml": text.replace("sh check.sh", "sh check.sh && test ! -e old.txt")})
-    repo.submit("old", {"old.txt": "fails under the new gate\n"})
+    repo.submit("gate", {".agentctl/policy.yaml": text.replace("sh check.sh", "test ! -e c.txt")})
+    repo.submit("old", {"c.txt": "fails under the new gate\n"})
     begin = repo.tip
     repo.cli("test", "main")
     with repo.bot() as bot:
@@ -183,6 +183,7 @@ def test_a_landing_that_changes_the_gate_voids_what_was_tested_with_the_old_one(
         short, long = started(bot, 7, begin, "gate"), started(bot, 8, begin, "gate", "old")
         judged(bot, short)
         assert land(bot, short) == ["gate"]
+        signal.touch()
         finish(bot)
     assert [str(j.verdict) for p, j in bot.judged if p.number == long.number] == ["aborted"]
     assert repo.stages() == {"gate/1": "landed", "old/1": "rejected"}
