@@ -23,7 +23,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 
 from agentctl.core.lifecycle import Event, Stage, step
 from agentctl.core.model import Change, Probe
@@ -74,7 +74,9 @@ class Landing:
     """Trunk is to move, or moved, from `old` to `staged.commit`."""
 
     old: str
+    """The base of the probe, or, of a train whose head landed before, a commit of its own."""
     staged: Staged
+    """Its `landing` has only what lands now."""
     verdict: dict
 
 
@@ -98,6 +100,15 @@ class State:
         """The queued revision of a change; there is at most one."""
         return next((r for r in self.queue.values() if r.change.id == change), None)
 
+    @property
+    def changes(self) -> tuple[Change, ...]:
+        """What is queued, as the planner is to see it: it comes after what is queued still.
+        What else it named has landed, or this one would have fallen with it."""
+        ids = {r.change.id for r in self.queue.values()}
+        return tuple(r.change if ids.issuperset(r.change.after) else
+                     replace(r.change, after=tuple(name for name in r.change.after if name in ids))
+                     for r in self.queue.values())
+
 
 def shard(name: str) -> str:
     return hashlib.sha1(name.encode()).hexdigest()[:2]
@@ -116,11 +127,16 @@ def head_path(head: str) -> str:
 
 
 def _dump(value: object) -> bytes:
-    return (json.dumps(value, sort_keys=True, separators=(",", ":")) + "\n").encode()
+    return (json.dumps(value, sort_keys=True, separators=(",", ":"), default=_fields) + "\n").encode()
+
+
+def _fields(value: object) -> dict:
+    """Of a dataclass; those within it are asked for in turn. `asdict` copies all there is."""
+    return {name: getattr(value, name) for name in value.__slots__}
 
 
 def encode_record(record: Record) -> bytes:
-    return _dump(asdict(record))
+    return _dump(record)
 
 
 def decode_record(data: bytes) -> Record:
@@ -140,12 +156,11 @@ def _decode_staged(raw: dict) -> Staged:
 
 
 def _encode_meta(state: State) -> bytes:
-    landing = asdict(state.landing) if state.landing else None
-    return _dump({"trunk": state.trunk, "seq": state.seq, "probe": state.next_probe, "landing": landing})
+    return _dump({"trunk": state.trunk, "seq": state.seq, "probe": state.next_probe, "landing": state.landing})
 
 
 def _encode_probes(state: State) -> bytes:
-    return _dump({"running": [asdict(p) for p in state.probes], "failed": [asdict(p) for p in state.failed]})
+    return _dump({"running": state.probes, "failed": state.failed})
 
 
 def decode(files: Mapping[str, bytes]) -> State:
@@ -228,11 +243,11 @@ class Draft:
     def output(self, before: State) -> dict[str, bytes | None]:
         """Every file that differs from `before`, by path; None is a removed one."""
         out = dict(self.files)
-        if _encode_meta(self.state) != _encode_meta(before) or not before.trunk:
+        if not before.trunk or _encode_meta(self.state) != _encode_meta(before):
             out[META] = _encode_meta(self.state)
         if self.state.memory != before.memory or not before.trunk:
             out[MEMORY] = _dump(self.state.memory)
-        if _encode_probes(self.state) != _encode_probes(before) or not before.trunk:
+        if not before.trunk or (self.state.probes, self.state.failed) != (before.probes, before.failed):
             out[PROBES] = _encode_probes(self.state)
         if not before.trunk:
             out[FORMAT] = f"{VERSION}\n".encode()

@@ -24,6 +24,13 @@ def with_trailers(message: str, trailers: Mapping[str, str | None]) -> str:
     return body + ("\n" if joined else "\n\n") + "\n".join(lines) + "\n"
 
 
+def trailer(message: bytes, name: str) -> str:
+    """The values of a trailer, with commas between them; empty if there is none."""
+    last = message.decode(errors="replace").rstrip().rsplit("\n\n", 1)
+    lines = last[1].splitlines() if len(last) == 2 else []
+    return ",".join(line.removeprefix(name + ":").strip() for line in lines if line.startswith(name + ":"))
+
+
 def squash(messages: Iterable[str]) -> str:
     """One message for a change of several commits: the last one's subject leads, since it
     is the one written knowing the whole; all are kept below. A single one stays as it is."""

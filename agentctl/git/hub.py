@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from agentctl.core import refnames
 from agentctl.errors import Infrastructure, NotFound, Refused
 from agentctl.git import process, refs
+from agentctl.git.ancestry import Line
 from agentctl.git.objects import Objects, Person
 
 POLICY_PATH = ".agentctl/policy.yaml"
@@ -27,6 +28,11 @@ class Hub:
     @functools.cached_property
     def objects(self) -> Objects:
         return Objects(self.git_dir)
+
+    @functools.cached_property
+    def line(self) -> Line:
+        """Trunk's first parents."""
+        return Line(self.objects)
 
     @property
     def own(self) -> str:
@@ -72,6 +78,7 @@ class Hub:
         return process.text(["config", "--get", key], git_dir=self.git_dir, ok=(0, 1)) or None
 
     def git(self, *args: str, **options) -> str:
+        self.objects.store.flush()
         return process.text(args, git_dir=self.git_dir, **options)
 
     def commit_of(self, name: str) -> str:
@@ -101,6 +108,7 @@ class Hub:
         Git syncs files but never directories: without this a power cut undoes a
         ref update that was reported as done.
         """
+        self.objects.store.flush()
         handle = os.open(self.git_dir, os.O_RDONLY)
         try:
             syncfs = getattr(ctypes.CDLL(None, use_errno=True), "syncfs", None)

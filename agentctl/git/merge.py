@@ -1,10 +1,13 @@
-"""Three-way merges of trees, without a worktree, by `git merge-tree`."""
+"""Three-way merges of trees, without a worktree: in process where the two sides changed
+different paths, else by `git merge-tree`."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from agentctl.git.hub import Hub
+from agentctl.git.objects import EMPTY_TREE, EXECUTABLE, FILE, GITLINK, SYMLINK, TREE, ObjectError, Objects
 from agentctl.git.process import run
 
 
@@ -18,19 +21,69 @@ class Merged:
 
 
 def merge(hub: Hub, base: str, ours: str, theirs: str) -> Merged:
-    """Merge the change from tree `base` to tree `theirs` into tree `ours`.
-
-    `--merge-base` came with Git 2.40; three commits made for the occasion say the
-    same to 2.38. Their dates are fixed, so that a merge done twice adds no object.
-    """
+    """Merge the change from tree `base` to tree `theirs` into tree `ours`. What Git would give."""
     if ours == base or theirs == ours:
         return Merged(theirs)
     if theirs == base:
         return Merged(ours)
+    try:
+        return Merged(_woven(hub.objects, base, ours, theirs))
+    except _Entangled:
+        return _by_git(hub, base, ours, theirs)
+
+
+class _Entangled(Exception):
+    """Both sides changed the same path, or one that a rename may connect."""
+
+
+DEEP = 200
+"""Levels of directories that are looked into."""
+ORDINARY = (TREE, FILE, EXECUTABLE, SYMLINK, GITLINK)
+
+
+def _woven(objects: Objects, base: str, ours: str, theirs: str, depth: int = 0) -> str:
+    """The merged tree, taking each entry from the side that changed it.
+
+    Where no path was changed by both sides Git's result is this one, whatever it takes for
+    renames: the content of a renamed file is merged only if the other side changed or
+    removed it under its old name; a collision with its new name is a path that both sides
+    changed; and a directory counts as renamed only if it is gone on one side, so that a
+    file which the other side added there is a change to a directory that one side removed.
+    Paths that both sides added or both removed may be ends of such renames.
+    """
+    if depth > DEEP:
+        raise _Entangled
+    was, here, there = objects.tree(base), objects.tree(ours), objects.tree(theirs)
+    merged = dict(here)
+    for name in {**was, **there, **here}:
+        old, mine, its = was.get(name), here.get(name), there.get(name)
+        for mode, oid in (entry for entry in (old, mine, its) if entry):
+            if mode not in ORDINARY or oid == EMPTY_TREE:
+                raise _Entangled
+        if its == old:
+            continue
+        if mine == old:
+            merged[name] = its
+        elif not (old and mine and its):
+            raise _Entangled
+        elif old[0] == mine[0] == its[0] == TREE:
+            merged[name] = (TREE, _woven(objects, old[1], mine[1], its[1], depth + 1))
+        elif mine != its or TREE in (old[0], mine[0]):
+            raise _Entangled
+        if not merged[name] or merged[name] == (TREE, EMPTY_TREE):
+            del merged[name]
+    return objects.write_tree(merged) if merged else EMPTY_TREE
+
+
+def _by_git(hub: Hub, base: str, ours: str, theirs: str) -> Merged:
+    """`--merge-base` came with Git 2.40; three commits made for the occasion say the
+    same to 2.38. Their dates are fixed, so that a merge done twice adds no object.
+    """
     objects = hub.objects
     root = objects.write_commit(base, (), "base", 0)
     left = objects.write_commit(ours, (root,), "trunk", 0)
     right = objects.write_commit(theirs, (root,), "change", 0)
+    objects.store.flush()
     done = run(["merge-tree", "--write-tree", "-z", "--name-only", "--messages", left, right],
                git_dir=hub.git_dir, ok=(0, 1))
     tree, *rest = done.stdout.decode(errors="surrogateescape").split("\0")
@@ -57,14 +110,42 @@ def diff(hub: Hub, old: str, new: str, paths: tuple[str, ...] = (), limit: int =
     return text if len(text) <= limit else text[:limit] + "\n... (cut)\n"
 
 
-def changed(hub: Hub, old: str, new: str) -> list[tuple[str, int, str, str]]:
-    """(path, new mode, new object id, status letter) of what differs between two trees.
+def changed(hub: Hub, old: str, new: str) -> Iterator[tuple[str, int, str, str]]:
+    """(path, new mode, new object id, status letter) of what differs between two trees or
+    commits, in Git's order.
 
-    The mode is 0 for a deleted path. Renames are a deletion and an addition.
+    The mode and the id are zero for a deleted path. Renames are a deletion and an addition.
+    Raises ObjectError for trees nested more than DEEP; reads no further than is asked for.
     """
-    fields = hub.git("diff-tree", "-r", "-z", "--raw", "--no-renames", old, new).split("\0")
+    objects = hub.objects
+    return _changed(objects, objects.tree_of(old), objects.tree_of(new), b"")
+
+
+def _changed(objects: Objects, old: str, new: str, prefix: bytes) -> Iterator[tuple[str, int, str, str]]:
+    if prefix.count(b"/") > DEEP:
+        raise ObjectError(oid=new, why=f"directories nested more than {DEEP} deep")
+    was, now = objects.tree(old), objects.tree(new)
     found = []
-    for meta, path in zip(fields[0::2], fields[1::2]):
-        _, mode, _, oid, status = meta.split(" ")
-        found.append((path, int(mode, 8), oid, status))
-    return found
+    for name in {**was, **now}:
+        before, after = was.get(name), now.get(name)
+        if before == after:
+            continue
+        # A file and a directory of one name are two entries, which sort apart.
+        trees = [entry[1] if entry and entry[0] == TREE else EMPTY_TREE for entry in (before, after)]
+        if trees != [EMPTY_TREE, EMPTY_TREE]:
+            found.append((name + b"/", trees, None, None))
+        before, after = (entry if entry and entry[0] != TREE else None for entry in (before, after))
+        if before or after:
+            found.append((name, None, before, after))
+    for name, trees, before, after in sorted(found, key=lambda f: f[0]):
+        if trees:
+            yield from _changed(objects, *trees, prefix + name)
+            continue
+        path = (prefix + name).decode(errors="surrogateescape")
+        status = "A" if not before else "D" if not after else "T" if _kind(before) != _kind(after) else "M"
+        yield path, *(after or (0, "0" * 40)), status
+
+
+def _kind(entry: tuple[int, str]) -> int:
+    """The type of a file, without its permissions."""
+    return entry[0] & 0o170000

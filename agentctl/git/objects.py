@@ -1,28 +1,24 @@
-"""Reading and writing Git objects in process, through dulwich. Never refs.
+"""Reading and writing Git objects in process. Never refs.
 
-Objects that agents wrote are hostile: whatever dulwich raises on one becomes
-ObjectError here.
+Objects that agents wrote are hostile: what cannot be parsed becomes ObjectError.
 """
 
 from __future__ import annotations
 
-import contextlib
-import os
-import threading
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from agentctl.errors import AgentctlError
+from agentctl.git.store import ObjectError, Store
+
+__all__ = ["BOT", "EMPTY_TREE", "EXECUTABLE", "FILE", "GITLINK", "SYMLINK", "TREE",
+           "CommitInfo", "ObjectError", "Objects", "Person", "parse_commit"]
+
+COMMITS, ENTRIES = 20_000, 200_000
+"""Parsed commits, and entries of parsed trees, that are remembered; some 200 bytes each."""
 
 TREE, FILE, EXECUTABLE, SYMLINK, GITLINK = 0o40000, 0o100644, 0o100755, 0o120000, 0o160000
 EMPTY_TREE = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
-
-
-class ObjectError(AgentctlError):
-    """object {oid} cannot be read: {why}"""
-
-    code = "object"
-    hint = "git fsck"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,60 +54,94 @@ class CommitInfo:
         return lines[0] if lines else ""
 
 
+_OID = re.compile(rb"[0-9a-f]{40}")
+_SIGNED = re.compile(rb"(.*?) ?(-?\d{1,18}) ([+-])(\d\d)(\d\d)")
+
+
+def parse_commit(oid: str, data: bytes) -> CommitInfo:
+    """Raises ObjectError for what is no commit that Git would write."""
+    head, _, message = data.partition(b"\n\n")
+    fields: dict[bytes, list[bytes]] = {}
+    for line in head.split(b"\n"):
+        key, _, value = line.partition(b" ")
+        fields.setdefault(key, []).append(value)
+    try:
+        tree, author, committer = fields[b"tree"][0], fields[b"author"][0], fields[b"committer"][0]
+        ids = [tree, *fields.get(b"parent", ())]
+        by, when = _SIGNED.fullmatch(author), _SIGNED.fullmatch(committer)
+        if not (by and when and all(_OID.fullmatch(one) for one in ids)):
+            raise ValueError("a malformed line in its head")
+    except (KeyError, ValueError) as error:
+        raise ObjectError(oid=oid, why=f"no commit: {error}") from error
+    zone = (int(by[4]) * 3600 + int(by[5]) * 60) * (-1 if by[3] == b"-" else 1)
+    return CommitInfo(oid, tree.decode(), tuple(parent.decode() for parent in ids[1:]), by[1], int(by[2]), zone,
+                      int(when[2]), message)
+
+
 class Objects:
     """The object database of one hub. Safe to use from several threads."""
 
     def __init__(self, git_dir: str) -> None:
-        from dulwich.object_store import DiskObjectStore
-
-        self._path = git_dir + "/objects"
-        self._store = DiskObjectStore(self._path)
-        self._lock = threading.RLock()
+        self.store = Store(git_dir)
+        self._commits: dict[str, CommitInfo] = {}
+        self._trees: dict[str, dict[bytes, tuple[int, str]]] = {}
+        self._entries = 0
 
     def close(self) -> None:
-        self._store.close()
-
-    def _read(self, oid: str):
-        with self._lock:
-            try:
-                return self._store[oid.encode()]
-            except (KeyboardInterrupt, SystemExit):
-                raise
-            except BaseException as error:
-                raise ObjectError(oid=oid, why=f"{type(error).__name__}: {error}") from error
+        self.store.close()
 
     def exists(self, oid: str) -> bool:
-        with self._lock:
-            return oid.encode() in self._store
+        return self.store.exists(oid)
 
     def commit(self, oid: str) -> CommitInfo:
-        found = self._read(oid)
-        if found.type_name != b"commit":
-            raise ObjectError(oid=oid, why=f"a {found.type_name.decode()}, not a commit")
-        try:
-            return CommitInfo(
-                oid, found.tree.decode(), tuple(p.decode() for p in found.parents), found.author,
-                found.author_time, found.author_timezone, found.commit_time, found.message,
-            )
-        except Exception as error:
-            raise ObjectError(oid=oid, why=str(error)) from error
+        found = self._commits.get(oid)
+        if not found:
+            kind, data = self.store.read(oid)
+            if kind != b"commit":
+                raise ObjectError(oid=oid, why=f"a {kind.decode()}, not a commit")
+            if len(self._commits) > COMMITS:
+                self._commits.clear()
+            found = self._commits[oid] = parse_commit(oid, data)
+        return found
 
-    def tree(self, oid: str) -> dict[bytes, tuple[int, str]]:
+    def tree_of(self, oid: str) -> str:
+        """The tree of a commit; a tree's own id."""
+        if oid == EMPTY_TREE or oid in self._trees:
+            return oid
+        return oid if oid not in self._commits and self.store.read(oid)[0] == b"tree" else self.commit(oid).tree
+
+    def tree(self, oid: str) -> Mapping[bytes, tuple[int, str]]:
         """Entries of one tree by name: (mode, object id)."""
+        found = self._trees.get(oid)
+        if found is None:
+            found = self._parsed(oid)
+            self._entries += len(found)
+            if self._entries > ENTRIES:
+                self._trees.clear()
+                self._entries = len(found)
+            self._trees[oid] = found
+        return found
+
+    def _parsed(self, oid: str) -> dict[bytes, tuple[int, str]]:
+        from dulwich.objects import parse_tree
+
         if oid == EMPTY_TREE:
             return {}
+        kind, data = self.store.read(oid)
         try:
-            return {e.path: (e.mode, e.sha.decode()) for e in self._read(oid).iteritems()}
+            if kind != b"tree":
+                raise ObjectError(oid=oid, why=f"a {kind.decode()}, not a tree")
+            return {name: (mode, sha.decode()) for name, mode, sha in parse_tree(data, 20)}
         except ObjectError:
             raise
         except Exception as error:
             raise ObjectError(oid=oid, why=str(error)) from error
 
     def blob(self, oid: str) -> bytes:
-        return self._read(oid).as_raw_string()
+        return self.store.read(oid)[1]
 
     def size(self, oid: str) -> int:
-        return self._read(oid).raw_length()
+        return self.store.size(oid)
 
     def at(self, tree: str, path: str) -> tuple[int, str] | None:
         """(mode, object id) of `path` under `tree`, or None."""
@@ -135,45 +165,14 @@ class Objects:
             else:
                 yield (prefix + name).decode(errors="surrogateescape"), oid
 
-    def _write(self, built) -> str:
-        """Store an object as Git does: a file of another name, then a rename.
-
-        dulwich's add_object locks the object's own path: of two writers of the same object
-        one fails, and a killed writer's lock makes every later one fail, for good.
-        """
-        oid = built.id.decode()
-        folder = os.path.join(self._path, oid[:2])
-        path = os.path.join(folder, oid[2:])
-        try:
-            # A fresh date keeps a `git gc` from pruning it before a ref holds it.
-            os.utime(path)
-            return oid
-        except OSError:
-            os.makedirs(folder, exist_ok=True)
-        # Git's own `prune` knows leftovers by this name.
-        made = os.path.join(folder, "tmp_obj_" + os.urandom(8).hex())
-        try:
-            with open(os.open(made, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o444), "wb") as file:
-                file.write(built.as_legacy_object())
-            os.rename(made, path)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                os.unlink(made)
-            raise
-        return oid
-
     def write_blob(self, data: bytes) -> str:
-        from dulwich.objects import Blob
-
-        return self._write(Blob.from_string(data))
+        return self.store.write(b"blob", data)
 
     def write_tree(self, entries: Mapping[bytes, tuple[int, str]]) -> str:
-        from dulwich.objects import Tree
-
-        built = Tree()
-        for name, (mode, oid) in entries.items():
-            built.add(name, mode, oid.encode())
-        return self._write(built)
+        # Git sorts a directory as if its name ended in a slash.
+        listed = sorted(entries.items(), key=lambda e: e[0] + b"/" if e[1][0] == TREE else e[0])
+        return self.store.write(b"tree", b"".join(
+            b"%o %s\0%s" % (mode, name, bytes.fromhex(oid)) for name, (mode, oid) in listed))
 
     def write_commit(
         self,
@@ -187,28 +186,18 @@ class Objects:
         author_zone: int = 0,
         committer: Person = BOT,
     ) -> str:
-        from dulwich.objects import Commit
-
-        built = Commit()
-        built.tree = tree.encode()
-        built.parents = [p.encode() for p in parents]
-        built.author, built.committer = bytes(author), bytes(committer)
-        built.commit_time, built.commit_timezone = int(time), 0
-        built.author_time = int(time if author_time is None else author_time)
-        built.author_timezone = author_zone
-        built.message = message if isinstance(message, bytes) else message.encode(errors="surrogateescape")
-        return self._write(built)
+        when = int(time if author_time is None else author_time)
+        sign, zone = "-" if author_zone < 0 else "+", abs(author_zone) // 60
+        lines = [f"tree {tree}", *(f"parent {parent}" for parent in parents)]
+        head = "\n".join(lines).encode() + b"\nauthor %s %d %s\ncommitter %s %d +0000\n\n" % (
+            bytes(author), when, f"{sign}{zone // 60:02}{zone % 60:02}".encode(), bytes(committer), int(time))
+        return self.store.write(b"commit", head + (
+            message if isinstance(message, bytes) else message.encode(errors="surrogateescape")))
 
     def write_tag(self, target: str, name: str, message: str, time: float, tagger: Person = BOT) -> str:
         """An annotated tag object for the commit `target`."""
-        from dulwich.objects import Commit, Tag
-
-        built = Tag()
-        built.object = (Commit, target.encode())
-        built.name = name.encode()
-        built.tagger, built.tag_time, built.tag_timezone = bytes(tagger), int(time), 0
-        built.message = message.encode()
-        return self._write(built)
+        return self.store.write(b"tag", b"object %s\ntype commit\ntag %s\ntagger %s %d +0000\n\n%s" % (
+            target.encode(), name.encode(), bytes(tagger), int(time), message.encode()))
 
     def replace(self, tree: str, files: Mapping[str, bytes | None]) -> str:
         """The tree with `files` written (None: removed) and the rest as it was.
@@ -216,7 +205,7 @@ class Objects:
         Reads and writes only the trees on the paths that change; a directory that
         becomes empty goes.
         """
-        here = self.tree(tree)
+        here = dict(self.tree(tree))
         below: dict[bytes, dict[str, bytes | None]] = {}
         for path, data in files.items():
             first, slash, rest = path.partition("/")

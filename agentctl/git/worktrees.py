@@ -200,12 +200,14 @@ def follow(hub: Hub, tree: Worktree, old: str, new: str) -> bool:
     Local changes elsewhere are kept; False, with nothing touched, if one of them is
     in the way. Doing it again, also after a kill half-way, does no harm.
     """
-    try:
+    with contextlib.suppress(process.GitError):
+        tree.git("read-tree", "-m", "-u", old, new)
+        return True
+    # Files that were merely touched look changed until the index is refreshed.
+    with contextlib.suppress(process.GitError):
         tree.git("update-index", "-q", "--refresh", ok=(0, 1))
         tree.git("read-tree", "-m", "-u", old, new)
         return True
-    except process.GitError:
-        pass
     try:
         _take_over_written(hub, tree, old, new)
         tree.git("read-tree", "-m", "-u", old, new)

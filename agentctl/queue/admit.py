@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import islice
 
 from agentctl.core import admission, refnames
 from agentctl.core.ledger import Record
@@ -100,10 +101,9 @@ def _measured(turn: Turn, policy: Policy, record: Record) -> tuple[Record, list[
     info = hub.objects.commit(head)
     if len(info.message) > policy.limits.message:
         return record, [f"its message has {len(info.message)} bytes"]
-    merge_base = hub.git("merge-base", draft.state.trunk, head, ok=(0, 1))
+    own, merge_base = hub.line.meets(head, draft.state.trunk, WALK) or _by_git(hub, head, draft.state.trunk)
     if not merge_base:
         return record, ["it shares no history with trunk"]
-    own = hub.git("rev-list", "--topo-order", f"-n{WALK + 1}", head, "^" + draft.state.trunk).split()
     if len(own) > WALK:
         return record, [f"it has more than {WALK} commits that are not on trunk"]
     base, after = merge_base, list(record.change.after)
@@ -114,12 +114,18 @@ def _measured(turn: Turn, policy: Policy, record: Record) -> tuple[Record, list[
             if below.stage == Stage.QUEUED and below.change.id not in after:
                 after.append(below.change.id)
             break
-    entries = changed(hub, base, head)
+    entries = list(islice(changed(hub, base, head), policy.limits.change_files + 1))
     record = replace(record, base=base, subject=info.subject[:200], change=replace(
         record.change, after=tuple(a for a in after if draft.state.queued(a))),
         paths=tuple(path for path, *_ in entries[:PATHS]))
     return record, admission.check(
         [_entry(hub, *e) for e in entries], policy.limits, policy.protect)
+
+
+def _by_git(hub: Hub, head: str, trunk: str) -> tuple[list[str], str]:
+    base = hub.git("merge-base", trunk, head, ok=(0, 1))
+    own = hub.git("rev-list", "--topo-order", f"-n{WALK + 1}", head, "^" + trunk) if base else ""
+    return own.split(), base
 
 
 def _submitted(turn: Turn, oid: str) -> Record | None:

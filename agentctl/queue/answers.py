@@ -11,8 +11,9 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
-from agentctl.core import refnames
+from agentctl.core import refnames, wording
 from agentctl.core.ledger import Record
+from agentctl.git.ancestry import between
 from agentctl.git.hub import Hub
 from agentctl.git.merge import diff
 from agentctl.git.objects import EMPTY_TREE
@@ -54,8 +55,19 @@ def read(hub: Hub, record: Record) -> Answer | None:
     return Answer(json.loads(part("verdict.json") or "{}"), part("gate.log"), part("conflict.diff"))
 
 
+FAR = 1000
+"""Commits of trunk, up to which Git is not asked for them."""
+
+
 def landed_since(hub: Hub, base: str, trunk: str, paths: tuple[str, ...] = (), limit: int = 30) -> list[dict]:
     """What landed on trunk after `base`, newest first: commit, change and subject."""
+    line = between(hub.objects, trunk, base, FAR)
+    if line is not None and len(line) < FAR:
+        places = [tuple(hub.objects.at(commit.tree, path) for path in paths)
+                  for commit in (*line, hub.objects.commit(base))] if paths else []
+        listed = [commit for n, commit in enumerate(line) if not paths or places[n] != places[n + 1]]
+        return [{"commit": c.oid, "change": wording.trailer(c.message, "Agentctl-Change"), "subject": c.subject}
+                for c in listed[:limit]]
     form = "%H%x00%(trailers:key=Agentctl-Change,valueonly,separator=%x2c)%x00%s"
     where = ("--", *(":(literal)" + p for p in paths)) if paths else ()
     listed = hub.git("log", f"-n{limit}", "--format=" + form, trunk, "^" + base, *where)

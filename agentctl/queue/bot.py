@@ -17,15 +17,16 @@ from dataclasses import dataclass, replace
 from agentctl.core import planner, refnames
 from agentctl.core.ledger import Landing, Staged, State
 from agentctl.core.lifecycle import Event
-from agentctl.core.model import Cancel, Certificate, Land, Plan, Probe, Reject, Result, Start, Verdict, View
+from agentctl.core.model import Cancel, Land, Plan, Probe, Reject, Result, Start, Verdict, View
 from agentctl.core.policy import Policy, fingerprint
 from agentctl.engine.locks import Held
 from agentctl.errors import Contended, Infrastructure
 from agentctl.git import refs
 from agentctl.git.hub import Hub
 from agentctl.queue import admit, answers, gate, inbox, landing, recovery, verdicts
+from agentctl.queue.conviction import convict
 from agentctl.queue.ledger import Ledger
-from agentctl.queue.policyfile import read_policy
+from agentctl.queue.policyfile import read_policy, same_policy
 from agentctl.queue.stage import Built, Stager
 from agentctl.queue.turn import News, Turn
 from agentctl.queue.verdicts import Judgement
@@ -118,6 +119,11 @@ class Bot:
         PolicyError if trunk's policy is invalid; never for what a change did."""
         now = time.time() if now is None else now
         self.wake.clear()
+        with self.hub.objects.store.together():
+            self._take_turn(now)
+        self._launch()
+
+    def _take_turn(self, now: float) -> None:
         seen = refs.read(self.hub.git_dir, [refnames.INBOX, refnames.CLAIMS, refnames.STATE])
         if (seen[refnames.STATE].oid if refnames.STATE in seen else None) != self._ledger.tip:
             self._read()
@@ -141,7 +147,6 @@ class Bot:
             self._read()
             recorded = {staged.probe.number for staged in self.state.probes}
             self._fresh = [(s, j) for s, j in self._fresh if s.probe.number in recorded]
-        self._launch()
 
     def _follow_trunk(self, turn: Turn) -> None:
         """Complete, or give up, a landing that was under way; notice who else moved trunk."""
@@ -169,7 +174,7 @@ class Bot:
         """Take in the gates that have ended; what they found out is stored first of all."""
         for number, run in [(n, r) for n, r in self._runs.items() if r.future.done()]:
             del self._runs[number]
-            judgement = run.future.result()
+            judgement = self._in_force(run.future.result())
             self._fresh.append((run.staged, judgement))
             self.judged.append((run.staged.probe, judgement))
             turn.tell("probed", probe=run.staged.probe, judgement=judgement)
@@ -179,6 +184,12 @@ class Bot:
         for staged, judgement in self._fresh:
             self._over(turn, staged, judgement)
         turn.draft.set(probes=tuple(s for s in turn.state.probes if s.probe.number not in over))
+
+    def _in_force(self, judgement: Judgement) -> Judgement:
+        """A landing may change the gate while longer chains that hold it are tested."""
+        if judgement.gate == self._gate:
+            return judgement
+        return replace(judgement, verdict=Verdict.ABORTED, why="the gate was changed meanwhile")
 
     def _over(self, turn: Turn, staged: Staged, judgement: Judgement) -> None:
         number = staged.probe.number
@@ -236,7 +247,7 @@ class Bot:
             for action in plan.actions:
                 match action:
                     case Reject(certificate):
-                        self._convict(turn, certificate)
+                        convict(turn, certificate)
                     case Cancel(number, reason):
                         self._cancel(turn, number, reason)
                     case Land(probe, _):
@@ -244,13 +255,16 @@ class Bot:
                     case Start(probe):
                         finished += self._stage(turn, probe)
             turn.fall_together()
+            if landed and not same_policy(self.hub, self._policy_at, turn.state.trunk):
+                self.wake.set()
+                return
             if not (finished or landed) and before == (len(turn.state.queue), len(self._clashes)):
                 return
 
     def _plan(self, turn: Turn, finished: tuple[Result, ...], landed: tuple[str, ...]) -> Plan:
         state = turn.state
         return planner.plan(View(
-            trunk=state.trunk, queued=tuple(r.change for r in state.queue.values()), memory=state.memory,
+            trunk=state.trunk, queued=state.changes, memory=state.memory,
             running=tuple(s.probe for s in state.probes if s.probe.number != BASELINE),
             finished=finished, clashes=frozenset(self._clashes), landed=landed,
             next_probe=state.next_probe, slots=self.policy.queue.slots,
@@ -260,8 +274,7 @@ class Bot:
 
     def _stage(self, turn: Turn, probe: Probe) -> list[Result]:
         """Build what a probe is to test. A result if its tree is known already."""
-        queue = turn.state.queue
-        built = self._stager.chain(probe.base, [queue[key] for key in probe.chain if key in queue])
+        built = self._stager.chain(probe.base, turn.members(probe.chain))
         if built.conflicts or len(built.landing) != len(probe.chain):
             self._settle(turn, probe, built)
             return []
@@ -282,11 +295,13 @@ class Bot:
         """What conflicts with trunk goes back at once; what conflicts with a change that
         is queued too waits for that one."""
         for conflict in built.conflicts:
-            record = turn.state.queue[conflict.key]
-            alone = self._stager.chain(probe.base, [record]).conflicts
+            record = turn.state.queue.get(conflict.key)
+            if not record:
+                continue
+            alone = self._stager.chain(turn.state.trunk, [record]).conflicts
             if alone:
                 why, answer = answers.of_conflict(self.hub, record, alone[0])
-                evidence = {"trunk": probe.base, "paths": list(alone[0].merged.conflicts)}
+                evidence = {"trunk": turn.state.trunk, "paths": list(alone[0].merged.conflicts)}
                 turn.reject(record.key, "conflict", why, answer, evidence)
                 continue
             before = probe.chain[: probe.chain.index(conflict.key)]
@@ -295,48 +310,35 @@ class Bot:
                         and paths & set(turn.state.queue[key].paths)]
             self._clashes |= {(min(key, conflict.key), max(key, conflict.key)) for key in touching or before}
 
-    def _convict(self, turn: Turn, certificate: Certificate) -> None:
-        if certificate.change not in turn.state.queue:
-            return
-        staged = next(s for s in turn.state.failed if s.probe.number == certificate.failed)
-        record = turn.state.queue[certificate.change]
-        judgement = verdicts.lookup(self.hub, staged.gate, staged.tree, Verdict.FAILED)
-        evidence = {"probe": certificate.failed, "chain": list(staged.probe.chain), "gate": staged.gate,
-                    "failed": staged.tree, "passed": self._without(turn, staged, record.key)}
-        answer = answers.Answer({
-            "certificate": certificate.reason, "step": judgement.step, "exit": judgement.exit,
-            "commit": staged.commit, "base": staged.probe.base, **evidence,
-            "landed": answers.landed_since(self.hub, record.base, turn.state.trunk),
-        }, log=judgement.log)
-        turn.reject(record.key, "gate", f"{judgement.why} ({certificate.reason})", answer, evidence)
-
-    def _without(self, turn: Turn, staged: Staged, key: str) -> str:
-        """The tree that passed and lacks only `key`: what is below it in the chain, or trunk."""
-        keys = [k for k, _ in staged.landing]
-        if keys[-1] != key:
-            below = turn.state.trunk
-        else:
-            below = staged.landing[-2][1] if len(keys) > 1 else staged.probe.base
-        return self.hub.objects.commit(below).tree
-
     def _cancel(self, turn: Turn, number: int, reason: str) -> None:
         if number in self._runs:
             self._runs[number].runs.stop()
             turn.draft.say(f"cancel probe {number}: {reason}")
 
     def _land(self, turn: Turn, probe: Probe) -> tuple[str, ...]:
-        staged = next(s for s, _ in self._fresh if s.probe.number == probe.number)
-        judgement = next(j for s, j in self._fresh if s.probe.number == probe.number)
+        """Land what of a probe is not on trunk yet: all of it, or, where trunk has come part
+        of the way by a shorter probe, the rest.
+
+        The commit is built once more, not remembered: that survives a restart, and gives the
+        tested one or none.
+        """
+        built = self._stager.chain(probe.base, turn.members(probe.chain))
+        rest = landing.rest(probe, built, turn.state.trunk)
+        judgement = verdicts.lookup(self.hub, self._gate, built.tree, Verdict.PASSED)
+        if not rest or not judgement or any(key not in turn.state.queue for key, _ in rest):
+            turn.draft.set(memory={})
+            turn.draft.say(f"probe {probe.number} cannot land any more; planning begins anew")
+            return ()
+        staged = Staged(probe, built.commit, built.tree, rest, self._gate, turn.now)
         under_way = Landing(turn.state.trunk, staged, {"tree": judgement.tree, "gate": judgement.gate,
                                                        "at": judgement.at, "commit": judgement.commit})
-        landing.check(self.hub, self.policy.strategy, under_way,
-                      [turn.state.queue[key] for key, _ in staged.landing])
+        landing.check(self.hub, self.policy.strategy, under_way, [turn.state.queue[key] for key, _ in rest])
         turn.draft.set(landing=under_way)
-        turn.draft.say(f"land {len(staged.landing)} changes as {staged.commit}")
+        turn.draft.say(f"land {len(rest)} changes as {staged.commit}")
         self._commit(turn)
         landing.move(self.hub, self.trunk, under_way)
         self._landed(turn, under_way)
-        return tuple(key for key, _ in staged.landing)
+        return tuple(key for key, _ in rest)
 
     def _landed(self, turn: Turn, under_way: Landing) -> None:
         new = under_way.staged.commit

@@ -4,12 +4,22 @@ from __future__ import annotations
 
 from agentctl.core import refnames
 from agentctl.core.ledger import Landing, Record
+from agentctl.core.model import Probe
 from agentctl.errors import Infrastructure, Refused
 from agentctl.git import worktrees
 from agentctl.git.hub import Hub
 from agentctl.git.merge import changed
 from agentctl.git.refs import Transaction
-from agentctl.queue.stage import Stager
+from agentctl.queue.stage import Built, Stager
+
+
+def rest(probe: Probe, built: Built, trunk: str) -> tuple[tuple[str, str], ...]:
+    """What of a staged chain is still to land: (key, carrying commit), in order. Nothing if
+    the chain is not whole, or trunk is not one of the commits on its way."""
+    if built.conflicts or tuple(key for key, _ in built.landing) != probe.chain:
+        return ()
+    way = [probe.base, *(commit for _, commit in built.landing)]
+    return built.landing[way.index(trunk):] if trunk in way else ()
 
 
 def check(hub: Hub, strategy: str, landing: Landing, records: list[Record]) -> None:

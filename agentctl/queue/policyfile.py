@@ -21,6 +21,11 @@ def read_policy(hub: Hub, tip: str) -> Policy:
     return parse(text, POLICY_PATH)
 
 
+def same_policy(hub: Hub, one: str, other: str) -> bool:
+    """True if the file is the very same in two commits."""
+    return one == other or len({hub.objects.at(hub.objects.commit(c).tree, POLICY_PATH) for c in (one, other)}) == 1
+
+
 def in_force(hub: Hub) -> tuple[str, Policy]:
     """(tip, policy) of trunk.
 

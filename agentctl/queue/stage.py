@@ -10,13 +10,17 @@ from dataclasses import dataclass, field
 
 from agentctl.core import wording
 from agentctl.core.ledger import Record
+from agentctl.git.ancestry import between
 from agentctl.git.hub import Hub
 from agentctl.git.merge import Merged, merge
-from agentctl.git.objects import BOT, CommitInfo
-
+from agentctl.git.objects import BOT, EMPTY_TREE, CommitInfo
 
 REMEMBERED = 20_000
-"""Merges, some hundred bytes each."""
+"""Commits, and merges, some hundred bytes each."""
+
+
+LINE = 200
+"""Commits of one change, up to which Git is not asked for them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,40 +43,62 @@ class Built:
 
 @dataclass
 class Stager:
-    """Stages chains for one hub. Remembers merges, so that building a batch again
-    after one change left it repeats only what came after that change."""
+    """Stages chains for one hub. Remembers commits and merges: of a chain whose beginning
+    was staged before only the rest is built, and of one that a change has left only what
+    came after that change is merged anew."""
 
     hub: Hub
     strategy: str
     _merges: dict[tuple[str, str, str], Merged] = field(default_factory=dict)
+    _applied: dict[tuple[str, str], CommitInfo] = field(default_factory=dict)
+    """By the commit below and the change key."""
     _squashed: dict[str, tuple[CommitInfo, str]] = field(default_factory=dict)
     """(whose author counts, message) by change key."""
 
     def chain(self, trunk: str, records: list[Record]) -> Built:
         """Apply `records` in order on `trunk`; what conflicts is left out."""
-        tip, landing, conflicts = self.hub.objects.commit(trunk), [], []
+        objects = self.hub.objects
+        tip, landing, conflicts, known = objects.commit(trunk), [], [], False
         for record in records:
-            applied = self.apply(tip, record)
+            remembered = self._applied.get((tip.oid, record.key))
+            if known and not remembered and not objects.exists(tip.oid):
+                return self._anew(trunk, records)
+            known = bool(remembered)
+            applied = remembered or self.apply(tip, record)
             if isinstance(applied, Merged):
                 conflicts.append(Conflict(record.key, applied, tip.oid))
                 continue
             tip = applied
             landing.append((record.key, tip.oid))
+        if known and not objects.exists(tip.oid):
+            return self._anew(trunk, records)
         return Built(tip.oid, tip.tree, tuple(landing), tuple(conflicts))
+
+    def _anew(self, trunk: str, records: list[Record]) -> Built:
+        """Nothing refers to what was staged for a probe that has ended: `git gc` may take it."""
+        self._applied.clear()
+        self._merges.clear()
+        return self.chain(trunk, records)
 
     def apply(self, tip: CommitInfo, record: Record) -> CommitInfo | Merged:
         """The commit that carries `record` on top of `tip`, or the conflict."""
         steps = {"squash": self._squash, "rebase": self._rebase, "merge": self._merge}
-        return steps[self.strategy](tip, record)
+        applied = steps[self.strategy](tip, record)
+        if isinstance(applied, CommitInfo):
+            if len(self._applied) > REMEMBERED:
+                self._applied.clear()
+            self._applied[tip.oid, record.key] = applied
+        return applied
 
     def _merged(self, base: str, ours: str, theirs: str) -> Merged:
         inputs = (base, ours, theirs)
-        if inputs not in self._merges:
+        known = self._merges.get(inputs)
+        if not known or not self.hub.objects.exists(known.tree):
             if len(self._merges) > REMEMBERED:
                 self._merges.clear()
                 self._squashed.clear()
-            self._merges[inputs] = merge(self.hub, *inputs)
-        return self._merges[inputs]
+            known = self._merges[inputs] = merge(self.hub, *inputs)
+        return known
 
     def _whole(self, tip: CommitInfo, record: Record) -> Merged:
         objects = self.hub.objects
@@ -99,7 +125,8 @@ class Stager:
 
     def _rebase(self, tip: CommitInfo, record: Record) -> CommitInfo | Merged:
         for commit in own_commits(self.hub, record):
-            merged = self._merged(self.hub.objects.commit(commit.parents[0]).tree, tip.tree, commit.tree)
+            before = self.hub.objects.commit(commit.parents[0]).tree if commit.parents else EMPTY_TREE
+            merged = self._merged(before, tip.tree, commit.tree)
             if merged.conflicts:
                 return merged
             message = commit.message.decode(errors="replace")
@@ -122,6 +149,9 @@ class Stager:
 
 def own_commits(hub: Hub, record: Record) -> list[CommitInfo]:
     """The commits of a change, oldest first, merges left out; its head if all are merges."""
+    line = between(hub.objects, record.change.head, record.base, LINE)
+    if line and len(line) < LINE:
+        return line[::-1]
     listed = hub.git("rev-list", "--reverse", "--topo-order", "--no-merges",
                      record.change.head, "^" + record.base).split()
     return [hub.objects.commit(oid) for oid in listed] or [hub.objects.commit(record.change.head)]

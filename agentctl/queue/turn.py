@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from agentctl.core.ledger import Draft, Record, State, orphans
-from agentctl.core.lifecycle import Event
+from agentctl.core.lifecycle import Event, Stage
 from agentctl.git.hub import Hub
 from agentctl.git.refs import Transaction
 from agentctl.queue import answers
@@ -42,6 +42,13 @@ class Turn:
     def state(self) -> State:
         return self.draft.state
 
+    def members(self, chain: Iterable[str]) -> list[Record]:
+        """The records of a chain: of those that are queued, and of those that landed already.
+        Who left the queue otherwise is left out."""
+        ended = {record.key: record for record in self.draft.ended}
+        found = (self.state.queue.get(key) or ended.get(key) or self.ledger.record(key) for key in chain)
+        return [record for record in found if record and record.stage in (Stage.QUEUED, Stage.LANDED)]
+
     def tell(self, kind: str, text: str = "", **facts: object) -> None:
         """Announce something once it is durable."""
         self._news.append(News(kind, text, facts))
@@ -58,6 +65,7 @@ class Turn:
             queue = self.state.queue
             self.draft.set(failed=tuple(s for s in self.state.failed if any(k in queue for k in s.probe.chain)))
         ledger = self.ledger.append(self.draft, self.before, self.refs, self.now)
+        self.hub.objects.store.flush()
         self.refs.commit()
         news = self._news
         self._begin(ledger, self.state)

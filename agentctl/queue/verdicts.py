@@ -67,6 +67,7 @@ def store(hub: Hub, judgements: Iterable[Judgement], now: float) -> None:
         move = refs.Transaction(hub.git_dir, "verdicts")
         move.update(refnames.VERDICTS, made, tip)
         try:
+            hub.objects.store.flush()
             return move.commit()
         except Contended:
             if attempt == 9:

@@ -12,7 +12,7 @@ import pytest
 
 from agentctl.git import process
 from agentctl.git.hub import Hub
-from agentctl.git.objects import Objects
+from agentctl.git.store import Store
 from tests.support.hub import Repo
 
 WRITES = {"update-ref", "read-tree", "update-index", "worktree", "reset", "clean", "merge-tree", "symbolic-ref"}
@@ -33,7 +33,8 @@ class Counter:
         self.fatal = self.seen = self.loose = 0
         self._wanted, self._lock = wanted, threading.Lock()
         self._wrap(monkeypatch, process.subprocess, "run", self._git)
-        self._wrap(monkeypatch, Objects, "_write", lambda *a, **k: "object")
+        self._wrap(monkeypatch, Store, "_loose", lambda *a, **k: "object")
+        self._wrap(monkeypatch, Store, "_pack", lambda *a, **k: "pack")
         self._wrap(monkeypatch, Hub, "sync", lambda *a, **k: "sync")
 
     def arm(self, fatal):
