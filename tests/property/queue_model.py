@@ -171,12 +171,19 @@ class QueueModel:
         return done.issuperset(self.queue[key].after)
 
     def land(self, probe: Probe) -> None:
-        for key in probe.chain:
+        rest = self.rest(probe)
+        for key in rest:
             del self.queue[key]
-        self.landed += probe.chain
-        self.landed_now = list(probe.chain)
+        self.landed += rest
+        self.landed_now = list(rest)
         self.trunk.append(f"s{probe.number}")
-        self.steps.append(list(probe.chain))
+        self.steps.append(list(rest))
+
+    def rest(self, probe: Probe) -> tuple[str, ...]:
+        """What a probe lands: its chain without what landed on its base, literally."""
+        since = tuple(k for step in self.steps[self.trunk.index(probe.base) :] for k in step)
+        assert probe.chain[: len(since)] == since
+        return probe.chain[len(since) :]
 
     def drop_conflicts(self) -> None:
         """A queued change that conflicts textually with landed work goes back."""
@@ -219,10 +226,10 @@ class QueueModel:
 
     def check_land(self, probe: Probe) -> None:
         assert self.passed[probe.number].chain == probe.chain
-        assert probe.base == self.trunk[-1]
-        assert set(probe.chain) <= set(self.queue)
-        assert not set(probe.chain) & set(self.landed)
-        self.check_order(probe.chain)
+        rest = self.rest(probe)
+        assert rest and set(rest) <= set(self.queue)
+        assert not set(rest) & set(self.landed)
+        self.check_order(rest)
 
     def check_reject(self, certificate: object) -> None:
         probe = self.failed[certificate.failed]

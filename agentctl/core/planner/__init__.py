@@ -23,28 +23,44 @@ The procedure. Every rule below follows from "ask what is nearest to an even bet
 - *Integrate for nothing*: only one probe a tip of trunk can land, the others that
   passed beside it are green on a base that is gone. They ride in front of later
   chains; the next one that passes on trunk lands them all.
-- *With slots to spare* waiting is worse than waste: the green changes get a probe of
-  their own, all that is in flight is tried together on the new tip, and shorter
-  prefixes of a chain are probed beside it, a quarter of the slots staying free.
+- *With slots to spare* waiting is worse than waste, so the planner bets instead
+  (`foresee.py`). It imagines 1,024 worlds in which each change is good or bad, drawn
+  from its risk and from all failures seen (`worlds.py`); in each world it is known which
+  running probes will pass and where trunk will be when they have. A free slot takes the
+  chain that lands most on average on top of one of the likeliest places of trunk, or the
+  suspects that are best proven apart. A chain that continues another one is a *train*:
+  when the shorter one has landed, what is left of the longer lands without a new probe,
+  and if it fails that is proof against what it added. With more than 3.5 culprits in
+  flight only proven changes go into trains: tested apart for one gate, landed by the next.
 
 Belief and proof. Priors are learned: a Beta posterior per agent around the common
 rate, and one for the rate of flakes, counted when all members of a failed chain have
 landed after all. Beliefs choose probes. Literal trees decide: only a chain that
-passed on trunk as it stands lands, and a change is rejected only on a failed chain
-whose other members are literally trunk (`judge.accused`). Where flakes are likely, or
-the change likely good, one such proof is not enough: as many are asked for as bring
-the odds p/(1-p) * f^-c to (1-d)/d, d = 2%. So a lone suspect is probed without the
-green changes: its failure is then proof at once.
+passed on trunk as it stands, or that trunk is literally on its way to, lands, and a
+change is rejected only on a failed chain whose other members are literally trunk
+(`judge.accused`). One such proof is not enough where the gate may have flaked: as many
+are asked for as bring the odds p/(1-p) * f^-c to (1-d)/d, d = 0.7%; most changes that
+fall have failed in a group before, which counts. A larger d costs fewer second looks and
+wrongs more: at f = 1% and p = 10%, 0.2% of the good changes with d = 2%, 0.02% with
+0.7%. A new hub assumes f = 0.33% until its own runs show less. A lone suspect is probed
+without the green changes: its failure is then proof at once.
+
+The price of proof. By elimination a suspect is known, not proven: strictly it has to
+fail a probe of its own, at 0.4 probes a culprit. So the last four suspects of a segment
+are probed one by one from the front, since one that fails alone is proven; this makes
+strict rejection cost 5 to 8% over the bound for p up to 20%, where nested halving pays
+up to 9%.
 
 No change waits for ever. The order is by admission, a level of priority counting as
 `Limits.aging` seconds: a change is overtaken only by changes admitted less than that
-much, times the difference in priority, after it. Every untested change taken into a
-probe ends proven or in a shorter segment, and the oldest segment is searched first,
-so without flakes n changes end within 8n + n*n + 8 probes whatever the answers, and
-typically within 1.2 * n * H(p); the property tests hold it to the first. What the bot
-has to add: it ends a change whose dependency was rejected or withdrawn, and one that
-conflicts textually with trunk. With `Limits.prove_trunk`, and a trunk that fails by
-itself, failing changes wait until trunk moves, and nobody is blamed.
+much, times the difference in priority, after it. When one has waited 16 gate times
+without being asked about, bets end and segments are opened and searched in order. Every
+untested change taken into a probe then ends proven or in a shorter segment, and the
+oldest segment is searched first, so without flakes n changes end within 8n + n*n + 8
+probes whatever the answers, and typically within 1.2 * n * H(p); the property tests hold
+it to the first. What the bot has to add: it ends a change whose dependency was rejected
+or withdrawn, and one that conflicts textually with trunk. With `Limits.prove_trunk`, and
+a trunk that fails by itself, failing changes wait until trunk moves, and nobody is blamed.
 
 Sources: R. Dorfman 1943, The detection of defective members of large populations;
 M. Sobel and P. Groll 1959, Group testing to eliminate efficiently all defectives (the
@@ -68,15 +84,14 @@ __all__ = ["Limits", "plan"]
 
 
 def plan(view: View, policy: Limits, now: float) -> Plan:
-    """What to do next: same view, same plan. `now` is not used so far: age counts
-    by order of admission.
+    """What to do next: same view, policy and time, same plan.
 
     Nothing starts in a plan that lands something, since trunk is about to move:
     plan again at once after a Land, a Reject or a Cancel. The actions are to be
     performed in order; each may fail or be lost, and the next view tells. The
     memory must be kept with them, in one commit.
     """
-    turn = Turn(view, policy, load(view.memory))
+    turn = Turn(view, policy, load(view.memory), now)
     digest(turn)
     judge(turn)
     cancel(turn)

@@ -12,10 +12,9 @@ from math import prod, sqrt
 from agentctl.core.model import Change
 from agentctl.core.planner.state import Memory
 
-FLAKE_PRIOR = (1.0, 199.0)
-"""Beta prior of the flake rate: 0.5% on average, as if 200 runs had been seen."""
-FLAKE_FLOOR = 0.0015
-"""Believed while no flake was seen: a change of 7% risk or more then falls on one failure."""
+FLAKE_PRIOR = (1.0, 299.0)
+"""Beta prior of the flake rate: 0.33% on average, as if 300 runs had been seen."""
+FLAKE_FLOOR = 0.0002
 FLAKE_CEILING = 0.25
 """Above this a gate proves next to nothing; a bound keeps repeats finite."""
 LIKENESS = 2.0
@@ -37,7 +36,7 @@ class Limits:
     "inference": also when they all landed, in whatever order."""
     risk: float = 0.10
     """Prior probability that a change of an unknown agent is bad."""
-    doubt: float = 0.02
+    doubt: float = 0.007
     """Reject only when the probability that the change is good is below this."""
     aging: float = 1800.0
     """Seconds of waiting that weigh as much as one level of priority."""
@@ -78,13 +77,11 @@ class Beliefs:
 
 
 def flake_rate(flakes: int, passes: int) -> float:
-    """Mean plus one deviation of the posterior: an underestimate confirms itself,
-    because a good change that it rejects is never seen to land."""
-    if not flakes:
-        return FLAKE_FLOOR
+    """Mean of the posterior; once a flake was seen plus one deviation, since an
+    underestimate confirms itself: a good change that it rejects is never seen to land."""
     a, b = FLAKE_PRIOR[0] + flakes, FLAKE_PRIOR[1] + passes
     mean = a / (a + b)
-    deviation = sqrt(mean * (1 - mean) / (a + b + 1))
+    deviation = sqrt(mean * (1 - mean) / (a + b + 1)) if flakes else 0.0
     return min(max(mean + deviation, FLAKE_FLOOR), FLAKE_CEILING)
 
 
@@ -108,16 +105,26 @@ def prefix_passes(risks: Sequence[float], alts: Sequence[float], flake: float) -
     return passes
 
 
-def group_size(risks: Sequence[float]) -> int:
+def split(passes: Sequence[float], strict: bool) -> list[int]:
+    """Sizes of the prefix of a failed segment to probe, best first: nearest to an even
+    bet. Strict proof makes the last suspect dear: found guilty by elimination, it still
+    has to fail a probe of its own, while one that fails alone is proven at once. So the
+    last four are probed from the front, one by one: 1% fewer probes at p = 10%."""
+    if strict and len(passes) <= 4:
+        return list(range(1, len(passes) + 1))
+    return sorted(range(1, len(passes) + 1), key=lambda m: (abs(passes[m - 1] - 0.5), m))
+
+
+def group_size(risks: Sequence[float], strict: bool) -> int:
     """How many of the first untested changes pass together with probability nearest
-    1/2; at least one."""
+    1/2; at least one. Strict proof pays for three where that would be two."""
     together, best = 1.0, 0
     for p in risks:
         if best and abs(together * (1 - p) - 0.5) >= abs(together - 0.5):
             break
         together *= 1 - p
         best += 1
-    return best
+    return min(3, len(risks)) if strict and best == 2 else best
 
 
 def odds_bad(risk: float, alts: Sequence[float]) -> float:

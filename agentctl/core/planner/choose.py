@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from itertools import takewhile
+
 from agentctl.core.model import Cancel, Probe, Start
-from agentctl.core.planner.beliefs import group_size, prefix_passes
+from agentctl.core.planner.beliefs import group_size, prefix_passes, split
+from agentctl.core.planner.foresee import best_bet, odds
 from agentctl.core.planner.judge import certificates, convicted
 from agentctl.core.planner.state import Segment
-from agentctl.core.planner.turn import Turn
+from agentctl.core.planner.turn import PATIENCE, Turn
 
 REDS = 6
 """So many failures in a row with the green changes aboard, and they are suspected."""
+
+CROWD = 1.3
+"""Changes a slot that no probe asks about, from which on probes are chosen for what they teach alone."""
 
 TRUNK_LOOKS = 3
 """Three flakes in a row would stop all rejections: at 3% one in 40,000."""
@@ -19,9 +25,9 @@ def cancel(turn: Turn) -> None:
     """Stop probes that can neither land nor teach: all they ask about is known."""
     view, green = turn.view, set(turn.mem.green)
     for probe in view.running:
-        whole = all(k in turn.queue for k in probe.chain)
         asked = [k for k in probe.asked if k in turn.queue and k not in green]
-        if not asked and not (whole and probe.base == view.trunk):
+        rest = turn.rest(probe)
+        if not asked and not (rest and all(k in turn.queue for k in rest)):
             reason = f"the {probe.suspects} changes it asks about are proven or gone"
             turn.actions.append(Cancel(probe.number, reason))
 
@@ -35,10 +41,11 @@ class Chooser:
         self.free = view.slots - len(view.running)
         self.next = view.next_probe
         self.ride = turn.compose((), mem.green)
-        self.current = [p for p in view.running if p.base == view.trunk]
-        self.pending = {frozenset(p.chain) for p in self.current}
-        self.known = self.pending | {frozenset(p.chain) for p in mem.passed}
-        self.known |= {frozenset(f.chain) for f in mem.failures if f.base == view.trunk}
+        self.trains = [rest for p in view.running if (rest := turn.rest(p)) is not None]
+        """What the running probes will land, if they pass and trunk is still on its way."""
+        self.pending = {frozenset(rest) for rest in self.trains}
+        settled = (turn.rest(p) for p in (*mem.passed, *mem.failures))
+        self.known = self.pending | {frozenset(rest) for rest in settled if rest is not None}
         self.busy = {k for p in view.running for k in p.asked}
 
     def fill(self) -> None:
@@ -46,16 +53,42 @@ class Chooser:
             self.integrate()
         waiting = [s for s in self.turn.mem.segments if not self.in_search(s)]
         parked = [s for s in waiting if self.parked(s)]
+        crowded = self.crowded()
         for segment in waiting:
-            if segment not in parked:
+            if segment not in parked and (crowded or len(segment.items) == 1):
                 self.search(segment)
-        self.open_segments()
+        if crowded:
+            self.open_segments()
+        else:
+            self.bet()
         if not self.carried(sure=True):
             self.integrate()
         for segment in parked:
             self.search(segment)
-        self.foresee()
-        self.hedge()
+
+    def crowded(self) -> bool:
+        """True if probes cost more than waiting: there are more untested changes than
+        slots to try them in, or one that no bet includes has waited long."""
+        turn = self.turn
+        aside = self.busy.union(turn.mem.green)
+        waiting = [c.admitted for key, c in turn.queue.items() if key not in aside]
+        long_ago = turn.now - PATIENCE * turn.gate_seconds
+        return len(waiting) > CROWD * turn.view.slots or min(waiting, default=turn.now) < long_ago
+
+    def bet(self) -> None:
+        """Take the bets that are worth it; search as in a crowd if none is, and nothing runs."""
+        if self.free <= 0 or not self.turn.queue:
+            return
+        chances = odds(self.turn, self.trains)
+        green = set(self.turn.mem.green)
+        while self.free > 0 and (best := best_bet(chances, self.free, self.known)):
+            ride = tuple(takewhile(green.__contains__, best.chain))
+            self.start(ride, best.chain[len(ride) :], best.why)
+            chances.starts(best.chain)
+        if self.free == self.turn.view.slots:
+            for segment in self.turn.mem.segments:
+                self.search(segment)
+            self.open_segments()
 
     def start(
         self, ride: tuple[str, ...], asked: tuple[str, ...], why: str, again: bool = False
@@ -74,7 +107,7 @@ class Chooser:
 
     def enter(self, probe: Probe) -> None:
         self.turn.actions.append(Start(probe))
-        self.current.append(probe)
+        self.trains.append(probe.chain)
         self.known.add(frozenset(probe.chain))
         self.pending.add(frozenset(probe.chain))
         self.busy.update(probe.asked)
@@ -84,9 +117,7 @@ class Chooser:
     def carried(self, sure: bool = False) -> bool:
         """True if a probe on trunk carries all green changes; `sure`: and nothing else."""
         ride = set(self.ride)
-        return any(
-            ride <= set(p.chain) and (not sure or len(p.chain) == len(ride)) for p in self.current
-        )
+        return any(ride <= set(t) and (not sure or len(t) == len(ride)) for t in self.trains)
 
     def overdue(self) -> bool:
         """True if the green changes are suspected, or waited for 2 probes a slot that
@@ -129,14 +160,14 @@ class Chooser:
         risks = [self.turn.risk(k) for k in segment.items]
         alts = [alt for _, alt in segment.evidence]
         passes = prefix_passes(risks, alts, self.turn.beliefs.flake)
-        for at in sorted(range(len(passes)), key=lambda i: (abs(passes[i] - 0.5), i)):
-            items = tuple(segment.items[: at + 1])
-            bare = at == 0 and self.turn.alone(items[0])
+        for size in split(passes, self.turn.limits.rejection == "strict"):
+            items = tuple(segment.items[:size])
+            bare = size == 1 and self.turn.alone(items[0])
             ride = () if bare else self.ride
             asked = self.turn.compose(ride, items[: self.turn.limits.batch])
             why = (
                 f"probes {len(asked)} of {len(segment.items)} suspects of probe"
-                f" {segment.evidence[-1][0]}: {passes[at]:.0%} to pass; {self.worst(asked)}"
+                f" {segment.evidence[-1][0]}: {passes[size - 1]:.0%} to pass; {self.worst(asked)}"
             )
             if asked and self.start(ride, asked, why):
                 return
@@ -182,7 +213,8 @@ class Chooser:
             window = self.turn.compose(self.ride, order, most=self.turn.limits.batch)
             if not window:
                 return
-            size = group_size([self.turn.risk(k) for k in window])
+            risks = [self.turn.risk(k) for k in window]
+            size = group_size(risks, self.turn.limits.rejection == "strict")
             asked = window[:size]
             chance = 1 - self.turn.together(asked)
             why = f"first probe of {size} of {len(order)} waiting: {chance:.0%} to pass"
@@ -192,62 +224,9 @@ class Chooser:
             order = [k for k in order if k not in taken]
 
     def untested(self) -> list[str]:
-        """Changes of which nothing is known, in order: admitted first, a level of
-        priority counting as `aging` seconds of waiting."""
+        """Changes of which nothing is known, in order."""
         if self.free <= 0:
             return []
         aside = self.busy.union(self.turn.mem.green)
         aside.update(k for s in self.turn.mem.segments for k in s.items)
-        ranked, clock = [], float("-inf")
-        for key, change in self.turn.queue.items():
-            clock = max(clock, change.admitted)
-            if key not in aside:
-                ranked.append((clock - change.priority * self.turn.limits.aging, change.seq, key))
-        return [key for _, _, key in sorted(ranked)]
-
-    @property
-    def spare(self) -> int:
-        """Slots that stay free for what arrives."""
-        return max(1, self.turn.view.slots // 4)
-
-    def foresee(self) -> None:
-        """With slots left over, ask once per tip about all that still runs, together
-        on trunk as it is: what passes on an older base meanwhile has landed then,
-        and need not wait for a ride."""
-        mem, view = self.turn.mem, self.turn.view
-        if self.free <= self.spare or mem.foreseen == view.trunk:
-            return
-        suspected = {k for s in mem.segments for k in s.items}
-        flying = [k for k in self.turn.queue if k in self.busy and k not in suspected]
-        flying = self.turn.compose(self.ride, flying, most=self.turn.limits.batch)
-        size = group_size([self.turn.risk(k) for k in flying])
-        chance = 1 - self.turn.together(flying[:size])
-        why = f"foresees the landing of {size} in flight: {chance:.0%} to pass"
-        if size and self.start(self.ride, flying[:size], why):
-            mem.foreseen = view.trunk
-
-    def hedge(self) -> None:
-        """With slots left over, probe shorter prefixes of the chains just asked about:
-        if the whole fails, the longest good part lands at once, and the next change
-        is proven bad."""
-        whole = [p for p in self.current if all(k in self.turn.queue for k in p.chain)]
-        wide = sorted((p for p in whole if p.suspects > 1), key=lambda p: p.number)
-        for probe in wide:
-            for size in halvings(probe.suspects):
-                if self.free <= self.spare:
-                    return
-                ride = probe.chain[: len(probe.chain) - probe.suspects]
-                why = f"hedges probe {probe.number} with its first {size}, as slots are idle"
-                self.start(ride, probe.asked[:size], why)
-
-
-def halvings(n: int) -> list[int]:
-    """1 .. n-1, middle first, then the middles of both halves, and so on."""
-    order, spans = [], [(0, n)]
-    while spans:
-        low, high = spans.pop(0)
-        if high - low > 1:
-            middle = (low + high) // 2
-            order.append(middle)
-            spans += [(low, middle), (middle, high)]
-    return order
+        return self.turn.ranked(aside)

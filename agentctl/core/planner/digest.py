@@ -17,6 +17,7 @@ def digest(turn: Turn) -> None:
     follow_trunk(turn)
     follow_queue(turn)
     take_results(turn)
+    recall(turn)
     trim(turn)
     turn.beliefs = Beliefs(turn.mem, turn.limits)
 
@@ -32,7 +33,7 @@ def follow_trunk(turn: Turn) -> None:
         )
         proven = ours or not turn.limits.prove_trunk
         mem.tips.append(Tip(view.trunk, landing.chain if ours else None, proven))
-        mem.passed = []
+        mem.passed = [p for p in mem.passed if turn.rest(p)]
     if landing is not None:
         agents = dict(zip(landing.chain, landing.agents, strict=True))
         for key in view.landed:
@@ -45,7 +46,7 @@ def trim(turn: Turn) -> None:
     """Forget the tips that no evidence and no running probe is based on."""
     mem = turn.mem
     del mem.failures[:-FAILURES_KEPT]
-    bases = {f.base for f in mem.failures} | {p.base for p in turn.view.running}
+    bases = {p.base for p in (*mem.failures, *mem.passed, *turn.view.running)}
     used = [i for i, tip in enumerate(mem.tips) if tip.commit in bases]
     first = min(used, default=len(mem.tips) - 1)
     del mem.tips[: max(first, len(mem.tips) - TIPS_KEPT)]
@@ -61,6 +62,9 @@ def follow_queue(turn: Turn) -> None:
     """Forget what left the queue, and learn from what landed."""
     mem, queue, landed = turn.mem, turn.queue, set(turn.view.landed)
     mem.rejected = {k: v for k, v in mem.rejected.items() if k in queue}
+    flying = {k for p in turn.view.running for k in p.chain}
+    flying.update(k for r in turn.view.finished for k in r.probe.chain)
+    mem.culprits = [k for k in mem.culprits if k in flying]
     for key in mem.rejected:
         turn.remove(key)
     mem.audited = [k for k in mem.audited if k in queue]
@@ -68,7 +72,7 @@ def follow_queue(turn: Turn) -> None:
     known = set(mem.landed_ids) | {change_id(k) for k in landed}
     mem.landed_ids = sorted(needed & known)
     mem.green = list(turn.compose((), mem.green, clashing=True))
-    mem.passed = [p for p in mem.passed if all(k in queue for k in p.chain)]
+    mem.passed = [p for p in mem.passed if all(k in queue for k in turn.rest(p) or ())]
     for segment in mem.segments:
         settle_segment(turn, segment, landed)
     mem.segments = [s for s in mem.segments if s.items]
@@ -106,6 +110,7 @@ def take_results(turn: Turn) -> None:
 def take_pass(turn: Turn, result: Result, good: set[str]) -> None:
     mem, probe = turn.mem, result.probe
     mem.passes += 1
+    mem.seconds += (result.seconds - mem.seconds) / (10 if mem.seconds else 1)
     if not probe.chain:
         mem.tips = [replace(t, proven=t.proven or t.commit == probe.base) for t in mem.tips]
         return
@@ -118,7 +123,8 @@ def take_pass(turn: Turn, result: Result, good: set[str]) -> None:
     mem.segments = [s for s in mem.segments if s.items]
     for failure in mem.failures:
         failure.doubted |= failure.chain[-1] in proven
-    if probe.base == turn.view.trunk and members == list(probe.chain):
+    rest = turn.rest(probe)
+    if rest and members == list(rest):
         known = (probe.number, probe.base, probe.chain, probe.suspects, probe.reason)
         mem.passed.append(Passed(*known, result.staged))
 
@@ -136,10 +142,12 @@ def take_failure(turn: Turn, probe: Probe, good: set[str]) -> None:
         mem.failures.append(Failure(probe.number, probe.base, probe.chain, waiting))
     carried = probe.chain[: len(probe.chain) - probe.suspects]
     mem.reds += bool(carried)
-    lost = turn.together(k for k in probe.asked if k not in queue and k not in since)
+    gone = [k for k in probe.chain if k not in queue and k not in since]
+    lost = 1.0 if any(k in mem.culprits for k in gone) else turn.together(gone)
     alt = 1 - (1 - turn.beliefs.flake) * (1 - lost) * (1 - INTERACTION) ** len(carried)
     cleared = good.union(mem.green)
-    accuse(turn, [k for k in probe.asked if k in queue and k not in cleared], probe.number, alt)
+    if lost < 1:
+        accuse(turn, [k for k in probe.asked if k in queue and k not in cleared], probe.number, alt)
 
 
 def distrust(turn: Turn) -> None:
@@ -147,15 +155,26 @@ def distrust(turn: Turn) -> None:
     suspects again: they passed on an older base, or with a flake."""
     mem = turn.mem
     for failure in mem.failures:
-        chain = set(failure.chain)
-        if failure.base != turn.view.trunk or not chain <= set(mem.green):
+        chain = set(turn.rest(failure) or ())
+        if not chain or not chain <= set(mem.green):
             continue
         if any(chain <= set(p.chain) for p in mem.passed):
             continue
         failure.doubted = False
         mem.green = [k for k in mem.green if k not in chain]
-        mem.segments.append(Segment(list(failure.chain), [(failure.number, turn.beliefs.flake)]))
+        suspects = [k for k in failure.chain if k in chain]
+        mem.segments.append(Segment(suspects, [(failure.number, turn.beliefs.flake)]))
     mem.green = list(turn.compose((), mem.green, clashing=True))
+
+
+def recall(turn: Turn) -> None:
+    """A failure that another segment explained when it was seen accuses those of its
+    members that no segment suspects any more, the fewest first."""
+    settled = set(turn.mem.green).union(*(s.items for s in turn.mem.segments))
+    for failure in sorted(turn.mem.failures, key=lambda f: (len(f.open), f.number)):
+        if settled.isdisjoint(failure.open):
+            turn.mem.segments.append(Segment(list(failure.open), [(failure.number, turn.beliefs.flake)]))
+            settled.update(failure.open)
 
 
 def landed_since(mem: Memory, base: str) -> set[str]:

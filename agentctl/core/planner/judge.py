@@ -68,10 +68,11 @@ def on_trunk(mem: Memory, base: str, chain: tuple[str, ...]) -> bool:
 def conviction(turn: Turn, key: str, proofs: list[Failure]) -> float:
     """Odds that `key` is bad: a failure of its own, or one that it alone can explain,
     counts with the probability that a good change would have suffered it."""
-    alts = {f.number: turn.beliefs.flake for f in proofs}
+    alts: dict[int, float] = {}
     for segment in turn.mem.segments:
         if segment.items == [key]:
             alts.update({n: max(alt, turn.beliefs.flake) for n, alt in segment.evidence})
+    alts.update((f.number, turn.beliefs.flake) for f in proofs)
     return odds_bad(turn.risk(key), tuple(alts.values()))
 
 
@@ -113,6 +114,7 @@ def reject(turn: Turn, key: str, proofs: list[Failure]) -> None:
         f" after {len(proofs)} such failures; {turn.beliefs.record(agent)}"
     )
     mem.rejected[key] = (proof.number, reason)
+    mem.culprits.append(key)
     turn.actions.append(Reject(Certificate(key, proof.number, reason)))
     count(mem, agent, rejected=1)
     turn.remove(key)
@@ -122,24 +124,28 @@ def reject(turn: Turn, key: str, proofs: list[Failure]) -> None:
 
 
 def land(turn: Turn) -> None:
-    """Land the longest passed probe whose base is trunk and whose chain is still
-    queued, its dependencies in order."""
-    ready = [p for p in turn.mem.passed if turn.compose((), p.chain, clashing=True) == p.chain]
+    """Land the passed probe that brings most: what of its chain is not on trunk yet
+    must still be queued, its dependencies in order."""
+    ready = []
+    for passed in turn.mem.passed:
+        rest = turn.rest(passed)
+        if rest and turn.compose((), rest, clashing=True) == rest:
+            ready.append((len(rest), -passed.number, passed, rest))
     if not ready:
         return
-    best = max(ready, key=lambda p: (len(p.chain), -p.number))
-    agents = tuple(turn.queue[k].agent for k in best.chain)
-    turn.mem.landing = Landing(best.base, best.chain, agents, best.staged)
-    turn.actions.append(Land(as_probe(best), reason_to_land(best, turn.mem.green)))
+    _, _, best, rest = max(ready)
+    agents = tuple(turn.queue[k].agent for k in rest)
+    turn.mem.landing = Landing(turn.view.trunk, rest, agents, best.staged)
+    turn.actions.append(Land(as_probe(best), reason_to_land(best, rest, turn.mem.green)))
 
 
 def as_probe(passed: Passed) -> Probe:
     return Probe(passed.number, passed.base, passed.chain, passed.suspects, passed.reason)
 
 
-def reason_to_land(best: Passed, green: list[str]) -> str:
-    left = len(set(green) - set(best.chain))
-    ride = len(best.chain) - best.suspects
-    text = f"probe {best.number} passed on trunk with {len(best.chain)} changes"
-    text += f", {ride} of them green before" if ride else ""
+def reason_to_land(best: Passed, rest: tuple[str, ...], green: list[str]) -> str:
+    left = len(set(green).difference(rest))
+    ahead = len(best.chain) - len(rest)
+    text = f"probe {best.number} passed on trunk with {len(rest)} changes"
+    text += f" more than the {ahead} that landed before" if ahead else ""
     return text + (f"; {left} green ones wait for the next" if left else "")

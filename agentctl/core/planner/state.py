@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-VERSION = 1
+VERSION = 2
 
 
 @dataclass
@@ -88,13 +88,13 @@ class Memory:
     """Failures of probes that carried green changes since one of them passed."""
     unridden: int = 0
     """Probes started without the green changes since they last rode."""
-    foreseen: str = ""
-    """The tip for which a probe of all that was in flight was started."""
     segments: list[Segment] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
     passed: list[Passed] = field(default_factory=list)
-    """Those based on trunk as it is: they may be landed."""
+    """Those that trunk is literally on the way to: they may be landed."""
     rejected: dict[str, tuple[int, str]] = field(default_factory=dict)
+    culprits: list[str] = field(default_factory=list)
+    """Rejected changes that probes still hold: these probes tell nothing."""
     audited: list[str] = field(default_factory=list)
     """Changes that get a second look although one proof would do."""
     convictions: int = 0
@@ -104,6 +104,8 @@ class Memory:
     """The number of convictions at which the next audit is due."""
     agents: dict[str, tuple[float, float]] = field(default_factory=dict)
     """Agent: how many of its changes landed, and were rejected."""
+    seconds: float = 0.0
+    """How long probes take, the last counting most."""
     flakes: int = 0
     passes: int = 0
 
@@ -122,16 +124,17 @@ def load(data: dict) -> Memory:
         green=list(data["green"]),
         reds=data["reds"],
         unridden=data["unridden"],
-        foreseen=data["foreseen"],
         segments=[Segment(list(i), [(n, a) for n, a in e]) for i, e in data["segments"]],
         failures=[Failure(n, b, tuple(c), list(o), *m) for n, b, c, o, *m in data["failures"]],
         passed=[Passed(n, b, tuple(c), s, r, t) for n, b, c, s, r, t in data["passed"]],
         rejected={k: (n, r) for k, (n, r) in data["rejected"].items()},
+        culprits=list(data["culprits"]),
         audited=list(data["audited"]),
         convictions=data["convictions"],
         audits=data["audits"],
         audit_at=data["audit_at"],
         agents={k: (g, b) for k, (g, b) in data["agents"].items()},
+        seconds=data["seconds"],
         flakes=data["flakes"],
         passes=data["passes"],
     )
@@ -153,7 +156,6 @@ def dump(mem: Memory) -> dict:
         "green": mem.green,
         "reds": mem.reds,
         "unridden": mem.unridden,
-        "foreseen": mem.foreseen,
         "segments": [[s.items, [list(e) for e in s.evidence]] for s in mem.segments],
         "failures": [
             [f.number, f.base, list(f.chain), f.open, f.doubted, f.weight] for f in mem.failures
@@ -162,11 +164,13 @@ def dump(mem: Memory) -> dict:
             [p.number, p.base, list(p.chain), p.suspects, p.reason, p.staged] for p in mem.passed
         ],
         "rejected": {k: list(v) for k, v in mem.rejected.items()},
+        "culprits": mem.culprits,
         "audited": mem.audited,
         "convictions": mem.convictions,
         "audits": mem.audits,
         "audit_at": mem.audit_at,
         "agents": {k: list(v) for k, v in mem.agents.items()},
+        "seconds": mem.seconds,
         "flakes": mem.flakes,
         "passes": mem.passes,
     }

@@ -2,29 +2,60 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 
-from agentctl.core.model import Action, Change, View
+from agentctl.core.model import Action, Change, Probe, View
 from agentctl.core.planner.beliefs import Beliefs, Limits
-from agentctl.core.planner.state import Memory
+from agentctl.core.planner.state import Failure, Memory, Passed
+
+
+PATIENCE = 16.0
+"""Gate times of waiting, after which a change is old: no bet may pass it over."""
 
 
 def change_id(key: str) -> str:
     return key.rpartition("/")[0]
 
 
+def landed_on(mem: Memory, base: str) -> tuple[str, ...] | None:
+    """What landed literally on `base`, in order; None if somebody else moved trunk
+    since, or `base` is not remembered."""
+    landed: list[tuple[str, ...]] = []
+    for tip in reversed(mem.tips):
+        if tip.commit == base:
+            return tuple(k for part in reversed(landed) for k in part)
+        if tip.chain is None:
+            return None
+        landed.append(tip.chain)
+    return None
+
+
 class Turn:
-    def __init__(self, view: View, limits: Limits, mem: Memory) -> None:
+    def __init__(self, view: View, limits: Limits, mem: Memory, now: float) -> None:
         self.view = view
+        self.now = now
         self.limits = limits
         self.mem = mem
         self.queue: dict[str, Change] = {c.key: c for c in view.queued}
         self.actions: list[Action] = []
         self.beliefs = Beliefs(mem, limits)
+        self._ahead: dict[str, tuple[str, ...] | None] = {}
         self._clashes: dict[str, set[str]] = {}
         for a, b in view.clashes:
             self._clashes.setdefault(a, set()).add(b)
             self._clashes.setdefault(b, set()).add(a)
+
+    @property
+    def gate_seconds(self) -> float:
+        """How long a probe takes, about."""
+        return self.mem.seconds or 60.0
+
+    def ranked(self, aside: Set[str] = frozenset()) -> list[str]:
+        """The queue without `aside`, in order: admitted first, a level of priority
+        counting as `aging` seconds of waiting."""
+        order = [(c.admitted - c.priority * self.limits.aging, c.seq, key)
+                 for key, c in self.queue.items() if key not in aside]
+        return [key for _, _, key in sorted(order)]
 
     def risk(self, key: str) -> float:
         return self.beliefs.risk(self.queue.get(key))
@@ -61,6 +92,17 @@ class Turn:
             if len(fitting) == most:
                 break
         return tuple(fitting)
+
+    def rest(self, probe: Probe | Passed | Failure) -> tuple[str, ...] | None:
+        """What of the chain is not on trunk yet, if trunk is literally on its way
+        from the probe's base to the end of its chain; else None."""
+        base = probe.base
+        if base not in self._ahead:
+            self._ahead[base] = landed_on(self.mem, base)
+        landed = self._ahead[base]
+        if landed is None or probe.chain[: len(landed)] != landed:
+            return None
+        return probe.chain[len(landed) :]
 
     @property
     def settled(self) -> set[str]:
