@@ -161,3 +161,12 @@ def test_every_single_bad_pair_of_few_changes_ends_right(slots: int) -> None:
                 model.submit(change(number))
             model.settle(24)
             assert len(model.rejected) == 1 and pair.issuperset(model.rejected)
+
+
+def test_what_landed_since_narrows_an_old_failure() -> None:
+    """c0 failed on top of c2, which landed, and with c1, which comes after it."""
+    model = QueueModel(slots=3, bad=frozenset({"c0/1"}), limits=Limits(batch=2, risk=0.01))
+    for made in (change(0, priority=1), change(1, after=("c0",)), change(2)):
+        model.submit(made)
+    model.settle(bound(3))
+    assert model.landed == ["c2/1"] and model.rejected == ["c0/1"]

@@ -168,13 +168,13 @@ def distrust(turn: Turn) -> None:
 
 
 def recall(turn: Turn) -> None:
-    """A failure that another segment explained when it was seen accuses those of its
-    members that no segment suspects any more, the fewest first."""
-    settled = set(turn.mem.green).union(*(s.items for s in turn.mem.segments))
+    """What landed since makes an old failure tighter evidence: it accuses the members
+    that are left, those of the fewest first."""
+    green = set(turn.mem.green)
     for failure in sorted(turn.mem.failures, key=lambda f: (len(f.open), f.number)):
-        if settled.isdisjoint(failure.open):
-            turn.mem.segments.append(Segment(list(failure.open), [(failure.number, turn.beliefs.flake)]))
-            settled.update(failure.open)
+        used = any(failure.number == n for s in turn.mem.segments for n, _ in s.evidence)
+        if not used and green.isdisjoint(failure.open):
+            accuse(turn, list(failure.open), failure.number, turn.beliefs.flake)
 
 
 def landed_since(mem: Memory, base: str) -> set[str]:
