@@ -10,6 +10,7 @@ from agentctl.commands.narrator import Narrator
 from agentctl.commands.parser import Given, command, given, group
 from agentctl.core.lifecycle import Stage
 from agentctl.core.model import Probe, Verdict
+from agentctl.core.printable import printable
 from agentctl.engine import locks
 from agentctl.queue.bot import Bot
 from agentctl.queue.verdicts import Judgement
@@ -37,8 +38,8 @@ agentctl bot run --slots 4
 def run_command(given: Given, once: bool, junit: str | None, slots: int | None, batch: int | None) -> int:
     """Admit, test and land what is submitted, until stopped.
 
-    With --once it ends when the queue is empty: exit status 0 if all of it landed, 7 if
-    something was rejected.
+    With --once it ends when the queue is empty, or paused with nothing left to test: exit
+    status 0 if nothing was rejected, 7 if something was.
     """
     return run(given, once, junit, slots, batch)
 
@@ -51,7 +52,7 @@ def run(given: Given, once: bool, junit: str | None, slots: int | None, batch: i
         try:
             while True:
                 bot.tick()
-                if once and bot.idle:
+                if once and (bot.idle or bot.halted):
                     break
                 bot.wake.wait(POLL)
         finally:
@@ -61,8 +62,11 @@ def run(given: Given, once: bool, junit: str | None, slots: int | None, batch: i
     rejected = narrator.count(Stage.REJECTED)
     landed = narrator.count(Stage.LANDED)
     if given.json:
-        given.emit({"kind": "summary", "landed": landed, "rejected": rejected, "probes": len(bot.judged)})
+        given.emit({"kind": "summary", "landed": landed, "rejected": rejected, "probes": len(bot.judged),
+                    "queued": len(bot.state.queue), "paused": bool(bot.paused)})
     given.say(f"landed {landed}, rejected {rejected}, probes {len(bot.judged)}")
+    if bot.paused:
+        given.say(f"{printable(str(bot.paused))}; queued still: {len(bot.state.queue)}")
     return 7 if rejected else 0
 
 

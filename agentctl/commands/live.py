@@ -42,6 +42,8 @@ def _draw(narrator: Narrator, fleet: Fleet, bot: Bot, begun: float, height: int)
     where = Counter(fleet.statuses.values())
     head = Text("agentctl run  " + ago(begun) + "   " + "  ".join(
         f"{where[s]} {s}" for s in ("landed", "done", "submitted", "working", "ready", "blocked", "parked") if where[s]))
+    if bot.paused:
+        head.append(f"   {bot.paused}", style=COLORS["paused"])
     table = Table.grid(padding=(0, 2))
     for name, (run, _) in sorted(fleet.runs.items())[: max(3, height // 3)]:
         table.add_row(run.work.agent, name, ago(run.started))

@@ -19,7 +19,7 @@ from agentctl.queue import answers
 from agentctl.queue.turn import News
 
 COLORS = {"landed": "green", "rejected": "red", "parked": "yellow", "trouble": "red", "behind": "yellow",
-          "adopted": "yellow", "ended": "cyan"}
+          "adopted": "yellow", "paused": "yellow", "resumed": "green", "ended": "cyan"}
 QUIET_KINDS = {"started", "session", "known"}
 """Told only with --verbose."""
 
@@ -78,7 +78,7 @@ class Narrator:
             return f"probe {what} {judgement.verdict} ({how}): {probe.reason}"
         if news.kind == "started":
             return f"probe {news.facts['probe'].number}: {news.text}"
-        label = "" if news.kind in ("session", "ended", "adopted", "behind", "trouble") else news.kind + " "
+        label = "" if news.kind in ("session", "ended", "adopted", "behind", "trouble", "paused", "resumed") else news.kind + " "
         return label + printable(news.text, 300)
 
 

@@ -1,33 +1,52 @@
-"""agentctl queue: what is in the queue, and what is being tested."""
+"""agentctl queue: what is in the queue, what is being tested, and how to steer it."""
 
 from __future__ import annotations
 
+import os
 from dataclasses import asdict
 
 import click
 
-from agentctl.commands.parser import Given, command, given
+from agentctl.commands.parser import Given, command, given, group
+from agentctl.commands.submit import report
+from agentctl.core.lifecycle import Stage
 from agentctl.core.printable import printable
+from agentctl.errors import Refused
 from agentctl.messages import ago
-from agentctl.queue import standing
+from agentctl.queue import inbox, pause, standing
 from agentctl.queue.ledger import Ledger
 
 
-@command("queue", "agentctl queue\nagentctl queue --all\nagentctl queue --json")
+@group("queue", """
+agentctl queue
+agentctl queue --all
+agentctl queue pause --reason 'release 1.4 is being cut'
+agentctl queue bump fix-crash
+""", invoke_without_command=True)
 @click.option("-a", "--all", "everything", is_flag=True, help="What has ended too.")
 @given
-def command(given: Given, everything: bool) -> int:
-    """List the changes that are queued, and the probes that run."""
+@click.pass_context
+def queue_group(ctx: click.Context, given: Given, everything: bool) -> int:
+    """List what is queued and what is tested, or steer the queue."""
+    return 0 if ctx.invoked_subcommand else listing(given, everything)
+
+
+def listing(given: Given, everything: bool) -> int:
     hub = given.hub
-    waiting = [r for r in standing.requests(hub) if not r.withdraws]
+    waiting = [r for r in standing.requests(hub) if r.submits]
+    paused = pause.read(hub)
     ledger = Ledger.read(hub)
     state = ledger.state()
     ended = sorted(ledger.ended(), key=lambda r: r.ended) if everything else []
     if given.json:
         given.emit({
+            "paused": asdict(paused) if paused else None,
             "waiting": [r.key for r in waiting], "queued": [asdict(r) for r in state.queue.values()],
             "probes": [asdict(p) for p in state.probes], "ended": [asdict(r) for r in ended]})
         return 0
+    if paused:
+        given.say(f"{printable(str(paused))}{f', {ago(paused.at)} ago' if paused.at else ''}; nothing lands until: "
+                  "agentctl queue resume")
     for record in ended:
         given.say(f"{record.stage:<10} {record.key:<30} {record.change.agent:<12} {printable(record.why or record.subject)}")
     tested = {key: p for p in state.probes for key in p.probe.asked}
@@ -51,3 +70,65 @@ def _bot(given: Given) -> dict | None:
     from agentctl.engine.locks import holder
 
     return holder(given.hub.own_path("locks", "bot.lock"))
+
+
+@queue_group.add_command
+@command("pause", "agentctl queue pause --reason 'release 1.4 is being cut'")
+@click.option("--reason", default="", help="Why, for whoever wonders.")
+@given
+def pause_command(given: Given, reason: str) -> int:
+    """Let nothing land until resumed. The bot goes on to admit, test and reject.
+
+    It holds for every bot of this hub, now and later.
+    """
+    by = os.environ.get("AGENTCTL_AGENT") or given.hub.person(given.path).name
+    made = pause.pause(given.hub, by, reason)
+    if given.json:
+        given.emit({"paused": asdict(made)})
+    given.say(f"{printable(str(made))}; nothing lands until: agentctl queue resume")
+    return 0
+
+
+@queue_group.add_command
+@command("resume", "agentctl queue resume")
+@given
+def resume_command(given: Given) -> int:
+    """Let changes land again. What passed meanwhile is not tested anew."""
+    was = pause.resume(given.hub)
+    if given.json:
+        given.emit({"paused": None, "was": asdict(was) if was else None})
+    given.say("resumed" if was else "the queue was not paused")
+    return 0
+
+
+@queue_group.add_command
+@command("bump", "agentctl queue bump fix-crash\nagentctl queue bump fix-crash --priority 5")
+@click.argument("change")
+@click.option("--priority", type=click.IntRange(-1000, 1000), help="Its new priority (default: above all others).")
+@given
+def bump_command(given: Given, change: str, priority: int | None) -> int:
+    """Change the priority of CHANGE. Probes that run already go on."""
+    if priority is None:
+        others = [r.priority for r in standing.requests(given.hub) if r.change != change]
+        others += [r.change.priority for r in Ledger.read(given.hub).state().queue.values() if r.change.id != change]
+        priority = min(1000, max([0, *others]) + 1)
+    receipt = inbox.bump(given.hub, change.split("/")[0], priority)
+    if given.json:
+        given.emit({"change": change, "priority": priority, "new": receipt.new})
+    given.say(f"{change}: priority {priority} from the bot's next turn on")
+    return 0
+
+
+@queue_group.add_command
+@command("retry", "agentctl queue retry fix-crash")
+@click.argument("change")
+@given
+def retry_command(given: Given, change: str) -> int:
+    """Submit the head of CHANGE again, which was rejected or withdrawn, with all it came with."""
+    found = standing.find(given.hub, change.split("/")[0])
+    if found.stage not in (Stage.REJECTED, Stage.WITHDRAWN):
+        raise Refused(f"{found.key} is {found.stage}, neither rejected nor withdrawn", hint=f"agentctl why {change}")
+    return report(given, inbox.retry(given.hub, found.record, given.tip))
+
+
+command = queue_group

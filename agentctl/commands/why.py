@@ -12,7 +12,7 @@ from agentctl.core.ledger import Record, State
 from agentctl.core.lifecycle import Stage
 from agentctl.engine.locks import holder
 from agentctl.messages import ago, clock, next_step
-from agentctl.queue import answers, standing
+from agentctl.queue import answers, pause, standing
 from agentctl.queue.ledger import Ledger
 
 
@@ -54,7 +54,8 @@ def _reason(given: Given, found: standing.Standing, state: State) -> str:
         return {
             Stage.LANDED: f"landed as {record.commit[:12]}, {ended}",
         }.get(found.stage, f"{record.why}, {ended}")
-    return _queued(record, state)
+    paused = pause.read(given.hub)
+    return _queued(record, state) + (f"; the queue is {paused}" if paused else "")
 
 
 def _queued(record: Record, state: State) -> str:

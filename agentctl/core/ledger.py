@@ -210,6 +210,14 @@ class Draft:
         self._index(record)
         self.say(f"admit {record.key} from {record.change.agent}: {record.subject}")
 
+    def reorder(self, key: str, priority: int) -> None:
+        """Give a queued submission another priority. Raises KeyError if it is not queued."""
+        old = self.state.queue[key]
+        record = replace(old, change=replace(old.change, priority=priority))
+        self.state = replace(self.state, queue={**self.state.queue, key: record})
+        self.files[queue_path(key)] = encode_record(record)
+        self.say(f"bump {key} to priority {priority}")
+
     def turn_away(self, record: Record, event: Event, now: float, **facts: object) -> Record:
         """End a waiting submission without queueing it."""
         ended = replace(record, stage=step(Stage.WAITING, event), ended=now, **facts)

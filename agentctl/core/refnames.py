@@ -2,6 +2,7 @@
 
     refs/agentctl/inbox/<agent>/<change>/<revision>    submission, created once
     refs/agentctl/state                                the ledger
+    refs/agentctl/pause                                nothing lands while it stands
     refs/agentctl/stage/<n>                            a staged commit under test
     refs/agentctl/outbox/<agent>/<change>/<revision>   the answer to a rejected one
     refs/agentctl/tasks/<task>                         the task's events
@@ -22,6 +23,7 @@ TASKS = ROOT + "tasks/"
 CLAIMS = ROOT + "claims/"
 SALVAGE = ROOT + "salvage/"
 STATE = ROOT + "state"
+PAUSE = ROOT + "pause"
 VERDICTS = ROOT + "verdicts"
 AGENT_BRANCH = "refs/heads/agent/"
 

@@ -240,7 +240,7 @@ def _submitted_by_itself(hub: Hub, change: str, head: str) -> int:
     """The revision under which this head is waiting or queued already; 0 if it is not."""
     listed = refs.read(hub.git_dir, [refnames.INBOX])
     for request in inbox.requests(listed):
-        if request.change == change and request.head == head and not request.withdraws:
+        if request.change == change and request.head == head and request.submits:
             return request.revision
     known = Ledger.read(hub).with_head(head)
     if known and known.change.id == change and known.stage in (Stage.QUEUED, Stage.LANDED):

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from agentctl.git.hub import Hub
-from agentctl.git.objects import EMPTY_TREE, EXECUTABLE, FILE, GITLINK, SYMLINK, TREE, ObjectError, Objects
+from agentctl.git.objects import EMPTY_TREE, EXECUTABLE, FILE, GITLINK, SYMLINK, TREE, Entries, ObjectError, Objects
 from agentctl.git.process import run
 
 
@@ -38,7 +38,7 @@ class _Entangled(Exception):
 
 DEEP = 200
 """Levels of directories that are looked into."""
-ORDINARY = (TREE, FILE, EXECUTABLE, SYMLINK, GITLINK)
+ORDINARY = frozenset((TREE, FILE, EXECUTABLE, SYMLINK, GITLINK))
 
 
 def _woven(objects: Objects, base: str, ours: str, theirs: str, depth: int = 0) -> str:
@@ -54,14 +54,12 @@ def _woven(objects: Objects, base: str, ours: str, theirs: str, depth: int = 0) 
     if depth > DEEP:
         raise _Entangled
     was, here, there = objects.tree(base), objects.tree(ours), objects.tree(theirs)
+    for entries in (was, here, there):
+        if not ORDINARY.issuperset(mode for mode, _ in entries.values()) or (TREE, EMPTY_TREE) in entries.values():
+            raise _Entangled
     merged = dict(here)
-    for name in {**was, **there, **here}:
+    for name in _differing(was, there):
         old, mine, its = was.get(name), here.get(name), there.get(name)
-        for mode, oid in (entry for entry in (old, mine, its) if entry):
-            if mode not in ORDINARY or oid == EMPTY_TREE:
-                raise _Entangled
-        if its == old:
-            continue
         if mine == old:
             merged[name] = its
         elif not (old and mine and its):
@@ -73,6 +71,10 @@ def _woven(objects: Objects, base: str, ours: str, theirs: str, depth: int = 0) 
         if not merged[name] or merged[name] == (TREE, EMPTY_TREE):
             del merged[name]
     return objects.write_tree(merged) if merged else EMPTY_TREE
+
+
+def _differing(was: Entries, now: Entries) -> list[bytes]:
+    return [name for name, entry in now.items() if was.get(name) != entry] + [name for name in was if name not in now]
 
 
 def _by_git(hub: Hub, base: str, ours: str, theirs: str) -> Merged:
@@ -126,10 +128,8 @@ def _changed(objects: Objects, old: str, new: str, prefix: bytes) -> Iterator[tu
         raise ObjectError(oid=new, why=f"directories nested more than {DEEP} deep")
     was, now = objects.tree(old), objects.tree(new)
     found = []
-    for name in {**was, **now}:
+    for name in _differing(was, now):
         before, after = was.get(name), now.get(name)
-        if before == after:
-            continue
         # A file and a directory of one name are two entries, which sort apart.
         trees = [entry[1] if entry and entry[0] == TREE else EMPTY_TREE for entry in (before, after)]
         if trees != [EMPTY_TREE, EMPTY_TREE]:

@@ -12,8 +12,10 @@ from dataclasses import dataclass
 from agentctl.git.store import ObjectError, Store
 
 __all__ = ["BOT", "EMPTY_TREE", "EXECUTABLE", "FILE", "GITLINK", "SYMLINK", "TREE",
-           "CommitInfo", "ObjectError", "Objects", "Person", "parse_commit"]
+           "CommitInfo", "Entries", "ObjectError", "Objects", "Person", "parse_commit"]
 
+Entries = Mapping[bytes, tuple[int, str]]
+"""Of one tree, by name: (mode, object id)."""
 COMMITS, ENTRIES = 20_000, 200_000
 """Parsed commits, and entries of parsed trees, that are remembered; some 200 bytes each."""
 
@@ -84,7 +86,7 @@ class Objects:
     def __init__(self, git_dir: str) -> None:
         self.store = Store(git_dir)
         self._commits: dict[str, CommitInfo] = {}
-        self._trees: dict[str, dict[bytes, tuple[int, str]]] = {}
+        self._trees: dict[str, Entries] = {}
         self._entries = 0
 
     def close(self) -> None:
@@ -110,19 +112,21 @@ class Objects:
             return oid
         return oid if oid not in self._commits and self.store.read(oid)[0] == b"tree" else self.commit(oid).tree
 
-    def tree(self, oid: str) -> Mapping[bytes, tuple[int, str]]:
+    def tree(self, oid: str) -> Entries:
         """Entries of one tree by name: (mode, object id)."""
         found = self._trees.get(oid)
-        if found is None:
-            found = self._parsed(oid)
-            self._entries += len(found)
-            if self._entries > ENTRIES:
-                self._trees.clear()
-                self._entries = len(found)
-            self._trees[oid] = found
-        return found
+        return self._remembered(oid, self._parsed(oid)) if found is None else found
 
-    def _parsed(self, oid: str) -> dict[bytes, tuple[int, str]]:
+    def _remembered(self, oid: str, entries: Entries) -> Entries:
+        if oid not in self._trees:
+            self._entries += len(entries)
+        if self._entries > ENTRIES:
+            self._trees.clear()
+            self._entries = len(entries)
+        self._trees[oid] = entries
+        return entries
+
+    def _parsed(self, oid: str) -> Entries:
         from dulwich.objects import parse_tree
 
         if oid == EMPTY_TREE:
@@ -168,11 +172,13 @@ class Objects:
     def write_blob(self, data: bytes) -> str:
         return self.store.write(b"blob", data)
 
-    def write_tree(self, entries: Mapping[bytes, tuple[int, str]]) -> str:
+    def write_tree(self, entries: Entries) -> str:
         # Git sorts a directory as if its name ended in a slash.
         listed = sorted(entries.items(), key=lambda e: e[0] + b"/" if e[1][0] == TREE else e[0])
-        return self.store.write(b"tree", b"".join(
-            b"%o %s\0%s" % (mode, name, bytes.fromhex(oid)) for name, (mode, oid) in listed))
+        made = self.store.write(b"tree", b"".join(
+            [b"%o %s\0%s" % (mode, name, bytes.fromhex(oid)) for name, (mode, oid) in listed]))
+        self._remembered(made, dict(entries))
+        return made
 
     def write_commit(
         self,

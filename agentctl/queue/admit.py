@@ -33,7 +33,7 @@ def digest(turn: Turn, policy: Policy, request: Request, claims: dict[str, Ref])
     if request.key in draft.state.queue or turn.ledger.record(request.key) or any(
             r.key == request.key for r in draft.ended):
         known = _known(turn, request.change)
-        if request.withdraws or request.head in known.values():
+        if not request.submits or request.head in known.values():
             return
         # Pushed by two agents under one number: the later one gets the next.
         request = replace(request, revision=max(known) + 1)
@@ -41,6 +41,10 @@ def digest(turn: Turn, policy: Policy, request: Request, claims: dict[str, Ref])
     if request.withdraws:
         if queued:
             draft.end(queued.key, Event.WITHDRAW, now, why="withdrawn by its author")
+        return
+    if request.bumps:
+        if queued:
+            draft.reorder(queued.key, request.priority)
         return
     record = Record(_change(request, now), base=request.head)
     if fenced := _fence(request, claims):
@@ -72,12 +76,12 @@ def _known(turn: Turn, change: str) -> dict[int, str]:
 
 def _change(request: Request, now: float) -> Change:
     facts = request.facts
-    task, after, priority = facts.get("task"), facts.get("after"), facts.get("priority")
+    task, after = facts.get("task"), facts.get("after")
     return Change(
         id=request.change, revision=request.revision, head=request.head, agent=request.agent, seq=0,
         admitted=float(int(now)),
         task=task if isinstance(task, str) and refnames.valid_name(task) else None,
-        priority=max(-1000, min(1000, priority)) if isinstance(priority, int) else 0,
+        priority=request.priority,
         after=tuple(a for a in after if isinstance(a, str) and refnames.valid_name(a))
         if isinstance(after, list) else (),
     )

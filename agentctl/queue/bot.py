@@ -20,12 +20,14 @@ from agentctl.core.lifecycle import Event
 from agentctl.core.model import Cancel, Land, Plan, Probe, Reject, Result, Start, Verdict, View
 from agentctl.core.policy import Policy, fingerprint
 from agentctl.engine.locks import Held
-from agentctl.errors import Contended, Infrastructure
+from agentctl.errors import Contended
 from agentctl.git import refs
 from agentctl.git.hub import Hub
-from agentctl.queue import admit, answers, gate, inbox, landing, recovery, verdicts
+from agentctl.queue import admit, answers, gate, inbox, landing, pause, recovery, verdicts
 from agentctl.queue.conviction import convict
 from agentctl.queue.ledger import Ledger
+from agentctl.queue.patience import BASELINE, Patience
+from agentctl.queue.pause import Pause
 from agentctl.queue.policyfile import read_policy, same_policy
 from agentctl.queue.stage import Built, Stager
 from agentctl.queue.turn import News, Turn
@@ -33,9 +35,6 @@ from agentctl.queue.verdicts import Judgement
 
 STUBBORN = 20
 """Contended turns in a row, after which a ref may be locked by a process that died."""
-
-BASELINE = 0
-"""Number of the run that tests trunk itself."""
 
 
 @dataclass
@@ -58,8 +57,12 @@ class Bot:
         self.judged: list[tuple[Probe, Judgement]] = []
         self._runs: dict[int, _Run] = {}
         self._fresh: list[tuple[Staged, Judgement]] = []
+        self.paused: Pause | None = None
+        self._kept: dict[int, Result] = {}
+        """Passes of a paused queue, by number of their probes."""
         self._clashes: set[tuple[str, str]] = set()
-        self._unclear = self._contended = 0
+        self._patience = Patience()
+        self._contended = 0
         self._held = held
         self._policy_at = ""
         recovery.clean(hub, trunk, held)
@@ -112,6 +115,12 @@ class Bot:
         return not (self._runs or self._fresh or self.state.queue or self.state.landing
                     or inbox.requests(refs.read(self.hub.git_dir, [refnames.INBOX])))
 
+    @property
+    def halted(self) -> bool:
+        """Paused, with nothing left to do until somebody resumes or submits."""
+        return bool(self.paused and not (self._runs or self._fresh)
+                    and not inbox.requests(refs.read(self.hub.git_dir, [refnames.INBOX])))
+
     # the tick
 
     def tick(self, now: float | None = None) -> None:
@@ -124,11 +133,12 @@ class Bot:
         self._launch()
 
     def _take_turn(self, now: float) -> None:
-        seen = refs.read(self.hub.git_dir, [refnames.INBOX, refnames.CLAIMS, refnames.STATE])
+        seen = refs.read(self.hub.git_dir, [refnames.INBOX, refnames.CLAIMS, refnames.STATE, refnames.PAUSE])
         if (seen[refnames.STATE].oid if refnames.STATE in seen else None) != self._ledger.tip:
             self._read()
         turn = self._turn(now)
         try:
+            self._heed(turn, pause.parse(seen.get(refnames.PAUSE)))
             self._follow_trunk(turn)
             self._policy(turn.state.trunk)
             for request in inbox.requests(seen):
@@ -147,6 +157,24 @@ class Bot:
             self._read()
             recorded = {staged.probe.number for staged in self.state.probes}
             self._fresh = [(s, j) for s, j in self._fresh if s.probe.number in recorded]
+
+    def _heed(self, turn: Turn, paused: Pause | None) -> None:
+        if bool(paused) != bool(self.paused):
+            said = str(paused) if paused else "resumed"
+            turn.draft.say(said)
+            turn.tell("paused" if paused else "resumed", f"the queue is {said}" + (
+                "; nothing lands until: agentctl queue resume" if paused else ""))
+        self.paused = paused
+
+    def _let_through(self, found: list[Result]) -> tuple[Result, ...]:
+        """What the planner is told. It lands what passes, so a pass is kept from it while the
+        queue is paused: to the planner the probe runs on, in a slot of its own."""
+        self._kept |= {r.probe.number: r for r in found if r.verdict == Verdict.PASSED}
+        rest = tuple(r for r in found if r.verdict != Verdict.PASSED)
+        if self.paused:
+            return rest
+        kept, self._kept = tuple(self._kept.values()), {}
+        return kept + rest
 
     def _follow_trunk(self, turn: Turn) -> None:
         """Complete, or give up, a landing that was under way; notice who else moved trunk."""
@@ -178,7 +206,7 @@ class Bot:
             self._fresh.append((run.staged, judgement))
             self.judged.append((run.staged.probe, judgement))
             turn.tell("probed", probe=run.staged.probe, judgement=judgement)
-            self._nobody_to_blame(run.staged.probe, judgement)
+            self._patience.hear(run.staged.probe, judgement, self.policy.queue.retries)
         verdicts.store(self.hub, [judgement for _, judgement in self._fresh], turn.now)
         over = {staged.probe.number for staged, _ in self._fresh}
         for staged, judgement in self._fresh:
@@ -198,18 +226,6 @@ class Bot:
             turn.refs.delete(f"{refnames.STAGE}{number}", staged.commit)
         if judgement.verdict == Verdict.FAILED:
             turn.draft.set(failed=(*turn.state.failed, staged))
-
-    def _nobody_to_blame(self, probe: Probe, judgement: Judgement) -> None:
-        """Give up when the gate gives no verdict, or none but red on trunk itself, again and again."""
-        red = probe.number == BASELINE and judgement.verdict == Verdict.FAILED
-        self._unclear = self._unclear + 1 if red or judgement.verdict == Verdict.INDETERMINATE else 0
-        if self._unclear <= self.policy.queue.retries and judgement.exit not in ((126, 127) if red else ()):
-            return
-        what = f"the gate gave no verdict {self._unclear} times in a row"
-        if red:
-            what = "the gate command cannot be run" if judgement.exit in (126, 127) else "trunk itself is red"
-        raise Infrastructure(f"{what}: {judgement.why}, at {judgement.commit[:12]}; nobody is blamed",
-                             hint="mend it, then run this again. The gate said:\n" + judgement.log[-2000:])
 
     def _trunk_is_green(self, turn: Turn) -> bool:
         """True if trunk's own tree is known to pass; else its test is under way."""
@@ -237,37 +253,38 @@ class Bot:
 
     def _work(self, turn: Turn) -> None:
         """Plan and perform until nothing more can be done without waiting."""
-        finished = [Result(s.probe, j.verdict, j.seconds, s.commit) for s, j in self._fresh if s.probe.number != BASELINE]
+        found = [Result(s.probe, j.verdict, j.seconds, s.commit) for s, j in self._fresh if s.probe.number != BASELINE]
         landed: tuple[str, ...] = ()
         while True:
             before = len(turn.state.queue), len(self._clashes)
-            plan = self._plan(turn, tuple(finished), landed)
+            plan = self._plan(turn, self._let_through(found), landed)
             turn.draft.set(memory=plan.memory)
-            finished, landed = [], ()
+            found, landed = [], ()
             for action in plan.actions:
                 match action:
                     case Reject(certificate):
                         convict(turn, certificate)
                     case Cancel(number, reason):
-                        self._cancel(turn, number, reason)
-                    case Land(probe, _):
+                        found += self._cancel(turn, number, reason)
+                    case Land(probe, _) if not self.paused:
                         landed += self._land(turn, probe)
                     case Start(probe):
-                        finished += self._stage(turn, probe)
+                        found += self._stage(turn, probe)
             turn.fall_together()
             if landed and not same_policy(self.hub, self._policy_at, turn.state.trunk):
                 self.wake.set()
                 return
-            if not (finished or landed) and before == (len(turn.state.queue), len(self._clashes)):
+            if not (found or landed) and before == (len(turn.state.queue), len(self._clashes)):
                 return
 
     def _plan(self, turn: Turn, finished: tuple[Result, ...], landed: tuple[str, ...]) -> Plan:
         state = turn.state
         return planner.plan(View(
             trunk=state.trunk, queued=state.changes, memory=state.memory,
-            running=tuple(s.probe for s in state.probes if s.probe.number != BASELINE),
+            running=(*(s.probe for s in state.probes if s.probe.number != BASELINE),
+                     *(r.probe for r in self._kept.values())),
             finished=finished, clashes=frozenset(self._clashes), landed=landed,
-            next_probe=state.next_probe, slots=self.policy.queue.slots,
+            next_probe=state.next_probe, slots=self.policy.queue.slots + len(self._kept),
         ), self._limits, turn.now)
 
     # perform
@@ -310,10 +327,12 @@ class Bot:
                         and paths & set(turn.state.queue[key].paths)]
             self._clashes |= {(min(key, conflict.key), max(key, conflict.key)) for key in touching or before}
 
-    def _cancel(self, turn: Turn, number: int, reason: str) -> None:
+    def _cancel(self, turn: Turn, number: int, reason: str) -> list[Result]:
         if number in self._runs:
             self._runs[number].runs.stop()
             turn.draft.say(f"cancel probe {number}: {reason}")
+        kept = self._kept.pop(number, None)
+        return [replace(kept, verdict=Verdict.ABORTED)] if kept else []
 
     def _land(self, turn: Turn, probe: Probe) -> tuple[str, ...]:
         """Land what of a probe is not on trunk yet: all of it, or, where trunk has come part

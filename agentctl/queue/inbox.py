@@ -1,7 +1,7 @@
 """Submitting: one new ref in the inbox, an annotated tag on the head.
 
-The tag's subject is one line of JSON (task, generation, priority, after, or
-withdraw), so that the bot learns all it needs from a single listing of refs. A
+The tag's subject is one line of JSON (task, generation, priority, after, withdraw
+or bump), so that the bot learns all it needs from a single listing of refs. A
 plain commit pushed to such a ref is a submission too, without these.
 """
 
@@ -41,6 +41,19 @@ class Request:
     @property
     def withdraws(self) -> bool:
         return self.facts.get("withdraw") is True
+
+    @property
+    def bumps(self) -> bool:
+        return self.facts.get("bump") is True
+
+    @property
+    def submits(self) -> bool:
+        return not (self.withdraws or self.bumps)
+
+    @property
+    def priority(self) -> int:
+        asked = self.facts.get("priority")
+        return max(-1000, min(1000, asked)) if isinstance(asked, int) else 0
 
 
 def parse(ref: Ref) -> Request | None:
@@ -103,19 +116,40 @@ def withdraw(hub: Hub, change: str, now: float | None = None) -> Receipt:
 
     Raises NotFound, or Refused if it has ended already.
     """
-    ledger = Ledger.read(hub)
-    record = ledger.newest(change)
+    waiting, agent, head = _open(hub, change)
+    if any(request.withdraws for request in waiting[-1:]):
+        return Receipt(waiting[-1].key, head, False, Stage.WITHDRAWN)
+    receipt = _ask(hub, head, agent, change, now, {"withdraw": True})
+    return Receipt(receipt.key, head, True, Stage.WITHDRAWN)
+
+
+def bump(hub: Hub, change: str, priority: int, now: float | None = None) -> Receipt:
+    """Ask the bot to give the newest revision of `change` another priority.
+
+    Raises NotFound, or Refused if it has ended already.
+    """
+    _, agent, head = _open(hub, change)
+    return _ask(hub, head, agent, change, now, {"bump": True, "priority": priority})
+
+
+def retry(hub: Hub, record: Record, trunk: str) -> Receipt:
+    """Submit anew what has ended without landing, with what it came with. Raises as `submit` does."""
+    old = record.change
+    return submit(hub, old.head, old.agent, old.id, trunk, again=True, task=old.task, priority=old.priority,
+                  after=list(old.after))
+
+
+def _open(hub: Hub, change: str) -> tuple[list[Request], str, str]:
+    """(what waits in the inbox of a change that has not ended, its agent, its head)."""
+    record = Ledger.read(hub).newest(change) if refnames.valid_name(change) else None
     waiting = _waiting(hub, change)
     if not record and not waiting:
         raise NotFound(f"no change called {change!r}", hint="agentctl queue")
     if not waiting and record.stage != Stage.QUEUED:
         raise Refused(f"{record.key} is {record.stage} already", hint=f"agentctl why {change}")
-    agent = waiting[-1].agent if waiting else record.change.agent
-    head = waiting[-1].head if waiting else record.change.head
-    if waiting and waiting[-1].withdraws:
-        return Receipt(waiting[-1].key, head, False, Stage.WITHDRAWN)
-    receipt = _ask(hub, head, agent, change, now, {"withdraw": True})
-    return Receipt(receipt.key, head, True, Stage.WITHDRAWN)
+    if waiting:
+        return waiting, waiting[-1].agent, waiting[-1].head
+    return waiting, record.change.agent, record.change.head
 
 
 def _waiting(hub: Hub, change: str) -> list[Request]:
@@ -124,7 +158,7 @@ def _waiting(hub: Hub, change: str) -> list[Request]:
 
 def _known(hub: Hub, head: str, change: str, again: bool) -> Receipt | None:
     for request in _waiting(hub, change):
-        if request.head == head and not request.withdraws:
+        if request.head == head and request.submits:
             return Receipt(request.key, head, False, Stage.WAITING)
     record: Record | None = Ledger.read(hub).with_head(head)
     if record and record.change.id == change and (

@@ -32,7 +32,7 @@ def requests(hub: Hub) -> list[Request]:
 def find(hub: Hub, name: str, ledger: Ledger | None = None) -> Standing:
     """The newest revision of a change, or the one that CHANGE/REVISION names. Raises NotFound."""
     change, _, revision = name.partition("/")
-    waiting = [r for r in requests(hub) if r.change == change and not r.withdraws]
+    waiting = [r for r in requests(hub) if r.change == change and r.submits]
     # The inbox is read before the ledger: what leaves it in between is in the ledger.
     ledger = ledger or Ledger.read(hub)
     if revision:

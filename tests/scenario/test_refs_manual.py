@@ -64,3 +64,10 @@ def test_submitting_by_plain_git(repo, tmp_path):
     assert repo.record("parser").change.priority == 5
     assert repo.stages() == {"parser/1": "landed", "parser/2": "landed"}
     repo.proven()
+
+
+def test_pausing_by_plain_git(repo):
+    sh(repo, "update-ref refs/agentctl/pause")
+    assert "nothing lands until" in repo.cli("queue").stdout
+    sh(repo, "update-ref -d")
+    assert repo.cli("queue").stdout == "the queue is empty; no bot has run here yet\n"

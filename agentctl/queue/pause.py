@@ -1,0 +1,73 @@
+"""Pausing the queue: while refs/agentctl/pause stands the bot admits and tests, but lands nothing.
+
+A commit without files or parents whose subject is a JSON object: by, reason, at. Whoever
+can write refs can create or delete it, whether or not a bot runs.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import asdict, dataclass
+
+from agentctl.core import refnames
+from agentctl.errors import Contended, Refused
+from agentctl.git import refs
+from agentctl.git.hub import Hub
+from agentctl.git.objects import EMPTY_TREE
+from agentctl.git.refs import Ref, Transaction
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    by: str = ""
+    reason: str = ""
+    at: float = 0.0
+    """0 if the ref does not tell, such as one made by hand."""
+
+    def __str__(self) -> str:
+        return f"paused{' by ' + self.by if self.by else ''}{': ' + self.reason if self.reason else ''}"
+
+
+def parse(ref: Ref | None) -> Pause | None:
+    """What the ref says. Any ref pauses, whatever it holds."""
+    if ref is None:
+        return None
+    try:
+        facts = json.loads(ref.subject)
+        return Pause(str(facts.get("by", "")), str(facts.get("reason", "")), float(facts.get("at", 0.0)))
+    except (ValueError, TypeError, AttributeError):
+        return Pause()
+
+
+def read(hub: Hub) -> Pause | None:
+    return parse(refs.read(hub.git_dir, [refnames.PAUSE]).get(refnames.PAUSE))
+
+
+def pause(hub: Hub, by: str, reason: str, now: float | None = None) -> Pause:
+    """Raises Refused if the queue is paused already."""
+    wanted = Pause(by, reason, time.time() if now is None else now)
+    hub.objects.write_tree({})
+    made = hub.objects.write_commit(EMPTY_TREE, [], json.dumps(asdict(wanted), sort_keys=True) + "\n", wanted.at)
+    create = Transaction(hub.git_dir, "pause")
+    create.create(refnames.PAUSE, made)
+    try:
+        create.commit()
+    except Contended:
+        there = read(hub)
+        if not there:
+            raise
+        raise Refused(f"the queue is {there} already", hint="agentctl queue resume") from None
+    hub.sync()
+    return wanted
+
+
+def resume(hub: Hub) -> Pause | None:
+    """End the pause; returns it, or None if there was none."""
+    there = refs.read(hub.git_dir, [refnames.PAUSE]).get(refnames.PAUSE)
+    if there:
+        delete = Transaction(hub.git_dir, "resume")
+        delete.delete(refnames.PAUSE, there.oid)
+        delete.commit()
+        hub.sync()
+    return parse(there)

@@ -1,0 +1,140 @@
+"""Steering the queue: pause and resume, bump, retry."""
+
+import json
+
+from agentctl.queue import pause
+from tests.support.hub import finish, until
+
+
+def passed(bot):
+    return {key for probe, judgement in bot.judged if judgement.verdict == "passed" for key in probe.chain}
+
+
+def test_a_paused_queue_tests_and_rejects_but_does_not_land(repo):
+    begin = repo.tip
+    assert "paused by Tess Tester: release" in repo.cli("queue", "pause", "--reason", "release").stdout
+    assert "already" in repo.cli("queue", "pause", ok=5).stderr
+    for name in ("one", "two"):
+        repo.submit(name, {f"{name}.txt": f"{name}\n"})
+    repo.submit("bad", {"bad.txt": "BUG\n"})
+
+    # The bot comes, tests all there is, and waits.
+    with repo.bot() as bot:
+        until(bot, lambda: bot.halted and "bad/1" not in bot.state.queue)
+        assert passed(bot) == {"one/1", "two/1"}
+        assert repo.tip == begin and set(bot.state.queue) == {"one/1", "two/1"}
+        assert [news.text for news in bot.heard if news.kind == "paused"] == [
+            "the queue is paused by Tess Tester: release; nothing lands until: agentctl queue resume"]
+        assert "nothing lands until" in repo.cli("queue").stdout
+        assert "the queue is paused by" in repo.cli("why", "one").stdout
+
+        # What has passed is not run again when it goes on.
+        runs = len(bot.judged)
+        assert repo.cli("queue", "resume").stdout == "resumed\n"
+        finish(bot)
+        assert len(bot.judged) <= runs + 1
+        assert [news.text for news in bot.heard if news.kind == "resumed"] == ["the queue is resumed"]
+    assert repo.stages() == {"one/1": "landed", "two/1": "landed", "bad/1": "rejected"}
+    assert "not paused" in repo.cli("queue", "resume").stdout
+    assert repo.refs("refs/agentctl/pause") == []
+    repo.proven()
+
+
+def test_a_single_pass_is_kept_for_the_resumption(repo):
+    repo.submit("one", {"one.txt": "one\n"})
+    repo.cli("queue", "pause")
+    with repo.bot() as bot:
+        until(bot, lambda: bot.halted)
+        runs = len(bot.judged)
+        repo.cli("queue", "resume")
+        finish(bot)
+        assert len(bot.judged) == runs
+    assert repo.landings() == ["one/1"]
+    repo.proven()
+
+
+def test_a_pause_outlives_the_bot(repo):
+    repo.submit("one", {"one.txt": "one\n"})
+    repo.cli("queue", "pause")
+    for _ in range(2):
+        said = repo.cli("bot", "run", "--once").stdout
+        assert "the queue is paused by Tess Tester; nothing lands" in said and "queued still: 1" in said
+    assert json.loads(repo.cli("--json", "queue").stdout)["paused"]["by"] == "Tess Tester"
+    assert repo.stages() == {"one/1": "queued"}
+    repo.cli("queue", "resume")
+    said = json.loads(repo.cli("bot", "run", "--once", "--json").stdout.splitlines()[-1])
+    assert (said["landed"], said["probes"], said["paused"]) == (1, 0, False)
+    repo.proven()
+
+
+def test_what_is_withdrawn_in_a_pause_does_not_land(repo):
+    for name in ("one", "two"):
+        repo.submit(name, {f"{name}.txt": f"{name}\n"})
+    repo.cli("queue", "pause")
+    with repo.bot() as bot:
+        until(bot, lambda: bot.halted)
+        repo.cli("withdraw", "one")
+        until(bot, lambda: "one/1" not in bot.state.queue)
+        repo.cli("queue", "resume")
+        finish(bot)
+    assert repo.landings() == ["two/1"]
+    repo.proven()
+
+
+def test_trunk_moved_by_somebody_else_in_a_pause(repo):
+    repo.submit("one", {"one.txt": "one\n"})
+    repo.cli("queue", "pause")
+    with repo.bot() as bot:
+        until(bot, lambda: bot.halted)
+        repo.push({"release.txt": "1.4\n"})
+        until(bot, lambda: bot.state.trunk == repo.tip and bot.halted)
+        repo.cli("queue", "resume")
+        finish(bot)
+    assert repo.landings() == ["one/1"]
+    repo.proven()
+
+
+def test_any_ref_pauses(repo):
+    # Somebody pushes whatever is at hand.
+    repo.git("update-ref", "refs/agentctl/pause", repo.tip)
+    repo.submit("one", {"one.txt": "one\n"})
+    assert pause.read(repo.hub) == pause.Pause()
+    with repo.bot() as bot:
+        until(bot, lambda: bot.halted)
+        assert repo.landings() == []
+        repo.git("update-ref", "-d", "refs/agentctl/pause")
+        finish(bot)
+    assert repo.landings() == ["one/1"]
+
+
+def test_a_bump_puts_a_change_first(repo):
+    for name in ("one", "two", "three"):
+        repo.submit(name, {f"{name}.txt": f"{name}\n"}, priority=2)
+    # Before a bot has admitted it.
+    repo.cli("queue", "bump", "three")
+    with repo.bot(batch=1, slots=1) as bot:
+        until(bot, lambda: bot.state.queue)
+        assert bot.state.queue["three/1"].change.priority == 3
+        # And when it is queued.
+        repo.cli("queue", "bump", "two", "--priority", "5")
+        finish(bot)
+    assert (repo.record("two").change.priority, repo.record("three").change.priority) == (5, 3)
+    assert repo.landings() == ["two/1", "three/1", "one/1"]
+    assert "bump three/1 to priority 3" in repo.cli("why", "three").stdout
+    assert "landed already" in repo.cli("queue", "bump", "three", ok=5).stderr
+    repo.cli("queue", "bump", "nothing", ok=4)
+    repo.proven()
+
+
+def test_a_retry_submits_the_same_head_with_all_it_came_with(repo):
+    head = repo.submit("shy", {"shy.txt": "BUG\n"}, priority=4)
+    repo.drain()
+    assert "shy/2: submitted" in repo.cli("queue", "retry", "shy").stdout
+    assert "waiting" in repo.cli("queue", "retry", "shy", ok=5).stderr
+    repo.drain()
+    record = repo.record("shy")
+    assert (record.key, record.stage, record.change.head, record.change.priority) == ("shy/2", "rejected", head, 4)
+    repo.submit("good", {"good.txt": "good\n"})
+    repo.drain()
+    assert "landed" in repo.cli("queue", "retry", "good", ok=5).stderr
+    repo.proven()
