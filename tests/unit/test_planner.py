@@ -375,3 +375,15 @@ def test_the_flake_rate_has_a_floor_and_grows_with_what_is_seen() -> None:
     assert flake_rate(0, 10_000) == 0.0002
     assert 0.01 < flake_rate(10, 990) < 0.02
     assert flake_rate(10_000, 0) == 0.25
+
+
+def test_a_probe_that_holds_a_rejected_change_is_cancelled() -> None:
+    bench = Bench("a", slots=8, limits=Limits(risk=0.1, doubt=0.05))
+    bench.look()
+    bench.arrive("b")
+    train = one_of(bench.look(), Start).probe
+    assert train.chain == ("a/1", "b/1")
+    bench.end(1, FAILED)
+    made = bench.look()
+    assert one(made, Reject).certificate.change == "a/1"
+    assert "it holds a/1, which is rejected" in one_of(made, Cancel).reason

@@ -22,14 +22,21 @@ TRUNK_LOOKS = 3
 
 
 def cancel(turn: Turn) -> None:
-    """Stop probes that can neither land nor teach: all they ask about is known."""
+    """Stop probes that can neither land nor teach: all they ask about is known, or they
+    hold a change that is rejected."""
     view, green = turn.view, set(turn.mem.green)
+    culprits = set(turn.mem.culprits)
     for probe in view.running:
         asked = [k for k in probe.asked if k in turn.queue and k not in green]
         rest = turn.rest(probe)
+        held = culprits.intersection(probe.chain)
         if not asked and not (rest and all(k in turn.queue for k in rest)):
             reason = f"the {probe.suspects} changes it asks about are proven or gone"
-            turn.actions.append(Cancel(probe.number, reason))
+        elif held:
+            reason = f"it holds {min(held)}, which is rejected"
+        else:
+            continue
+        turn.actions.append(Cancel(probe.number, reason))
 
 
 class Chooser:

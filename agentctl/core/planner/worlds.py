@@ -23,7 +23,7 @@ State = tuple[tuple[str, ...], int]
 """What landed on trunk, and the worlds in which it did."""
 
 
-@lru_cache(maxsize=1 << 14)
+@lru_cache(maxsize=1 << 12)
 def dice(name: str) -> tuple[int, ...]:
     """Independent fair coins: DIGITS of them in each world."""
     data = shake_128(name.encode()).digest(DIGITS * WORLDS // 8)
