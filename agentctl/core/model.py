@@ -103,7 +103,8 @@ class Start:
 
 @dataclass(frozen=True, slots=True)
 class Land:
-    """Move trunk from probe.base to the staged commit of a passed probe."""
+    """Move trunk to the staged commit of a passed probe: from probe.base, or from where a
+    shorter chain of it brought trunk."""
 
     probe: Probe
     reason: str
