@@ -1,6 +1,7 @@
 """Seals every test: nothing of the user's, of the machine's or of a surrounding Git or agentctl."""
 
 import os
+import signal
 import socket
 
 import pytest
@@ -24,6 +25,10 @@ GITCONFIG = """\
 NOWHERE = "http://127.0.0.1:9"
 """The port of the discard service, where nobody listens."""
 CONNECT = socket.socket.connect
+
+signal.signal(signal.SIGINT, signal.default_int_handler)
+# A shell starts what it puts into the background with interrupts ignored, and so would be
+# every process that a test starts and interrupts.
 
 
 @pytest.fixture(autouse=True)
