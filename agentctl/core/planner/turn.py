@@ -78,16 +78,21 @@ class Turn:
         dependencies on trunk or earlier in the chain, and, unless `clashing` is
         allowed, no clash with an earlier one."""
         ride = tuple(ride)
-        ids = self.settled.union(change_id(k) for k in ride)
         inside, fitting = set(ride), []
+        ids: set[str] | None = None
         for key in items:
             change = self.queue.get(key)
-            if change is None or key in inside or not ids.issuperset(change.after):
+            if change is None or key in inside:
                 continue
-            if not clashing and not inside.isdisjoint(self._clashes.get(key, ())):
+            if change.after:
+                ids = ids or self.settled.union(change_id(k) for k in inside)
+                if not ids.issuperset(change.after):
+                    continue
+            if not clashing and self._clashes and not inside.isdisjoint(self._clashes.get(key, ())):
                 continue
             inside.add(key)
-            ids.add(change.id)
+            if ids is not None:
+                ids.add(change.id)
             fitting.append(key)
             if len(fitting) == most:
                 break
