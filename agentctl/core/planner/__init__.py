@@ -47,9 +47,9 @@ without the green changes: its failure is then proof at once.
 
 The price of proof. By elimination a suspect is known, not proven: strictly it has to
 fail a probe of its own, at 0.4 probes a culprit. So the last four suspects of a segment
-are probed one by one from the front, since one that fails alone is proven; this makes
-strict rejection cost 5 to 8% over the bound for p up to 20%, where nested halving pays
-up to 9%.
+are probed one by one from the front, since one that fails alone is proven. By
+calculation, for equal risks up to 20% and learning left out, strict rejection then costs
+5 to 8% over the bound, with nested halving up to 9%.
 
 No change waits for ever. The order is by admission, a level of priority counting as
 `Limits.aging` seconds: a change is overtaken only by changes admitted less than that
