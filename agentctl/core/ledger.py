@@ -23,7 +23,8 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
+from functools import cache
 
 from agentctl.core.lifecycle import Event, Stage, step
 from agentctl.core.model import Change, Probe
@@ -132,7 +133,12 @@ def _dump(value: object) -> bytes:
 
 def _fields(value: object) -> dict:
     """Of a dataclass; those within it are asked for in turn. `asdict` copies all there is."""
-    return {name: getattr(value, name) for name in value.__slots__}
+    return {name: getattr(value, name) for name in _names(type(value))}
+
+
+@cache
+def _names(kind: type) -> tuple[str, ...]:
+    return tuple(f.name for f in fields(kind) if f.init)
 
 
 def encode_record(record: Record) -> bytes:

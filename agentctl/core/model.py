@@ -41,10 +41,11 @@ class Change:
     """Change ids that must land before this one may. An id that is neither queued
     nor seen to land by the planner holds the change back: leave out here what was
     on trunk before this change was admitted."""
+    key: str = field(init=False)
+    """"ID/REVISION"."""
 
-    @property
-    def key(self) -> str:
-        return f"{self.id}/{self.revision}"
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "key", f"{self.id}/{self.revision}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ import pytest
 
 from agentctl.core.model import Cancel, Change, Land, Plan, Reject, Result, Start, Verdict, View
 from agentctl.core.planner import Limits, plan
-from agentctl.core.planner.beliefs import flake_rate, group_size, prefix_passes
+from agentctl.core.planner.beliefs import flake_rate, group, prefix_passes
 
 PASSED, FAILED = Verdict.PASSED, Verdict.FAILED
 
@@ -366,8 +366,9 @@ def test_prefix_passes_follow_bayes() -> None:
 
 @pytest.mark.parametrize(("risk", "size"), ((0.5, 1), (0.3, 2), (0.1, 7), (0.01, 69)))
 def test_group_sizes_are_those_of_the_optimal_nested_plan(risk: float, size: int) -> None:
-    assert group_size([risk] * 200, strict=False) == size
-    assert group_size([risk] * 200, strict=True) == (3 if size == 2 else size)
+    untested = [(f"c{n}/1", risk) for n in range(200)]
+    assert len(group(untested, strict=False)) == size
+    assert len(group(untested, strict=True)) == (3 if size == 2 else size)
 
 
 def test_the_flake_rate_has_a_floor_and_grows_with_what_is_seen() -> None:

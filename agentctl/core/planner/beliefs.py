@@ -5,7 +5,7 @@ Beliefs choose probes; they never land or reject anything by themselves.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import prod, sqrt
 
@@ -115,16 +115,17 @@ def split(passes: Sequence[float], strict: bool) -> list[int]:
     return sorted(range(1, len(passes) + 1), key=lambda m: (abs(passes[m - 1] - 0.5), m))
 
 
-def group_size(risks: Sequence[float], strict: bool) -> int:
-    """How many of the first untested changes pass together with probability nearest
-    1/2; at least one. Strict proof pays for three where that would be two."""
-    together, best = 1.0, 0
-    for p in risks:
-        if best and abs(together * (1 - p) - 0.5) >= abs(together - 0.5):
+def group(untested: Iterable[tuple[str, float]], strict: bool) -> tuple[str, ...]:
+    """The first of the (key, risk) that pass together with probability nearest 1/2; at
+    least one. Strict proof pays for three where that would be two."""
+    together, found, full = 1.0, [], False
+    for key, p in untested:
+        full = full or bool(found) and abs(together * (1 - p) - 0.5) >= abs(together - 0.5)
+        if full and not (strict and len(found) == 2):
             break
         together *= 1 - p
-        best += 1
-    return min(3, len(risks)) if strict and best == 2 else best
+        found.append(key)
+    return tuple(found)
 
 
 def odds_bad(risk: float, alts: Sequence[float]) -> float:

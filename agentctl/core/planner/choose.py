@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from itertools import takewhile
+from itertools import islice, takewhile
 
 from agentctl.core.model import Cancel, Probe, Start
-from agentctl.core.planner.beliefs import group_size, prefix_passes, split
+from agentctl.core.planner.beliefs import group, prefix_passes, split
 from agentctl.core.planner.foresee import best_bet, odds
 from agentctl.core.planner.judge import certificates, convicted
 from agentctl.core.planner.state import Segment
@@ -102,21 +102,21 @@ class Chooser:
     ) -> bool:
         """False if there is no slot, nothing to ask, or the answer is known."""
         chain = ride + asked
+        members = frozenset(chain)
         seen = self.pending if again else self.known
-        if self.free <= 0 or not chain or frozenset(chain) in seen:
+        if self.free <= 0 or not chain or members in seen:
             return False
         if ride and asked:
             why += f"; {len(ride)} green ones ride along"
-        self.enter(Probe(self.next, self.turn.view.trunk, chain, len(asked), why, again))
-        rides = not self.ride or set(self.ride) <= set(chain)
-        self.turn.mem.unridden = 0 if rides else self.turn.mem.unridden + 1
+        self.enter(Probe(self.next, self.turn.view.trunk, chain, len(asked), why, again), members)
+        self.turn.mem.unridden = 0 if members.issuperset(self.ride) else self.turn.mem.unridden + 1
         return True
 
-    def enter(self, probe: Probe) -> None:
+    def enter(self, probe: Probe, members: frozenset[str]) -> None:
         self.turn.actions.append(Start(probe))
         self.trains.append(probe.chain)
-        self.known.add(frozenset(probe.chain))
-        self.pending.add(frozenset(probe.chain))
+        self.known.add(members)
+        self.pending.add(members)
         self.busy.update(probe.asked)
         self.next += 1
         self.free -= 1
@@ -204,7 +204,7 @@ class Chooser:
         if tip.proven or asked or looks >= TRUNK_LOOKS or self.free <= 0:
             return False
         why = f"asks whether trunk at {tip.commit[:12]} passes with 0 changes; failed {looks} times"
-        self.enter(Probe(self.next, tip.commit, (), 0, why, again=looks > 0))
+        self.enter(Probe(self.next, tip.commit, (), 0, why, again=looks > 0), frozenset())
         return True
 
     def worst(self, keys: tuple[str, ...]) -> str:
@@ -216,18 +216,15 @@ class Chooser:
 
     def open_segments(self) -> None:
         order = self.untested()
+        strict = self.turn.limits.rejection == "strict"
         while self.free > 0 and order:
-            window = self.turn.compose(self.ride, order, most=self.turn.limits.batch)
-            if not window:
+            window = islice(self.turn.following(self.ride, order), self.turn.limits.batch)
+            asked = group(((key, self.turn.risk(key)) for key in window), strict)
+            if not asked:
                 return
-            risks = [self.turn.risk(k) for k in window]
-            size = group_size(risks, self.turn.limits.rejection == "strict")
-            asked = window[:size]
             chance = 1 - self.turn.together(asked)
-            why = f"first probe of {size} of {len(order)} waiting: {chance:.0%} to pass"
-            if not self.start(self.ride, asked, f"{why}; {self.worst(asked)}"):
-                size = 1
-            taken = set(asked[:size])
+            why = f"first probe of {len(asked)} of {len(order)} waiting: {chance:.0%} to pass"
+            taken = set(asked if self.start(self.ride, asked, f"{why}; {self.worst(asked)}") else asked[:1])
             order = [k for k in order if k not in taken]
 
     def untested(self) -> list[str]:

@@ -71,10 +71,11 @@ def follow_queue(turn: Turn) -> None:
     needed = {i for c in queue.values() for i in c.after}
     known = set(mem.landed_ids) | {change_id(k) for k in landed}
     mem.landed_ids = sorted(needed & known)
-    mem.green = list(turn.compose((), mem.green, clashing=True))
+    turn.settle_green()
     mem.passed = [p for p in mem.passed if all(k in queue for k in turn.rest(p) or ())]
+    green = tuple(mem.green)
     for segment in mem.segments:
-        settle_segment(turn, segment, landed)
+        settle_segment(turn, segment, green, landed)
     mem.segments = [s for s in mem.segments if s.items]
     for failure in mem.failures:
         failure.open = [k for k in failure.open if k not in landed]
@@ -82,9 +83,9 @@ def follow_queue(turn: Turn) -> None:
     mem.failures = [f for f in mem.failures if f.open and all(k in queue for k in f.open)]
 
 
-def settle_segment(turn: Turn, segment: Segment, landed: set[str]) -> None:
+def settle_segment(turn: Turn, segment: Segment, green: tuple[str, ...], landed: set[str]) -> None:
     segment.items = [k for k in segment.items if k not in landed]
-    stay = set(turn.compose(turn.mem.green, segment.items, clashing=True))
+    stay = set(turn.compose(green, segment.items, clashing=True))
     gone = [k for k in segment.items if k not in stay]
     segment.drop(gone, turn.together(gone))
 
@@ -97,7 +98,8 @@ def take_results(turn: Turn) -> None:
     good: set[str] = set()
     passed = [r for r in turn.view.finished if r.verdict is Verdict.PASSED]
     for result in passed:
-        take_pass(turn, result, good)
+        good.update(take_pass(turn, result))
+    prove(turn, good)
     failed = [r.probe for r in turn.view.finished if r.verdict is Verdict.FAILED]
     for probe in sorted(failed, key=lambda p: (p.suspects or len(p.chain), p.number)):
         if probe.number not in seen:
@@ -107,26 +109,33 @@ def take_results(turn: Turn) -> None:
         turn.mem.reds = 0
 
 
-def take_pass(turn: Turn, result: Result, good: set[str]) -> None:
+def take_pass(turn: Turn, result: Result) -> list[str]:
+    """Returns the queued members of the chain."""
     mem, probe = turn.mem, result.probe
     mem.passes += 1
     mem.seconds += (result.seconds - mem.seconds) / (10 if mem.seconds else 1)
     if not probe.chain:
         mem.tips = [replace(t, proven=t.proven or t.commit == probe.base) for t in mem.tips]
-        return
+        return []
     members = [k for k in probe.chain if k in turn.queue]
-    good.update(members)
-    mem.green = list(turn.compose((), dict.fromkeys(mem.green + members), clashing=True))
+    mem.green += members
+    rest = turn.rest(probe)
+    if rest and members == list(rest):
+        known = (probe.number, probe.base, probe.chain, probe.suspects, probe.reason)
+        mem.passed.append(Passed(*known, result.staged))
+    return members
+
+
+def prove(turn: Turn, good: set[str]) -> None:
+    """The members of passing probes are green; nothing accuses them any more."""
+    mem = turn.mem
+    turn.settle_green()
     proven = set(mem.green)
     for segment in mem.segments:
         segment.items = [k for k in segment.items if k not in good]
     mem.segments = [s for s in mem.segments if s.items]
     for failure in mem.failures:
         failure.doubted |= failure.chain[-1] in proven
-    rest = turn.rest(probe)
-    if rest and members == list(rest):
-        known = (probe.number, probe.base, probe.chain, probe.suspects, probe.reason)
-        mem.passed.append(Passed(*known, result.staged))
 
 
 def take_failure(turn: Turn, probe: Probe, good: set[str]) -> None:
@@ -164,16 +173,16 @@ def distrust(turn: Turn) -> None:
         mem.green = [k for k in mem.green if k not in chain]
         suspects = [k for k in failure.chain if k in chain]
         mem.segments.append(Segment(suspects, [(failure.number, turn.beliefs.flake)]))
-    mem.green = list(turn.compose((), mem.green, clashing=True))
+    turn.settle_green()
 
 
 def recall(turn: Turn) -> None:
     """What landed since makes an old failure tighter evidence: it accuses the members
     that are left, those of the fewest first."""
     green = set(turn.mem.green)
+    used = {number for s in turn.mem.segments for number, _ in s.evidence}
     for failure in sorted(turn.mem.failures, key=lambda f: (len(f.open), f.number)):
-        used = any(failure.number == n for s in turn.mem.segments for n, _ in s.evidence)
-        if not used and green.isdisjoint(failure.open):
+        if failure.number not in used and green.isdisjoint(failure.open):
             accuse(turn, list(failure.open), failure.number, turn.beliefs.flake)
 
 

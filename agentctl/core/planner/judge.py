@@ -22,6 +22,7 @@ def judge(turn: Turn) -> None:
     for key, proofs in certificates(turn).items():
         if convicted(turn, key, proofs) and not audit(turn, key, proofs):
             reject(turn, key, proofs)
+    turn.settle_green()
     land(turn)
 
 
@@ -120,20 +121,17 @@ def reject(turn: Turn, key: str, proofs: list[Failure]) -> None:
     turn.remove(key)
     mem.segments = [s for s in mem.segments if key not in s.items]
     mem.failures = [f for f in mem.failures if key not in f.open]
-    mem.green = list(turn.compose((), mem.green, clashing=True))
 
 
 def land(turn: Turn) -> None:
     """Land the passed probe that brings most: what of its chain is not on trunk yet
     must still be queued, its dependencies in order."""
-    ready = []
-    for passed in turn.mem.passed:
-        rest = turn.rest(passed)
-        if rest and turn.compose((), rest, clashing=True) == rest:
-            ready.append((len(rest), -passed.number, passed, rest))
-    if not ready:
+    chains = [(rest, passed) for passed in turn.mem.passed if (rest := turn.rest(passed))]
+    chains.sort(key=lambda found: (-len(found[0]), found[1].number))
+    fits = (found for found in chains if turn.compose((), found[0], clashing=True) == found[0])
+    rest, best = next(fits, ((), None))
+    if best is None:
         return
-    _, _, best, rest = max(ready)
     agents = tuple(turn.queue[k].agent for k in rest)
     turn.mem.landing = Landing(turn.view.trunk, rest, agents, best.staged)
     turn.actions.append(Land(as_probe(best), reason_to_land(best, rest, turn.mem.green)))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Set
+from collections.abc import Iterable, Iterator, Set
+from itertools import chain, islice
 
 from agentctl.core.model import Action, Change, Probe, View
 from agentctl.core.planner.beliefs import Beliefs, Limits
@@ -23,7 +24,7 @@ def landed_on(mem: Memory, base: str) -> tuple[str, ...] | None:
     landed: list[tuple[str, ...]] = []
     for tip in reversed(mem.tips):
         if tip.commit == base:
-            return tuple(k for part in reversed(landed) for k in part)
+            return tuple(chain.from_iterable(reversed(landed)))
         if tip.chain is None:
             return None
         landed.append(tip.chain)
@@ -41,6 +42,7 @@ class Turn:
         self.beliefs = Beliefs(mem, limits)
         self._ahead: dict[str, tuple[str, ...] | None] = {}
         self._clashes: dict[str, set[str]] = {}
+        self._ride: tuple[tuple[str, ...], frozenset[str]] = (), frozenset()
         for a, b in view.clashes:
             self._clashes.setdefault(a, set()).add(b)
             self._clashes.setdefault(b, set()).add(a)
@@ -68,35 +70,43 @@ class Turn:
         return 1 - good
 
     def compose(
-        self,
-        ride: Iterable[str],
-        items: Iterable[str],
-        clashing: bool = False,
-        most: int | None = None,
+        self, ride: tuple[str, ...], items: Iterable[str], clashing: bool = False, most: int | None = None
     ) -> tuple[str, ...]:
         """The (first `most`) members of `items` that can follow `ride` in one chain: queued, their
         dependencies on trunk or earlier in the chain, and, unless `clashing` is
         allowed, no clash with an earlier one."""
-        ride = tuple(ride)
-        inside, fitting = set(ride), []
+        return tuple(islice(self.following(ride, items, clashing), most))
+
+    def following(self, ride: tuple[str, ...], items: Iterable[str], clashing: bool = False) -> Iterator[str]:
+        """What `compose` returns, one by one: who needs only the first pays for these alone."""
+        riding = self._members(ride)
         ids: set[str] | None = None
+        inside: set[str] = set()
         for key in items:
             change = self.queue.get(key)
-            if change is None or key in inside:
+            if change is None or key in inside or key in riding:
                 continue
             if change.after:
-                ids = ids or self.settled.union(change_id(k) for k in inside)
+                ids = ids or self.settled.union(change_id(k) for k in (*ride, *inside))
                 if not ids.issuperset(change.after):
                     continue
-            if not clashing and self._clashes and not inside.isdisjoint(self._clashes.get(key, ())):
-                continue
+            if not clashing and (clashes := self._clashes.get(key)):
+                if not (inside.isdisjoint(clashes) and riding.isdisjoint(clashes)):
+                    continue
             inside.add(key)
             if ids is not None:
                 ids.add(change.id)
-            fitting.append(key)
-            if len(fitting) == most:
-                break
-        return tuple(fitting)
+            yield key
+
+    def settle_green(self) -> None:
+        """Keep the green changes that are queued still, and depend on nothing that is not green."""
+        self.mem.green = list(self.compose((), self.mem.green, clashing=True))
+
+    def _members(self, ride: tuple[str, ...]) -> frozenset[str]:
+        """Most chains of a turn have the same ride."""
+        if ride != self._ride[0]:
+            self._ride = ride, frozenset(ride)
+        return self._ride[1]
 
     def rest(self, probe: Probe | Passed | Failure) -> tuple[str, ...] | None:
         """What of the chain is not on trunk yet, if trunk is literally on its way
