@@ -21,8 +21,8 @@ LIKENESS = 2.0
 """Bad changes that an agent must show before it counts as much as all the others."""
 FORGET = 1024
 """An agent's counts are halved here, so that it can get better or worse."""
-INTERACTION = 0.0005
-"""Believed probability that one riding change breaks a probe that it did not break alone."""
+BREAK_PRIOR = (0.2, 1000.0)
+"""Beta prior of the share of changes that pass, and yet break with others that passed."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +53,8 @@ class Beliefs:
         self._common = (20 * limits.risk + rejected) / (20 + landed + rejected)
         self._risks: dict[str, float] = {}
         self.flake = flake_rate(mem.flakes, mem.passes)
+        self.breaks = (BREAK_PRIOR[0] + mem.broken) / (sum(BREAK_PRIOR) + mem.broken + landed)
+        """Probability that one riding change breaks a probe that it did not break alone."""
 
     def risk_of_agent(self, agent: str) -> float:
         """Mean of the agent's Beta posterior around the rate common to all."""

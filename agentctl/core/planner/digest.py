@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from agentctl.core.model import Probe, Result, Verdict
-from agentctl.core.planner.beliefs import FORGET, INTERACTION, Beliefs
+from agentctl.core.planner.beliefs import FORGET, Beliefs
 from agentctl.core.planner.state import Failure, Memory, Passed, Segment, Tip
 from agentctl.core.planner.turn import Turn, change_id
 
@@ -68,6 +68,7 @@ def follow_queue(turn: Turn) -> None:
     for key in mem.rejected:
         turn.remove(key)
     mem.audited = [k for k in mem.audited if k in queue]
+    mem.distrusted = [k for k in mem.distrusted if k in queue]
     needed = {i for c in queue.values() for i in c.after}
     known = set(mem.landed_ids) | {change_id(k) for k in landed}
     mem.landed_ids = sorted(needed & known)
@@ -153,7 +154,7 @@ def take_failure(turn: Turn, probe: Probe, good: set[str]) -> None:
     mem.reds += bool(carried)
     gone = [k for k in probe.chain if k not in queue and k not in since]
     lost = 1.0 if any(k in mem.culprits for k in gone) else turn.together(gone)
-    alt = 1 - (1 - turn.beliefs.flake) * (1 - lost) * (1 - INTERACTION) ** len(carried)
+    alt = 1 - (1 - turn.beliefs.flake) * (1 - lost) * (1 - turn.beliefs.breaks) ** len(carried)
     cleared = good.union(mem.green)
     if lost < 1:
         accuse(turn, [k for k in probe.asked if k in queue and k not in cleared], probe.number, alt)
@@ -172,6 +173,7 @@ def distrust(turn: Turn) -> None:
         failure.doubted = False
         mem.green = [k for k in mem.green if k not in chain]
         suspects = [k for k in failure.chain if k in chain]
+        mem.distrusted += suspects
         mem.segments.append(Segment(suspects, [(failure.number, turn.beliefs.flake)]))
     turn.settle_green()
 

@@ -118,6 +118,7 @@ def reject(turn: Turn, key: str, proofs: list[Failure]) -> None:
     mem.culprits.append(key)
     turn.actions.append(Reject(Certificate(key, proof.number, reason)))
     count(mem, agent, rejected=1)
+    mem.broken += key in mem.distrusted
     turn.remove(key)
     mem.segments = [s for s in mem.segments if key not in s.items]
     mem.failures = [f for f in mem.failures if key not in f.open]

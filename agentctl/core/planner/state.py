@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-VERSION = 2
+VERSION = 3
 
 
 @dataclass
@@ -84,6 +84,10 @@ class Memory:
     """Ids of landed changes that queued changes come after."""
     green: list[str] = field(default_factory=list)
     """Changes that passed on an older base or beside a longer passing probe."""
+    distrusted: list[str] = field(default_factory=list)
+    """Changes that were green until they failed together."""
+    broken: int = 0
+    """How many of these were rejected."""
     reds: int = 0
     """Failures of probes that carried green changes since one of them passed."""
     unridden: int = 0
@@ -122,6 +126,8 @@ def load(data: dict) -> Memory:
         landing=landing and Landing(landing[0], tuple(landing[1]), tuple(landing[2]), landing[3]),
         landed_ids=list(data["landed_ids"]),
         green=list(data["green"]),
+        distrusted=list(data["distrusted"]),
+        broken=data["broken"],
         reds=data["reds"],
         unridden=data["unridden"],
         segments=[Segment(list(i), [(n, a) for n, a in e]) for i, e in data["segments"]],
@@ -154,6 +160,8 @@ def dump(mem: Memory) -> dict:
         and [landing.base, list(landing.chain), list(landing.agents), landing.staged],
         "landed_ids": mem.landed_ids,
         "green": mem.green,
+        "distrusted": mem.distrusted,
+        "broken": mem.broken,
         "reds": mem.reds,
         "unridden": mem.unridden,
         "segments": [[s.items, [list(e) for e in s.evidence]] for s in mem.segments],
