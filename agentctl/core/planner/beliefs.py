@@ -56,6 +56,12 @@ class Beliefs:
         self.breaks = (BREAK_PRIOR[0] + mem.broken) / (sum(BREAK_PRIOR) + mem.broken + landed)
         """Probability that one riding change breaks a probe that it did not break alone."""
 
+    def broken(self, riding: int, otherwise: float) -> float:
+        """Probability that among `riding` green changes are some that break together, when
+        probes that carried them failed which fail with probability `otherwise` if not."""
+        sound = (1 - self.breaks) ** riding
+        return (1 - sound) / (1 - sound + sound * otherwise)
+
     def risk_of_agent(self, agent: str) -> float:
         """Mean of the agent's Beta posterior around the rate common to all."""
         if agent not in self._risks:

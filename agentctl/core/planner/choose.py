@@ -11,9 +11,6 @@ from agentctl.core.planner.judge import certificates, convicted
 from agentctl.core.planner.state import Segment
 from agentctl.core.planner.turn import PATIENCE, Turn
 
-REDS = 6
-"""So many failures in a row with the green changes aboard, and they are suspected."""
-
 CROWD = 1.3
 """Changes a slot that no probe asks about, from which on probes are chosen for what they teach alone."""
 
@@ -127,10 +124,7 @@ class Chooser:
         return any(ride <= set(t) and (not sure or len(t) == len(ride)) for t in self.trains)
 
     def overdue(self) -> bool:
-        """True if the green changes are suspected, or waited for 2 probes a slot that
-        went without them."""
-        if self.turn.mem.reds >= REDS:
-            return not self.carried(sure=True)
+        """True if the green changes waited for 2 probes a slot that went without them."""
         return self.turn.mem.unridden >= 2 * self.turn.view.slots and not self.carried()
 
     def integrate(self) -> bool:

@@ -11,6 +11,8 @@ from agentctl.core.planner.turn import Turn, change_id
 
 TIPS_KEPT = 256
 FAILURES_KEPT = 256
+SURE = 0.8
+"""Probability that the green changes break together, from which on they are suspects."""
 
 
 def digest(turn: Turn) -> None:
@@ -107,7 +109,21 @@ def take_results(turn: Turn) -> None:
             take_failure(turn, probe, good)
     distrust(turn)
     if not green or any(not green.isdisjoint(r.probe.chain) for r in passed):
-        turn.mem.reds = 0
+        turn.mem.suspicion = 1.0
+    else:
+        doubt_green(turn, failed)
+
+
+def doubt_green(turn: Turn, failed: list[Probe]) -> None:
+    """Every probe that carried the green changes failed: they are suspects again if it is
+    likelier that these break together than that all the probes asked about bad ones."""
+    mem = turn.mem
+    carrying = [p for p in failed if p.suspects < len(p.chain) and set(p.chain[: -p.suspects]) <= set(mem.green)]
+    broken = turn.beliefs.broken(len(mem.green), mem.suspicion)
+    if carrying and broken > SURE:
+        mem.distrusted += mem.green
+        mem.segments.append(Segment(mem.green, [(carrying[-1].number, 1 - broken)]))
+        mem.green, mem.suspicion = [], 1.0
 
 
 def take_pass(turn: Turn, result: Result) -> list[str]:
@@ -151,10 +167,13 @@ def take_failure(turn: Turn, probe: Probe, good: set[str]) -> None:
         waiting = [k for k in probe.chain if k in queue]
         mem.failures.append(Failure(probe.number, probe.base, probe.chain, waiting))
     carried = probe.chain[: len(probe.chain) - probe.suspects]
-    mem.reds += bool(carried)
+    if carried:
+        mem.suspicion *= 1 - (1 - turn.beliefs.flake) * (1 - turn.together(probe.asked))
     gone = [k for k in probe.chain if k not in queue and k not in since]
     lost = 1.0 if any(k in mem.culprits for k in gone) else turn.together(gone)
-    alt = 1 - (1 - turn.beliefs.flake) * (1 - lost) * (1 - turn.beliefs.breaks) ** len(carried)
+    sound = any(p.base == probe.base and p.chain[: len(carried)] == carried for p in mem.passed)
+    broken = 0.0 if sound else turn.beliefs.broken(len(carried), mem.suspicion)
+    alt = 1 - (1 - turn.beliefs.flake) * (1 - lost) * (1 - broken)
     cleared = good.union(mem.green)
     if lost < 1:
         accuse(turn, [k for k in probe.asked if k in queue and k not in cleared], probe.number, alt)

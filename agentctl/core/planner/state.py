@@ -88,8 +88,9 @@ class Memory:
     """Changes that were green until they failed together."""
     broken: int = 0
     """How many of these were rejected."""
-    reds: int = 0
-    """Failures of probes that carried green changes since one of them passed."""
+    suspicion: float = 1.0
+    """Probability that all probes fail that failed with green changes aboard since one
+    of these passed, if the green ones are as good as they should be."""
     unridden: int = 0
     """Probes started without the green changes since they last rode."""
     segments: list[Segment] = field(default_factory=list)
@@ -128,7 +129,7 @@ def load(data: dict) -> Memory:
         green=list(data["green"]),
         distrusted=list(data["distrusted"]),
         broken=data["broken"],
-        reds=data["reds"],
+        suspicion=data["suspicion"],
         unridden=data["unridden"],
         segments=[Segment(list(i), [(n, a) for n, a in e]) for i, e in data["segments"]],
         failures=[Failure(n, b, tuple(c), list(o), *m) for n, b, c, o, *m in data["failures"]],
@@ -162,7 +163,7 @@ def dump(mem: Memory) -> dict:
         "green": mem.green,
         "distrusted": mem.distrusted,
         "broken": mem.broken,
-        "reds": mem.reds,
+        "suspicion": mem.suspicion,
         "unridden": mem.unridden,
         "segments": [[s.items, [list(e) for e in s.evidence]] for s in mem.segments],
         "failures": [
