@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from math import prod, sqrt
+from math import log, prod, sqrt
 
 from agentctl.core.model import Change
 from agentctl.core.planner.state import Memory
@@ -23,6 +23,11 @@ FORGET = 1024
 """An agent's counts are halved here, so that it can get better or worse."""
 BREAK_PRIOR = (0.2, 1000.0)
 """Beta prior of the share of changes that pass, and yet break with others that passed."""
+
+STAGGER = 0.3
+"""Chance that the green changes break together, from which on not every probe carries all."""
+GOLDEN = (sqrt(5) - 1) / 2
+"""Its multiples, modulo 1, are spread evenly, however many are taken."""
 
 
 @dataclass(frozen=True)
@@ -56,11 +61,18 @@ class Beliefs:
         self.breaks = (BREAK_PRIOR[0] + mem.broken) / (sum(BREAK_PRIOR) + mem.broken + landed)
         """Probability that one riding change breaks a probe that it did not break alone."""
 
-    def broken(self, riding: int, otherwise: float) -> float:
-        """Probability that among `riding` green changes are some that break together, when
-        probes that carried them failed which fail with probability `otherwise` if not."""
-        sound = (1 - self.breaks) ** riding
-        return (1 - sound) / (1 - sound + sound * otherwise)
+    def sound(self, riding: int) -> float:
+        """Probability that no two of `riding` green changes break together."""
+        return (1 - self.breaks) ** riding
+
+    def riding(self, green: int, number: int) -> int:
+        """How many of the green changes probe `number` carries: from one probe to the next the
+        chance that they break is spread evenly from 0 to that of all."""
+        broken = 1 - self.sound(green)
+        if broken < STAGGER:
+            return green
+        level = broken * (number * GOLDEN % 1.0)
+        return min(green, 1 + int(log(1 - level) / log(1 - self.breaks)))
 
     def risk_of_agent(self, agent: str) -> float:
         """Mean of the agent's Beta posterior around the rate common to all."""

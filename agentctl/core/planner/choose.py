@@ -44,13 +44,20 @@ class Chooser:
         self.turn = turn
         self.free = view.slots - len(view.running)
         self.next = view.next_probe
-        self.ride = turn.compose((), mem.green)
+        self.green = turn.compose((), mem.green)
         self.trains = [rest for p in view.running if (rest := turn.rest(p)) is not None]
         """What the running probes will land, if they pass and trunk is still on its way."""
         self.pending = {frozenset(rest) for rest in self.trains}
         settled = (turn.rest(p) for p in (*mem.passed, *mem.failures))
         self.known = self.pending | {frozenset(rest) for rest in settled if rest is not None}
         self.busy = {k for p in view.running for k in p.asked}
+
+    @property
+    def ride(self) -> tuple[str, ...]:
+        """The green changes that the next probe carries. All of them, unless it is likely that
+        some break together: then fewer in one probe than in the other, so that of those that
+        pass one lands most of what is sound, and those that fail tell where the break is."""
+        return self.green[: self.turn.beliefs.riding(len(self.green), self.next)]
 
     def fill(self) -> None:
         if self.overdue():
@@ -106,7 +113,7 @@ class Chooser:
         if ride and asked:
             why += f"; {len(ride)} green ones ride along"
         self.enter(Probe(self.next, self.turn.view.trunk, chain, len(asked), why, again), members)
-        self.turn.mem.unridden = 0 if members.issuperset(self.ride) else self.turn.mem.unridden + 1
+        self.turn.mem.unridden = 0 if members.issuperset(self.green[:1]) else self.turn.mem.unridden + 1
         return True
 
     def enter(self, probe: Probe, members: frozenset[str]) -> None:
@@ -120,7 +127,7 @@ class Chooser:
 
     def carried(self, sure: bool = False) -> bool:
         """True if a probe on trunk carries all green changes; `sure`: and nothing else."""
-        ride = set(self.ride)
+        ride = set(self.green)
         return any(ride <= set(t) and (not sure or len(t) == len(ride)) for t in self.trains)
 
     def overdue(self) -> bool:
@@ -128,8 +135,8 @@ class Chooser:
         return self.turn.mem.unridden >= 2 * self.turn.view.slots and not self.carried()
 
     def integrate(self) -> bool:
-        n = len(self.ride)
-        return self.start(self.ride, (), f"lands {n} changes that passed on older bases")
+        n = len(self.green)
+        return self.start(self.green, (), f"lands {n} changes that passed on older bases")
 
     def in_search(self, segment: Segment) -> bool:
         """True if a running probe asks about nothing but suspects of this segment."""
@@ -212,13 +219,14 @@ class Chooser:
         order = self.untested()
         strict = self.turn.limits.rejection == "strict"
         while self.free > 0 and order:
-            window = islice(self.turn.following(self.ride, order), self.turn.limits.batch)
+            ride = self.ride
+            window = islice(self.turn.following(ride, order), self.turn.limits.batch)
             asked = group(((key, self.turn.risk(key)) for key in window), strict)
             if not asked:
                 return
             chance = 1 - self.turn.together(asked)
             why = f"first probe of {len(asked)} of {len(order)} waiting: {chance:.0%} to pass"
-            taken = set(asked if self.start(self.ride, asked, f"{why}; {self.worst(asked)}") else asked[:1])
+            taken = set(asked if self.start(ride, asked, f"{why}; {self.worst(asked)}") else asked[:1])
             order = [k for k in order if k not in taken]
 
     def untested(self) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import takewhile
 
 from agentctl.core.model import Probe, Result, Verdict
 from agentctl.core.planner.beliefs import FORGET, Beliefs
@@ -70,7 +71,7 @@ def follow_queue(turn: Turn) -> None:
     for key in mem.rejected:
         turn.remove(key)
     mem.audited = [k for k in mem.audited if k in queue]
-    mem.distrusted = [k for k in mem.distrusted if k in queue]
+    mem.distrusted.intersection_update(queue)
     needed = {i for c in queue.values() for i in c.after}
     known = set(mem.landed_ids) | {change_id(k) for k in landed}
     mem.landed_ids = sorted(needed & known)
@@ -97,33 +98,66 @@ def take_results(turn: Turn) -> None:
     """Passing probes first, then failing ones from the shortest: what is proven good
     in this turn is not suspected in it, and the tightest evidence is kept."""
     seen = {f.number for f in turn.mem.failures}
-    green = set(turn.mem.green)
     good: set[str] = set()
     passed = [r for r in turn.view.finished if r.verdict is Verdict.PASSED]
     for result in passed:
         good.update(take_pass(turn, result))
     prove(turn, good)
     failed = [r.probe for r in turn.view.finished if r.verdict is Verdict.FAILED]
+    failed = [p for p in failed if p.number not in seen]
+    for probe in failed:
+        remember(turn, probe)
+    broken = {number: chance for _, number, chance in weak_points(turn)[1]}
     for probe in sorted(failed, key=lambda p: (p.suspects or len(p.chain), p.number)):
-        if probe.number not in seen:
-            take_failure(turn, probe, good)
+        take_failure(turn, probe, good, broken.get(probe.number, 0.0))
     distrust(turn)
-    if not green or any(not green.isdisjoint(r.probe.chain) for r in passed):
-        turn.mem.suspicion = 1.0
-    else:
-        doubt_green(turn, failed)
+    doubt_green(turn)
 
 
-def doubt_green(turn: Turn, failed: list[Probe]) -> None:
-    """Every probe that carried the green changes failed: they are suspects again if it is
-    likelier that these break together than that all the probes asked about bad ones."""
+def weak_points(turn: Turn) -> tuple[int, list[tuple[int, int, float]]]:
+    """Where the green changes may break: how many of the first are sound; and, by length,
+    (how many a failed probe carried, its number, the probability that these break together).
+
+    The first break is behind position b with probability ~ (1-q)^b, and explains all
+    failures that carried more; those that carried fewer failed by themselves. Nothing
+    breaks within what a passing probe carried.
+    """
+    mem, green = turn.mem, tuple(turn.mem.green)
+    proven, sound = set(green), 0
+    for passed in mem.passed:
+        pairs = zip(turn.rest(passed) or (), green)
+        sound = max(sound, sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs)))
+    seen = []
+    for failure in mem.failures:
+        carried = failure.chain[: len(failure.chain) - failure.suspects]
+        waiting = set(failure.open)
+        left = tuple(k for k in carried if k in waiting)
+        if len(left) > sound and green[: len(left)] == left:
+            asked = turn.together(k for k in failure.open if k not in proven)
+            seen.append((len(left), failure.number, 1 - (1 - turn.beliefs.flake) * (1 - asked)))
+    seen.sort()
+    before, otherwise, broken, total = 1.0, 1.0, 0.0, []
+    for n, number, alone in seen:
+        after = turn.beliefs.sound(n - sound)
+        broken += (before - after) * otherwise
+        before, otherwise = after, otherwise * alone
+        total.append((n, number, broken))
+    return sound, [(n, number, b / (broken + before * otherwise)) for n, number, b in total]
+
+
+def doubt_green(turn: Turn) -> None:
+    """The first green changes are suspects again if it is likelier that they break together
+    than that all the probes that carried them asked about bad ones."""
     mem = turn.mem
-    carrying = [p for p in failed if p.suspects < len(p.chain) and set(p.chain[: -p.suspects]) <= set(mem.green)]
-    broken = turn.beliefs.broken(len(mem.green), mem.suspicion)
-    if carrying and broken > SURE:
-        mem.distrusted += mem.green
-        mem.segments.append(Segment(mem.green, [(carrying[-1].number, 1 - broken)]))
-        mem.green, mem.suspicion = [], 1.0
+    sound, points = weak_points(turn)
+    for n, number, broken in points:
+        if broken > SURE:
+            suspects = mem.green[sound:n]
+            mem.distrusted.update(suspects)
+            mem.segments.append(Segment(suspects, [(number, 1 - broken)]))
+            del mem.green[sound:n]
+            turn.settle_green()
+            return
 
 
 def take_pass(turn: Turn, result: Result) -> list[str]:
@@ -155,24 +189,25 @@ def prove(turn: Turn, good: set[str]) -> None:
         failure.doubted |= failure.chain[-1] in proven
 
 
-def take_failure(turn: Turn, probe: Probe, good: set[str]) -> None:
+def remember(turn: Turn, probe: Probe) -> None:
+    """Keep a failure that may become a certificate, or turn out a flake."""
     mem, queue = turn.mem, turn.queue
     if not probe.chain:
         mem.looks = mem.looks + 1 if mem.red == probe.base else 1
         mem.red = probe.base
         return
     since = landed_since(mem, probe.base)
-    known = [k for k in probe.chain if k in queue or k in since]
-    if len(known) == len(probe.chain):
+    if all(k in queue or k in since for k in probe.chain):
         waiting = [k for k in probe.chain if k in queue]
-        mem.failures.append(Failure(probe.number, probe.base, probe.chain, waiting))
-    carried = probe.chain[: len(probe.chain) - probe.suspects]
-    if carried:
-        mem.suspicion *= 1 - (1 - turn.beliefs.flake) * (1 - turn.together(probe.asked))
+        mem.failures.append(Failure(probe.number, probe.base, probe.chain, waiting, suspects=probe.suspects))
+
+
+def take_failure(turn: Turn, probe: Probe, good: set[str], broken: float) -> None:
+    """`broken`: the probability that it failed for the green changes that it carried."""
+    mem, queue = turn.mem, turn.queue
+    since = landed_since(mem, probe.base)
     gone = [k for k in probe.chain if k not in queue and k not in since]
     lost = 1.0 if any(k in mem.culprits for k in gone) else turn.together(gone)
-    sound = any(p.base == probe.base and p.chain[: len(carried)] == carried for p in mem.passed)
-    broken = 0.0 if sound else turn.beliefs.broken(len(carried), mem.suspicion)
     alt = 1 - (1 - turn.beliefs.flake) * (1 - lost) * (1 - broken)
     cleared = good.union(mem.green)
     if lost < 1:
@@ -192,7 +227,7 @@ def distrust(turn: Turn) -> None:
         failure.doubted = False
         mem.green = [k for k in mem.green if k not in chain]
         suspects = [k for k in failure.chain if k in chain]
-        mem.distrusted += suspects
+        mem.distrusted.update(suspects)
         mem.segments.append(Segment(suspects, [(failure.number, turn.beliefs.flake)]))
     turn.settle_green()
 

@@ -37,6 +37,8 @@ class Failure:
     """The last of the chain passed later: no certificate against it."""
     weight: int = 1
     """How many flakes it stands for if it proves one."""
+    suspects: int = 0
+    """The last of the chain, which were asked about."""
 
 
 @dataclass(frozen=True)
@@ -84,13 +86,10 @@ class Memory:
     """Ids of landed changes that queued changes come after."""
     green: list[str] = field(default_factory=list)
     """Changes that passed on an older base or beside a longer passing probe."""
-    distrusted: list[str] = field(default_factory=list)
+    distrusted: set[str] = field(default_factory=set)
     """Changes that were green until they failed together."""
     broken: int = 0
     """How many of these were rejected."""
-    suspicion: float = 1.0
-    """Probability that all probes fail that failed with green changes aboard since one
-    of these passed, if the green ones are as good as they should be."""
     unridden: int = 0
     """Probes started without the green changes since they last rode."""
     segments: list[Segment] = field(default_factory=list)
@@ -127,9 +126,8 @@ def load(data: dict) -> Memory:
         landing=landing and Landing(landing[0], tuple(landing[1]), tuple(landing[2]), landing[3]),
         landed_ids=list(data["landed_ids"]),
         green=list(data["green"]),
-        distrusted=list(data["distrusted"]),
+        distrusted=set(data["distrusted"]),
         broken=data["broken"],
-        suspicion=data["suspicion"],
         unridden=data["unridden"],
         segments=[Segment(list(i), [(n, a) for n, a in e]) for i, e in data["segments"]],
         failures=[Failure(n, b, tuple(c), list(o), *m) for n, b, c, o, *m in data["failures"]],
@@ -161,13 +159,12 @@ def dump(mem: Memory) -> dict:
         and [landing.base, list(landing.chain), list(landing.agents), landing.staged],
         "landed_ids": mem.landed_ids,
         "green": mem.green,
-        "distrusted": mem.distrusted,
+        "distrusted": sorted(mem.distrusted),
         "broken": mem.broken,
-        "suspicion": mem.suspicion,
         "unridden": mem.unridden,
         "segments": [[s.items, [list(e) for e in s.evidence]] for s in mem.segments],
         "failures": [
-            [f.number, f.base, list(f.chain), f.open, f.doubted, f.weight] for f in mem.failures
+            [f.number, f.base, list(f.chain), f.open, f.doubted, f.weight, f.suspects] for f in mem.failures
         ],
         "passed": [
             [p.number, p.base, list(p.chain), p.suspects, p.reason, p.staged] for p in mem.passed
