@@ -87,7 +87,7 @@ def simulate(cell: Cell) -> Tally:
     mean = sum(cell.risks) / len(cell.risks)
     backlog = None
     if cell.load is None:
-        backlog = cell.backlog or max(100, min(4 * cell.slots * (int(0.69 / mean) + 1), 4000))
+        backlog = cell.backlog or max(100, min(4 * cell.slots * (int(0.69 / mean) + 1), 40_000 if cell.strategy in OURS else 4000))
     if cell.strategy in OURS:
         strategy = plan
     else:

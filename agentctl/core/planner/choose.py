@@ -51,6 +51,7 @@ class Chooser:
         settled = (turn.rest(p) for p in (*mem.passed, *mem.failures))
         self.known = self.pending | {frozenset(rest) for rest in settled if rest is not None}
         self.busy = {k for p in view.running for k in p.asked}
+        self.proofs = certificates(turn)
 
     @property
     def ride(self) -> tuple[str, ...]:
@@ -144,15 +145,17 @@ class Chooser:
         return any(p.suspects and items.issuperset(p.asked) for p in self.turn.view.running)
 
     def parked(self, segment: Segment) -> bool:
-        """True if a lone suspect is about to be proven bad by the landing of its mates."""
-        if self.turn.limits.rejection != "inference" or len(segment.items) > 1:
+        """True if what becomes of those that failed with a lone suspect is about to prove it.
+        It had a failure of its own, and if they pass it alone explains theirs; by inference,
+        they passed, and when they land their failure convicts it."""
+        key, settled = segment.items[0], {segment.items[0], *self.turn.mem.green}
+        if len(segment.items) > 1:
             return False
-        key = segment.items[0]
-        settled = {key, *self.turn.mem.green}
-        return any(
-            key in f.open and len(f.open) > 1 and settled.issuperset(f.open)
-            for f in self.turn.mem.failures
-        )
+        shared = [f.open for f in self.turn.mem.failures if key in f.open and len(f.open) > 1]
+        if key not in self.proofs:
+            return self.turn.limits.rejection == "inference" and any(map(settled.issuperset, shared))
+        settled.update(s.items[0] for s in self.turn.mem.segments if len(s.items) == 1)
+        return not all(map(settled.issuperset, shared))
 
     def search(self, segment: Segment) -> None:
         """Probe the prefix that passes with probability nearest 1/2.
@@ -192,7 +195,7 @@ class Chooser:
             return
         if self.prove_trunk():
             return
-        proofs = certificates(self.turn).get(key, [])
+        proofs = self.proofs.get(key, [])
         doubted = key in self.turn.mem.audited or not convicted(self.turn, key, proofs)
         if bare and proofs and doubted:
             self.start(ride, asked, f"second look after {len(proofs)} failures; {record}", True)

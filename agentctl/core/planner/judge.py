@@ -66,15 +66,22 @@ def on_trunk(mem: Memory, base: str, chain: tuple[str, ...]) -> bool:
     return landed == chain and reached.proven
 
 
-def conviction(turn: Turn, key: str, proofs: list[Failure]) -> float:
-    """Odds that `key` is bad: a failure of its own, or one that it alone can explain,
-    counts with the probability that a good change would have suffered it."""
+def explained(turn: Turn, key: str, proofs: list[Failure]) -> dict[int, float]:
+    """The failures that only `key` explains: those of its own, and those of chains whose
+    others are proven by now; with the probability that it suffered them although it is good."""
     alts: dict[int, float] = {}
     for segment in turn.mem.segments:
         if segment.items == [key]:
             alts.update({n: max(alt, turn.beliefs.flake) for n, alt in segment.evidence})
-    alts.update((f.number, turn.beliefs.flake) for f in proofs)
-    return odds_bad(turn.risk(key), tuple(alts.values()))
+    proven = {key, *turn.mem.green}
+    alone = (f for f in turn.mem.failures if key in f.open and proven.issuperset(f.open))
+    alts.update((f.number, turn.beliefs.flake) for f in (*alone, *proofs))
+    return alts
+
+
+def conviction(turn: Turn, key: str, proofs: list[Failure]) -> float:
+    """Odds that `key` is bad."""
+    return odds_bad(turn.risk(key), tuple(explained(turn, key, proofs).values()))
 
 
 def audit(turn: Turn, key: str, proofs: list[Failure]) -> bool:
@@ -112,7 +119,7 @@ def reject(turn: Turn, key: str, proofs: list[Failure]) -> None:
         f"probe {proof.number} failed with it on {proof.base[:12]}"
         f"{f' and {len(proof.chain) - 1} changes' if len(proof.chain) > 1 else ''},"
         f" which is green on trunk without it; {odds:.0f} to 1 that it is bad"
-        f" after {len(proofs)} such failures; {turn.beliefs.record(agent)}"
+        f" after {len(explained(turn, key, proofs))} failures that only it explains; {turn.beliefs.record(agent)}"
     )
     mem.rejected[key] = (proof.number, reason)
     mem.culprits.append(key)
