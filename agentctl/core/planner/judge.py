@@ -118,8 +118,11 @@ def reject(turn: Turn, key: str, proofs: list[Failure]) -> None:
     turn.actions.append(Reject(Certificate(key, proof.number, reason)))
     count(mem, agent, rejected=1)
     turn.remove(key)
-    mem.segments = [s for s in mem.segments if key not in s.items]
-    mem.failures = [f for f in mem.failures if key not in f.open]
+    explained = {f.number for f in mem.failures if key in f.open}
+    for segment in mem.segments:
+        segment.evidence = [(n, alt) for n, alt in segment.evidence if n not in explained]
+    mem.segments = [s for s in mem.segments if s.evidence and key not in s.items]
+    mem.failures = [f for f in mem.failures if f.number not in explained]
     mem.green = list(turn.compose((), mem.green, clashing=True))
 
 
