@@ -17,8 +17,8 @@ from agentctl.core.model import Change, Verdict
 from agentctl.core.planner import Limits
 from agentctl.core.planner.beliefs import Beliefs, odds_bad
 from agentctl.core.planner.state import load
-from tests.property.queue_model import QueueModel
 from tests.property.test_planner import bound, change
+from tests.property.watched import Watched
 
 ORDERS = (min, max)
 """Which of the running probes ends next: the oldest, the newest."""
@@ -75,8 +75,8 @@ def up_to(most: int, among) -> list[tuple]:
 
 
 def histories(
-    model: QueueModel, arriving: list[Change], cases: Product, following
-) -> Iterator[tuple[QueueModel, frozenset[Truth]]]:
+    model: Watched, arriving: list[Change], cases: Product, following
+) -> Iterator[tuple[Watched, frozenset[Truth]]]:
     """Every way `model` may end, with the truths that lead to it."""
     now = arriving if cases.together else arriving[:1]
     for made in now:
@@ -107,7 +107,7 @@ def histories(
                 unfinished.append((turn, arriving[1:], which))
 
 
-def submit(model: QueueModel, made: Change) -> None:
+def submit(model: Watched, made: Change) -> None:
     """As the bot admits it: not after what is on trunk, not if that left, or conflicts."""
     left = {k.split("/")[0] for k in (*model.rejected, *model.gone)}
     on_trunk = {k.split("/")[0] for k in model.landed}
@@ -117,12 +117,13 @@ def submit(model: QueueModel, made: Change) -> None:
     model.drop_conflicts()
 
 
-def check(model: QueueModel, made: list[Change], truth: Truth) -> None:
+def check(model: Watched, made: list[Change], truth: Truth) -> None:
     """That a history ended right for what was true in it."""
     landed, rejected = set(model.landed), set(model.rejected)
     assert not model.queue and landed | rejected | model.gone == {c.key for c in made}
     assert not landed & rejected and len(landed) == len(model.landed)
     assert not truth.breaks(landed)
+    assert truth.flakes or model.probes <= 4 * len(made)
     for lost in (c for c in made if c.key in model.gone - rejected):
         conflicts = any(lost.key in pair and landed.intersection(pair) for pair in model.clashing)
         assert conflicts or any(f"{i}/1" in model.gone for i in lost.after)
@@ -131,7 +132,7 @@ def check(model: QueueModel, made: list[Change], truth: Truth) -> None:
         assert mates & landed or truth.flakes and odds(model, key) >= 1
 
 
-def odds(model: QueueModel, key: str) -> float:
+def odds(model: Watched, key: str) -> float:
     """What the failures that held `key` can have made of the odds that it is bad, as a
     multiple of those that a rejection asks for. A failure that held one rejected before
     is explained by that, and says nothing of `key`: the planner knows it by the members
@@ -151,7 +152,7 @@ def run(cases: Product, slots: int, limits: Limits) -> tuple[int, int, int]:
     found = ends = most = 0
     for made, clashing in cases.queues():
         for following in ORDERS[: 1 + (slots > 1)]:
-            model = QueueModel(slots, clashing=clashing, limits=limits)
+            model = Watched(slots, clashing=clashing, limits=limits)
             for end, truths in histories(model, made, cases, following):
                 for truth in truths:
                     check(end, made, truth)

@@ -26,11 +26,13 @@ def judge(turn: Turn) -> None:
 
 
 def certificates(turn: Turn) -> dict[str, list[Failure]]:
-    """The failed probes that prove a queued change bad, by its key."""
+    """The failed probes that prove a queued change bad, by its key; none against one
+    that passed on trunk as it is, and is about to land."""
+    landing = {k for p in turn.mem.passed for k in turn.rest(p) or ()}
     found: dict[str, list[Failure]] = {}
     for failure in turn.mem.failures:
         culprit = accused(turn.mem, failure, turn.limits.rejection)
-        if culprit in turn.queue:
+        if culprit in turn.queue and culprit not in landing:
             found.setdefault(culprit, []).append(failure)
     return found
 
