@@ -17,6 +17,7 @@ from agentctl.core.model import Change, Verdict
 from agentctl.core.planner import Limits
 from agentctl.core.planner.beliefs import Beliefs, odds_bad
 from agentctl.core.planner.state import load
+from tests.property.queue_model import FOREIGN
 from tests.property.test_planner import bound, change
 from tests.property.watched import Watched
 
@@ -44,6 +45,8 @@ class Product:
     pairs: int = 1
     clashes: int = 1
     flakes: int = 1
+    foreign: bool = False
+    """Whether somebody else may push to trunk, once, at any moment, also just before a landing."""
     stacked: bool = False
     """Whether a change may come after one before it, instead of none."""
     together: bool = True
@@ -84,8 +87,12 @@ def histories(
     unfinished = [(model, arriving[len(now) :], cases.truths())]
     while unfinished:
         model, arriving, truths = unfinished.pop()
-        model.tick()
-        assert model.probes <= bound(cases.count) * (1 + min(t.flakes for t in truths))
+        if [FOREIGN] in model.steps or not cases.foreign:
+            model.tick()
+        else:
+            unfinished += [(turn, arriving, truths) for turn in pushed(model)]
+        pushes = sum(step == [FOREIGN] for step in model.steps)
+        assert model.probes <= bound(cases.count) * (1 + pushes + min(t.flakes for t in truths))
         if arriving and not model.running:
             submit(model, arriving[0])
             unfinished.append((model, arriving[1:], truths))
@@ -107,6 +114,16 @@ def histories(
                 unfinished.append((turn, arriving[1:], which))
 
 
+def pushed(model: Watched) -> list[Watched]:
+    """Ticks, and gives the other ways that could have gone, with a push of somebody else:
+    before it, or instead of the first landing."""
+    before, instead = model.fork(), model.fork()
+    before.push_foreign()
+    instead.tick(lose=lambda: [FOREIGN] not in instead.steps)
+    model.tick()
+    return [before, instead] if [FOREIGN] in instead.steps else [before]
+
+
 def submit(model: Watched, made: Change) -> None:
     """As the bot admits it: not after what is on trunk, not if that left, or conflicts."""
     left = {k.split("/")[0] for k in (*model.rejected, *model.gone)}
@@ -123,7 +140,7 @@ def check(model: Watched, made: list[Change], truth: Truth) -> None:
     assert not model.queue and landed | rejected | model.gone == {c.key for c in made}
     assert not landed & rejected and len(landed) == len(model.landed)
     assert not truth.breaks(landed)
-    assert truth.flakes or model.probes <= 4 * len(made)
+    assert truth.flakes or [FOREIGN] in model.steps or model.probes <= 4 * len(made)
     for lost in (c for c in made if c.key in model.gone - rejected):
         conflicts = any(lost.key in pair and landed.intersection(pair) for pair in model.clashing)
         assert conflicts or any(f"{i}/1" in model.gone for i in lost.after)
@@ -178,12 +195,18 @@ def test_every_history_of_few_stacked_changes_ends_right(together, slots, reject
     run(Product(count=3, stacked=True, together=together), slots, Limits(rejection=rejection))
 
 
+@everywhere
+def test_every_history_of_few_changes_and_a_foreign_push_ends_right(slots, rejection) -> None:
+    run(Product(count=3, clashes=0, foreign=True), slots, Limits(rejection=rejection, risk=0.4, doubt=0.02))
+
+
 FURTHER = {
     "more conflicts": Product(count=4, pairs=2, clashes=2),
     "two flakes": Product(count=4, flakes=2),
     "five changes": Product(count=5),
     "six changes": Product(count=6, clashes=0),
     "one by one": Product(count=4, pairs=2, together=False),
+    "foreign push": Product(count=4, clashes=0, foreign=True),
     "stacked": Product(count=4, clashes=0, stacked=True),
     "stacked, one by one": Product(count=4, clashes=0, stacked=True, together=False),
 }

@@ -36,6 +36,7 @@ class Watched(QueueModel):
         compare_rejects(now, rejects)
         gone = {certificate.change for certificate in rejects}
         then = replace(now, queued=tuple(c for c in now.queued if c.key not in gone))
+        self.compare_evidence(then, decided.memory, gone.union(self.rejected))
         if not rejects:
             self.compare_proofs(now, decided.memory)
         compare_lands(then, decided)
@@ -43,6 +44,19 @@ class Watched(QueueModel):
         compare_failures(then, decided.memory, {r.probe.number for r in view.finished})
         compare_segments(then, decided.memory, settled=not rejects)
         compare_cancels(then, decided, view, gone.union(self.rejected))
+
+    def compare_evidence(self, then: History, memory: dict, rejected: set[str]) -> None:
+        """What a rejected change explains counts against nobody, as far as its members
+        are remembered; and no less is left open than one who may be it as well."""
+        probes, beliefs = {p.number: p for p in then.failed}, Beliefs(load(memory), self.limits)
+        passed = {key for probe in then.passed for key in probe.chain}
+        for items, evidence in memory["segments"]:
+            for number, alt in evidence:
+                chain = set(probes[number].chain)
+                assert chain.isdisjoint(rejected) or chain & self.gone - rejected
+                others = (then.waiting(probes[number]) or set()) - passed.union(items)
+                risks = (min(self.limits.risk, beliefs.risk(then.queue[key])) for key in others)
+                assert all(2 * alt >= risk for risk in risks)
 
     def compare_proofs(self, now: History, memory: dict) -> None:
         """Nobody stays who never passed, against whom enough failures are proof."""
