@@ -9,12 +9,22 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from copy import copy
+from dataclasses import dataclass, field, fields, replace
 
-from agentctl.core.model import Cancel, Change, Land, Probe, Reject, Result, Start, Verdict, View
+from agentctl.core.model import Cancel, Change, Land, Plan, Probe, Reject, Result, Start, Verdict, View
 from agentctl.core.planner import Limits, plan
 
 FOREIGN = "foreign"
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What was known when a change was rejected."""
+
+    memory: dict
+    failed: tuple[Probe, ...]
+    passed: tuple[Probe, ...]
 
 
 @dataclass
@@ -44,8 +54,14 @@ class QueueModel:
     landed: list[str] = field(default_factory=list)
     rejected: list[str] = field(default_factory=list)
     gone: set[str] = field(default_factory=set)
+    trials: dict[str, Trial] = field(default_factory=dict)
+    """By rejected change: what was known when it was rejected."""
     probes: int = 0
     now: float = 0.0
+
+    def fork(self) -> QueueModel:
+        """A copy that goes its own way."""
+        return replace(self, **{f.name: copy(getattr(self, f.name)) for f in fields(self)})
 
     def submit(self, change: Change) -> None:
         self.queue[change.key] = change
@@ -88,9 +104,13 @@ class QueueModel:
         staged = f"s{number}" if self.stages else ""
         self.finished.append(Result(probe, verdict, 1.0, staged))
 
-    def truth(self, probe: Probe) -> Verdict:
+    def tree(self, probe: Probe) -> set[str]:
+        """All changes in what a probe tests."""
         at = self.trunk.index(probe.base)
-        tree = {k for step in self.steps[:at] for k in step}.union(probe.chain)
+        return {k for step in self.steps[:at] for k in step}.union(probe.chain)
+
+    def truth(self, probe: Probe) -> Verdict:
+        tree = self.tree(probe)
         red = self.bad & tree or any(pair <= tree for pair in self.bad_pairs)
         return Verdict.FAILED if red else Verdict.PASSED
 
@@ -112,11 +132,13 @@ class QueueModel:
         Land is lost to a foreign push."""
         while True:
             view = self.view()
-            decided = plan(view, self.limits, self.now)
-            assert decided == plan(replace(view, memory=self.memory), self.limits, self.now)
+            before = json.dumps(self.memory)
+            decided = plan(replace(view, memory=self.memory), self.limits, self.now)
+            assert json.dumps(self.memory) == before, "a plan changes nothing that it is given"
+            assert decided == plan(view, self.limits, self.now)
             self.memory = decided.memory
             self.finished, self.landed_now = [], []
-            self.check_limits(decided.actions)
+            self.check_plan(decided, view)
             again = False
             for action in decided.actions:
                 again |= self.perform(action, view, lose)
@@ -124,8 +146,9 @@ class QueueModel:
             if not again:
                 return
 
-    def check_limits(self, actions: tuple) -> None:
-        kinds = [type(a) for a in actions]
+    def check_plan(self, decided: Plan, view: View) -> None:
+        """`decided` was planned for `view`, and nothing of it is performed yet."""
+        kinds = [type(a) for a in decided.actions]
         assert kinds.count(Land) <= 1
         starts = kinds.count(Start)
         assert starts + len(self.running) <= self.slots or not starts
@@ -147,6 +170,8 @@ class QueueModel:
             case Reject(certificate):
                 self.check_reject(certificate)
                 self.rejected.append(certificate.change)
+                verdicts = tuple(self.failed.values()), tuple(self.passed.values())
+                self.trials[certificate.change] = Trial(self.memory, *verdicts)
                 self.withdraw(certificate.change)
                 return True
             case Cancel(number):

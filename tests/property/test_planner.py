@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from itertools import product
 
-import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from agentctl.core.model import Change, Verdict
 from agentctl.core.planner import Limits
-from tests.property.queue_model import QueueModel
+from tests.property.watched import Watched
 
 quiet = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 EVENTS = ("end", "submit", "withdraw", "supersede", "foreign", "restart", "indeterminate", "abort")
@@ -59,7 +57,7 @@ def models(draw, pairs: bool = True):
         doubt=draw(st.sampled_from((0.02, 0.45))),
         prove_trunk=draw(st.booleans()),
     )
-    model = QueueModel(
+    model = Watched(
         slots=draw(st.integers(1, 5)),
         bad=bad,
         bad_pairs=frozenset(frozenset(p) for p in broken),
@@ -70,7 +68,7 @@ def models(draw, pairs: bool = True):
     return model, made
 
 
-def happen(model: QueueModel, event: str, data: st.DataObject, waiting: list[Change]) -> None:
+def happen(model: Watched, event: str, data: st.DataObject, waiting: list[Change]) -> None:
     pick = lambda among: data.draw(st.sampled_from(sorted(among)))  # noqa: E731
     if event == "submit" and waiting:
         later = waiting.pop(0)
@@ -89,7 +87,7 @@ def happen(model: QueueModel, event: str, data: st.DataObject, waiting: list[Cha
         model.end(pick(model.running), verdict)
 
 
-def live(model: QueueModel, made: list[Change], data: st.DataObject, flakes: bool = False) -> None:
+def live(model: Watched, made: list[Change], data: st.DataObject, flakes: bool = False) -> None:
     waiting = list(made)
     while waiting and data.draw(st.booleans()):
         happen(model, "submit", data, waiting)
@@ -135,37 +133,9 @@ def test_flakes_delay_but_never_stop_the_queue(drawn, data) -> None:
     assert not model.bad.intersection(model.landed)
 
 
-@pytest.mark.parametrize("slots", (1, 2, 3))
-@pytest.mark.parametrize("count", (1, 2, 3, 4))
-def test_every_assignment_of_few_changes_ends_right(count: int, slots: int) -> None:
-    keys = [f"c{n}/1" for n in range(count)]
-    for assignment in product((False, True), repeat=count):
-        bad = frozenset(k for k, is_bad in zip(keys, assignment, strict=True) if is_bad)
-        for rejection in ("strict", "inference"):
-            model = QueueModel(slots, bad, limits=Limits(rejection=rejection))
-            for number in range(count):
-                model.submit(change(number))
-            model.settle(4 * count)
-            assert set(model.rejected) == bad
-            assert set(model.landed) == set(keys) - bad
-
-
-@pytest.mark.parametrize("slots", (1, 3))
-def test_every_single_bad_pair_of_few_changes_ends_right(slots: int) -> None:
-    keys = [f"c{n}/1" for n in range(4)]
-    for a in range(4):
-        for b in range(a + 1, 4):
-            pair = frozenset((keys[a], keys[b]))
-            model = QueueModel(slots, bad_pairs=frozenset({pair}))
-            for number in range(4):
-                model.submit(change(number))
-            model.settle(24)
-            assert len(model.rejected) == 1 and pair.issuperset(model.rejected)
-
-
 def test_what_landed_since_narrows_an_old_failure() -> None:
     """c0 failed on top of c2, which landed, and with c1, which comes after it."""
-    model = QueueModel(slots=3, bad=frozenset({"c0/1"}), limits=Limits(batch=2, risk=0.01))
+    model = Watched(slots=3, bad=frozenset({"c0/1"}), limits=Limits(batch=2, risk=0.01))
     for made in (change(0, priority=1), change(1, after=("c0",)), change(2)):
         model.submit(made)
     model.settle(bound(3))

@@ -27,11 +27,13 @@ def judge(turn: Turn) -> None:
 
 
 def certificates(turn: Turn) -> dict[str, list[Failure]]:
-    """The failed probes that prove a queued change bad, by its key."""
+    """The failed probes that prove a queued change bad, by its key; none against one
+    that passed on trunk as it is, and is about to land."""
+    landing = {k for p in turn.mem.passed for k in turn.rest(p) or ()}
     found: dict[str, list[Failure]] = {}
     for failure in turn.mem.failures:
         culprit = accused(turn.mem, failure, turn.limits.rejection)
-        if culprit in turn.queue:
+        if culprit in turn.queue and culprit not in landing:
             found.setdefault(culprit, []).append(failure)
     return found
 
@@ -127,8 +129,11 @@ def reject(turn: Turn, key: str, proofs: list[Failure]) -> None:
     count(mem, agent, rejected=1)
     mem.broken += key in mem.distrusted
     turn.remove(key)
-    mem.segments = [s for s in mem.segments if key not in s.items]
-    mem.failures = [f for f in mem.failures if key not in f.open]
+    told = {f.number for f in mem.failures if key in f.open}
+    for segment in mem.segments:
+        segment.evidence = [(n, alt) for n, alt in segment.evidence if n not in told]
+    mem.segments = [s for s in mem.segments if s.evidence and key not in s.items]
+    mem.failures = [f for f in mem.failures if f.number not in told]
 
 
 def land(turn: Turn) -> None:
