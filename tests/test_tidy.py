@@ -22,7 +22,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 
 LEVELS = {"core": 0, "simulation": 1, "git": 2, "engine": 3, "queue": 4, "fleet": 4, "demo": 5, "replay": 5, "commands": 5,
           "cli": 6}
-ANYWHERE = {"errors", "messages"}
+ANYWHERE = {"errors", "messages", "signals"}
 READS_SECTIONS = "agentctl/commands/parser.py"
 """Which commands there are stands in cli, so that --version need not import the parser."""
 
@@ -150,7 +150,7 @@ def test_every_exit_status_is_in_the_manual():
     kinds = {kind.exit for kind in vars(errors).values()
              if isinstance(kind, type) and issubclass(kind, errors.AgentctlError)}
     listed = {int(word) for number, _ in manpages.STATUSES for word in number.split(", ")}
-    assert kinds | {0, 130, 143} == listed
+    assert kinds | {0, 129, 130, 143} == listed
 
 
 def test_every_command_has_help_and_examples():

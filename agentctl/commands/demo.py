@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 
 import click
 
+from agentctl import signals
 from agentctl.commands.narrator import Narrator
 from agentctl.commands.parser import Given, command, given
 from agentctl.core.model import Verdict
@@ -67,7 +68,7 @@ class Watcher(Narrator):
 def demo(given: Given, keep: bool) -> int:
     from agentctl.commands.run import loop
 
-    with places.place(keep) as place:
+    with signals.held(), places.place(keep) as place:
         given.note(f"agentctl: {AGENTS} agents work in {place.folder}, for half a minute or so")
         inner = _inner(given, place)
         watcher = Watcher(inner)

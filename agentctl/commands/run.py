@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 
 import click
 
+from agentctl import signals
 from agentctl.commands.bot import take_lock
 from agentctl.commands.narrator import Narrator
 from agentctl.commands.parser import Given, command, given
@@ -136,13 +137,14 @@ def loop(given: Given, job: Job, narrator: Narrator) -> tuple[Summary, dict[str,
     from agentctl.commands.live import view
 
     begun = time.time()
-    with take_lock(given) as held, contextlib.ExitStack() as stack:
+    with take_lock(given) as held, signals.held(), contextlib.ExitStack() as stack:
         bot = Bot(given.hub, held, given.trunk, narrator.tell, job.slots, job.batch)
         stack.callback(bot.close)
         fleet = Fleet(given.hub, given.trunk, job.policy, job.crew, job.only, narrator.tell, bot.wake)
         if not job.keep:
             stack.callback(fleet.close)
         stack.callback(fleet.stop)
+        stack.callback(lambda: signals.heard() and given.note("agentctl: stopping; the agents' work is made safe"))
         refresh = stack.enter_context(view(given, narrator, fleet, bot))
         while True:
             bot.tick()
@@ -151,6 +153,7 @@ def loop(given: Given, job: Job, narrator: Narrator) -> tuple[Summary, dict[str,
             if fleet.done and bot.idle:
                 break
             bot.wake.wait(POLL)
+            signals.check()
     mine = {name: fleet.statuses[name] for name in (fleet.tasks if job.only is None else job.only)}
     left = {name: fleet.tasks[name].reason for name, where in mine.items() if where == Status.PARKED}
     return Summary(
