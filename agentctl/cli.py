@@ -50,6 +50,9 @@ def run(args: list[str]) -> int:
         return root.main(args, prog_name="agentctl", standalone_mode=False) or 0
     except click.exceptions.Exit as error:
         return error.exit_code
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.ctx.get_help())
+        return UsageError.exit
     except click.UsageError as error:
         command = error.ctx.command_path if error.ctx else "agentctl"
         return _fail(UsageError(error.format_message(), hint=f"{command} --help"), as_json)

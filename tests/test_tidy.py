@@ -165,3 +165,7 @@ def test_short_help_fits_on_its_line():
     first = shown.index(next(line for line in shown if line.startswith("  init")))
     last = shown.index("  Examples:")
     assert [line for line in shown[first:last] if line.startswith("   ") or line.endswith("...")] == []
+    for path, command in every_command():
+        if isinstance(command, click.Group):
+            shown = click.testing.CliRunner().invoke(root, [*path.split(), "--help"], terminal_width=80).output
+            assert [line for line in shown.splitlines() if line.startswith("  ") and line.endswith("...")] == [], path

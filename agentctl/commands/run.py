@@ -169,8 +169,8 @@ def report(given: Given, summary: Summary, left: dict[str, str]) -> None:
         return
     given.say()
     for line in summary.lines:
-        given.say(line)
+        given.say(line, hang=12)
     for name, reason in sorted(left.items()):
-        given.say(f"parked      {name}: {reason}")
+        given.say(f"parked      {name}: {reason}", hang=12)
     if left:
-        given.say("hint: agentctl why TASK tells the reason; agentctl task open TASK offers it again")
+        given.say("hint: agentctl task show TASK tells more; agentctl task open TASK offers it again")

@@ -43,6 +43,8 @@ def find(hub: Hub, name: str, ledger: Ledger | None = None) -> Standing:
     if waiting and (record is None or waiting[-1].revision > record.change.revision):
         return Standing(waiting[-1].key, Stage.WAITING, waiting[-1], None)
     if record is None:
+        if refnames.valid_name(change) and refs.get(hub.git_dir, refnames.TASKS + change):
+            raise NotFound(f"the task {change!r} has submitted no change", hint=f"agentctl task show {change}")
         raise NotFound(f"no change called {name!r}", hint="agentctl queue --all")
     return Standing(record.key, record.stage, None, record)
 
