@@ -17,6 +17,7 @@ from agentctl.core.lifecycle import Stage
 from agentctl.core.task import FINISHED, Status
 from agentctl.errors import NotFound
 from agentctl.fleet import adapters, tasks
+from agentctl.fleet.summary import Summary
 from agentctl.fleet.supervisor import Crew, Fleet
 from agentctl.queue.bot import Bot
 
@@ -94,30 +95,6 @@ def add_missing(given: Given, file: str) -> frozenset[str]:
     if new:
         tasks.add(given.hub, new)
     return frozenset(task.id for task in listed)
-
-
-@dataclass(frozen=True)
-class Summary:
-    tasks: int
-    landed: int
-    parked: int
-    changes: int
-    rejected: int
-    conflicts: int
-    probes: int
-    known: int
-    seconds: float
-
-    @property
-    def lines(self) -> list[str]:
-        per = f"{self.probes / self.changes:.2f}" if self.changes else "-"
-        rate = f"{self.changes / self.seconds * 3600:,.0f}" if self.seconds else "-"
-        return [
-            f"tasks       {self.landed} of {self.tasks} landed, {self.parked} parked",
-            f"changes     {self.changes} landed, {self.rejected} rejected, of these {self.conflicts} for a conflict",
-            f"probes      {self.probes} run, {self.known} known by tree; {per} for each landed change",
-            f"time        {self.seconds:.1f} s; {rate} landed an hour",
-        ]
 
 
 def run(given: Given, job: Job, narrator: Narrator | None = None) -> int:
