@@ -263,7 +263,7 @@ class Bot:
             for action in plan.actions:
                 match action:
                     case Reject(certificate):
-                        convict(turn, certificate)
+                        convict(turn, certificate, self._gate)
                     case Cancel(number, reason):
                         found += self._cancel(turn, number, reason)
                     case Land(probe, _) if not self.paused:
