@@ -70,6 +70,16 @@ def _closed_environment() -> dict[str, str]:
     }
 
 
+def command(args: Sequence[str], git_dir: str | None) -> tuple[list[str], dict[str, str]]:
+    """(command line, whole environment) of a Git that is closed off."""
+    argv = [binary()]
+    for setting in _QUIET:
+        argv += ["-c", setting]
+    if git_dir:
+        argv.append("--git-dir=" + git_dir)
+    return [*argv, *args], _closed_environment()
+
+
 def run(
     args: Sequence[str],
     *,
@@ -83,12 +93,8 @@ def run(
 
     Raises GitError for an exit status not in `ok`.
     """
-    argv = [binary()]
-    for setting in _QUIET:
-        argv += ["-c", setting]
-    if git_dir:
-        argv.append("--git-dir=" + git_dir)
-    done = _called([*argv, *args], cwd or git_dir, _closed_environment() | dict(env or {}), stdin)
+    argv, closed = command(args, git_dir)
+    done = _called(argv, cwd or git_dir, closed | dict(env or {}), stdin)
     if done.returncode not in ok:
         said = done.stderr.decode(errors="replace")
         if any(words in said for words in FULL):
