@@ -94,7 +94,7 @@ def run(
     Raises GitError for an exit status not in `ok`.
     """
     argv, closed = command(args, git_dir)
-    done = _called(argv, cwd or git_dir, closed | dict(env or {}), stdin)
+    done = _called(argv, cwd=cwd or git_dir, env=closed | dict(env or {}), input=stdin)
     if done.returncode not in ok:
         said = done.stderr.decode(errors="replace")
         if any(words in said for words in FULL):
@@ -104,14 +104,14 @@ def run(
     return done
 
 
-def _called(argv: Sequence[str], cwd: str | None, env: Mapping[str, str],
-            stdin: bytes) -> subprocess.CompletedProcess[bytes]:
+def _called(argv: Sequence[str], *, cwd: str | None, env: Mapping[str, str],
+            input: bytes = b"") -> subprocess.CompletedProcess[bytes]:
     """In a process group of its own, so that Ctrl-C on the terminal reaches agentctl alone. If
     that is interrupted here, Git is ended so that it removes its locks and temporary files."""
     with subprocess.Popen(argv, cwd=cwd, env=env, process_group=0, stdin=subprocess.PIPE,
                           stdout=subprocess.PIPE, stderr=subprocess.PIPE) as git:
         try:
-            out, said = git.communicate(stdin)
+            out, said = git.communicate(input)
         except BaseException:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(git.pid, signal.SIGTERM)
@@ -140,7 +140,7 @@ def child_environment() -> dict[str, str]:
 
 def as_user(args: Sequence[str], *, cwd: str, ok: Sequence[int] = (0,)) -> str:
     """Run git as the user would: with their configuration, in `cwd`."""
-    done = _called([binary(), *args], cwd, child_environment() | {"LC_ALL": "C"}, b"")
+    done = _called([binary(), *args], cwd=cwd, env=child_environment() | {"LC_ALL": "C"})
     if done.returncode not in ok:
         raise GitError(args, done.returncode, done.stderr.decode(errors="replace"))
     return done.stdout.decode(errors="surrogateescape").removesuffix("\n")
