@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import sys
+
+from agentctl import signals
 
 SECTIONS = {
     "The main job": ("init", "run", "demo", "replay"),
@@ -28,21 +29,13 @@ def main(argv: list[str] | None = None) -> None:
         from agentctl.commands import hookrun
 
         sys.exit(hookrun.run(args[2:]))
-    signal.signal(signal.SIGTERM, _terminated)
+    signals.install()
     status = run(args)
     try:
         sys.stdout.flush()
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     sys.exit(status)
-
-
-class Terminated(KeyboardInterrupt):
-    """SIGTERM: the same clean-up as Ctrl-C, another exit status."""
-
-
-def _terminated(*_: object) -> None:
-    raise Terminated
 
 
 def run(args: list[str]) -> int:
@@ -57,6 +50,9 @@ def run(args: list[str]) -> int:
         return root.main(args, prog_name="agentctl", standalone_mode=False) or 0
     except click.exceptions.Exit as error:
         return error.exit_code
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.ctx.get_help())
+        return UsageError.exit
     except click.UsageError as error:
         command = error.ctx.command_path if error.ctx else "agentctl"
         return _fail(UsageError(error.format_message(), hint=f"{command} --help"), as_json)
@@ -64,13 +60,16 @@ def run(args: list[str]) -> int:
         return _fail(AgentctlError(error.format_message()), as_json)
     except AgentctlError as error:
         return _fail(error, as_json)
-    except (KeyboardInterrupt, click.Abort) as error:
+    except (KeyboardInterrupt, click.Abort):
         # click turns every KeyboardInterrupt into Abort.
-        return 143 if Terminated in (type(error), type(error.__cause__)) else 130
+        return signals.status()
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 141
     except OSError as error:
+        if signals.heard():
+            # A closed terminal fails a write before its SIGHUP is seen.
+            return signals.status()
         hint = "free some disk space, then run the same command again" if error.errno == 28 else "agentctl doctor"
         where = f": {error.filename}" if error.filename else ""
         return _fail(Infrastructure(f"{error.strerror or error}{where}", hint=hint), as_json)

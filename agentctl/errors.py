@@ -67,6 +67,13 @@ class Contended(AgentctlError):
     hint = "somebody else moved it first: run the same command again"
 
 
+class Malformed(AgentctlError):
+    """{ref} does not hold what it should: {why}"""
+
+    code = "malformed"
+    hint = "git log -p {ref}; if it was written by hand: git update-ref {ref} {ref}^, or -d {ref}"
+
+
 class Findings(AgentctlError):
     """{message}"""
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import textwrap
 import time
+from collections.abc import Sequence
 
 from agentctl.core.lifecycle import Stage
 
@@ -16,6 +18,28 @@ def ago(when: float, now: float | None = None) -> str:
     return f"{seconds:.0f} s"
 
 
+def many(count: int, one: str) -> str:
+    """1 change, 2 changes."""
+    return f"{count} {one}" if count == 1 else f"{count} {one}s"
+
+
+def folded(line: str, hang: int, width: int) -> str:
+    """Broken at words where it is longer than `width`, and continued at column `hang`."""
+    indent = " " * min(hang, width // 3)
+    return "\n".join(textwrap.wrap(line, width, subsequent_indent=indent, break_on_hyphens=False)) or line
+
+
+WIDEST = 36
+"""Characters of a column: a longer cell moves only what is in its own row."""
+
+
+def aligned(rows: Sequence[tuple[str, ...]]) -> list[str]:
+    """Cells in columns two spaces apart, each as wide as it needs, up to `WIDEST`; the last is
+    not filled up."""
+    widths = [min(WIDEST, max(map(len, cells))) for cells in zip(*(row[:-1] for row in rows))]
+    return ["  ".join([*(f"{cell:<{width}}" for cell, width in zip(row, widths)), row[-1]]).rstrip() for row in rows]
+
+
 def clock(when: float) -> str:
     return time.strftime("%H:%M:%S", time.localtime(when))
 
@@ -24,7 +48,7 @@ NEXT_STEP = {
     Stage.WAITING: "a bot admits it at its next turn: agentctl bot run",
     Stage.QUEUED: "agentctl wait {change}",
     Stage.LANDED: "agentctl revert {change} undoes it",
-    Stage.REJECTED: "mend it on a fresh trunk and submit again: git rebase {trunk}; agentctl submit --change {change}",
+    Stage.REJECTED: "mend it, then: git rebase {trunk} && agentctl submit --change {change}",
     Stage.WITHDRAWN: "agentctl submit --change {change} puts it in again",
     Stage.SUPERSEDED: "agentctl why {change} tells of its newest revision",
 }

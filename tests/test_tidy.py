@@ -20,9 +20,9 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "agentctl"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
-LEVELS = {"core": 0, "simulation": 1, "git": 2, "engine": 3, "queue": 4, "fleet": 4, "demo": 5, "replay": 5, "commands": 5,
-          "cli": 6}
-ANYWHERE = {"errors", "messages"}
+LEVELS = {"core": 0, "simulation": 1, "git": 2, "engine": 3, "queue": 4, "fleet": 4, "demo": 5, "replay": 5, "commands": 6,
+          "cli": 7}
+ANYWHERE = {"errors", "messages", "signals"}
 READS_SECTIONS = "agentctl/commands/parser.py"
 """Which commands there are stands in cli, so that --version need not import the parser."""
 
@@ -150,7 +150,7 @@ def test_every_exit_status_is_in_the_manual():
     kinds = {kind.exit for kind in vars(errors).values()
              if isinstance(kind, type) and issubclass(kind, errors.AgentctlError)}
     listed = {int(word) for number, _ in manpages.STATUSES for word in number.split(", ")}
-    assert kinds | {0, 130, 143} == listed
+    assert kinds | {0, 129, 130, 143} == listed
 
 
 def test_every_command_has_help_and_examples():
@@ -165,3 +165,7 @@ def test_short_help_fits_on_its_line():
     first = shown.index(next(line for line in shown if line.startswith("  init")))
     last = shown.index("  Examples:")
     assert [line for line in shown[first:last] if line.startswith("   ") or line.endswith("...")] == []
+    for path, command in every_command():
+        if isinstance(command, click.Group):
+            shown = click.testing.CliRunner().invoke(root, [*path.split(), "--help"], terminal_width=80).output
+            assert [line for line in shown.splitlines() if line.startswith("  ") and line.endswith("...")] == [], path

@@ -6,6 +6,7 @@ from xml.etree import ElementTree
 
 import click
 
+from agentctl import signals
 from agentctl.commands.narrator import Narrator
 from agentctl.commands.parser import Given, command, given, group
 from agentctl.core.lifecycle import Stage
@@ -47,7 +48,7 @@ def run_command(given: Given, once: bool, junit: str | None, slots: int | None, 
 def run(given: Given, once: bool, junit: str | None, slots: int | None, batch: int | None) -> int:
     hub, trunk = given.hub, given.trunk
     narrator = Narrator(given)
-    with take_lock(given) as held:
+    with take_lock(given) as held, signals.held():
         bot = Bot(hub, held, trunk, narrator.tell, slots, batch)
         try:
             while True:
@@ -55,6 +56,7 @@ def run(given: Given, once: bool, junit: str | None, slots: int | None, batch: i
                 if once and (bot.idle or bot.halted):
                     break
                 bot.wake.wait(POLL)
+                signals.check()
         finally:
             bot.close()
             if junit:

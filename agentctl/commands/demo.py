@@ -7,13 +7,14 @@ from dataclasses import asdict, dataclass
 
 import click
 
+from agentctl import signals
 from agentctl.commands.narrator import Narrator
 from agentctl.commands.parser import Given, command, given
 from agentctl.core.model import Verdict
 from agentctl.demo import place as places
 from agentctl.demo.checks import Check, all_checks
 from agentctl.demo.place import AGENT, AGENTS, TASKS, Place
-from agentctl.demo.stories import FLAKY, Story, all_stories, sent_back_by_chance
+from agentctl.demo.stories import FLAKY, Story, all_stories, row, sent_back_by_chance
 from agentctl.queue.turn import News
 
 
@@ -67,8 +68,8 @@ class Watcher(Narrator):
 def demo(given: Given, keep: bool) -> int:
     from agentctl.commands.run import loop
 
-    with places.place(keep) as place:
-        given.note(f"agentctl: {AGENTS} agents work in {place.folder}, for half a minute or so")
+    with signals.held(), places.place(keep) as place:
+        given.note(f"agentctl: {AGENTS} agents work in {place.folder} for half a minute")
         inner = _inner(given, place)
         watcher = Watcher(inner)
         summary, left = loop(inner, _job(inner), watcher)
@@ -103,15 +104,14 @@ def _job(inner: Given):
 def _page(given: Given, summary, report: Report) -> None:
     given.say(f"What {AGENTS} agents did, and how it was caught:")
     for story in report.stories:
-        given.say("  " + story.line)
-    given.say(f"  {'a test':<14}{'fails by chance, 1 run in 12':<33} "
-              f"failed {report.flukes} probes alone; sent {len(report.innocent)} good changes back")
+        given.say(story.line, hang=16)
+    given.say(row("a test", "fails 1 run in 12", f"failed probes: {report.flukes}, good sent back: {len(report.innocent)}"), hang=16)
     given.say()
     for line in summary.lines:
-        given.say(line)
+        given.say(line, hang=12)
     for check in report.checks:
         mark = "" if check.holds else "NOT AS IT SHOULD BE: "
-        given.say(f"{check.what:<12}{mark}{check.found}")
+        given.say(f"{check.what:<12}{mark}{check.found}", hang=12)
     given.say()
 
 

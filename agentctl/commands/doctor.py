@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 import shlex
@@ -17,12 +18,13 @@ from agentctl.core.document import Problems
 from agentctl.core.policy import Policy
 from agentctl.core.task import decode_claim
 from agentctl.engine import locks, processes
-from agentctl.errors import AgentctlError, Contended, Findings
-from agentctl.fleet import adapters, agents
+from agentctl.errors import AgentctlError, Contended, Findings, Malformed
+from agentctl.fleet import adapters, agents, tasks
 from agentctl.git import process, refs
 from agentctl.git.hub import POLICY_PATH, Hub
 from agentctl.git.worktrees import Worktree
 from agentctl.queue import inbox, landing, recovery
+from agentctl.queue.ledger import Ledger
 
 ROOM = 1 << 30
 """Bytes of free disk below which worktrees soon fail."""
@@ -78,7 +80,7 @@ def diagnose(given: Given) -> list[Finding]:
         trunk = hub.config("agentctl.trunk") or "main"
     else:
         found += [*_programs(given, given.policy), *_adapter(given.policy), *_checkouts(hub, trunk)]
-    return [*found, *_stale_locks(hub, trunk), *_processes(hub), *_claims(hub), *_worktrees(hub), *_inbox(hub)]
+    return [*found, *_stale_locks(hub, trunk), *_processes(hub), *_claims(hub), *_worktrees(hub), *_inbox(hub), *_malformed(hub)]
 
 
 def _disk(hub: Hub) -> Iterator[Finding]:
@@ -180,7 +182,7 @@ def _claims(hub: Hub) -> Iterator[Finding]:
         try:
             claim = decode_claim(ref.subject)
             dead = not processes.alive(claim.owner) or claim.expires <= time.time()
-        except (ValueError, TypeError, KeyError, AttributeError):
+        except ValueError:
             yield Finding(f"{name} is not a claim", f"git update-ref -d {_q(name)}")
             continue
         if dead:
@@ -203,6 +205,20 @@ def _inbox(hub: Hub) -> Iterator[Finding]:
             # What it holds may be somebody's work: a branch keeps it.
             keep = f"git branch found-{ref.target[:12]} {ref.target} && " if ref.kind in ("commit", "tag") else ""
             yield Finding(f"{name} is not a submission", f"{keep}git update-ref -d {_q(name)}")
+
+
+def _malformed(hub: Hub) -> Iterator[Finding]:
+    """The ledger and the tasks; each whether or not another one is broken."""
+    reads = [lambda: Ledger.read(hub).state(), lambda: Ledger.read(hub).ended()]
+    reads += [functools.partial(tasks.read, hub, name.removeprefix(refnames.TASKS), ref.oid)
+              for name, ref in refs.read(hub.git_dir, [refnames.TASKS]).items()]
+    found = []
+    for read in reads:
+        try:
+            read()
+        except Malformed as error:
+            found.append(Finding(error.message, error.hint))
+    yield from dict.fromkeys(found)
 
 
 def _q(text: str) -> str:

@@ -116,7 +116,7 @@ def _report(given: Given, what: str, branch: str, committed: bool) -> int:
         given.emit({"policy": POLICY_PATH, "state": what, "trunk": branch, "committed": committed})
     given.say(f"{POLICY_PATH}: {what}{', committed on ' + branch if committed else ''}")
     if committed:
-        given.say("next: agentctl task add 'Describe the work', then agentctl run --agents 4 -- COMMAND...")
+        given.say("next:\n  agentctl task add 'Describe the work'\n  agentctl run --agents 4 -- COMMAND...")
     else:
-        given.say(f"next: look at it, then git add {POLICY_PATH} && git commit -m 'agentctl: add the policy'")
+        given.say(f"next: look at it, then:\n  git add {POLICY_PATH} && git commit -m 'agentctl: add the policy'")
     return 0

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from agentctl.commands.narrator import COLORS, Narrator
 from agentctl.commands.parser import Given
 from agentctl.fleet.supervisor import Fleet
-from agentctl.messages import ago
+from agentctl.messages import ago, many
 from agentctl.queue.bot import Bot
 
 
@@ -36,21 +36,19 @@ def view(given: Given, narrator: Narrator, fleet: Fleet, bot: Bot) -> Iterator[C
 
 def _draw(narrator: Narrator, fleet: Fleet, bot: Bot, begun: float, height: int):
     from rich.console import Group
-    from rich.table import Table
     from rich.text import Text
 
     where = Counter(fleet.statuses.values())
-    head = Text("agentctl run  " + ago(begun) + "   " + "  ".join(
+    head = Text(ago(begun) + "   " + "  ".join(
         f"{where[s]} {s}" for s in ("landed", "done", "submitted", "working", "ready", "blocked", "parked") if where[s]))
     if bot.paused:
         head.append(f"   {bot.paused}", style=COLORS["paused"])
-    table = Table.grid(padding=(0, 2))
-    for name, (run, _) in sorted(fleet.runs.items())[: max(3, height // 3)]:
-        table.add_row(run.work.agent, name, ago(run.started))
-    for staged in bot.state.probes[: max(2, height // 6)]:
-        table.add_row(f"probe {staged.probe.number}", f"{len(staged.probe.chain)} changes", ago(staged.started),
-                      staged.probe.reason)
-    room = max(3, height - 4 - table.row_count)
-    lines = [Text(line, style=COLORS.get(kind, ""), no_wrap=True, overflow="ellipsis")
-             for kind, line in narrator.recent[-room:]]
-    return Group(head, table, *lines)
+    rows = [(run.work.agent, name, ago(run.started), "")
+            for name, (run, _) in sorted(fleet.runs.items())[: max(3, height // 3)]]
+    rows += [(f"probe {staged.probe.number}", many(len(staged.probe.chain), "change"), ago(staged.started),
+              staged.probe.reason) for staged in bot.state.probes[: max(2, height // 6)]]
+    widths = [max((len(row[n]) for row in rows), default=0) for n in range(4)]
+    shown = [("", "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths)).rstrip()) for row in rows]
+    room = max(3, height - 4 - len(rows))
+    return Group(head, *(Text(line, style=COLORS.get(kind, ""), no_wrap=True, overflow="ellipsis")
+                         for kind, line in (*shown, *narrator.recent[-room:])))

@@ -19,7 +19,8 @@ STATUSES = (
     ("3", "the policy or a task list is invalid"), ("4", "not found"), ("5", "refused by policy or a guard"),
     ("6", "merge conflict"), ("7", "the gate failed, or a change was rejected"),
     ("8", "contended or locked: try again"), ("9", "findings of doctor or verify"), ("124", "timed out"),
-    ("125", "the machine or the gate itself failed: nobody is to blame"), ("130, 143", "ended by Ctrl-C, by SIGTERM"),
+    ("125", "the machine or the gate itself failed: nobody is to blame"),
+    ("129, 130, 143", "ended by SIGHUP, by Ctrl-C, by SIGTERM"),
 )
 
 

@@ -6,6 +6,7 @@ import functools
 import importlib
 import json
 import os
+import shutil
 import sys
 from dataclasses import dataclass
 
@@ -13,12 +14,34 @@ import click
 
 from agentctl import __version__
 from agentctl.cli import SECTIONS
+from agentctl.messages import folded
 
 NAMES = {"help": "help_"}
 """Modules whose name differs from their command's."""
 
 
-class Root(click.Group):
+MEANT = {"status": "agentctl queue, or agentctl task list", "list": "agentctl task list", "show": "agentctl why CHANGE",
+         "queue show": "agentctl queue, or agentctl why CHANGE", "queue list": "agentctl queue"}
+"""What to type for a command that is often looked for under another name."""
+
+
+class Group(click.Group):
+    """Says what was meant where there is no such command."""
+
+    def resolve_command(self, ctx: click.Context, args: list[str]):
+        if args and args[0] not in self.list_commands(ctx):
+            import difflib
+
+            from agentctl.errors import UsageError
+
+            asked = " ".join([*ctx.command_path.split()[1:], args[0]])
+            close = difflib.get_close_matches(args[0], self.list_commands(ctx), 1, 0.7)
+            also = f"; did you mean {close[0]!r}?" if close else ""
+            raise UsageError(f"there is no command {asked!r}{also}", hint=MEANT.get(asked, f"{ctx.command_path} --help"))
+        return super().resolve_command(ctx, args)
+
+
+class Root(Group):
     """Finds a command by importing its module when it is asked for."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -28,15 +51,6 @@ class Root(click.Group):
         if name not in self.list_commands(ctx):
             return None
         return importlib.import_module(f"agentctl.commands.{NAMES.get(name, name)}").command
-
-    def resolve_command(self, ctx: click.Context, args: list[str]):
-        if args and args[0] not in self.list_commands(ctx):
-            import difflib
-
-            close = difflib.get_close_matches(args[0], self.list_commands(ctx), 1)
-            also = f"; did you mean {close[0]!r}?" if close else ""
-            raise click.UsageError(f"there is no command {args[0]!r}{also}", ctx)
-        return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         for title, names in SECTIONS.items():
@@ -81,10 +95,12 @@ class Given:
         """Trunk's commit now."""
         return self.hub.trunk_tip(self.trunk)
 
-    def say(self, text: str = "") -> None:
-        """Print for people, unless --quiet or --json."""
+    def say(self, text: str = "", hang: int | None = None) -> None:
+        """Print for people, unless --quiet or --json. With `hang` a line that is wider than the
+        terminal is broken at words and continued at that column."""
         if not (self.quiet or self.json):
-            click.echo(text, color=self.colored)
+            fits = hang is None or not sys.stdout.isatty()
+            click.echo(text if fits else folded(text, hang, shutil.get_terminal_size().columns), color=self.colored)
 
     def emit(self, value: object) -> None:
         """Print one JSON value."""
@@ -132,7 +148,7 @@ def _own(build, name: str, examples: str, **options):
 
 
 command = functools.partial(_own, click.command)
-group = functools.partial(_own, click.group)
+group = functools.partial(_own, functools.partial(click.group, cls=Group))
 
 
 @click.group("agentctl", cls=Root, epilog=EXAMPLES, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

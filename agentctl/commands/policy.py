@@ -95,7 +95,7 @@ def _named(rows: list[_Row], key: str) -> list[_Row]:
     names: dict[str, list[_Row]] = {}
     for row in rows:
         array = row.group.split("[")[0]
-        for name in {row.name, row.group, array, f"{array}.{row.key}".lstrip(".")} - {""}:
+        for name in {row.name, row.group, array, f"{array}.{row.key}".lstrip("."), row.key} - {""}:
             names.setdefault(name, []).append(row)
     if key not in names:
         message = f"no key {key!r} in a policy{suggestion(key, names)}"
@@ -182,7 +182,10 @@ def _source(given: Given, file: str | None) -> tuple[str, str]:
 @click.argument("file", required=False, type=click.Path())
 @given
 def check_command(given: Given, file: str | None) -> int:
-    """Say whether the policy is valid, and each problem as file:line:column (exit status 3)."""
+    """Say whether the policy is valid, or what is wrong with it.
+
+    Each problem is told as file:line:column, and the exit status is 3.
+    """
     text, source = _source(given, file)
     if not given.json:
         return check(text, source)
@@ -196,7 +199,7 @@ def check_command(given: Given, file: str | None) -> int:
 @click.argument("key", required=False)
 @given
 def explain_command(given: Given, key: str | None) -> int:
-    """Show every key of the policy with its value and what it means, or one KEY in full."""
+    """Show what the policy says and means, or one KEY of it in full."""
     text, source = _source(given, None)
     if given.json:
         rows = list(_rows(document(text, source).data))

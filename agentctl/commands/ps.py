@@ -5,7 +5,7 @@ from __future__ import annotations
 from agentctl.commands.parser import Given, command, given
 from agentctl.engine.locks import holder
 from agentctl.fleet import agents, tasks
-from agentctl.messages import ago
+from agentctl.messages import ago, aligned
 
 
 @command("ps", "agentctl ps\nagentctl ps --json")
@@ -21,9 +21,9 @@ def command(given: Given) -> int:
                      "worktree": agents.path_of(hub, name)})
     if given.json:
         given.emit(rows)
-    for row in rows:
-        doing = f"running for {ago(row['since'])}" if row["since"] else "idle"
-        given.say(f"{row['agent']:<16} {doing:<20} {row['task'] or '-':<24} {row['worktree']}")
+    for line in aligned([(row["agent"], f"running for {ago(row['since'])}" if row["since"] else "idle",
+                          row["task"] or "-", row["worktree"]) for row in rows]):
+        given.say(line, hang=12)
     if not rows:
         given.say("no agent has a worktree here")
     return 0

@@ -12,7 +12,7 @@ from agentctl.commands.submit import report
 from agentctl.core.lifecycle import Stage
 from agentctl.core.printable import printable
 from agentctl.errors import Refused
-from agentctl.messages import ago
+from agentctl.messages import ago, aligned, many
 from agentctl.queue import inbox, pause, standing
 from agentctl.queue.ledger import Ledger
 
@@ -47,18 +47,21 @@ def listing(given: Given, everything: bool) -> int:
     if paused:
         given.say(f"{printable(str(paused))}{f', {ago(paused.at)} ago' if paused.at else ''}; nothing lands until: "
                   "agentctl queue resume")
-    for record in ended:
-        given.say(f"{record.stage:<10} {record.key:<30} {record.change.agent:<12} {printable(record.why or record.subject)}")
+    for line in aligned([(record.stage, record.key, record.change.agent, printable(record.why or record.subject))
+                         for record in ended]):
+        given.say(line, hang=12)
     tested = {key: p for p in state.probes for key in p.probe.asked}
+    rows = []
     for key, record in state.queue.items():
         probe = tested.get(key)
         doing = f"in probe {probe.probe.number} for {ago(probe.started)}" if probe else "queued"
-        given.say(f"{doing:<22} {key:<30} {record.change.agent:<12} {printable(record.subject)}")
-    for request in waiting:
-        given.say(f"{'not admitted yet':<22} {request.key:<30} {request.agent}")
+        rows.append((doing, key, record.change.agent, printable(record.subject)))
+    rows += [("not admitted yet", request.key, request.agent, "") for request in waiting]
+    for line in aligned(rows):
+        given.say(line, hang=12)
     for staged in state.probes:
-        given.say(f"probe {staged.probe.number}: {len(staged.probe.chain)} changes, {ago(staged.started)}: "
-                  f"{staged.probe.reason}")
+        given.say(f"probe {staged.probe.number}: {many(len(staged.probe.chain), 'change')}, {ago(staged.started)}: "
+                  f"{staged.probe.reason}", hang=2)
     if not (state.queue or waiting or ended):
         given.say("the queue is empty" if state.trunk else "the queue is empty; no bot has run here yet")
     elif (state.queue or waiting) and not _bot(given):
@@ -124,7 +127,10 @@ def bump_command(given: Given, change: str, priority: int | None) -> int:
 @click.argument("change")
 @given
 def retry_command(given: Given, change: str) -> int:
-    """Submit the head of CHANGE again, which was rejected or withdrawn, with all it came with."""
+    """Submit CHANGE again as it was, with all it came with.
+
+    It must have been rejected or withdrawn.
+    """
     found = standing.find(given.hub, change.split("/")[0])
     if found.stage not in (Stage.REJECTED, Stage.WITHDRAWN):
         raise Refused(f"{found.key} is {found.stage}, neither rejected nor withdrawn", hint=f"agentctl why {change}")

@@ -9,22 +9,33 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, replace
 
 import click
 
+from agentctl.commands import tune
+from agentctl.commands.narrator import Narrator
 from agentctl.commands.parser import Given, command, given
-from agentctl.commands.tune import share
 from agentctl.core.policy import Policy, parse
 from agentctl.core.units import duration
 from agentctl.errors import UsageError
-from agentctl.git.hub import find
+from agentctl.git.hub import Hub, find
 from agentctl.replay import table
-from agentctl.replay.forecast import Forecast, forecast
+from agentctl.replay.forecast import Asked, forecast
 from agentctl.replay.prepare import Plan, Tried, prepare
-from agentctl.replay.rehearsal import Mode, Outcome, begin, make_hub, rehearse
+from agentctl.replay.history import Piece
+from agentctl.replay.rehearsal import Outcome, begin, cast, make_hub, outcome
 
 ATTEMPTS = 50
+
+
+@dataclass(frozen=True)
+class Mode:
+    """How a replay is run."""
+
+    agents: int
+    slots: int
+    batch: int | None = None
 
 
 @command("replay", """
@@ -68,7 +79,7 @@ def command(given: Given, repo, range_, gate_, setup, agents, bad, slots, batch,
     REPO is only read. Exit status 0 if all landed, trunk's last tree is the history's, each
     bug was rejected with evidence, and `verify` finds nothing; else 7.
     """
-    source, bad = find(repo).git_dir, share("--bad", bad)
+    source, bad = find(repo).git_dir, tune.share("--bad", bad)
     if gate_ is None and not (simulate and gate_seconds):
         raise UsageError("--gate is missing", hint="agentctl replay REPO A..B --gate 'make test'")
     if gate_seconds and not simulate:
@@ -79,7 +90,9 @@ def command(given: Given, repo, range_, gate_, setup, agents, bad, slots, batch,
     with _folder(given, keep) as folder:
         trial = make_hub(source, os.path.join(folder, "trial.git"))
         if simulate:
-            forecast(given, Tried(trial, policy), range_, Forecast(bad, limit, seed, agents, slots, batch, gate_seconds))
+            found = forecast(Tried(trial, policy), range_, Asked(bad, limit, seed, agents, slots, batch, gate_seconds),
+                             tune.numbers("--slots", tune.SLOTS), tune.numbers("--batch", tune.BATCHES))
+            tune.report(given, tune.told(found.arrivals, 0.0, agents), found.outcomes, found.now, None)
             return 0
         plan = prepare(Tried(trial, policy), range_, bad, limit, seed, _progress(given))
         given.note(plan.told)
@@ -88,7 +101,17 @@ def command(given: Given, repo, range_, gate_, setup, agents, bad, slots, batch,
             begin(hub, plan.base, text)
             columns[name] = rehearse(given, hub, policy, plan.pieces, mode)
         report(given, plan, columns)
-    return 0 if all(outcome.good for outcome in columns.values()) else 7
+    return 0 if all(column.good for column in columns.values()) else 7
+
+
+def rehearse(given: Given, hub: Hub, policy: Policy, pieces: list[Piece], mode: Mode) -> Outcome:
+    """Run the tasks to the end and compare with the history."""
+    from agentctl.commands.run import Job, loop
+
+    inner = replace(given, path=hub.git_dir)
+    narrator = Narrator(inner)
+    summary, parked = loop(inner, Job(cast(hub, pieces, mode.agents), policy, None, mode.slots, mode.batch), narrator)
+    return outcome(hub, pieces, summary, parked, narrator.sessions)
 
 
 def _policy(gate: str, setup: str, slots: int, timeout: str) -> tuple[str, Policy]:

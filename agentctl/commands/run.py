@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 
 import click
 
+from agentctl import signals
 from agentctl.commands.bot import take_lock
 from agentctl.commands.narrator import Narrator
 from agentctl.commands.parser import Given, command, given
@@ -16,6 +17,7 @@ from agentctl.core.lifecycle import Stage
 from agentctl.core.task import FINISHED, Status
 from agentctl.errors import NotFound
 from agentctl.fleet import adapters, tasks
+from agentctl.fleet.summary import Summary
 from agentctl.fleet.supervisor import Crew, Fleet
 from agentctl.queue.bot import Bot
 
@@ -95,30 +97,6 @@ def add_missing(given: Given, file: str) -> frozenset[str]:
     return frozenset(task.id for task in listed)
 
 
-@dataclass(frozen=True)
-class Summary:
-    tasks: int
-    landed: int
-    parked: int
-    changes: int
-    rejected: int
-    conflicts: int
-    probes: int
-    known: int
-    seconds: float
-
-    @property
-    def lines(self) -> list[str]:
-        per = f"{self.probes / self.changes:.2f}" if self.changes else "-"
-        rate = f"{self.changes / self.seconds * 3600:,.0f}" if self.seconds else "-"
-        return [
-            f"tasks       {self.landed} of {self.tasks} landed, {self.parked} parked",
-            f"changes     {self.changes} landed, {self.rejected} rejected, of these {self.conflicts} for a conflict",
-            f"probes      {self.probes} run, {self.known} known by tree; {per} for each landed change",
-            f"time        {self.seconds:.1f} s; {rate} landed an hour",
-        ]
-
-
 def run(given: Given, job: Job, narrator: Narrator | None = None) -> int:
     """Run fleet and bot to the end. Returns 0 if every task landed, 7 if not."""
     narrator = narrator or Narrator(given)
@@ -136,13 +114,14 @@ def loop(given: Given, job: Job, narrator: Narrator) -> tuple[Summary, dict[str,
     from agentctl.commands.live import view
 
     begun = time.time()
-    with take_lock(given) as held, contextlib.ExitStack() as stack:
+    with take_lock(given) as held, signals.held(), contextlib.ExitStack() as stack:
         bot = Bot(given.hub, held, given.trunk, narrator.tell, job.slots, job.batch)
         stack.callback(bot.close)
         fleet = Fleet(given.hub, given.trunk, job.policy, job.crew, job.only, narrator.tell, bot.wake)
         if not job.keep:
             stack.callback(fleet.close)
         stack.callback(fleet.stop)
+        stack.callback(lambda: signals.heard() and given.note("agentctl: stopping; the agents' work is made safe"))
         refresh = stack.enter_context(view(given, narrator, fleet, bot))
         while True:
             bot.tick()
@@ -151,6 +130,7 @@ def loop(given: Given, job: Job, narrator: Narrator) -> tuple[Summary, dict[str,
             if fleet.done and bot.idle:
                 break
             bot.wake.wait(POLL)
+            signals.check()
     mine = {name: fleet.statuses[name] for name in (fleet.tasks if job.only is None else job.only)}
     left = {name: fleet.tasks[name].reason for name, where in mine.items() if where == Status.PARKED}
     return Summary(
@@ -166,8 +146,8 @@ def report(given: Given, summary: Summary, left: dict[str, str]) -> None:
         return
     given.say()
     for line in summary.lines:
-        given.say(line)
+        given.say(line, hang=12)
     for name, reason in sorted(left.items()):
-        given.say(f"parked      {name}: {reason}")
+        given.say(f"parked      {name}: {reason}", hang=12)
     if left:
-        given.say("hint: agentctl why TASK tells the reason; agentctl task open TASK offers it again")
+        given.say("hint: agentctl task show TASK tells more; agentctl task open TASK offers it again")

@@ -61,8 +61,8 @@ def run(given: Given, runs: list[session.Run]) -> int:
     """Run sessions at the same time; 0 if each has a result. Raises, when all have ended, what
     kept the first of them from being run."""
     with ThreadPoolExecutor(max_workers=len(runs)) as pool:
-        futures = [pool.submit(_one, given, each) for each in runs]
         try:
+            futures = [pool.submit(_one, given, each) for each in runs]
             results: list[Session | AgentctlError] = [future.result() for future in futures]
         except KeyboardInterrupt:
             for each in runs:

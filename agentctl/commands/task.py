@@ -14,6 +14,7 @@ from agentctl.core.printable import printable
 from agentctl.core.task import Status, Task, status
 from agentctl.errors import Refused, UsageError
 from agentctl.fleet import tasks
+from agentctl.messages import aligned
 from agentctl.queue.ledger import Ledger
 
 
@@ -44,7 +45,10 @@ agentctl task add --file tasks.yaml
 @click.option("--paths", multiple=True, metavar="GLOB", help="Where the work lies; may be repeated.")
 @given
 def add_command(given: Given, text, file, name, acceptance, after, priority, paths) -> int:
-    """Add a task from TEXT (- reads it from standard input), or many from a file."""
+    """Add a task from TEXT, or many from a file.
+
+    A TEXT of - is read from standard input.
+    """
     hub = given.hub
     if file:
         if text:
@@ -105,9 +109,8 @@ def list_command(given: Given, wanted: str | None) -> int:
     if given.json:
         given.emit([asdict(t) | {"status": where[t.id]} for t in shown])
         return 0
-    width = max((len(t.id) for t in shown), default=0)
-    for task in shown:
-        given.say(f"{where[task.id]:<10} {task.id:<{width}}  {printable(task.title)}")
+    for line in aligned([(where[task.id], task.id, printable(task.title)) for task in shown]):
+        given.say(line, hang=11)
     return 0
 
 

@@ -7,6 +7,7 @@ from dataclasses import asdict
 
 import click
 
+from agentctl import signals
 from agentctl.commands.parser import Given, command, given
 from agentctl.core.ledger import Record
 from agentctl.core.model import Change, Verdict
@@ -42,8 +43,9 @@ def command(given: Given, commit: str | None, again: bool) -> int:
         try:
             known = gate.judge(hub, policy, runs, built.commit)
         finally:
-            runs.stop()
-            gate.remove_slots(hub)
+            with signals.held():
+                runs.stop()
+                gate.remove_slots(hub)
         verdicts.store(hub, [known], time.time())
     return _report(given, known)
 

@@ -145,7 +145,7 @@ def report(given: Given, facts: dict, outcomes: Iterator[Outcome], now: Setting 
     given.say(f"{facts['changes']} changes of {facts['agents']} agents, {facts['bad']:.1%} bad, "
               + (f"{facts['queued']} always queued" if "queued" in facts else
                  f"{rate:,.1f} an hour" if rate else "all at once")
-              + f"; the gate takes {tune.span(facts['gate_seconds'])}, {facts['flakes']:.2%} flakes")
+              + f"; the gate takes {tune.span(facts['gate_seconds'])}, {facts['flakes']:.2%} flakes", hang=2)
     click.echo("\n".join(tune.lines(found, now)))
 
 

@@ -11,7 +11,7 @@ from agentctl.commands.parser import Given, command, given
 from agentctl.core.ledger import Record, State
 from agentctl.core.lifecycle import Stage
 from agentctl.engine.locks import holder
-from agentctl.messages import ago, clock, next_step
+from agentctl.messages import ago, clock, many, next_step
 from agentctl.queue import answers, pause, standing
 from agentctl.queue.ledger import Ledger
 
@@ -34,9 +34,9 @@ def command(given: Given, change: str, log: bool) -> int:
                     "answer": asdict(answer) if answer else None, "history": past})
         return 0
     given.say(f"{found.key}: {found.stage}")
-    given.say(f"  {reason}")
+    given.say(f"  {reason}", hang=4)
     for when, line in past:
-        given.say(f"  {clock(when)}  {line if len(line) < 160 or log else line[:157] + '...'}")
+        given.say(f"  {clock(when)}  {line if len(line) < 160 or log else line[:157] + '...'}", hang=12)
     if answer:
         _evidence(given, answer, log)
     given.say(f"next: {step}")
@@ -62,14 +62,14 @@ def _queued(record: Record, state: State) -> str:
     for staged in state.probes:
         if record.key in staged.probe.chain:
             others = len(staged.probe.chain) - 1
-            return (f"in probe {staged.probe.number} with {others} others for {ago(staged.started)}: "
+            return (f"in probe {staged.probe.number} with {many(others, 'other')} for {ago(staged.started)}: "
                     f"{staged.probe.reason}")
     ahead = standing.position(state, record.key) - 1
     blocked = [name for name in record.change.after if state.queued(name)]
     waits = f"; it lands after {', '.join(blocked)}" if blocked else ""
     failed = sum(record.key in staged.probe.chain for staged in state.failed)
-    suspect = f"; {failed} failed probes contain it" if failed else ""
-    return f"queued for {ago(record.change.admitted, time.time())} behind {ahead} others{waits}{suspect}"
+    suspect = f"; {many(failed, 'failed probe')} with it" if failed else ""
+    return f"queued for {ago(record.change.admitted, time.time())} behind {many(ahead, 'other')}{waits}{suspect}"
 
 
 def _evidence(given: Given, answer: answers.Answer, whole: bool) -> None:

@@ -28,6 +28,8 @@ from functools import cache
 
 from agentctl.core.lifecycle import Event, Stage, step
 from agentctl.core.model import Change, Probe
+from agentctl.core.refnames import valid_name
+from agentctl.core.shape import built, loads
 
 VERSION = 1
 META, MEMORY, PROBES, FORMAT = "meta.json", "memory.json", "probes.json", "format"
@@ -146,46 +148,52 @@ def encode_record(record: Record) -> bytes:
 
 
 def decode_record(data: bytes) -> Record:
-    raw = json.loads(data)
-    change = raw.pop("change")
-    change["after"] = tuple(change["after"])
-    raw["paths"] = tuple(raw["paths"])
-    raw["stage"] = Stage(raw["stage"])
-    return Record(change=Change(**change), **raw)
+    """Raises ValueError for what is no record."""
+    record = built(Record, loads(data))
+    change = record.change
+    if not (valid_name(change.id) and valid_name(change.agent)):
+        raise ValueError(f"{record.key!r} of {change.agent!r} is no name")
+    return record
 
 
-def _decode_staged(raw: dict) -> Staged:
-    probe = raw.pop("probe")
-    probe["chain"] = tuple(probe["chain"])
-    raw["landing"] = tuple((key, commit) for key, commit in raw["landing"])
-    return Staged(probe=Probe(**probe), **raw)
+@dataclass(frozen=True, slots=True)
+class _Meta:
+    """Of meta.json."""
+
+    trunk: str
+    seq: int
+    probe: int
+    landing: Landing | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Probes:
+    """Of probes.json."""
+
+    running: tuple[Staged, ...]
+    failed: tuple[Staged, ...]
 
 
 def _encode_meta(state: State) -> bytes:
-    return _dump({"trunk": state.trunk, "seq": state.seq, "probe": state.next_probe, "landing": state.landing})
+    return _dump(_Meta(state.trunk, state.seq, state.next_probe, state.landing))
 
 
 def _encode_probes(state: State) -> bytes:
-    return _dump({"running": state.probes, "failed": state.failed})
+    return _dump(_Probes(state.probes, state.failed))
 
 
 def decode(files: Mapping[str, bytes]) -> State:
     """The state from its small files and its queue records, by path.
 
-    Raises ValueError for a format of another version.
+    Raises ValueError for a format of another version, and for what has none.
     """
     if int(files[FORMAT]) != VERSION:
         raise ValueError(f"ledger format {files[FORMAT].decode().strip()}, this agentctl reads {VERSION}")
-    meta, probes = json.loads(files[META]), json.loads(files[PROBES])
-    landing = meta["landing"]
-    if landing:
-        landing = Landing(landing["old"], _decode_staged(landing["staged"]), landing["verdict"])
+    meta, probes = built(_Meta, loads(files[META]), META), built(_Probes, loads(files[PROBES]), PROBES)
     records = [decode_record(data) for path, data in files.items() if path.startswith("queue/")]
     return State(
-        trunk=meta["trunk"], seq=meta["seq"], next_probe=meta["probe"], landing=landing,
-        memory=json.loads(files[MEMORY]),
-        probes=tuple(_decode_staged(raw) for raw in probes["running"]),
-        failed=tuple(_decode_staged(raw) for raw in probes["failed"]),
+        trunk=meta.trunk, seq=meta.seq, next_probe=meta.probe, landing=meta.landing,
+        memory=built(dict, loads(files[MEMORY]), MEMORY), probes=probes.running, failed=probes.failed,
         queue={r.key: r for r in sorted(records, key=lambda r: r.change.seq)},
     )
 

@@ -15,6 +15,8 @@ from enum import StrEnum
 
 from agentctl.core.ledger import Record
 from agentctl.core.lifecycle import Stage
+from agentctl.core.refnames import valid_name
+from agentctl.core.shape import built, loads
 
 
 class Status(StrEnum):
@@ -122,9 +124,11 @@ def encode(task: Task) -> bytes:
 
 
 def decode(data: bytes) -> Task:
-    raw = json.loads(data)
-    raw["sessions"] = tuple(Session(**{**s, "end": End(s["end"])}) for s in raw["sessions"])
-    return Task(**{**raw, "after": tuple(raw["after"]), "paths": tuple(raw["paths"])})
+    """Raises ValueError for what is no task."""
+    task = built(Task, loads(data))
+    if task.closed not in ("", Status.DONE, Status.PARKED):
+        raise ValueError(f"closed is {task.closed!r}")
+    return task
 
 
 def encode_claim(claim: Claim) -> str:
@@ -132,7 +136,11 @@ def encode_claim(claim: Claim) -> str:
 
 
 def decode_claim(text: str) -> Claim:
-    return Claim(**json.loads(text))
+    """Raises ValueError for what is no claim."""
+    claim = built(Claim, loads(text))
+    if not valid_name(claim.agent):
+        raise ValueError("agent is no name")
+    return claim
 
 
 def status(task: Task, claim: Claim | None, record: Record | None, finished: Callable[[str], bool]) -> Status:

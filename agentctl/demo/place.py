@@ -51,7 +51,7 @@ def place(keep: bool) -> Iterator[Place]:
 
 
 def _remove(folder: str) -> None:
-    """Again and again for a while: after a second Ctrl-C, sessions may still be ending in it."""
+    """Again and again for a while: what was just killed may still be writing in it."""
     for _ in range(50):
         shutil.rmtree(folder, ignore_errors=True)
         if not os.path.lexists(folder):

@@ -13,6 +13,7 @@ from agentctl.core.task import End, Session, Task
 from agentctl.engine import processes
 from agentctl.fleet import tasks
 from agentctl.git.hub import Hub
+from agentctl.messages import many
 from agentctl.queue import answers
 from agentctl.queue.ledger import Ledger
 
@@ -53,7 +54,12 @@ class Story:
 
     @property
     def line(self) -> str:
-        return f"{self.task:<14}{self.did:<33} {self.caught or 'did not come to it this time'}"
+        return row(self.task, self.did, self.caught or "did not come to it this time")
+
+
+def row(task: str, did: str, caught: str) -> str:
+    """As wide as 80 columns allow."""
+    return f"  {task:<14}{did:<26}{caught}"[:79]
 
 
 def all_stories(hub: Hub) -> list[Story]:
@@ -80,14 +86,14 @@ def sent_back_by_chance(hub: Hub) -> list[str]:
 
 def _bug(facts: Facts) -> str:
     tests = facts.broke
-    return f"{', '.join(tests)[:24]} failed on trunk plus it alone; repaired" if tests else ""
+    return f"{', '.join(tests)[:20]} failed, so repaired" if tests else ""
 
 
 def _pair(facts: Facts) -> str:
     """Of the two, whichever came second."""
     tests = facts.broke
     if tests:
-        return f"came second: {', '.join(tests)[:22]} failed; redone"
+        return f"came second: {', '.join(tests)[:16]} failed"
     return "came first and landed" if facts.landed else ""
 
 
@@ -96,24 +102,24 @@ def _conflict(facts: Facts) -> str:
     if not record:
         return "came first and landed" if facts.landed else ""
     other = record.why.rpartition(" with ")[2].split(",")[0]
-    return f"conflict with {other}: redone on new trunk"
+    return f"conflict with {other}; redone"
 
 
 def _hang(facts: Facts) -> str:
     session = facts.ended(End.TIMEOUT)
-    return f"ended after {session.seconds:.0f} s, its half file salvaged" if session and session.salvage else ""
+    return f"ended after {session.seconds:.0f} s, its file salvaged" if session and session.salvage else ""
 
 
 def _crash(facts: Facts) -> str:
     session = facts.ended(End.CRASHED)
     if not session or not session.salvage:
         return ""
-    return f"{session.note.split(';')[0]}: not submitted but salvaged"
+    return f"{session.note.split(';')[0]}; work salvaged"
 
 
 def _lie(facts: Facts) -> str:
     session = facts.ended(End.EMPTY)
-    return "its worktree held nothing new: given out again" if session else ""
+    return "nothing new was found: to do again" if session else ""
 
 
 def _left_behind(facts: Facts) -> str:
@@ -122,7 +128,7 @@ def _left_behind(facts: Facts) -> str:
         log = facts.hub.own_path("sessions", facts.task.id, str(session.generation), "output.log")
         said = re.search(r"left process (\d+) behind", _read(log))
         if said and "left behind" in session.note and _gone(int(said[1])):
-            return f"process {said[1]} was killed at its session's end"
+            return f"process {said[1]} killed at its end"
     return ""
 
 
@@ -141,24 +147,24 @@ def _forgery(facts: Facts) -> str:
         return facts.hub.git("log", "-1", "--format=%(trailers:key=Agentctl-Change,valueonly,separator=%x2c)", commit)
 
     forged, landed = signed(facts.landed.change.head), signed(facts.landed.commit)
-    return f"{forged} stripped: landed as {landed}" if forged and landed == facts.landed.key else ""
+    return f"stripped: landed as {landed}" if forged and landed == facts.landed.key else ""
 
 
 def _policy(facts: Facts) -> str:
     record = facts.rejected("policy")
-    return "refused: " + record.why.split(" by ")[0].replace(":", " is") if record else ""
+    return f"refused: {os.path.basename(record.why.split(':')[0])} is protected" if record else ""
 
 
 def _deferred(facts: Facts) -> str:
     count = sum(s.end == End.DEFERRED for s in facts.task.sessions)
-    return f"exit status 75 ({count} times): called when trunk moved" if count else ""
+    return f"exit status 75: put off {many(count, 'time')}" if count else ""
 
 
 def _after(facts: Facts) -> str:
     before = Ledger.read(facts.hub).newest(facts.task.after[0])
     begun = min((s.ended - s.seconds for s in facts.task.sessions), default=0.0)
     landed = before and before.stage == Stage.LANDED and before.ended
-    return f"begun {begun - landed:.1f} s after that had landed" if landed and begun >= landed else ""
+    return f"begun {begun - landed:.1f} s after that landed" if landed and begun >= landed else ""
 
 
 STORIES: tuple[tuple[str, str, Callable[[Facts], str]], ...] = (
@@ -170,13 +176,13 @@ STORIES: tuple[tuple[str, str, Callable[[Facts], str]], ...] = (
     ("title-case", "edited a line", _conflict),
     ("initials", "edited the same line", _conflict),
     ("reverse-words", "edited the same line", _conflict),
-    ("wrap", "hung with half a file written", _hang),
-    ("median", "killed itself, files half edited", _crash),
-    ("plural", "said it was done, and did nothing", _lie),
-    ("duration", "left a detached process behind", _left_behind),
+    ("wrap", "hung, half a file written", _hang),
+    ("median", "killed itself half-way", _crash),
+    ("plural", "said done, did nothing", _lie),
+    ("duration", "left a process behind", _left_behind),
     ("checksum", "forged the bot's trailer", _forgery),
-    ("percent", "made the gate pass anything", _policy),
-    ("chapters", "needs roman, not there yet", _deferred),
+    ("percent", "disarmed the gate", _policy),
+    ("chapters", "needs roman, begun early", _deferred),
     ("outline", "comes after chapters", _after),
 )
 

@@ -112,7 +112,8 @@ def keep(hub: Hub, agent: str, head: str, trunk: str) -> str:
     safe, held = _safe(hub, agent, head, trunk)
     if safe:
         return held.get(head, "")
-    numbers = [int(name.rsplit("/", 1)[1]) for name in held.values()]
+    # One that somebody else named has no number.
+    numbers = [int(last) for name in held.values() if (last := name.rsplit("/", 1)[1]).isdecimal()]
     ref = f"{refnames.SALVAGE}{agent}/{max(numbers, default=0) + 1}"
     create = Transaction(hub.git_dir, f"salvage of {agent}")
     create.create(ref, head)

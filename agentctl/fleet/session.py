@@ -23,6 +23,7 @@ from agentctl.fleet import adapters, agents, tasks
 from agentctl.git import process, refs, worktrees
 from agentctl.git.hub import Hub
 from agentctl.git.worktrees import Worktree
+from agentctl.messages import many
 from agentctl.queue import answers, inbox
 from agentctl.queue.ledger import Ledger
 
@@ -210,7 +211,7 @@ def conclude(hub: Hub, policy: Policy, work: Work, claim: Claim, tree: Worktree,
                                **facts_of_task)
         return Session(end=End.SUBMITTED, revision=int(receipt.key.rsplit("/", 1)[1]), note=note, **facts)
     kept = agents.keep(hub, agent, found.head, tip)
-    left = f"{len(found.dirty)} uncommitted files" if found.dirty else "its commits"
+    left = many(len(found.dirty), "uncommitted file") if found.dirty else "its commits"
     return Session(end=end or End.EMPTY, note=f"{note}; {left} kept in {kept}" if kept else note,
                    salvage=kept, **facts)
 

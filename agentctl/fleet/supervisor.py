@@ -169,7 +169,8 @@ class Fleet:
 
     def park(self, name: str, reason: str) -> None:
         """Give a task up; the rest goes on."""
-        tasks.change(self.hub, name, f"parked: {reason}", lambda t: replace(t, closed="parked", reason=reason))
+        self.tasks[name] = tasks.change(self.hub, name, f"parked: {reason}",
+                                        lambda t: replace(t, closed="parked", reason=reason))
         self.statuses[name] = Status.PARKED
         self.tell(News("parked", f"{name}: {reason}", {"task": name}))
 

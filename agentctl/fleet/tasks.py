@@ -22,9 +22,13 @@ from agentctl.git.refs import Transaction
 FILE = "task.json"
 
 
-def read(hub: Hub, tip: str) -> Task:
-    data = hub.objects.read(hub.objects.commit(tip).tree, FILE)
-    return codec.decode(data or b"")
+def read(hub: Hub, name: str, tip: str) -> Task:
+    """The task `name` as of a commit of its ref. Raises Malformed."""
+    with refs.decoding(refnames.TASKS + name):
+        task = codec.decode(hub.objects.read(hub.objects.commit(tip).tree, FILE) or b"")
+        if task.id != name or not refnames.valid_name(name):
+            raise ValueError(f"it is the task {task.id!r}")
+        return task
 
 
 def all_tasks(hub: Hub, cache: dict[str, Task] | None = None) -> dict[str, Task]:
@@ -32,9 +36,10 @@ def all_tasks(hub: Hub, cache: dict[str, Task] | None = None) -> dict[str, Task]
     cache = {} if cache is None else cache
     found = {}
     for name, ref in refs.read(hub.git_dir, [refnames.TASKS]).items():
+        id = name.removeprefix(refnames.TASKS)
         if ref.oid not in cache:
-            cache[ref.oid] = read(hub, ref.oid)
-        found[name.removeprefix(refnames.TASKS)] = cache[ref.oid]
+            cache[ref.oid] = read(hub, id, ref.oid)
+        found[id] = cache[ref.oid]
     return dict(sorted(found.items(), key=lambda item: (item[1].created, item[0])))
 
 
@@ -43,7 +48,7 @@ def get(hub: Hub, name: str) -> Task:
     tip = refs.get(hub.git_dir, refnames.TASKS + name) if refnames.valid_name(name) else None
     if not tip:
         raise NotFound(f"no task called {name!r}", hint="agentctl task list")
-    return read(hub, tip)
+    return read(hub, name, tip)
 
 
 def add(hub: Hub, tasks: list[Task]) -> None:
@@ -68,7 +73,7 @@ def change(hub: Hub, name: str, event: str, edit: Callable[[Task], Task]) -> Tas
         tip = refs.get(hub.git_dir, refnames.TASKS + name)
         if not tip:
             raise NotFound(f"no task called {name!r}", hint="agentctl task list")
-        before = read(hub, tip)
+        before = read(hub, name, tip)
         after = edit(before)
         if after == before:
             return before
@@ -83,21 +88,18 @@ def change(hub: Hub, name: str, event: str, edit: Callable[[Task], Task]) -> Tas
     raise AssertionError("unreachable")
 
 
-def history(hub: Hub, name: str) -> list[tuple[int, str]]:
-    """(time, event) of a task, oldest first."""
-    listed = hub.git("log", "--reverse", "--format=%ct %s", refnames.TASKS + name).splitlines()
-    return [(int(when), event) for when, _, event in (line.partition(" ") for line in listed)]
-
-
 def _commit(hub: Hub, task: Task, tip: str | None, event: str) -> str:
     tree = hub.objects.replace(EMPTY_TREE, {FILE: codec.encode(task)})
     return hub.objects.write_commit(tree, [tip] if tip else [], event + "\n", time.time())
 
 
 def claims(hub: Hub) -> dict[str, tuple[Claim, str]]:
-    """(claim, object id) by task."""
-    return {name.removeprefix(refnames.CLAIMS): (codec.decode_claim(ref.subject), ref.oid)
-            for name, ref in refs.read(hub.git_dir, [refnames.CLAIMS]).items()}
+    """(claim, object id) by task. Raises Malformed."""
+    found = {}
+    for name, ref in refs.read(hub.git_dir, [refnames.CLAIMS]).items():
+        with refs.decoding(name):
+            found[name.removeprefix(refnames.CLAIMS)] = codec.decode_claim(ref.subject), ref.oid
+    return found
 
 
 def claim(hub: Hub, name: str, wanted: Claim) -> str:

@@ -125,7 +125,7 @@ def changed(hub: Hub, old: str, new: str) -> Iterator[tuple[str, int, str, str]]
 
 def _changed(objects: Objects, old: str, new: str, prefix: bytes) -> Iterator[tuple[str, int, str, str]]:
     if prefix.count(b"/") > DEEP:
-        raise ObjectError(oid=new, why=f"directories nested more than {DEEP} deep")
+        raise ObjectError(oid=new, why=f"its directories are nested more than {DEEP} deep, the most that is supported")
     was, now = objects.tree(old), objects.tree(new)
     found = []
     for name in _differing(was, now):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import functools
 import os
 import shutil
+import signal
 import subprocess
 from collections.abc import Mapping, Sequence
 
@@ -68,6 +70,16 @@ def _closed_environment() -> dict[str, str]:
     }
 
 
+def command(args: Sequence[str], git_dir: str | None) -> tuple[list[str], dict[str, str]]:
+    """(command line, whole environment) of a Git that is closed off."""
+    argv = [binary()]
+    for setting in _QUIET:
+        argv += ["-c", setting]
+    if git_dir:
+        argv.append("--git-dir=" + git_dir)
+    return [*argv, *args], _closed_environment()
+
+
 def run(
     args: Sequence[str],
     *,
@@ -81,18 +93,8 @@ def run(
 
     Raises GitError for an exit status not in `ok`.
     """
-    argv = [binary()]
-    for setting in _QUIET:
-        argv += ["-c", setting]
-    if git_dir:
-        argv.append("--git-dir=" + git_dir)
-    done = subprocess.run(
-        [*argv, *args],
-        cwd=cwd or git_dir,
-        env=_closed_environment() | dict(env or {}),
-        input=stdin,
-        capture_output=True,
-    )
+    argv, closed = command(args, git_dir)
+    done = _called(argv, cwd=cwd or git_dir, env=closed | dict(env or {}), input=stdin)
     if done.returncode not in ok:
         said = done.stderr.decode(errors="replace")
         if any(words in said for words in FULL):
@@ -100,6 +102,21 @@ def run(
                                  hint="free some disk space, then run the same command again")
         raise GitError(args, done.returncode, said)
     return done
+
+
+def _called(argv: Sequence[str], *, cwd: str | None, env: Mapping[str, str],
+            input: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+    """In a process group of its own, so that Ctrl-C on the terminal reaches agentctl alone. If
+    that is interrupted here, Git is ended so that it removes its locks and temporary files."""
+    with subprocess.Popen(argv, cwd=cwd, env=env, process_group=0, stdin=subprocess.PIPE,
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE) as git:
+        try:
+            out, said = git.communicate(input)
+        except BaseException:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(git.pid, signal.SIGTERM)
+            raise
+    return subprocess.CompletedProcess(argv, git.returncode, out, said)
 
 
 def text(args: Sequence[str], **options) -> str:
@@ -123,8 +140,7 @@ def child_environment() -> dict[str, str]:
 
 def as_user(args: Sequence[str], *, cwd: str, ok: Sequence[int] = (0,)) -> str:
     """Run git as the user would: with their configuration, in `cwd`."""
-    done = subprocess.run([binary(), *args], cwd=cwd, env=child_environment() | {"LC_ALL": "C"},
-                          stdin=subprocess.DEVNULL, capture_output=True)
+    done = _called([binary(), *args], cwd=cwd, env=child_environment() | {"LC_ALL": "C"})
     if done.returncode not in ok:
         raise GitError(args, done.returncode, done.stderr.decode(errors="replace"))
     return done.stdout.decode(errors="surrogateescape").removesuffix("\n")

@@ -7,14 +7,17 @@ their effects so that the next start can finish them.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-from agentctl.errors import Contended, Infrastructure
+from agentctl.core.printable import printable
+from agentctl.errors import Contended, Infrastructure, Malformed
 from agentctl.git.process import GitError, run
+from agentctl.git.store import ObjectError
 
 ZERO = "0" * 40
 LOOKS = 5
@@ -52,10 +55,23 @@ def read(git_dir: str, prefixes: Iterable[str]) -> dict[str, Ref]:
     if broken:
         raise Infrastructure(b"; ".join(sorted(broken)).decode(errors="replace"), hint="agentctl doctor")
     refs = {}
-    for line in done.stdout.decode(errors="replace").splitlines():
+    # Not splitlines(): a subject may hold what Python takes for the end of a line, and Git does not.
+    for line in done.stdout.decode(errors="replace").split("\n")[:-1]:
         name, oid, kind, peeled, subject = line.split("\0", 4)
         refs[name] = Ref(name, oid, kind, peeled or oid, subject)
     return refs
+
+
+@contextlib.contextmanager
+def decoding(name: str) -> Iterator[None]:
+    """Within, what a ref holds is read: whatever is wrong with it is told by the ref's name.
+
+    Raises Malformed.
+    """
+    try:
+        yield
+    except (ValueError, TypeError, KeyError, IndexError, AttributeError, ObjectError) as error:
+        raise Malformed(ref=name, why=printable(str(error), 300)) from error
 
 
 def get(git_dir: str, name: str) -> str | None:

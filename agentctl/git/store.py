@@ -70,6 +70,15 @@ class Store:
         return kind, data
 
     def _read_packed(self, oid: str) -> tuple[bytes, bytes]:
+        try:
+            return self._once(oid)
+        except ObjectError:
+            # It may have moved: a repack removes the packs, and the files, that its new pack holds.
+            with self._lock:
+                self._packs.close()
+            return self._once(oid)
+
+    def _once(self, oid: str) -> tuple[bytes, bytes]:
         with self._lock:
             try:
                 number, data = self._packs.get_raw(oid.encode())

@@ -13,6 +13,7 @@ import os
 import re
 import shutil
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from agentctl.git import process, refs
@@ -21,6 +22,9 @@ from agentctl.git.merge import changed
 from agentctl.git.objects import Person
 
 _OID = re.compile(r"[0-9a-f]{40}")
+
+REMOVERS = 8
+"""Threads that remove one worktree's files: they wait more than they work."""
 
 YOUNG = 2.0
 """Seconds: Git writes where a new worktree is within milliseconds of its beginning."""
@@ -191,7 +195,23 @@ def remove(tree: Worktree) -> None:
     if os.path.isdir(tree.path):
         os.rename(tree.path, trash)
     shutil.rmtree(tree.git_dir, ignore_errors=True)
-    shutil.rmtree(trash, ignore_errors=True)
+    clear(trash)
+
+
+def clear(path: str) -> None:
+    """Remove a folder and all in it, as far as that goes. By several threads: a file system with
+    a journal may have each removal wait for it, one after the other for seconds."""
+    files = [os.path.join(where, name) for where, _, names in os.walk(path) for name in names]
+    with ThreadPoolExecutor(REMOVERS, thread_name_prefix="remove") as pool:
+        for part in range(REMOVERS):
+            pool.submit(_unlink, files[part::REMOVERS])
+    shutil.rmtree(path, ignore_errors=True)
+
+
+def _unlink(files: list[str]) -> None:
+    for path in files:
+        with contextlib.suppress(OSError):
+            os.unlink(path)
 
 
 def follow(hub: Hub, tree: Worktree, old: str, new: str) -> bool:

@@ -13,11 +13,12 @@ from dataclasses import dataclass
 
 from agentctl.core import refnames, wording
 from agentctl.core.ledger import Record
+from agentctl.core.shape import built, loads
 from agentctl.git.ancestry import between
 from agentctl.git.hub import Hub
 from agentctl.git.merge import diff
 from agentctl.git.objects import EMPTY_TREE
-from agentctl.git.refs import Transaction, get
+from agentctl.git.refs import Transaction, decoding, get
 from agentctl.queue.stage import Conflict
 
 
@@ -26,6 +27,15 @@ class Answer:
     verdict: dict
     log: str = ""
     conflict: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Other:
+    """What else landed, in an answer."""
+
+    commit: str
+    change: str = ""
+    subject: str = ""
 
 
 def write(hub: Hub, record: Record, answer: Answer, refs: Transaction, now: float) -> None:
@@ -43,16 +53,23 @@ def write(hub: Hub, record: Record, answer: Answer, refs: Transaction, now: floa
 
 
 def read(hub: Hub, record: Record) -> Answer | None:
+    """Raises Malformed."""
     change = record.change
-    tip = get(hub.git_dir, refnames.outbox(change.agent, change.id, change.revision))
+    ref = refnames.outbox(change.agent, change.id, change.revision)
+    tip = get(hub.git_dir, ref)
     if not tip:
         return None
-    tree = hub.objects.commit(tip).tree
 
     def part(name: str) -> str:
-        return (hub.objects.read(tree, name) or b"").decode(errors="replace")
+        return (hub.objects.read(hub.objects.commit(tip).tree, name) or b"").decode(errors="replace")
 
-    return Answer(json.loads(part("verdict.json") or "{}"), part("gate.log"), part("conflict.diff"))
+    with decoding(ref):
+        verdict = built(dict, loads(part("verdict.json") or "{}"))
+        for name in ("with", "landed"):
+            built(tuple[Other, ...], verdict.get(name, []), name)
+        for name in ("kind", "why", "change"):
+            built(str, verdict.get(name, ""), name)
+        return Answer(verdict, part("gate.log"), part("conflict.diff"))
 
 
 FAR = 1000

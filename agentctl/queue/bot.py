@@ -23,7 +23,7 @@ from agentctl.engine.locks import Held
 from agentctl.errors import Contended
 from agentctl.git import refs
 from agentctl.git.hub import Hub
-from agentctl.queue import admit, answers, gate, inbox, landing, pause, recovery, verdicts
+from agentctl.queue import admit, answers, gate, inbox, landing, pause, recovery, upkeep, verdicts
 from agentctl.queue.conviction import convict
 from agentctl.queue.ledger import Ledger
 from agentctl.queue.patience import BASELINE, Patience
@@ -66,6 +66,7 @@ class Bot:
         self._held = held
         self._policy_at = ""
         recovery.clean(hub, trunk, held)
+        self._upkeep = upkeep.Upkeep(hub, held)
         self._read()
         landing.complete_checkouts(hub, trunk, self.state.landing)
         landing.refuse_dirty(hub, trunk)
@@ -131,6 +132,7 @@ class Bot:
         with self.hub.objects.store.together():
             self._take_turn(now)
         self._launch()
+        self._upkeep.turn(not (self._runs or self.state.queue))
 
     def _take_turn(self, now: float) -> None:
         seen = refs.read(self.hub.git_dir, [refnames.INBOX, refnames.CLAIMS, refnames.STATE, refnames.PAUSE])
@@ -263,7 +265,7 @@ class Bot:
             for action in plan.actions:
                 match action:
                     case Reject(certificate):
-                        convict(turn, certificate)
+                        convict(turn, certificate, self._gate)
                     case Cancel(number, reason):
                         found += self._cancel(turn, number, reason)
                     case Land(probe, _) if not self.paused:
@@ -389,6 +391,7 @@ class Bot:
         """Stop the gates that run. The next bot tests anew what they were testing."""
         for run in self._runs.values():
             run.runs.stop()
+        self._upkeep.close()
         self._pool.shutdown(wait=True, cancel_futures=True)
         gate.remove_slots(self.hub)
         with contextlib.suppress(Contended):

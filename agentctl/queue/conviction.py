@@ -8,14 +8,21 @@ from agentctl.queue import answers, verdicts
 from agentctl.queue.turn import Turn
 
 
-def convict(turn: Turn, certificate: Certificate) -> None:
+def convict(turn: Turn, certificate: Certificate, gate: str) -> None:
+    """Reject by a pair of verdicts of the gate in force. Where there is none, as when what
+    failed was judged by a gate that a landing has changed, the change is tested anew."""
     if certificate.change not in turn.state.queue:
         return
     staged = next(s for s in turn.state.failed if s.probe.number == certificate.failed)
     record = turn.state.queue[certificate.change]
+    passed = _without(turn, staged, record.key)
+    if staged.gate != gate or not passed:
+        turn.draft.set(memory={}, failed=())
+        turn.draft.say(f"what failed with {record.key} is no evidence of the gate in force; planning begins anew")
+        return
     judgement = verdicts.lookup(turn.hub, staged.gate, staged.tree, Verdict.FAILED)
     evidence = {"probe": certificate.failed, "chain": list(staged.probe.chain), "gate": staged.gate,
-                "failed": staged.tree, "passed": _without(turn, staged, record.key)}
+                "failed": staged.tree, "passed": passed}
     answer = answers.Answer({
         "certificate": certificate.reason, "step": judgement.step, "exit": judgement.exit,
         "commit": staged.commit, "base": staged.probe.base, **evidence,
@@ -25,10 +32,10 @@ def convict(turn: Turn, certificate: Certificate) -> None:
 
 
 def _without(turn: Turn, staged: Staged, key: str) -> str:
-    """The tree that passed and lacks only `key`: what is below it in the chain, or trunk."""
+    """A tree that lacks `key` and passed the gate by which `staged` failed: what is below it in
+    the chain, if it is the last there; else trunk, which holds the others by now, or the base
+    that all were put on. Empty if none of them did."""
     keys = [k for k, _ in staged.landing]
-    if keys[-1] != key:
-        below = turn.state.trunk
-    else:
-        below = staged.landing[-2][1] if len(keys) > 1 else staged.probe.base
-    return turn.hub.objects.commit(below).tree
+    below = [staged.landing[-2][1] if len(keys) > 1 else staged.probe.base] if keys[-1] == key else []
+    trees = (turn.hub.objects.commit(oid).tree for oid in (*below, turn.state.trunk, staged.probe.base))
+    return next((t for t in trees if verdicts.lookup(turn.hub, staged.gate, t, Verdict.PASSED)), "")

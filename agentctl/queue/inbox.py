@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from agentctl.core import refnames
 from agentctl.core.ledger import Record, shard
 from agentctl.core.lifecycle import Stage
+from agentctl.core.shape import loads
 from agentctl.engine import locks
 from agentctl.errors import Contended, NotFound, Refused, UsageError
 from agentctl.git import refs
@@ -65,7 +66,7 @@ def parse(ref: Ref) -> Request | None:
     facts = {}
     if ref.kind == "tag":
         try:
-            facts = json.loads(ref.subject)
+            facts = loads(ref.subject)
         except ValueError:
             facts = {}
     elif ref.kind != "commit":

@@ -5,11 +5,12 @@ from __future__ import annotations
 from agentctl.core import ledger as codec
 from agentctl.core import refnames
 from agentctl.core.ledger import Draft, Record, State
+from agentctl.core.planner.state import load
 from agentctl.errors import Infrastructure
 from agentctl.git import refs
 from agentctl.git.hub import Hub
 from agentctl.git.objects import EMPTY_TREE
-from agentctl.git.refs import Transaction
+from agentctl.git.refs import Transaction, decoding
 
 
 class Ledger:
@@ -17,46 +18,54 @@ class Ledger:
 
     def __init__(self, hub: Hub, tip: str | None) -> None:
         self.hub, self.tip = hub, tip
-        self.tree = hub.objects.commit(tip).tree if tip else EMPTY_TREE
+        with decoding(refnames.STATE):
+            self.tree = hub.objects.commit(tip).tree if tip else EMPTY_TREE
 
     @classmethod
     def read(cls, hub: Hub) -> Ledger:
         return cls(hub, refs.get(hub.git_dir, refnames.STATE))
 
     def state(self) -> State:
-        """Raises Infrastructure if a newer agentctl wrote it."""
+        """Raises Malformed, or Infrastructure if a newer agentctl wrote it."""
         if not self.tip:
             return State()
         objects = self.hub.objects
-        wanted = {name: objects.read(self.tree, name) or b"" for name in
-                  (codec.FORMAT, codec.META, codec.MEMORY, codec.PROBES)}
-        queue = objects.at(self.tree, "queue")
-        for path, oid in objects.walk(queue[1], b"queue/") if queue else ():
-            wanted[path] = objects.blob(oid)
-        try:
-            return codec.decode(wanted)
-        except ValueError as error:
-            raise Infrastructure(f"refs/agentctl/state: {error}", hint="update agentctl") from error
+        with decoding(refnames.STATE):
+            wanted = {name: objects.read(self.tree, name) or b"" for name in
+                      (codec.FORMAT, codec.META, codec.MEMORY, codec.PROBES)}
+            queue = objects.at(self.tree, "queue")
+            for path, oid in objects.walk(queue[1], b"queue/") if queue else ():
+                wanted[path] = objects.blob(oid)
+            version = int(wanted[codec.FORMAT])
+            if version > codec.VERSION:
+                raise Infrastructure(f"{refnames.STATE} has format {version}, this agentctl reads {codec.VERSION}",
+                                     hint="update agentctl")
+            state = codec.decode(wanted)
+            load(state.memory)
+            return state
 
     def record(self, key: str) -> Record | None:
         """The record of one submission, queued or ended."""
-        for path in (codec.queue_path(key), codec.done_path(key)):
-            data = self.hub.objects.read(self.tree, path)
-            if data:
-                return codec.decode_record(data)
+        with decoding(refnames.STATE):
+            for path in (codec.queue_path(key), codec.done_path(key)):
+                data = self.hub.objects.read(self.tree, path)
+                if data:
+                    return codec.decode_record(data)
         return None
 
     def with_head(self, oid: str) -> Record | None:
         """The newest submission whose head was the commit `oid`."""
-        key = self.hub.objects.read(self.tree, codec.head_path(oid))
-        return self.record(key.decode().strip()) if key else None
+        with decoding(refnames.STATE):
+            key = self.hub.objects.read(self.tree, codec.head_path(oid))
+            return self.record(key.decode().strip()) if key else None
 
     def revisions(self, change: str) -> list[int]:
         """Of a change, ascending, queued or ended."""
         found = []
-        for path in (codec.queue_path(change), codec.done_path(change)):
-            entry = self.hub.objects.at(self.tree, path)
-            found += [int(name) for name in self.hub.objects.tree(entry[1])] if entry else []
+        with decoding(refnames.STATE):
+            for path in (codec.queue_path(change), codec.done_path(change)):
+                entry = self.hub.objects.at(self.tree, path)
+                found += [int(name) for name in self.hub.objects.tree(entry[1])] if entry else []
         return sorted(found)
 
     def newest(self, change: str) -> Record | None:
@@ -66,8 +75,9 @@ class Ledger:
     def ended(self) -> list[Record]:
         """Every ended record. Reads them all."""
         objects = self.hub.objects
-        done = objects.at(self.tree, "done")
-        return [codec.decode_record(objects.blob(oid)) for _, oid in objects.walk(done[1])] if done else []
+        with decoding(refnames.STATE):
+            done = objects.at(self.tree, "done")
+            return [codec.decode_record(objects.blob(oid)) for _, oid in objects.walk(done[1])] if done else []
 
     def append(self, draft: Draft, before: State, refs: Transaction, now: float) -> Ledger:
         """Write the next state's commit and add the move of its ref to the transaction.

@@ -11,6 +11,7 @@ import time
 from dataclasses import asdict, dataclass
 
 from agentctl.core import refnames
+from agentctl.core.shape import built, loads
 from agentctl.errors import Contended, Refused
 from agentctl.git import refs
 from agentctl.git.hub import Hub
@@ -34,9 +35,8 @@ def parse(ref: Ref | None) -> Pause | None:
     if ref is None:
         return None
     try:
-        facts = json.loads(ref.subject)
-        return Pause(str(facts.get("by", "")), str(facts.get("reason", "")), float(facts.get("at", 0.0)))
-    except (ValueError, TypeError, AttributeError):
+        return built(Pause, loads(ref.subject))
+    except ValueError:
         return Pause()
 
 

@@ -17,6 +17,7 @@ from agentctl.core import refnames
 from agentctl.core.ledger import Record
 from agentctl.core.lifecycle import Stage
 from agentctl.core.model import Verdict
+from agentctl.core.shape import built
 from agentctl.git import process, refs, worktrees
 from agentctl.git.hub import Hub
 from agentctl.queue import verdicts
@@ -46,10 +47,16 @@ def prove(hub: Hub, trunk: str) -> tuple[Counts, list[Finding]]:
     state, ended = ledger.state(), ledger.ended()
     landed = [r for r in ended if r.stage == Stage.LANDED]
     rejected = [r for r in ended if r.stage == Stage.REJECTED]
-    tips = {(r.evidence.get("old", ""), r.evidence.get("tip", "")) for r in landed}
+    tips = {(_fact(r, "old"), _fact(r, "tip")) for r in landed}
     findings = [*_trunk(hub, trunk, state, tips), *_tested(hub, landed), *_once(hub, ledger, state, ended),
                 *_evidence(hub, rejected), *_reachable(hub, trunk, [*ended, *state.queue.values()])]
     return Counts(len(landed), len(rejected), len(state.queue), len(tips)), findings
+
+
+def _fact(record: Record, name: str) -> str:
+    """Of its evidence; empty if that does not tell. Raises Malformed."""
+    with refs.decoding(refnames.STATE):
+        return built(str, record.evidence.get(name, ""), f"{name} of {record.key}")
 
 
 def _trunk(hub: Hub, trunk: str, state: codec.State, tips: set[tuple[str, str]]) -> Iterator[Finding]:
@@ -86,13 +93,13 @@ def _ancestor(hub: Hub, old: str, new: str) -> bool:
 
 def _adopted(hub: Hub) -> list[str]:
     log = hub.git("log", "--first-parent", "--format=%B", "--grep", "^adopt ", refnames.STATE)
-    return [line.split()[1].rstrip(":") for line in log.splitlines() if line.startswith("adopt ")]
+    return [line.split(" ")[1].rstrip(":") for line in log.splitlines() if line.startswith("adopt ")]
 
 
 def _tested(hub: Hub, landed: list[Record]) -> Iterator[Finding]:
     known: dict[tuple[str, str], bool] = {}
     for record in landed:
-        tip, gate = record.evidence.get("tip", ""), record.evidence.get("gate", "")
+        tip, gate = _fact(record, "tip"), _fact(record, "gate")
         if (tip, gate) not in known:
             passed = verdicts.lookup(hub, gate, hub.objects.commit(tip).tree, Verdict.PASSED) if tip else None
             known[tip, gate] = bool(passed)
@@ -122,17 +129,17 @@ def _admitted(hub: Hub, ledger: Ledger) -> set[str]:
     if not ledger.tip:
         return set()
     log = hub.git("log", "--first-parent", "--format=%B", ledger.tip)
-    return {line.split()[1] for line in log.splitlines() if line.startswith("admit ")}
+    return {line.split(" ")[1] for line in log.splitlines() if line.startswith("admit ")}
 
 
 def _evidence(hub: Hub, rejected: list[Record]) -> Iterator[Finding]:
     for record in rejected:
         facts, change = record.evidence, record.change
         if record.kind == "gate":
-            gate = facts.get("gate", "")
-            if not verdicts.lookup(hub, gate, facts.get("failed", ""), Verdict.FAILED):
+            gate = _fact(record, "gate")
+            if not verdicts.lookup(hub, gate, _fact(record, "failed"), Verdict.FAILED):
                 yield Finding(4, f"{record.key} was rejected without a failed verdict that contains it")
-            if not verdicts.lookup(hub, gate, facts.get("passed", ""), Verdict.PASSED):
+            if not verdicts.lookup(hub, gate, _fact(record, "passed"), Verdict.PASSED):
                 yield Finding(4, f"{record.key} was rejected without a passed verdict that lacks it")
         elif record.kind == "conflict" and not facts.get("paths"):
             yield Finding(4, f"{record.key} was rejected for a conflict that names no path")

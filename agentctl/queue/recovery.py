@@ -22,7 +22,8 @@ OLD = 60.0
 
 def clean(hub: Hub, trunk: str, held: Held) -> None:
     """Needs the proof of the bot's lock. Raises Contended if a lock is held by a live Git."""
-    processes.sweep(hub.mark + "gate")
+    for what in ("gate", "upkeep"):
+        processes.sweep(hub.mark + what)
     with worktrees_lock(hub):
         worktrees.tidy(hub)
     deadline = time.monotonic() + 30

@@ -43,6 +43,8 @@ def find(hub: Hub, name: str, ledger: Ledger | None = None) -> Standing:
     if waiting and (record is None or waiting[-1].revision > record.change.revision):
         return Standing(waiting[-1].key, Stage.WAITING, waiting[-1], None)
     if record is None:
+        if refnames.valid_name(change) and refs.get(hub.git_dir, refnames.TASKS + change):
+            raise NotFound(f"the task {change!r} has submitted no change", hint=f"agentctl task show {change}")
         raise NotFound(f"no change called {name!r}", hint="agentctl queue --all")
     return Standing(record.key, record.stage, None, record)
 
@@ -51,10 +53,10 @@ def history(hub: Hub, key: str, limit: int = 200) -> list[tuple[int, str]]:
     """(time, what the bot did) for every line of the ledger that names a submission, oldest first."""
     if not refs.get(hub.git_dir, refnames.STATE):
         return []
-    listed = hub.git("log", "--first-parent", f"-n{limit}", "--format=%x01%ct%n%B", "--fixed-strings", "--grep", key,
+    listed = hub.git("log", "-z", "--first-parent", f"-n{limit}", "--format=%ct%n%B", "--fixed-strings", "--grep", key,
                      refnames.STATE)
     found = []
-    for entry in listed.split("\x01")[1:]:
+    for entry in filter(None, listed.split("\0")):
         when, _, body = entry.partition("\n")
         found += [(int(when), line) for line in reversed(body.splitlines()) if _names(line, key)]
     return found[::-1]

@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass
 
 from agentctl.core import refnames
 from agentctl.core.model import Verdict
+from agentctl.core.shape import built, loads
 from agentctl.errors import Contended
 from agentctl.git import refs
 from agentctl.git.hub import Hub
@@ -47,11 +48,9 @@ def _path(gate: str, tree: str, verdict: Verdict) -> str:
 def lookup(hub: Hub, gate: str, tree: str, verdict: Verdict) -> Judgement | None:
     """The newest run of the gate on a tree that ended in `verdict`, or None."""
     tip = refs.get(hub.git_dir, refnames.VERDICTS)
-    data = hub.objects.read(hub.objects.commit(tip).tree, _path(gate, tree, verdict)) if tip else None
-    if not data:
-        return None
-    raw = json.loads(data)
-    return Judgement(**{**raw, "verdict": Verdict(raw["verdict"])})
+    with refs.decoding(refnames.VERDICTS):
+        data = hub.objects.read(hub.objects.commit(tip).tree, _path(gate, tree, verdict)) if tip else None
+        return built(Judgement, loads(data)) if data else None
 
 
 def store(hub: Hub, judgements: Iterable[Judgement], now: float) -> None:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from agentctl.commands import tune as command
-from agentctl.commands.parser import Given
 from agentctl.core.model import Verdict
 from agentctl.core.planner import Limits
 from agentctl.errors import Infrastructure
@@ -17,9 +16,7 @@ from agentctl.simulation.world import Arrival
 
 
 @dataclass(frozen=True, slots=True)
-class Forecast:
-    """What is asked."""
-
+class Asked:
     bad: float
     """Share of the commits that are handed in with a bug, and rejected for good."""
     limit: int | None
@@ -31,21 +28,28 @@ class Forecast:
     """None: as long as the gate takes on the last commit."""
 
 
-def forecast(given: Given, tried: Tried, words: str, asked: Forecast) -> None:
-    """Print what slots and batch limits would do. Raises Infrastructure if the gate gives no verdict."""
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    arrivals: list[Arrival]
+    now: tune.Setting
+    """What was asked for itself; the outcomes have it too."""
+    outcomes: Iterator[tune.Outcome]
+    """Each is simulated when it is taken."""
+
+
+def forecast(tried: Tried, words: str, asked: Asked, slots: Sequence[int], batches: Sequence[int]) -> Forecast:
+    """What slots and batch limits would do. Raises Infrastructure if the gate gives no verdict."""
     _, commits = history.commits_of(tried.hub, words)
     commits = commits[:asked.limit]
     seconds = asked.gate_seconds or measured(tried, commits[-1])
     arrivals = traffic(len(commits), asked, seconds)
-    batch = asked.batch or tried.policy.queue.batch
-    now = tune.Setting(asked.slots, batch)
-    slots, batches = command.numbers("--slots", command.SLOTS), command.numbers("--batch", command.BATCHES)
-    tried_settings = sorted({*tune.settings(slots, batches), now}, key=lambda s: (s.slots, s.batch))
-    outcomes = (tune.outcome(arrivals, s, Limits(), backlog=asked.agents, seed=asked.seed) for s in tried_settings)
-    command.report(given, command.told(arrivals, 0.0, asked.agents), outcomes, now, None)
+    now = tune.Setting(asked.slots, asked.batch or tried.policy.queue.batch)
+    settings = sorted({*tune.settings(slots, batches), now}, key=lambda s: (s.slots, s.batch))
+    return Forecast(arrivals, now, (
+        tune.outcome(arrivals, s, Limits(), backlog=asked.agents, seed=asked.seed) for s in settings))
 
 
-def traffic(count: int, asked: Forecast, seconds: float) -> list[Arrival]:
+def traffic(count: int, asked: Asked, seconds: float) -> list[Arrival]:
     """A change for each commit, dealt to the agents in turn; which are bad is drawn as in a replay."""
     bad = set(history.drawn(count, asked.seed)[:round(asked.bad * count)])
     return [Arrival(0.0, f"agent-{n % asked.agents + 1}", n in bad, seconds) for n in range(count)]

@@ -1,20 +1,18 @@
-"""One replay: a hub made for it, the fleet and the bot on it, and what came out."""
+"""One replay: a hub made for it, the tasks for the fleet on it, and what came out."""
 
 from __future__ import annotations
 
 import os
 import sys
 import time
-from dataclasses import dataclass, replace
+from collections.abc import Iterable
+from dataclasses import dataclass
 
-from agentctl.commands.narrator import Narrator
-from agentctl.commands.parser import Given
-from agentctl.commands.run import Job, Summary, loop
 from agentctl.core.ledger import Record
 from agentctl.core.lifecycle import Stage
-from agentctl.core.policy import Policy
-from agentctl.core.task import End, Task
+from agentctl.core.task import End, Session, Task
 from agentctl.fleet import tasks
+from agentctl.fleet.summary import Summary
 from agentctl.fleet.supervisor import Crew
 from agentctl.git import process, refs
 from agentctl.git.hub import POLICY_PATH, Hub, find
@@ -46,15 +44,6 @@ class Outcome:
         return self.summary.landed == self.summary.tasks and not (self.differences or self.unseen or self.broken)
 
 
-@dataclass(frozen=True)
-class Mode:
-    """How a replay is run."""
-
-    agents: int
-    slots: int
-    batch: int | None = None
-
-
 def make_hub(source: str, folder: str) -> Hub:
     """A bare hub that borrows the objects of `source`, which is never written to."""
     process.as_user(["clone", "--quiet", "--bare", "--shared", "--", source, folder], cwd=os.path.dirname(folder))
@@ -75,23 +64,25 @@ def begin(hub: Hub, tree: str, policy_text: str) -> str:
     return made
 
 
-def rehearse(given: Given, hub: Hub, policy: Policy, pieces: list[Piece], mode: Mode) -> Outcome:
-    """Run the tasks to the end and compare with the history."""
+def cast(hub: Hub, pieces: list[Piece], agents: int) -> Crew:
+    """Add a task for each piece; returns the agents that know what to do about them."""
     plan = os.path.join(hub.git_dir, "replay", "plan.json")
     os.makedirs(os.path.dirname(plan), exist_ok=True)
     history.save(pieces, plan)
     now = time.time()
     tasks.add(hub, [Task(p.task, p.task, "Apply the change of this piece of history.", created=now + n / 1000)
                     for n, p in enumerate(pieces)])
-    inner = replace(given, path=hub.git_dir)
-    narrator = Narrator(inner)
-    crew = Crew(tuple(f"agent-{n}" for n in range(1, mode.agents + 1)),
+    return Crew(tuple(f"agent-{n}" for n in range(1, agents + 1)),
                 (sys.executable, "-I", "-S", agent.__file__, plan), False)
-    summary, parked = loop(inner, Job(crew, policy, None, mode.slots, mode.batch), narrator)
+
+
+def outcome(hub: Hub, pieces: list[Piece], summary: Summary, parked: dict[str, str],
+            sessions: Iterable[Session]) -> Outcome:
+    """Compare what the agents have made of the hub with the history."""
     caught = rejected_with_bug(hub, pieces)
     return Outcome(
         summary, sum(len(found) for found in caught.values()),
-        sum(s.end == End.DEFERRED for s in narrator.sessions), _differences(hub, pieces),
+        sum(s.end == End.DEFERRED for s in sessions), _differences(hub, pieces),
         tuple(p.task for p in pieces if p.bug and not any(_evident(hub, r) for r in caught[p.task])),
         tuple(f.text for f in prove(hub, "main")[1] if f.grave), parked)
 

@@ -81,13 +81,15 @@ HEAD = ("slots", "batch", "landed/h", "P50", "P95", "gate h/100", "probes/landed
 
 
 def lines(outcomes: Iterable[Outcome], now: Setting | None = None) -> Iterator[str]:
-    """The table, as the outcomes come; the setting that is in force has a star."""
-    yield "  " + "".join(f"{word:>14}" for word in HEAD)
+    """The table; the setting that is in force has a star."""
+    rows = [(" ", *HEAD)]
     for o in outcomes:
         star = "*" if (o.slots, o.batch) == (now and now.slots, now and now.batch) else " "
-        cells = (o.slots, o.batch, f"{o.landed_an_hour:,.1f}", span(o.half), span(o.most), f"{o.gate_hours:,.2f}",
-                 f"{o.probes:.2f}")
-        yield f"{star} " + "".join(f"{cell:>14}" for cell in cells)
+        rows.append((star, str(o.slots), str(o.batch), f"{o.landed_an_hour:,.1f}", span(o.half), span(o.most),
+                     f"{o.gate_hours:,.2f}", f"{o.probes:.2f}"))
+    widths = [max(map(len, column)) for column in zip(*rows)]
+    for row in rows:
+        yield "  ".join(f"{cell:>{width}}" for cell, width in zip(row, widths))
 
 
 def span(seconds: float) -> str:

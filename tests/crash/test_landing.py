@@ -32,7 +32,7 @@ class Counter:
     def __init__(self, monkeypatch, wanted=lambda kind, number: True):
         self.fatal = self.seen = self.loose = 0
         self._wanted, self._lock = wanted, threading.Lock()
-        self._wrap(monkeypatch, process.subprocess, "run", self._git)
+        self._wrap(monkeypatch, process, "_called", self._git)
         self._wrap(monkeypatch, Store, "_loose", lambda *a, **k: "object")
         self._wrap(monkeypatch, Store, "_pack", lambda *a, **k: "pack")
         self._wrap(monkeypatch, Hub, "sync", lambda *a, **k: "sync")

@@ -82,7 +82,7 @@ def test_keep_leaves_the_repository(world):
     out, err = run.communicate(timeout=300)
     assert run.returncode == 0, out + err
     [folder] = Path(world[1]["TMPDIR"]).iterdir()
-    assert max(len(line) for line in out.splitlines() if str(folder) not in line) <= 100
+    assert max(len(line) for line in out.splitlines() if str(folder) not in line) < 80
     env = {k: v for k, v in world[1].items() if not k.startswith("GIT_")}
     why = subprocess.run([sys.executable, "-m", "agentctl", "-C", str(folder / "kit"), "why", "roman/1"], env=env,
                          capture_output=True, text=True)

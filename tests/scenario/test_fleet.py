@@ -28,6 +28,8 @@ def test_an_empty_result_is_an_attempt_and_then_the_task_is_parked(make_repo):
     assert "1 of 2 landed, 1 parked" in said
     assert ends(repo, "idle") == ["empty", "empty"]
     assert task(repo, "idle")["status"] == "parked" and task(repo, "idle")["reason"]
+    assert "parked      idle: " + task(repo, "idle")["reason"] in said
+    assert "agentctl task show idle" in repo.cli("why", "idle", ok=4).stderr
     assert repo.landings() == ["busy/1"]
     nothing_is_left(repo)
 

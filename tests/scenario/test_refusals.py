@@ -218,3 +218,13 @@ def test_wait_says_by_its_status_how_a_change_ended(make_repo):
 def test_a_gate_that_prints_braces_is_quoted_as_it_is(make_repo):
     repo = make_repo(gate="echo 'got {0} {} {name}, wanted {'; exit 1")
     assert "got {0} {} {name}, wanted {" in repo.cli("bot", "run", "--once", ok=125).stderr
+
+
+def test_directories_nested_too_deep_are_refused_in_words(make_repo):
+    text = policy() + "limits:\n  depth: 1000\n  path: 4096\n"
+    repo = make_repo(files={".agentctl/policy.yaml": text})
+    repo.submit("fits", {"d/" * 150 + "x": "x\n"})
+    repo.submit("deep", {"d/" * 250 + "x": "x\n"}, base=repo.tip)
+    repo.drain()
+    assert repo.stage("fits") == "landed" and repo.stage("deep") == "rejected"
+    assert "directories are nested more than 200 deep" in repo.record("deep").why

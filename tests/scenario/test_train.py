@@ -114,7 +114,7 @@ def test_a_failing_train_convicts_its_last(repo, signal):
         judged(bot, last)
         land(bot, last)
         now = turn(bot)
-        convict(now, Certificate("bad/1", red.number, "it fails on what is green"))
+        convict(now, Certificate("bad/1", red.number, "it fails on what is green"), bot._gate)
         bot._commit(now)
     record = repo.record("bad")
     assert record.stage == "rejected"

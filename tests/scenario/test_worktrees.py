@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from agentctl.fleet import agents
+from agentctl.git.worktrees import clear
 
 
 @pytest.mark.parametrize("count", [50, pytest.param(200, marks=pytest.mark.slow)])
@@ -40,3 +41,17 @@ def test_many_worktrees_from_sixteen_threads(repo, count):
     assert repo.git("worktree", "list", "--porcelain").count("worktree ") == 1
     assert repo.refs("refs/heads/agent") == []
     assert not os.path.exists(repo.hub.worktrees)
+
+
+def test_what_a_removed_folder_links_to_stays(tmp_path):
+    outside, inside = tmp_path / "outside", tmp_path / "inside"
+    outside.mkdir()
+    (outside / "kept").write_text("kept\n")
+    for n in range(30):
+        (inside / f"d{n % 3}").mkdir(parents=True, exist_ok=True)
+        (inside / f"d{n % 3}" / f"f{n}").write_text("")
+    (inside / "link").symlink_to(outside)
+    (inside / "d1" / "file").symlink_to(outside / "kept")
+    clear(str(inside))
+    assert not inside.exists() and (outside / "kept").read_text() == "kept\n"
+    clear(str(inside))

@@ -49,6 +49,20 @@ def test_what_is_not_there_is_a_wrong_usage(tmp_path, args, hint):
     assert hint in done.stderr
 
 
+@pytest.mark.parametrize("args", [[], ["policy"]])
+def test_without_a_command_the_help_is_all_that_is_said(tmp_path, args):
+    done = cli(*args, cwd=tmp_path, ok=2)
+    assert done.stdout.startswith("Usage: agentctl") and done.stderr == ""
+
+
+@pytest.mark.parametrize("args, hint", [(["status"], "agentctl queue, or"), (["queue", "show"], "agentctl queue"),
+                                        (["log"], "agentctl --help"), (["queue", "paus"], "agentctl queue --help")])
+def test_a_command_looked_for_under_another_name(tmp_path, args, hint):
+    said = cli(*args, cwd=tmp_path, ok=2).stderr.splitlines()
+    assert said[0].startswith(f"agentctl: there is no command '{' '.join(args)}'")
+    assert said[1].startswith("hint: " + hint)
+
+
 def test_outside_a_repository(tmp_path):
     done = cli("queue", cwd=tmp_path, ok=4)
     assert done.stderr.splitlines() == [

@@ -1,0 +1,29 @@
+"""What came of a run of fleet and bot, in numbers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Summary:
+    tasks: int
+    landed: int
+    parked: int
+    changes: int
+    rejected: int
+    conflicts: int
+    probes: int
+    known: int
+    seconds: float
+
+    @property
+    def lines(self) -> list[str]:
+        per = f"{self.probes / self.changes:.2f}" if self.changes else "-"
+        rate = f"{self.changes / self.seconds * 3600:,.0f}" if self.seconds else "-"
+        return [
+            f"tasks       {self.landed} of {self.tasks} landed, {self.parked} parked",
+            f"changes     {self.changes} landed, {self.rejected} rejected, of these {self.conflicts} for a conflict",
+            f"probes      {self.probes} run, {self.known} known by tree; {per} for each landed change",
+            f"time        {self.seconds:.1f} s; {rate} landed an hour",
+        ]

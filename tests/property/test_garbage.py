@@ -1,0 +1,211 @@
+"""Whoever can write refs can write anything into them: what reads them says so, by the ref's name,
+or takes no notice, where the protocol says that. Never does a bare error come out."""
+
+import contextlib
+import copy
+import json
+import os
+from dataclasses import asdict
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from agentctl.core import ledger as codec
+from agentctl.core import refnames
+from agentctl.core.lifecycle import Stage
+from agentctl.core.model import Change, Probe, Verdict
+from agentctl.core.planner.state import Memory, dump
+from agentctl.core.task import Claim, End, Session, Task, decode_claim, dispatch, encode, encode_claim, status
+from agentctl.engine import processes
+from agentctl.errors import AgentctlError, Malformed
+from agentctl.fleet import tasks
+from agentctl.git import refs
+from agentctl.git.objects import EMPTY_TREE
+from agentctl.git.refs import Ref
+from agentctl.queue import admit, answers, inbox, pause, verdicts
+from agentctl.queue.ledger import Ledger
+from agentctl.queue.verdicts import Judgement
+
+SETTINGS = settings(max_examples=150, deadline=None, database=None, derandomize=True,
+                    suppress_health_check=[HealthCheck.function_scoped_fixture])
+OID = "1" * 40
+plain = (st.none() | st.booleans() | st.integers() | st.just(10 ** 400) | st.floats() | st.text(max_size=8)
+         | st.sampled_from(["..", "a/b", "", "\u2028", "\x00", "one"]))
+values = st.recursive(plain, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+                      max_leaves=6)
+DEEP = "[" * 100_000
+
+
+def places(value, at=()):
+    """The paths of a JSON value's parts."""
+    yield at
+    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, part in inner:
+        yield from places(part, (*at, key))
+
+
+@st.composite
+def spoilt(draw, valid):
+    """Text: nothing like it, or a valid one with a part replaced, removed or added."""
+    whole = json.loads(valid)
+    match draw(st.integers(0, 9)):
+        case 0:
+            return draw(st.text(max_size=20))
+        case 1:
+            return DEEP
+        case 2:
+            return json.dumps(draw(values))
+    whole = copy.deepcopy(whole)
+    *path, last = draw(st.sampled_from([at for at in places(whole) if at]))
+    inner = whole
+    for key in path:
+        inner = inner[key]
+    if draw(st.booleans()) and isinstance(inner, dict):
+        del inner[last]
+    else:
+        inner[last] = draw(values)
+    return json.dumps(whole)
+
+
+def data(text):
+    return text.encode(errors="surrogatepass")
+
+
+def put(repo, ref, oid):
+    path = os.path.join(repo.hub.git_dir, ref)
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with open(path, "w") as file:
+        file.write(oid + "\n")
+
+
+def holding(repo, files):
+    """A commit whose tree has these files."""
+    return repo.hub.objects.write_commit(repo.hub.objects.replace(EMPTY_TREE, files), (), "made\n", 0)
+
+
+@contextlib.contextmanager
+def named(ref):
+    """What is malformed within is told by the name of the ref."""
+    try:
+        yield
+    except Malformed as error:
+        assert ref in error.message and ref in error.hint and error.message.isprintable()
+    except AgentctlError as error:
+        assert error.message
+
+
+CHANGE = Change("one", 1, OID, "ann", 1, 1.0, "one", 0, ("two",))
+RECORD = codec.Record(CHANGE, OID, "one", ("a",), Stage.REJECTED, 2.0, "", "gate", "why", {"failed": OID})
+PROBE = Probe(1, OID, ("one/1",), 1, "first")
+STAGED = codec.Staged(PROBE, OID, OID, (("one/1", OID),), "g", 1.0)
+STATE = codec.State(OID, 1, 2, codec.Landing(OID, STAGED, {"tree": OID}), dump(Memory()), (STAGED,), (STAGED,),
+                    {"one/1": RECORD})
+TASK = Task("one", "do it", "do it well", "done", ("two",), 1, ("a",), 1.0,
+            (Session(1, "ann", End.CRASHED, 2.0, 1.0, OID, 1, "note", "refs/x"),), "parked", "why", 1)
+ANSWER = {"kind": "gate", "change": "one/1", "why": "why", "with": [{"commit": OID, "change": "two", "subject": "s"}],
+          "landed": [{"commit": OID, "change": "two", "subject": "s"}]}
+FACTS = {"task": "one", "generation": 1, "priority": 2, "after": ["two"], "withdraw": False, "bump": False}
+
+
+@SETTINGS
+@given(subject=spoilt(json.dumps(FACTS)), claim=spoilt(encode_claim(Claim("ann", 2, 1.0))))
+def test_a_submission_is_one_whatever_its_subject_says(subject, claim):
+    name = refnames.inbox("ann", "one", 1)
+    request = inbox.parse(Ref(name, OID, "tag", OID, subject))
+    assert request.key == "one/1" and isinstance(request.priority, int)
+    assert [request.withdraws, request.bumps, request.submits].count(True) in (1, 2)
+    change = admit._change(request, 5.0)
+    claims = {refnames.CLAIMS + "one": Ref(refnames.CLAIMS + "one", OID, "commit", OID, claim)}
+    assert codec.decode_record(codec.encode_record(codec.Record(change, OID))).change == change
+    assert isinstance(admit._fence(request, claims), str)
+
+
+@SETTINGS
+@given(spoilt(json.dumps({"by": "ann", "reason": "release", "at": 1.0})))
+def test_any_ref_pauses(subject):
+    assert str(pause.parse(Ref(refnames.PAUSE, OID, "commit", OID, subject))).startswith("paused")
+
+
+@SETTINGS
+@given(spoilt(encode_claim(Claim("ann", 2, 1.0, processes.identity()))))
+def test_a_claim(text):
+    with named("a-ref"), refs.decoding("a-ref"):
+        claim = decode_claim(text)
+        assert refnames.valid_name(claim.agent) and processes.alive(claim.owner) in (True, False)
+        assert isinstance(claim.expires > 1, bool) and f"{claim.generation:d}"
+
+
+@SETTINGS
+@given(text=spoilt(encode(TASK).decode()))
+def test_a_task(repo, text):
+    with named(refnames.TASKS + "one"):
+        task = tasks.read(repo.hub, "one", holding(repo, {"task.json": data(text)}))
+        where = status(task, None, None, lambda _: True)
+        dispatch({"one": task}, {"one": where}, ("ann",), OID, 3, 1.0)
+        assert tasks.codec.decode(encode(task)) == task
+
+
+@SETTINGS
+@given(text=spoilt(json.dumps(asdict(Judgement(Verdict.PASSED, OID, OID, "g", 1.0, 1.0)))))
+def test_a_verdict(repo, text):
+    put(repo, refnames.VERDICTS, holding(repo, {verdicts._path("g", OID, Verdict.PASSED): data(text)}))
+    with named(refnames.VERDICTS):
+        found = verdicts.lookup(repo.hub, "g", OID, Verdict.PASSED)
+        assert found is None or f"{found.seconds:.1f} {found.log.strip()}"
+
+
+@SETTINGS
+@given(text=spoilt(json.dumps(ANSWER)))
+def test_an_answer(repo, text):
+    ref = refnames.outbox("ann", "one", 1)
+    put(repo, ref, holding(repo, {"verdict.json": data(text)}))
+    with named(ref):
+        answer = answers.read(repo.hub, RECORD)
+        assert all(other["commit"][:12] is not None for other in answer.verdict.get("with", []))
+
+
+def ledger_files():
+    draft = codec.Draft(STATE)
+    files = draft.output(codec.State())
+    return {path: content.decode() for path, content in files.items()} | {
+        codec.queue_path("one/1"): codec.encode_record(RECORD).decode(),
+        codec.done_path("one/2"): codec.encode_record(RECORD).decode(),
+        codec.head_path(OID): "one/1\n"}
+
+
+FILES = ledger_files()
+
+
+@pytest.mark.parametrize("path", FILES)
+@settings(SETTINGS, max_examples=40)
+@given(draw=st.data())
+def test_the_ledger(repo, path, draw):
+    text = draw.draw(spoilt(FILES[path]) if path.endswith((".json", "/1", "/2")) else st.text(max_size=9) | st.just("../x"))
+    tip = holding(repo, {**{p: c.encode() for p, c in FILES.items()}, path: data(text)})
+    ledger = Ledger(repo.hub, tip)
+    for read in (ledger.state, ledger.ended, lambda: ledger.newest("one"), lambda: ledger.with_head(OID)):
+        with named(refnames.STATE):
+            read()
+
+
+@pytest.mark.parametrize("kind", ["blob", "tree", "nothing"])
+def test_a_ref_that_is_no_commit(repo, kind):
+    made = {"blob": repo.hub.objects.write_blob(b"x"), "tree": EMPTY_TREE, "nothing": OID}[kind]
+    repo.hub.objects.write_tree({})
+    with named(refnames.STATE), pytest.raises(Malformed):
+        Ledger(repo.hub, made).state()
+    with pytest.raises(Malformed):
+        tasks.read(repo.hub, "one", made)
+
+
+def test_the_valid_ones_are_read(repo):
+    assert Ledger(repo.hub, holding(repo, {p: c.encode() for p, c in FILES.items()})).state() == STATE
+    assert tasks.codec.decode(encode(TASK)) == TASK
+
+
+def test_a_subject_with_ends_of_lines_that_git_does_not_know(repo):
+    odd = "x\x0b\x0c\x1c\x85\u2028y\ry"
+    made = repo.hub.objects.write_tag(repo.change({"a": "a\n"}), "t", odd, 1)
+    put(repo, refnames.inbox("ann", "one", 1), made)
+    assert refs.read(repo.hub.git_dir, [refnames.INBOX])[refnames.inbox("ann", "one", 1)].kind == "tag"

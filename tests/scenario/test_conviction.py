@@ -1,0 +1,55 @@
+"""The evidence of a rejection: a failed and a passed verdict of one gate, the one in force."""
+
+import time
+
+from agentctl.core.ledger import Staged
+from agentctl.core.model import Certificate, Probe, Verdict
+from agentctl.queue import verdicts
+from agentctl.queue.conviction import convict
+from agentctl.queue.verdicts import Judgement
+from tests.support.hub import policy, until
+
+INFERENCE = policy().replace("queue:\n", "queue:\n  rejection: inference\n")
+
+
+def failed_with(bot, *keys):
+    """A turn in which a probe of these changes, on the present trunk, is known to have failed."""
+    turn = bot._turn(time.time())
+    base = turn.state.trunk
+    built = bot._stager.chain(base, turn.members(keys))
+    staged = Staged(Probe(99, base, keys, len(keys), "both"), built.commit, built.tree, built.landing, bot._gate)
+    verdicts.store(bot.hub, [Judgement(Verdict.FAILED, built.tree, built.commit, bot._gate, 1.0, 1.0, why="found a bug")], 1.0)
+    turn.draft.set(failed=(staged,))
+    return turn, staged
+
+
+def queued(repo, bot, **files):
+    for name, text in files.items():
+        repo.submit(name, {f"{name}.txt": text})
+    until(bot, lambda: {f"{name}/1" for name in files} <= bot.state.queue.keys())
+
+
+def test_a_trunk_that_only_another_gate_passed_is_no_evidence(make_repo):
+    repo = make_repo(files={".agentctl/policy.yaml": INFERENCE})
+    with repo.bot() as bot:
+        until(bot, lambda: bot.idle)
+        queued(repo, bot, x="SLOW\n", a="a\n")
+        turn, staged = failed_with(bot, "x/1", "a/1")
+        base = repo.hub.objects.commit(turn.state.trunk).tree
+        # The other change has landed since, and what trunk is now passed under another gate alone.
+        new = repo.push({"a.txt": "a\n"})
+        turn.draft.set(trunk=new)
+        convict(turn, Certificate("x/1", 99, "by inference"), bot._gate)
+        bot._commit(turn)
+    assert repo.record("x").evidence["passed"] == base
+    repo.proven()
+
+
+def test_a_failure_under_a_gate_that_is_not_in_force_convicts_nobody(make_repo):
+    repo = make_repo(files={".agentctl/policy.yaml": INFERENCE})
+    with repo.bot() as bot:
+        until(bot, lambda: bot.idle)
+        queued(repo, bot, x="SLOW\n", a="a\n")
+        turn, _ = failed_with(bot, "x/1", "a/1")
+        convict(turn, Certificate("x/1", 99, "by inference"), "another")
+        assert "x/1" in turn.state.queue and turn.state.failed == () and turn.state.memory == {}

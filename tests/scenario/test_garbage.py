@@ -1,0 +1,61 @@
+"""Refs written by hand that hold nonsense: every command says which, or goes on without."""
+
+import subprocess
+
+import pytest
+
+from tests.support.agents import WORK, add, run
+from tests.support.hub import PATIENCE, command, environment
+
+COMMANDS = (["queue", "--all"], ["why", "one"], ["task", "list"], ["task", "show", "one"], ["ps"], ["verify"], ["doctor"],
+            ["policy", "tune"], ["bot", "run", "--once"])
+RUN = ["run", "--attempts", "1", "--", "sh", "-c", WORK]
+GOES_ON = ("verdicts", "pause", "inbox/ann/one/9", "inbox/nobody", "outbox/ann/two/1", "stage/7", "salvage/agent-1/mine")
+STOPS = {"state": ("bot", "[]"), "tasks/one": ("run", "[]"), "tasks/a/b": ("run", "no JSON"),
+         "claims/one": ("run", '{"agent": "../x", "generation": 1, "expires": 1}')}
+"""The command that cannot go on with this there."""
+
+
+def write(repo, ref, text):
+    files = {name: text.encode() for name in ("task.json", "meta.json", "verdict.json")}
+    tree = repo.hub.objects.replace(repo.hub.objects.commit(repo.tip).tree, {**files, "format": b"1", "probes.json": b"{}"})
+    repo.git("update-ref", f"refs/agentctl/{ref}", repo.hub.objects.write_commit(tree, (), text + "\n", 1))
+
+
+def told(repo, *more):
+    """(words, what became of it) of each command."""
+    for words in (*COMMANDS, *more):
+        done = subprocess.run(command(*words), cwd=repo.path, env=environment(), capture_output=True, text=True,
+                              stdin=subprocess.DEVNULL, timeout=PATIENCE)
+        assert "Traceback" not in done.stderr, (words, done.stderr)
+        yield words, done
+
+
+@pytest.fixture
+def lived(make_repo):
+    repo = make_repo(attempts=1)
+    add(repo, "one")
+    repo.submit("two", {"two.txt": "BUG\n"})
+    repo.drain()
+    return repo
+
+
+@pytest.mark.parametrize("ref", STOPS)
+def test_what_stops_is_named(lived, ref):
+    stopped, text = STOPS[ref]
+    write(lived, ref, text)
+    said = {words[0]: done for words, done in told(lived, RUN)}
+    for words in (stopped, "doctor"):
+        assert f"refs/agentctl/{ref}" in said[words].stderr + said[words].stdout and "hint: " in said[words].stderr
+    assert said[stopped].returncode == 1
+
+
+def test_what_does_not_matter_stops_nobody(lived):
+    for n, ref in enumerate(GOES_ON):
+        write(lived, ref, ("[]", "no JSON", '{"by": 7}')[n % 3])
+    said = {words[0]: done.returncode for words, done in told(lived)}
+    assert said["bot"] == 7, "what came in by hand is rejected although the queue is paused"
+    lived.cli("queue", "resume")
+    assert "shares no history" in lived.record("one").why
+    run(lived, WORK)
+    assert lived.stage("one") == "landed"

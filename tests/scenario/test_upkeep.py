@@ -1,0 +1,77 @@
+"""Packs are put together while others read, and nothing is lost by it."""
+
+import os
+import threading
+import time
+
+from agentctl.git.store import FEW, ObjectError, Store
+from agentctl.queue import upkeep
+from tests.support.hub import eventually
+
+
+def packs(repo):
+    return sum(name.endswith(".pack") for name in os.listdir(os.path.join(repo.hub.git_dir, "objects/pack")))
+
+
+def written(repo, count):
+    """Ids of blobs in `count` packs that no ref holds."""
+    store, oids = Store(repo.hub.git_dir), []
+    for pack in range(count):
+        with store.together():
+            oids += [store.write(b"blob", f"{pack} {n}".encode()) for n in range(FEW + 1)]
+    store.close()
+    return oids
+
+
+def test_a_bot_with_nothing_to_do_puts_packs_together(repo):
+    oids = written(repo, upkeep.IDLE + 1)
+    lone = repo.hub.objects.write_blob(b"a loose one that no ref holds")
+    reader, stop, lost = Store(repo.hub.git_dir), threading.Event(), []
+
+    def read():
+        while not stop.is_set():
+            for oid in oids:
+                try:
+                    reader.read(oid)
+                except ObjectError as error:
+                    lost.append(error)
+
+    thread = threading.Thread(target=read)
+    thread.start()
+    try:
+        with repo.bot() as bot:
+            bot.tick()
+            repo.submit("one", {"one.txt": "1\n"})
+            eventually(lambda: bot.tick() or (repo.landings()[-1:] == ["one/1"] and packs(repo) < 5))
+    finally:
+        stop.set()
+        thread.join()
+    assert lost == []
+    fresh = Store(repo.hub.git_dir)
+    assert all(fresh.exists(oid) for oid in (*oids, lone))
+    repo.proven()
+
+
+def test_a_bot_that_ends_at_once_does_it_too(repo):
+    oids = written(repo, upkeep.IDLE + 1)
+    repo.cli("bot", "run", "--once")
+    assert packs(repo) < 5
+    fresh = Store(repo.hub.git_dir)
+    assert all(fresh.exists(oid) for oid in oids)
+
+
+def test_few_packs_are_left_alone(repo):
+    written(repo, 3)
+    before = packs(repo)
+    repo.cli("bot", "run", "--once")
+    assert packs(repo) == before
+
+
+def test_what_a_killed_git_left_goes_after_a_day(repo):
+    written(repo, upkeep.IDLE + 1)
+    old, new = (os.path.join(repo.hub.git_dir, "objects/pack", name) for name in ("tmp_pack_old", "tmp_pack_new"))
+    for path in (old, new):
+        open(path, "w").close()
+    os.utime(old, (time.time() - 2 * upkeep.LEFT,) * 2)
+    repo.cli("bot", "run", "--once")
+    assert not os.path.exists(old) and os.path.exists(new)
