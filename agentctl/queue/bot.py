@@ -23,7 +23,7 @@ from agentctl.engine.locks import Held
 from agentctl.errors import Contended
 from agentctl.git import refs
 from agentctl.git.hub import Hub
-from agentctl.queue import admit, answers, gate, inbox, landing, pause, recovery, verdicts
+from agentctl.queue import admit, answers, gate, inbox, landing, lanes, pause, recovery, verdicts
 from agentctl.queue.conviction import convict
 from agentctl.queue.ledger import Ledger
 from agentctl.queue.patience import BASELINE, Patience
@@ -60,6 +60,9 @@ class Bot:
         self.paused: Pause | None = None
         self._kept: dict[int, Result] = {}
         """Passes of a paused queue, by number of their probes."""
+        self._lanes = lanes.Memory()
+        self._assigned = ""
+        """The gate by whose paths the queued changes are in lanes."""
         self._clashes: set[tuple[str, str]] = set()
         self._patience = Patience()
         self._contended = 0
@@ -141,6 +144,8 @@ class Bot:
             self._heed(turn, pause.parse(seen.get(refnames.PAUSE)))
             self._follow_trunk(turn)
             self._policy(turn.state.trunk)
+            if self._assigned != self._gate:
+                lanes.assign(turn, self.policy)
             for request in inbox.requests(seen):
                 admit.digest(turn, self.policy, request, seen)
             turn.fall_together()
@@ -148,6 +153,7 @@ class Bot:
             if self._trunk_is_green(turn):
                 self._work(turn)
             self._commit(turn)
+            self._assigned = self._gate
             self._fresh.clear()
             self._contended = 0
         except Contended:
@@ -230,26 +236,13 @@ class Bot:
     def _trunk_is_green(self, turn: Turn) -> bool:
         """True if trunk's own tree is known to pass; else its test is under way."""
         trunk = turn.state.trunk
-        tree = self.hub.objects.commit(trunk).tree
-        if self._passed(tree, trunk, turn.now):
+        if verdicts.passed(self.hub, self.policy, trunk, turn.now):
             return True
+        tree = self.hub.objects.commit(trunk).tree
         if not any(s.probe.number == BASELINE for s in turn.state.probes):
             probe = Probe(BASELINE, trunk, (), 0, "is trunk itself green?")
             turn.draft.set(probes=(*turn.state.probes, Staged(probe, trunk, tree, (), self._gate, turn.now)))
         return False
-
-    def _passed(self, tree: str, commit: str, now: float) -> Judgement | None:
-        """The verdict of a tree that passed before, here or where an agent tested it.
-
-        A failure is never taken from memory: it may have been a flake, and whoever asks
-        for the same probe again wants a second opinion.
-        """
-        known = verdicts.lookup(self.hub, self._gate, tree, Verdict.PASSED)
-        if known or self.policy.gates:
-            return known
-        empty = Judgement(Verdict.PASSED, tree, commit, self._gate, 0.0, now, why="no gate")
-        verdicts.store(self.hub, [empty], now)
-        return empty
 
     def _work(self, turn: Turn) -> None:
         """Plan and perform until nothing more can be done without waiting."""
@@ -257,7 +250,7 @@ class Bot:
         landed: tuple[str, ...] = ()
         while True:
             before = len(turn.state.queue), len(self._clashes)
-            plan = self._plan(turn, self._let_through(found), landed)
+            plan = self._plan(turn, found, landed)
             turn.draft.set(memory=plan.memory)
             found, landed = [], ()
             for action in plan.actions:
@@ -277,11 +270,13 @@ class Bot:
             if not (found or landed) and before == (len(turn.state.queue), len(self._clashes)):
                 return
 
-    def _plan(self, turn: Turn, finished: tuple[Result, ...], landed: tuple[str, ...]) -> Plan:
+    def _plan(self, turn: Turn, found: list[Result], landed: tuple[str, ...]) -> Plan:
         state = turn.state
+        follow = lanes.Following(turn, self.policy, self._stager, state.queue.keys(), self._lanes)
+        finished = self._let_through(follow.results(found))
         return planner.plan(View(
             trunk=state.trunk, queued=state.changes, memory=state.memory,
-            running=(*(s.probe for s in state.probes if s.probe.number != BASELINE),
+            running=(*follow.running([s for s in state.probes if s.probe.number != BASELINE]),
                      *(r.probe for r in self._kept.values())),
             finished=finished, clashes=frozenset(self._clashes), landed=landed,
             next_probe=state.next_probe, slots=self.policy.queue.slots + len(self._kept),
@@ -298,7 +293,7 @@ class Bot:
         staged = Staged(probe, built.commit, built.tree, built.landing, self._gate, turn.now)
         turn.draft.set(next_probe=max(turn.state.next_probe, probe.number + 1))
         turn.draft.say(f"probe {probe.number} of {', '.join(probe.chain)}: {probe.reason}")
-        known = None if probe.again else self._passed(built.tree, built.commit, turn.now)
+        known = None if probe.again else verdicts.passed(self.hub, self.policy, built.commit, turn.now)
         if known is None:
             turn.draft.set(probes=(*turn.state.probes, staged))
             turn.refs.create(f"{refnames.STAGE}{probe.number}", built.commit)
@@ -380,7 +375,8 @@ class Bot:
             if number in self._runs:
                 continue
             runs = gate.Runs()
-            future = self._pool.submit(gate.judge, self.hub, self.policy, runs, staged.commit)
+            known = verdicts.passed_parts(self.hub, self.policy, staged.tree, staged.probe.again)
+            future = self._pool.submit(gate.judge, self.hub, self.policy, runs, staged.commit, known)
             future.add_done_callback(lambda _: self.wake.set())
             self._runs[number] = _Run(staged, future, runs)
             self._tell(News("started", staged.probe.reason, {"probe": staged.probe}))

@@ -1,6 +1,7 @@
 """Proving the invariants from the repository alone.
 
-1  Trunk only fast-forwarded, and only to trees with a passed verdict.
+1  Trunk only fast-forwarded, and only to trees with a passed verdict; of each gate that
+   names paths, on these.
 2  The landed commit is the tested commit.
 3  Every submission ended in one way or is still queued; none twice.
 4  No rejection without evidence.
@@ -17,10 +18,13 @@ from agentctl.core import refnames
 from agentctl.core.ledger import Record
 from agentctl.core.lifecycle import Stage
 from agentctl.core.model import Verdict
+from agentctl.core.policy import fingerprint, in_parts, parts
+from agentctl.errors import AgentctlError
 from agentctl.git import process, refs, worktrees
 from agentctl.git.hub import Hub
 from agentctl.queue import verdicts
 from agentctl.queue.ledger import Ledger
+from agentctl.queue.policyfile import read_policy
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,8 +102,23 @@ def _tested(hub: Hub, landed: list[Record]) -> Iterator[Finding]:
             known[tip, gate] = bool(passed)
             if not passed:
                 yield Finding(1, f"{tip[:12]} landed without a passed verdict of its tree")
+            elif names := _unproven(hub, record.evidence.get("old", ""), passed, gate):
+                yield Finding(1, f"{tip[:12]} landed without a passed verdict of {', '.join(names)} on its paths")
         if tip and not _ancestor(hub, record.commit, tip):
             yield Finding(2, f"{record.key} is not in the tested commit {tip[:12]}")
+
+
+def _unproven(hub: Hub, old: str, passed: verdicts.Judgement, gate: str) -> list[str]:
+    """The gates that name paths in the policy in force, trunk's at `old`, and have no passed
+    verdict on these paths of the tree."""
+    try:
+        policy = read_policy(hub, old)
+    except AgentctlError:
+        return []
+    if fingerprint(policy) != gate or not in_parts(policy):
+        return []
+    known = verdicts.passed_parts(hub, policy, passed.tree)
+    return [name for part in parts(policy) if part.fingerprint not in known for name in part.gates]
 
 
 def _once(hub: Hub, ledger: Ledger, state: codec.State, ended: list[Record]) -> Iterator[Finding]:

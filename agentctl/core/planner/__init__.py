@@ -77,10 +77,15 @@ from agentctl.core.planner.beliefs import Limits
 from agentctl.core.planner.choose import Chooser, cancel
 from agentctl.core.planner.digest import digest
 from agentctl.core.planner.judge import judge
-from agentctl.core.planner.state import dump, load
+from agentctl.core.planner.state import dump, lane, load
 from agentctl.core.planner.turn import Turn
 
-__all__ = ["Limits", "plan"]
+__all__ = ["Limits", "plan", "usual_seconds"]
+
+
+def usual_seconds(memory: dict, gates: tuple[str, ...] | None) -> float | None:
+    """How long, about, a probe takes of changes that these gates judge; None if not known."""
+    return load(memory).seconds.get(lane(gates))
 
 
 def plan(view: View, policy: Limits, now: float) -> Plan:

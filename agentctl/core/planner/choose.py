@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from itertools import takewhile
 
 from agentctl.core.model import Cancel, Probe, Start
@@ -10,6 +11,7 @@ from agentctl.core.planner.foresee import best_bet, odds
 from agentctl.core.planner.judge import certificates, convicted
 from agentctl.core.planner.state import Segment
 from agentctl.core.planner.turn import PATIENCE, Turn
+from agentctl.core.planner.worlds import Worlds
 
 REDS = 6
 """So many failures in a row with the green changes aboard, and they are suspected."""
@@ -47,7 +49,9 @@ class Chooser:
         self.turn = turn
         self.free = view.slots - len(view.running)
         self.next = view.next_probe
-        self.ride = turn.compose((), mem.green)
+        self.rides = {gates: turn.compose((), [k for k in mem.green if turn.queue[k].gates == gates])
+                      for gates in turn.lanes}
+        """By lane: what passed in it. Lanes are not mixed, so that none waits for another's gate or culprits."""
         self.trains = [rest for p in view.running if (rest := turn.rest(p)) is not None]
         """What the running probes will land, if they pass and trunk is still on its way."""
         self.pending = {frozenset(rest) for rest in self.trains}
@@ -56,8 +60,9 @@ class Chooser:
         self.busy = {k for p in view.running for k in p.asked}
 
     def fill(self) -> None:
-        if self.overdue():
-            self.integrate()
+        reds = self.turn.mem.reds >= REDS
+        if reds or self.turn.mem.unridden >= 2 * self.turn.view.slots:
+            self.integrate(sure=reds)
         waiting = [s for s in self.turn.mem.segments if not self.in_search(s)]
         parked = [s for s in waiting if self.parked(s)]
         crowded = self.crowded()
@@ -68,8 +73,7 @@ class Chooser:
             self.open_segments()
         else:
             self.bet()
-        if not self.carried(sure=True):
-            self.integrate()
+        self.integrate(sure=True)
         for segment in parked:
             self.search(segment)
 
@@ -78,17 +82,22 @@ class Chooser:
         slots to try them in, or one that no bet includes has waited long."""
         turn = self.turn
         aside = self.busy.union(turn.mem.green)
-        waiting = [c.admitted for key, c in turn.queue.items() if key not in aside]
-        long_ago = turn.now - PATIENCE * turn.gate_seconds
-        return len(waiting) > CROWD * turn.view.slots or min(waiting, default=turn.now) < long_ago
+        waiting = [c for key, c in turn.queue.items() if key not in aside]
+        long_ago = {gates: turn.now - PATIENCE * turn.gate_seconds(gates) for gates in turn.lanes}
+        return len(waiting) > CROWD * turn.view.slots or any(c.admitted < long_ago[c.gates] for c in waiting)
 
     def bet(self) -> None:
         """Take the bets that are worth it; search as in a crowd if none is, and nothing runs."""
         if self.free <= 0 or not self.turn.queue:
             return
-        chances = odds(self.turn, self.trains)
+        worlds = Worlds(self.turn)
+        lanes = [odds(self.turn, worlds, self.trains, gates) for gates in self.turn.lanes]
         green = set(self.turn.mem.green)
-        while self.free > 0 and (best := best_bet(chances, self.free, self.known)):
+        while self.free > 0:
+            bets = [(best, chances) for chances in lanes if (best := best_bet(chances, self.free, self.known))]
+            if not bets:
+                break
+            best, chances = max(bets, key=lambda bet: bet[0].value)
             ride = tuple(takewhile(green.__contains__, best.chain))
             self.start(ride, best.chain[len(ride) :], best.why)
             chances.starts(best.chain)
@@ -108,7 +117,7 @@ class Chooser:
         if ride and asked:
             why += f"; {len(ride)} green ones ride along"
         self.enter(Probe(self.next, self.turn.view.trunk, chain, len(asked), why, again))
-        rides = not self.ride or set(self.ride) <= set(chain)
+        rides = all(set(ride) <= set(chain) for ride in self.rides.values())
         self.turn.mem.unridden = 0 if rides else self.turn.mem.unridden + 1
         return True
 
@@ -121,21 +130,14 @@ class Chooser:
         self.next += 1
         self.free -= 1
 
-    def carried(self, sure: bool = False) -> bool:
+    def carried(self, ride: tuple[str, ...], sure: bool) -> bool:
         """True if a probe on trunk carries all green changes; `sure`: and nothing else."""
-        ride = set(self.ride)
-        return any(ride <= set(t) and (not sure or len(t) == len(ride)) for t in self.trains)
+        return any(set(ride) <= set(t) and (not sure or len(t) == len(ride)) for t in self.trains)
 
-    def overdue(self) -> bool:
-        """True if the green changes are suspected, or waited for 2 probes a slot that
-        went without them."""
-        if self.turn.mem.reds >= REDS:
-            return not self.carried(sure=True)
-        return self.turn.mem.unridden >= 2 * self.turn.view.slots and not self.carried()
-
-    def integrate(self) -> bool:
-        n = len(self.ride)
-        return self.start(self.ride, (), f"lands {n} changes that passed on older bases")
+    def integrate(self, sure: bool) -> None:
+        for ride in self.rides.values():
+            if ride and not self.carried(ride, sure):
+                self.start(ride, (), f"lands {len(ride)} changes that passed on older bases")
 
     def in_search(self, segment: Segment) -> bool:
         """True if a running probe asks about nothing but suspects of this segment."""
@@ -170,7 +172,7 @@ class Chooser:
         for size in split(passes, self.turn.limits.rejection == "strict"):
             items = tuple(segment.items[:size])
             bare = size == 1 and self.turn.alone(items[0])
-            ride = () if bare else self.ride
+            ride = () if bare else self.rides[self.turn.queue[items[0]].gates]
             asked = self.turn.compose(ride, items[: self.turn.limits.batch])
             why = (
                 f"probes {len(asked)} of {len(segment.items)} suspects of probe"
@@ -182,7 +184,7 @@ class Chooser:
     def prove(self, segment: Segment) -> None:
         key = segment.items[0]
         bare = self.turn.alone(key)
-        ride = () if bare else self.ride
+        ride = () if bare else self.rides[self.turn.queue[key].gates]
         asked = self.turn.compose(ride, (key,))
         if not asked:
             return
@@ -215,20 +217,28 @@ class Chooser:
         return self.turn.beliefs.record(self.turn.queue[key].agent)
 
     def open_segments(self) -> None:
-        order = self.untested()
-        while self.free > 0 and order:
-            window = self.turn.compose(self.ride, order, most=self.turn.limits.batch)
+        """From the oldest change on; of several lanes first in the one with the fewest probes."""
+        queue, orders = self.turn.queue, {}
+        for key in self.untested():
+            orders.setdefault(queue[key].gates, []).append(key)
+        probes = Counter(queue[k].gates for p in self.turn.view.running for k in p.chain[-1:] if k in queue)
+        while self.free > 0 and orders:
+            gates = min(orders, key=probes.__getitem__)
+            ride, order = self.rides[gates], orders.pop(gates)
+            window = self.turn.compose(ride, order, most=self.turn.limits.batch)
             if not window:
-                return
+                continue
             risks = [self.turn.risk(k) for k in window]
             size = group_size(risks, self.turn.limits.rejection == "strict")
             asked = window[:size]
             chance = 1 - self.turn.together(asked)
             why = f"first probe of {size} of {len(order)} waiting: {chance:.0%} to pass"
-            if not self.start(self.ride, asked, f"{why}; {self.worst(asked)}"):
+            if not self.start(ride, asked, f"{why}; {self.worst(asked)}"):
                 size = 1
+            probes[gates] += 1
             taken = set(asked[:size])
-            order = [k for k in order if k not in taken]
+            if left := [k for k in order if k not in taken]:
+                orders[gates] = left
 
     def untested(self) -> list[str]:
         """Changes of which nothing is known, in order."""

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from agentctl.core.model import Probe, Result, Verdict
 from agentctl.core.planner.beliefs import FORGET, INTERACTION, Beliefs
-from agentctl.core.planner.state import Failure, Memory, Passed, Segment, Tip
+from agentctl.core.planner.state import Failure, Memory, Passed, Segment, Tip, lane
 from agentctl.core.planner.turn import Turn, change_id
 
 TIPS_KEPT = 256
@@ -48,7 +48,8 @@ def trim(turn: Turn) -> None:
     del mem.failures[:-FAILURES_KEPT]
     bases = {p.base for p in (*mem.failures, *mem.passed, *turn.view.running)}
     used = [i for i, tip in enumerate(mem.tips) if tip.commit in bases]
-    first = min(used, default=len(mem.tips) - 1)
+    # A probe that trunk left for another lane is shown to us on its present tip; it may fail on its own.
+    first = 0 if any(turn.lanes) else min(used, default=len(mem.tips) - 1)
     del mem.tips[: max(first, len(mem.tips) - TIPS_KEPT)]
 
 
@@ -110,7 +111,10 @@ def take_results(turn: Turn) -> None:
 def take_pass(turn: Turn, result: Result, good: set[str]) -> None:
     mem, probe = turn.mem, result.probe
     mem.passes += 1
-    mem.seconds += (result.seconds - mem.seconds) / (10 if mem.seconds else 1)
+    if result.seconds:
+        name = lane(next((turn.queue[k].gates for k in probe.chain if k in turn.queue), None))
+        usual = mem.seconds.get(name, result.seconds)
+        mem.seconds[name] = usual + (result.seconds - usual) / 10
     if not probe.chain:
         mem.tips = [replace(t, proven=t.proven or t.commit == probe.base) for t in mem.tips]
         return

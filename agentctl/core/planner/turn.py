@@ -6,7 +6,7 @@ from collections.abc import Iterable, Set
 
 from agentctl.core.model import Action, Change, Probe, View
 from agentctl.core.planner.beliefs import Beliefs, Limits
-from agentctl.core.planner.state import Failure, Memory, Passed
+from agentctl.core.planner.state import Failure, Memory, Passed, lane
 
 
 PATIENCE = 16.0
@@ -37,6 +37,8 @@ class Turn:
         self.limits = limits
         self.mem = mem
         self.queue: dict[str, Change] = {c.key: c for c in view.queued}
+        self.lanes = tuple(dict.fromkeys(c.gates for c in view.queued))
+        """The gates of the changes, each set once: of one lane if no gate names paths."""
         self.actions: list[Action] = []
         self.beliefs = Beliefs(mem, limits)
         self._ahead: dict[str, tuple[str, ...] | None] = {}
@@ -45,10 +47,11 @@ class Turn:
             self._clashes.setdefault(a, set()).add(b)
             self._clashes.setdefault(b, set()).add(a)
 
-    @property
-    def gate_seconds(self) -> float:
-        """How long a probe takes, about."""
-        return self.mem.seconds or 60.0
+    def gate_seconds(self, gates: tuple[str, ...] | None) -> float:
+        """How long a probe takes, about, of changes that these gates judge; as others do, if
+        there was none."""
+        known = self.mem.seconds
+        return known.get(lane(gates)) or (sum(known.values()) / len(known) if known else 60.0)
 
     def ranked(self, aside: Set[str] = frozenset()) -> list[str]:
         """The queue without `aside`, in order: admitted first, a level of priority
