@@ -121,7 +121,7 @@ class Bot:
     @property
     def halted(self) -> bool:
         """Paused, with nothing left to do until somebody resumes or submits."""
-        return bool(self.paused and not (self._runs or self._fresh)
+        return bool(self.paused and not (self._runs or self._fresh or self._contended or self.wake.is_set())
                     and not inbox.requests(refs.read(self.hub.git_dir, [refnames.INBOX])))
 
     # the tick
@@ -165,19 +165,24 @@ class Bot:
             self._fresh = [(s, j) for s, j in self._fresh if s.probe.number in recorded]
 
     def _heed(self, turn: Turn, paused: Pause | None) -> None:
-        if bool(paused) != bool(self.paused):
+        if paused != self.paused:
             said = str(paused) if paused else "resumed"
             turn.draft.say(said)
             turn.tell("paused" if paused else "resumed", f"the queue is {said}" + (
-                "; nothing lands until: agentctl queue resume" if paused else ""))
+                f"; {paused.effect}" if paused else ""))
         self.paused = paused
+
+    @property
+    def _stopped(self) -> bool:
+        """Nothing may land."""
+        return bool(self.paused and self.paused.below is None)
 
     def _let_through(self, found: list[Result]) -> tuple[Result, ...]:
         """What the planner is told. It lands what passes, so a pass is kept from it while the
         queue is paused: to the planner the probe runs on, in a slot of its own."""
         self._kept |= {r.probe.number: r for r in found if r.verdict == Verdict.PASSED}
         rest = tuple(r for r in found if r.verdict != Verdict.PASSED)
-        if self.paused:
+        if self._stopped:
             return rest
         kept, self._kept = tuple(self._kept.values()), {}
         return kept + rest
@@ -259,8 +264,8 @@ class Bot:
                         convict(turn, certificate)
                     case Cancel(number, reason):
                         found += self._cancel(turn, number, reason)
-                    case Land(probe, _) if not self.paused:
-                        landed += self._land(turn, probe)
+                    case Land(probe, reason) if not self._stopped:
+                        landed += self._land(turn, probe, reason)
                     case Start(probe):
                         found += self._stage(turn, probe)
             turn.fall_together()
@@ -271,11 +276,15 @@ class Bot:
                 return
 
     def _plan(self, turn: Turn, found: list[Result], landed: tuple[str, ...]) -> Plan:
-        state = turn.state
-        follow = lanes.Following(turn, self.policy, self._stager, state.queue.keys(), self._lanes)
+        state, held = turn.state, self.paused or Pause()
+        queued, wanted = state.changes, state.queue.keys()
+        if held.below is not None:
+            queued = tuple(c for c in queued if not held.holds(c.priority))
+            wanted = {c.key for c in queued}
+        follow = lanes.Following(turn, self.policy, self._stager, wanted, self._lanes)
         finished = self._let_through(follow.results(found))
         return planner.plan(View(
-            trunk=state.trunk, queued=state.changes, memory=state.memory,
+            trunk=state.trunk, queued=queued, memory=state.memory,
             running=(*follow.running([s for s in state.probes if s.probe.number != BASELINE]),
                      *(r.probe for r in self._kept.values())),
             finished=finished, clashes=frozenset(self._clashes), landed=landed,
@@ -323,13 +332,13 @@ class Bot:
             self._clashes |= {(min(key, conflict.key), max(key, conflict.key)) for key in touching or before}
 
     def _cancel(self, turn: Turn, number: int, reason: str) -> list[Result]:
+        turn.draft.say(f"cancel probe {number}: {reason}")
         if number in self._runs:
             self._runs[number].runs.stop()
-            turn.draft.say(f"cancel probe {number}: {reason}")
         kept = self._kept.pop(number, None)
         return [replace(kept, verdict=Verdict.ABORTED)] if kept else []
 
-    def _land(self, turn: Turn, probe: Probe) -> tuple[str, ...]:
+    def _land(self, turn: Turn, probe: Probe, reason: str) -> tuple[str, ...]:
         """Land what of a probe is not on trunk yet: all of it, or, where trunk has come part
         of the way by a shorter probe, the rest.
 
@@ -348,7 +357,7 @@ class Bot:
                                                        "at": judgement.at, "commit": judgement.commit})
         landing.check(self.hub, self.policy.strategy, under_way, [turn.state.queue[key] for key, _ in rest])
         turn.draft.set(landing=under_way)
-        turn.draft.say(f"land {len(rest)} changes as {staged.commit}")
+        turn.draft.say(f"land {len(rest)} changes as {staged.commit}: {reason}")
         self._commit(turn)
         landing.move(self.hub, self.trunk, under_way)
         self._landed(turn, under_way)
