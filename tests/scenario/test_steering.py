@@ -150,6 +150,36 @@ def test_a_freeze_stops_what_it_holds_back(repo):
     repo.proven()
 
 
+def test_the_reasons_of_what_the_planner_does_are_told(repo):
+    repo.submit("slow", {"slow.txt": "SLOW\n"})
+    with repo.bot(slots=3) as bot:
+        # While a probe runs.
+        until(bot, lambda: any("slow/1" in s.probe.chain for s in bot.state.probes))
+        staged = next(s for s in bot.state.probes if "slow/1" in s.probe.chain)
+        probe = f"probe {staged.probe.number}"
+        assert any(c.isdigit() for c in staged.probe.reason)
+        for told in (repo.cli("queue").stdout, repo.cli("why", "slow").stdout,
+                     repo.git("log", "--format=%B", "refs/agentctl/state")):
+            assert probe in told and staged.probe.reason in told
+        repo.cli("withdraw", "slow")
+        until(bot, lambda: "slow/1" not in bot.state.queue)
+        for name in ("one", "two"):
+            repo.submit(name, {f"{name}.txt": f"{name}\n"}, agent=name)
+        repo.submit("bad", {"bad.txt": "BUG\n"}, agent="bob")
+        finish(bot)
+
+    # And when all is over: how each probe of a change ended, what landed it, and on what proof it fell.
+    assert f"cancel {probe}: " in repo.cli("why", "slow", "--log").stdout
+    one = repo.record("one")
+    passed = f"probe {one.evidence['probe']} passed"
+    said = repo.cli("why", "one", "--log").stdout
+    assert f"  {passed}\n" in said and f"{one.evidence['tip']}: {passed} on trunk with" in said
+    bad = repo.cli("why", "bad", "--log").stdout
+    assert "to 1 that it is bad" in bad and "bob" in bad and f"probe {repo.record('bad').evidence['probe']} failed" in bad
+    log = repo.git("log", "--format=%B", "refs/agentctl/state")
+    assert all(line in log for line in (f"cancel {probe}: ", f": {passed} on trunk with", "to 1 that it is bad"))
+
+
 def test_a_bump_puts_a_change_first(repo):
     for name in ("one", "two", "three"):
         repo.submit(name, {f"{name}.txt": f"{name}\n"}, priority=2)
