@@ -98,6 +98,22 @@ def test_a_culprit_holds_up_its_own_lane_alone(repo, gates):
     repo.proven()
 
 
+def test_a_culprit_that_fails_on_a_trunk_that_is_no_more(repo, gates):
+    repo.submit("tortoise", {"slow/wait": "for a BUG\n"})
+    with repo.bot() as bot:
+        until(bot, lambda: any("tortoise/1" in s.probe.chain for s in bot.state.probes))
+        begin = repo.tip
+        repo.submit("hare", {"fast/hare": "hare\n"})
+        until(bot, lambda: "hare/1" not in bot.state.queue)
+        gates.go.touch()
+        finish(bot)
+    # It failed once beside the trunk that was there, and is a certificate still; once more makes sure.
+    assert repo.stages() == {"hare/1": "landed", "tortoise/1": "rejected"}
+    assert [p.base == begin for p, j in bot.judged if "tortoise/1" in p.chain] == [True, False]
+    assert gates.runs().count("slow") == 3
+    assert repo.proven().rejected == 1
+
+
 def test_what_no_gate_judges_lands_without_a_run(repo, gates):
     repo.cli("test", "main")
     gates.runs()

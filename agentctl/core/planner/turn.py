@@ -39,6 +39,7 @@ class Turn:
         self.queue: dict[str, Change] = {c.key: c for c in view.queued}
         self.lanes = tuple(dict.fromkeys(c.gates for c in view.queued))
         """The gates of the changes, each set once: of one lane if no gate names paths."""
+        self._seconds: dict[tuple[str, ...] | None, float] = {}
         self.actions: list[Action] = []
         self.beliefs = Beliefs(mem, limits)
         self._ahead: dict[str, tuple[str, ...] | None] = {}
@@ -50,8 +51,10 @@ class Turn:
     def gate_seconds(self, gates: tuple[str, ...] | None) -> float:
         """How long a probe takes, about, of changes that these gates judge; as others do, if
         there was none."""
-        known = self.mem.seconds
-        return known.get(lane(gates)) or (sum(known.values()) / len(known) if known else 60.0)
+        if gates not in self._seconds:
+            known = self.mem.seconds
+            self._seconds[gates] = known.get(lane(gates)) or (sum(known.values()) / len(known) if known else 60.0)
+        return self._seconds[gates]
 
     def ranked(self, aside: Set[str] = frozenset()) -> list[str]:
         """The queue without `aside`, in order: admitted first, a level of priority
