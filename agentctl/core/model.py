@@ -139,9 +139,10 @@ class View:
 
     trunk: str
     queued: tuple[Change, ...]
-    """Every open change, by seq; also those in `running` probes."""
+    """Every open change that is not frozen, by seq; also those in `running` probes."""
     memory: dict = field(default_factory=dict)
     running: tuple[Probe, ...] = ()
+    """One that trunk has left for another lane alone as if it had begun on `trunk`."""
     finished: tuple[Result, ...] = ()
     """Probes that ended since the last plan, in order of their end."""
     clashes: frozenset[tuple[str, str]] = frozenset()

@@ -10,7 +10,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from agentctl.core.document import Document, Problem, Problems, read
@@ -146,9 +146,9 @@ def fingerprint(policy: Policy) -> str:
     which changes are admitted, tested together or landed is left out.
     """
     parts = {
-        "gates": [{key: value for key, value in asdict(gate).items() if key != "paths" or value}
+        "gates": [{key: getattr(gate, key) for key in Gate.__slots__ if key != "paths" or gate.paths}
                   for gate in policy.gates],
-        "slot": asdict(policy.slot),
+        "slot": {key: getattr(policy.slot, key) for key in Slot.__slots__},
         "memory": policy.limits.memory,
         "output": policy.limits.output,
     }

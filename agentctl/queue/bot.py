@@ -23,13 +23,13 @@ from agentctl.engine.locks import Held
 from agentctl.errors import Contended
 from agentctl.git import refs
 from agentctl.git.hub import Hub
-from agentctl.queue import admit, answers, gate, inbox, landing, lanes, pause, recovery, verdicts
+from agentctl.queue import admit, conflicts, gate, inbox, landing, lanes, pause, recovery, verdicts
 from agentctl.queue.conviction import convict
 from agentctl.queue.ledger import Ledger
 from agentctl.queue.patience import BASELINE, Patience
 from agentctl.queue.pause import Pause
 from agentctl.queue.policyfile import read_policy, same_policy
-from agentctl.queue.stage import Built, Stager
+from agentctl.queue.stage import Stager
 from agentctl.queue.turn import News, Turn
 from agentctl.queue.verdicts import Judgement
 
@@ -297,7 +297,7 @@ class Bot:
         """Build what a probe is to test. A result if its tree is known already."""
         built = self._stager.chain(probe.base, turn.members(probe.chain))
         if built.conflicts or len(built.landing) != len(probe.chain):
-            self._settle(turn, probe, built)
+            self._clashes |= conflicts.settle(turn, self._stager, probe, built)
             return []
         staged = Staged(probe, built.commit, built.tree, built.landing, self._gate, turn.now)
         turn.draft.set(next_probe=max(turn.state.next_probe, probe.number + 1))
@@ -311,25 +311,6 @@ class Bot:
         self._over(turn, staged, known)
         turn.tell("known", probe=probe, judgement=known)
         return [Result(probe, known.verdict, 0.0, built.commit)]
-
-    def _settle(self, turn: Turn, probe: Probe, built: Built) -> None:
-        """What conflicts with trunk goes back at once; what conflicts with a change that
-        is queued too waits for that one."""
-        for conflict in built.conflicts:
-            record = turn.state.queue.get(conflict.key)
-            if not record:
-                continue
-            alone = self._stager.chain(turn.state.trunk, [record]).conflicts
-            if alone:
-                why, answer = answers.of_conflict(self.hub, record, alone[0])
-                evidence = {"trunk": turn.state.trunk, "paths": list(alone[0].merged.conflicts)}
-                turn.reject(record.key, "conflict", why, answer, evidence)
-                continue
-            before = probe.chain[: probe.chain.index(conflict.key)]
-            paths = set(conflict.merged.conflicts)
-            touching = [key for key in before if key in turn.state.queue
-                        and paths & set(turn.state.queue[key].paths)]
-            self._clashes |= {(min(key, conflict.key), max(key, conflict.key)) for key in touching or before}
 
     def _cancel(self, turn: Turn, number: int, reason: str) -> list[Result]:
         turn.draft.say(f"cancel probe {number}: {reason}")

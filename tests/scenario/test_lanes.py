@@ -114,6 +114,34 @@ def test_a_culprit_that_fails_on_a_trunk_that_is_no_more(repo, gates):
     assert repo.proven().rejected == 1
 
 
+def test_what_passed_in_a_pause_lands_on_a_trunk_that_was_moved_meanwhile(repo, gates):
+    gates.go.touch()
+    repo.submit("tortoise", {"slow/wait": "for it\n"})
+    repo.cli("queue", "pause")
+    with repo.bot() as bot:
+        until(bot, lambda: bot.halted)
+        repo.push({"fast/pushed": "pushed\n"})
+        until(bot, lambda: bot.state.trunk == repo.tip and bot.halted)
+        assert gates.runs() == ["slow", "fast", "slow", "fast"]
+        repo.cli("queue", "resume")
+        finish(bot)
+    assert (repo.landings(), gates.runs()) == (["tortoise/1"], [])
+    repo.proven()
+
+
+def test_a_new_bot_lands_what_passed_on_another_trunk_without_a_run(repo, gates):
+    gates.go.touch()
+    repo.submit("tortoise", {"slow/wait": "for it\n"})
+    repo.cli("queue", "pause")
+    repo.cli("bot", "run", "--once")
+    repo.push({"fast/pushed": "pushed\n"})
+    repo.cli("queue", "resume")
+    gates.runs()
+    repo.drain()
+    assert (repo.landings(), gates.runs()) == (["tortoise/1"], ["fast"])
+    repo.proven()
+
+
 def test_what_no_gate_judges_lands_without_a_run(repo, gates):
     repo.cli("test", "main")
     gates.runs()

@@ -33,7 +33,7 @@ def cancel(turn: Turn) -> None:
         rest = turn.rest(probe)
         held = culprits.intersection(probe.chain)
         if not asked and not (rest and all(k in turn.queue for k in rest)):
-            reason = f"the {probe.suspects} changes it asks about are proven or gone"
+            reason = f"the {probe.suspects} changes it asks about are proven, gone or held back"
         elif held:
             reason = f"it holds {min(held)}, which is rejected"
         else:
