@@ -42,8 +42,8 @@ class Change:
     nor seen to land by the planner holds the change back: leave out here what was
     on trunk before this change was admitted."""
     gates: tuple[str, ...] | None = None
-    """Names of the gates that judge it, where the policy has gates that name paths: those
-    for which it changes something. Changes with the same ones are a lane. None: all."""
+    """Names of the gates that judge it, where all gates of the policy name paths: those for
+    which it changes something. Changes with the same ones are a lane. None: all."""
 
     @property
     def key(self) -> str:

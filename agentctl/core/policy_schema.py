@@ -115,8 +115,8 @@ GATE = _section(
         "env": _env("Variables added to the gate's environment."),
         "paths": _globs(
             "Globs: all of the tree that the gate's verdict depends on. Where these are as they "
-            "were when it passed, it is not run again; changes that no gate judges together do "
-            "not wait for each other. Empty: the whole tree.",
+            "were when it passed, it is not run again; if all gates name paths, changes that "
+            "different ones judge do not wait for each other. Empty: the whole tree.",
             [],
         ),
     },

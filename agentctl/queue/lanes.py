@@ -19,9 +19,9 @@ from agentctl.queue.turn import Turn
 
 
 def judged_by(hub: Hub, policy: Policy, base: str, head: str) -> tuple[str, ...] | None:
-    """The gates that have something new to judge between two commits; None if the policy
-    has no gate that names paths. Raises ObjectError."""
-    if not in_parts(policy):
+    """The gates that have something new to judge between two commits; None if the policy has
+    a gate that names no paths: then all changes are of one lane. Raises ObjectError."""
+    if not all(gate.paths for gate in policy.gates) or not policy.gates:
         return None
     old, new = (hub.objects.commit(commit).tree for commit in (base, head))
     return tuple(name for part in parts(policy) for name in part.gates
@@ -50,9 +50,9 @@ class Memory:
 
 @dataclass
 class Following:
-    """Probes whose base trunk has left, for changes of another lane. They follow it: what each
-    gate has to judge on the present trunk is what it judges, or judged, on the old one. So the
-    planner is told of them as if they had begun there.
+    """Probes whose base trunk has left, for changes of another lane. They follow it if gates
+    have to judge on the present trunk what they judge, or judged, on the old one. So the planner
+    is told of them as if they had begun there.
 
     Failures stay where they were: a certificate names the very trees that were tested.
     """
@@ -92,7 +92,7 @@ class Following:
         for s in staged:
             if self._new(s.probe.number, shown.get(s.probe.number, s.probe)):
                 probe, built = self._built(s.probe)
-                shown[s.probe.number] = probe if not built.conflicts and self._alike(built, s) else s.probe
+                shown[s.probe.number] = probe if not built.conflicts and self._lasts(built, s) else s.probe
         self.memory.shown = {s.probe.number: shown.get(s.probe.number, s.probe) for s in staged}
         return list(self.memory.shown.values())
 
@@ -111,11 +111,22 @@ class Following:
         suspects = sum(key in probe.asked for key in chain)
         return replace(probe, base=self.turn.state.trunk, chain=chain, suspects=suspects), built
 
-    def _alike(self, built: Built, staged: Staged) -> bool:
-        """True if no gate would judge on what was built what it does not judge now, or has passed."""
+    def _lasts(self, built: Built, staged: Staged) -> bool:
+        """True if what gates are finding out on the old trunk, and would find out on what was
+        built, takes longer than what would be left to run there."""
         if built.commit == staged.commit:
             return False
-        part = self.turn.hub.objects.part
-        known = verdicts.passed_parts(self.turn.hub, self.policy, built.tree)
-        return all(p.fingerprint in known or part(built.tree, p.paths) == part(staged.tree, p.paths)
-                   for p in parts(self.policy))
+        hub, policy = self.turn.hub, self.policy
+        done = verdicts.passed_parts(hub, policy, staged.tree), verdicts.passed_parts(hub, policy, built.tree)
+        same: list[float] = []
+        left: list[float] = []
+        trunk = hub.objects.commit(self.turn.state.trunk).tree
+        for p in parts(policy):
+            ran, ours, new = (hub.objects.part(tree, p.paths) for tree in (trunk, staged.tree, built.tree))
+            known = verdicts.lookup(hub, p.fingerprint, ran, Verdict.PASSED)
+            seconds = known.seconds if known else 0.0
+            if p.fingerprint not in done[0] and ours == new:
+                same.append(max(seconds, self.turn.now - staged.started))
+            elif p.fingerprint not in done[1]:
+                left.append(seconds)
+        return bool(same) and sum(same) >= sum(left)

@@ -114,6 +114,47 @@ def test_a_culprit_that_fails_on_a_trunk_that_is_no_more(repo, gates):
     assert repo.proven().rejected == 1
 
 
+def test_a_quick_gate_for_everything_leaves_the_lanes_as_they_are(make_repo, gates):
+    text = gates.policy().replace("queue:", f"""\
+  - name: lint
+    run: echo lint >>{gates.log}
+    paths: ["**"]
+queue:""").replace("! grep -rq BUG slow", "[ -e slow/wait ] || sleep 0.5")
+    repo = make_repo(files={".agentctl/policy.yaml": text, "slow/a": "a\n", "fast/a": "a\n"})
+    repo.submit("tortoise", {"slow/wait": "for it\n"})
+    with repo.bot() as bot:
+        until(bot, lambda: any("tortoise/1" in s.probe.chain for s in bot.state.probes))
+        assert bot.state.queue["tortoise/1"].change.gates == ("slow", "lint")
+        for name in ("hare", "rabbit"):
+            repo.submit(name, {f"fast/{name}": f"{name}\n"})
+            until(bot, lambda: name + "/1" not in bot.state.queue)
+        assert gates.runs() == ["slow", "fast", "lint", "slow", "fast", "lint", "fast", "lint"]
+        gates.go.touch()
+        finish(bot)
+    # The slow gate is not run again, nor while it ran: only the one that judges all.
+    assert repo.landings() == ["hare/1", "rabbit/1", "tortoise/1"]
+    assert gates.runs() == ["lint", "lint"]
+    repo.proven()
+
+
+def test_with_a_gate_that_names_no_paths_there_is_one_lane(make_repo, gates):
+    gates.go.touch()
+    text = gates.policy().replace('    paths: ["fast/**"]\n', "")
+    repo = make_repo(files={".agentctl/policy.yaml": text, "slow/a": "a\n", "fast/a": "a\n"})
+    repo.submit("one", {"slow/one": "one\n"})
+    repo.submit("two", {"fast/two": "two\n"})
+    with repo.bot() as bot:
+        until(bot, lambda: bot.state.queue)
+        assert {r.change.gates for r in bot.state.queue.values()} == {None}
+        finish(bot)
+    # What is not concerned is not run all the same.
+    repo.submit("three", {"other/three": "three\n"})
+    gates.runs()
+    repo.drain()
+    assert gates.runs() == ["fast"] and "three/1" in repo.landings()
+    repo.proven()
+
+
 def test_what_passed_in_a_pause_lands_on_a_trunk_that_was_moved_meanwhile(repo, gates):
     gates.go.touch()
     repo.submit("tortoise", {"slow/wait": "for it\n"})
