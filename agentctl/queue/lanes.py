@@ -80,7 +80,8 @@ class Following:
                 # A train that trunk is on the way to stays as it is.
                 if not built.conflicts and built.commit != result.staged and verdicts.passed(
                         self.turn.hub, self.policy, built.commit, self.turn.now):
-                    open_[number] = fresh[number] = replace(result, probe=probe, staged=built.commit)
+                    took = result.seconds if number in fresh else 0.0
+                    open_[number] = fresh[number] = replace(result, probe=probe, seconds=took, staged=built.commit)
                     self.turn.draft.say(f"probe {number} holds on {probe.base[:12]} too: each gate passed on its paths")
         return list(fresh.values())
 
