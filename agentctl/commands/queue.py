@@ -9,7 +9,9 @@ import click
 
 from agentctl.commands.parser import Given, command, given, group
 from agentctl.commands.submit import report
+from agentctl.core.ledger import Staged, State
 from agentctl.core.lifecycle import Stage
+from agentctl.core.planner import usual_seconds
 from agentctl.core.printable import printable
 from agentctl.errors import Refused
 from agentctl.messages import ago, aligned, many
@@ -45,8 +47,7 @@ def listing(given: Given, everything: bool) -> int:
             "probes": [asdict(p) for p in state.probes], "ended": [asdict(r) for r in ended]})
         return 0
     if paused:
-        given.say(f"{printable(str(paused))}{f', {ago(paused.at)} ago' if paused.at else ''}; nothing lands until: "
-                  "agentctl queue resume")
+        given.say(f"{printable(str(paused))}{f', {ago(paused.at)} ago' if paused.at else ''}; {paused.effect}")
     for line in aligned([(record.stage, record.key, record.change.agent, printable(record.why or record.subject))
                          for record in ended]):
         given.say(line, hang=12)
@@ -54,19 +55,27 @@ def listing(given: Given, everything: bool) -> int:
     rows = []
     for key, record in state.queue.items():
         probe = tested.get(key)
-        doing = f"in probe {probe.probe.number} for {ago(probe.started)}" if probe else "queued"
+        doing = f"in probe {probe.probe.number} for {ago(probe.started)}" if probe else (
+            "frozen" if paused and paused.holds(record.change.priority) else "queued")
         rows.append((doing, key, record.change.agent, printable(record.subject)))
     rows += [("not admitted yet", request.key, request.agent, "") for request in waiting]
     for line in aligned(rows):
         given.say(line, hang=12)
     for staged in state.probes:
-        given.say(f"probe {staged.probe.number}: {many(len(staged.probe.chain), 'change')}, {ago(staged.started)}: "
-                  f"{staged.probe.reason}", hang=2)
+        given.say(f"probe {staged.probe.number}: {many(len(staged.probe.chain), 'change')}, {ago(staged.started)}"
+                  f"{_usual(state, staged)}: {staged.probe.reason}", hang=2)
     if not (state.queue or waiting or ended):
         given.say("the queue is empty" if state.trunk else "the queue is empty; no bot has run here yet")
     elif (state.queue or waiting) and not _bot(given):
         given.say("hint: no bot runs: agentctl bot run")
     return 0
+
+
+def _usual(state: State, staged: Staged) -> str:
+    """How long such a probe takes, if that is known."""
+    gates = next((state.queue[key].change.gates for key in staged.probe.chain if key in state.queue), None)
+    seconds = usual_seconds(state.memory, gates)
+    return f" of about {ago(0.0, seconds)}" if seconds and seconds >= 1 else ""
 
 
 def _bot(given: Given) -> dict | None:
@@ -76,19 +85,26 @@ def _bot(given: Given) -> dict | None:
 
 
 @queue_group.add_command
-@command("pause", "agentctl queue pause --reason 'release 1.4 is being cut'")
+@command("pause", "agentctl queue pause --reason 'release 1.4 is being cut'\n"
+         "agentctl queue pause --below 5 --reason 'only what the release needs'")
 @click.option("--reason", default="", help="Why, for whoever wonders.")
+@click.option("--below", type=click.IntRange(-1000, 1000), metavar="N",
+              help="Freeze: hold back only changes of a priority below N.")
 @given
-def pause_command(given: Given, reason: str) -> int:
+def pause_command(given: Given, reason: str, below: int | None) -> int:
     """Let nothing land until resumed. The bot goes on to admit, test and reject.
+
+    With --below the queue is frozen and not paused: changes of a priority of N or more are
+    tested and land as ever, the others wait, keep their places and are not even tested. A
+    change that comes after one of these waits with it.
 
     It holds for every bot of this hub, now and later.
     """
     by = os.environ.get("AGENTCTL_AGENT") or given.hub.person(given.path).name
-    made = pause.pause(given.hub, by, reason)
+    made = pause.pause(given.hub, by, reason, below)
     if given.json:
         given.emit({"paused": asdict(made)})
-    given.say(f"{printable(str(made))}; nothing lands until: agentctl queue resume")
+    given.say(f"{printable(str(made))}; {made.effect}")
     return 0
 
 
@@ -96,7 +112,7 @@ def pause_command(given: Given, reason: str) -> int:
 @command("resume", "agentctl queue resume")
 @given
 def resume_command(given: Given) -> int:
-    """Let changes land again. What passed meanwhile is not tested anew."""
+    """Let changes land again, after a pause or a freeze. What passed meanwhile is not tested anew."""
     was = pause.resume(given.hub)
     if given.json:
         given.emit({"paused": None, "was": asdict(was) if was else None})

@@ -11,7 +11,7 @@ from agentctl import signals
 from agentctl.commands.parser import Given, command, given
 from agentctl.core.ledger import Record
 from agentctl.core.model import Change, Verdict
-from agentctl.core.policy import fingerprint
+from agentctl.core.policy import parts
 from agentctl.errors import GateFailed, Infrastructure, MergeConflict
 from agentctl.git import worktrees
 from agentctl.queue import gate, verdicts
@@ -25,8 +25,10 @@ from agentctl.queue.stage import Stager
 def command(given: Given, commit: str | None, again: bool) -> int:
     """Run the gate on this worktree's files, or on COMMIT, with trunk.
 
-    The files are taken as they are, uncommitted ones too, and merged with trunk. The verdict is shared with the bot: what passed here is not tested again when it is
-    submitted and trunk has not moved. Exit status 7 if the gate fails, 6 for a conflict.
+    The files are taken as they are, uncommitted ones too, and merged with trunk. Gates that
+    passed before on these very files, or on the paths that they name, are not run. The verdict
+    is shared with the bot: what passed here is not tested again when it is submitted and trunk
+    has not moved. Exit status 7 if the gate fails, 6 for a conflict.
     """
     hub, policy, tip = given.hub, given.policy, given.tip
     head = hub.commit_of(commit) if commit else _files(given)
@@ -36,12 +38,14 @@ def command(given: Given, commit: str | None, again: bool) -> int:
     if built.conflicts:
         paths = ", ".join(built.conflicts[0].merged.conflicts[:5])
         raise MergeConflict(f"conflicts with trunk in {paths}", hint=f"git rebase {policy.trunk}")
-    known = None if again else verdicts.lookup(hub, fingerprint(policy), built.tree, Verdict.PASSED)
+    known = None if again else verdicts.passed(hub, policy, built.commit, time.time())
     if not known:
-        given.note(f"testing {built.tree[:12]}: {', '.join(g.name for g in policy.gates)}")
+        done = frozenset() if again else verdicts.passed_parts(hub, policy, built.tree)
+        names = {name for part in parts(policy) if part.fingerprint not in done for name in part.gates}
+        given.note(f"testing {built.tree[:12]}: {', '.join(g.name for g in policy.gates if g.name in names)}")
         runs = gate.Runs()
         try:
-            known = gate.judge(hub, policy, runs, built.commit)
+            known = gate.judge(hub, policy, runs, built.commit, done)
         finally:
             with signals.held():
                 runs.stop()

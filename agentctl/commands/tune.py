@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 import click
@@ -33,7 +33,8 @@ CHANGES = 500
 class Runs:
     """What the verdicts of one gate tell of it."""
 
-    seconds: tuple[float, ...]
+    seconds: dict[tuple[str, str], float]
+    """By tree and verdict, where a run took time."""
     flaky: int
     """Trees that both passed and failed."""
     passed: int
@@ -47,24 +48,28 @@ def runs_of(hub: Hub, gate: str) -> Runs:
     """Of the gate with that fingerprint. Reads all its verdicts."""
     tip = refs.get(hub.git_dir, refnames.VERDICTS)
     below = hub.objects.at(hub.objects.commit(tip).tree, gate) if tip else None
-    seconds: list[float] = []
+    seconds: dict[tuple[str, str], float] = {}
     seen: dict[str, set[str]] = {}
     for path, oid in hub.objects.walk(below[1]) if below else ():
         tree, verdict = path.split("/")[-2:]
-        seconds.append(json.loads(hub.objects.blob(oid))["seconds"])
+        took = json.loads(hub.objects.blob(oid))["seconds"]
+        if took > 0:
+            seconds[tree, verdict] = took
         seen.setdefault(tree, set()).add(verdict)
     passed = [verdicts for verdicts in seen.values() if Verdict.PASSED in verdicts]
-    return Runs(tuple(sorted(s for s in seconds if s > 0)), sum(len(v) > 1 for v in passed), len(passed))
+    return Runs(seconds, sum(len(v) > 1 for v in passed), len(passed))
 
 
-def traffic_of(records: Iterable[Record], seconds: Sequence[float], seed: int) -> list[Arrival]:
-    """The changes that the gate decided on, in the order of admission. Which of the
-    measured times a change takes is drawn from `seed`."""
-    dice = random.Random(seed)
+def traffic_of(records: Iterable[Record], seconds: Mapping[tuple[str, str], float], seed: int) -> list[Arrival]:
+    """The changes that the gate decided on, in the order of admission. A change takes the
+    time of the run that decided on it; where that is not known, one drawn from `seed`."""
+    dice, measured = random.Random(seed), sorted(seconds.values())
     decided = [r for r in records if r.stage == Stage.LANDED or (r.stage, r.kind) == (Stage.REJECTED, "gate")]
     decided.sort(key=lambda r: (r.change.admitted, r.change.seq))
-    return [Arrival(r.change.admitted, r.change.agent, r.stage == Stage.REJECTED, dice.choice(seconds),
-                    r.change.priority) for r in decided]
+    own = [seconds.get((r.evidence.get("failed", ""), Verdict.FAILED)) if r.stage == Stage.REJECTED else
+           seconds.get((r.evidence.get("tree", ""), Verdict.PASSED)) for r in decided]
+    return [Arrival(r.change.admitted, r.change.agent, r.stage == Stage.REJECTED, took or dice.choice(measured),
+                    r.change.priority) for r, took in zip(decided, own, strict=True)]
 
 
 @command("tune", """
@@ -83,8 +88,8 @@ def command(given: Given, trace, slots, batch, flakes, picture, seed) -> int:
     """Say what other slots and batch limits would do to the queue.
 
     The planner is simulated on the queue's own past: when changes were admitted and from
-    whom, which of them the gate rejected, how long its runs took and how often one tree
-    both passed and failed. Gaps of more than an hour are cut, a short history is repeated.
+    whom, which of them the gate rejected, how long the run took that decided on each, and how
+    often one tree both passed and failed. Gaps of more than an hour are cut, a short history is repeated.
     For each setting: landings an hour, the time from admission to landing that half and
     95% of the changes stay within, and gate hours for each 100 landed changes. A star
     marks the policy's own setting.

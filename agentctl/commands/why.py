@@ -55,7 +55,8 @@ def _reason(given: Given, found: standing.Standing, state: State) -> str:
             Stage.LANDED: f"landed as {record.commit[:12]}, {ended}",
         }.get(found.stage, f"{record.why}, {ended}")
     paused = pause.read(given.hub)
-    return _queued(record, state) + (f"; the queue is {paused}" if paused else "")
+    held = "; it is held back" if paused and paused.holds(record.change.priority) else ""
+    return _queued(record, state) + (f"; the queue is {paused}" if paused else "") + held
 
 
 def _queued(record: Record, state: State) -> str:
@@ -69,7 +70,9 @@ def _queued(record: Record, state: State) -> str:
     waits = f"; it lands after {', '.join(blocked)}" if blocked else ""
     failed = sum(record.key in staged.probe.chain for staged in state.failed)
     suspect = f"; {many(failed, 'failed probe')} with it" if failed else ""
-    return f"queued for {ago(record.change.admitted, time.time())} behind {many(ahead, 'other')}{waits}{suspect}"
+    gates = record.change.gates
+    judged = "" if gates is None else f"; {', '.join(gates) or 'no gate'} has to judge it"
+    return f"queued for {ago(record.change.admitted, time.time())} behind {many(ahead, 'other')}{waits}{suspect}{judged}"
 
 
 def _evidence(given: Given, answer: answers.Answer, whole: bool) -> None:

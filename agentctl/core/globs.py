@@ -15,12 +15,29 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
+ALL = ("**",)
+
 _TOKEN = re.compile(r"(\?)|\[(!?)(\]?[^\]/]*)\]|(.)", re.DOTALL)
 
 
 def matches(pattern: str, path: str) -> bool:
     """True if the whole of `path` (no leading slash) is matched."""
     return bool(_compiled(pattern).fullmatch(path))
+
+
+@lru_cache(maxsize=1 << 14)
+def below(patterns: tuple[str, ...], name: str) -> tuple[str, ...]:
+    """Globs for what lies in the directory `name`: one of them matches a path there exactly if
+    one of `patterns` matches `name/path`. ("**",) if that is everything, () if it is nothing."""
+    found: set[str] = set()
+    for pattern in patterns:
+        first, _, rest = pattern.partition("/")
+        if first == "**":
+            found.add(pattern)
+            found.update(below((rest,), name) if rest else ())
+        elif rest and matches(first, name):
+            found.add(rest)
+    return ALL if "**" in found else tuple(sorted(found))
 
 
 # What stands between two stars is taken where it first fits, and never again elsewhere

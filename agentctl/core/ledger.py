@@ -226,11 +226,15 @@ class Draft:
 
     def reorder(self, key: str, priority: int) -> None:
         """Give a queued submission another priority. Raises KeyError if it is not queued."""
+        self.amend(key, priority=priority)
+        self.say(f"bump {key} to priority {priority}")
+
+    def amend(self, key: str, **facts: object) -> None:
+        """Change fields of a queued change. Raises KeyError if it is not queued."""
         old = self.state.queue[key]
-        record = replace(old, change=replace(old.change, priority=priority))
+        record = replace(old, change=replace(old.change, **facts))
         self.state = replace(self.state, queue={**self.state.queue, key: record})
         self.files[queue_path(key)] = encode_record(record)
-        self.say(f"bump {key} to priority {priority}")
 
     def turn_away(self, record: Record, event: Event, now: float, **facts: object) -> Record:
         """End a waiting submission without queueing it."""

@@ -41,6 +41,9 @@ class Change:
     """Change ids that must land before this one may. An id that is neither queued
     nor seen to land by the planner holds the change back: leave out here what was
     on trunk before this change was admitted."""
+    gates: tuple[str, ...] | None = None
+    """Names of the gates that judge it, where all gates of the policy name paths: those for
+    which it changes something. Changes with the same ones are a lane. None: all."""
     key: str = field(init=False)
     """"ID/REVISION"."""
 
@@ -137,9 +140,10 @@ class View:
 
     trunk: str
     queued: tuple[Change, ...]
-    """Every open change, by seq; also those in `running` probes."""
+    """Every open change that is not frozen, by seq; also those in `running` probes."""
     memory: dict = field(default_factory=dict)
     running: tuple[Probe, ...] = ()
+    """One that trunk has left for another lane alone as if it had begun on `trunk`."""
     finished: tuple[Result, ...] = ()
     """Probes that ended since the last plan, in order of their end."""
     clashes: frozenset[tuple[str, str]] = frozenset()

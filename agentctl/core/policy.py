@@ -10,17 +10,18 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from agentctl.core.document import Document, Problem, Problems, read
+from agentctl.core.globs import ALL
 from agentctl.core.policy_schema import PLACEHOLDERS, SCHEMA
 from agentctl.core.units import duration, size
 from agentctl.core.violations import suggestion
 
 __all__ = [
-    "SCHEMA", "Agents", "Gate", "Limits", "Policy", "Queue", "Slot",
-    "completed", "document", "duration", "fingerprint", "parse", "size",
+    "SCHEMA", "Agents", "Gate", "Limits", "Part", "Policy", "Queue", "Slot",
+    "completed", "document", "duration", "fingerprint", "in_parts", "parse", "parts", "size",
 ]
 
 
@@ -30,6 +31,8 @@ class Gate:
     run: str
     timeout: float
     env: dict[str, str]
+    paths: tuple[str, ...] = ()
+    """Globs: all that its verdict depends on. Empty: the whole tree."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +89,18 @@ class Policy:
     limits: Limits
 
 
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Gates whose verdicts depend on the same paths of a tree."""
+
+    gates: tuple[str, ...]
+    """Their names."""
+    fingerprint: str
+    """Of these gates alone."""
+    paths: tuple[str, ...]
+    """Globs."""
+
+
 def parse(text: str, source: str) -> Policy:
     """The policy written in `text`, defaults filled in. Raises Problems."""
     values = completed(SCHEMA, document(text, source).data)
@@ -131,13 +146,32 @@ def fingerprint(policy: Policy) -> str:
     which changes are admitted, tested together or landed is left out.
     """
     parts = {
-        "gates": [asdict(gate) for gate in policy.gates],
-        "slot": asdict(policy.slot),
+        "gates": [{key: getattr(gate, key) for key in Gate.__slots__ if key != "paths" or gate.paths}
+                  for gate in policy.gates],
+        "slot": {key: getattr(policy.slot, key) for key in Slot.__slots__},
         "memory": policy.limits.memory,
         "output": policy.limits.output,
     }
     text = json.dumps(parts, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def in_parts(policy: Policy) -> bool:
+    """True if not all gates judge the whole tree."""
+    return any(gate.paths for gate in policy.gates)
+
+
+def parts(policy: Policy) -> tuple[Part, ...]:
+    """What can be judged apart: each gate that names paths, and all that name none together.
+
+    These run one after the other in one slot, and one may count on what another left there.
+    What makes the slot's setup run again belongs to every part.
+    """
+    whole = tuple(gate for gate in policy.gates if not gate.paths)
+    groups = [(whole, ALL)] if whole else []
+    groups += [((gate,), (*gate.paths, *policy.slot.setup_on)) for gate in policy.gates if gate.paths]
+    return tuple(Part(tuple(gate.name for gate in gates), fingerprint(replace(policy, gates=gates)), paths)
+                 for gates, paths in groups)
 
 
 def _same_names(found: Document) -> Iterator[Problem]:

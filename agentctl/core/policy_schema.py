@@ -113,6 +113,12 @@ GATE = _section(
         ),
         "timeout": _duration("A gate that runs longer is killed and has failed.", "10m"),
         "env": _env("Variables added to the gate's environment."),
+        "paths": _globs(
+            "Globs: all of the tree that the gate's verdict depends on. Where these are as they "
+            "were when it passed, it is not run again; if all gates name paths, changes that "
+            "different ones judge do not wait for each other. Empty: the whole tree.",
+            [],
+        ),
     },
     required=("name", "run"),
 )

@@ -5,10 +5,12 @@ Objects that agents wrote are hostile: what cannot be parsed becomes ObjectError
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
+from agentctl.core import globs
 from agentctl.git.store import ObjectError, Store
 
 __all__ = ["BOT", "EMPTY_TREE", "EXECUTABLE", "FILE", "GITLINK", "SYMLINK", "TREE",
@@ -18,6 +20,8 @@ Entries = Mapping[bytes, tuple[int, str]]
 """Of one tree, by name: (mode, object id)."""
 COMMITS, ENTRIES = 20_000, 200_000
 """Parsed commits, and entries of parsed trees, that are remembered; some 200 bytes each."""
+DEEP = 200
+"""Levels of directories, below which a part of a tree is taken whole."""
 
 TREE, FILE, EXECUTABLE, SYMLINK, GITLINK = 0o40000, 0o100644, 0o100755, 0o120000, 0o160000
 EMPTY_TREE = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
@@ -88,6 +92,7 @@ class Objects:
         self._commits: dict[str, CommitInfo] = {}
         self._trees: dict[str, Entries] = {}
         self._entries = 0
+        self._parts: dict[tuple[tuple[str, ...], str], str] = {}
 
     def close(self) -> None:
         self.store.close()
@@ -169,14 +174,33 @@ class Objects:
             else:
                 yield (prefix + name).decode(errors="surrogateescape"), oid
 
+    def part(self, tree: str, patterns: tuple[str, ...], depth: int = 0) -> str:
+        """The id that a tree with only those files of `tree` that one of `patterns` matches
+        would have. Nothing is written; directories seen before are not looked into again."""
+        if patterns == globs.ALL or depth > DEEP:
+            return tree
+        known = self._parts.get((patterns, tree)) if patterns else EMPTY_TREE
+        if known is None:
+            found = {}
+            for name, (mode, oid) in self.tree(tree).items():
+                word = name.decode(errors="surrogateescape")
+                if mode == TREE:
+                    inner = self.part(oid, globs.below(patterns, word), depth + 1)
+                    if inner != EMPTY_TREE:
+                        found[name] = (mode, inner)
+                elif any(globs.matches(pattern, word) for pattern in patterns):
+                    found[name] = (mode, oid)
+            if len(self._parts) > ENTRIES:
+                self._parts.clear()
+            data = _encoded(found)
+            known = self._parts[patterns, tree] = hashlib.sha1(b"tree %d\0" % len(data) + data).hexdigest()
+        return known
+
     def write_blob(self, data: bytes) -> str:
         return self.store.write(b"blob", data)
 
     def write_tree(self, entries: Entries) -> str:
-        # Git sorts a directory as if its name ended in a slash.
-        listed = sorted(entries.items(), key=lambda e: e[0] + b"/" if e[1][0] == TREE else e[0])
-        made = self.store.write(b"tree", b"".join(
-            [b"%o %s\0%s" % (mode, name, bytes.fromhex(oid)) for name, (mode, oid) in listed]))
+        made = self.store.write(b"tree", _encoded(entries))
         self._remembered(made, dict(entries))
         return made
 
@@ -230,3 +254,9 @@ class Objects:
             else:
                 here[name] = (TREE, changed)
         return self.write_tree(here) if here or not tree else EMPTY_TREE
+
+
+def _encoded(entries: Entries) -> bytes:
+    # Git sorts a directory as if its name ended in a slash.
+    listed = sorted(entries.items(), key=lambda e: e[0] + b"/" if e[1][0] == TREE else e[0])
+    return b"".join([b"%o %s\0%s" % (mode, name, bytes.fromhex(oid)) for name, (mode, oid) in listed])

@@ -16,7 +16,7 @@ from agentctl.git.merge import changed
 from agentctl.git.objects import SYMLINK, ObjectError
 from agentctl.git.process import GitError
 from agentctl.git.refs import Ref
-from agentctl.queue import answers
+from agentctl.queue import answers, lanes
 from agentctl.queue.inbox import Request
 from agentctl.queue.turn import Turn
 
@@ -64,7 +64,8 @@ def digest(turn: Turn, policy: Policy, request: Request, claims: dict[str, Ref])
         ended = draft.turn_away(record, Event.REJECT, now, kind="policy", why=why)
         turn.answer(ended, answers.Answer({"rules": refusals}))
         return
-    draft.admit(record)
+    gates = lanes.judged_by(turn.hub, policy, record.base, record.change.head)
+    draft.admit(replace(record, change=replace(record.change, gates=gates)))
 
 
 def _known(turn: Turn, change: str) -> dict[int, str]:

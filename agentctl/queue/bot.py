@@ -23,13 +23,13 @@ from agentctl.engine.locks import Held
 from agentctl.errors import Contended
 from agentctl.git import refs
 from agentctl.git.hub import Hub
-from agentctl.queue import admit, answers, gate, inbox, landing, pause, recovery, upkeep, verdicts
+from agentctl.queue import admit, conflicts, gate, inbox, landing, lanes, pause, recovery, upkeep, verdicts
 from agentctl.queue.conviction import convict
 from agentctl.queue.ledger import Ledger
 from agentctl.queue.patience import BASELINE, Patience
 from agentctl.queue.pause import Pause
 from agentctl.queue.policyfile import read_policy, same_policy
-from agentctl.queue.stage import Built, Stager
+from agentctl.queue.stage import Stager
 from agentctl.queue.turn import News, Turn
 from agentctl.queue.verdicts import Judgement
 
@@ -60,6 +60,9 @@ class Bot:
         self.paused: Pause | None = None
         self._kept: dict[int, Result] = {}
         """Passes of a paused queue, by number of their probes."""
+        self._lanes = lanes.Memory()
+        self._assigned = ""
+        """The gate by whose paths the queued changes are in lanes."""
         self._clashes: set[tuple[str, str]] = set()
         self._patience = Patience()
         self._contended = 0
@@ -119,7 +122,7 @@ class Bot:
     @property
     def halted(self) -> bool:
         """Paused, with nothing left to do until somebody resumes or submits."""
-        return bool(self.paused and not (self._runs or self._fresh)
+        return bool(self.paused and not (self._runs or self._fresh or self._contended or self.wake.is_set())
                     and not inbox.requests(refs.read(self.hub.git_dir, [refnames.INBOX])))
 
     # the tick
@@ -143,6 +146,8 @@ class Bot:
             self._heed(turn, pause.parse(seen.get(refnames.PAUSE)))
             self._follow_trunk(turn)
             self._policy(turn.state.trunk)
+            if self._assigned != self._gate:
+                lanes.assign(turn, self.policy)
             for request in inbox.requests(seen):
                 admit.digest(turn, self.policy, request, seen)
             turn.fall_together()
@@ -150,6 +155,7 @@ class Bot:
             if self._trunk_is_green(turn):
                 self._work(turn)
             self._commit(turn)
+            self._assigned = self._gate
             self._fresh.clear()
             self._contended = 0
         except Contended:
@@ -161,19 +167,24 @@ class Bot:
             self._fresh = [(s, j) for s, j in self._fresh if s.probe.number in recorded]
 
     def _heed(self, turn: Turn, paused: Pause | None) -> None:
-        if bool(paused) != bool(self.paused):
+        if paused != self.paused:
             said = str(paused) if paused else "resumed"
             turn.draft.say(said)
             turn.tell("paused" if paused else "resumed", f"the queue is {said}" + (
-                "; nothing lands until: agentctl queue resume" if paused else ""))
+                f"; {paused.effect}" if paused else ""))
         self.paused = paused
+
+    @property
+    def _stopped(self) -> bool:
+        """Nothing may land."""
+        return bool(self.paused and self.paused.below is None)
 
     def _let_through(self, found: list[Result]) -> tuple[Result, ...]:
         """What the planner is told. It lands what passes, so a pass is kept from it while the
         queue is paused: to the planner the probe runs on, in a slot of its own."""
         self._kept |= {r.probe.number: r for r in found if r.verdict == Verdict.PASSED}
         rest = tuple(r for r in found if r.verdict != Verdict.PASSED)
-        if self.paused:
+        if self._stopped:
             return rest
         kept, self._kept = tuple(self._kept.values()), {}
         return kept + rest
@@ -232,26 +243,13 @@ class Bot:
     def _trunk_is_green(self, turn: Turn) -> bool:
         """True if trunk's own tree is known to pass; else its test is under way."""
         trunk = turn.state.trunk
-        tree = self.hub.objects.commit(trunk).tree
-        if self._passed(tree, trunk, turn.now):
+        if verdicts.passed(self.hub, self.policy, trunk, turn.now):
             return True
+        tree = self.hub.objects.commit(trunk).tree
         if not any(s.probe.number == BASELINE for s in turn.state.probes):
             probe = Probe(BASELINE, trunk, (), 0, "is trunk itself green?")
             turn.draft.set(probes=(*turn.state.probes, Staged(probe, trunk, tree, (), self._gate, turn.now)))
         return False
-
-    def _passed(self, tree: str, commit: str, now: float) -> Judgement | None:
-        """The verdict of a tree that passed before, here or where an agent tested it.
-
-        A failure is never taken from memory: it may have been a flake, and whoever asks
-        for the same probe again wants a second opinion.
-        """
-        known = verdicts.lookup(self.hub, self._gate, tree, Verdict.PASSED)
-        if known or self.policy.gates:
-            return known
-        empty = Judgement(Verdict.PASSED, tree, commit, self._gate, 0.0, now, why="no gate")
-        verdicts.store(self.hub, [empty], now)
-        return empty
 
     def _work(self, turn: Turn) -> None:
         """Plan and perform until nothing more can be done without waiting."""
@@ -259,7 +257,7 @@ class Bot:
         landed: tuple[str, ...] = ()
         while True:
             before = len(turn.state.queue), len(self._clashes)
-            plan = self._plan(turn, self._let_through(found), landed)
+            plan = self._plan(turn, found, landed)
             turn.draft.set(memory=plan.memory)
             found, landed = [], ()
             for action in plan.actions:
@@ -268,8 +266,8 @@ class Bot:
                         convict(turn, certificate, self._gate)
                     case Cancel(number, reason):
                         found += self._cancel(turn, number, reason)
-                    case Land(probe, _) if not self.paused:
-                        landed += self._land(turn, probe)
+                    case Land(probe, reason) if not self._stopped:
+                        landed += self._land(turn, probe, reason)
                     case Start(probe):
                         found += self._stage(turn, probe)
             turn.fall_together()
@@ -279,11 +277,17 @@ class Bot:
             if not (found or landed) and before == (len(turn.state.queue), len(self._clashes)):
                 return
 
-    def _plan(self, turn: Turn, finished: tuple[Result, ...], landed: tuple[str, ...]) -> Plan:
-        state = turn.state
+    def _plan(self, turn: Turn, found: list[Result], landed: tuple[str, ...]) -> Plan:
+        state, held = turn.state, self.paused or Pause()
+        queued, wanted = state.changes, state.queue.keys()
+        if held.below is not None:
+            queued = tuple(c for c in queued if not held.holds(c.priority))
+            wanted = {c.key for c in queued}
+        follow = lanes.Following(turn, self.policy, self._stager, wanted, self._lanes)
+        finished = self._let_through(follow.results(found))
         return planner.plan(View(
-            trunk=state.trunk, queued=state.changes, memory=state.memory,
-            running=(*(s.probe for s in state.probes if s.probe.number != BASELINE),
+            trunk=state.trunk, queued=queued, memory=state.memory,
+            running=(*follow.running([s for s in state.probes if s.probe.number != BASELINE]),
                      *(r.probe for r in self._kept.values())),
             finished=finished, clashes=frozenset(self._clashes), landed=landed,
             next_probe=state.next_probe, slots=self.policy.queue.slots + len(self._kept),
@@ -295,12 +299,12 @@ class Bot:
         """Build what a probe is to test. A result if its tree is known already."""
         built = self._stager.chain(probe.base, turn.members(probe.chain))
         if built.conflicts or len(built.landing) != len(probe.chain):
-            self._settle(turn, probe, built)
+            self._clashes |= conflicts.settle(turn, self._stager, probe, built)
             return []
         staged = Staged(probe, built.commit, built.tree, built.landing, self._gate, turn.now)
         turn.draft.set(next_probe=max(turn.state.next_probe, probe.number + 1))
         turn.draft.say(f"probe {probe.number} of {', '.join(probe.chain)}: {probe.reason}")
-        known = None if probe.again else self._passed(built.tree, built.commit, turn.now)
+        known = None if probe.again else verdicts.passed(self.hub, self.policy, built.commit, turn.now)
         if known is None:
             turn.draft.set(probes=(*turn.state.probes, staged))
             turn.refs.create(f"{refnames.STAGE}{probe.number}", built.commit)
@@ -310,33 +314,14 @@ class Bot:
         turn.tell("known", probe=probe, judgement=known)
         return [Result(probe, known.verdict, 0.0, built.commit)]
 
-    def _settle(self, turn: Turn, probe: Probe, built: Built) -> None:
-        """What conflicts with trunk goes back at once; what conflicts with a change that
-        is queued too waits for that one."""
-        for conflict in built.conflicts:
-            record = turn.state.queue.get(conflict.key)
-            if not record:
-                continue
-            alone = self._stager.chain(turn.state.trunk, [record]).conflicts
-            if alone:
-                why, answer = answers.of_conflict(self.hub, record, alone[0])
-                evidence = {"trunk": turn.state.trunk, "paths": list(alone[0].merged.conflicts)}
-                turn.reject(record.key, "conflict", why, answer, evidence)
-                continue
-            before = probe.chain[: probe.chain.index(conflict.key)]
-            paths = set(conflict.merged.conflicts)
-            touching = [key for key in before if key in turn.state.queue
-                        and paths & set(turn.state.queue[key].paths)]
-            self._clashes |= {(min(key, conflict.key), max(key, conflict.key)) for key in touching or before}
-
     def _cancel(self, turn: Turn, number: int, reason: str) -> list[Result]:
+        turn.draft.say(f"cancel probe {number}: {reason}")
         if number in self._runs:
             self._runs[number].runs.stop()
-            turn.draft.say(f"cancel probe {number}: {reason}")
         kept = self._kept.pop(number, None)
         return [replace(kept, verdict=Verdict.ABORTED)] if kept else []
 
-    def _land(self, turn: Turn, probe: Probe) -> tuple[str, ...]:
+    def _land(self, turn: Turn, probe: Probe, reason: str) -> tuple[str, ...]:
         """Land what of a probe is not on trunk yet: all of it, or, where trunk has come part
         of the way by a shorter probe, the rest.
 
@@ -355,7 +340,7 @@ class Bot:
                                                        "at": judgement.at, "commit": judgement.commit})
         landing.check(self.hub, self.policy.strategy, under_way, [turn.state.queue[key] for key, _ in rest])
         turn.draft.set(landing=under_way)
-        turn.draft.say(f"land {len(rest)} changes as {staged.commit}")
+        turn.draft.say(f"land {len(rest)} changes as {staged.commit}: {reason}")
         self._commit(turn)
         landing.move(self.hub, self.trunk, under_way)
         self._landed(turn, under_way)
@@ -382,7 +367,8 @@ class Bot:
             if number in self._runs:
                 continue
             runs = gate.Runs()
-            future = self._pool.submit(gate.judge, self.hub, self.policy, runs, staged.commit)
+            known = verdicts.passed_parts(self.hub, self.policy, staged.tree, staged.probe.again)
+            future = self._pool.submit(gate.judge, self.hub, self.policy, runs, staged.commit, known)
             future.add_done_callback(lambda _: self.wake.set())
             self._runs[number] = _Run(staged, future, runs)
             self._tell(News("started", staged.probe.reason, {"probe": staged.probe}))

@@ -9,11 +9,11 @@ import shutil
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from agentctl.core import globs
 from agentctl.core.model import Verdict
-from agentctl.core.policy import Policy, fingerprint
+from agentctl.core.policy import Part, Policy, fingerprint, in_parts, parts
 from agentctl.engine import local, locks
 from agentctl.errors import Contended
 from agentctl.git import process, worktrees
@@ -101,8 +101,9 @@ def remove_slots(hub: Hub) -> None:
             os.rmdir(empty)
 
 
-def judge(hub: Hub, policy: Policy, runs: Runs, commit: str) -> Judgement:
-    """Run the gates on a commit's tree, in order, in a free slot.
+def judge(hub: Hub, policy: Policy, runs: Runs, commit: str, known: frozenset[str] = frozenset()) -> Judgement:
+    """Run the gates on a commit's tree, in order, in a free slot; not those of the parts that
+    are `known` to pass, unless that is all of them.
 
     Exit status 0 of all of them is passed; 125 of one is indeterminate; any other, or a
     timeout, is failed. What is our own or the machine's fault is indeterminate too.
@@ -112,37 +113,56 @@ def judge(hub: Hub, policy: Policy, runs: Runs, commit: str) -> Judgement:
     begun = time.time()
     if not policy.gates:
         return Judgement(Verdict.PASSED, seconds=0.0, at=begun, why="no gate", **facts)
+    due = [part for part in parts(policy) if part.fingerprint not in known] or list(parts(policy))
     with slot(hub) as place:
         log = hub.own_path("logs", "gate", f"{int(begun * 1000)}-{os.path.basename(place.path)}-{tree[:10]}.log")
         try:
-            result = _in_slot(hub, policy, runs, place, commit, log)
+            names = {name for part in due for name in part.gates}
+            result, took = _in_slot(hub, policy, runs, place, commit, log, names)
         except OSError as error:
-            result = {"verdict": Verdict.INDETERMINATE, "why": f"the machine failed us: {error}"}
+            result, took = {"verdict": Verdict.INDETERMINATE, "why": f"the machine failed us: {error}"}, {}
     _prune(os.path.dirname(log))
-    return Judgement(seconds=round(time.time() - begun, 3), at=begun, **facts, **result)
+    whole = Judgement(seconds=round(time.time() - begun, 3), at=begun, **facts, **result)
+    return replace(whole, parts=tuple(_of_part(hub, whole, part, took) for part in due
+                                      if took.keys() >= {*part.gates} or whole.step in part.gates)
+                   ) if in_parts(policy) else whole
 
 
-def _in_slot(hub: Hub, policy: Policy, runs: Runs, place: Worktree, commit: str, log: str) -> dict:
+def _of_part(hub: Hub, whole: Judgement, part: Part, took: dict[str, float]) -> Judgement:
+    """What a run says of a part whose gates it came to the end of, or to a failure in."""
+    facts = {"tree": hub.objects.part(whole.tree, part.paths), "gate": part.fingerprint,
+             "seconds": round(sum(took.get(name, 0.0) for name in part.gates), 3)}
+    if whole.step in part.gates:
+        return replace(whole, **facts)
+    return Judgement(Verdict.PASSED, commit=whole.commit, at=whole.at, exit=0, **facts)
+
+
+def _in_slot(hub: Hub, policy: Policy, runs: Runs, place: Worktree, commit: str, log: str,
+             names: set[str]) -> tuple[dict, dict[str, float]]:
+    """What the gates of these names said, and the seconds that each took which was run."""
     worktrees.restore_pointer(place)
     worktrees.reset(place, commit, tuple(policy.slot.keep))
     scratch = place.path + ".tmp"
     shutil.rmtree(scratch, ignore_errors=True)
     os.makedirs(scratch)
     steps = [("setup", policy.slot.setup, policy.gates[0].timeout, {})] if _setup_due(policy, place) else []
-    steps += [(g.name, g.run, g.timeout, dict(g.env)) for g in policy.gates]
+    steps += [(g.name, g.run, g.timeout, dict(g.env)) for g in policy.gates if g.name in names]
+    took: dict[str, float] = {}
     try:
         for name, command, timeout, env in steps:
+            begun = time.monotonic()
             ended = runs.run(local.Job(
                 argv=("/bin/sh", "-c", command), cwd=place.path, log=log, mark=hub.mark + "gate",
                 env=process.child_environment() | {"TMPDIR": scratch, "AGENTCTL_COMMIT": commit} | env,
                 stdin=None, timeout=timeout, memory=policy.limits.memory, output=policy.limits.output,
             ))
+            took[name] = time.monotonic() - begun
             said = _said(name, ended, timeout)
             if said:
-                return said | {"step": name, "log": _tail(log)}
+                return said | {"step": name, "log": _tail(log)}, took
             if name == "setup":
                 _setup_done(policy, place)
-        return {"verdict": Verdict.PASSED, "exit": 0}
+        return {"verdict": Verdict.PASSED, "exit": 0}, took
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 

@@ -1,6 +1,7 @@
 """Pausing the queue: while refs/agentctl/pause stands the bot admits and tests, but lands nothing.
+Or freezing it: changes below a priority are neither tested nor landed, the others go on.
 
-A commit without files or parents whose subject is a JSON object: by, reason, at. Whoever
+A commit without files or parents whose subject is a JSON object: by, reason, at, below. Whoever
 can write refs can create or delete it, whether or not a bot runs.
 """
 
@@ -25,9 +26,21 @@ class Pause:
     reason: str = ""
     at: float = 0.0
     """0 if the ref does not tell, such as one made by hand."""
+    below: int | None = None
+    """Of a freeze: the priority from which on changes are tested and land."""
 
     def __str__(self) -> str:
-        return f"paused{' by ' + self.by if self.by else ''}{': ' + self.reason if self.reason else ''}"
+        what = "paused" if self.below is None else f"frozen below priority {self.below}"
+        return f"{what}{' by ' + self.by if self.by else ''}{': ' + self.reason if self.reason else ''}"
+
+    @property
+    def effect(self) -> str:
+        held = "nothing lands" if self.below is None else "nothing below is tested or lands"
+        return f"{held} until: agentctl queue resume"
+
+    def holds(self, priority: int) -> bool:
+        """True if a change of that priority is kept from being tested."""
+        return self.below is not None and priority < self.below
 
 
 def parse(ref: Ref | None) -> Pause | None:
@@ -44,9 +57,9 @@ def read(hub: Hub) -> Pause | None:
     return parse(refs.read(hub.git_dir, [refnames.PAUSE]).get(refnames.PAUSE))
 
 
-def pause(hub: Hub, by: str, reason: str, now: float | None = None) -> Pause:
-    """Raises Refused if the queue is paused already."""
-    wanted = Pause(by, reason, time.time() if now is None else now)
+def pause(hub: Hub, by: str, reason: str, below: int | None = None, now: float | None = None) -> Pause:
+    """Raises Refused if the queue is paused or frozen already."""
+    wanted = Pause(by, reason, time.time() if now is None else now, below)
     hub.objects.write_tree({})
     made = hub.objects.write_commit(EMPTY_TREE, [], json.dumps(asdict(wanted), sort_keys=True) + "\n", wanted.at)
     create = Transaction(hub.git_dir, "pause")

@@ -1,6 +1,7 @@
 """Proving the invariants from the repository alone.
 
-1  Trunk only fast-forwarded, and only to trees with a passed verdict.
+1  Trunk only fast-forwarded, and only to trees with a passed verdict; of each gate that
+   names paths, on these.
 2  The landed commit is the tested commit.
 3  Every submission ended in one way or is still queued; none twice.
 4  No rejection without evidence.
@@ -17,11 +18,14 @@ from agentctl.core import refnames
 from agentctl.core.ledger import Record
 from agentctl.core.lifecycle import Stage
 from agentctl.core.model import Verdict
+from agentctl.core.policy import Policy, fingerprint, in_parts, parts
 from agentctl.core.shape import built
+from agentctl.errors import PolicyError
 from agentctl.git import process, refs, worktrees
-from agentctl.git.hub import Hub
+from agentctl.git.hub import POLICY_PATH, Hub
 from agentctl.queue import verdicts
 from agentctl.queue.ledger import Ledger
+from agentctl.queue.policyfile import read_policy
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +102,7 @@ def _adopted(hub: Hub) -> list[str]:
 
 def _tested(hub: Hub, landed: list[Record]) -> Iterator[Finding]:
     known: dict[tuple[str, str], bool] = {}
+    policies: dict[tuple[int, str] | None, Policy | None] = {}
     for record in landed:
         tip, gate = _fact(record, "tip"), _fact(record, "gate")
         if (tip, gate) not in known:
@@ -105,8 +110,29 @@ def _tested(hub: Hub, landed: list[Record]) -> Iterator[Finding]:
             known[tip, gate] = bool(passed)
             if not passed:
                 yield Finding(1, f"{tip[:12]} landed without a passed verdict of its tree")
+            elif names := _unproven(hub, _in_force(hub, record.evidence["old"], policies), passed):
+                yield Finding(1, f"{tip[:12]} landed without a passed verdict of {', '.join(names)} on its paths")
         if tip and not _ancestor(hub, record.commit, tip):
             yield Finding(2, f"{record.key} is not in the tested commit {tip[:12]}")
+
+
+def _in_force(hub: Hub, tip: str, known: dict[tuple[int, str] | None, Policy | None]) -> Policy | None:
+    """The policy of a commit that trunk was at; None if this agentctl cannot read it."""
+    file = hub.objects.at(hub.objects.commit(tip).tree, POLICY_PATH)
+    if file not in known:
+        try:
+            known[file] = read_policy(hub, tip)
+        except PolicyError:
+            known[file] = None
+    return known[file]
+
+
+def _unproven(hub: Hub, policy: Policy | None, passed: verdicts.Judgement) -> list[str]:
+    """The gates of the policy in force that name paths and have no passed verdict on them."""
+    if not policy or fingerprint(policy) != passed.gate or not in_parts(policy):
+        return []
+    known = verdicts.passed_parts(hub, policy, passed.tree)
+    return [name for part in parts(policy) if part.fingerprint not in known for name in part.gates]
 
 
 def _once(hub: Hub, ledger: Ledger, state: codec.State, ended: list[Record]) -> Iterator[Finding]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from agentctl.core import refnames
@@ -13,6 +15,12 @@ from agentctl.git.hub import Hub
 from agentctl.queue import inbox
 from agentctl.queue.inbox import Request
 from agentctl.queue.ledger import Ledger
+
+
+_BEGUN = re.compile(r"probe (\d+) of ")
+_ENDED = re.compile(r"(?:cancel |land .*: )?probe (\d+)(?! of )\b")
+PROBES = 50
+"""The newest, of those that a history follows to their end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,16 +58,23 @@ def find(hub: Hub, name: str, ledger: Ledger | None = None) -> Standing:
 
 
 def history(hub: Hub, key: str, limit: int = 200) -> list[tuple[int, str]]:
-    """(time, what the bot did) for every line of the ledger that names a submission, oldest first."""
+    """(time, what the bot did) for every line of the ledger that names a submission or tells
+    what became of a probe of it, oldest first."""
     if not refs.get(hub.git_dir, refnames.STATE):
         return []
-    listed = hub.git("log", "-z", "--first-parent", f"-n{limit}", "--format=%ct%n%B", "--fixed-strings", "--grep", key,
-                     refnames.STATE)
-    found = []
+    probes = {found[1] for _, line in _log(hub, [key], limit) if _names(line, key) and (found := _BEGUN.match(line))}
+    about = [key, *(f"probe {number}" for number in sorted(probes, key=int)[-PROBES:])]
+    return [(when, line) for when, line in _log(hub, about, limit)
+            if _names(line, key) or (found := _ENDED.match(line)) and found[1] in probes][::-1]
+
+
+def _log(hub: Hub, words: list[str], limit: int) -> Iterator[tuple[int, str]]:
+    """Each line of the newest commits of the ledger that hold one of `words`, the newest first."""
+    listed = hub.git("log", "-z", "--first-parent", f"-n{limit}", "--format=%ct%n%B", "--fixed-strings",
+                     *(f"--grep={word}" for word in words), refnames.STATE)
     for entry in filter(None, listed.split("\0")):
         when, _, body = entry.partition("\n")
-        found += [(int(when), line) for line in reversed(body.splitlines()) if _names(line, key)]
-    return found[::-1]
+        yield from ((int(when), line) for line in reversed(body.splitlines()))
 
 
 def _names(line: str, key: str) -> bool:

@@ -2,6 +2,10 @@
 
     <fingerprint of the gate>/<first two digits>/<tree id>/<verdict>    JSON, see Judgement
 
+Where gates name paths there are two kinds: those of all gates on a whole tree, and those of
+the gates of one part, under their own fingerprint, on the tree that has only their paths. A
+tree whose parts have all passed has passed.
+
 Only knowledge is kept: passed and failed, both if a tree was seen to do both. Whatever
 else a run ends in is forgotten.
 """
@@ -14,6 +18,7 @@ from dataclasses import asdict, dataclass
 
 from agentctl.core import refnames
 from agentctl.core.model import Verdict
+from agentctl.core.policy import Policy, fingerprint, in_parts, parts
 from agentctl.core.shape import built, loads
 from agentctl.errors import Contended
 from agentctl.git import refs
@@ -39,6 +44,8 @@ class Judgement:
     why: str = ""
     log: str = ""
     """The end of the output of a failed run."""
+    parts: tuple[Judgement, ...] = ()
+    """What it said of parts of the tree, as far as it came. They are stored apart."""
 
 
 def _path(gate: str, tree: str, verdict: Verdict) -> str:
@@ -53,10 +60,43 @@ def lookup(hub: Hub, gate: str, tree: str, verdict: Verdict) -> Judgement | None
         return built(Judgement, loads(data)) if data else None
 
 
+def passed(hub: Hub, policy: Policy, commit: str, now: float) -> Judgement | None:
+    """The verdict of a commit's tree that passed before, here or where an agent tested it: as
+    a whole, or in each of its parts; that is then stored for the whole.
+
+    A failure is never taken from memory: it may have been a flake, and whoever asks for the
+    same probe again wants a second opinion.
+    """
+    tree, gate = hub.objects.commit(commit).tree, fingerprint(policy)
+    known = lookup(hub, gate, tree, Verdict.PASSED)
+    if known or (policy.gates and not in_parts(policy)):
+        return known
+    if len(passed_parts(hub, policy, tree)) < len(parts(policy)):
+        return None
+    why = "each gate passed on its paths before" if policy.gates else "no gate"
+    made = Judgement(Verdict.PASSED, tree, commit, gate, 0.0, now, why=why)
+    store(hub, [made], now)
+    return made
+
+
+def passed_parts(hub: Hub, policy: Policy, tree: str, doubted: bool = False) -> frozenset[str]:
+    """Fingerprints of the parts that are known to pass on a tree; if that is `doubted`, of
+    those that were never seen to fail on it. None of a policy without parts."""
+    ours = [(p.fingerprint, hub.objects.part(tree, p.paths)) for p in parts(policy)] if in_parts(policy) else []
+    return frozenset(gate for gate, part in ours if lookup(hub, gate, part, Verdict.PASSED)
+                     and not (doubted and lookup(hub, gate, part, Verdict.FAILED)))
+
+
+def _encode(judgement: Judgement) -> bytes:
+    facts = asdict(judgement)
+    del facts["parts"]
+    return (json.dumps(facts, sort_keys=True) + "\n").encode()
+
+
 def store(hub: Hub, judgements: Iterable[Judgement], now: float) -> None:
     """Remember what is knowledge among `judgements`. Raises Contended after ten tries."""
-    files = {_path(j.gate, j.tree, j.verdict): (json.dumps(asdict(j), sort_keys=True) + "\n").encode()
-             for j in judgements if j.verdict in (Verdict.PASSED, Verdict.FAILED)}
+    files = {_path(j.gate, j.tree, j.verdict): _encode(j) for whole in judgements for j in (whole, *whole.parts)
+             if j.verdict in (Verdict.PASSED, Verdict.FAILED)}
     if not files:
         return
     for attempt in range(10):

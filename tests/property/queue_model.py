@@ -229,6 +229,7 @@ class QueueModel:
         members = set(probe.chain)
         assert not any(set(pair) <= members for pair in view.clashes)
         assert probe.chain or self.limits.prove_trunk
+        assert len({self.queue[key].gates for key in probe.chain}) <= 1
         self.check_order(probe.chain)
         same = [p for p in self.known(view) if p.base == probe.base and set(p.chain) == members]
         self.asked.append(probe)

@@ -29,13 +29,15 @@ def bound(changes: int) -> int:
 
 @st.composite
 def changes(draw, most: int = 12) -> list[Change]:
+    lanes = draw(st.sampled_from(((None,), (("a",), ("b",), ("a", "b"), ()))))
     made = []
     for number in range(draw(st.integers(1, most))):
         before = [c.id for c in made]
         after = draw(st.lists(st.sampled_from(before), max_size=2, unique=True)) if before else []
         if not draw(st.booleans()):
             after = []
-        made.append(change(number, tuple(after), draw(st.sampled_from((0, 0, 0, 1, 5)))))
+        at = change(number, tuple(after), draw(st.sampled_from((0, 0, 0, 1, 5))))
+        made.append(replace(at, gates=draw(st.sampled_from(lanes))))
     return made
 
 

@@ -33,7 +33,7 @@ class Ordered(QueueModel):
         known.update(a.certificate.change for a in decided.actions if isinstance(a, Reject))
         untested = {k: c for k, c in self.queue.items() if k not in known}
         oldest = min((c.admitted for c in untested.values()), default=self.now)
-        patience = PATIENCE * (decided.memory["seconds"] or UNKNOWN)
+        patience = PATIENCE * (decided.memory["seconds"].get("*", UNKNOWN))
         crowded = len(untested) > CROWD * self.slots or self.now - oldest > patience
         for action in decided.actions if crowded else ():
             if isinstance(action, Start):

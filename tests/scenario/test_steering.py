@@ -107,6 +107,79 @@ def test_any_ref_pauses(repo):
     assert repo.landings() == ["one/1"]
 
 
+def test_a_freeze_lets_through_what_is_urgent(repo):
+    assert "frozen below priority 5 by Tess Tester: release" in repo.cli(
+        "queue", "pause", "--below", "5", "--reason", "release").stdout
+    repo.submit("late", {"late.txt": "late\n"})
+    repo.submit("fix", {"fix.txt": "fix\n"}, priority=5)
+    repo.submit("rest", {"rest.txt": "rest\n"}, priority=9, after=["late"])
+    repo.submit("bad", {"bad.txt": "BUG\n"}, priority=6)
+
+    # Only what is urgent enough is tested, lands, or is rejected. The bot has nothing else to do.
+    said = repo.cli("bot", "run", "--once", ok=7).stdout
+    assert "nothing below is tested or lands until: agentctl queue resume" in said and "queued still: 2" in said
+    assert repo.stages() == {"fix/1": "landed", "bad/1": "rejected", "late/1": "queued", "rest/1": "queued"}
+    assert "frozen                 late/1" in repo.cli("queue").stdout
+    assert "it is held back" in repo.cli("why", "late").stdout
+    assert "it lands after late" in repo.cli("why", "rest").stdout
+    assert json.loads(repo.cli("--json", "queue").stdout)["paused"]["below"] == 5
+
+    # Who is bumped gets through; the rest goes on where it stood.
+    repo.submit("later", {"later.txt": "later\n"})
+    repo.cli("queue", "bump", "late", "--priority", "5")
+    repo.cli("bot", "run", "--once")
+    assert repo.stages() == {"fix/1": "landed", "bad/1": "rejected", "late/1": "landed", "rest/1": "landed",
+                             "later/1": "queued"}
+    repo.cli("queue", "resume")
+    repo.drain()
+    assert repo.landings() == ["fix/1", "late/1", "rest/1", "later/1"]
+    repo.proven()
+
+
+def test_a_freeze_stops_what_it_holds_back(repo):
+    repo.submit("slow", {"slow.txt": "SLOW\n"})
+    with repo.bot(slots=1) as bot:
+        until(bot, lambda: any(s.probe.chain for s in bot.state.probes))
+        repo.cli("queue", "pause", "--below", "1")
+        repo.submit("fix", {"fix.txt": "fix\n"}, priority=1)
+        until(bot, lambda: repo.landings() == ["fix/1"])
+        assert set(bot.state.queue) == {"slow/1"} and bot.halted
+        # It is tested again as soon as it may be.
+        repo.cli("queue", "resume")
+        until(bot, lambda: any("slow/1" in s.probe.chain for s in bot.state.probes))
+    repo.proven()
+
+
+def test_the_reasons_of_what_the_planner_does_are_told(repo):
+    repo.submit("slow", {"slow.txt": "SLOW\n"})
+    with repo.bot(slots=3) as bot:
+        # While a probe runs.
+        until(bot, lambda: any("slow/1" in s.probe.chain for s in bot.state.probes))
+        staged = next(s for s in bot.state.probes if "slow/1" in s.probe.chain)
+        probe = f"probe {staged.probe.number}"
+        assert any(c.isdigit() for c in staged.probe.reason)
+        for told in (repo.cli("queue").stdout, repo.cli("why", "slow").stdout,
+                     repo.git("log", "--format=%B", "refs/agentctl/state")):
+            assert probe in told and staged.probe.reason in told
+        repo.cli("withdraw", "slow")
+        until(bot, lambda: "slow/1" not in bot.state.queue)
+        for name in ("one", "two"):
+            repo.submit(name, {f"{name}.txt": f"{name}\n"}, agent=name)
+        repo.submit("bad", {"bad.txt": "BUG\n"}, agent="bob")
+        finish(bot)
+
+    # And when all is over: how each probe of a change ended, what landed it, and on what proof it fell.
+    assert f"cancel {probe}: " in repo.cli("why", "slow", "--log").stdout
+    one = repo.record("one")
+    passed = f"probe {one.evidence['probe']} passed"
+    said = repo.cli("why", "one", "--log").stdout
+    assert f"  {passed}\n" in said and f"{one.evidence['tip']}: {passed} on trunk with" in said
+    bad = repo.cli("why", "bad", "--log").stdout
+    assert "to 1 that it is bad" in bad and "bob" in bad and f"probe {repo.record('bad').evidence['probe']} failed" in bad
+    log = repo.git("log", "--format=%B", "refs/agentctl/state")
+    assert all(line in log for line in (f"cancel {probe}: ", f": {passed} on trunk with", "to 1 that it is bad"))
+
+
 def test_a_bump_puts_a_change_first(repo):
     for name in ("one", "two", "three"):
         repo.submit(name, {f"{name}.txt": f"{name}\n"}, priority=2)

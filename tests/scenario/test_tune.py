@@ -7,6 +7,9 @@ import xml.dom.minidom
 
 import pytest
 
+from agentctl.commands import tune
+from agentctl.queue import verdicts
+from agentctl.queue.ledger import Ledger
 from agentctl.simulation.world import Arrival, Traffic, write_trace
 from tests.support.hub import Repo
 
@@ -35,6 +38,17 @@ def test_the_hubs_own_past_is_the_traffic(past):
     assert [(s["slots"], s["batch"]) for s in found["settings"]] == [(1, 16), (2, 64), (4, 16)]
     assert found["now"] == {"slots": 2, "batch": 64}
     assert all(s["landed"] + s["rejected"] == 500 for s in found["settings"]), "the past is repeated"
+
+
+def test_each_change_takes_the_time_of_the_run_that_decided_on_it(past):
+    runs = tune.runs_of(past.hub, past.record("a").evidence["gate"])
+    traffic = tune.traffic_of(Ledger.read(past.hub).ended(), runs.seconds, 1)
+    records = [past.record(name) for name in "abcd"]
+    assert [a.seconds for a in traffic if not a.bad] == [
+        verdicts.lookup(past.hub, r.evidence["gate"], r.evidence["tree"], "passed").seconds for r in records]
+    evidence = past.record("bad").evidence
+    failed = verdicts.lookup(past.hub, evidence["gate"], evidence["failed"], "failed")
+    assert [a.seconds for a in traffic if a.bad] == [failed.seconds]
 
 
 def test_the_table_marks_the_setting_in_force_and_the_picture_is_drawn(past, tmp_path):

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import pytest
@@ -13,6 +14,14 @@ from agentctl.core.model import Change, Probe
 def record(name: str, revision: int = 1, after: tuple[str, ...] = ()) -> Record:
     change = Change(name, revision, head=name.ljust(40, "0"), agent="ann", seq=0, admitted=5.0, after=after)
     return Record(change, base="b" * 40, subject="does " + name, paths=("a/b", "c"))
+
+
+def test_a_record_from_before_there_were_lanes_is_read() -> None:
+    new = replace(record("a"), change=replace(record("a").change, gates=("slow", "fast")))
+    assert ledger.decode_record(ledger.encode_record(new)) == new
+    old = json.loads(ledger.encode_record(record("a")))
+    del old["change"]["gates"]
+    assert ledger.decode_record(json.dumps(old).encode()) == record("a")
 
 
 def written(draft: Draft, before: State, tree: dict[str, bytes]) -> dict[str, bytes]:

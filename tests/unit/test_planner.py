@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from agentctl.core.model import Cancel, Change, Land, Plan, Reject, Result, Start, Verdict, View
-from agentctl.core.planner import Limits, plan
+from agentctl.core.planner import Limits, plan, usual_seconds
 from agentctl.core.planner.beliefs import flake_rate, group, prefix_passes
 
 PASSED, FAILED = Verdict.PASSED, Verdict.FAILED
@@ -92,6 +92,50 @@ def test_an_empty_queue_asks_nothing() -> None:
 
 def test_a_batch_is_as_long_as_an_even_bet() -> None:
     assert chains(Bench("abcdefghijkl").look()) == ["abcdefg"]
+
+
+def lanes(slots: int, limits: Limits = Limits(), **names: str) -> Bench:
+    """One letter a change; upper and lower case are two lanes."""
+    bench = Bench(names["queued"], slots, limits)
+    queued = tuple(replace(c, gates=("slow",) if c.id.isupper() else ("fast",)) for c in bench.view.queued)
+    bench.view = replace(bench.view, queued=queued)
+    return bench
+
+
+def test_lanes_are_not_mixed_and_each_gets_a_probe() -> None:
+    assert chains(lanes(2, queued="ABCDabcdEFGHefgh").look()) == ["ABCDEFG", "abcdefg"]
+    # Whatever is older, and however many there are.
+    assert chains(lanes(3, queued="ABCDEFGHIJKLMNOa").look()) == ["ABCDEFG", "a", "HIJKLMN"]
+
+
+def test_a_lane_that_has_none_is_first_to_get_a_probe() -> None:
+    bench = lanes(2, queued="ABCDEFGHIJKLMNOab")
+    assert chains(bench.look()) == ["ABCDEFG", "ab"]
+    assert chains(bench.answer(2, FAILED)) == ["a"]
+
+
+def test_a_bet_is_placed_in_each_lane() -> None:
+    assert sorted(chains(lanes(3, queued="Aa").look())) == ["A", "a"]
+
+
+def test_a_change_waits_for_one_of_another_lane_that_it_comes_after() -> None:
+    bench = lanes(1, queued="Aa")
+    first, second = bench.view.queued
+    bench.view = replace(bench.view, queued=(first, replace(second, after=("A",))))
+    assert chains(bench.look()) == ["A"]
+    assert chains(bench.answer(1, PASSED)) == ["a"]
+
+
+def test_gate_times_are_learned_by_lane() -> None:
+    bench = lanes(2, queued="Aa")
+    bench.look()
+    for number, seconds in ((1, 600.0), (2, 10.0)):
+        bench.end(number, PASSED)
+        last = bench.view.finished[-1]
+        bench.view = replace(bench.view, finished=(*bench.view.finished[:-1], replace(last, seconds=seconds)))
+    memory = bench.look().memory
+    assert (usual_seconds(memory, ("slow",)), usual_seconds(memory, ("fast",))) == (600.0, 10.0)
+    assert usual_seconds(memory, None) is None
 
 
 def test_a_likely_culprit_goes_alone_at_first() -> None:

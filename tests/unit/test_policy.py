@@ -9,7 +9,7 @@ import pytest
 
 from agentctl.commands import policy as command
 from agentctl.core.document import Problems
-from agentctl.core.policy import SCHEMA, Policy, duration, fingerprint, parse, size
+from agentctl.core.policy import SCHEMA, Policy, duration, fingerprint, in_parts, parse, parts, size
 from agentctl.errors import NotFound
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -41,7 +41,7 @@ def described(schema):
 def test_the_defaults():
     policy = parse(SMALLEST, "p.yaml")
     assert (policy.version, policy.trunk, policy.strategy) == (1, "main", "squash")
-    assert dataclasses.astuple(policy.gates[0]) == ("test", "make test", 600.0, {})
+    assert dataclasses.astuple(policy.gates[0]) == ("test", "make test", 600.0, {}, ())
     assert dataclasses.astuple(policy.slot) == ("", (), ())
     assert dataclasses.astuple(policy.queue) == (2, 64, "strict", 2)
     want = ("command", (), 4, "", 1800.0, 3, "commit", {}, 600.0)
@@ -182,6 +182,7 @@ INFLUENCES = [
     "gates: [{name: test, run: make test, timeout: 11m}]",
     "gates: [{name: test, run: make test, env: {A: b}}]",
     "gates: [{name: test, run: make test}, {name: more, run: 'true'}]",
+    "gates: [{name: test, run: make test, paths: [x]}]",
     "slot: {setup: make}",
     "slot: {setup_on: [x]}",
     "slot: {keep: [x]}",
@@ -212,6 +213,31 @@ def test_the_fingerprint_ignores_what_cannot(line):
 
 def test_the_fingerprint_is_stable_from_release_to_release():
     assert fingerprint(parse(SMALLEST, "p")) == "a504bcc173321884"
+
+
+def of_parts(gates, more=""):
+    return parts(parse(f"version: 1\ngates: [{gates}]\n{more}", "p"))
+
+
+def test_gates_that_name_paths_are_judged_apart_and_the_others_together():
+    scoped = "{name: %s, run: 'true', paths: [%s/**]}"
+    whole = "{name: lint, run: lint}, {name: build, run: make}"
+    found = of_parts(f"{scoped % ('docs', 'docs')}, {whole}, {scoped % ('src', 'src')}", "slot: {setup_on: [deps]}")
+    assert [(p.gates, p.paths) for p in found] == [
+        (("lint", "build"), ("**",)), (("docs",), ("docs/**", "deps")), (("src",), ("src/**", "deps"))]
+    assert len({p.fingerprint for p in found}) == 3
+
+    # Each is known by its own gates and their slot alone: the others may change.
+    alone = of_parts(whole, "slot: {setup_on: [deps]}")
+    assert alone[0].fingerprint == found[0].fingerprint
+    assert of_parts(f"{scoped % ('docs', 'docs')}")[0].fingerprint != found[1].fingerprint
+
+
+def test_without_paths_there_is_one_part_the_whole():
+    policy = parse(SMALLEST, "p")
+    assert not in_parts(policy)
+    [part] = parts(policy)
+    assert (part.fingerprint, part.paths) == (fingerprint(policy), ("**",))
 
 
 GATE = "echo ': #' \"é\" \\ 😀"

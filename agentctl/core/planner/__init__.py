@@ -33,6 +33,12 @@ The procedure. Every rule below follows from "ask what is nearest to an even bet
   and if it fails that is proof against what it added. With more than 3.5 culprits in
   flight only proven changes go into trains: tested apart for one gate, landed by the next.
 
+Lanes. Where gates name the paths they judge, changes judged by the very same gates are a
+lane. No chain has changes of two, so that none waits for another lane's gate or culprits;
+each lane has its green changes, its bets and its gate time, and a lane that has no probe
+is the first to get one. Trunk moving for another lane would spoil a probe: the bot does
+not let us see that (`queue/lanes.py`).
+
 Belief and proof. Priors are learned: a Beta posterior per agent around the common
 rate, and one for the rate of flakes, counted when all members of a failed chain have
 landed after all. Beliefs choose probes. Literal trees decide: only a chain that
@@ -77,10 +83,15 @@ from agentctl.core.planner.beliefs import Limits
 from agentctl.core.planner.choose import Chooser, cancel
 from agentctl.core.planner.digest import digest
 from agentctl.core.planner.judge import judge
-from agentctl.core.planner.state import dump, load
+from agentctl.core.planner.state import dump, lane, load
 from agentctl.core.planner.turn import Turn
 
-__all__ = ["Limits", "plan"]
+__all__ = ["Limits", "plan", "usual_seconds"]
+
+
+def usual_seconds(memory: dict, gates: tuple[str, ...] | None) -> float | None:
+    """How long, about, a probe takes of changes that these gates judge; None if not known."""
+    return load(memory).seconds.get(lane(gates))
 
 
 def plan(view: View, policy: Limits, now: float) -> Plan:

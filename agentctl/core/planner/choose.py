@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from itertools import islice, takewhile
 
 from agentctl.core.model import Cancel, Probe, Start
@@ -10,6 +11,7 @@ from agentctl.core.planner.foresee import best_bet, odds
 from agentctl.core.planner.judge import certificates, convicted
 from agentctl.core.planner.state import Segment
 from agentctl.core.planner.turn import PATIENCE, Turn
+from agentctl.core.planner.worlds import Worlds
 
 CROWD = 1.3
 """Changes a slot that no probe asks about, from which on probes are chosen for what they teach alone."""
@@ -28,7 +30,7 @@ def cancel(turn: Turn) -> None:
         rest = turn.rest(probe)
         held = culprits.intersection(probe.chain)
         if not asked and not (rest and all(k in turn.queue for k in rest)):
-            reason = f"the {probe.suspects} changes it asks about are proven or gone"
+            reason = f"the {probe.suspects} changes it asks about are proven, gone or held back"
         elif held:
             reason = f"it holds {min(held)}, which is rejected"
         else:
@@ -44,7 +46,8 @@ class Chooser:
         self.turn = turn
         self.free = view.slots - len(view.running)
         self.next = view.next_probe
-        self.green = turn.compose((), mem.green)
+        self.rides = {gates: turn.green_of(gates) for gates in turn.lanes}
+        """By lane: what passed in it. Lanes are not mixed, so that none waits for another's gate or culprits."""
         self.trains = [rest for p in view.running if (rest := turn.rest(p)) is not None]
         """What the running probes will land, if they pass and trunk is still on its way."""
         self.pending = {frozenset(rest) for rest in self.trains}
@@ -53,16 +56,16 @@ class Chooser:
         self.busy = {k for p in view.running for k in p.asked}
         self.proofs = certificates(turn)
 
-    @property
-    def ride(self) -> tuple[str, ...]:
-        """The green changes that the next probe carries. All of them, unless it is likely that
-        some break together: then fewer in one probe than in the other, so that of those that
+    def ride(self, gates: tuple[str, ...] | None) -> tuple[str, ...]:
+        """The green changes of a lane that its next probe carries. All of them, unless it is likely
+        that some break together: then fewer in one probe than in the other, so that of those that
         pass one lands most of what is sound, and those that fail tell where the break is."""
-        return self.green[: self.turn.beliefs.riding(len(self.green), self.next)]
+        green = self.rides[gates]
+        return green[: self.turn.beliefs.riding(len(green), self.next)]
 
     def fill(self) -> None:
-        if self.overdue():
-            self.integrate()
+        if self.turn.mem.unridden >= 2 * self.turn.view.slots:
+            self.integrate(sure=False)
         waiting = [s for s in self.turn.mem.segments if not self.in_search(s)]
         parked = [s for s in waiting if self.parked(s)]
         crowded = self.crowded()
@@ -73,8 +76,7 @@ class Chooser:
             self.open_segments()
         else:
             self.bet()
-        if not self.carried(sure=True):
-            self.integrate()
+        self.integrate(sure=True)
         for segment in parked:
             self.search(segment)
 
@@ -83,17 +85,22 @@ class Chooser:
         slots to try them in, or one that no bet includes has waited long."""
         turn = self.turn
         aside = self.busy.union(turn.mem.green)
-        waiting = [c.admitted for key, c in turn.queue.items() if key not in aside]
-        long_ago = turn.now - PATIENCE * turn.gate_seconds
-        return len(waiting) > CROWD * turn.view.slots or min(waiting, default=turn.now) < long_ago
+        waiting = [c for key, c in turn.queue.items() if key not in aside]
+        long_ago = {gates: turn.now - PATIENCE * turn.gate_seconds(gates) for gates in turn.lanes}
+        return len(waiting) > CROWD * turn.view.slots or any(c.admitted < long_ago[c.gates] for c in waiting)
 
     def bet(self) -> None:
         """Take the bets that are worth it; search as in a crowd if none is, and nothing runs."""
         if self.free <= 0 or not self.turn.queue:
             return
-        chances = odds(self.turn, self.trains)
+        worlds = Worlds(self.turn)
+        lanes = [odds(self.turn, worlds, self.trains, gates) for gates in self.turn.lanes]
         green = set(self.turn.mem.green)
-        while self.free > 0 and (best := best_bet(chances, self.free, self.known)):
+        while self.free > 0:
+            bets = [(best, chances) for chances in lanes if (best := best_bet(chances, self.free, self.known))]
+            if not bets:
+                break
+            best, chances = max(bets, key=lambda bet: bet[0].value)
             ride = tuple(takewhile(green.__contains__, best.chain))
             self.start(ride, best.chain[len(ride) :], best.why)
             chances.starts(best.chain)
@@ -114,7 +121,8 @@ class Chooser:
         if ride and asked:
             why += f"; {len(ride)} green ones ride along"
         self.enter(Probe(self.next, self.turn.view.trunk, chain, len(asked), why, again), members)
-        self.turn.mem.unridden = 0 if members.issuperset(self.green[:1]) else self.turn.mem.unridden + 1
+        rides = all(members.issuperset(green[:1]) for green in self.rides.values())
+        self.turn.mem.unridden = 0 if rides else self.turn.mem.unridden + 1
         return True
 
     def enter(self, probe: Probe, members: frozenset[str]) -> None:
@@ -126,18 +134,14 @@ class Chooser:
         self.next += 1
         self.free -= 1
 
-    def carried(self, sure: bool = False) -> bool:
+    def carried(self, ride: tuple[str, ...], sure: bool) -> bool:
         """True if a probe on trunk carries all green changes; `sure`: and nothing else."""
-        ride = set(self.green)
-        return any(ride <= set(t) and (not sure or len(t) == len(ride)) for t in self.trains)
+        return any(set(ride) <= set(t) and (not sure or len(t) == len(ride)) for t in self.trains)
 
-    def overdue(self) -> bool:
-        """True if the green changes waited for 2 probes a slot that went without them."""
-        return self.turn.mem.unridden >= 2 * self.turn.view.slots and not self.carried()
-
-    def integrate(self) -> bool:
-        n = len(self.green)
-        return self.start(self.green, (), f"lands {n} changes that passed on older bases")
+    def integrate(self, sure: bool) -> None:
+        for ride in self.rides.values():
+            if ride and not self.carried(ride, sure):
+                self.start(ride, (), f"lands {len(ride)} changes that passed on older bases")
 
     def in_search(self, segment: Segment) -> bool:
         """True if a running probe asks about nothing but suspects of this segment."""
@@ -174,7 +178,7 @@ class Chooser:
         for size in split(passes, self.turn.limits.rejection == "strict"):
             items = tuple(segment.items[:size])
             bare = size == 1 and self.turn.alone(items[0])
-            ride = () if bare else self.ride
+            ride = () if bare else self.ride(self.turn.queue[items[0]].gates)
             asked = self.turn.compose(ride, items[: self.turn.limits.batch])
             why = (
                 f"probes {len(asked)} of {len(segment.items)} suspects of probe"
@@ -186,7 +190,7 @@ class Chooser:
     def prove(self, segment: Segment) -> None:
         key = segment.items[0]
         bare = self.turn.alone(key)
-        ride = () if bare else self.ride
+        ride = () if bare else self.ride(self.turn.queue[key].gates)
         asked = self.turn.compose(ride, (key,))
         if not asked:
             return
@@ -219,18 +223,25 @@ class Chooser:
         return self.turn.beliefs.record(self.turn.queue[key].agent)
 
     def open_segments(self) -> None:
-        order = self.untested()
+        """From the oldest change on; of several lanes first in the one with the fewest probes."""
         strict = self.turn.limits.rejection == "strict"
-        while self.free > 0 and order:
-            ride = self.ride
+        queue, orders = self.turn.queue, {}
+        for key in self.untested():
+            orders.setdefault(queue[key].gates, []).append(key)
+        probes = Counter(queue[k].gates for p in self.turn.view.running for k in p.chain[-1:] if k in queue)
+        while self.free > 0 and orders:
+            gates = min(orders, key=probes.__getitem__)
+            ride, order = self.ride(gates), orders.pop(gates)
             window = islice(self.turn.following(ride, order), self.turn.limits.batch)
             asked = group(((key, self.turn.risk(key)) for key in window), strict)
             if not asked:
-                return
+                continue
             chance = 1 - self.turn.together(asked)
             why = f"first probe of {len(asked)} of {len(order)} waiting: {chance:.0%} to pass"
             taken = set(asked if self.start(ride, asked, f"{why}; {self.worst(asked)}") else asked[:1])
-            order = [k for k in order if k not in taken]
+            probes[gates] += 1
+            if left := [k for k in order if k not in taken]:
+                orders[gates] = left
 
     def untested(self) -> list[str]:
         """Changes of which nothing is known, in order."""

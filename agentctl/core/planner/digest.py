@@ -7,7 +7,7 @@ from itertools import takewhile
 
 from agentctl.core.model import Probe, Result, Verdict
 from agentctl.core.planner.beliefs import FORGET, Beliefs
-from agentctl.core.planner.state import Failure, Memory, Passed, Segment, Tip
+from agentctl.core.planner.state import Failure, Memory, Passed, Segment, Tip, lane
 from agentctl.core.planner.turn import Turn, change_id
 
 TIPS_KEPT = 256
@@ -51,7 +51,8 @@ def trim(turn: Turn) -> None:
     del mem.failures[:-FAILURES_KEPT]
     bases = {p.base for p in (*mem.failures, *mem.passed, *turn.view.running)}
     used = [i for i, tip in enumerate(mem.tips) if tip.commit in bases]
-    first = min(used, default=len(mem.tips) - 1)
+    # A probe that trunk left for another lane is shown to us on its present tip; it may fail on its own.
+    first = 0 if any(turn.lanes) else min(used, default=len(mem.tips) - 1)
     del mem.tips[: max(first, len(mem.tips) - TIPS_KEPT)]
 
 
@@ -107,23 +108,22 @@ def take_results(turn: Turn) -> None:
     failed = [p for p in failed if p.number not in seen]
     for probe in failed:
         remember(turn, probe)
-    broken = {number: chance for _, number, chance in weak_points(turn)[1]}
+    broken = {number: chance for gates in turn.lanes for _, number, chance in weak_points(turn, turn.green_of(gates))[1]}
     for probe in sorted(failed, key=lambda p: (p.suspects or len(p.chain), p.number)):
         take_failure(turn, probe, good, broken.get(probe.number, 0.0))
     distrust(turn)
     doubt_green(turn)
 
 
-def weak_points(turn: Turn) -> tuple[int, list[tuple[int, int, float]]]:
-    """Where the green changes may break: how many of the first are sound; and, by length,
+def weak_points(turn: Turn, green: tuple[str, ...]) -> tuple[int, list[tuple[int, int, float]]]:
+    """Where the green changes of a lane may break: how many of the first are sound; and, by length,
     (how many a failed probe carried, its number, the probability that these break together).
 
     The first break is behind position b with probability ~ (1-q)^b, and explains all
     failures that carried more; those that carried fewer failed by themselves. Nothing
     breaks within what a passing probe carried.
     """
-    mem, green = turn.mem, tuple(turn.mem.green)
-    proven, sound = set(green), 0
+    mem, proven, sound = turn.mem, set(green), 0
     for passed in mem.passed:
         pairs = zip(turn.rest(passed) or (), green)
         sound = max(sound, sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs)))
@@ -149,22 +149,24 @@ def doubt_green(turn: Turn) -> None:
     """The first green changes are suspects again if it is likelier that they break together
     than that all the probes that carried them asked about bad ones."""
     mem = turn.mem
-    sound, points = weak_points(turn)
-    for n, number, broken in points:
-        if broken > SURE:
-            suspects = mem.green[sound:n]
-            mem.distrusted.update(suspects)
-            mem.segments.append(Segment(suspects, [(number, 1 - broken)]))
-            del mem.green[sound:n]
+    for green in map(turn.green_of, turn.lanes):
+        sound, points = weak_points(turn, green)
+        if point := next((p for p in points if p[2] > SURE), None):
+            n, number, broken = point
+            mem.segments.append(Segment(list(green[sound:n]), [(number, 1 - broken)]))
+            mem.distrusted.update(green[sound:n])
+            mem.green = [k for k in mem.green if k not in green[sound:n]]
             turn.settle_green()
-            return
 
 
 def take_pass(turn: Turn, result: Result) -> list[str]:
     """Returns the queued members of the chain."""
     mem, probe = turn.mem, result.probe
     mem.passes += 1
-    mem.seconds += (result.seconds - mem.seconds) / (10 if mem.seconds else 1)
+    if result.seconds:
+        name = lane(next((turn.queue[k].gates for k in probe.chain if k in turn.queue), None))
+        usual = mem.seconds.get(name, result.seconds)
+        mem.seconds[name] = usual + (result.seconds - usual) / 10
     if not probe.chain:
         mem.tips = [replace(t, proven=t.proven or t.commit == probe.base) for t in mem.tips]
         return []

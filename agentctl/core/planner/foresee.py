@@ -71,17 +71,18 @@ class Odds:
         self.runs(chain)
 
 
-def odds(turn: Turn, trains: list[tuple[str, ...]]) -> Odds:
-    """`trains`: what the running probes will land if trunk is still on their way."""
-    worlds = Worlds(turn)
+def odds(turn: Turn, worlds: Worlds, trains: list[tuple[str, ...]], gates: tuple[str, ...] | None) -> Odds:
+    """Of the changes that `gates` judge. `trains`: what the running probes will land if trunk is
+    still on their way; what is landed of other lanes is in nobody's way."""
     found = Odds(turn, worlds, Tracks(worlds))
+    found.order = [k for k in turn.ranked() if turn.queue[k].gates == gates]
+    ours = None if len(turn.lanes) == 1 else frozenset(found.order)
     for train in trains:
-        found.tracks.run(train)
+        found.tracks.run(train if ours is None else tuple(k for k in train if k in ours))
     for probe in turn.view.running:
         found.runs(probe.chain)
     found.weight = {key: weight(turn, change) for key, change in turn.queue.items()}
-    found.order = turn.ranked()
-    found.lane = sum(1 - worlds.chance(worlds.good[k]) for k in turn.queue) > CULPRITS
+    found.lane = sum(1 - worlds.chance(worlds.good[k]) for k in found.order) > CULPRITS
     return found
 
 
@@ -89,7 +90,7 @@ def weight(turn: Turn, change: Change) -> float:
     """How much a change counts: more the longer it has waited, in gate times, a level
     of priority counting as `aging` seconds of waiting."""
     waited = turn.now - change.admitted + change.priority * turn.limits.aging
-    return 1 + AGE * min(max(0.0, waited / turn.gate_seconds), PATIENCE)
+    return 1 + AGE * min(max(0.0, waited / turn.gate_seconds(change.gates)), PATIENCE)
 
 
 def best_bet(odds: Odds, free: int, known: set[frozenset[str]]) -> Bet | None:

@@ -8,6 +8,11 @@ from dataclasses import dataclass, field
 VERSION = 3
 
 
+def lane(gates: tuple[str, ...] | None) -> str:
+    """The name of those changes that these gates judge; of all changes, if all do."""
+    return "*" if gates is None else " ".join(gates)
+
+
 @dataclass
 class Segment:
     """Suspects in order, at least one of whom the evidence accuses."""
@@ -108,8 +113,8 @@ class Memory:
     """The number of convictions at which the next audit is due."""
     agents: dict[str, tuple[float, float]] = field(default_factory=dict)
     """Agent: how many of its changes landed, and were rejected."""
-    seconds: float = 0.0
-    """How long probes take, the last counting most."""
+    seconds: dict[str, float] = field(default_factory=dict)
+    """How long probes of a lane take, the last counting most."""
     flakes: int = 0
     passes: int = 0
 
@@ -139,7 +144,7 @@ def load(data: dict) -> Memory:
         audits=data["audits"],
         audit_at=data["audit_at"],
         agents={k: (g, b) for k, (g, b) in data["agents"].items()},
-        seconds=data["seconds"],
+        seconds=dict(data["seconds"]),
         flakes=data["flakes"],
         passes=data["passes"],
     )

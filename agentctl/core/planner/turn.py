@@ -7,7 +7,7 @@ from itertools import chain, islice
 
 from agentctl.core.model import Action, Change, Probe, View
 from agentctl.core.planner.beliefs import Beliefs, Limits
-from agentctl.core.planner.state import Failure, Memory, Passed
+from agentctl.core.planner.state import Failure, Memory, Passed, lane
 
 
 PATIENCE = 16.0
@@ -38,6 +38,9 @@ class Turn:
         self.limits = limits
         self.mem = mem
         self.queue: dict[str, Change] = {c.key: c for c in view.queued}
+        self.lanes = tuple(dict.fromkeys(c.gates for c in view.queued))
+        """The gates of the changes, each set once: of one lane if no gate names paths."""
+        self._seconds: dict[tuple[str, ...] | None, float] = {}
         self.actions: list[Action] = []
         self.beliefs = Beliefs(mem, limits)
         self._ahead: dict[str, tuple[str, ...] | None] = {}
@@ -47,10 +50,13 @@ class Turn:
             self._clashes.setdefault(a, set()).add(b)
             self._clashes.setdefault(b, set()).add(a)
 
-    @property
-    def gate_seconds(self) -> float:
-        """How long a probe takes, about."""
-        return self.mem.seconds or 60.0
+    def gate_seconds(self, gates: tuple[str, ...] | None) -> float:
+        """How long a probe takes, about, of changes that these gates judge; as others do, if
+        there was none."""
+        if gates not in self._seconds:
+            known = self.mem.seconds
+            self._seconds[gates] = known.get(lane(gates)) or (sum(known.values()) / len(known) if known else 60.0)
+        return self._seconds[gates]
 
     def ranked(self, aside: Set[str] = frozenset()) -> list[str]:
         """The queue without `aside`, in order: admitted first, a level of priority
@@ -97,6 +103,10 @@ class Turn:
             if ids is not None:
                 ids.add(change.id)
             yield key
+
+    def green_of(self, gates: tuple[str, ...] | None) -> tuple[str, ...]:
+        """The green changes of a lane."""
+        return self.compose((), [k for k in self.mem.green if k in self.queue and self.queue[k].gates == gates])
 
     def settle_green(self) -> None:
         """Keep the green changes that are queued still, and depend on nothing that is not green."""

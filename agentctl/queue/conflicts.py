@@ -1,0 +1,30 @@
+"""What becomes of changes that cannot be applied one after the other."""
+
+from __future__ import annotations
+
+from agentctl.core.model import Probe
+from agentctl.queue import answers
+from agentctl.queue.stage import Built, Stager
+from agentctl.queue.turn import Turn
+
+
+def settle(turn: Turn, stager: Stager, probe: Probe, built: Built) -> set[tuple[str, str]]:
+    """What conflicts with trunk goes back at once; what conflicts with a change that is queued
+    too waits for that one. Returns the pairs of keys, in order, that may not stand in one chain."""
+    clashes: set[tuple[str, str]] = set()
+    for conflict in built.conflicts:
+        record = turn.state.queue.get(conflict.key)
+        if not record:
+            continue
+        alone = stager.chain(turn.state.trunk, [record]).conflicts
+        if alone:
+            why, answer = answers.of_conflict(turn.hub, record, alone[0])
+            evidence = {"trunk": turn.state.trunk, "paths": list(alone[0].merged.conflicts)}
+            turn.reject(record.key, "conflict", why, answer, evidence)
+            continue
+        before = probe.chain[: probe.chain.index(conflict.key)]
+        paths = set(conflict.merged.conflicts)
+        touching = [key for key in before if key in turn.state.queue
+                    and paths & set(turn.state.queue[key].paths)]
+        clashes |= {(min(key, conflict.key), max(key, conflict.key)) for key in touching or before}
+    return clashes
