@@ -27,8 +27,9 @@ NOWHERE = "http://127.0.0.1:9"
 CONNECT = socket.socket.connect
 
 signal.signal(signal.SIGINT, signal.default_int_handler)
-# A shell starts what it puts into the background with interrupts ignored, and so would be
-# every process that a test starts and interrupts.
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
+# A shell starts what it puts into the background with interrupts ignored, and nohup with
+# hang-ups ignored; so would be every process that a test starts and stops.
 
 
 @pytest.fixture(autouse=True)

@@ -119,7 +119,7 @@ def test_a_freeze_lets_through_what_is_urgent(repo):
     said = repo.cli("bot", "run", "--once", ok=7).stdout
     assert "nothing below is tested or lands until: agentctl queue resume" in said and "queued still: 2" in said
     assert repo.stages() == {"fix/1": "landed", "bad/1": "rejected", "late/1": "queued", "rest/1": "queued"}
-    assert "frozen                 late/1" in repo.cli("queue").stdout
+    assert "frozen  late/1" in repo.cli("queue").stdout
     assert "it is held back" in repo.cli("why", "late").stdout
     assert "it lands after late" in repo.cli("why", "rest").stdout
     assert json.loads(repo.cli("--json", "queue").stdout)["paused"]["below"] == 5
