@@ -30,12 +30,12 @@ LIKELIEST = 6
 """Places of trunk that a train is considered for."""
 LEAST = 0.35
 """A train is not made longer than passes so often, if trunk gets where it is to."""
-PROOF = 0.7
+PROOF = 0.8
 """What proving a change is worth, landing it being 1."""
-PRICE = 0.12
+PRICE = 0.2
 """Changes landed on average, for less than which no probe is started while all slots are
 free; twice that for the last one, so that what arrives finds a slot."""
-AGE = 0.5
+AGE = 0.25
 """How much more a change counts for each gate time that it has waited."""
 
 
