@@ -44,6 +44,12 @@ def stated_bound(figure: Figure, slots: int, span: int) -> float:
     return Limits().aging * span / GATE + (8 * n + n * n + 8) / slots
 
 
+def usual_wait(figure: Figure, slots: int, span: int, risk: float) -> float:
+    """The same with what n changes take as a rule, 1.2 * n * H(p) probes."""
+    entropy = entropy_bound([risk]) * (1 - risk)
+    return Limits().aging * span / GATE + 1.2 * figure.peak * entropy / slots
+
+
 class Report:
     """Measures cells and prints them as rows of a table, a column each."""
 
@@ -82,11 +88,12 @@ class Report:
             print(os.path.relpath(path))
 
     def cell(self, strategy: str, risk: float, slots: int, **facts) -> Cell:
-        """Enough landings to see 60 bad changes (200 if not --quick); others than ours have
-        nothing to learn before counting begins, but bors-ng has much under way."""
+        """Enough landings to see 60 bad changes (200 if not --quick) and twice as many as ours has
+        in flight; others have nothing to learn before counting begins, but bors-ng has much under way."""
         ours, quick = strategy in OURS, self.options.quick
-        landed = int((1500 + 60 / risk) if quick else (4000 + 200 / risk))
-        warm = (700 if quick else 1500) + int(5 / risk) if ours else 200 + int(5 / risk)
+        flying = int(0.69 * slots / risk) if ours else 0
+        landed = int((1500 + 60 / risk) if quick else (4000 + 200 / risk)) + 2 * flying
+        warm = (700 if quick else 1500) + int(5 / risk) + flying if ours else 200 + int(5 / risk)
         if strategy == "bors-ng":
             warm, landed = warm + 4000, 2 * landed
         return Cell(**{"strategy": strategy, "risks": (risk,) * 8, "slots": slots, "warm": warm, "landed": landed} | facts)
@@ -195,11 +202,12 @@ def starvation(report: Report) -> None:
                         warm=0, landed=int(count * (1 - risk))) for load in loads] for name in OURS}
 
     def show(figure: Figure, *_: Figure) -> str:
-        bound = stated_bound(figure, slots, max(levels) - min(levels))
-        return f"{figure.longest:.1f} of {bound:,.0f} {figure.longest / bound:.4f}x" + " grows" * figure.unstable
+        span = max(levels) - min(levels)
+        usual, bound = usual_wait(figure, slots, span, risk), stated_bound(figure, slots, span)
+        return f"{figure.longest:.1f} {usual:.1f} {bound:,.0f} {figure.longest / bound:.4f}x" + " grows" * figure.unstable
 
-    report.rows(f"longest wait of {count:,} changes in gate runs, and the stated bound; K={slots}, p={risk:.0%}, priorities",
-                [f"load {load:g}" for load in loads], rows, show)
+    report.rows(f"longest wait of {count:,} changes in gate runs, the usual and the stated bound and the ratio to it;"
+                f" K={slots}, p={risk:.0%}, priorities", [f"load {load:g}" for load in loads], rows, show)
 
 
 def decision(figure: Figure, _: Figure, shortest: Figure) -> str:

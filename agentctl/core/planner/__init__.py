@@ -23,6 +23,13 @@ The procedure. Every rule below follows from "ask what is nearest to an even bet
 - *Integrate for nothing*: only one probe a tip of trunk can land, the others that
   passed beside it are green on a base that is gone. They ride in front of later
   chains; the next one that passes on trunk lands them all.
+- *Changes that break only together* make that ride fail, and with it every probe that
+  carries it. One of these that passes clears the green changes; if none does, Bayes tells
+  whether they or the suspects are to blame (`digest.weak_points`). The share q of changes
+  that pass and break later is learned. Where a break is likely the probes of one moment
+  carry different numbers of the first green ones: the longest that passes lands what is
+  sound, the next one that fails says where the break is, and only what lies between them
+  is suspected again, with its partner on trunk by then.
 - *With slots to spare* waiting is worse than waste, so the planner bets instead
   (`foresee.py`). It imagines 1,024 worlds in which each change is good or bad, drawn
   from its risk and from all failures seen (`worlds.py`); in each world it is known which
@@ -45,11 +52,14 @@ landed after all. Beliefs choose probes. Literal trees decide: only a chain that
 passed on trunk as it stands, or that trunk is literally on its way to, lands, and a
 change is rejected only on a failed chain whose other members are literally trunk
 (`judge.accused`). One such proof is not enough where the gate may have flaked: as many
-are asked for as bring the odds p/(1-p) * f^-c to (1-d)/d, d = 0.7%; most changes that
-fall have failed in a group before, which counts. A larger d costs fewer second looks and
-wrongs more: at f = 1% and p = 10%, 0.2% of the good changes with d = 2%, 0.02% with
-0.7%. A new hub assumes f = 0.33% until its own runs show less. A lone suspect is probed
-without the green changes: its failure is then proof at once.
+are asked for as bring the odds p/(1-p) * f^-c to (1-d)/d, d = 0.7%. The second is mostly free: a suspect that failed by itself is parked until those
+that failed with it are decided, and if they pass, their failure is explained by it alone
+(lazy certification). Only what no mate can settle has a second look. These odds are an
+estimate, since what left a segment unproven is taken to be independent of the rest. A
+larger d costs fewer second looks and wrongs more: of the good changes at f = 1% and
+p = 20%, 0.1% with d = 1.5%, 0.03% with 0.7%. A new hub assumes f = 0.33% until its own
+runs show otherwise. A lone suspect is probed without the green changes: its failure is
+then proof at once.
 
 The price of proof. By elimination a suspect is known, not proven: strictly it has to
 fail a probe of its own, at 0.4 probes a culprit. So the last four suspects of a segment
