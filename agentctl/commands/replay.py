@@ -58,10 +58,11 @@ agentctl replay . HEAD~500..HEAD --gate 'make test' --bad 5% --simulate
 @click.option("--compare", is_flag=True, help="Do it a second time one by one: one slot, batches of one.")
 @click.option("--simulate", is_flag=True, help="Run one gate only, and say how the queue would do with more slots.")
 @click.option("--gate-seconds", type=click.FloatRange(0.001), metavar="S", help="With --simulate: do not even run that one.")
+@click.option("--plot", "picture", metavar="FILE", type=click.Path(), help="With --simulate: draw the turnaround as SVG.")
 @click.option("--keep", is_flag=True, help="Leave the hubs, to look at.")
 @given
 def command(given: Given, repo, range_, gate_, setup, agents, bad, slots, batch, timeout, limit, seed, compare,
-            simulate, gate_seconds, keep) -> int:
+            simulate, gate_seconds, picture, keep) -> int:
     """Replay a history as tasks for agents, and compare the end with it.
 
     Each first-parent commit of RANGE in REPO is a task whose agent puts that commit's
@@ -74,7 +75,7 @@ def command(given: Given, repo, range_, gate_, setup, agents, bad, slots, batch,
     it was only when the gate has rejected that.
 
     With --simulate no task is run: each commit is a change that some agent has in the queue,
-    a share of them bad, and the table is that of `agentctl policy tune`.
+    a share of them bad, and table and plot are those of `agentctl policy tune`.
 
     REPO is only read. Exit status 0 if all landed, trunk's last tree is the history's, each
     bug was rejected with evidence, and `verify` finds nothing; else 7.
@@ -82,8 +83,9 @@ def command(given: Given, repo, range_, gate_, setup, agents, bad, slots, batch,
     source, bad = find(repo).git_dir, tune.share("--bad", bad)
     if gate_ is None and not (simulate and gate_seconds):
         raise UsageError("--gate is missing", hint="agentctl replay REPO A..B --gate 'make test'")
-    if gate_seconds and not simulate:
-        raise UsageError("--gate-seconds goes with --simulate")
+    for option, value in (("--gate-seconds", gate_seconds), ("--plot", picture)):
+        if value and not simulate:
+            raise UsageError(f"{option} goes with --simulate")
     text, policy = _policy(gate_ or "true", setup, slots, timeout)
     modes = {"as given": Mode(agents, slots, batch)} | ({"one by one": Mode(agents, 1, 1)} if compare else {})
     columns: dict[str, Outcome] = {}
@@ -92,7 +94,7 @@ def command(given: Given, repo, range_, gate_, setup, agents, bad, slots, batch,
         if simulate:
             found = forecast(Tried(trial, policy), range_, Asked(bad, limit, seed, agents, slots, batch, gate_seconds),
                              tune.numbers("--slots", tune.SLOTS), tune.numbers("--batch", tune.BATCHES))
-            tune.report(given, tune.told(found.arrivals, 0.0, agents), found.outcomes, found.now, None)
+            tune.report(given, tune.told(found.arrivals, 0.0, agents), found.outcomes, found.now, picture)
             return 0
         plan = prepare(Tried(trial, policy), range_, bad, limit, seed, _progress(given))
         given.note(plan.told)

@@ -147,13 +147,17 @@ def test_simulated_it_runs_one_gate_and_says_what_more_slots_would_do(history, t
     assert history.state() == before
 
 
-def test_with_the_gates_time_given_none_is_run(history):
-    done = cli("replay", history.path, "start..HEAD", "--simulate", "--gate-seconds", 90, cwd=history.path.parent)
+def test_with_the_gates_time_given_none_is_run(history, tmp_path):
+    picture = tmp_path / "turnaround.svg"
+    done = cli("replay", history.path, "start..HEAD", "--simulate", "--gate-seconds", 90, "--plot", picture,
+               cwd=history.path.parent)
+    assert picture.read_text().startswith("<svg")
     told, heads, *rows = done.stdout.splitlines()
     assert told.startswith("21 changes of 8 agents, 0.0% bad, 8 always queued; the gate takes 90.0s")
     assert heads.split()[:2] == ["slots", "batch"] and len(rows) == 15
     cli("replay", history.path, "start..HEAD", "--gate-seconds", 90, "--gate", GATE, cwd=history.path.parent, ok=2)
     cli("replay", history.path, "start..HEAD", "--simulate", cwd=history.path.parent, ok=2)
+    cli("replay", history.path, "start..HEAD", "--gate", "true", "--plot", picture, cwd=history.path.parent, ok=2)
 
 
 def test_a_gate_that_finds_all_red_is_shown(history):
