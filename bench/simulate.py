@@ -93,10 +93,10 @@ class Report:
         ours, quick = strategy in OURS, self.options.quick
         flying = int(0.69 * slots / risk) if ours else 0
         landed = int((1500 + 60 / risk) if quick else (4000 + 200 / risk)) + 2 * flying
-        warm = (700 if quick else 1500) + int(5 / risk) + flying if ours else 200 + int(5 / risk)
+        warm = ((700 + 5 / risk) if quick else (3000 + 20 / risk)) + flying if ours else 200 + 5 / risk
         if strategy == "bors-ng":
             warm, landed = warm + 4000, 2 * landed
-        return Cell(**{"strategy": strategy, "risks": (risk,) * 8, "slots": slots, "warm": warm, "landed": landed} | facts)
+        return Cell(**{"strategy": strategy, "risks": (risk,) * 8, "slots": slots, "warm": int(warm), "landed": landed} | facts)
 
     def everybody(self, slots: int, **more) -> dict[str, list[Cell]]:
         return {name: [self.cell(name, risk, slots, **more) for risk in self.options.risks]

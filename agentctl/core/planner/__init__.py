@@ -46,18 +46,19 @@ each lane has its green changes, its bets and its gate time, and a lane that has
 is the first to get one. Trunk moving for another lane would spoil a probe: the bot does
 not let us see that (`queue/lanes.py`).
 
-Belief and proof. Priors are learned: a Beta posterior per agent around the common
-rate, and one for the rate of flakes, counted when all members of a failed chain have
-landed after all. Beliefs choose probes. Literal trees decide: only a chain that
-passed on trunk as it stands, or that trunk is literally on its way to, lands, and a
-change is rejected only on a failed chain whose other members are literally trunk
+Belief and proof. Priors are learned: a Beta posterior per agent around the common rate,
+and one for the rate of flakes, counted when all members of a failed chain have landed
+after all. Beliefs choose probes. Literal trees decide: only a chain that passed on
+trunk as it stands, or that trunk is literally on its way to, lands, and a change is
+rejected only on a failed chain whose other members are literally trunk
 (`judge.accused`). One such proof is not enough where the gate may have flaked: as many
-are asked for as bring the odds p/(1-p) * f^-c to (1-d)/d, d = 0.7%. The second is mostly free: a suspect that failed by itself is parked until those
-that failed with it are decided, and if they pass, their failure is explained by it alone
-(lazy certification). Only what no mate can settle has a second look. These odds are an
+are asked for as bring the odds p/(1-p) * f^-c to (1-d)/d, d = 0.4%. The second is
+mostly free: a suspect that failed by itself is parked until those that failed with it
+are decided, and if they pass, their failure is explained by it alone (lazy
+certification). Only what no mate can settle has a second look. These odds are an
 estimate, since what left a segment unproven is taken to be independent of the rest. A
-larger d costs fewer second looks and wrongs more: of the good changes at f = 1% and
-p = 20%, 0.1% with d = 1.5%, 0.03% with 0.7%. A new hub assumes f = 0.33% until its own
+larger d costs fewer second looks and wrongs more: of the good changes at f = 1% and p =
+10%, 0.08% with d = 1.5%, 0.02% with 0.4%. A new hub assumes f = 0.33% until its own
 runs show otherwise. A lone suspect is probed without the green changes: its failure is
 then proof at once.
 

@@ -41,7 +41,7 @@ class Limits:
     "inference": also when they all landed, in whatever order."""
     risk: float = 0.10
     """Prior probability that a change of an unknown agent is bad."""
-    doubt: float = 0.007
+    doubt: float = 0.004
     """Reject only when the probability that the change is good is below this."""
     aging: float = 1800.0
     """Seconds of waiting that weigh as much as one level of priority."""
