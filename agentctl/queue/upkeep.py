@@ -43,7 +43,7 @@ class Upkeep:
         if not self._running and time.monotonic() >= self._next and self._packs() > (IDLE if idle else BUSY):
             self._next = time.monotonic() + PAUSE
             self._sweep()
-            argv, env = process.command(["repack", "--geometric=2", "-d", "--quiet"], self._hub.git_dir)
+            argv, env = process.command(["repack", "--geometric=2", "-d", "-l", "--quiet"], self._hub.git_dir)
             self._running = local.start(local.Job(tuple(argv), self._hub.git_dir, dict(env),
                                                   self._hub.own_path("logs", "upkeep.log"), self._hub.mark + "upkeep"))
 
