@@ -24,6 +24,9 @@ IDLE, BUSY = 50, 200
 PAUSE = 600.0
 """Seconds until it is tried again; what failed would fail again."""
 
+GLANCE = 0.2
+"""Seconds between looks whether agentctl is asked to stop."""
+
 LEFT = 86_400.0
 """Seconds after which what a killed Git left half written is nobody's."""
 
@@ -51,8 +54,10 @@ class Upkeep:
         """Do what is due to the end, unless agentctl is asked to stop."""
         if not signals.heard():
             self.turn(idle=True)
-        if self._running and (signals.heard() or not self._running.wait(PAUSE)):
-            self._running.kill()
+        until = time.monotonic() + PAUSE
+        while self._running and not self._running.wait(GLANCE):
+            if signals.heard() or time.monotonic() > until:
+                self._running.kill()
 
     def _packs(self) -> int:
         with contextlib.suppress(FileNotFoundError):
