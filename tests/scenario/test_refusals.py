@@ -95,6 +95,24 @@ def test_no_verdict_again_and_again_blames_nobody(repo):
     assert repo.stage("foggy") == "queued"
 
 
+@pytest.mark.parametrize("setup", ["false", "sleep 1000"])
+def test_a_setup_that_fails_or_takes_too_long_blames_nobody(make_repo, setup):
+    repo = make_repo(timeout="1s")
+    repo.push({".agentctl/policy.yaml": policy(timeout="1s") + f"slot:\n  setup_on: [needs]\n  setup: if [ -e needs ]; then {setup}; fi\n"})
+    repo.submit("needy", {"needs": "a lot\n"})
+    with pytest.raises(Infrastructure, match="no verdict 3 times in a row: slot setup: "):
+        repo.drain()
+    assert repo.stage("needy") == "queued"
+
+
+def test_a_gate_may_be_called_setup(make_repo):
+    repo = make_repo(files={".agentctl/policy.yaml": policy().replace("name: check", "name: setup")})
+    repo.submit("bad", {"bad.txt": "BUG\n"})
+    repo.drain()
+    assert repo.record("bad").kind == "gate"
+    repo.proven()
+
+
 def test_a_missing_verdict_is_asked_for_again(make_repo, tmp_path):
     # The gate cannot tell at its first run of the change, and can at its second.
     seen = tmp_path / "seen"
