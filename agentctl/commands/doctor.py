@@ -22,6 +22,7 @@ from agentctl.errors import AgentctlError, Contended, Findings, Malformed
 from agentctl.fleet import adapters, agents, tasks
 from agentctl.git import process, refs
 from agentctl.git.hub import POLICY_PATH, Hub
+from agentctl.git.objects import EMPTY_TREE, TREE
 from agentctl.git.worktrees import Worktree
 from agentctl.queue import inbox, landing, recovery
 from agentctl.queue.ledger import Ledger
@@ -79,7 +80,8 @@ def diagnose(given: Given) -> list[Finding]:
         found.append(Finding(error.message, "agentctl policy check" if invalid else error.hint))
         trunk = hub.config("agentctl.trunk") or "main"
     else:
-        found += [*_programs(given, given.policy), *_adapter(given.policy), *_checkouts(hub, trunk)]
+        found += [*_programs(given, given.policy), *_globs(hub, given.tip, given.policy), *_adapter(given.policy),
+                  *_checkouts(hub, trunk)]
     return [*found, *_stale_locks(hub, trunk), *_processes(hub), *_claims(hub), *_worktrees(hub), *_inbox(hub), *_malformed(hub)]
 
 
@@ -130,6 +132,21 @@ def _programs(given: Given, policy: Policy) -> Iterator[Finding]:
 def _is_command(word: str, env: dict[str, str]) -> bool:
     return subprocess.run(["/bin/sh", "-c", 'command -v -- "$1"', "sh", word], cwd="/", env=os.environ | dict(env),
                           capture_output=True).returncode == 0
+
+
+def _globs(hub: Hub, tip: str, policy: Policy) -> Iterator[Finding]:
+    """Globs that a person took for the names of directories, and gates that judge no file."""
+    tree = hub.objects.commit(tip).tree
+    listed = [(f"gates.{g.name}.paths", g.paths) for g in policy.gates]
+    for key, patterns in [*listed, ("slot.setup_on", policy.slot.setup_on), ("protect", policy.protect)]:
+        for pattern in patterns:
+            entry = hub.objects.at(tree, pattern)
+            if entry and entry[0] == TREE:
+                yield Finding(f"{key} names the directory {pattern}, and so nothing in it",
+                              f"write {pattern}/** there, in {POLICY_PATH}")
+    for key, patterns in listed:
+        if patterns and hub.objects.part(tree, patterns) == EMPTY_TREE:
+            yield Finding(f"{key} matches no file of trunk: the gate does not run", f"edit {key} in {POLICY_PATH}")
 
 
 def _adapter(policy: Policy) -> Iterator[Finding]:

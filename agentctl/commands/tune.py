@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import random
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -10,15 +9,14 @@ from dataclasses import asdict, dataclass
 import click
 
 from agentctl.commands.parser import Given, command, given
-from agentctl.core import refnames
 from agentctl.core.ledger import Record
 from agentctl.core.lifecycle import Stage
 from agentctl.core.model import Verdict
 from agentctl.core.planner import Limits
 from agentctl.core.policy import fingerprint
 from agentctl.errors import NotFound, UsageError
-from agentctl.git import refs
 from agentctl.git.hub import Hub
+from agentctl.queue import verdicts
 from agentctl.queue.ledger import Ledger
 from agentctl.simulation import tune
 from agentctl.simulation.tune import Outcome, Setting
@@ -45,19 +43,15 @@ class Runs:
 
 
 def runs_of(hub: Hub, gate: str) -> Runs:
-    """Of the gate with that fingerprint. Reads all its verdicts."""
-    tip = refs.get(hub.git_dir, refnames.VERDICTS)
-    below = hub.objects.at(hub.objects.commit(tip).tree, gate) if tip else None
+    """Of the gate with that fingerprint. Reads all its verdicts; raises Malformed."""
     seconds: dict[tuple[str, str], float] = {}
     seen: dict[str, set[str]] = {}
-    for path, oid in hub.objects.walk(below[1]) if below else ():
-        tree, verdict = path.split("/")[-2:]
-        took = json.loads(hub.objects.blob(oid))["seconds"]
-        if took > 0:
-            seconds[tree, verdict] = took
-        seen.setdefault(tree, set()).add(verdict)
-    passed = [verdicts for verdicts in seen.values() if Verdict.PASSED in verdicts]
-    return Runs(seconds, sum(len(v) > 1 for v in passed), len(passed))
+    for known in verdicts.all_of(hub, gate):
+        if known.seconds > 0:
+            seconds[known.tree, known.verdict] = known.seconds
+        seen.setdefault(known.tree, set()).add(known.verdict)
+    passed = [said for said in seen.values() if Verdict.PASSED in said]
+    return Runs(seconds, sum(len(said) > 1 for said in passed), len(passed))
 
 
 def traffic_of(records: Iterable[Record], seconds: Mapping[tuple[str, str], float], seed: int) -> list[Arrival]:
@@ -66,8 +60,8 @@ def traffic_of(records: Iterable[Record], seconds: Mapping[tuple[str, str], floa
     dice, measured = random.Random(seed), sorted(seconds.values())
     decided = [r for r in records if r.stage == Stage.LANDED or (r.stage, r.kind) == (Stage.REJECTED, "gate")]
     decided.sort(key=lambda r: (r.change.admitted, r.change.seq))
-    own = [seconds.get((r.evidence.get("failed", ""), Verdict.FAILED)) if r.stage == Stage.REJECTED else
-           seconds.get((r.evidence.get("tree", ""), Verdict.PASSED)) for r in decided]
+    own = [seconds.get((str(r.evidence.get("failed")), Verdict.FAILED)) if r.stage == Stage.REJECTED else
+           seconds.get((str(r.evidence.get("tree")), Verdict.PASSED)) for r in decided]
     return [Arrival(r.change.admitted, r.change.agent, r.stage == Stage.REJECTED, took or dice.choice(measured),
                     r.change.priority) for r, took in zip(decided, own, strict=True)]
 

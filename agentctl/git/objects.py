@@ -140,7 +140,13 @@ class Objects:
         try:
             if kind != b"tree":
                 raise ObjectError(oid=oid, why=f"a {kind.decode()}, not a tree")
-            return {name: (mode, sha.decode()) for name, mode, sha in parse_tree(data, 20)}
+            listed = parse_tree(data, 20)
+            found = {name: (mode, sha.decode()) for name, mode, sha in listed}
+            # Of two entries of one name Git takes the one, and we would take the other.
+            order = [name + b"/" if mode & 0o170000 == TREE else name for name, mode, _ in listed]
+            if len(found) < len(order) or order != sorted(order) or b"/" in b"".join(found):
+                raise ObjectError(oid=oid, why="a tree that Git would not write: see git fsck")
+            return found
         except ObjectError:
             raise
         except Exception as error:

@@ -137,9 +137,12 @@ class Transaction:
         """Raises Contended if a ref was not at its expected value or is locked."""
         if not self._lines:
             return
+        # Without these two words Git carries out what it heard when its input ends, which a kill of
+        # agentctl may bring about anywhere.
+        told = "".join(["start\0", *self._lines, "commit\0"])
         try:
             run(["update-ref", "--no-deref", "-m", "agentctl: " + self.message, "-z", "--stdin"],
-                git_dir=self.git_dir, stdin="".join(self._lines).encode())
+                git_dir=self.git_dir, stdin=told.encode())
         except GitError as error:
             raise _explained(error) from error
 

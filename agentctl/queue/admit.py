@@ -13,7 +13,7 @@ from agentctl.core.policy import Policy
 from agentctl.core.task import decode_claim
 from agentctl.git.hub import Hub
 from agentctl.git.merge import changed
-from agentctl.git.objects import SYMLINK, ObjectError
+from agentctl.git.objects import EMPTY_TREE, SYMLINK, ObjectError
 from agentctl.git.process import GitError
 from agentctl.git.refs import Ref
 from agentctl.queue import answers, lanes
@@ -123,12 +123,23 @@ def _measured(turn: Turn, policy: Policy, record: Record) -> tuple[Record, list[
             if below.stage == Stage.QUEUED and below.change.id not in after:
                 after.append(below.change.id)
             break
-    entries = list(islice(changed(hub, base, head), policy.limits.change_files + 1))
+    most = policy.limits.change_files
+    entries = list(islice(changed(hub, base, head), most + 1))
+    alone = own[: own.index(base) if base in own else None] if policy.strategy == "rebase" else ()
+    if any(_files(hub, oid, most) > most for oid in alone):
+        return record, [f"one of its commits has more than limits.change_files ({most}) files"]
     record = replace(record, base=base, subject=info.subject[:200], change=replace(
         record.change, after=tuple(a for a in after if draft.state.queued(a))),
         paths=tuple(path for path, *_ in entries[:PATHS]))
     return record, admission.check(
         [_entry(hub, *e) for e in entries], policy.limits, policy.protect)
+
+
+def _files(hub: Hub, oid: str, most: int) -> int:
+    """How many files a commit touches, up to one more than `most`. Raises ObjectError: by then
+    all has been read that staging the commit will need."""
+    parents = hub.objects.commit(oid).parents
+    return sum(1 for _ in islice(changed(hub, parents[0] if parents else EMPTY_TREE, oid), most + 1))
 
 
 def _by_git(hub: Hub, head: str, trunk: str) -> tuple[list[str], str]:

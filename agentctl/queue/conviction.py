@@ -13,14 +13,14 @@ def convict(turn: Turn, certificate: Certificate, gate: str) -> None:
     failed was judged by a gate that a landing has changed, the change is tested anew."""
     if certificate.change not in turn.state.queue:
         return
-    staged = next(s for s in turn.state.failed if s.probe.number == certificate.failed)
+    staged = next((s for s in turn.state.failed if s.probe.number == certificate.failed), None)
     record = turn.state.queue[certificate.change]
-    passed = _without(turn, staged, record.key)
-    if staged.gate != gate or not passed:
+    judgement = staged and staged.gate == gate and verdicts.lookup(turn.hub, gate, staged.tree, Verdict.FAILED)
+    passed = judgement and _without(turn, staged, record.key)
+    if not passed:
         turn.draft.set(memory={}, failed=())
         turn.draft.say(f"what failed with {record.key} is no evidence of the gate in force; planning begins anew")
         return
-    judgement = verdicts.lookup(turn.hub, staged.gate, staged.tree, Verdict.FAILED)
     evidence = {"probe": certificate.failed, "chain": list(staged.probe.chain), "gate": staged.gate,
                 "failed": staged.tree, "passed": passed}
     answer = answers.Answer({

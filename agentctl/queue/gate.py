@@ -24,6 +24,8 @@ from agentctl.queue.verdicts import Judgement
 TAIL = 16_384
 """Bytes of a failed gate's output that are kept as evidence."""
 LOGS_KEPT = 200
+SETUP = "slot setup"
+"""The step before the gates; no gate can have this name."""
 
 
 @dataclass
@@ -145,7 +147,7 @@ def _in_slot(hub: Hub, policy: Policy, runs: Runs, place: Worktree, commit: str,
     scratch = place.path + ".tmp"
     shutil.rmtree(scratch, ignore_errors=True)
     os.makedirs(scratch)
-    steps = [("setup", policy.slot.setup, policy.gates[0].timeout, {})] if _setup_due(policy, place) else []
+    steps = [(SETUP, policy.slot.setup, policy.gates[0].timeout, {})] if _setup_due(policy, place) else []
     steps += [(g.name, g.run, g.timeout, dict(g.env)) for g in policy.gates if g.name in names]
     took: dict[str, float] = {}
     try:
@@ -160,7 +162,7 @@ def _in_slot(hub: Hub, policy: Policy, runs: Runs, place: Worktree, commit: str,
             said = _said(name, ended, timeout)
             if said:
                 return said | {"step": name, "log": _tail(log)}, took
-            if name == "setup":
+            if name == SETUP:
                 _setup_done(policy, place)
         return {"verdict": Verdict.PASSED, "exit": 0}, took
     finally:
@@ -168,21 +170,20 @@ def _in_slot(hub: Hub, policy: Policy, runs: Runs, place: Worktree, commit: str,
 
 
 def _said(name: str, ended: local.Ended | None, timeout: float) -> dict | None:
-    """What a step that did not pass says; None if it passed."""
+    """What a step that did not pass says; None if it passed. The setup blames nobody."""
+    bad = Verdict.INDETERMINATE if name == SETUP else Verdict.FAILED
     if ended is None:
         return {"verdict": Verdict.ABORTED, "why": "stopped"}
     if ended.reason == "timeout":
-        return {"verdict": Verdict.FAILED, "why": f"{name}: timed out after {timeout:g} s", "exit": 124}
+        return {"verdict": bad, "why": f"{name}: timed out after {timeout:g} s", "exit": 124}
     if ended.reason == "output":
-        return {"verdict": Verdict.FAILED, "why": f"{name}: wrote too much output"}
+        return {"verdict": bad, "why": f"{name}: wrote too much output"}
     if ended.reason != "exited" and ended.signal is None:
         return {"verdict": Verdict.INDETERMINATE, "why": f"{name}: {ended.reason} {ended.message}".strip()}
     if ended.exit == 0:
         return None
-    if ended.exit == 125 or name == "setup":
-        return {"verdict": Verdict.INDETERMINATE, "exit": ended.exit, "why": f"{name}: exit status {ended.exit}"}
     how = f"killed by signal {ended.signal}" if ended.signal else f"exit status {ended.exit}"
-    return {"verdict": Verdict.FAILED, "exit": ended.exit, "why": f"{name}: {how}"}
+    return {"verdict": Verdict.INDETERMINATE if ended.exit == 125 else bad, "exit": ended.exit, "why": f"{name}: {how}"}
 
 
 def _setup_state(policy: Policy, place: Worktree) -> str:

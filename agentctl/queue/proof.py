@@ -23,6 +23,7 @@ from agentctl.core.shape import built
 from agentctl.errors import PolicyError
 from agentctl.git import process, refs, worktrees
 from agentctl.git.hub import POLICY_PATH, Hub
+from agentctl.git.objects import ObjectError
 from agentctl.queue import verdicts
 from agentctl.queue.ledger import Ledger
 from agentctl.queue.policyfile import read_policy
@@ -67,12 +68,11 @@ def _trunk(hub: Hub, trunk: str, state: codec.State, tips: set[tuple[str, str]])
     tip = hub.trunk_tip(trunk)
     if not state.trunk:
         return
-    history = _first_parents(hub, tip)
-    seen = set(history)
+    seen = {oid: age for age, oid in enumerate(_first_parents(hub, tip))}
     for old, new in tips:
         if new not in seen:
             yield Finding(1, f"trunk no longer holds {new[:12]}, which landed")
-        elif old not in seen or history.index(old) < history.index(new):
+        elif old not in seen or seen[old] < seen[new]:
             yield Finding(1, f"trunk was not fast-forwarded from {old[:12]} to {new[:12]}")
     for adopted in _adopted(hub):
         if adopted not in seen and not _ancestor(hub, adopted, tip):
@@ -110,7 +110,7 @@ def _tested(hub: Hub, landed: list[Record]) -> Iterator[Finding]:
             known[tip, gate] = bool(passed)
             if not passed:
                 yield Finding(1, f"{tip[:12]} landed without a passed verdict of its tree")
-            elif names := _unproven(hub, _in_force(hub, record.evidence["old"], policies), passed):
+            elif names := _unproven(hub, _in_force(hub, _fact(record, "old"), policies), passed):
                 yield Finding(1, f"{tip[:12]} landed without a passed verdict of {', '.join(names)} on its paths")
         if tip and not _ancestor(hub, record.commit, tip):
             yield Finding(2, f"{record.key} is not in the tested commit {tip[:12]}")
@@ -118,7 +118,10 @@ def _tested(hub: Hub, landed: list[Record]) -> Iterator[Finding]:
 
 def _in_force(hub: Hub, tip: str, known: dict[tuple[int, str] | None, Policy | None]) -> Policy | None:
     """The policy of a commit that trunk was at; None if this agentctl cannot read it."""
-    file = hub.objects.at(hub.objects.commit(tip).tree, POLICY_PATH)
+    try:
+        file = hub.objects.at(hub.objects.commit(tip).tree, POLICY_PATH)
+    except ObjectError:
+        return None
     if file not in known:
         try:
             known[file] = read_policy(hub, tip)

@@ -24,6 +24,9 @@ IDLE, BUSY = 50, 200
 PAUSE = 600.0
 """Seconds until it is tried again; what failed would fail again."""
 
+GLANCE = 0.2
+"""Seconds between looks whether agentctl is asked to stop."""
+
 LEFT = 86_400.0
 """Seconds after which what a killed Git left half written is nobody's."""
 
@@ -43,7 +46,7 @@ class Upkeep:
         if not self._running and time.monotonic() >= self._next and self._packs() > (IDLE if idle else BUSY):
             self._next = time.monotonic() + PAUSE
             self._sweep()
-            argv, env = process.command(["repack", "--geometric=2", "-d", "--quiet"], self._hub.git_dir)
+            argv, env = process.command(["repack", "--geometric=2", "-d", "-l", "--quiet"], self._hub.git_dir)
             self._running = local.start(local.Job(tuple(argv), self._hub.git_dir, dict(env),
                                                   self._hub.own_path("logs", "upkeep.log"), self._hub.mark + "upkeep"))
 
@@ -51,8 +54,10 @@ class Upkeep:
         """Do what is due to the end, unless agentctl is asked to stop."""
         if not signals.heard():
             self.turn(idle=True)
-        if self._running and (signals.heard() or not self._running.wait(PAUSE)):
-            self._running.kill()
+        until = time.monotonic() + PAUSE
+        while self._running and not self._running.wait(GLANCE):
+            if signals.heard() or time.monotonic() > until:
+                self._running.kill()
 
     def _packs(self) -> int:
         with contextlib.suppress(FileNotFoundError):

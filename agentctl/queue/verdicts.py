@@ -60,6 +60,14 @@ def lookup(hub: Hub, gate: str, tree: str, verdict: Verdict) -> Judgement | None
         return built(Judgement, loads(data)) if data else None
 
 
+def all_of(hub: Hub, gate: str) -> list[Judgement]:
+    """Of the gate with that fingerprint, the newest run of each tree and verdict. Raises Malformed."""
+    tip = refs.get(hub.git_dir, refnames.VERDICTS)
+    with refs.decoding(refnames.VERDICTS):
+        below = hub.objects.at(hub.objects.commit(tip).tree, gate) if tip else None
+        return [built(Judgement, loads(hub.objects.blob(oid))) for _, oid in hub.objects.walk(below[1])] if below else []
+
+
 def passed(hub: Hub, policy: Policy, commit: str, now: float) -> Judgement | None:
     """The verdict of a commit's tree that passed before, here or where an agent tested it: as
     a whole, or in each of its parts; that is then stored for the whole.

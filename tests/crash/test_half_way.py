@@ -56,7 +56,8 @@ class Killer:
 
 def split(data):
     """The commands of a transaction, in the order in which Git carries them out."""
-    arguments, fields, found = {b"create": 2, b"update": 3, b"delete": 2}, data.split(b"\0")[:-1], []
+    inner = data.removeprefix(b"start\0").removesuffix(b"commit\0")
+    arguments, fields, found = {b"create": 2, b"update": 3, b"delete": 2}, inner.split(b"\0")[:-1], []
     while fields:
         count = arguments[fields[0].split()[0]]
         found.append(b"\0".join(fields[:count]) + b"\0")

@@ -51,5 +51,20 @@ def test_a_failure_under_a_gate_that_is_not_in_force_convicts_nobody(make_repo):
         until(bot, lambda: bot.idle)
         queued(repo, bot, x="SLOW\n", a="a\n")
         turn, _ = failed_with(bot, "x/1", "a/1")
-        convict(turn, Certificate("x/1", 99, "by inference"), "another")
-        assert "x/1" in turn.state.queue and turn.state.failed == () and turn.state.memory == {}
+        for key in ("x/1", "a/1"):
+            convict(turn, Certificate(key, 99, "by inference"), "another")
+        assert len(turn.state.queue) == 2 and turn.state.failed == () and turn.state.memory == {}
+
+
+def test_a_failure_whose_verdict_is_gone_convicts_nobody(make_repo):
+    # Whoever wants everything tested anew may delete the verdicts; trunk has one again at once.
+    repo = make_repo(files={".agentctl/policy.yaml": INFERENCE})
+    with repo.bot() as bot:
+        until(bot, lambda: bot.idle)
+        queued(repo, bot, x="SLOW\n", a="a\n")
+        turn, staged = failed_with(bot, "x/1", "a/1")
+        repo.git("update-ref", "-d", "refs/agentctl/verdicts")
+        tree = repo.hub.objects.commit(staged.probe.base).tree
+        verdicts.store(bot.hub, [Judgement(Verdict.PASSED, tree, staged.probe.base, bot._gate, 1.0, 1.0)], 1.0)
+        convict(turn, Certificate("x/1", 99, "by inference"), bot._gate)
+        assert "x/1" in turn.state.queue and turn.state.failed == ()

@@ -122,6 +122,17 @@ def test_the_programs_of_gates(make_repo, line, missing):
     assert [f["what"].split()[2] for f in found] == ([f"{missing},"] if missing else [])
 
 
+def test_globs_that_match_nothing(make_repo):
+    # Such a gate would pass once and never be run again.
+    text = policy().replace("name: check", "name: check\n    paths: [src]").replace(".agentctl/**", ".agentctl")
+    repo = make_repo(files={".agentctl/policy.yaml": text, "src/a": "a\n"})
+    found = {f["what"]: f["mend"] for f in doctor(repo, 9)}
+    assert [*found] == ["gates.check.paths names the directory src, and so nothing in it",
+                        "protect names the directory .agentctl, and so nothing in it",
+                        "gates.check.paths matches no file of trunk: the gate does not run"]
+    assert "src/**" in [*found.values()][0]
+
+
 def test_an_agent_program_that_is_not_there(make_repo):
     text = policy() + "  # last\n"
     text = text.replace("agents:\n", "agents:\n  command: [no-such-agent]\n")

@@ -24,6 +24,37 @@ def test_a_change_to_a_protected_path_is_refused(repo):
     repo.proven()
 
 
+def with_two_of(repo, path, text):
+    """A commit on trunk, with one more entry of the name `path` before the one that is there."""
+    objects, tip = repo.hub.objects, repo.tip
+    tree = objects.commit(tip).tree
+    data, entry = objects.store.read(tree)[1], b"100644 " + path.encode() + b"\0"
+    before, _, after = data.partition(entry)
+    twice = before + entry + bytes.fromhex(objects.write_blob(text.encode())) + entry + after
+    return objects.write_commit(objects.store.write(b"tree", twice), [tip], "two\n", 1)
+
+
+def test_a_tree_with_two_entries_of_one_name_is_refused(make_repo):
+    # Git takes the first, as it does where a change is tested and where its policy is read.
+    repo = make_repo(files={"a.txt": "good\n"})
+    repo.hand_in("two", with_two_of(repo, "a.txt", "evil\n"))
+    repo.drain()
+    assert repo.record("two").kind == "policy" and "Git would not write" in repo.record("two").why
+    assert repo.show("a.txt") == "good\n"
+    repo.proven()
+
+
+def test_what_only_lies_on_the_way_of_a_change_is_read_before_it_is_queued(make_repo):
+    repo = make_repo(files={"a.txt": "good\n"}, strategy="rebase")
+    objects, way = repo.hub.objects, with_two_of(repo, "a.txt", "evil\n")
+    last = objects.commit(repo.change({"b.txt": "b\n"})).tree
+    repo.hand_in("way", objects.write_commit(last, [way], "and none\n", 2))
+    repo.submit("fine", {"fine.txt": "fine\n"})
+    repo.drain()
+    assert (repo.stage("way"), repo.stage("fine")) == ("rejected", "landed")
+    repo.proven()
+
+
 def test_a_timeout_is_a_failure_that_says_so(make_repo):
     repo = make_repo(timeout="1s")
     repo.submit("slow", {"slow.txt": "SLOW\n"})
@@ -62,6 +93,24 @@ def test_no_verdict_again_and_again_blames_nobody(repo):
     with pytest.raises(Infrastructure, match="no verdict 3 times in a row"):
         repo.drain()
     assert repo.stage("foggy") == "queued"
+
+
+@pytest.mark.parametrize("setup", ["false", "sleep 1000"])
+def test_a_setup_that_fails_or_takes_too_long_blames_nobody(make_repo, setup):
+    repo = make_repo(timeout="1s")
+    repo.push({".agentctl/policy.yaml": policy(timeout="1s") + f"slot:\n  setup_on: [needs]\n  setup: if [ -e needs ]; then {setup}; fi\n"})
+    repo.submit("needy", {"needs": "a lot\n"})
+    with pytest.raises(Infrastructure, match="no verdict 3 times in a row: slot setup: "):
+        repo.drain()
+    assert repo.stage("needy") == "queued"
+
+
+def test_a_gate_may_be_called_setup(make_repo):
+    repo = make_repo(files={".agentctl/policy.yaml": policy().replace("name: check", "name: setup")})
+    repo.submit("bad", {"bad.txt": "BUG\n"})
+    repo.drain()
+    assert repo.record("bad").kind == "gate"
+    repo.proven()
 
 
 def test_a_missing_verdict_is_asked_for_again(make_repo, tmp_path):

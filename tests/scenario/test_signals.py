@@ -11,6 +11,8 @@ import termios
 
 import pytest
 
+from agentctl.queue import upkeep
+from tests.scenario.test_upkeep import written
 from tests.support.agents import add, nothing_is_left, nothing_runs, run, task
 from tests.support.hub import PATIENCE, command, environment, eventually
 
@@ -26,6 +28,9 @@ case "$*" in *update-ref*)
     sleep 0.5
     trap - INT
     echo over >>"$HOME/over"
+;; *repack*)
+    echo packing >>"$HOME/packing"
+    exec sleep 1000
 esac
 exec {git} "$@"
 """
@@ -96,6 +101,16 @@ def test_an_interrupt_reaches_no_git(repo, home):
     assert len(lines(home / "over")) == len(lines(home / "begun"))
     assert "Traceback" not in shown.said and "git update-ref" not in shown.said
     nothing_is_left(repo)
+
+
+def test_an_interrupt_ends_the_upkeep_that_a_bot_waits_for_at_its_end(repo, home):
+    written(repo, upkeep.IDLE + 1)
+    shown = Terminal(repo.path, "bot", "run", "--once", HOME=str(home), PATH=f"{home}/bin:{os.environ['PATH']}")
+    eventually(lambda: lines(home / "packing"))
+    shown.interrupt()
+    assert shown.ends() == 130, shown.said
+    assert lines(home / "over") and "Traceback" not in shown.said
+    nothing_runs(repo)
 
 
 def test_a_second_interrupt_does_not_cut_the_clean_up_short(repo):

@@ -8,6 +8,7 @@ import xml.dom.minidom
 import pytest
 
 from agentctl.commands import tune
+from agentctl.core import refnames
 from agentctl.queue import verdicts
 from agentctl.queue.ledger import Ledger
 from agentctl.simulation.world import Arrival, Traffic, write_trace
@@ -49,6 +50,14 @@ def test_each_change_takes_the_time_of_the_run_that_decided_on_it(past):
     evidence = past.record("bad").evidence
     failed = verdicts.lookup(past.hub, evidence["gate"], evidence["failed"], "failed")
     assert [a.seconds for a in traffic if a.bad] == [failed.seconds]
+
+
+def test_a_verdict_that_is_none_is_told_by_the_name_of_the_ref(past):
+    gate, objects = past.record("a").evidence["gate"], past.hub.objects
+    tree = objects.commit(past.git("rev-parse", refnames.VERDICTS).strip()).tree
+    forged = objects.replace(tree, {f"{gate}/aa/{'a' * 40}/passed": b"[]"})
+    past.git("update-ref", refnames.VERDICTS, objects.write_commit(forged, (), "forged\n", 1))
+    assert refnames.VERDICTS in past.cli("policy", "tune", ok=1).stderr
 
 
 def test_the_table_marks_the_setting_in_force_and_the_picture_is_drawn(past, tmp_path):

@@ -6,7 +6,7 @@ import time
 
 from agentctl.git.store import FEW, ObjectError, Store
 from agentctl.queue import upkeep
-from tests.support.hub import eventually
+from tests.support.hub import Repo, eventually, git
 
 
 def packs(repo):
@@ -58,6 +58,16 @@ def test_a_bot_that_ends_at_once_does_it_too(repo):
     assert packs(repo) < 5
     fresh = Store(repo.hub.git_dir)
     assert all(fresh.exists(oid) for oid in oids)
+
+
+def test_what_is_borrowed_from_another_repository_is_not_copied(repo, tmp_path):
+    repo.git("repack", "-adq")
+    git(tmp_path, "clone", "-q", "--bare", "--shared", str(repo.path), "borrower.git")
+    borrower = Repo(tmp_path / "borrower.git")
+    oids = written(borrower, upkeep.IDLE + 1)
+    borrower.cli("bot", "run", "--once")
+    listed = borrower.git("verify-pack", "-v", *(str(path) for path in (borrower.path / "objects/pack").glob("*.idx")))
+    assert oids[0] in listed and repo.tip not in listed
 
 
 def test_few_packs_are_left_alone(repo):

@@ -65,6 +65,13 @@ def test_a_landing_without_a_verdict(lived):
     assert {1, 4} <= grave(lived)
 
 
+@pytest.mark.parametrize("old", [{}, {"old": "f" * 40}])
+def test_a_landing_from_nowhere(lived, old):
+    evidence = lived.record("two").evidence
+    rewrite(lived, forged(lived, "two/1", evidence={k: v for k, v in evidence.items() if k != "old"} | old))
+    assert 1 in grave(lived)
+
+
 def test_a_landed_commit_that_was_not_the_tested_one(lived):
     rewrite(lived, forged(lived, "one/1", commit=lived.change({"x": "x\n"})))
     assert 2 in grave(lived)
