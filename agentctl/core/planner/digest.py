@@ -59,7 +59,10 @@ def trim(turn: Turn) -> None:
 def count(mem: Memory, agent: str, landed: int = 0, rejected: int = 0) -> None:
     good, bad = mem.agents.get(agent, (0, 0))
     good, bad = good + landed, bad + rejected
-    mem.agents[agent] = (good / 2, bad / 2) if good + bad >= FORGET else (good, bad)
+    if good + bad >= FORGET:
+        mem.broken *= 1 - good / 2 / max(good, sum(g for g, _ in mem.agents.values()))
+        good, bad = good / 2, bad / 2
+    mem.agents[agent] = good, bad
 
 
 def follow_queue(turn: Turn) -> None:
