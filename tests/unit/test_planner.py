@@ -9,7 +9,8 @@ import pytest
 
 from agentctl.core.model import Cancel, Change, Land, Plan, Reject, Result, Start, Verdict, View
 from agentctl.core.planner import Limits, plan, usual_seconds
-from agentctl.core.planner.beliefs import flake_rate, group, prefix_passes
+from agentctl.core.planner.beliefs import Beliefs, flake_rate, group, prefix_passes
+from agentctl.core.planner.state import Memory
 
 PASSED, FAILED = Verdict.PASSED, Verdict.FAILED
 
@@ -423,6 +424,18 @@ def test_the_flake_rate_has_a_floor_and_grows_with_what_is_seen() -> None:
     assert flake_rate(0, 10_000) == 0.0002
     assert 0.01 < flake_rate(10, 990) < 0.02
     assert flake_rate(10_000, 0) == 0.25
+
+
+def test_green_changes_likely_to_break_are_carried_in_windows() -> None:
+    beliefs = Beliefs(Memory(agents={"ann": (1000, 50)}, broken=20.0), Limits())
+    assert beliefs.window(20, 7) == slice(0, 20), "a break is unlikely: all ride"
+    windows = [beliefs.window(200, number) for number in range(64)]
+    starts = sorted({w.start for w in windows})
+    assert len(starts) > 3 and starts[0] == 0
+    for start in starts:
+        sizes = {w.stop - start for w in windows if w.start == start}
+        assert min(sizes) == 1 and len(sizes) > 3
+    assert max(w.stop for w in windows) <= 200
 
 
 def test_a_probe_that_holds_a_rejected_change_is_cancelled() -> None:

@@ -29,7 +29,9 @@ The procedure. Every rule below follows from "ask what is nearest to an even bet
   that pass and break later is learned. Where a break is likely the probes of one moment
   carry different numbers of the first green ones: the longest that passes lands what is
   sound, the next one that fails says where the break is, and only what lies between them
-  is suspected again, with its partner on trunk by then.
+  is suspected again, with its partner on trunk by then. Since only what is ahead of the first
+  break can land, others carry windows that begin further back (`beliefs.window`): a piece
+  that breaks there is taken out before it is in the way of those behind it.
 - *With slots to spare* waiting is worse than waste, so the planner bets instead
   (`foresee.py`). It imagines 1,024 worlds in which each change is good or bad, drawn
   from its risk and from all failures seen (`worlds.py`); in each world it is known which

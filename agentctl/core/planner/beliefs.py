@@ -26,6 +26,8 @@ BREAK_PRIOR = (0.2, 1000.0)
 
 STAGGER = 0.3
 """Chance that the green changes break together, from which on not every probe carries all."""
+BARE = 0.3
+"""Share of the probes that carry but one then: what they ask about is answered for certain."""
 GOLDEN = (sqrt(5) - 1) / 2
 """Its multiples, modulo 1, are spread evenly, however many are taken."""
 
@@ -65,14 +67,20 @@ class Beliefs:
         """Probability that no two of `riding` green changes break together."""
         return (1 - self.breaks) ** riding
 
-    def riding(self, green: int, number: int) -> int:
-        """How many of the green changes probe `number` carries: from one probe to the next the
-        chance that they break is spread evenly from 0 to that of all."""
-        broken = 1 - self.sound(green)
-        if broken < STAGGER:
-            return green
-        level = broken * (number * GOLDEN % 1.0)
-        return min(green, 1 + int(log(1 - level) / log(1 - self.breaks)))
+    def window(self, green: int, number: int) -> slice:
+        """Which of the green changes probe `number` carries. Windows begin wherever a break is
+        STAGGER likely since the last began; from one probe of a window to the next the chance
+        that it breaks is spread evenly from 0 to that of all that follow, but for a share BARE."""
+        size = self._length(STAGGER)
+        if green < size:
+            return slice(0, green)
+        start = number % (green // size) * size
+        spread = max(0.0, number * GOLDEN % 1.0 - BARE) / (1 - BARE)
+        return slice(start, start + self._length(spread * (1 - self.sound(green - start))))
+
+    def _length(self, broken: float) -> int:
+        """How many green changes break together with this probability, or a little more."""
+        return 1 + int(log(1 - broken) / log(1 - self.breaks))
 
     def risk_of_agent(self, agent: str) -> float:
         """Mean of the agent's Beta posterior around the rate common to all."""

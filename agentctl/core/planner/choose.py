@@ -58,10 +58,10 @@ class Chooser:
 
     def ride(self, gates: tuple[str, ...] | None) -> tuple[str, ...]:
         """The green changes of a lane that its next probe carries. All of them, unless it is likely
-        that some break together: then fewer in one probe than in the other, so that of those that
-        pass one lands most of what is sound, and those that fail tell where the break is."""
+        that some break together: then a window of them, less in one probe than in the other, so
+        that those that pass show what is sound, and those that fail where the break is."""
         green = self.rides[gates]
-        return green[: self.turn.beliefs.riding(len(green), self.next)]
+        return self.turn.compose((), green[self.turn.beliefs.window(len(green), self.next)])
 
     def fill(self) -> None:
         if self.turn.mem.unridden >= 2 * self.turn.view.slots:

@@ -59,7 +59,10 @@ def trim(turn: Turn) -> None:
 def count(mem: Memory, agent: str, landed: int = 0, rejected: int = 0) -> None:
     good, bad = mem.agents.get(agent, (0, 0))
     good, bad = good + landed, bad + rejected
-    mem.agents[agent] = (good / 2, bad / 2) if good + bad >= FORGET else (good, bad)
+    if good + bad >= FORGET:
+        mem.broken *= 1 - good / 2 / max(good, sum(g for g, _ in mem.agents.values()))
+        good, bad = good / 2, bad / 2
+    mem.agents[agent] = good, bad
 
 
 def follow_queue(turn: Turn) -> None:
@@ -108,55 +111,72 @@ def take_results(turn: Turn) -> None:
     failed = [p for p in failed if p.number not in seen]
     for probe in failed:
         remember(turn, probe)
-    broken = {number: chance for gates in turn.lanes for _, number, chance in weak_points(turn, turn.green_of(gates))[1]}
+    weak = (points for gates in turn.lanes for _, points in weak_points(turn, turn.green_of(gates)))
+    broken = {number: chance for points in weak for _, number, chance in points}
     for probe in sorted(failed, key=lambda p: (p.suspects or len(p.chain), p.number)):
         take_failure(turn, probe, good, broken.get(probe.number, 0.0))
     distrust(turn)
     doubt_green(turn)
 
 
-def weak_points(turn: Turn, green: tuple[str, ...]) -> tuple[int, list[tuple[int, int, float]]]:
-    """Where the green changes of a lane may break: how many of the first are sound; and, by length,
-    (how many a failed probe carried, its number, the probability that these break together).
+def weak_points(turn: Turn, green: tuple[str, ...]) -> list[tuple[int, list[tuple[int, int, float]]]]:
+    """Where the green changes of a lane may break. For each place from which failed probes carried
+    them on: up to where they are sound; and (up to where a failed probe carried them, its number,
+    the probability that these break together), the shortest first.
 
     The first break is behind position b with probability ~ (1-q)^b, and explains all
     failures that carried more; those that carried fewer failed by themselves. Nothing
-    breaks within what a passing probe carried.
+    breaks within what a passing probe carried: what failed with less is told so for good.
     """
-    mem, proven, sound = turn.mem, set(green), 0
+    mem, proven, places = turn.mem, set(green), {key: n for n, key in enumerate(green)}
+    sound: dict[int, int] = {}
     for passed in mem.passed:
-        pairs = zip(turn.rest(passed) or (), green)
-        sound = max(sound, sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs)))
-    seen = []
+        left = turn.rest(passed) or ("",)
+        start = places.get(left[0], len(green))
+        pairs = takewhile(lambda pair: pair[0] == pair[1], zip(left, green[start:]))
+        sound[start] = max(sound.get(start, 0), start + sum(1 for _ in pairs))
+    seen: dict[int, list[tuple[int, int, float]]] = {}
     for failure in mem.failures:
         carried = failure.chain[: len(failure.chain) - failure.suspects]
         waiting = set(failure.open)
         left = tuple(k for k in carried if k in waiting)
-        if len(left) > sound and green[: len(left)] == left:
-            asked = turn.together(k for k in failure.open if k not in proven)
-            seen.append((len(left), failure.number, 1 - (1 - turn.beliefs.flake) * (1 - asked)))
-    seen.sort()
+        start = places.get(left[0], len(green)) if left else len(green)
+        if not left or green[start : start + len(left)] != left:
+            continue
+        if start + len(left) <= sound.get(start, 0):
+            failure.suspects = len(failure.chain)
+            continue
+        asked = turn.together(k for k in failure.open if k not in proven)
+        alone = 1 - (1 - turn.beliefs.flake) * (1 - asked)
+        seen.setdefault(start, []).append((start + len(left), failure.number, alone))
+    return [(first := sound.get(start, start), breaks(turn, first, sorted(seen[start]))) for start in sorted(seen)]
+
+
+def breaks(turn: Turn, sound: int, seen: list[tuple[int, int, float]]) -> list[tuple[int, int, float]]:
+    """Of (up to where a failed probe carried the green changes, its number, the probability
+    that it failed by itself): the probability that these break together instead."""
     before, otherwise, broken, total = 1.0, 1.0, 0.0, []
     for n, number, alone in seen:
         after = turn.beliefs.sound(n - sound)
         broken += (before - after) * otherwise
         before, otherwise = after, otherwise * alone
         total.append((n, number, broken))
-    return sound, [(n, number, b / (broken + before * otherwise)) for n, number, b in total]
+    return [(n, number, b / (broken + before * otherwise)) for n, number, b in total]
 
 
 def doubt_green(turn: Turn) -> None:
-    """The first green changes are suspects again if it is likelier that they break together
+    """Green changes are suspects again if it is likelier that they break together
     than that all the probes that carried them asked about bad ones."""
     mem = turn.mem
     for green in map(turn.green_of, turn.lanes):
-        sound, points = weak_points(turn, green)
-        if point := next((p for p in points if p[2] > SURE), None):
-            n, number, broken = point
-            mem.segments.append(Segment(list(green[sound:n]), [(number, 1 - broken)]))
-            mem.distrusted.update(green[sound:n])
-            mem.green = [k for k in mem.green if k not in green[sound:n]]
-            turn.settle_green()
+        for sound, points in weak_points(turn, green):
+            n, number, broken = next((p for p in points if p[2] > SURE), (0, 0, 0.0))
+            piece = green[sound:n]
+            if piece and set(piece).issubset(mem.green):
+                mem.segments.append(Segment(list(piece), [(number, 1 - broken)]))
+                mem.distrusted.update(piece)
+                mem.green = [k for k in mem.green if k not in piece]
+                turn.settle_green()
 
 
 def take_pass(turn: Turn, result: Result) -> list[str]:

@@ -93,8 +93,8 @@ class Memory:
     """Changes that passed on an older base or beside a longer passing probe."""
     distrusted: set[str] = field(default_factory=set)
     """Changes that were green until they failed together."""
-    broken: int = 0
-    """How many of these were rejected."""
+    broken: float = 0.0
+    """How many of these were rejected; forgotten as the counts of agents are."""
     unridden: int = 0
     """Probes started without the green changes since they last rode."""
     segments: list[Segment] = field(default_factory=list)
