@@ -24,7 +24,7 @@ arrival = st.tuples(st.integers(0, SPAN), st.booleans())
 
 @dataclass
 class Ordered(QueueModel):
-    """Sees to it that no change is taken from the queue before one that ranks above it."""
+    """Sees to it that each segment begins with the change that ranks above all others."""
 
     def check_plan(self, decided: Plan, view: View) -> None:
         super().check_plan(decided, view)
@@ -38,7 +38,7 @@ class Ordered(QueueModel):
         for action in decided.actions if crowded else ():
             if isinstance(action, Start):
                 taken = [untested.pop(k) for k in action.probe.asked if k in untested]
-                self.check_overtaking(taken, list(untested.values()))
+                self.check_overtaking(taken[:1], [*taken[1:], *untested.values()])
 
     def check_overtaking(self, taken: list[Change], left: list[Change]) -> None:
         """The order is by admission, a level of priority counting as `aging` seconds."""

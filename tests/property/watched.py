@@ -81,8 +81,9 @@ def compare_lands(then: History, decided: Plan) -> None:
 
 
 def compare_green(then: History, memory: dict) -> None:
+    """What passed is green until it fails with others that passed, or until that is likely."""
     green = set(memory["green"])
-    assert then.proven() <= green <= then.tested()
+    assert then.proven().difference(memory["distrusted"]) <= green <= then.tested()
 
 
 def compare_failures(then: History, memory: dict, new: set[int]) -> None:
@@ -94,11 +95,12 @@ def compare_failures(then: History, memory: dict, new: set[int]) -> None:
 
 def compare_segments(then: History, memory: dict, settled: bool) -> None:
     """Each suspect is in the chain of each failure that accuses it; none is suspected
-    twice, and none that is proven. No failure is forgotten."""
+    twice, and none that is proven and trusted. No failure is forgotten."""
     chains = {p.number: set(p.chain) for p in then.failed}
     suspects = [key for items, _ in memory["segments"] for key in items]
     assert len(set(suspects)) == len(suspects)
-    assert not then.proven().union(memory["green"]).intersection(suspects)
+    proven = then.proven().difference(memory["distrusted"])
+    assert not proven.union(memory["green"]).intersection(suspects)
     assert then.queue.keys() >= set(suspects)
     for items, evidence in memory["segments"]:
         assert items and evidence

@@ -10,8 +10,9 @@ H(p) = -p log2 p - (1-p) log2(1-p) probes a change, H(p)/(1-p) a landed one.
 
 The procedure. Every rule below follows from "ask what is nearest to an even bet":
 
-- *Open* a segment: the oldest untested changes, as many as pass together with
-  probability nearest 1/2. At p = 10% those are seven; from p = 38% on it is one.
+- *Open* a segment: the oldest untested change and those after it that are about as likely
+  bad, as many as pass together with probability nearest 1/2. At p = 10% those are seven;
+  from p = 38% on it is one.
 - *Search* a segment that failed: the prefix that passes with probability nearest
   1/2. If it passes, the culprit is behind it, and the rest is not tested as a whole
   again, since it is known to fail. If it fails, what lies behind the prefix is as
@@ -71,8 +72,10 @@ calculation, for equal risks up to 20% and learning left out, strict rejection t
 5 to 8% over the bound, with nested halving up to 9%.
 
 No change waits for ever. The order is by admission, a level of priority counting as
-`Limits.aging` seconds: a change is overtaken only by changes admitted less than that
-much, times the difference in priority, after it. When one has waited 16 gate times
+`Limits.aging` seconds, so that only what is admitted less than that much, times the
+difference in priority, after a change comes before it; and each segment begins with the
+first in that order, so that it waits for no more segments than there are changes before
+it. When one has waited 16 gate times
 without being asked about, bets end and segments are opened and searched in order. Every
 untested change taken into a probe then ends proven or in a shorter segment, and the
 oldest segment is searched first, so without flakes n changes end within 8n + n*n + 8

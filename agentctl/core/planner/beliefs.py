@@ -5,7 +5,7 @@ Beliefs choose probes; they never land or reject anything by themselves.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from math import log, prod, sqrt
 
@@ -19,6 +19,9 @@ FLAKE_CEILING = 0.25
 """Above this a gate proves next to nothing; a bound keeps repeats finite."""
 LIKENESS = 2.0
 """Bad changes that an agent must show before it counts as much as all the others."""
+LIKE = 3.0
+"""Risks that differ by more than this factor are tested apart: a change that is likely bad
+spoils the answer for those that are likely good, and fails by itself with proof."""
 FORGET = 1024
 """An agent's counts are halved here, so that it can get better or worse."""
 BREAK_PRIOR = (0.2, 1000.0)
@@ -154,6 +157,15 @@ def group(untested: Iterable[tuple[str, float]], strict: bool) -> tuple[str, ...
         together *= 1 - p
         found.append(key)
     return tuple(found)
+
+
+def likes(untested: Iterable[tuple[str, float]]) -> Iterator[str]:
+    """The keys of the first (key, risk) and of those about as likely to be bad."""
+    first = 0.0
+    for key, risk in untested:
+        first = first or risk
+        if first <= LIKE * risk and risk <= LIKE * first:
+            yield key
 
 
 def odds_bad(risk: float, alts: Sequence[float]) -> float:

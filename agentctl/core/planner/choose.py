@@ -6,7 +6,7 @@ from collections import Counter
 from itertools import islice, takewhile
 
 from agentctl.core.model import Cancel, Probe, Start
-from agentctl.core.planner.beliefs import group, prefix_passes, split
+from agentctl.core.planner.beliefs import group, likes, prefix_passes, split
 from agentctl.core.planner.foresee import best_bet, odds
 from agentctl.core.planner.judge import certificates, convicted
 from agentctl.core.planner.state import Segment
@@ -223,7 +223,8 @@ class Chooser:
         return self.turn.beliefs.record(self.turn.queue[key].agent)
 
     def open_segments(self) -> None:
-        """From the oldest change on; of several lanes first in the one with the fewest probes."""
+        """Each from the oldest change that is left on; of several lanes first in the one with
+        the fewest probes."""
         strict = self.turn.limits.rejection == "strict"
         queue, orders = self.turn.queue, {}
         for key in self.untested():
@@ -232,10 +233,13 @@ class Chooser:
         while self.free > 0 and orders:
             gates = min(orders, key=probes.__getitem__)
             ride, order = self.ride(gates), orders.pop(gates)
-            window = islice(self.turn.following(ride, order), self.turn.limits.batch)
+            alike = likes(((key, self.turn.risk(key)) for key in order))
+            window = islice(self.turn.following(ride, alike), self.turn.limits.batch)
             asked = group(((key, self.turn.risk(key)) for key in window), strict)
             if not asked:
                 continue
+            if len(asked) == 1 and self.turn.alone(asked[0]):
+                ride = ()  # Its failure is proof at once.
             chance = 1 - self.turn.together(asked)
             why = f"first probe of {len(asked)} of {len(order)} waiting: {chance:.0%} to pass"
             taken = set(asked if self.start(ride, asked, f"{why}; {self.worst(asked)}") else asked[:1])

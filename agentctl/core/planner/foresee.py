@@ -76,9 +76,9 @@ def odds(turn: Turn, worlds: Worlds, trains: list[tuple[str, ...]], gates: tuple
     still on their way; what is landed of other lanes is in nobody's way."""
     found = Odds(turn, worlds, Tracks(worlds))
     found.order = [k for k in turn.ranked() if turn.queue[k].gates == gates]
-    ours = None if len(turn.lanes) == 1 else frozenset(found.order)
+    others = turn.queue.keys() - found.order if len(turn.lanes) > 1 else ()
     for train in trains:
-        found.tracks.run(train if ours is None else tuple(k for k in train if k in ours))
+        found.tracks.run(tuple(k for k in train if k not in others) if others else train)
     for probe in turn.view.running:
         found.runs(probe.chain)
     found.weight = {key: weight(turn, change) for key, change in turn.queue.items()}
