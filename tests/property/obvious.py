@@ -6,7 +6,7 @@ question goes through all tips of trunk, all verdicts and all that left the queu
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from agentctl.core.model import Change, Probe
@@ -101,10 +101,10 @@ class History:
                 found.setdefault(*left, set()).add(probe.number)
         return {key: numbers for key, numbers in found.items() if key in self.queue}
 
-    def proven(self) -> set[str]:
+    def proven(self, distrusted: Collection[str]) -> set[str]:
         """Queued changes that passed, with what they come after, and that no failure of
-        nothing but such changes disputes; nor what they come after."""
-        good = self.tested()
+        nothing but such changes disputes, nor beliefs; nor what they come after."""
+        good = self.tested().difference(distrusted)
         ever = {key for probe in self.passed for key in probe.chain}
         for probe in self.failed:
             if ever.issuperset(probe.chain):
@@ -125,10 +125,12 @@ class History:
         return good
 
     def placed(self, key: str, before: tuple[str, ...]) -> bool:
-        """Whether what `key` comes after is on trunk, or stood before it and is queued."""
+        """Whether what `key` comes after stood before it and is queued or on trunk, in that very
+        revision; or was not among these and is on trunk."""
         on_trunk = {k.split("/")[0] for k in self.landed}
         for name in self.queue[key].after:
-            mates = [k for k in before if k.split("/")[0] == name and k in self.queue]
-            if name not in on_trunk and not any(self.placed(k, before[: before.index(k)]) for k in mates):
+            mates = [k for k in before if k.split("/")[0] == name]
+            placed = [k in self.landed or k in self.queue and self.placed(k, before[: before.index(k)]) for k in mates]
+            if not any(placed or [name in on_trunk]):
                 return False
         return True

@@ -83,7 +83,7 @@ def compare_lands(then: History, decided: Plan) -> None:
 def compare_green(then: History, memory: dict) -> None:
     """What passed is green until it fails with others that passed, or until that is likely."""
     green = set(memory["green"])
-    assert then.proven().difference(memory["distrusted"]) <= green <= then.tested()
+    assert then.proven(memory["distrusted"]) <= green <= then.tested()
 
 
 def compare_failures(then: History, memory: dict, new: set[int]) -> None:
@@ -99,7 +99,7 @@ def compare_segments(then: History, memory: dict, settled: bool) -> None:
     chains = {p.number: set(p.chain) for p in then.failed}
     suspects = [key for items, _ in memory["segments"] for key in items]
     assert len(set(suspects)) == len(suspects)
-    proven = then.proven().difference(memory["distrusted"])
+    proven = then.proven(memory["distrusted"])
     assert not proven.union(memory["green"]).intersection(suspects)
     assert then.queue.keys() >= set(suspects)
     for items, evidence in memory["segments"]:

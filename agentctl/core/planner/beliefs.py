@@ -5,7 +5,7 @@ Beliefs choose probes; they never land or reject anything by themselves.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import log, prod, sqrt
 
@@ -159,13 +159,8 @@ def group(untested: Iterable[tuple[str, float]], strict: bool) -> tuple[str, ...
     return tuple(found)
 
 
-def likes(untested: Iterable[tuple[str, float]]) -> Iterator[str]:
-    """The keys of the first (key, risk) and of those about as likely to be bad."""
-    first = 0.0
-    for key, risk in untested:
-        first = first or risk
-        if first <= LIKE * risk and risk <= LIKE * first:
-            yield key
+def like(risk: float, other: float) -> bool:
+    return risk <= LIKE * other and other <= LIKE * risk
 
 
 def odds_bad(risk: float, alts: Sequence[float]) -> float:

@@ -6,7 +6,7 @@ from collections import Counter
 from itertools import islice, takewhile
 
 from agentctl.core.model import Cancel, Probe, Start
-from agentctl.core.planner.beliefs import group, likes, prefix_passes, split
+from agentctl.core.planner.beliefs import group, like, prefix_passes, split
 from agentctl.core.planner.foresee import best_bet, odds
 from agentctl.core.planner.judge import certificates, convicted
 from agentctl.core.planner.state import Segment
@@ -233,11 +233,12 @@ class Chooser:
         while self.free > 0 and orders:
             gates = min(orders, key=probes.__getitem__)
             ride, order = self.ride(gates), orders.pop(gates)
-            alike = likes(((key, self.turn.risk(key)) for key in order))
+            first = next(self.turn.following(ride, order), None)
+            if first is None:
+                continue
+            alike = (k for k in order if like(self.turn.risk(k), self.turn.risk(first)))
             window = islice(self.turn.following(ride, alike), self.turn.limits.batch)
             asked = group(((key, self.turn.risk(key)) for key in window), strict)
-            if not asked:
-                continue
             if len(asked) == 1 and self.turn.alone(asked[0]):
                 ride = ()  # Its failure is proof at once.
             chance = 1 - self.turn.together(asked)
