@@ -104,7 +104,7 @@ class History:
     def proven(self, distrusted: Collection[str]) -> set[str]:
         """Queued changes that passed, with what they come after, and that no failure of
         nothing but such changes disputes, nor beliefs; nor what they come after."""
-        good = self.tested().difference(distrusted)
+        good = self.tested(exactly=True).difference(distrusted)
         ever = {key for probe in self.passed for key in probe.chain}
         for probe in self.failed:
             if ever.issuperset(probe.chain):
@@ -115,22 +115,26 @@ class History:
             good -= loose
         return good
 
-    def tested(self) -> set[str]:
-        """Queued changes that passed, with the very changes that they come after."""
+    def tested(self, exactly: bool = False) -> set[str]:
+        """Queued changes that passed after all that they come after, or any revision of it that
+        is queued or on trunk; if `exactly`, the very one."""
         good: set[str] = set()
         for probe in self.passed:
             for at, key in enumerate(probe.chain):
-                if key in self.queue and self.placed(key, probe.chain[:at]):
+                if key in self.queue and self.placed(key, probe.chain[:at], exactly):
                     good.add(key)
         return good
 
-    def placed(self, key: str, before: tuple[str, ...]) -> bool:
-        """Whether what `key` comes after stood before it and is queued or on trunk, in that very
-        revision; or was not among these and is on trunk."""
+    def placed(self, key: str, before: tuple[str, ...], exactly: bool) -> bool:
         on_trunk = {k.split("/")[0] for k in self.landed}
         for name in self.queue[key].after:
             mates = [k for k in before if k.split("/")[0] == name]
-            placed = [k in self.landed or k in self.queue and self.placed(k, before[: before.index(k)]) for k in mates]
-            if not any(placed or [name in on_trunk]):
+            left = [k for k in mates if k in self.queue or k in self.landed]
+            if exactly and mates and not left:
+                return False
+            queued = [k for k in self.queue if k.split("/")[0] == name]
+            if name not in on_trunk and not (left if exactly else queued):
+                return False
+            if exactly and not all(k in self.landed or self.placed(k, before[: before.index(k)], True) for k in left):
                 return False
         return True
