@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 
 from agentctl.core.model import Verdict
@@ -44,7 +44,10 @@ class Tried:
         new = [tree for tree in wanted if tree not in self._known]
         with ThreadPoolExecutor(self.policy.queue.slots) as pool:
             try:
-                for done, (tree, good) in enumerate(pool.map(self._try, new), 1):
+                for done, trial in enumerate([pool.submit(self._try, tree) for tree in new], 1):
+                    while not wait([trial], timeout=1).done:
+                        pass  # A signal that comes just before a wait without end would not be heard.
+                    tree, good = trial.result()
                     self._known[tree] = good
                     progress(done, len(new))
             except BaseException:
