@@ -111,9 +111,12 @@ def compare_segments(then: History, memory: dict, settled: bool) -> None:
 
 
 def compare_cancels(then: History, decided: Plan, view: View, rejected: set[str]) -> None:
-    """Only what can neither land nor teach is stopped."""
+    """Only what can neither land nor teach is stopped: nothing is unknown in it, it holds a
+    rejected change, or all suspects of a failed probe and others besides."""
     running = {p.number: p for p in view.running}
+    suspects = [set(items) for items, _ in decided.memory["segments"]]
     for probe in (running[a.number] for a in decided.actions if isinstance(a, Cancel)):
         unknown = then.queue.keys() & set(probe.asked) - then.tested()
         useful = unknown or (rest := then.rest(probe)) and then.queue.keys() >= set(rest)
-        assert not useful or rejected.intersection(probe.chain)
+        doomed = any(items.issubset(probe.chain) and not items.issuperset(probe.asked) for items in suspects)
+        assert doomed or not useful or rejected.intersection(probe.chain)

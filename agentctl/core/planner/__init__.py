@@ -40,8 +40,10 @@ The procedure. Every rule below follows from "ask what is nearest to an even bet
   chain that lands most on average on top of one of the likeliest places of trunk, or the
   suspects that are best proven apart. A chain that continues another one is a *train*:
   when the shorter one has landed, what is left of the longer lands without a new probe,
-  and if it fails that is proof against what it added. With more than 3.5 culprits in
-  flight only proven changes go into trains: tested apart for one gate, landed by the next.
+  and if it fails that is proof against what it added. A train that holds the suspects of
+  a probe that failed meanwhile is bound to fail too: it is stopped, and what is behind
+  them sets out again without them. With more than 4 culprits in flight only proven changes
+  go into trains: tested apart for one gate, landed by the next.
 
 Lanes. Where gates name the paths they judge, changes judged by the very same gates are a
 lane. No chain has changes of two, so that none waits for another lane's gate or culprits;

@@ -11,7 +11,7 @@ from agentctl.core.planner.foresee import best_bet, odds
 from agentctl.core.planner.judge import certificates, convicted
 from agentctl.core.planner.state import Segment
 from agentctl.core.planner.turn import PATIENCE, Turn
-from agentctl.core.planner.worlds import Worlds
+from agentctl.core.planner.worlds import Worlds, innocent
 
 CROWD = 1.3
 """Changes a slot that no probe asks about, from which on probes are chosen for what they teach alone."""
@@ -22,9 +22,10 @@ TRUNK_LOOKS = 3
 
 def cancel(turn: Turn) -> None:
     """Stop probes that can neither land nor teach: all they ask about is known, or they
-    hold a change that is rejected."""
+    hold a change that is rejected, or the suspects of a failed probe and others besides."""
     view, green = turn.view, set(turn.mem.green)
     culprits = set(turn.mem.culprits)
+    guilty = [set(s.items) for s in turn.mem.segments if not innocent(turn, s)]
     for probe in view.running:
         asked = [k for k in probe.asked if k in turn.queue and k not in green]
         rest = turn.rest(probe)
@@ -33,6 +34,8 @@ def cancel(turn: Turn) -> None:
             reason = f"the {probe.suspects} changes it asks about are proven, gone or held back"
         elif held:
             reason = f"it holds {min(held)}, which is rejected"
+        elif any(suspects.issubset(probe.chain) and not suspects.issuperset(probe.asked) for suspects in guilty):
+            reason = "it is bound to fail: it holds all suspects of a probe that failed since"
         else:
             continue
         turn.actions.append(Cancel(probe.number, reason))
@@ -61,7 +64,8 @@ class Chooser:
         that some break together: then a window of them, less in one probe than in the other, so
         that those that pass show what is sound, and those that fail where the break is."""
         green = self.rides[gates]
-        return self.turn.compose((), green[self.turn.beliefs.window(len(green), self.next)])
+        window = self.turn.beliefs.window(len(green), self.next)
+        return self.turn.compose((), green[window]) if window.start else green[window]
 
     def fill(self) -> None:
         if self.turn.mem.unridden >= 2 * self.turn.view.slots:
@@ -135,8 +139,9 @@ class Chooser:
         self.free -= 1
 
     def carried(self, ride: tuple[str, ...], sure: bool) -> bool:
-        """True if a probe on trunk carries all green changes; `sure`: and nothing else."""
-        return any(set(ride) <= set(t) and (not sure or len(t) == len(ride)) for t in self.trains)
+        """True if a probe on trunk carries all green changes; `sure`: some of them, and nothing else."""
+        green = set(ride)
+        return any(t and green.issuperset(t) if sure else green.issubset(t) for t in self.trains)
 
     def integrate(self, sure: bool) -> None:
         for ride in self.rides.values():

@@ -24,15 +24,17 @@ from agentctl.core.model import Change
 from agentctl.core.planner.turn import PATIENCE, Turn
 from agentctl.core.planner.worlds import ALL, Tracks, Worlds
 
-CULPRITS = 3.5
+CULPRITS = 4.0
 """Bad changes expected in the queue, beyond which unproven ones go into no train."""
 LIKELIEST = 6
 """Places of trunk that a train is considered for."""
 LEAST = 0.35
 """A train is not made longer than passes so often, if trunk gets where it is to."""
-PROOF = 0.8
+PROOF = 0.6
 """What proving a change is worth, landing it being 1."""
-PRICE = 0.2
+PROOF_FIRST = 1.2
+"""The same where only proven changes go into trains: without it nothing lands."""
+PRICE = 0.28
 """Changes landed on average, for less than which no probe is started while all slots are
 free; twice that for the last one, so that what arrives finds a slot."""
 AGE = 0.25
@@ -144,10 +146,11 @@ def proof(odds: Odds, known: set[frozenset[str]]) -> Bet | None:
     ranked.sort(key=lambda r: r[0])
     items = turn.compose((), [key for _, key, _ in ranked], most=turn.limits.batch)
     unproven = {key: worlds for _, key, worlds in ranked}
+    worth = PROOF_FIRST if odds.lane else PROOF
     value, size, passes = 0.0, 0, worlds.seen
     for n, key in enumerate(items, 1):
         passes &= worlds.good[key]
-        gain = PROOF * sum(odds.weight[k] * worlds.chance(unproven[k] & passes) for k in items[:n])
+        gain = worth * sum(odds.weight[k] * worlds.chance(unproven[k] & passes) for k in items[:n])
         if gain < value:
             break
         if gain > value and frozenset(items[:n]) not in known:

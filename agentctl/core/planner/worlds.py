@@ -9,12 +9,16 @@ from __future__ import annotations
 from collections.abc import Iterable
 from functools import lru_cache
 from hashlib import shake_128
+from math import prod
 
+from agentctl.core.planner.state import Segment
 from agentctl.core.planner.turn import Turn
 
 WORLDS = 1024
 ENOUGH = 40
 """Worlds that must be left: a failure that fewer agree with is not taken into account."""
+NEXT_TO_NONE = 0.05
+"""A chance that suspects are all good, below which they are taken to hold a bad one."""
 ALL = (1 << WORLDS) - 1
 DIGITS = 12
 """Binary digits of a probability."""
@@ -35,6 +39,8 @@ def dice(name: str) -> tuple[int, ...]:
 def happens(name: str, chance: int) -> int:
     """The worlds in which something of probability `chance` / 2**DIGITS happens: the
     coins of a world, read as a binary fraction, are below it."""
+    if chance >> DIGITS:
+        return ALL
     worlds = 0
     for digit, coins in enumerate(dice(name)):
         worlds = (worlds | coins) if chance >> digit & 1 else (worlds & coins)
@@ -42,7 +48,14 @@ def happens(name: str, chance: int) -> int:
 
 
 def quantum(probability: float) -> int:
-    return min(max(round(probability * (1 << DIGITS)), 0), (1 << DIGITS) - 1)
+    return min(max(round(probability * (1 << DIGITS)), 0), 1 << DIGITS)
+
+
+def innocent(turn: Turn, segment: Segment) -> float:
+    """Probability that none of the suspects is bad, given their failures; 0 if it is next to none."""
+    bad = turn.together(segment.items)
+    other = (1 - bad) * prod(alt for _, alt in segment.evidence)
+    return other / (bad + other) if other >= NEXT_TO_NONE * (bad + other) else 0.0
 
 
 class Worlds:
@@ -53,7 +66,7 @@ class Worlds:
         mem = turn.mem
         self.good: dict[str, int] = dict.fromkeys(mem.green, ALL)
         for segment in mem.segments:
-            self._suspect(turn, segment.items, segment.evidence)
+            self._suspect(turn, segment)
         for key in turn.queue:
             if key not in self.good:
                 self.good[key] = ALL & ~happens(key, quantum(turn.risk(key)))
@@ -61,9 +74,12 @@ class Worlds:
         self.count = self.seen.bit_count()
 
     def _agree(self, turn: Turn) -> int:
-        """The worlds in which each failed probe held a bad change, or flaked."""
-        seen = ALL
+        """The worlds in which each failed probe held a bad change, or flaked; what accuses the
+        suspects of a segment is in their own odds."""
+        seen, used = ALL, {n for s in turn.mem.segments for n, _ in s.evidence}
         for failure in sorted(turn.mem.failures, key=lambda f: (len(f.open), f.number)):
+            if failure.number in used:
+                continue
             flaked = happens(f"flake {failure.number}", quantum(turn.beliefs.flake))
             left = seen & (flaked | ~self.pass_in(failure.open))
             if left.bit_count() >= ENOUGH:
@@ -74,17 +90,15 @@ class Worlds:
         """Probability of a set of worlds, given all that was seen."""
         return (worlds & self.seen).bit_count() / self.count
 
-    def _suspect(self, turn: Turn, items: list[str], evidence: list[tuple[int, float]]) -> None:
-        """At least one of `items` is bad, or the failures have another cause."""
+    def _suspect(self, turn: Turn, segment: Segment) -> None:
+        """At least one of the suspects is bad, or their failures have another cause."""
         good, first = 1.0, []
-        for key in items:
+        for key in segment.items:
             first.append(good * turn.risk(key))
             good *= 1 - turn.risk(key)
-        for _, alt in evidence:
-            good *= alt
-        left, none_yet = sum(first) + good, ALL
-        for key, weight in zip(items, first, strict=True):
-            bad = none_yet & happens(f"{key} {evidence[-1][0]}", quantum(weight / left if left else 0))
+        left, none_yet = sum(first) / (1 - innocent(turn, segment)), ALL
+        for key, weight in zip(segment.items, first, strict=True):
+            bad = none_yet & happens(f"{key} {segment.evidence[-1][0]}", quantum(weight / left if left else 0))
             bad |= ~none_yet & happens(key, quantum(turn.risk(key)))
             self.good[key] = ALL & ~bad
             none_yet &= ~bad
