@@ -448,3 +448,18 @@ def test_a_probe_that_holds_a_rejected_change_is_cancelled() -> None:
     made = bench.look()
     assert one(made, Reject).certificate.change == "a/1"
     assert "it holds a/1, which is rejected" in one_of(made, Cancel).reason
+
+
+@pytest.mark.parametrize(("risk", "stopped"), [(0.1, True), (0.01, False)])
+def test_a_train_that_holds_the_suspect_of_a_failed_one_is_cancelled_unless_that_may_be_a_flake(
+    risk: float, stopped: bool
+) -> None:
+    bench = Bench("a", slots=8, limits=Limits(risk=risk))
+    bench.look()
+    bench.arrive("b")
+    train = one_of(bench.look(), Start).probe
+    assert train.chain == ("a/1", "b/1")
+    bench.end(1, FAILED)
+    made = bench.look()
+    assert [a.number for a in made.actions if isinstance(a, Cancel)] == [train.number] * stopped
+    assert "b" in chains(made)
