@@ -45,7 +45,7 @@ def command(given: Given, commit: str | None, again: bool) -> int:
         given.note(f"testing {built.tree[:12]}: {', '.join(g.name for g in policy.gates if g.name in names)}")
         runs = gate.Runs()
         try:
-            known = gate.judge(hub, policy, runs, built.commit, done)
+            known = gate.judge(hub, policy, runs, built.commit, done, tip)
         finally:
             with signals.held():
                 runs.stop()

@@ -129,7 +129,7 @@ SLOT = _section(
         "setup": _text(
             "A command, run by sh -c when a slot is made, and again when a file that "
             "setup_on names differs from the last run. It may take as long as the first gate; "
-            "where it fails, the verdict is indeterminate. Empty: none.",
+            "where it fails, and passes without the changes, they have failed. Empty: none.",
             "",
         ),
         "setup_on": _globs("Files whose change makes setup run again, as globs.", []),

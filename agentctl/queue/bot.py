@@ -368,7 +368,8 @@ class Bot:
                 continue
             runs = gate.Runs()
             known = verdicts.passed_parts(self.hub, self.policy, staged.tree, staged.probe.again)
-            future = self._pool.submit(gate.judge, self.hub, self.policy, runs, staged.commit, known)
+            future = self._pool.submit(gate.judge, self.hub, self.policy, runs, staged.commit, known,
+                                       staged.probe.base)
             future.add_done_callback(lambda _: self.wake.set())
             self._runs[number] = _Run(staged, future, runs)
             self._tell(News("started", staged.probe.reason, {"probe": staged.probe}))

@@ -8,7 +8,7 @@ import os
 import shutil
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 
 from agentctl.core import globs
@@ -103,12 +103,14 @@ def remove_slots(hub: Hub) -> None:
             os.rmdir(empty)
 
 
-def judge(hub: Hub, policy: Policy, runs: Runs, commit: str, known: frozenset[str] = frozenset()) -> Judgement:
+def judge(hub: Hub, policy: Policy, runs: Runs, commit: str, known: frozenset[str] = frozenset(),
+          base: str | None = None) -> Judgement:
     """Run the gates on a commit's tree, in order, in a free slot; not those of the parts that
     are `known` to pass, unless that is all of them.
 
     Exit status 0 of all of them is passed; 125 of one is indeterminate; any other, or a
-    timeout, is failed. What is our own or the machine's fault is indeterminate too.
+    timeout, is failed. What is our own or the machine's fault is indeterminate too: a setup
+    that fails there, unless it passes in the tree of `base`.
     """
     tree = hub.objects.commit(commit).tree
     facts = {"tree": tree, "commit": commit, "gate": fingerprint(policy)}
@@ -120,7 +122,8 @@ def judge(hub: Hub, policy: Policy, runs: Runs, commit: str, known: frozenset[st
         log = hub.own_path("logs", "gate", f"{int(begun * 1000)}-{os.path.basename(place.path)}-{tree[:10]}.log")
         try:
             names = {name for part in due for name in part.gates}
-            result, took = _in_slot(hub, policy, runs, place, commit, log, names)
+            result, took = _in_slot(hub, policy, runs, place, commit, log, names,
+                                     base if base != commit else None)
         except OSError as error:
             result, took = {"verdict": Verdict.INDETERMINATE, "why": f"the machine failed us: {error}"}, {}
     _prune(os.path.dirname(log))
@@ -140,50 +143,73 @@ def _of_part(hub: Hub, whole: Judgement, part: Part, took: dict[str, float]) -> 
 
 
 def _in_slot(hub: Hub, policy: Policy, runs: Runs, place: Worktree, commit: str, log: str,
-             names: set[str]) -> tuple[dict, dict[str, float]]:
+             names: set[str], base: str | None) -> tuple[dict, dict[str, float]]:
     """What the gates of these names said, and the seconds that each took which was run."""
     worktrees.restore_pointer(place)
     worktrees.reset(place, commit, tuple(policy.slot.keep))
     scratch = place.path + ".tmp"
     shutil.rmtree(scratch, ignore_errors=True)
     os.makedirs(scratch)
-    steps = [(SETUP, policy.slot.setup, policy.gates[0].timeout, {})] if _setup_due(policy, place) else []
-    steps += [(g.name, g.run, g.timeout, dict(g.env)) for g in policy.gates if g.name in names]
     took: dict[str, float] = {}
+
+    def run(name: str, command: str, timeout: float, env: dict[str, str]) -> dict | None:
+        """What the step says if it did not pass."""
+        begun = time.monotonic()
+        ended = runs.run(local.Job(
+            argv=("/bin/sh", "-c", command), cwd=place.path, log=log, mark=hub.mark + "gate",
+            env=process.child_environment() | {"TMPDIR": scratch, "AGENTCTL_COMMIT": commit} | env,
+            stdin=None, timeout=timeout, memory=policy.limits.memory, output=policy.limits.output,
+        ))
+        took[name] = time.monotonic() - begun
+        said = _said(name, ended, timeout)
+        return said and said | {"step": name, "log": _tail(log)}
+
+    def setup() -> dict | None:
+        said = run(SETUP, policy.slot.setup, policy.gates[0].timeout, {})
+        if not said:
+            _setup_done(policy, place)
+        return said
+
     try:
-        for name, command, timeout, env in steps:
-            begun = time.monotonic()
-            ended = runs.run(local.Job(
-                argv=("/bin/sh", "-c", command), cwd=place.path, log=log, mark=hub.mark + "gate",
-                env=process.child_environment() | {"TMPDIR": scratch, "AGENTCTL_COMMIT": commit} | env,
-                stdin=None, timeout=timeout, memory=policy.limits.memory, output=policy.limits.output,
-            ))
-            took[name] = time.monotonic() - begun
-            said = _said(name, ended, timeout)
-            if said:
-                return said | {"step": name, "log": _tail(log)}, took
-            if name == SETUP:
-                _setup_done(policy, place)
+        if _setup_due(policy, place) and (said := setup()):
+            return _blame_setup(place, policy, said, setup, base), took
+        for gate in policy.gates:
+            if gate.name in names and (said := run(gate.name, gate.run, gate.timeout, dict(gate.env))):
+                return said, took
         return {"verdict": Verdict.PASSED, "exit": 0}, took
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 
 
+def _blame_setup(place: Worktree, policy: Policy, said: dict, setup: Callable[[], dict | None], base: str | None) -> dict:
+    """A setup that failed is the fault of what was set up if it passes in `base`, and else of the machine."""
+    if said["verdict"] is not Verdict.FAILED:
+        return said
+    if base:
+        worktrees.reset(place, base, tuple(policy.slot.keep))
+        there = setup()
+        if not there:
+            return said | {"why": f"{said['why']}, and it passes without the changes, at {base[:12]}"}
+        if there["verdict"] is Verdict.ABORTED:
+            return there
+    return said | {"verdict": Verdict.INDETERMINATE}
+
+
 def _said(name: str, ended: local.Ended | None, timeout: float) -> dict | None:
-    """What a step that did not pass says; None if it passed. The setup blames nobody."""
-    bad = Verdict.INDETERMINATE if name == SETUP else Verdict.FAILED
+    """What a step that did not pass says; None if it passed."""
     if ended is None:
         return {"verdict": Verdict.ABORTED, "why": "stopped"}
     if ended.reason == "timeout":
-        return {"verdict": bad, "why": f"{name}: timed out after {timeout:g} s", "exit": 124}
+        return {"verdict": Verdict.FAILED, "why": f"{name}: timed out after {timeout:g} s", "exit": 124}
     if ended.reason == "output":
-        return {"verdict": bad, "why": f"{name}: wrote too much output"}
+        return {"verdict": Verdict.FAILED, "why": f"{name}: wrote too much output"}
     if ended.reason != "exited" and ended.signal is None:
         return {"verdict": Verdict.INDETERMINATE, "why": f"{name}: {ended.reason} {ended.message}".strip()}
     if ended.exit == 0:
         return None
     how = f"killed by signal {ended.signal}" if ended.signal else f"exit status {ended.exit}"
-    return {"verdict": Verdict.INDETERMINATE if ended.exit == 125 else bad, "exit": ended.exit, "why": f"{name}: {how}"}
+    verdict = Verdict.INDETERMINATE if ended.exit == 125 else Verdict.FAILED
+    return {"verdict": verdict, "exit": ended.exit, "why": f"{name}: {how}"}
 
 
 def _setup_state(policy: Policy, place: Worktree) -> str:

@@ -95,14 +95,41 @@ def test_no_verdict_again_and_again_blames_nobody(repo):
     assert repo.stage("foggy") == "queued"
 
 
-@pytest.mark.parametrize("setup", ["false", "sleep 1000"])
-def test_a_setup_that_fails_or_takes_too_long_blames_nobody(make_repo, setup):
+def with_setup(command):
+    return {".agentctl/policy.yaml": policy(timeout="1s") + f"slot:\n  setup_on: [needs]\n  setup: {command}\n"}
+
+
+@pytest.mark.parametrize(("setup", "why"), [("false", "exit status 1"), ("sleep 1000", "timed out after 1 s")])
+def test_a_setup_that_fails_with_a_change_and_not_without_it_is_the_fault_of_the_change(make_repo, setup, why):
     repo = make_repo(timeout="1s")
-    repo.push({".agentctl/policy.yaml": policy(timeout="1s") + f"slot:\n  setup_on: [needs]\n  setup: if [ -e needs ]; then {setup}; fi\n"})
+    repo.push(with_setup(f"if [ -e needs ]; then {setup}; fi"))
     repo.submit("needy", {"needs": "a lot\n"})
-    with pytest.raises(Infrastructure, match="no verdict 3 times in a row: slot setup: "):
+    repo.submit("fine", {"fine.txt": "fine\n"})
+    repo.drain()
+    assert repo.stage("fine") == "landed"
+    record = repo.record("needy")
+    assert record.kind == "gate" and "rejected" in str(record.stage)
+    told = repo.cli("why", "needy").stdout
+    assert f"slot setup: {why}, and it passes without the changes" in " ".join(told.split())
+    repo.proven()
+
+
+def test_a_setup_that_fails_without_the_change_too_blames_nobody(make_repo, tmp_path):
+    # The machine has lost what setup needs after trunk itself was found to pass.
+    needed = tmp_path / "needed"
+    needed.touch()
+    repo = make_repo(timeout="1s")
+    repo.push(with_setup(f"test -e {needed}"))
+    repo.drain()
+    needed.unlink()
+    repo.submit("needy", {"needs": "a lot\n"})
+    with pytest.raises(Infrastructure, match="no verdict 3 times in a row: slot setup: exit status 1"):
         repo.drain()
     assert repo.stage("needy") == "queued"
+    needed.touch()
+    repo.drain()
+    assert repo.stage("needy") == "landed"
+    repo.proven()
 
 
 def test_a_gate_may_be_called_setup(make_repo):
