@@ -67,6 +67,21 @@ class Counter:
                     raise Crash(kind)
 
 
+def broken(counter, fatal, context, bot, act):
+    """Let a bot in its `context` act, broken before that effect; False if nothing broke."""
+    counter.arm(fatal)
+    try:
+        act()
+    except Crash:
+        return True
+    finally:
+        counter.arm(0)
+        # A killed bot tidies up nothing, but its locks go with it, and so must its threads.
+        bot._restart = lambda: None
+        context.__exit__(None, None, None)
+    return False
+
+
 def coarse(kind, number):
     return kind not in LOOSE or number % COARSE == 0
 

@@ -1,6 +1,6 @@
 """A pass that follows trunk, broken before each effect of its landing: the next bot finishes it."""
 
-from tests.crash.test_landing import Counter, Crash
+from tests.crash.test_landing import Counter, broken
 from tests.support.hub import Repo, until
 
 POLICY = """\
@@ -12,8 +12,8 @@ protect: []
 """
 
 
-def broken(repo, counter, fatal):
-    """What passed is built again on a trunk that was moved, and lands. False if nothing broke."""
+def about_to_land(repo):
+    """A bot with what passed, on a trunk that was moved since: it has to be built again."""
     repo.submit("a", {"slow/a": "a\n"})
     repo.cli("queue", "pause")
     context = repo.bot()
@@ -21,24 +21,15 @@ def broken(repo, counter, fatal):
     until(bot, lambda: bot.halted)
     repo.push({"README": "moved\n"})
     repo.cli("queue", "resume")
-    counter.arm(fatal)
-    try:
-        bot.tick()
-    except Crash:
-        return True
-    finally:
-        counter.arm(0)
-        # A killed bot tidies up nothing, but its locks go with it, and so must its threads.
-        bot._restart = lambda: None
-        context.__exit__(None, None, None)
-    return False
+    return context, bot
 
 
 def test_broken_before_every_effect(make_repo, monkeypatch, tmp_path):
     counter, fatal, more = Counter(monkeypatch), 1, True
     while more:
         repo = make_repo(f"repo-{fatal}", files={".agentctl/policy.yaml": POLICY})
-        more = broken(repo, counter, fatal)
+        context, bot = about_to_land(repo)
+        more = broken(counter, fatal, context, bot, bot.tick)
         Repo(repo.path).drain()
         assert (repo.stages(), repo.landings()) == ({"a/1": "landed"}, ["a/1"])
         assert repo.proven().landed == 1

@@ -1,6 +1,8 @@
 """The landing of a train's rest broken before each of its effects: the next bot finishes it."""
 
-from tests.crash.test_landing import Counter, Crash
+from functools import partial
+
+from tests.crash.test_landing import Counter, broken
 from tests.support.hub import Repo
 from tests.support.train import admitted, judged, land, started
 
@@ -20,27 +22,12 @@ def half_way(repo):
     return bot, here, long
 
 
-def broken(repo, counter, fatal):
-    """Break before that effect; False if there was none of that number."""
-    context, bot, long = half_way(repo)
-    counter.arm(fatal)
-    try:
-        land(bot, long)
-    except Crash:
-        return True
-    finally:
-        counter.arm(0)
-        # A killed bot tidies up nothing, but its locks go with it, and so must its threads.
-        bot._restart = lambda: None
-        context.__exit__(None, None, None)
-    return False
-
-
 def test_broken_before_every_effect(make_repo, monkeypatch):
     counter, fatal = Counter(monkeypatch), 1
     while True:
         repo = make_repo(f"repo-{fatal}", slots=4)
-        more = broken(repo, counter, fatal)
+        context, bot, long = half_way(repo)
+        more = broken(counter, fatal, context, bot, partial(land, bot, long))
         Repo(repo.path).drain()
         assert repo.stages() == {"a/1": "landed", "b/1": "landed"}
         assert repo.landings() == ["a/1", "b/1"]
