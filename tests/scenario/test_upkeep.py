@@ -13,12 +13,12 @@ def packs(repo):
     return sum(name.endswith(".pack") for name in os.listdir(os.path.join(repo.hub.git_dir, "objects/pack")))
 
 
-def written(repo, count):
+def written(repo, count, word=""):
     """Ids of blobs in `count` packs that no ref holds."""
     store, oids = Store(repo.hub.git_dir), []
     for pack in range(count):
         with store.together():
-            oids += [store.write(b"blob", f"{pack} {n}".encode()) for n in range(FEW + 1)]
+            oids += [store.write(b"blob", f"{word} {pack} {n}".encode()) for n in range(FEW + 1)]
     store.close()
     return oids
 
@@ -85,3 +85,25 @@ def test_what_a_killed_git_left_goes_after_a_day(repo):
     os.utime(old, (time.time() - 2 * upkeep.LEFT,) * 2)
     repo.cli("bot", "run", "--once")
     assert not os.path.exists(old) and os.path.exists(new)
+
+
+def test_a_repack_that_is_killed_at_any_moment_loses_nothing(repo):
+    oids, cut = [], 0
+    with repo.bot() as bot:
+        for seconds in (0.0, 0.02, 0.05, 0.1, 0.2):
+            oids += written(repo, upkeep.IDLE + 1, f"after {seconds}")
+            bot._upkeep._next = 0.0
+            bot._upkeep.turn(idle=True)
+            running = bot._upkeep._running
+            time.sleep(seconds)
+            cut += not running.poll()
+            running.kill()
+            eventually(running.poll)
+            fresh = Store(repo.hub.git_dir)
+            assert all(fresh.exists(oid) for oid in oids)
+            fresh.close()
+    assert cut
+    repo.git("fsck", "--full", "--no-dangling")
+    repo.cli("bot", "run", "--once")
+    assert packs(repo) <= upkeep.IDLE
+    repo.proven()
