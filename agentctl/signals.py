@@ -11,11 +11,22 @@ import os
 import signal
 from collections.abc import Iterator
 from types import FrameType
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
 
 ASKING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 SECOND = "agentctl: it is stopping; once more gives up at once"
 THIRD = "agentctl: gave up at once; what is left, the next start clears away"
 SHOW_CURSOR = "\x1b[?25h"
+
+TERMINAL = (signal.SIGINT, signal.SIGQUIT, signal.SIGTSTP, signal.SIGHUP)
+"""What a terminal sends to its whole foreground group."""
+
+GLANCE = 1.0
+"""Seconds of a wait: a signal that comes just before one without end would not be heard."""
+T = TypeVar("T")
 
 
 class Stopped(KeyboardInterrupt):
@@ -83,6 +94,17 @@ def held() -> Iterator[None]:
         check()
 
 
+@contextlib.contextmanager
+def kept_from_children() -> Iterator[None]:
+    """Within, a process is started with the terminal's signals blocked: before it has a group of
+    its own it would still hear them, and die."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, TERMINAL)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def check() -> None:
     """Raise Stopped if there was a signal that nobody has been told of."""
     if _asked.numbers and not _asked.told:
@@ -98,3 +120,12 @@ def heard() -> bool:
 def status() -> int:
     """The exit status after a signal."""
     return 128 + (_asked.numbers[0] if _asked.numbers else signal.SIGINT)
+
+
+def result(future: Future[T]) -> T:
+    """What comes of it, however long that takes; raises what it raises, and for a signal."""
+    from concurrent.futures import wait  # Costs a hook, which never gets here, 5 ms.
+
+    while not wait([future], GLANCE).done:
+        pass
+    return future.result()

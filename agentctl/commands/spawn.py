@@ -9,6 +9,7 @@ from dataclasses import asdict
 
 import click
 
+from agentctl import signals
 from agentctl.commands.parser import Given, command, given
 from agentctl.core import refnames
 from agentctl.core.task import End, Session, Task
@@ -63,7 +64,7 @@ def run(given: Given, runs: list[session.Run]) -> int:
     with ThreadPoolExecutor(max_workers=len(runs)) as pool:
         try:
             futures = [pool.submit(_one, given, each) for each in runs]
-            results: list[Session | AgentctlError] = [future.result() for future in futures]
+            results: list[Session | AgentctlError] = [signals.result(future) for future in futures]
         except KeyboardInterrupt:
             for each in runs:
                 each.stop()

@@ -95,6 +95,15 @@ def descendants():
     return found
 
 
+def unblock():
+    """What was blocked while we were started was meant for whoever started us: it is dropped."""
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in blocked}
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, blocked)
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
 class Guard:
     def __init__(self, request):
         self.request = request
@@ -110,6 +119,7 @@ class Guard:
         for end in (self.wake, wake):
             os.set_blocking(end, False)
         signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
+        unblock()
         for number in (signal.SIGCHLD, *STOPS):
             signal.signal(number, lambda *_: None)
         self.poller = select.poll()

@@ -15,6 +15,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from agentctl import signals
 from agentctl.engine.processes import MARK, Activity, tree_activity
 
 GUARD = str(Path(__file__).with_name("guard.py"))
@@ -77,7 +78,7 @@ def start(job: Job) -> Running:
     A command that cannot be executed is no error here but a reason of `Ended`.
     Raises OSError if the log cannot be opened or no process can be made.
     """
-    with open(job.log, "ab", opener=_private) as log:
+    with open(job.log, "ab", opener=_private) as log, signals.kept_from_children():
         guard = subprocess.Popen(
             [sys.executable, "-I", "-S", GUARD],
             stdin=subprocess.PIPE,

@@ -11,6 +11,7 @@ import signal
 import subprocess
 from collections.abc import Mapping, Sequence
 
+from agentctl import signals
 from agentctl.errors import AgentctlError, Infrastructure
 
 MINIMUM = (2, 38)
@@ -108,15 +109,18 @@ def _called(argv: Sequence[str], *, cwd: str | None, env: Mapping[str, str],
             input: bytes = b"") -> subprocess.CompletedProcess[bytes]:
     """In a process group of its own, so that Ctrl-C on the terminal reaches agentctl alone. If
     that is interrupted here, Git is ended so that it removes its locks and temporary files."""
-    with subprocess.Popen(argv, cwd=cwd, env=env, process_group=0, stdin=subprocess.PIPE,
-                          stdout=subprocess.PIPE, stderr=subprocess.PIPE) as git:
-        try:
-            out, said = git.communicate(input)
-        except BaseException:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(git.pid, signal.SIGTERM)
-            raise
+    with contextlib.ExitStack() as ends:
+        with signals.kept_from_children():
+            git = ends.enter_context(subprocess.Popen(argv, cwd=cwd, env=env, process_group=0, stdin=subprocess.PIPE,
+                                                      stdout=subprocess.PIPE, stderr=subprocess.PIPE))
+            ends.push(lambda interrupted, *_: interrupted and _end(git))
+        out, said = git.communicate(input)
     return subprocess.CompletedProcess(argv, git.returncode, out, said)
+
+
+def _end(git: subprocess.Popen) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(git.pid, signal.SIGTERM)
 
 
 def text(args: Sequence[str], **options) -> str:

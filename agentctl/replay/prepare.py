@@ -9,9 +9,10 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
+from agentctl import signals
 from agentctl.core.model import Verdict
 from agentctl.core.policy import Policy, fingerprint
 from agentctl.errors import Infrastructure, UsageError
@@ -45,9 +46,7 @@ class Tried:
         with ThreadPoolExecutor(self.policy.queue.slots) as pool:
             try:
                 for done, trial in enumerate([pool.submit(self._try, tree) for tree in new], 1):
-                    while not wait([trial], timeout=1).done:
-                        pass  # A signal that comes just before a wait without end would not be heard.
-                    tree, good = trial.result()
+                    tree, good = signals.result(trial)
                     self._known[tree] = good
                     progress(done, len(new))
             except BaseException:

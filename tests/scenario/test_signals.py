@@ -6,8 +6,11 @@ import os
 import pty
 import select
 import shutil
+import signal
 import subprocess
+import sys
 import termios
+import time
 
 import pytest
 
@@ -33,6 +36,20 @@ case "$*" in *update-ref*)
     exec sleep 1000
 esac
 exec {git} "$@"
+"""
+
+
+AT_WORK = """\
+import signal
+from agentctl.engine import local
+from agentctl.git import process
+signal.signal(signal.SIGINT, lambda *_: None)
+print("ready", flush=True)
+for _ in range(200):
+    process.text(["version"])
+for _ in range(20):
+    assert local.start(local.Job(("true",), ".", {}, "log", "test")).wait().exit == 0
+signal.signal(signal.SIGINT, signal.SIG_IGN)
 """
 
 
@@ -121,7 +138,7 @@ def test_a_second_interrupt_does_not_cut_the_clean_up_short(repo):
     shown.hears("stopping")
     shown.interrupt()
     shown.hears("once more gives up at once")
-    assert shown.ends() == 130
+    assert shown.ends() == 130, shown.said
     assert "Traceback" not in shown.said
     nothing_is_left(repo)
     assert {repo.show("half.txt", ref) for ref in repo.refs("refs/agentctl/salvage")} == {"half\n"}
@@ -151,3 +168,15 @@ def test_a_closed_terminal_ends_it_in_order(repo):
     begun(repo)
     assert shown.hang_up() == 129
     nothing_is_left(repo)
+
+
+def test_what_is_being_started_does_not_hear_interrupts(tmp_path):
+    # A new process is in the terminal's foreground group until it has one of its own.
+    at_work = subprocess.Popen([sys.executable, "-c", AT_WORK], cwd=tmp_path, env=environment(), stdout=subprocess.PIPE,
+                               start_new_session=True)
+    assert at_work.stdout.readline() == b"ready\n"
+    while at_work.poll() is None:
+        os.killpg(at_work.pid, signal.SIGINT)
+        time.sleep(0.0005)
+    at_work.stdout.close()
+    assert at_work.returncode == 0
