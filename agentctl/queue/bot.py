@@ -163,6 +163,7 @@ class Bot:
             if self._contended % STUBBORN == 0:
                 recovery.break_old(self.hub, self._held)
             self._read()
+            recovery.restage(self.hub, self.state.probes, self._held)
             recorded = {staged.probe.number for staged in self.state.probes}
             self._fresh = [(s, j) for s, j in self._fresh if s.probe.number in recorded]
 

@@ -1,15 +1,19 @@
-"""What a start clears away after a kill: processes, and locks of Git's whose owner is dead."""
+"""What a start clears away after a kill, and a turn that cannot end: processes, locks of Git's whose
+owner is dead, refs that somebody made by hand."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
+from agentctl.core import refnames
+from agentctl.core.ledger import Staged
 from agentctl.engine import processes
 from agentctl.engine.locks import Held
 from agentctl.errors import Contended
-from agentctl.git import worktrees
+from agentctl.git import refs, worktrees
 from agentctl.git.hub import Hub
 from agentctl.queue import landing
 from agentctl.queue.gate import worktrees_lock
@@ -65,6 +69,21 @@ def break_old(hub: Hub, held: Held) -> None:
     for path in _ref_locks(hub):
         if _age(path) > OLD:
             _unlink(path)
+
+
+def restage(hub: Hub, probes: Iterable[Staged], held: Held) -> None:
+    """Make the refs below stage what the ledger says: one that somebody made, moved or deleted
+    by hand would keep every turn from its end. Needs the proof of the bot's lock."""
+    wanted = {f"{refnames.STAGE}{staged.probe.number}": staged.commit for staged in probes}
+    found = {ref.name: ref.oid for ref in refs.read(hub.git_dir, [refnames.STAGE]).values()}
+    mend = refs.Transaction(hub.git_dir, "stage as recorded")
+    for name, oid in wanted.items() - found.items():
+        mend.update(name, oid, found.get(name))
+    for name in found.keys() - wanted.keys():
+        mend.delete(name, found[name])
+    with contextlib.suppress(Contended):
+        if mend:
+            mend.commit()
 
 
 def git_at_work(hub: Hub) -> bool:

@@ -5,7 +5,7 @@ import subprocess
 import pytest
 
 from tests.support.agents import WORK, add, run
-from tests.support.hub import PATIENCE, command, environment
+from tests.support.hub import PATIENCE, command, environment, until
 
 COMMANDS = (["queue", "--all"], ["why", "one"], ["task", "list"], ["task", "show", "one"], ["ps"], ["verify"], ["doctor"],
             ["policy", "tune"], ["bot", "run", "--once"])
@@ -59,3 +59,26 @@ def test_what_does_not_matter_stops_nobody(lived):
     assert "shares no history" in lived.record("one").why
     run(lived, WORK)
     assert lived.stage("one") == "landed"
+
+
+@pytest.mark.parametrize("spoil", [
+    lambda repo, number: repo.git("update-ref", f"refs/agentctl/stage/{number + 1}", repo.tip),
+    lambda repo, number: repo.git("update-ref", f"refs/agentctl/stage/{number}", repo.tip),
+    lambda repo, number: repo.git("update-ref", "-d", f"refs/agentctl/stage/{number}"),
+], ids=["the next", "moved", "deleted"])
+def test_a_bot_goes_on_whatever_becomes_of_its_stage(make_repo, tmp_path, spoil):
+    go = tmp_path / "go"
+    repo = make_repo(gate=f"while ! [ -e {go} ]; do sleep 0.01; done; sh check.sh")
+    go.touch()
+    repo.cli("test", "main")
+    go.unlink()
+    repo.submit("one", {"one.txt": "1\n"})
+    with repo.bot() as bot:
+        until(bot, lambda: bot.state.probes)
+        spoil(repo, bot.state.probes[-1].probe.number)
+        repo.submit("two", {"two.txt": "2\n"})
+        go.touch()
+        until(bot, lambda: bot.idle)
+    assert repo.stages() == {"one/1": "landed", "two/1": "landed"}
+    assert repo.refs("refs/agentctl/stage") == []
+    repo.proven()
