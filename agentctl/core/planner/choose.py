@@ -25,7 +25,6 @@ def cancel(turn: Turn) -> None:
     hold a change that is rejected, or the suspects of a failed probe and others besides."""
     view, green = turn.view, set(turn.mem.green)
     culprits = set(turn.mem.culprits)
-    guilty = [set(s.items) for s in turn.mem.segments if not innocent(turn, s)]
     for probe in view.running:
         asked = [k for k in probe.asked if k in turn.queue and k not in green]
         rest = turn.rest(probe)
@@ -34,11 +33,19 @@ def cancel(turn: Turn) -> None:
             reason = f"the {probe.suspects} changes it asks about are proven, gone or held back"
         elif held:
             reason = f"it holds {min(held)}, which is rejected"
-        elif any(suspects.issubset(probe.chain) and not suspects.issuperset(probe.asked) for suspects in guilty):
+        elif doomed(turn, probe):
             reason = "it is bound to fail: it holds all suspects of a probe that failed since"
         else:
             continue
         turn.actions.append(Cancel(probe.number, reason))
+
+
+def doomed(turn: Turn, probe: Probe) -> bool:
+    """True if it asks about others than the suspects of a failed probe, all of whom it holds;
+    unless these may well be innocent."""
+    chain = set(probe.chain)
+    held = (s for s in turn.mem.segments if chain.issuperset(s.items))
+    return any(not set(s.items).issuperset(probe.asked) and not innocent(turn, s) for s in held)
 
 
 class Chooser:

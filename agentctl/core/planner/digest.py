@@ -130,11 +130,11 @@ def weak_points(turn: Turn, green: tuple[str, ...]) -> list[tuple[int, list[tupl
     """
     mem, proven, places = turn.mem, set(green), {key: n for n, key in enumerate(green)}
     sound: dict[int, int] = {}
-    for passed in mem.passed:
-        left = turn.rest(passed) or ("",)
+    for left in sorted((turn.rest(passed) or ("",) for passed in mem.passed), key=len, reverse=True):
         start = places.get(left[0], len(green))
-        pairs = takewhile(lambda pair: pair[0] == pair[1], zip(left, green[start:]))
-        sound[start] = max(sound.get(start, 0), start + sum(1 for _ in pairs))
+        if start + len(left) > sound.get(start, 0):
+            pairs = takewhile(lambda pair: pair[0] == pair[1], zip(left, green[start:]))
+            sound[start] = max(sound.get(start, 0), start + sum(1 for _ in pairs))
     seen: dict[int, list[tuple[int, int, float]]] = {}
     for failure in mem.failures:
         carried = failure.chain[: len(failure.chain) - failure.suspects]

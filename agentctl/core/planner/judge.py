@@ -81,11 +81,6 @@ def explained(turn: Turn, key: str, proofs: list[Failure]) -> dict[int, float]:
     return alts
 
 
-def conviction(turn: Turn, key: str, proofs: list[Failure]) -> float:
-    """Odds that `key` is bad."""
-    return odds_bad(turn.risk(key), tuple(explained(turn, key, proofs).values()))
-
-
 def audit(turn: Turn, key: str, proofs: list[Failure]) -> bool:
     """True if `key` shall have a second look although one proof convicts it.
 
@@ -109,19 +104,20 @@ def audit(turn: Turn, key: str, proofs: list[Failure]) -> bool:
 
 
 def convicted(turn: Turn, key: str, proofs: list[Failure]) -> bool:
-    doubt = turn.limits.doubt
-    return conviction(turn, key, proofs) >= (1 - doubt) / doubt
+    doubt, alts = turn.limits.doubt, explained(turn, key, proofs)
+    return odds_bad(turn.risk(key), tuple(alts.values())) >= (1 - doubt) / doubt
 
 
 def reject(turn: Turn, key: str, proofs: list[Failure]) -> None:
     """Evidence that held `key` is explained by it: its mates are free again."""
     mem, agent, proof = turn.mem, turn.queue[key].agent, proofs[-1]
-    odds = conviction(turn, key, proofs)
+    alts = explained(turn, key, proofs).values()
+    odds = odds_bad(turn.risk(key), tuple(alts))
     reason = (
         f"probe {proof.number} failed with it on {proof.base[:12]}"
         f"{f' and {len(proof.chain) - 1} changes' if len(proof.chain) > 1 else ''},"
         f" which is green on trunk without it; {odds:.0f} to 1 that it is bad"
-        f" after {len(explained(turn, key, proofs))} failures that only it explains; {turn.beliefs.record(agent)}"
+        f" after {len(alts)} failures that only it explains; {turn.beliefs.record(agent)}"
     )
     mem.rejected[key] = (proof.number, reason)
     mem.culprits.append(key)
