@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from agentctl.core.model import Cancel, Change, Land, Plan, Reject, Result, Start, Verdict, View
+from agentctl.core.model import Cancel, Change, Land, Plan, Probe, Reject, Result, Start, Verdict, View
 from agentctl.core.planner import Limits, plan, usual_seconds
 from agentctl.core.planner.beliefs import Beliefs, flake_rate, group, prefix_passes
 from agentctl.core.planner.state import Memory
@@ -85,6 +85,14 @@ def one(made: Plan, kind: type):
 
 def one_of(made: Plan, kind: type):
     return next(a for a in made.actions if isinstance(a, kind))
+
+
+def one_behind_another(limits: Limits = Limits()) -> tuple[Bench, Probe]:
+    """The probe of a runs, with slots to spare, and so does what is returned: a train of a and b."""
+    bench = Bench("a", slots=8, limits=limits)
+    bench.look()
+    bench.arrive("b")
+    return bench, one_of(bench.look(), Start).probe
 
 
 def test_an_empty_queue_asks_nothing() -> None:
@@ -348,10 +356,7 @@ def test_with_slots_to_spare_a_newcomer_is_tried_on_top_of_what_is_in_flight() -
 
 
 def test_a_train_lands_what_is_left_of_it() -> None:
-    bench = Bench("a", slots=8)
-    bench.look()
-    bench.arrive("b")
-    train = one_of(bench.look(), Start).probe
+    bench, train = one_behind_another()
     bench.end(1, PASSED)
     assert one(bench.look(), Land).probe.number == 1
     bench.move("s1", ("a/1",))
@@ -363,10 +368,7 @@ def test_a_train_lands_what_is_left_of_it() -> None:
 
 
 def test_a_train_that_fails_on_what_landed_is_proof_against_the_newcomer() -> None:
-    bench = Bench("a", slots=8, limits=Limits(risk=0.1, doubt=0.05))
-    bench.look()
-    bench.arrive("b")
-    train = one_of(bench.look(), Start).probe
+    bench, train = one_behind_another(Limits(risk=0.1, doubt=0.05))
     bench.end(1, PASSED)
     bench.look()
     bench.move("s1", ("a/1",))
@@ -439,10 +441,7 @@ def test_green_changes_likely_to_break_are_carried_in_windows() -> None:
 
 
 def test_a_probe_that_holds_a_rejected_change_is_cancelled() -> None:
-    bench = Bench("a", slots=8, limits=Limits(risk=0.1, doubt=0.05))
-    bench.look()
-    bench.arrive("b")
-    train = one_of(bench.look(), Start).probe
+    bench, train = one_behind_another(Limits(risk=0.1, doubt=0.05))
     assert train.chain == ("a/1", "b/1")
     bench.end(1, FAILED)
     made = bench.look()
@@ -454,10 +453,7 @@ def test_a_probe_that_holds_a_rejected_change_is_cancelled() -> None:
 def test_a_train_that_holds_the_suspect_of_a_failed_one_is_cancelled_unless_that_may_be_a_flake(
     risk: float, stopped: bool
 ) -> None:
-    bench = Bench("a", slots=8, limits=Limits(risk=risk))
-    bench.look()
-    bench.arrive("b")
-    train = one_of(bench.look(), Start).probe
+    bench, train = one_behind_another(Limits(risk=risk))
     assert train.chain == ("a/1", "b/1")
     bench.end(1, FAILED)
     made = bench.look()
