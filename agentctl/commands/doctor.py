@@ -20,10 +20,10 @@ from agentctl.core.task import decode_claim
 from agentctl.engine import locks, processes
 from agentctl.errors import AgentctlError, Contended, Findings, Malformed
 from agentctl.fleet import adapters, agents, tasks
-from agentctl.git import process, refs
+from agentctl.git import files, process, refs
+from agentctl.git.checkouts import Checkout
 from agentctl.git.hub import POLICY_PATH, Hub
 from agentctl.git.objects import EMPTY_TREE, TREE
-from agentctl.git.worktrees import Worktree
 from agentctl.queue import inbox, landing, recovery
 from agentctl.queue.ledger import Ledger
 
@@ -159,22 +159,20 @@ def _adapter(policy: Policy) -> Iterator[Finding]:
 
 
 def _checkouts(hub: Hub, trunk: str) -> Iterator[Finding]:
-    for tree in landing.checkouts(hub, trunk):
-        changes = tree.git("status", "--porcelain", "--untracked-files=no").splitlines()
-        if changes and _behind(hub, trunk, tree, changes):
+    for tree in landing.of_trunk(hub, trunk):
+        changes = tree.dirty()
+        if changes and _behind(hub, trunk, tree):
             yield Finding(f"{tree.path} has {trunk} checked out, but the files of an older commit",
                           f"git -C {_q(tree.path)} reset --hard")
         elif changes:
             yield Finding(f"{tree.path} has {trunk} checked out with uncommitted changes", f"git -C {_q(tree.path)} stash")
 
 
-def _behind(hub: Hub, trunk: str, tree: Worktree, changes: list[str]) -> bool:
-    """True if trunk moved and the checkout did not: its files are those of its index,
-    and that is a tree that trunk had."""
-    if any(line[1] != " " for line in changes):
-        return False
+def _behind(hub: Hub, trunk: str, tree: Checkout) -> bool:
+    """True if trunk moved and the checkout did not: its files are those of its index, and that is a tree that trunk had."""
     had = hub.git("log", f"-n{HISTORY}", "--first-parent", "--format=%T", refnames.branch(trunk)).split()
-    return tree.git("write-tree", ok=(0, 128)) in had
+    with tree.look() as look:
+        return not files.listed(look) and look.text("write-tree", ok=(0, 128)) in had
 
 
 def _stale_locks(hub: Hub, trunk: str) -> Iterator[Finding]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import shlex
+
 import click
 
 from agentctl.commands.parser import Given, command, given
@@ -20,10 +23,13 @@ def command(given: Given, agent: str, force: bool) -> int:
     hub = given.hub
     if agent not in agents.names(hub) or not refnames.valid_name(agent):
         raise NotFound(f"no agent called {agent!r} has a worktree here", hint="agentctl ps")
-    tree = worktrees.at(hub, agents.path_of(hub, agent))
-    if tree and not force and agents.unsafe(hub, agent, tree, given.tip):
+    tree = worktrees.of_agent(hub, agent)
+    if not force and agents.unsafe(hub, agent, tree, given.tip):
         raise Refused(f"{agent} has work that was not submitted",
-                      hint=f"agentctl -C {tree.path} submit, or agentctl rm --force {agent}")
+                      hint=f"agentctl -C {shlex.quote(tree.path)} submit, or agentctl rm --force {agent}")
+    if not force and not tree.there and os.path.lexists(tree.path):
+        raise Refused(f"{tree.path} is not the folder that agentctl made for {agent}",
+                      hint=f"agentctl rm --force {agent} moves it aside, and deletes nothing")
     kept = agents.remove(hub, agent, given.tip)
     if given.json:
         given.emit({"agent": agent, "salvage": kept})

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+from collections.abc import Iterator, Sequence
 
 import click
 
@@ -10,7 +12,8 @@ from agentctl.commands.parser import Given, command, given
 from agentctl.core import refnames
 from agentctl.core.lifecycle import Stage
 from agentctl.errors import Refused, UsageError
-from agentctl.git import process
+from agentctl.fleet import agents
+from agentctl.git import checkouts, process, worktrees
 from agentctl.queue import inbox
 
 
@@ -32,23 +35,40 @@ def command(given: Given, commit: str, change, agent, after, priority: int, agai
     A newer head of the same change takes the place of the older one. Submitting the same
     head twice changes nothing.
     """
-    hub, where = given.hub, given.path
-    head = process.as_user(["rev-parse", "--verify", "-q", "--end-of-options", commit + "^{commit}"], cwd=where, ok=(0, 1, 128))
-    if not head:
-        raise UsageError(f"no commit called {commit!r}", hint="git log --oneline")
-    if commit == "HEAD" and hub.top and process.as_user(["status", "--porcelain", "--untracked-files=no"], cwd=where):
-        raise Refused("there are uncommitted changes, which would not be submitted",
-                      hint="git commit -a, or name the commit: agentctl submit HEAD~0")
-    branch = process.as_user(["symbolic-ref", "-q", "--short", "HEAD"], cwd=where, ok=(0, 1))
+    with _found(given, commit) as (head, branch, changed):
+        if changed and commit == "HEAD":
+            raise Refused("there are uncommitted changes, which would not be submitted",
+                          hint="git commit -a, or name the commit: agentctl submit HEAD~0")
+        return report(given, _submit(given, head, branch, change, agent, after, priority, again))
+
+
+def _submit(given: Given, head: str, branch: str, change, agent, after, priority: int, again: bool) -> inbox.Receipt:
     task = os.environ.get("AGENTCTL_TASK")
     name = change or task or _change_id(given, head) or refnames.slug(branch.removeprefix("agent/"))
     if not name or (name == given.trunk and not change):
         raise UsageError("cannot tell what to call this change", hint="agentctl submit --change NAME")
     generation = os.environ.get("AGENTCTL_GENERATION", "")
-    receipt = inbox.submit(
-        hub, head, agent or _agent(given, branch), name, given.tip, again=again, task=task,
+    return inbox.submit(
+        given.hub, head, agent or _agent(given, branch), name, given.tip, again=again, task=task,
         generation=int(generation) if task and generation.isdigit() else None, priority=priority, after=list(after))
-    return report(given, receipt)
+
+
+@contextlib.contextmanager
+def _found(given: Given, commit: str) -> Iterator[tuple[str, str, Sequence[str]]]:
+    """(commit, branch, tracked files that differ from HEAD), where the caller stands."""
+    hub = given.hub
+    if hub.agent:
+        with agents.commit_of(hub, worktrees.of_agent(hub, hub.agent), commit, given.tip) as found:
+            yield found
+        return
+    where = checkouts.at(hub, hub.top) if hub.top else None
+    git_dir = where.git_dir if where else hub.git_dir
+    head = process.text(["rev-parse", "--verify", "-q", "--end-of-options", commit + "^{commit}"], git_dir=git_dir,
+                        ok=(0, 1, 128))
+    if not head:
+        raise UsageError(f"no commit called {commit!r}", hint="git log --oneline")
+    branch = (where.branch() if where else None) or ""
+    yield head, branch.removeprefix("refs/heads/"), where.dirty() if where else ()
 
 
 def report(given: Given, receipt: inbox.Receipt) -> int:

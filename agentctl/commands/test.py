@@ -13,7 +13,8 @@ from agentctl.core.ledger import Record
 from agentctl.core.model import Change, Verdict
 from agentctl.core.policy import parts
 from agentctl.errors import GateFailed, Infrastructure, MergeConflict
-from agentctl.git import worktrees
+from agentctl.fleet import agents
+from agentctl.git import checkouts, worktrees
 from agentctl.queue import gate, verdicts
 from agentctl.queue.stage import Stager
 
@@ -55,11 +56,14 @@ def command(given: Given, commit: str | None, again: bool) -> int:
 
 
 def _files(given: Given) -> str:
-    tree = worktrees.at(given.hub, given.hub.top) if given.hub.top else None
-    if not tree:
-        return given.tip
-    return worktrees.snapshot(given.hub, tree, "test\n", time.time(), given.hub.person(given.path)) \
-        if worktrees.dirty(tree) else tree.head()
+    """A commit with the files of the folder that the caller stands in."""
+    hub = given.hub
+    if hub.agent:
+        tree = worktrees.of_agent(hub, hub.agent)
+        with agents.found(hub, hub.agent, tree, given.tip, "test\n") as there:
+            return there.whole
+    found = checkouts.at(hub, hub.top) if hub.top else None
+    return found.snapshot("test\n", time.time(), hub.person(given.path)) if found else given.tip
 
 
 def _report(given: Given, judgement: verdicts.Judgement) -> int:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from agentctl.demo.place import SUITE, Place
 from agentctl.engine import processes
-from agentctl.git import process, worktrees
+from agentctl.git import checkouts, process
 from agentctl.queue.proof import prove
 
 TRIES = 6
@@ -56,14 +56,15 @@ def _processes(place: Place) -> Check:
 
 
 def _worktrees(place: Place) -> Check:
-    left = [tree.path for tree, _ in worktrees.listing(place.hub) if tree.path != place.project]
+    left = [found.path for found, _ in checkouts.listing(place.hub) if found.path != place.project]
     if os.path.exists(place.hub.worktrees):
         left.append(place.hub.worktrees)
     return Check("worktrees", not left, ", ".join(left) or "none left")
 
 
 def _checkout(place: Place) -> Check:
-    tree = worktrees.at(place.hub, place.project)
-    changed = worktrees.dirty(tree)
-    behind = tree.head() != place.hub.trunk_tip("main")
+    found = checkouts.at(place.hub, place.project)
+    assert found, place.project
+    changed = found.differing().dirty
+    behind = found.head() != place.hub.trunk_tip("main")
     return Check("checkout", not changed and not behind, ", ".join(changed) or "clean, at trunk's tip")

@@ -1,4 +1,4 @@
-"""Agents' worktrees: made, refreshed, emptied and removed without losing work."""
+"""Agents' worktrees: made, looked into, emptied and removed without losing work."""
 
 from __future__ import annotations
 
@@ -6,167 +6,287 @@ import contextlib
 import os
 import shutil
 import time
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
 from agentctl.core import refnames
 from agentctl.engine import locks
-from agentctl.errors import Contended
-from agentctl.git import refs, worktrees
+from agentctl.errors import NotFound, Refused, UsageError
+from agentctl.fleet import nested
+from agentctl.git import crossing, files, private, refs, scratch, worktrees
+from agentctl.git.files import Files
 from agentctl.git.hub import Hub
-from agentctl.git.objects import Person
+from agentctl.git.objects import ObjectError, Objects, Person
+from agentctl.git.process import GitError
 from agentctl.git.refs import Transaction
-from agentctl.git.worktrees import Worktree
-from agentctl.queue.gate import worktrees_lock
-from agentctl.queue.inbox import requests
-from agentctl.queue.ledger import Ledger
+from agentctl.git.worktrees import State, Worktree, of_agent
+
+REST = "rest"
+"""The salvage ref of commits that an agent itself passed over: amended, reset, stashed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What a worktree holds that trunk does not."""
+    """What is in an agent's worktree. Within `found`, all of it is in the hub."""
 
     head: str
-    """A commit with all of it; dirty files included if there are any."""
-    dirty: tuple[str, ...]
+    """The commit that HEAD is at; or, if HEAD has nothing new, the one that the agent's own branch is at."""
+    whole: str
+    """A commit on top of it that holds the files as they are; `head` itself if they are its."""
+    files: Files
+    unfinished: str
+    """What was under way, such as "a rebase"."""
+    tips: tuple[str, ...]
+    """Every commit of the agent's that is to stay reachable."""
+    repositories: tuple[str, ...]
+    """Paths of repositories inside the worktree that hold work."""
     new: bool
-    """False if it is empty-handed: no commit that trunk lacks, no dirty file. An empty
-    commit is a result: it says that nothing was left to do."""
+    """False if `head` holds no commit that trunk lacks. An empty commit is one: it says that nothing was left to do."""
+
+    @property
+    def empty(self) -> bool:
+        """True if there is nothing to submit."""
+        return not self.new and self.whole == self.head
 
 
 def path_of(hub: Hub, agent: str) -> str:
-    return os.path.join(hub.worktrees, "agents", agent)
+    return of_agent(hub, agent).path
 
 
 def person(agent: str) -> Person:
     return Person(agent, f"{agent}@agents.localhost")
 
 
-def lock(hub: Hub, agent: str):
+def lock(hub: Hub, agent: str) -> locks.Held:
     """Held for as long as an agent's session runs or its worktree is changed."""
     return locks.acquire(hub.own_path("locks", "agents", f"{agent}.lock"), f"agent {agent}")
 
 
-def prepare(hub: Hub, agent: str, commit: str) -> tuple[Worktree, bool]:
-    """The agent's worktree on `commit`, clean but for ignored files, and whether it is new.
+def prepare(hub: Hub, agent: str, commit: str, trunk: str, known: dict[str, str] | None = None) -> tuple[Worktree, bool]:
+    """The agent's worktree on `commit`, clean but for ignored files, and whether its setup is due.
 
-    What was in it is salvaged first. The caller holds the agent's lock.
+    What was in it is salvaged first. `trunk` is the branch's name, `known` are refs that the agent is to find in its
+    repository. The caller holds the agent's lock.
     """
-    path, branch = path_of(hub, agent), refnames.AGENT_BRANCH + agent
-    tree = worktrees.at(hub, path)
-    unlock(hub, agent, tree)
-    if tree:
-        salvage(hub, agent, tree, commit)
-        if tree.branch() != branch:
-            tree.git("symbolic-ref", "HEAD", branch)
-    else:
-        shutil.rmtree(path, ignore_errors=True)
-        rescue_branch(hub, agent, commit)
-        with worktrees_lock(hub):
-            tree = worktrees.add(hub, path, commit, branch.removeprefix("refs/heads/"))
-    made = not os.path.exists(os.path.join(tree.git_dir, "agentctl-ready"))
-    worktrees.restore_pointer(tree)
-    worktrees.reset(tree, commit, ignored=made)
-    return tree, made
+    tree = of_agent(hub, agent)
+    worktrees.finish(tree)
+    if tree.there:
+        make_safe(hub, agent, tree, commit)
+    worktrees.make(tree)
+    new = not os.path.exists(tree.own("ready"))
+    emptied = worktrees.check_out(tree, commit, ignored=new)
+    if emptied and not new:
+        os.unlink(tree.own("ready"))
+    worktrees.give(tree, trunk, refnames.AGENT_BRANCH + agent, known)
+    return tree, new or emptied
 
 
-def unlock(hub: Hub, agent: str, tree: Worktree | None) -> None:
-    """Remove the locks of a Git that was killed along with an agent: of the agent's branch
-    alone, whatever it had checked out. The caller holds the agent's lock."""
-    if tree:
-        worktrees.unlock(tree)
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(os.path.join(hub.git_dir, refnames.AGENT_BRANCH + agent + ".lock"))
-
-
-def ready(tree: Worktree) -> None:
-    """Note that a new worktree has been set up."""
-    with open(os.path.join(tree.git_dir, "agentctl-ready"), "w"):
+def ready(tree: Worktree, by_setup: bool) -> None:
+    """Note that a new worktree has been set up; by a command, which may have put things into its Git directory."""
+    if by_setup:
+        worktrees.keep_template(tree)
+    with open(tree.own("ready"), "w"):
         pass
 
 
-def inspect(hub: Hub, agent: str, tree: Worktree, trunk: str, message: str) -> Found:
-    """What the session left. Dirty files become a commit on top of HEAD, not yet on any ref."""
-    dirty = tuple(worktrees.dirty(tree))
-    head = tree.head()
-    if dirty:
-        head = worktrees.snapshot(hub, tree, message, time.time(), person(agent))
-    return Found(head, dirty, bool(hub.git("rev-list", "-n1", head, "^" + trunk)))
+@contextlib.contextmanager
+def found(hub: Hub, agent: str, tree: Worktree, trunk: str, message: str) -> Iterator[Found]:
+    """Look into a worktree. Within, all commits that it holds are in the hub, also one with its uncommitted files; the
+    caller has a ref name them before the end. Raises Refused if they cannot be taken over.
+
+    `trunk` is the commit that new ones are told by.
+    """
+    git_dir = private.repository(tree.path, tree.path)
+    seen = private.flags(git_dir) if git_dir else private.Flags()
+    theirs = _alone(tree, git_dir)
+    own = crossing.commits(tree.own("scratch"), theirs)
+    head = _head(hub, tree, agent, git_dir, own, trunk)
+    store = _store(tree)
+    files.fresh_index(tree.own("look.index"), tree.own("index"))
+    look = tree.look(store, (theirs,), "look.index")
+    differing = files.differing(look, head, seen.absent)
+    whole = _snapshot(tree, look, head, differing, agent, message) if differing.dirty else head
+    inner = nested.work(hub, tree, (*differing.nested, *differing.submodules), store, person(agent))
+    tips = tuple(dict.fromkeys([*own, head, whole, *inner.tips]))
+    with crossing.brought(hub, tree.own("scratch"), (store, theirs, *inner.objects), tips, trunk):
+        new = bool(hub.git("rev-list", "-n1", head, "^" + trunk))
+        yield Found(head, whole, differing, _unfinished(git_dir, seen), tips, inner.paths, new)
+    for made in (store, theirs, *inner.objects):
+        shutil.rmtree(made, ignore_errors=True)
+
+
+def _alone(tree: Worktree, git_dir: str | None) -> str:
+    """The folder of the agent's own objects, as far as there is one. Raises Refused."""
+    return crossing.alone(os.path.join(git_dir, "objects") if git_dir else os.devnull, tree.own("theirs"))
+
+
+def _unfinished(git_dir: str | None, seen: private.Flags) -> str:
+    return (private.unfinished(git_dir) if git_dir else "") or ("a merge" if seen.unmerged else "")
+
+
+def _store(tree: Worktree) -> str:
+    """An empty folder for the objects that a look into the worktree makes."""
+    store = tree.own("objects")
+    shutil.rmtree(store, ignore_errors=True)
+    os.makedirs(store)
+    return store
+
+
+def _head(hub: Hub, tree: Worktree, agent: str, git_dir: str | None, own: list[str], trunk: str) -> str:
+    """The commit that counts: where HEAD is; or the tip of the agent's branch, if HEAD was put back to something old."""
+    record = tree.record
+    base = record.base if record else trunk
+    if not git_dir:
+        return base
+    head, made = private.head(git_dir)[0], set(own)
+    branch = private.refs(git_dir).get(refnames.AGENT_BRANCH + agent)
+    if head in made:
+        return head
+    if branch in made and not private.unfinished(git_dir):
+        return branch
+    return head if head and hub.objects.exists(head) and _is_commit(hub, head) else base
+
+
+def _is_commit(hub: Hub, oid: str) -> bool:
+    try:
+        return bool(hub.objects.commit(oid))
+    except ObjectError:
+        return False
+
+
+def _snapshot(tree: Worktree, look: scratch.Scratch, head: str, differing: Files, agent: str, message: str) -> str:
+    """A commit on top of `head` with the files as they are: the one that an earlier look made, if they are as they were."""
+    built, record = files.tree_with(look, differing.dirty), tree.record
+    assert record, tree.path
+    if record.whole and _is_commit(tree.hub, record.whole):
+        before = tree.hub.objects.commit(record.whole)
+        if before.tree == built and before.parents == (head,):
+            return record.whole
+    own = Objects(os.path.dirname(look.objects))
+    try:
+        made = own.write_commit(built, (head,), message, time.time(), author=person(agent), committer=person(agent))
+    finally:
+        own.close()
+    tree.note(replace(record, whole=made))
+    return made
+
+
+@contextlib.contextmanager
+def commit_of(hub: Hub, tree: Worktree, name: str, trunk: str) -> Iterator[tuple[str, str, tuple[str, ...]]]:
+    """(commit that `name` stands for in an agent's repository, short name of the branch there, paths of tracked files
+    that differ from HEAD). Within, the commit is in the hub; the caller has a ref name it before the end.
+
+    Raises NotFound, UsageError.
+    """
+    git_dir = private.repository(tree.path, tree.path)
+    if not git_dir:
+        raise NotFound(f"{tree.path} has no repository any more", hint="agentctl rm AGENT; its files are kept")
+    objects, place = _alone(tree, git_dir), tree.own("scratch")
+    head, branch = private.head(git_dir)
+    scratch.write(place, refs=private.refs(git_dir), head=f"ref: {branch}" if branch else head or "")
+    reader = scratch.Scratch(place, objects, (os.path.join(hub.git_dir, "objects"),))
+    found = reader.text("rev-parse", "--verify", "--quiet", "--end-of-options", name + "^{commit}", ok=(0, 1, 128))
+    if not found:
+        raise UsageError(f"no commit called {name!r}", hint="git log --oneline")
+    changed: tuple[str, ...] = ()
+    if head:
+        files.fresh_index(tree.own("look.index"), tree.own("index"))
+        look = tree.look(_store(tree), (objects,), "look.index")
+        changed = files.differing(look, head, private.flags(git_dir).absent).changed
+    with crossing.brought(hub, place, (objects,), [found], trunk):
+        yield found, (branch or "").removeprefix("refs/heads/"), changed
 
 
 def salvage(hub: Hub, agent: str, tree: Worktree, trunk: str) -> str:
-    """Keep what a worktree holds in a salvage ref; returns its name, or "" if there is
-    nothing that is not safe already."""
-    worktrees.restore_pointer(tree)
-    found = inspect(hub, agent, tree, trunk, "salvaged: files that no commit held\n")
-    return keep(hub, agent, found.head, trunk) if found.new else ""
+    """Keep what a worktree holds in a salvage ref; returns its name, or "" if there is nothing that is not safe already."""
+    record = tree.record
+    if not record or record.state is not State.GIVEN:
+        return ""
+    with found(hub, agent, tree, trunk, "salvaged: files that no commit held\n") as there:
+        return keep(hub, agent, there)
+
+
+def make_safe(hub: Hub, agent: str, tree: Worktree, trunk: str) -> str:
+    """Salvage what a worktree holds, or, where that cannot be, move its folder aside; returns the ref or the new path."""
+    try:
+        return salvage(hub, agent, tree, trunk)
+    except (Refused, GitError, OSError):
+        return worktrees.set_aside(tree)
 
 
 def unsafe(hub: Hub, agent: str, tree: Worktree, trunk: str) -> bool:
-    """True if the worktree holds work that no ref of the protocol holds."""
-    found = inspect(hub, agent, tree, trunk, "looked at\n")
-    return found.new and not _safe(hub, agent, found.head, trunk)[0]
+    """True if the worktree holds work that no ref of the hub reaches."""
+    record = tree.record
+    if not record or record.state is not State.GIVEN:
+        return False
+    with found(hub, agent, tree, trunk, "looked at\n") as there:
+        return bool(_unreached(hub, there.tips))
 
 
-def keep(hub: Hub, agent: str, head: str, trunk: str) -> str:
-    """Make `head` reachable by a salvage ref unless trunk, the ledger or another one holds it."""
-    safe, held = _safe(hub, agent, head, trunk)
-    if safe:
-        return held.get(head, "")
-    # One that somebody else named has no number.
-    numbers = [int(last) for name in held.values() if (last := name.rsplit("/", 1)[1]).isdecimal()]
-    ref = f"{refnames.SALVAGE}{agent}/{max(numbers, default=0) + 1}"
-    create = Transaction(hub.git_dir, f"salvage of {agent}")
-    create.create(ref, head)
-    create.commit()
+def keep(hub: Hub, agent: str, there: Found, besides: bool = False) -> str:
+    """Make all that was found reachable by a salvage ref, as far as no ref reaches it. Returns the name of the ref, or ""
+    if nothing was left to do.
+
+    `besides` a result that was submitted, what is left was passed over by the agent itself: it goes to one ref that
+    grows, and no new one.
+    """
+    unreached = _unreached(hub, there.tips)
+    if not unreached:
+        return ""
+    tips = _ends(hub, unreached)
+    listed = refs.read(hub.git_dir, [refnames.SALVAGE + agent])
+    now = time.time()
+    top = there.whole if there.whole in tips else there.head
+    parents = [top, *(tip for tip in tips if tip != top)]
+    if besides:
+        ref = f"{refnames.SALVAGE}{agent}/{REST}"
+        before = listed[ref].oid if ref in listed else None
+        parents = ([before] if before else []) + [tip for tip in tips]
+    else:
+        # One that somebody else named has no number.
+        numbers = [int(last) for name in listed if (last := name.rsplit("/", 1)[1]).isdecimal()]
+        ref, before = f"{refnames.SALVAGE}{agent}/{max(numbers, default=0) + 1}", None
+    made = parents[0]
+    if len(parents) > 1:
+        made = hub.objects.write_commit(hub.objects.commit(top).tree, parents, f"salvage of {agent}\n", now)
+    move = Transaction(hub.git_dir, f"salvage of {agent}")
+    move.update(ref, made, before)
+    hub.objects.store.flush()
+    move.commit()
     hub.sync()
     return ref
 
 
-def _safe(hub: Hub, agent: str, head: str, trunk: str) -> tuple[bool, dict[str, str]]:
-    """(whether `head` is reachable for good, the agent's salvage refs by object id)."""
-    listed = refs.read(hub.git_dir, [refnames.SALVAGE + agent, refnames.INBOX])
-    held = {ref.oid: name for name, ref in listed.items() if name.startswith(refnames.SALVAGE)}
-    safe = (head in held or any(r.head == head for r in requests(listed))
-            or Ledger.read(hub).with_head(head) is not None
-            or hub.git("rev-list", "-n1", head, "^" + trunk) == "")
-    return safe, held
+def _unreached(hub: Hub, tips: tuple[str, ...]) -> list[str]:
+    """Commits that `tips` reach and no ref does."""
+    asked = "".join(tip + "\n" for tip in tips).encode()
+    return hub.git("rev-list", "--stdin", "--not", "--all", stdin=asked).split()
 
 
-def rescue_branch(hub: Hub, agent: str, trunk: str) -> None:
-    """Keep what a branch without a worktree holds, before it is moved."""
-    tip = refs.get(hub.git_dir, refnames.AGENT_BRANCH + agent)
-    if tip:
-        keep(hub, agent, tip, trunk)
+def _ends(hub: Hub, commits: list[str]) -> list[str]:
+    """Those of `commits` that none of the others builds on."""
+    below = {parent for oid in commits for parent in hub.objects.commit(oid).parents}
+    return [oid for oid in commits if oid not in below]
 
 
 def remove(hub: Hub, agent: str, trunk: str) -> str:
-    """Remove an agent's worktree and branch, its work salvaged. Returns the salvage ref or "".
+    """Remove an agent's worktree, its work salvaged. Returns the salvage ref, "" if there was no work, or the path that
+    its folder was moved to because its work cannot be read, or it is another folder than the one that was made.
 
     Raises Contended if its session runs.
     """
     with lock(hub, agent):
-        tree, kept = worktrees.at(hub, path_of(hub, agent)), ""
-        unlock(hub, agent, tree)
-        if tree:
-            kept = salvage(hub, agent, tree, trunk)
-            with worktrees_lock(hub):
-                worktrees.remove(tree)
-        for left in (path_of(hub, agent), path_of(hub, agent) + ".trash"):
-            shutil.rmtree(left, ignore_errors=True)
-        rescue_branch(hub, agent, trunk)
-        tip = refs.get(hub.git_dir, refnames.AGENT_BRANCH + agent)
-        if tip:
-            delete = Transaction(hub.git_dir, f"remove {agent}")
-            delete.delete(refnames.AGENT_BRANCH + agent, tip)
-            with contextlib.suppress(Contended):
-                delete.commit()
-    for folder in (os.path.join(hub.worktrees, "agents"), hub.worktrees):
-        with contextlib.suppress(OSError):
-            os.rmdir(folder)
+        tree = of_agent(hub, agent)
+        worktrees.finish(tree)
+        kept = ""
+        if tree.there:
+            kept = make_safe(hub, agent, tree, trunk)
+        elif os.path.lexists(tree.path):
+            kept = worktrees.set_aside(tree)
+        worktrees.remove(tree)
     return kept
 
 
 def names(hub: Hub) -> list[str]:
     """Of every agent that has a worktree."""
-    folder = os.path.join(hub.worktrees, "agents")
-    return sorted(n for n in os.listdir(folder) if refnames.valid_name(n)) if os.path.isdir(folder) else []
+    return [name for name in worktrees.known(hub, worktrees.AGENTS) if refnames.valid_name(name)]

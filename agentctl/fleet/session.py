@@ -20,8 +20,9 @@ from agentctl.core.policy import Policy
 from agentctl.core.task import Claim, End, Session, Task
 from agentctl.engine import local, processes
 from agentctl.fleet import adapters, agents, tasks
-from agentctl.git import process, refs, worktrees
+from agentctl.git import files, private, process, refs
 from agentctl.git.hub import Hub
+from agentctl.git.scratch import Scratch
 from agentctl.git.worktrees import Worktree
 from agentctl.messages import many
 from agentctl.queue import answers, inbox
@@ -94,7 +95,7 @@ class Run:
 
     def _session(self, claim: Claim) -> Session:
         tip = self.hub.trunk_tip(self.work.trunk)
-        tree, new = agents.prepare(self.hub, claim.agent, tip)
+        tree, new = agents.prepare(self.hub, claim.agent, tip, self.work.trunk, _salvaged(self.hub, self.work.task))
         ended, end, note = self._execute(tree, new, tip)
         session = conclude(self.hub, self.policy, self.work, claim, tree, end, note, ended.seconds if ended else 0.0)
         return replace(session, trunk=tip)
@@ -105,7 +106,8 @@ class Run:
             ended = self._run(tree, ("/bin/sh", "-c", self.policy.agents.setup), {}, None)
             if ended.exit != 0:
                 return ended, End.CRASHED, f"the set-up command failed: {_how(ended)}"
-        agents.ready(tree)
+        if new:
+            agents.ready(tree, bool(self.policy.agents.setup))
         link_log(self.hub, self.work.agent, os.path.join(self.folder, "output.log"))
         text, values, env = self._briefing(tree, tip)
         argv = adapters.filled(self.work.argv, text, values)
@@ -141,15 +143,16 @@ class Run:
     def _watch(self, tree: Worktree) -> local.Ended:
         """Wait for the end, and stop what is stuck."""
         log, samples, silence = os.path.join(self.folder, "output.log"), [], self.policy.agents.silence
-        pause = min(30.0, max(0.2, silence / 20))
+        pause, look = min(30.0, max(0.2, silence / 20)), tree.look(index="watch.index")
+        files.fresh_index(tree.own("watch.index"), tree.own("index"))
         while True:
             ended = self.running.wait(pause)
             if ended:
                 return ended
             activity = self.running.activity()
             samples.append(health.Sample(
-                time=time.monotonic(), output=os.path.getsize(log) if os.path.exists(log) else 0, head=tree.head(),
-                diff=_fingerprint(tree), cpu=activity.cpu_seconds, processes=activity.processes))
+                time=time.monotonic(), output=os.path.getsize(log) if os.path.exists(log) else 0,
+                head=private.head(tree.git_dir)[0] or "", diff=_fingerprint(look), cpu=activity.cpu_seconds, processes=activity.processes))
             del samples[:-1000]
             reason = health.stuck(samples, time.monotonic(), silence, QUIET_START * silence)
             if reason and not self._stuck:
@@ -193,27 +196,51 @@ def conclude(hub: Hub, policy: Policy, work: Work, claim: Claim, tree: Worktree,
     among them, salvages the work: nobody meant what such a session left to be its result.
     """
     tip, agent, task = hub.trunk_tip(work.trunk), claim.agent, work.task
-    worktrees.restore_pointer(tree)
-    agents.unlock(hub, agent, tree)
-    found = agents.inspect(hub, agent, tree, tip, f"{task.title}\n\nTask: {task.id}\n")
     facts = {"generation": claim.generation, "agent": agent, "ended": time.time(), "seconds": round(seconds, 3),
              "trunk": tip}
-    own = _submitted_by_itself(hub, task.id, found.head)
-    if own:
-        return Session(end=End.SUBMITTED, revision=own, note=note, **facts)
-    if not found.new:
+    if not tree.there:
+        note = "; ".join(filter(None, (note, "its worktree is not there any more")))
         return Session(end=end or End.EMPTY, note=note, **facts)
-    if end is None and not (found.dirty and policy.agents.dirty == "salvage"):
-        if found.dirty:
-            tree.git("reset", "--quiet", found.head)
-        facts_of_task = {"task": task.id, "generation": claim.generation} if work.stored else {}
-        receipt = inbox.submit(hub, found.head, agent, task.id, tip, again=True, priority=task.priority,
-                               **facts_of_task)
-        return Session(end=End.SUBMITTED, revision=int(receipt.key.rsplit("/", 1)[1]), note=note, **facts)
-    kept = agents.keep(hub, agent, found.head, tip)
-    left = many(len(found.dirty), "uncommitted file") if found.dirty else "its commits"
-    return Session(end=end or End.EMPTY, note=f"{note}; {left} kept in {kept}" if kept else note,
-                   salvage=kept, **facts)
+    with agents.found(hub, agent, tree, tip, f"{task.title}\n\nTask: {task.id}\n") as there:
+        revision = _submitted_by_itself(hub, task.id, there.head)
+        result = "" if revision or end or there.unfinished else _result(there, policy.agents.dirty)
+        if result:
+            facts_of_task = {"task": task.id, "generation": claim.generation} if work.stored else {}
+            receipt = inbox.submit(hub, result, agent, task.id, tip, again=True, priority=task.priority, **facts_of_task)
+            revision = int(receipt.key.rsplit("/", 1)[1])
+        kept = agents.keep(hub, agent, there, besides=bool(revision))
+        note = "; ".join(filter(None, (note, _left(there, result, kept))))
+    if revision:
+        return Session(end=End.SUBMITTED, revision=revision, note=note, **facts)
+    return Session(end=end or End.EMPTY, note=note, salvage=kept, **facts)
+
+
+def _result(there: agents.Found, dirty: str) -> str:
+    """The commit to submit; empty if there is none. An agent that committed has said what its work is: what it left beside
+    that is no part of it."""
+    if there.new:
+        return there.head
+    return there.whole if dirty == "commit" and there.whole != there.head else ""
+
+
+def _left(there: agents.Found, result: str, kept: str) -> str:
+    """What became of the rest, in words."""
+    parts = [f"it ended in the middle of {there.unfinished}"] if there.unfinished else []
+    if there.repositories:
+        parts.append(f"a repository of its own in {', '.join(there.repositories)} is no part of the change")
+    if there.files.hidden:
+        parts.append(f"{many(len(there.files.hidden), 'file')} cannot be read and stay in the worktree")
+    if kept:
+        loose = there.files.dirty if result != there.whole else ()
+        parts.append(f"{many(len(loose), 'uncommitted file') if loose else 'its commits'} kept in {kept}")
+    return "; ".join(parts)
+
+
+def _salvaged(hub: Hub, task: Task) -> dict[str, str]:
+    """The salvage refs that the prompt tells of."""
+    named = {s.salvage for s in task.sessions if s.salvage}
+    found = refs.read(hub.git_dir, sorted(named)) if named else {}
+    return {name: ref.oid for name, ref in found.items() if name in named}
 
 
 def record(hub: Hub, name: str, session: Session) -> None:
@@ -249,13 +276,13 @@ def _submitted_by_itself(hub: Hub, change: str, head: str) -> int:
     return 0
 
 
-def _fingerprint(tree: Worktree) -> str:
-    """Changes whenever a file that differs from HEAD is written again."""
+def _fingerprint(look: Scratch) -> str:
+    """Changes whenever a file that differs from what was checked out is written again."""
     seen = []
-    for path in worktrees.dirty(tree)[:1000]:
+    for entry in files.listed(look, "-o", "--exclude-standard")[:1000]:
         with contextlib.suppress(OSError):
-            stat = os.lstat(os.path.join(tree.path, path))
-            seen.append(f"{path} {stat.st_mtime_ns} {stat.st_size}")
+            stat = os.lstat(os.path.join(look.work_tree or "", entry.path))
+            seen.append(f"{entry.path} {stat.st_mtime_ns} {stat.st_size}")
     return hashlib.sha1("\n".join(seen).encode(errors="surrogateescape")).hexdigest()
 
 

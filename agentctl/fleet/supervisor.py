@@ -72,10 +72,10 @@ class Fleet:
 
     def _bury(self, name: str, claim: Claim) -> None:
         task = tasks.get(self.hub, name)
-        tree = worktrees.at(self.hub, agents.path_of(self.hub, claim.agent))
+        tree = worktrees.of_agent(self.hub, claim.agent)
         if any(s.generation == claim.generation for s in task.sessions):
             return
-        if tree:
+        if tree.there:
             work = session.Work(task, claim.agent, (), False, self.trunk)
             ended = session.conclude(self.hub, self.policy, work, claim, tree, End.INTERRUPTED,
                                      "the supervisor died", 0.0)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import functools
+import glob
 import os
+import shutil
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from agentctl.core import refnames
@@ -24,6 +28,8 @@ class Hub:
     """The common Git directory, absolute."""
     top: str | None
     """The worktree that the caller stands in, or None in a bare repository."""
+    agent: str | None = None
+    """Whose worktree that is, if an agent's."""
 
     @functools.cached_property
     def objects(self) -> Objects:
@@ -36,7 +42,7 @@ class Hub:
 
     @property
     def own(self) -> str:
-        """agentctl's folder inside the Git directory: locks, logs, prompts."""
+        """agentctl's folder inside the Git directory: locks, logs, prompts, what it knows of worktrees."""
         return os.path.join(self.git_dir, "agentctl")
 
     def own_path(self, *parts: str) -> str:
@@ -75,7 +81,27 @@ class Hub:
         return f"{stat.st_dev:x}.{stat.st_ino:x}/"
 
     def config(self, key: str) -> str | None:
-        return process.text(["config", "--get", key], git_dir=self.git_dir, ok=(0, 1)) or None
+        return self._configuration.get(key.lower())
+
+    @functools.cached_property
+    def _configuration(self) -> dict[str, str]:
+        """The hub's own, by key, the last value of each."""
+        listed = process.text(["config", "--list", "-z"], git_dir=self.git_dir).split("\0")
+        return {key: value for key, _, value in (entry.partition("\n") for entry in listed if entry)}
+
+    def configure(self, key: str, value: str) -> None:
+        self.git("config", key, value)
+        self._configuration[key.lower()] = value
+
+    @contextlib.contextmanager
+    def scratch(self) -> Iterator[str]:
+        """A path for a scratch directory, removed at the end with all whose names begin with it."""
+        path = self.own_path("scratch", os.urandom(8).hex())
+        try:
+            yield path
+        finally:
+            for left in glob.glob(glob.escape(path) + "*"):
+                shutil.rmtree(left) if os.path.isdir(left) else os.unlink(left)
 
     def git(self, *args: str, **options) -> str:
         self.objects.store.flush()
@@ -97,7 +123,7 @@ class Hub:
 
     def person(self, cwd: str | None = None) -> Person:
         """The user's own name and address, as Git would use them."""
-        where = cwd or self.top or self.git_dir
+        where = self.git_dir if self.agent else cwd or self.top or self.git_dir
         name = process.as_user(["config", "user.name"], cwd=where, ok=(0, 1))
         email = process.as_user(["config", "user.email"], cwd=where, ok=(0, 1))
         return Person(name or "unknown", email or "unknown@localhost")
@@ -130,10 +156,13 @@ def find(path: str = ".") -> Hub:
         have = ".".join(map(str, process.version()))
         raise Infrastructure(f"Git {have} is too old: `git merge-tree --write-tree` needs 2.38",
                              hint="install a newer Git")
+    if found := _of_agent(path):
+        _refuse_unsupported(found)
+        return found
     try:
-        common, bare = process.as_user(
-            ["rev-parse", "--path-format=absolute", "--git-common-dir", "--is-bare-repository"], cwd=path
-        ).splitlines()
+        # A path may have line breaks.
+        bare, _, common = process.as_user(
+            ["rev-parse", "--path-format=absolute", "--is-bare-repository", "--git-common-dir"], cwd=path).partition("\n")
     except process.GitError as error:
         raise _not_a_hub(path, error) from None
     top = None
@@ -142,6 +171,13 @@ def find(path: str = ".") -> Hub:
     hub = Hub(os.path.realpath(common), top and os.path.realpath(top))
     _refuse_unsupported(hub)
     return hub
+
+
+def _of_agent(path: str) -> Hub | None:
+    """The hub whose agent works in `path`. No Git looks into that folder."""
+    from agentctl.git import worktrees
+
+    return worktrees.hub_of(path)
 
 
 def _not_a_hub(path: str, error: process.GitError) -> Exception:

@@ -10,6 +10,7 @@ import shutil
 import signal
 import subprocess
 from collections.abc import Mapping, Sequence
+from typing import IO
 
 from agentctl import signals
 from agentctl.errors import AgentctlError, Infrastructure
@@ -88,14 +89,17 @@ def run(
     cwd: str | None = None,
     env: Mapping[str, str] | None = None,
     stdin: bytes = b"",
+    source: str | None = None,
     ok: Sequence[int] = (0,),
 ) -> subprocess.CompletedProcess[bytes]:
-    """Run git closed off from system and global configuration, hooks and prompts.
+    """Run git closed off from system and global configuration, hooks and prompts. Its input is
+    `stdin`, or the file `source`.
 
     Raises GitError for an exit status not in `ok`.
     """
     argv, closed = command(args, git_dir)
-    done = _called(argv, cwd=cwd or git_dir, env=closed | dict(env or {}), input=stdin)
+    with open(source, "rb") if source else contextlib.nullcontext(subprocess.PIPE) as feed:
+        done = _called(argv, cwd=cwd or git_dir, env=closed | dict(env or {}), input=stdin, feed=feed)
     if done.returncode not in ok:
         said = done.stderr.decode(errors="replace")
         if any(words in said for words in FULL):
@@ -106,15 +110,15 @@ def run(
 
 
 def _called(argv: Sequence[str], *, cwd: str | None, env: Mapping[str, str],
-            input: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+            input: bytes = b"", feed: IO[bytes] | int = subprocess.PIPE) -> subprocess.CompletedProcess[bytes]:
     """In a process group of its own, so that Ctrl-C on the terminal reaches agentctl alone. If
     that is interrupted here, Git is ended so that it removes its locks and temporary files."""
     with contextlib.ExitStack() as ends:
         with signals.kept_from_children():
-            git = ends.enter_context(subprocess.Popen(argv, cwd=cwd, env=env, process_group=0, stdin=subprocess.PIPE,
+            git = ends.enter_context(subprocess.Popen(argv, cwd=cwd, env=env, process_group=0, stdin=feed,
                                                       stdout=subprocess.PIPE, stderr=subprocess.PIPE))
             ends.push(lambda interrupted, *_: interrupted and _end(git))
-        out, said = git.communicate(input)
+        out, said = git.communicate(input if feed == subprocess.PIPE else None)
     return subprocess.CompletedProcess(argv, git.returncode, out, said)
 
 

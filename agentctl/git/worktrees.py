@@ -1,253 +1,290 @@
-"""Linked worktrees: agents work in them, gates run in them.
+"""Worktrees of agentctl's own: an agent works in one, a gate runs in one, a slot.
 
-Git's own commands for worktrees race with each other on the files of the common
-Git directory, so whoever calls `add` or `remove` must hold the worktrees' lock;
-files are written by `reset`, which needs no lock. All run with an explicit Git
-directory: nothing that was left in a worktree decides what Git does there.
+Each is a folder beside the hub with a Git directory of its own (`git.private`). What agentctl knows of it lies in the
+hub's Git directory, where whoever runs in the folder has nothing to write:
+
+    agentctl/worktrees/<kind>/<name>/record.json    which folder it is, and whether it may hold work
+                                     index          what was checked out there
+                                     template/      its Git directory as a setup left it
+
+The folder is looked into through that index and a scratch directory, never by way of its own Git directory.
 """
 
 from __future__ import annotations
 
 import contextlib
+import json
 import os
-import re
-import shutil
-import time
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
+from enum import StrEnum
 
-from agentctl.git import process, refs
+from agentctl.core.shape import built, loads
+from agentctl.errors import Infrastructure
+from agentctl.git import folders, private, scratch
+from agentctl.git.files import Entry, listed, only_converted, submodules
+from agentctl.git.folders import Identity
 from agentctl.git.hub import Hub
-from agentctl.git.merge import changed
-from agentctl.git.objects import Person
+from agentctl.git.objects import GITLINK
+from agentctl.git.process import GitError
 
-_OID = re.compile(r"[0-9a-f]{40}")
+AGENTS, SLOTS = "agents", "slots"
+MARKER = "hub"
+"""A file beside the folders that names the hub's Git directory."""
+TRIES = 3
 
-REMOVERS = 8
-"""Threads that remove one worktree's files: they wait more than they work."""
 
-YOUNG = 2.0
-"""Seconds: Git writes where a new worktree is within milliseconds of its beginning."""
+class State(StrEnum):
+    MADE = "made"
+    """It holds what agentctl put there, or half of it."""
+    GIVEN = "given"
+    """Somebody ran in it: it may hold work."""
+    GOING = "going"
+    """Its work is safe; it is being removed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    device: int
+    inode: int
+    state: State
+    base: str = ""
+    """The commit that was checked out."""
+    whole: str = ""
+    """The commit that holds its uncommitted files as they were last seen."""
+
+    @property
+    def identity(self) -> Identity:
+        return Identity(self.device, self.inode)
 
 
 @dataclass(frozen=True, slots=True)
 class Worktree:
-    path: str
-    git_dir: str
-    """Its own folder, under worktrees/ of the common Git directory, or that itself."""
+    hub: Hub
+    kind: str
+    name: str
 
-    def git(self, *args: str, **options) -> str:
-        env = {"GIT_WORK_TREE": self.path, **options.pop("env", {})}
-        return process.text(args, git_dir=self.git_dir, cwd=self.path, env=env, **options)
+    @property
+    def path(self) -> str:
+        return os.path.join(self.hub.worktrees, self.kind, self.name)
 
-    def head(self) -> str:
-        """The commit that HEAD is at."""
-        branch = self.branch()
-        common = os.path.join(self.git_dir, _content(os.path.join(self.git_dir, "commondir")))
-        found = refs.get(common, branch) if branch else _content(os.path.join(self.git_dir, "HEAD"))
-        return found if found and _OID.fullmatch(found) else self.git("rev-parse", "--verify", "HEAD")
+    @property
+    def git_dir(self) -> str:
+        return os.path.join(self.path, ".git")
 
-    def branch(self) -> str | None:
-        """Full name of the branch that HEAD is on; None when detached."""
-        return _branch(_content(os.path.join(self.git_dir, "HEAD"))) or None
+    def own(self, *parts: str) -> str:
+        """A path below the folder that holds what agentctl knows of it, or that folder."""
+        return os.path.join(self.hub.own, "worktrees", self.kind, self.name, *parts)
+
+    @property
+    def record(self) -> Record | None:
+        data = folders.content(self.own("record.json"))
+        try:
+            return built(Record, loads(data)) if data else None
+        except ValueError:
+            return None
+
+    def note(self, record: Record) -> None:
+        os.makedirs(self.own(), mode=0o700, exist_ok=True)
+        folders.replace(self.own("record.json"), (json.dumps(asdict(record)) + "\n").encode())
+
+    @property
+    def there(self) -> bool:
+        """True if the folder at its path is the one that was recorded."""
+        record = self.record
+        return bool(record and folders.identity(self.path) == record.identity)
+
+    def look(self, objects: str | None = None, borrowed: tuple[str, ...] = (), index: str = "index") -> scratch.Scratch:
+        """The scratch directory through which its files are seen."""
+        store = os.path.join(self.hub.git_dir, "objects")
+        return scratch.for_files(self.hub, self.own("scratch"), self.path, self.own(index), objects or store,
+                                 (*borrowed, store) if objects else borrowed)
 
 
-def listing(hub: Hub) -> list[tuple[Worktree, str]]:
-    """(worktree, full branch name or "" if detached) of every worktree there is.
+def known(hub: Hub, kind: str) -> list[str]:
+    """Names of the worktrees of a kind: those recorded, and what else stands in their folder."""
+    found: set[str] = set()
+    for folder in (os.path.join(hub.own, "worktrees", kind), os.path.join(hub.worktrees, kind)):
+        with contextlib.suppress(OSError):
+            found.update(os.listdir(folder))
+    return sorted(found)
 
-    Read from Git's files: a process for each of hundreds would be slow.
+
+def make(tree: Worktree) -> None:
+    """Make its folder, if it is not there. What stands in its place is moved aside."""
+    finish(tree)
+    if tree.there:
+        return
+    with contextlib.suppress(OSError):
+        os.rmdir(tree.path)
+    if os.path.lexists(tree.path):
+        set_aside(tree)
+    _mark(tree.hub)
+    _forget(tree)
+    made = folders.make(tree.path)
+    tree.note(Record(made.device, made.inode, State.MADE))
+
+
+def finish(tree: Worktree) -> None:
+    """Finish a removal that was cut off."""
+    record = tree.record
+    if record and record.state is State.GOING:
+        remove(tree)
+
+
+def set_aside(tree: Worktree) -> str:
+    """Move what stands at its path, and is not known or not safe to delete, to where nothing is deleted."""
+    return folders.set_aside(tree.path, os.path.join(tree.hub.worktrees, "aside"))
+
+
+def _mark(hub: Hub) -> None:
+    said = os.fsencode(hub.git_dir) + b"\n"
+    for _ in range(TRIES):
+        # An empty folder may be removed by somebody else at this very moment.
+        with contextlib.suppress(FileNotFoundError):
+            os.makedirs(hub.worktrees, mode=0o700, exist_ok=True)
+            path = os.path.join(hub.worktrees, MARKER)
+            if folders.content(path) != said:
+                folders.replace(path, said)
+            return
+
+
+def check_out(tree: Worktree, commit: str, keep: tuple[str, ...] = (), ignored: bool = True) -> bool:
+    """Make its files those of `commit`, and prove it; remove all else, ignored files too unless told otherwise, except
+    `keep` (patterns as in .gitignore). True if submodules were emptied, so that a setup has to fill them.
+
+    Raises GitError, and Infrastructure if the files cannot be made so.
     """
-    found = [_read(hub.git_dir, main)] if (main := hub.main_worktree) else []
-    folder = os.path.join(hub.git_dir, "worktrees")
-    for name in sorted(os.listdir(folder)) if os.path.isdir(folder) else ():
-        pointer = _content(os.path.join(folder, name, "gitdir"))
-        path = os.path.dirname(pointer)
-        if pointer and os.path.isdir(path) and not (_half_made(folder, name) and _ours(hub, path)):
-            found.append(_read(os.path.join(folder, name), path))
-    return found
+    record = tree.record
+    assert record and tree.there, tree.path
+    tree.note(replace(record, state=State.MADE, base=commit))
+    look = tree.look()
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(tree.own("index.lock"))
+    emptied = _empty_submodules(tree, look)
+    for attempt in range(TRIES):
+        try:
+            look.run("read-tree", "--reset", "-u", commit)
+            wrong = _differing(tree, look, keep, ignored)
+            if not wrong:
+                return emptied
+            look.run("clean", "-ffdxq" if ignored else "-ffdq", *(word for pattern in keep for word in ("-e", pattern)))
+        except GitError:
+            if attempt == TRIES - 1:
+                raise
+            _permit(tree.path)
+    wrong = _differing(tree, look, keep, ignored)
+    if wrong:
+        raise Infrastructure(f"the files of {tree.path} cannot be made those of {commit[:12]}: {wrong[0].path}",
+                             hint="see who owns that file; the folder may be deleted")
+    return emptied
 
 
-def _half_made(folder: str, name: str) -> bool:
-    """True while `git worktree add` runs, and for good after a kill in it."""
-    return _content(os.path.join(folder, name, "locked")) == "initializing"
+def _differing(tree: Worktree, look: scratch.Scratch, keep: tuple[str, ...], ignored: bool) -> list[Entry]:
+    """What is in the folder and not in its index, or otherwise."""
+    excluded = [f"--exclude={pattern}" for pattern in keep] + ([] if ignored else ["--exclude-standard"])
+    found = [entry for entry in listed(look, "-o", "--directory", *excluded) if entry.mode != GITLINK]
+    same = only_converted(look, [entry for entry in found if entry.mode])
+    return [entry for entry in found if entry.path not in same]
 
 
-def _ours(hub: Hub, path: str) -> bool:
-    return os.path.realpath(path).startswith(os.path.realpath(hub.worktrees) + os.sep)
+def _empty_submodules(tree: Worktree, look: scratch.Scratch) -> bool:
+    """Remove the files of submodules, which a run may have changed."""
+    full = submodules(look) if os.path.exists(tree.own("index")) else []
+    for path in full:
+        folders.drop(tree.path, path)
+    return bool(full)
 
 
-def tidy(hub: Hub) -> None:
-    """Remove what a kill left half made or half removed. The caller holds the worktrees'
-    lock, so nobody is at work on ours; those that users make are left alone."""
-    folder = os.path.join(hub.git_dir, "worktrees")
-    for name in sorted(os.listdir(folder)) if os.path.isdir(folder) else ():
-        own, half = os.path.join(folder, name), _half_made(folder, name)
-        pointer = _content(os.path.join(own, "gitdir"))
-        path = os.path.dirname(pointer)
-        if pointer and _ours(hub, path) and (half or not os.path.isdir(path)):
-            shutil.rmtree(path, ignore_errors=True)
-            shutil.rmtree(own, ignore_errors=True)
-        elif not pointer and time.time() - os.stat(own).st_mtime > YOUNG:
-            shutil.rmtree(own, ignore_errors=True)
+def _permit(path: str) -> None:
+    """Give ourselves the right to write in all folders below."""
+    for where, below, _ in os.walk(path):
+        for name in below:
+            with contextlib.suppress(OSError):
+                if folders.identity(os.path.join(where, name)):
+                    os.chmod(os.path.join(where, name), 0o755)
 
 
-def _read(git_dir: str, path: str) -> tuple[Worktree, str]:
-    return Worktree(path, git_dir), _branch(_content(os.path.join(git_dir, "HEAD")))
+def give(tree: Worktree, trunk: str, branch: str | None, extra: dict[str, str] | None = None) -> None:
+    """Make its Git directory, HEAD on `branch` at what is checked out. From now on it may hold work."""
+    record = tree.record
+    assert record, tree.path
+    private.write(tree.hub, tree.git_dir, record.base, branch, trunk, tree.own("index"), tree.own("template"), extra)
+    tree.note(replace(record, state=State.GIVEN))
 
 
-def _branch(head: str) -> str:
-    """What the content of a HEAD file names; empty if that is a commit."""
-    return head.removeprefix("ref: ") if head.startswith("ref: refs/heads/") else ""
-
-
-def _content(path: str) -> str:
-    try:
-        with open(path, errors="surrogateescape") as file:
-            return file.read().strip()
-    except OSError:
-        return ""
-
-
-def at(hub: Hub, path: str) -> Worktree | None:
-    """The worktree of this hub at `path`, or None."""
-    real = os.path.realpath(path)
-    return next((tree for tree, _ in listing(hub) if os.path.realpath(tree.path) == real), None)
-
-
-def add(hub: Hub, path: str, commit: str, branch: str | None = None) -> Worktree:
-    """Register an empty worktree at `path`, on `branch` (made or moved to `commit`) or
-    detached. The caller holds the worktrees' lock, and calls `reset` afterwards."""
-    tidy(hub)
-    os.makedirs(os.path.dirname(path), exist_ok=True)
-    where = ["-B", branch] if branch else ["--detach"]
-    hub.git("worktree", "add", "--force", "--no-checkout", *where, path, commit)
-    made = at(hub, path)
-    assert made, path
-    return made
-
-
-def reset(tree: Worktree, commit: str, keep: tuple[str, ...] = (), ignored: bool = True) -> None:
-    """Make files and index those of `commit`; remove all else, ignored files too unless
-    told otherwise, except `keep` (patterns as in .gitignore). HEAD's branch moves along."""
-    unlock(tree)
-    tree.git("reset", "--hard", "--quiet", commit)
-    excludes = [word for pattern in keep for word in ("-e", pattern)]
-    tree.git("clean", "-ffdxq" if ignored else "-ffdq", *excludes)
-
-
-def unlock(tree: Worktree) -> None:
-    """Remove the locks on index and HEAD of a Git that was killed in a linked worktree. The
-    caller knows that nothing runs there."""
-    for name in os.listdir(tree.git_dir):
-        if name.endswith(".lock"):
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(os.path.join(tree.git_dir, name))
-
-
-def restore_pointer(tree: Worktree) -> None:
-    """Write the `.git` file again that a run may have removed or turned elsewhere."""
-    pointer = os.path.join(tree.path, ".git")
-    wanted = f"gitdir: {tree.git_dir}\n"
-    try:
-        with open(pointer) as file:
-            if file.read() == wanted:
-                return
-    except (OSError, UnicodeDecodeError):
-        pass
-    if os.path.isdir(pointer) and not os.path.islink(pointer):
-        shutil.rmtree(pointer)
-    elif os.path.lexists(pointer):
-        os.unlink(pointer)
-    with open(pointer, "w") as file:
-        file.write(wanted)
-
-
-def dirty(tree: Worktree) -> list[str]:
-    """Paths that differ from HEAD, untracked ones included, ignored ones not."""
-    fields = tree.git("status", "--porcelain", "-z", "--no-renames", "--untracked-files=all").split("\0")
-    return [field[3:] for field in fields if field]
-
-
-def snapshot(hub: Hub, tree: Worktree, message: str, time: float, author: Person) -> str:
-    """A commit on top of HEAD that holds the worktree's files as they are, untracked
-    ones included. Neither HEAD nor the index moves."""
-    index = os.path.join(tree.git_dir, "agentctl-snapshot.index")
-    for stale in (index, index + ".lock"):
-        if os.path.exists(stale):
-            os.unlink(stale)
-    head = tree.head()
-    env = {"GIT_INDEX_FILE": index}
-    try:
-        tree.git("read-tree", head, env=env)
-        tree.git("-c", "advice.addEmbeddedRepo=false", "add", "--all", env=env)
-        built = tree.git("write-tree", env=env)
-    finally:
-        if os.path.exists(index):
-            os.unlink(index)
-    return hub.objects.write_commit(built, (head,), message, time, author=author, committer=author)
+def keep_template(tree: Worktree) -> None:
+    """Take its Git directory as the setup left it for the one to begin with."""
+    private.keep(tree.git_dir, tree.own("template"))
 
 
 def remove(tree: Worktree) -> None:
-    """Remove a worktree, its files moved aside first so that a kill leaves no half.
-    The caller holds the worktrees' lock and has salvaged what was in it."""
-    trash = tree.path + ".trash"
-    shutil.rmtree(trash, ignore_errors=True)
-    if os.path.isdir(tree.path):
-        os.rename(tree.path, trash)
-    shutil.rmtree(tree.git_dir, ignore_errors=True)
-    clear(trash)
+    """Remove its folder, whose work is safe, and what is known of it. What is not the recorded folder is left."""
+    record = tree.record
+    if record:
+        tree.note(replace(record, state=State.GOING))
+        folders.discard(tree.path, _trash(tree, record), record.identity)
+    _forget(tree)
+    tidy(tree.hub)
 
 
-def clear(path: str) -> None:
-    """Remove a folder and all in it, as far as that goes. By several threads: a file system with
-    a journal may have each removal wait for it, one after the other for seconds."""
-    files = [os.path.join(where, name) for where, _, names in os.walk(path) for name in names]
-    with ThreadPoolExecutor(REMOVERS, thread_name_prefix="remove") as pool:
-        for part in range(REMOVERS):
-            pool.submit(_unlink, files[part::REMOVERS])
-    shutil.rmtree(path, ignore_errors=True)
+def _trash(tree: Worktree, record: Record) -> str:
+    return os.path.join(tree.hub.worktrees, "trash", f"{tree.kind}-{tree.name}-{record.inode}")
 
 
-def _unlink(files: list[str]) -> None:
-    for path in files:
-        with contextlib.suppress(OSError):
-            os.unlink(path)
+def _forget(tree: Worktree) -> None:
+    """Delete what is known of it, the record last."""
+    with contextlib.suppress(FileNotFoundError):
+        for name in sorted(os.listdir(tree.own()), key=lambda name: name == "record.json"):
+            folders.remove(tree.own(name))
+        os.rmdir(tree.own())
 
 
-def follow(hub: Hub, tree: Worktree, old: str, new: str) -> bool:
-    """Bring the files of a checkout whose branch was moved from `old` to `new`.
+def tidy(hub: Hub) -> None:
+    """Remove the folders of worktrees as far as they are empty."""
+    for name in (AGENTS, SLOTS, "trash", "aside"):
+        for folder in (os.path.join(hub.worktrees, name), os.path.join(hub.own, "worktrees", name)):
+            with contextlib.suppress(OSError):
+                os.rmdir(folder)
+    with contextlib.suppress(OSError):
+        if all(name == MARKER or name.startswith(MARKER + ".") for name in os.listdir(hub.worktrees)):
+            for name in os.listdir(hub.worktrees):
+                os.unlink(os.path.join(hub.worktrees, name))
+            try:
+                os.rmdir(hub.worktrees)
+            except OSError:
+                # Somebody makes a worktree at this moment.
+                _mark(hub)
 
-    Local changes elsewhere are kept; False, with nothing touched, if one of them is
-    in the way. Doing it again, also after a kill half-way, does no harm.
+
+def hub_of(path: str) -> Hub | None:
+    """The hub whose agent has `path` in its worktree, whatever is in that.
+
+    The file beside the folders names the hub, and the hub's record of that very folder confirms it.
     """
-    with contextlib.suppress(process.GitError):
-        tree.git("read-tree", "-m", "-u", old, new)
-        return True
-    # Files that were merely touched look changed until the index is refreshed.
-    with contextlib.suppress(process.GitError):
-        tree.git("update-index", "-q", "--refresh", ok=(0, 1))
-        tree.git("read-tree", "-m", "-u", old, new)
-        return True
-    try:
-        _take_over_written(hub, tree, old, new)
-        tree.git("read-tree", "-m", "-u", old, new)
-        return True
-    except process.GitError:
-        return False
+    top = os.path.realpath(path)
+    while top != (above := os.path.dirname(top)):
+        said = folders.content(os.path.join(os.path.dirname(above), MARKER)) if os.path.basename(above) == AGENTS else None
+        if said:
+            hub = Hub(os.fsdecode(said).removesuffix("\n"), top, os.path.basename(top))
+            if os.path.isdir(hub.git_dir) and of_agent(hub, hub.agent or "").there and not _nested(top, path):
+                return hub
+        top = above
+    return None
 
 
-def _take_over_written(hub: Hub, tree: Worktree, old: str, new: str) -> None:
-    """Enter in the index what a read-tree that was killed had written to files already."""
-    written = []
-    for path, mode, oid, _ in changed(hub, old, new):
-        full = os.path.join(tree.path, path)
-        if mode == 0:
-            same = not os.path.lexists(full)
-        else:
-            same = os.path.isfile(full) and not os.path.islink(full) and \
-                tree.git("hash-object", "--path", path, full) == oid
-        if same:
-            written.append(path)
-    if written:
-        tree.git("update-index", "--add", "--remove", "-z", "--stdin",
-                 stdin="\0".join(written).encode(errors="surrogateescape"))
+def _nested(top: str, path: str) -> bool:
+    """True if `path` is in a repository that lies below `top`."""
+    here = os.path.realpath(path)
+    while here != top:
+        if os.path.lexists(os.path.join(here, ".git")):
+            return True
+        here = os.path.dirname(here)
+    return False
+
+
+def of_agent(hub: Hub, name: str) -> Worktree:
+    return Worktree(hub, AGENTS, name)
+
+
+def slot(hub: Hub, number: int | str) -> Worktree:
+    return Worktree(hub, SLOTS, str(number))

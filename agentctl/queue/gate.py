@@ -15,9 +15,10 @@ from agentctl.core import globs
 from agentctl.core.model import Verdict
 from agentctl.core.policy import Part, Policy, fingerprint, in_parts, parts
 from agentctl.engine import local, locks
-from agentctl.errors import Contended
+from agentctl.errors import Contended, Infrastructure
 from agentctl.git import process, worktrees
 from agentctl.git.hub import Hub
+from agentctl.git.process import GitError
 from agentctl.git.worktrees import Worktree
 from agentctl.queue.verdicts import Judgement
 
@@ -68,39 +69,22 @@ def slot(hub: Hub) -> Iterator[Worktree]:
             number += 1
             continue
         with held:
-            path = os.path.join(hub.worktrees, "slots", str(number))
-            yield worktrees.at(hub, path) or _make(hub, path)
+            place = worktrees.slot(hub, number)
+            worktrees.make(place)
+            yield place
         return
-
-
-def _make(hub: Hub, path: str) -> Worktree:
-    with worktrees_lock(hub):
-        shutil.rmtree(path, ignore_errors=True)
-        return worktrees.add(hub, path, hub.git("rev-list", "-n1", "--all"))
-
-
-def worktrees_lock(hub: Hub):
-    """Held while a worktree is added or removed."""
-    return locks.acquire(hub.own_path("locks", "worktrees.lock"), "adding or removing a worktree", timeout=300)
 
 
 def remove_slots(hub: Hub) -> None:
     """Remove every slot that nobody uses."""
-    folder = os.path.join(hub.worktrees, "slots")
-    names = os.listdir(folder) if os.path.isdir(folder) else ()
-    for number in sorted({name.partition(".")[0] for name in names}):
-        path = os.path.join(folder, number)
+    for number in sorted({name.partition(".")[0] for name in worktrees.known(hub, worktrees.SLOTS)}):
         with contextlib.suppress(Contended):
             with locks.acquire(hub.own_path("locks", "slots", f"{number}.lock"), "removing it"):
-                found = worktrees.at(hub, path)
-                with worktrees_lock(hub):
-                    if found:
-                        worktrees.remove(found)
-                for left in (path, path + ".tmp", path + ".trash"):
-                    shutil.rmtree(left, ignore_errors=True)
-    for empty in (folder, hub.worktrees):
-        with contextlib.suppress(OSError):
-            os.rmdir(empty)
+                place = worktrees.slot(hub, number)
+                if not place.there and os.path.lexists(place.path):
+                    worktrees.set_aside(place)
+                shutil.rmtree(place.path + ".tmp", ignore_errors=True)
+                worktrees.remove(place)
 
 
 def judge(hub: Hub, policy: Policy, runs: Runs, commit: str, known: frozenset[str] = frozenset(),
@@ -124,7 +108,7 @@ def judge(hub: Hub, policy: Policy, runs: Runs, commit: str, known: frozenset[st
             names = {name for part in due for name in part.gates}
             result, took = _in_slot(hub, policy, runs, place, commit, log, names,
                                      base if base != commit else None)
-        except OSError as error:
+        except (OSError, GitError, Infrastructure) as error:
             result, took = {"verdict": Verdict.INDETERMINATE, "why": f"the machine failed us: {error}"}, {}
     _prune(os.path.dirname(log))
     whole = Judgement(seconds=round(time.time() - begun, 3), at=begun, **facts, **result)
@@ -145,8 +129,7 @@ def _of_part(hub: Hub, whole: Judgement, part: Part, took: dict[str, float]) -> 
 def _in_slot(hub: Hub, policy: Policy, runs: Runs, place: Worktree, commit: str, log: str,
              names: set[str], base: str | None) -> tuple[dict, dict[str, float]]:
     """What the gates of these names said, and the seconds that each took which was run."""
-    worktrees.restore_pointer(place)
-    worktrees.reset(place, commit, tuple(policy.slot.keep))
+    check_out(place, policy, commit)
     scratch = place.path + ".tmp"
     shutil.rmtree(scratch, ignore_errors=True)
     os.makedirs(scratch)
@@ -167,6 +150,7 @@ def _in_slot(hub: Hub, policy: Policy, runs: Runs, place: Worktree, commit: str,
     def setup() -> dict | None:
         said = run(SETUP, policy.slot.setup, policy.gates[0].timeout, {})
         if not said:
+            worktrees.keep_template(place)
             _setup_done(policy, place)
         return said
 
@@ -181,12 +165,21 @@ def _in_slot(hub: Hub, policy: Policy, runs: Runs, place: Worktree, commit: str,
         shutil.rmtree(scratch, ignore_errors=True)
 
 
+def check_out(place: Worktree, policy: Policy, commit: str) -> None:
+    """Make the slot's files those of `commit`, proven so, and its Git directory one that no run has touched. Raises
+    Infrastructure, GitError."""
+    if worktrees.check_out(place, commit, tuple(policy.slot.keep)):
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(place.own("setup"))
+    worktrees.give(place, policy.trunk, None)
+
+
 def _blame_setup(place: Worktree, policy: Policy, said: dict, setup: Callable[[], dict | None], base: str | None) -> dict:
     """A setup that failed is the fault of what was set up if it passes in `base`, and else of the machine."""
     if said["verdict"] is not Verdict.FAILED:
         return said
     if base:
-        worktrees.reset(place, base, tuple(policy.slot.keep))
+        check_out(place, policy, base)
         there = setup()
         if not there:
             return said | {"why": f"{said['why']}, and it passes without the changes, at {base[:12]}"}
@@ -214,8 +207,8 @@ def _said(name: str, ended: local.Ended | None, timeout: float) -> dict | None:
 
 def _setup_state(policy: Policy, place: Worktree) -> str:
     known = hashlib.sha256(policy.slot.setup.encode())
-    for line in place.git("ls-files", "-s", "-z").split("\0") if policy.slot.setup_on else ():
-        if line and any(globs.matches(pattern, line.split("\t", 1)[1]) for pattern in policy.slot.setup_on):
+    for line in place.look().fields("ls-files", "-s", "-z") if policy.slot.setup_on else ():
+        if any(globs.matches(pattern, line.split("\t", 1)[1]) for pattern in policy.slot.setup_on):
             known.update(line.encode(errors="surrogateescape"))
     return known.hexdigest()
 
@@ -225,14 +218,14 @@ def _setup_due(policy: Policy, place: Worktree) -> bool:
     if not policy.slot.setup:
         return False
     try:
-        with open(os.path.join(place.git_dir, "agentctl-setup")) as file:
+        with open(place.own("setup")) as file:
             return not policy.slot.keep or file.read() != _setup_state(policy, place)
     except OSError:
         return True
 
 
 def _setup_done(policy: Policy, place: Worktree) -> None:
-    with open(os.path.join(place.git_dir, "agentctl-setup"), "w") as file:
+    with open(place.own("setup"), "w") as file:
         file.write(_setup_state(policy, place))
 
 

@@ -6,7 +6,7 @@ from agentctl.core import refnames
 from agentctl.core.ledger import Landing, Record
 from agentctl.core.model import Probe
 from agentctl.errors import Infrastructure, Refused
-from agentctl.git import worktrees
+from agentctl.git import checkouts
 from agentctl.git.hub import Hub
 from agentctl.git.merge import changed
 from agentctl.git.refs import Transaction
@@ -64,14 +64,14 @@ def move(hub: Hub, trunk: str, landing: Landing) -> None:
     hub.sync()
 
 
-def checkouts(hub: Hub, trunk: str) -> list[worktrees.Worktree]:
-    """The worktrees that have trunk checked out."""
-    return [tree for tree, branch in worktrees.listing(hub) if branch == refnames.branch(trunk)]
+def of_trunk(hub: Hub, trunk: str) -> list[checkouts.Checkout]:
+    """The checkouts of trunk."""
+    return [found for found, branch in checkouts.listing(hub) if branch == refnames.branch(trunk)]
 
 
 def bring_along(hub: Hub, trunk: str, old: str, new: str) -> list[str]:
     """Update every checkout of trunk; returns the paths of those that local changes kept behind."""
-    return [tree.path for tree in checkouts(hub, trunk) if not worktrees.follow(hub, tree, old, new)]
+    return [found.path for found in of_trunk(hub, trunk) if not found.follow(old, new)]
 
 
 def complete_checkouts(hub: Hub, trunk: str, under_way: Landing | None) -> None:
@@ -82,7 +82,7 @@ def complete_checkouts(hub: Hub, trunk: str, under_way: Landing | None) -> None:
 
 def refuse_dirty(hub: Hub, trunk: str) -> None:
     """Raises Refused if a checkout of trunk has changes that a landing could run into."""
-    for tree in checkouts(hub, trunk):
-        if tree.git("status", "--porcelain", "--untracked-files=no"):
+    for tree in of_trunk(hub, trunk):
+        if tree.dirty():
             raise Refused(f"{tree.path} has {trunk} checked out with uncommitted changes",
                           hint=f"git -C {tree.path} stash, or commit them on another branch: git switch -c mine")

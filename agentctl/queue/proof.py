@@ -21,7 +21,7 @@ from agentctl.core.model import Verdict
 from agentctl.core.policy import Policy, fingerprint, in_parts, parts
 from agentctl.core.shape import built
 from agentctl.errors import PolicyError
-from agentctl.git import process, refs, worktrees
+from agentctl.git import process, refs
 from agentctl.git.hub import POLICY_PATH, Hub
 from agentctl.git.objects import ObjectError
 from agentctl.queue import verdicts
@@ -192,6 +192,3 @@ def _reachable(hub: Hub, trunk: str, records: list[Record]) -> Iterator[Finding]
             yield Finding(5, "a submitted head is gone: " + asked.stderr.decode(errors="replace").strip())
         for oid in asked.stdout.decode().split():
             yield Finding(5, f"the submitted head {oid[:12]} is not reachable from any ref")
-    for tree, _ in worktrees.listing(hub):
-        if tree.path.startswith(hub.worktrees) and not refs.get(hub.git_dir, tree.head()):
-            yield Finding(5, f"the worktree {tree.path} has no readable HEAD")

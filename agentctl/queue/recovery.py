@@ -13,10 +13,9 @@ from agentctl.core.ledger import Staged
 from agentctl.engine import processes
 from agentctl.engine.locks import Held
 from agentctl.errors import Contended
-from agentctl.git import refs, worktrees
+from agentctl.git import refs
 from agentctl.git.hub import Hub
 from agentctl.queue import landing
-from agentctl.queue.gate import worktrees_lock
 
 YOUNG = 2.0
 """Seconds: Git holds the lock of a ref for milliseconds."""
@@ -28,8 +27,6 @@ def clean(hub: Hub, trunk: str, held: Held) -> None:
     """Needs the proof of the bot's lock. Raises Contended if a lock is held by a live Git."""
     for what in ("gate", "upkeep"):
         processes.sweep(hub.mark + what)
-    with worktrees_lock(hub):
-        worktrees.tidy(hub)
     deadline = time.monotonic() + 30
     while stale := list(stale_locks(hub, trunk)):
         young = [path for path in stale if _age(path) < YOUNG]
@@ -45,7 +42,7 @@ def clean(hub: Hub, trunk: str, held: Held) -> None:
 def stale_locks(hub: Hub, trunk: str) -> Iterator[str]:
     """Lock files of refs, of HEAD, and of the index of trunk's checkouts; a left-over one
     makes every later update fail."""
-    for tree in landing.checkouts(hub, trunk):
+    for tree in landing.of_trunk(hub, trunk):
         path = os.path.join(tree.git_dir, "index.lock")
         if os.path.exists(path):
             yield path
@@ -87,8 +84,8 @@ def restage(hub: Hub, probes: Iterable[Staged], held: Held) -> None:
 
 
 def git_at_work(hub: Hub) -> bool:
-    """True if a process called git stands in the hub or in one of its worktrees."""
-    places = (hub.git_dir, hub.worktrees, os.path.dirname(hub.git_dir))
+    """True if a process called git stands in the hub or in its main checkout."""
+    places = (hub.git_dir, os.path.dirname(hub.git_dir))
     for name in os.listdir("/proc") if os.path.isdir("/proc") else ():
         if not name.isdigit():
             continue

@@ -1,0 +1,165 @@
+"""Checkouts of the hub that people made: the main one, and those of `git worktree add`.
+
+They are looked into through a scratch directory and a copy of their index, and brought along when trunk moves through
+their own index. What a person has in a file is never overwritten.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from agentctl.git import content, files, folders, process, refs, scratch
+from agentctl.git.files import Files
+from agentctl.git.hub import Hub
+from agentctl.git.merge import changed
+from agentctl.git.objects import Person
+
+_OID = re.compile(r"[0-9a-f]{40}")
+SPARSE = ("core.sparsecheckout", "core.sparsecheckoutcone")
+
+
+@dataclass(frozen=True, slots=True)
+class Checkout:
+    hub: Hub
+    path: str
+    git_dir: str
+    """Its own folder, under worktrees/ of the common Git directory, or that itself."""
+
+    def head(self) -> str:
+        """The commit that HEAD is at."""
+        branch = self.branch()
+        found = refs.get(self.hub.git_dir, branch) if branch else _content(os.path.join(self.git_dir, "HEAD"))
+        return found if found and _OID.fullmatch(found) else process.text(["rev-parse", "--verify", "HEAD"],
+                                                                          git_dir=self.git_dir)
+
+    def branch(self) -> str | None:
+        """Full name of the branch that HEAD is on; None when detached."""
+        return _branch(_content(os.path.join(self.git_dir, "HEAD"))) or None
+
+    @contextlib.contextmanager
+    def look(self, own_index: bool = False) -> Iterator[scratch.Scratch]:
+        """A scratch directory through which its files are seen; with `own_index` its index is written."""
+        with self.hub.scratch() as place:
+            index = os.path.join(self.git_dir, "index")
+            if not own_index:
+                index = place + ".index"
+                files.fresh_index(index, os.path.join(self.git_dir, "index"))
+            extra, patterns = self._sparse()
+            yield scratch.for_files(self.hub, place, self.path, index, os.path.join(self.hub.git_dir, "objects"), (),
+                                    extra, {"sparse-checkout": patterns})
+
+    def _sparse(self) -> tuple[tuple[content.Setting, ...], str]:
+        """Which part of the tree a person wants to see here."""
+        listed = process.text(["config", "--list", "-z"], git_dir=self.git_dir, ok=(0, 1)).split("\0")
+        found = tuple((key, value) for key, _, value in (entry.partition("\n") for entry in listed) if key in SPARSE)
+        patterns = folders.content(os.path.join(self.git_dir, "info", "sparse-checkout")) or b""
+        return found, patterns.decode(errors="surrogateescape")
+
+    def absent(self) -> frozenset[str]:
+        """Paths that are kept out of its files: a sparse checkout's."""
+        if not self._sparse()[0]:
+            return frozenset()
+        listed = process.text(["ls-files", "-t", "-z"], git_dir=self.git_dir, env={"GIT_WORK_TREE": self.path}).split("\0")
+        return frozenset(entry[2:] for entry in listed if entry.startswith("S "))
+
+    def differing(self) -> Files:
+        """How its files differ from HEAD."""
+        with self.look() as look:
+            return files.differing(look, self.head(), self.absent())
+
+    def dirty(self) -> list[str]:
+        """Paths that differ from HEAD, or from the index, untracked ones left out."""
+        with self.look() as look:
+            staged = look.fields("diff-index", "--cached", "--name-only", "-z", "--no-renames", self.head())
+            found = [entry for entry in files.listed(look) if entry.mode]
+            same = files.only_converted(look, found)
+            absent = self.absent() if any(entry.gone for entry in found) else frozenset()
+            return list(dict.fromkeys([*staged, *(entry.path for entry in found if entry.path not in same
+                                                  and not (entry.gone and entry.path in absent))]))
+
+    def snapshot(self, message: str, time: float, author: Person) -> str:
+        """A commit on top of HEAD that holds its files as they are, untracked ones included. Neither HEAD nor the index
+        moves."""
+        head = self.head()
+        with self.look() as look:
+            found = files.differing(look, head, self.absent())
+            if not found.dirty:
+                return head
+            built = files.tree_with(look, found.dirty)
+        return self.hub.objects.write_commit(built, (head,), message, time, author=author, committer=author)
+
+    def follow(self, old: str, new: str) -> bool:
+        """Bring its files along when its branch was moved from `old` to `new`.
+
+        Local changes elsewhere are kept; False, with nothing touched, if one of them is in the way. Doing it again, also
+        after a kill half-way, does no harm.
+        """
+        with self.look(own_index=True) as look:
+            move = ("read-tree", "-m", "-u", old, new)
+            with contextlib.suppress(process.GitError):
+                look.run(*move)
+                return True
+            # Files that were merely touched look changed until the index is refreshed.
+            with contextlib.suppress(process.GitError):
+                look.run("update-index", "-q", "--refresh", ok=(0, 1))
+                look.run(*move)
+                return True
+            try:
+                self._take_over_written(look, old, new)
+                look.run(*move)
+                return True
+            except process.GitError:
+                return False
+
+    def _take_over_written(self, look: scratch.Scratch, old: str, new: str) -> None:
+        """Enter in the index what a read-tree that was killed had written to files already."""
+        written = []
+        for path, mode, oid, _ in changed(self.hub, old, new):
+            full = os.path.join(self.path, path)
+            if mode == 0:
+                same = not os.path.lexists(full)
+            else:
+                same = os.path.isfile(full) and not os.path.islink(full) and \
+                    look.text("hash-object", "--path", path, full) == oid
+            if same:
+                written.append(path)
+        if written:
+            files.enter(look, tuple(written))
+
+
+def listing(hub: Hub) -> list[tuple[Checkout, str]]:
+    """(checkout, full branch name or "" if detached) of every one there is.
+
+    Read from Git's files: a process for each of hundreds would be slow.
+    """
+    found = [_read(hub, hub.git_dir, main)] if (main := hub.main_worktree) else []
+    folder = os.path.join(hub.git_dir, "worktrees")
+    for name in sorted(os.listdir(folder)) if os.path.isdir(folder) else ():
+        pointer = _content(os.path.join(folder, name, "gitdir"))
+        path = os.path.dirname(pointer)
+        if pointer and os.path.isdir(path):
+            found.append(_read(hub, os.path.join(folder, name), path))
+    return found
+
+
+def at(hub: Hub, path: str) -> Checkout | None:
+    """The checkout at `path`, or None."""
+    real = os.path.realpath(path)
+    return next((found for found, _ in listing(hub) if os.path.realpath(found.path) == real), None)
+
+
+def _read(hub: Hub, git_dir: str, path: str) -> tuple[Checkout, str]:
+    return Checkout(hub, path, git_dir), _branch(_content(os.path.join(git_dir, "HEAD")))
+
+
+def _branch(head: str) -> str:
+    """What the content of a HEAD file names; empty if that is a commit."""
+    return head.removeprefix("ref: ") if head.startswith("ref: refs/heads/") else ""
+
+
+def _content(path: str) -> str:
+    return (folders.content(path) or b"").decode(errors="surrogateescape").strip()

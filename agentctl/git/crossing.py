@@ -1,0 +1,97 @@
+"""Bringing commits from a repository that an agent wrote into the hub. Only objects cross, in one checked pack.
+
+The agent's objects are read through a scratch directory: nothing else of its repository counts, not what it borrows
+from elsewhere either. The pack is checked as a push would be (`index-pack --strict`: well-formed, and nothing that it
+refers to is missing), and it has a `.keep` file until a ref names what it brought, so that a `git gc --prune=now` in
+the hub leaves it alone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import glob
+import os
+import re
+import shutil
+from collections.abc import Iterable, Iterator
+
+from agentctl.errors import Refused
+from agentctl.git import folders, process, scratch
+from agentctl.git.hub import Hub
+
+LARGEST = 8 << 30
+"""Bytes of one pack."""
+
+_PART = re.compile(r"[0-9a-f]{2}|pack")
+_NO_OBJECT = "what is in the place of its objects cannot be read: "
+HINT = "look into it by hand: nothing in it is deleted"
+
+
+def alone(objects: str, place: str) -> str:
+    """A folder of objects at `place` that holds what the folder `objects` holds itself, and not what it borrows.
+
+    Raises Refused if something there is neither an object nor a pack: Git would wait for a FIFO, or follow a link.
+    """
+    shutil.rmtree(place, ignore_errors=True)
+    os.makedirs(place)
+    for name in os.listdir(objects) if folders.identity(objects) else ():
+        part = os.path.join(objects, name)
+        if not _PART.fullmatch(name):
+            continue
+        if not folders.identity(part):
+            raise Refused(_NO_OBJECT + part, hint=HINT)
+        with os.scandir(part) as entries:
+            for entry in entries:
+                if not entry.is_file(follow_symlinks=False):
+                    raise Refused(_NO_OBJECT + entry.path, hint=HINT)
+        os.symlink(part, os.path.join(place, name))
+    return place
+
+
+def commits(scratch_dir: str, objects: str) -> list[str]:
+    """The id of every commit in a folder of objects that `alone` made, reachable or not."""
+    if not any(os.listdir(os.path.join(objects, name)) for name in os.listdir(objects)):
+        return []
+    scratch.write(scratch_dir)
+    listed = scratch.Scratch(scratch_dir, objects).text("cat-file", "--batch-all-objects", "--unordered", "--buffer",
+                                                        "--batch-check=%(objecttype) %(objectname)")
+    return [line[7:] for line in listed.splitlines() if line.startswith("commit ")]
+
+
+@contextlib.contextmanager
+def brought(hub: Hub, scratch_dir: str, stores: tuple[str, ...], tips: Iterable[str], known: str) -> Iterator[None]:
+    """Within, the commits `tips`, and all they need that the hub has not, are in the hub and stay there; a ref is to
+    name them before the end.
+
+    `stores` are folders of objects to search, `scratch_dir` is where the scratch directory is made, and what the commit
+    `known` reaches is left out. Raises Refused for objects that are broken or refer to missing ones.
+    """
+    wanted = [tip for tip in tips if not hub.objects.exists(tip)]
+    if not wanted:
+        yield
+        return
+    kept = _transfer(hub, scratch_dir, stores, wanted, known)
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError):
+            os.unlink(kept)
+
+
+def _transfer(hub: Hub, scratch_dir: str, stores: tuple[str, ...], tips: list[str], known: str) -> str:
+    """Returns the path of the `.keep` file."""
+    objects, packed = os.path.join(hub.git_dir, "objects"), os.path.join(scratch_dir, "crossing")
+    scratch.write(scratch_dir)
+    reader = scratch.Scratch(scratch_dir, stores[0], (*stores[1:], objects))
+    asked = "\n".join([*tips, "--not", known, ""]).encode()
+    try:
+        name = reader.text("pack-objects", "--revs", "--quiet", "--delta-base-offset", "--threads=1", packed, stdin=asked)
+        said = scratch.Scratch(scratch_dir, objects).text(
+            "index-pack", "--stdin", "--strict", f"--max-input-size={LARGEST}", "--keep=agentctl",
+            source=f"{packed}-{name}.pack")
+    except process.GitError as error:
+        raise Refused(f"commits cannot be taken over: {error.stderr}", hint=HINT) from error
+    finally:
+        for left in glob.glob(glob.escape(packed) + "-*"):
+            os.unlink(left)
+    return os.path.join(objects, "pack", f"pack-{said.split()[-1]}.keep")

@@ -1,0 +1,173 @@
+"""What the files of a folder are, beside what an index says; and taking them in as blobs and trees.
+
+All through a scratch directory, so that content is what the user's own Git would make of it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import filecmp
+import os
+import shutil
+import stat
+from dataclasses import dataclass
+
+from agentctl.errors import Infrastructure
+from agentctl.git import folders
+from agentctl.git.objects import EXECUTABLE, FILE, GITLINK, SYMLINK
+from agentctl.git.scratch import Scratch
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    path: str
+    """A nested repository's ends with a slash."""
+    mode: int = 0
+    """As the index says; 0 for a path that it has not. So is `oid`."""
+    oid: str = ""
+    gone: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Files:
+    """How the files of a folder differ from a commit."""
+
+    changed: tuple[str, ...] = ()
+    """Of the commit, changed or gone."""
+    added: tuple[str, ...] = ()
+    """Not in the commit, and not ignored."""
+    nested: tuple[str, ...] = ()
+    """Folders that are repositories of their own, and no submodules of the commit."""
+    submodules: tuple[str, ...] = ()
+    """Paths of submodules that hold files."""
+    hidden: tuple[str, ...] = ()
+    """Files and folders that cannot be read."""
+
+    @property
+    def dirty(self) -> tuple[str, ...]:
+        return self.changed + self.added
+
+
+def listed(look: Scratch, *options: str) -> list[Entry]:
+    """What differs from the index: its paths that are changed or gone; with the option -o other paths."""
+    tags: dict[str, str] = {}
+    for field in look.fields("ls-files", "-z", "-t", "-m", "-d", *options):
+        # What is gone is listed as changed too.
+        tags[field[2:]] = field[0] if field[0] != "C" else tags.get(field[2:], "C")
+    facts = _facts(look, {path for path, tag in tags.items() if tag != "?"})
+    return [Entry(path, *facts.get(path, (0, "")), gone=tag == "R") for path, tag in tags.items()]
+
+
+def _facts(look: Scratch, paths: set[str]) -> dict[str, tuple[int, str]]:
+    """(mode, object id) that the index has for each of `paths`."""
+    found = {}
+    for line in look.fields("ls-files", "-s", "-z") if paths else ():
+        facts, path = line.split("\t", 1)
+        if path in paths:
+            mode, oid, _ = facts.split(" ")
+            found[path] = int(mode, 8), oid
+    return found
+
+
+def only_converted(look: Scratch, entries: list[Entry]) -> set[str]:
+    """Of changed paths, those whose file is just what a checkout of the index writes: what stands there differs from
+    the blob by line endings or a filter, and nobody changed it."""
+    top, copies = look.work_tree or "", look.path + ".copies"
+    plain = [entry for entry in entries if not entry.gone and entry.mode in (FILE, EXECUTABLE)
+             and _mode(os.path.join(top, entry.path)) == entry.mode]
+    if not plain:
+        return set()
+    shutil.rmtree(copies, ignore_errors=True)
+    try:
+        look.run("checkout-index", "-z", "--stdin", f"--prefix={copies}/", ok=(0, 1, 128),
+                 stdin="".join(entry.path + "\0" for entry in plain).encode(errors="surrogateescape"))
+        return {entry.path for entry in plain if _same(os.path.join(top, entry.path), os.path.join(copies, entry.path))}
+    finally:
+        shutil.rmtree(copies, ignore_errors=True)
+
+
+def _same(path: str, other: str) -> bool:
+    try:
+        return filecmp.cmp(path, other, shallow=False)
+    except OSError:
+        return False
+
+
+def _mode(path: str) -> int:
+    """As a tree has it; 0 for what no tree can hold."""
+    try:
+        found = os.lstat(path)
+    except OSError:
+        return 0
+    if stat.S_ISLNK(found.st_mode):
+        return SYMLINK
+    if stat.S_ISDIR(found.st_mode):
+        return GITLINK
+    return (EXECUTABLE if found.st_mode & 0o100 else FILE) if stat.S_ISREG(found.st_mode) else 0
+
+
+def differing(look: Scratch, commit: str, absent: frozenset[str] = frozenset()) -> Files:
+    """Compare the files with a commit. The index of `look` is brought to that commit; what it knows of files that were
+    checked out earlier is kept. Paths that are `absent` on purpose (a sparse checkout) are not gone."""
+    look.run("read-tree", "--reset", commit)
+    top = look.work_tree or ""
+    found = listed(look, "-o", "--exclude-standard")
+    same = only_converted(look, [entry for entry in found if entry.mode])
+    changed, added, nested, hidden = [], [], [], []
+    for entry in found:
+        full = os.path.join(top, entry.path)
+        if entry.mode and entry.mode != GITLINK:
+            if entry.path not in same and not (entry.gone and entry.path in absent):
+                (changed if entry.gone or _mode(full) and _readable(full) else hidden).append(entry.path)
+        elif entry.path.endswith("/"):
+            nested.append(entry.path.rstrip("/"))
+        elif not entry.mode and _mode(full):
+            (added if _readable(full) else hidden).append(entry.path)
+    return Files(*map(tuple, (changed, added, nested, submodules(look), hidden)))
+
+
+def submodules(look: Scratch) -> list[str]:
+    """Paths of the index that are commits of another repository, where there are files."""
+    top = look.work_tree or ""
+    if not os.path.lexists(os.path.join(top, ".gitmodules")):
+        return []
+    links = [line.split("\t", 1)[1] for line in look.fields("ls-files", "-s", "-z") if line.startswith("160000 ")]
+    return [path for path in links if folders.identity(os.path.join(top, path)) and os.listdir(os.path.join(top, path))]
+
+
+def _readable(path: str) -> bool:
+    """True for a link, and for a file that can be read; one of ours is given the permission."""
+    if _mode(path) not in (FILE, EXECUTABLE):
+        return True
+    for _ in range(2):
+        if os.access(path, os.R_OK):
+            return True
+        with contextlib.suppress(OSError):
+            os.chmod(path, stat.S_IMODE(os.lstat(path).st_mode) | stat.S_IRUSR)
+    return False
+
+
+def tree_with(look: Scratch, paths: tuple[str, ...]) -> str:
+    """The tree of the index with `paths` as the files have them now; its objects are written."""
+    if paths:
+        enter(look, paths)
+    return look.text("write-tree")
+
+
+def enter(look: Scratch, paths: tuple[str, ...]) -> None:
+    """Make the index hold `paths` as the files have them now."""
+    look.run("update-index", "--add", "--remove", "--replace", "-z", "--stdin",
+             stdin="".join(path + "\0" for path in paths).encode(errors="surrogateescape"))
+
+
+def fresh_index(copy: str, source: str) -> None:
+    """Copy an index, with its date: by that Git knows which entries to look at twice."""
+    for stale in (copy, copy + ".lock"):
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(stale)
+    try:
+        shutil.copy2(source, copy)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise Infrastructure(f"cannot copy {source}: {error.strerror}") from error

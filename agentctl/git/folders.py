@@ -1,0 +1,167 @@
+"""Folders that agentctl made: which they are, how they go, and what becomes of others in their place.
+
+A folder is known by its device and inode. Nothing is deleted that is not known so: what stands in its place, a link
+above all, is moved aside. Deleting goes by a rename into the trash, so that a kill leaves no half.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import stat
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+REMOVERS = 8
+"""Threads that remove one folder's files: they wait more than they work."""
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    device: int
+    inode: int
+
+
+def identity(path: str) -> Identity | None:
+    """Of the folder at `path`; None if there is none, or a link or a file."""
+    try:
+        found = os.lstat(path)
+    except OSError:
+        return None
+    return Identity(found.st_dev, found.st_ino) if stat.S_ISDIR(found.st_mode) else None
+
+
+def make(path: str) -> Identity:
+    """Make the folder `path`, which must not be there, and those above it."""
+    for _ in range(10):
+        with contextlib.suppress(FileNotFoundError):
+            # An empty folder above it may be removed at this very moment.
+            os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
+            os.mkdir(path, 0o700)
+            break
+    made = identity(path)
+    if not made:
+        raise FileNotFoundError(2, "the folder vanished while it was made", path)
+    return made
+
+
+def replace(path: str, data: bytes) -> None:
+    """Write a file, whole or not at all, whoever else writes it."""
+    new = f"{path}.{os.urandom(4).hex()}.new"
+    with open(new, "wb") as file:
+        file.write(data)
+    os.rename(new, path)
+
+
+def discard(path: str, trash: str, known: Identity) -> None:
+    """Delete the folder at `path`, or at `trash` if an earlier try came so far, if it is the one that is `known`."""
+    if identity(path) == known:
+        os.makedirs(os.path.dirname(trash), mode=0o700, exist_ok=True)
+        os.rename(path, trash)
+    if identity(trash) == known:
+        clear(trash)
+
+
+def set_aside(path: str, folder: str) -> str:
+    """Move whatever is at `path` into `folder` under a free name; returns where it is now."""
+    os.makedirs(folder, mode=0o700, exist_ok=True)
+    number = 1
+    while os.path.lexists(there := os.path.join(folder, f"{os.path.basename(path)}-{number}")):
+        number += 1
+    os.rename(path, there)
+    return there
+
+
+def remove(path: str) -> None:
+    """Delete what is at `path`, a folder with all in it, if there is anything."""
+    if identity(path):
+        clear(path)
+    else:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path)
+
+
+def clear(path: str) -> None:
+    """Delete a folder and all in it, never what a link in it points to; what has no permission gets it. By several
+    threads: a file system with a journal may have each removal wait for it, one after the other for seconds."""
+    files = [os.path.join(where, name) for where, _, names in os.walk(path) for name in names]
+    with ThreadPoolExecutor(REMOVERS, thread_name_prefix="remove") as pool:
+        for part in range(REMOVERS):
+            pool.submit(_unlink, files[part::REMOVERS])
+    shutil.rmtree(path, onerror=_permit)
+    if os.path.lexists(path):
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def _unlink(files: list[str]) -> None:
+    for path in files:
+        with contextlib.suppress(OSError):
+            os.unlink(path)
+
+
+def _permit(_: object, path: str, __: object) -> None:
+    """Give ourselves the right to what could not be removed, and remove it."""
+    with contextlib.suppress(OSError):
+        for one in (os.path.dirname(path), path):
+            if stat.S_ISDIR(os.lstat(one).st_mode):
+                os.chmod(one, 0o700)
+        shutil.rmtree(path) if identity(path) else os.unlink(path)
+
+
+def drop(top: str, path: str) -> None:
+    """Delete what is at `path`, relative to the folder `top`, and follow no link on the way."""
+    *above, name = path.rstrip("/").split("/")
+    at = os.open(top, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        for part in above:
+            below = os.open(part, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=at)
+            os.close(at)
+            at = below
+        if stat.S_ISDIR(os.lstat(name, dir_fd=at).st_mode):
+            _drop_folder(name, at)
+        else:
+            os.unlink(name, dir_fd=at)
+    except FileNotFoundError:
+        return
+    finally:
+        os.close(at)
+
+
+def _drop_folder(name: str, at: int) -> None:
+    for _ in range(100):
+        # Each try gives rights to one more level.
+        try:
+            shutil.rmtree(name, dir_fd=at)
+            return
+        except FileNotFoundError:
+            return
+        except PermissionError:
+            _open_up(name, at)
+    shutil.rmtree(name, dir_fd=at)
+
+
+def _open_up(name: str, at: int) -> None:
+    with contextlib.suppress(OSError):
+        os.chmod(name, 0o700, dir_fd=at)
+        for where, folders, _, fd in os.fwalk(name, dir_fd=at):
+            for folder in folders:
+                with contextlib.suppress(OSError):
+                    if stat.S_ISDIR(os.lstat(folder, dir_fd=fd).st_mode):
+                        os.chmod(folder, 0o700, dir_fd=fd)
+
+
+def content(path: str, limit: int = 1 << 20) -> bytes | None:
+    """Of a plain file: not through a link, and a FIFO is not waited for. None if it is none, or larger."""
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        found = os.fstat(handle)
+        if not stat.S_ISREG(found.st_mode) or found.st_size > limit:
+            return None
+        with open(handle, "rb", closefd=False) as file:
+            return file.read(limit)
+    finally:
+        os.close(handle)

@@ -1,0 +1,195 @@
+"""The Git directory of an agent's worktree, or of a slot: a repository of its own that borrows the hub's objects.
+
+It is made anew before each run, so nothing that an earlier one left in it (configuration, hooks, flags in the index,
+a rebase, a stash) reaches the next. Afterwards it belongs to whoever ran there: it is only read, never by Git, and
+whatever it holds is taken for hostile.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from agentctl.git import content, folders, scratch
+from agentctl.git.hub import Hub
+
+OID = re.compile(r"[0-9a-f]{40}")
+
+UNFINISHED: dict[str, str] = {
+    "MERGE_HEAD": "a merge", "rebase-merge": "a rebase", "rebase-apply": "a rebase", "CHERRY_PICK_HEAD": "a cherry-pick",
+    "REVERT_HEAD": "a revert", "BISECT_LOG": "a bisection", "sequencer": "a cherry-pick",
+}
+"""What Git keeps in a Git directory while something is under way."""
+
+REFS = 10_000
+"""Loose refs that are read at most."""
+
+PACKED = 64 << 20
+"""Bytes of packed-refs that are read at most."""
+
+STAGE, SKIP_WORKTREE = 0x3000, 0x4000
+"""Bits of an index entry: its stage, and that its file is kept out (see gitformat-index(5))."""
+
+NO_PUSH = "agentctl: commit and end the session; the merge queue does the rest"
+"""Where a push from a worktree goes: nowhere, and Git's error says why."""
+
+
+def write(hub: Hub, git_dir: str, commit: str, branch: str | None, trunk: str, index: str, template: str,
+          extra: Mapping[str, str] | None = None) -> None:
+    """Make the Git directory at `git_dir`, in the place of what is there.
+
+    HEAD is on `branch` (a full name) at `commit`, or detached. `trunk` (a short name) is a branch too. `index` is
+    copied. `template` is a folder to begin with, where a setup left one; `extra` has more refs by full name.
+    """
+    folders.remove(git_dir)
+    if os.path.isdir(template):
+        shutil.copytree(template, git_dir, symlinks=True, copy_function=_linked)
+    else:
+        _skeleton(hub, git_dir)
+    pinned = {**(extra or {}), f"refs/remotes/origin/{trunk}": hub.trunk_tip(trunk)}
+    if branch:
+        pinned[branch] = commit
+    if not (branch or "").startswith(f"refs/heads/{trunk}/"):
+        pinned[f"refs/heads/{trunk}"] = hub.trunk_tip(trunk)
+    for name, oid in pinned.items():
+        _put(os.path.join(git_dir, name), oid + "\n")
+    _put(os.path.join(git_dir, "HEAD"), f"ref: {branch}\n" if branch else commit + "\n")
+    shutil.copyfile(index, os.path.join(git_dir, "index"))
+
+
+def keep(git_dir: str, template: str) -> None:
+    """Copy a Git directory to `template`, to begin with the next time."""
+    folders.remove(template)
+    shutil.copytree(git_dir, template, symlinks=True, copy_function=_linked)
+
+
+def _linked(source: str, copy: str) -> None:
+    """Objects never change, so a second name does for a copy."""
+    if f"{os.sep}objects{os.sep}" in source:
+        try:
+            return os.link(source, copy, follow_symlinks=False)
+        except OSError:
+            pass
+    shutil.copy2(source, copy, follow_symlinks=False)
+
+
+def _skeleton(hub: Hub, git_dir: str) -> None:
+    settled = [(key, value) for key, value in content.settings(hub) if content.OF_THE_HUB.fullmatch(key)
+           and not key.startswith("remote.")]
+    settings = (
+        ("core.repositoryformatversion", "0"), ("core.filemode", "true"), ("core.bare", "false"),
+        ("core.logallrefupdates", "true"), ("commit.gpgsign", "false"), ("tag.gpgsign", "false"), *settled,
+        ("remote.origin.url", hub.git_dir), ("remote.origin.pushurl", NO_PUSH),
+        ("remote.origin.fetch", "+refs/heads/*:refs/remotes/origin/*"))
+    for folder in ("objects/info", "objects/pack", "refs/heads", "refs/tags", "info", "hooks"):
+        os.makedirs(os.path.join(git_dir, folder), exist_ok=True)
+    _put(os.path.join(git_dir, "config"), content.encoded(settings))
+    own, theirs = (os.path.join(os.path.realpath(one), "objects") for one in (git_dir, hub.git_dir))
+    # Relative to the own objects, so that both can be moved together.
+    _put(os.path.join(git_dir, "objects/info/alternates"), scratch.quoted(os.path.relpath(theirs, own)) + "\n")
+    _put(os.path.join(git_dir, "info/exclude"), content.info(hub, "exclude"))
+    _put(os.path.join(git_dir, "info/attributes"), content.info(hub, "attributes"))
+    _put(os.path.join(git_dir, "packed-refs"), "".join(f"{oid} {name}\n" for name, oid in sorted(_tags(hub).items())))
+
+
+def _tags(hub: Hub) -> dict[str, str]:
+    """The hub's tags: many projects get their version from them."""
+    return {name: oid for name, oid in _every_ref(hub.git_dir) if name.startswith("refs/tags/")}
+
+
+def _put(path: str, text: str) -> None:
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with open(path, "w", errors="surrogateescape") as file:
+        file.write(text)
+
+
+# What somebody else may have written: read, and not believed.
+
+
+def refs(git_dir: str) -> dict[str, str]:
+    """Object ids by full name of ref, as far as they can be read."""
+    return dict(_every_ref(git_dir))
+
+
+def head(git_dir: str) -> tuple[str | None, str | None]:
+    """(commit id, full name of the branch) that HEAD is at; None for what it does not tell."""
+    name, branch = "HEAD", None
+    for _ in range(5):
+        said = _text(os.path.join(git_dir, name))
+        if said.startswith("ref: refs/") and ".." not in said:
+            name = said.removeprefix("ref: ")
+            branch = branch or name
+            continue
+        if name != "HEAD" and not OID.fullmatch(said):
+            said = dict(_packed(git_dir)).get(name, "")
+        return (said, branch) if OID.fullmatch(said) else (None, branch)
+    return None, branch
+
+
+def unfinished(git_dir: str) -> str:
+    """What Git says is under way in a worktree, such as "a rebase"; empty if nothing is."""
+    return next((what for name, what in UNFINISHED.items() if os.path.lexists(os.path.join(git_dir, name))), "")
+
+
+def _every_ref(git_dir: str) -> Iterator[tuple[str, str]]:
+    yield from _packed(git_dir)
+    count = 0
+    for where, _, names in os.walk(os.path.join(git_dir, "refs")):
+        for name in names:
+            count += 1
+            if count > REFS:
+                return
+            said = _text(os.path.join(where, name))
+            if OID.fullmatch(said):
+                yield os.path.relpath(os.path.join(where, name), git_dir), said
+
+
+def _packed(git_dir: str) -> Iterator[tuple[str, str]]:
+    data = folders.content(os.path.join(git_dir, "packed-refs"), PACKED) or b""
+    for line in data.decode(errors="surrogateescape").split("\n"):
+        oid, _, name = line.partition(" ")
+        if OID.fullmatch(oid) and name.startswith("refs/"):
+            yield name, oid
+
+
+def _text(path: str) -> str:
+    return (folders.content(path) or b"").decode(errors="replace").strip()
+
+
+def repository(top: str, path: str) -> str | None:
+    """The Git directory of the repository whose files are in the folder `path`: `.git` there, or what a file `.git`
+    names, if that is a folder below `top`, through no link. None if there is none."""
+    entry = os.path.join(path, ".git")
+    said = _text(entry)
+    if said.startswith("gitdir: "):
+        entry = os.path.normpath(os.path.join(path, said.removeprefix("gitdir: ")))
+    below = entry.startswith(top + os.sep) and os.path.realpath(entry) == os.path.join(os.path.realpath(top), entry[len(top) + 1 :])
+    whole = all(os.path.lexists(os.path.join(entry, name)) for name in ("HEAD", "objects"))
+    return entry if below and whole and folders.identity(entry) else None
+
+
+@dataclass(frozen=True, slots=True)
+class Flags:
+    """What an index says of its paths."""
+
+    unmerged: bool = False
+    absent: frozenset[str] = frozenset()
+    """Paths that a sparse checkout keeps out of the files."""
+
+
+def flags(git_dir: str) -> Flags:
+    """Of the index in a Git directory; none of one that cannot be read."""
+    from dulwich.index import read_index
+
+    data = folders.content(os.path.join(git_dir, "index"), PACKED)
+    try:
+        entries = list(read_index(io.BytesIO(data))) if data else []
+    except Exception:
+        # Hostile bytes raise many types.
+        return Flags()
+    absent = frozenset(os.fsdecode(entry.name) for entry in entries if entry.extended_flags & SKIP_WORKTREE)
+    return Flags(any(entry.flags & STAGE for entry in entries), absent)

@@ -1,0 +1,87 @@
+"""A Git directory of ours, for looking at what somebody else may have written.
+
+Git that runs in a folder heeds what lies in its Git directory: configuration, hooks, attributes, flags in the index.
+So it never runs in one that an agent or a gate can write. It runs in a scratch directory that holds nothing but what
+is written here, and reads and writes objects in the folders that are named.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from agentctl.git import content, process
+from agentctl.git.hub import Hub
+
+PLAIN: tuple[content.Setting, ...] = (
+    ("core.repositoryformatversion", "0"), ("core.bare", "false"), ("core.safecrlf", "false"),
+    ("core.logallrefupdates", "false"), ("diff.ignoresubmodules", "all"), ("submodule.recurse", "false"),
+    ("index.version", "2"), ("core.untrackedcache", "false"), ("core.commitgraph", "false"), ("core.multipackindex", "false"),
+    ("core.sparsecheckout", "false"))
+
+
+@dataclass(frozen=True, slots=True)
+class Scratch:
+    path: str
+    objects: str
+    """The folder that objects are written to, and read from."""
+    borrowed: tuple[str, ...] = ()
+    """Folders that objects are read from too."""
+    work_tree: str | None = None
+    index: str | None = None
+    env: Mapping[str, str] = field(default_factory=dict)
+
+    def run(self, *args: str, stdin: bytes = b"", source: str | None = None,
+            ok: Sequence[int] = (0,)) -> subprocess.CompletedProcess[bytes]:
+        return process.run(args, git_dir=self.path, cwd=self.work_tree or self.path, env=self.environment, stdin=stdin,
+                           source=source, ok=ok)
+
+    def text(self, *args: str, stdin: bytes = b"", source: str | None = None, ok: Sequence[int] = (0,)) -> str:
+        done = self.run(*args, stdin=stdin, source=source, ok=ok)
+        return done.stdout.decode(errors="surrogateescape").removesuffix("\n")
+
+    def fields(self, *args: str, stdin: bytes = b"") -> list[str]:
+        """Of output whose fields end with a NUL."""
+        return self.run(*args, stdin=stdin).stdout.decode(errors="surrogateescape").split("\0")[:-1]
+
+    @property
+    def environment(self) -> dict[str, str]:
+        named = {"GIT_OBJECT_DIRECTORY": self.objects, "GIT_LITERAL_PATHSPECS": "1",
+                 "GIT_ALTERNATE_OBJECT_DIRECTORIES": ":".join(map(quoted, self.borrowed))}
+        if self.work_tree:
+            named["GIT_WORK_TREE"] = self.work_tree
+        if self.index:
+            named["GIT_INDEX_FILE"] = self.index
+        return {**self.env, **named}
+
+
+def quoted(path: str) -> str:
+    """A folder of objects as Git reads it from a list: in quotes if it would end there."""
+    if not any(c in path for c in ':"\n\\#'):
+        return path
+    return '"' + path.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n") + '"'
+
+
+def write(path: str, settings: tuple[content.Setting, ...] = (), refs: Mapping[str, str] | None = None,
+          info: Mapping[str, str] | None = None, head: str = "ref: refs/heads/none") -> None:
+    """Make a scratch directory at `path`, or make it anew. `refs` are object ids by full name, `info` the content of
+    files below info/."""
+    for folder in ("objects", "refs", "info"):
+        os.makedirs(os.path.join(path, folder), mode=0o700, exist_ok=True)
+    listed = "".join(f"{oid} {name}\n" for name, oid in sorted((refs or {}).items()))
+    files = {"HEAD": head + "\n", "config": content.encoded((*PLAIN, *settings)), "packed-refs": listed,
+             **{f"info/{name}": (info or {}).get(name, "") for name in ("exclude", "attributes", "sparse-checkout")}}
+    for name, text in files.items():
+        with open(os.path.join(path, name), "w", errors="surrogateescape") as file:
+            file.write(text)
+
+
+def for_files(hub: Hub, path: str, work_tree: str, index: str, objects: str, borrowed: tuple[str, ...],
+              extra: tuple[content.Setting, ...] = (), info: Mapping[str, str] | None = None) -> Scratch:
+    """One that turns files into blobs and back as the user's Git does; filters are given the user's environment."""
+    write(path, (*content.settings(hub), *extra),
+          info={"exclude": content.info(hub, "exclude"), "attributes": content.info(hub, "attributes"), **(info or {})})
+    closed = process.command([], None)[1]
+    return Scratch(path, objects, borrowed, work_tree, index, {**process.child_environment(), **closed})
