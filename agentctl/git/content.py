@@ -8,11 +8,12 @@ hub's own configuration too. Nothing is taken from a repository that an agent wo
 from __future__ import annotations
 
 import functools
+import hashlib
 import os
 import re
 import time
 
-from agentctl.git import process
+from agentctl.git import folders, process
 from agentctl.git.hub import Hub
 
 PROTECTED = re.compile(
@@ -48,6 +49,15 @@ def _settings(git_dir: str, moment: int) -> tuple[Setting, ...]:
         if wanted and wanted.fullmatch(key):
             found.append((key, value if assigned else "true"))
     return tuple(found)
+
+
+def digest(hub: Hub) -> str:
+    """Differs if files could come out otherwise."""
+    configured = dict(settings(hub)).get("core.attributesfile")
+    home = os.environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config")
+    own = folders.content(os.path.expanduser(configured or os.path.join(home, "git/attributes")))
+    said = repr((settings(hub), info(hub, "attributes"), own))
+    return hashlib.sha1(said.encode(errors="surrogateescape")).hexdigest()
 
 
 def unprotected_filters(hub: Hub) -> list[str]:

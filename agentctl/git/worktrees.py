@@ -20,11 +20,12 @@ from enum import StrEnum
 
 from agentctl.core.shape import built, loads
 from agentctl.errors import Infrastructure
-from agentctl.git import folders, private, scratch
+from agentctl.git import content, folders, private, scratch
 from agentctl.git.files import Entry, listed, only_converted, submodules
 from agentctl.git.folders import Identity
 from agentctl.git.hub import Hub
-from agentctl.git.objects import GITLINK
+from agentctl.git.merge import changed
+from agentctl.git.objects import GITLINK, ObjectError
 from agentctl.git.process import GitError
 
 AGENTS, SLOTS = "agents", "slots"
@@ -49,6 +50,8 @@ class Record:
     state: State
     base: str = ""
     """The commit that was checked out."""
+    content: str = ""
+    """Names the settings by which it was checked out."""
     whole: str = ""
     """The commit that holds its uncommitted files as they were last seen."""
 
@@ -154,9 +157,12 @@ def check_out(tree: Worktree, commit: str, keep: tuple[str, ...] = (), ignored: 
 
     Raises GitError, and Infrastructure if the files cannot be made so.
     """
-    record = tree.record
+    record, settings = tree.record, content.digest(tree.hub)
     assert record and tree.there, tree.path
-    tree.note(replace(record, state=State.MADE, base=commit))
+    if record.content != settings or not _same_attributes(tree.hub, record.base, commit):
+        # A file whose blob is the same may be another one now, and Git would leave it.
+        folders.remove(tree.own("index"))
+    tree.note(replace(record, state=State.MADE, base=commit, content=settings))
     look = tree.look()
     with contextlib.suppress(FileNotFoundError):
         os.unlink(tree.own("index.lock"))
@@ -177,6 +183,14 @@ def check_out(tree: Worktree, commit: str, keep: tuple[str, ...] = (), ignored: 
         raise Infrastructure(f"the files of {tree.path} cannot be made those of {commit[:12]}: {wrong[0].path}",
                              hint="see who owns that file; the folder may be deleted")
     return emptied
+
+
+def _same_attributes(hub: Hub, old: str, new: str) -> bool:
+    """True if no `.gitattributes` differs between two commits; False if that cannot be told."""
+    try:
+        return all(os.path.basename(path) != ".gitattributes" for path, *_ in changed(hub, old, new))
+    except ObjectError:
+        return False
 
 
 def _differing(tree: Worktree, look: scratch.Scratch, keep: tuple[str, ...], ignored: bool) -> list[Entry]:

@@ -1,0 +1,259 @@
+"""What agents and gates see, and what lands, is what the user's own Git makes of it: over a generated matrix of settings."""
+
+import itertools
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from agentctl.fleet import agents
+from agentctl.git import content
+from agentctl.queue import gate
+from agentctl.queue.policyfile import read_policy
+from tests.support.hub import git, write
+
+TEXTS = {"lf": b"a\nb\n", "crlf": b"a\r\nb\r\n", "mixed": b"a\nb\r\n", "bare": b"a", "empty": b"", "binary": b"a\0\r\nb\n",
+         "latin": "ä\n".encode("latin-1")}
+ATTRIBUTES = ("", "* text=auto\n", "*.txt text\n", "*.txt text eol=crlf\n*.bin -text\n", "*.txt -text\n", "*.txt eol=lf\n",
+              "*.txt text=auto eol=crlf\n*.bin binary\n", "*.txt ident\n")
+SETTINGS = tuple({"core.autocrlf": crlf, "core.eol": eol} for crlf, eol in itertools.product(
+    (None, "true", "input", "false"), (None, "lf", "crlf")))
+
+
+def configure(settings):
+    content._settings.cache_clear()
+    for key, value in settings.items():
+        if value is not None:
+            subprocess.run(["git", "config", "--global", key, value], check=True)
+
+
+def files(folder):
+    """Bytes by path, Git's own folder left out; of links where they lead."""
+    found = {}
+    for where, below, names in os.walk(folder):
+        below[:] = [name for name in below if name != ".git"]
+        for name in names:
+            path = Path(where, name)
+            found[str(path.relative_to(folder))] = os.readlink(path) if path.is_symlink() else path.read_bytes()
+    return found
+
+
+def work(folder):
+    """What somebody does in a checkout: new files of all kinds, old ones changed, gone, and with other permissions."""
+    folder = Path(folder)
+    for ending, (name, data) in itertools.product(("txt", "bin", "none"), TEXTS.items()):
+        (folder / "new").mkdir(exist_ok=True)
+        (folder / f"new/{name}.{ending}").write_bytes(data)
+    (folder / "old/changed.txt").write_bytes(b"other\r\nlines\r\n")
+    (folder / "old/gone.txt").unlink()
+    (folder / "old/program").chmod(0o755)
+    (folder / "link").symlink_to("new/lf.txt")
+    shutil.rmtree(folder / "folder")
+    (folder / "folder").write_text("a file now\n")
+    (folder / "file").unlink()
+    (folder / "file").mkdir()
+    (folder / "file/inside").write_text("a folder now\n")
+
+
+OLD = {"old/changed.txt": "one\ntwo\n", "old/gone.txt": "gone\n", "old/program": "run\n", "old/same.txt": "the\nsame\n",
+       "old/same.bin": "the\nsame\n", "folder/a": "a\n", "folder/b/c": "c\n", "file": "file\n"}
+
+
+@pytest.mark.parametrize("attributes", ATTRIBUTES)
+def test_content_is_what_the_users_git_gives(make_repo, tmp_path, attributes):
+    repo = make_repo(files={**OLD, ".gitattributes": attributes})
+    for number, settings in enumerate(SETTINGS):
+        configure({"core.autocrlf": "false", "core.eol": "native", **{k: v for k, v in settings.items() if v}})
+        mine = tmp_path / f"mine-{number}"
+        git(tmp_path, "clone", "-q", str(repo.path), str(mine))
+        tree, _ = agents.prepare(repo.hub, "ann", repo.tip, "main")
+        assert files(tree.path) == files(mine), settings
+        with gate.slot(repo.hub) as place:
+            gate.check_out(place, read_policy(repo.hub, repo.tip), repo.tip)
+            assert files(place.path) == files(mine), settings
+        work(tree.path)
+        work(mine)
+        git(mine, "add", "-A")
+        with agents.found(repo.hub, "ann", tree, repo.tip, "work\n") as there:
+            assert repo.hub.objects.commit(there.whole).tree == git(mine, "write-tree").strip(), settings
+        agents.remove(repo.hub, "ann", repo.tip)
+        shutil.rmtree(mine)
+
+
+IGNORED = {
+    "by the user's excludesFile": lambda home, repo: exclude(home / "mine", "core.excludesFile"),
+    "by the user's default excludes": lambda home, repo: exclude(home / ".config/git/ignore", None),
+    "by the tree": lambda home, repo: (repo.path / ".gitignore").write_text("litter\nlitter-folder/\n"),
+    "by the hub's own excludes": lambda home, repo: (repo.path / ".git/info/exclude").write_text("litter\nlitter-folder/\n"),
+}
+
+
+def exclude(path, key):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("litter\nlitter-folder/\n")
+    if key:
+        configure({key: str(path)})
+
+
+@pytest.mark.parametrize("how", IGNORED)
+def test_what_the_users_git_ignores_is_no_work(repo, sealed, monkeypatch, how):
+    monkeypatch.delenv("GIT_CONFIG_NOSYSTEM", raising=False)
+    IGNORED[how](sealed, repo)
+    content._settings.cache_clear()
+    if how == "by the tree":
+        git(repo.path, "add", "-A")
+        git(repo.path, "commit", "-q", "-m", "ignore")
+    tree, _ = agents.prepare(repo.hub, "ann", repo.tip, "main")
+    write(Path(tree.path), {"litter": "x", "litter-folder/a": "x", "work": "x"})
+    with agents.found(repo.hub, "ann", tree, repo.tip, "work\n") as there:
+        assert there.files.added == ("work",)
+
+
+def test_what_an_agent_hides_from_its_own_git_is_work(repo):
+    tree, _ = agents.prepare(repo.hub, "ann", repo.tip, "main")
+    write(Path(tree.path), {".git/info/exclude": "hidden\n", "hidden": "x", "README": "changed\n", "check.sh": "changed\n"})
+    git(tree.path, "update-index", "--assume-unchanged", "README")
+    git(tree.path, "update-index", "--skip-worktree", "check.sh")
+    assert git(tree.path, "status", "--porcelain") == ""
+    with agents.found(repo.hub, "ann", tree, repo.tip, "work\n") as there:
+        assert (there.files.added, there.files.changed) == (("hidden",), ("README", "check.sh"))
+
+
+def test_what_an_agents_sparse_checkout_leaves_out_is_not_gone(make_repo):
+    repo = make_repo(files={"a/one": "1\n", "b/two": "2\n"})
+    tree, _ = agents.prepare(repo.hub, "ann", repo.tip, "main")
+    git(tree.path, "sparse-checkout", "set", "a")
+    assert not os.path.exists(tree.path + "/b")
+    write(Path(tree.path), {"a/one": "more\n"})
+    with agents.found(repo.hub, "ann", tree, repo.tip, "work\n") as there:
+        assert there.files.dirty == ("a/one",)
+
+
+def test_line_endings_that_a_checkout_makes_are_nobodys_change(make_repo):
+    # The blob holds CRLF although the attributes say text: Git takes the file for changed as soon as it looks twice.
+    repo = make_repo(files={"legacy.bat": "a\r\nb\r\n"})
+    (repo.path / ".gitattributes").write_text("*.bat text eol=crlf\n")
+    git(repo.path, "add", ".gitattributes")
+    git(repo.path, "commit", "-q", "-m", "attributes")
+    tree, _ = agents.prepare(repo.hub, "ann", repo.tip, "main")
+    os.utime(tree.path + "/legacy.bat")
+    assert git(tree.path, "status", "--porcelain") == " M legacy.bat\n"
+    with agents.found(repo.hub, "ann", tree, repo.tip, "work\n") as there:
+        assert there.empty
+    write(Path(tree.path), {"legacy.bat": "a\nb\nc\n"})
+    with agents.found(repo.hub, "ann", tree, repo.tip, "work\n") as there:
+        assert there.files.changed == ("legacy.bat",)
+
+
+FILTER = """\
+#!/usr/bin/env python3
+# A filter of the protocol that Git LFS speaks (gitattributes(5), "Long Running Filter Process").
+import hashlib, os, sys
+
+STORE = sys.argv[1]
+
+def packet():
+    size = int(sys.stdin.buffer.read(4) or b"0000", 16)
+    return sys.stdin.buffer.read(size - 4) if size else None
+
+def until_flush():
+    found = []
+    while (part := packet()) is not None:
+        found.append(part)
+    return found
+
+def say(*lines):
+    for line in lines:
+        for at in range(0, len(line), 65516):
+            part = line[at:at + 65516]
+            sys.stdout.buffer.write(b"%04x" % (len(part) + 4) + part)
+    sys.stdout.buffer.write(b"0000")
+    sys.stdout.buffer.flush()
+
+until_flush()
+say(b"git-filter-server\\n", b"version=2\\n")
+until_flush()
+say(b"capability=clean\\n", b"capability=smudge\\n")
+while True:
+    head = packet()
+    if not head:
+        break
+    command = head.strip().partition(b"=")[2]
+    until_flush()
+    data = b"".join(until_flush())
+    if command == b"clean" and not data.startswith(b"POINTER "):
+        name = hashlib.sha1(data).hexdigest()
+        open(os.path.join(STORE, name), "wb").write(data)
+        data = b"POINTER " + name.encode() + b"\\n"
+    elif command == b"smudge" and data.startswith(b"POINTER "):
+        data = open(os.path.join(STORE, data.split()[1].decode()), "rb").read()
+    say(b"status=success\\n")
+    say(data)
+    say()
+"""
+
+
+def test_a_filter_process_of_the_user_is_run_both_ways(make_repo, sealed):
+    program, store = sealed / "filter.py", sealed / "store"
+    store.mkdir()
+    program.write_text(FILTER)
+    program.chmod(0o755)
+    configure({"filter.big.process": f"{program} {store}", "filter.big.required": "true"})
+    repo = make_repo(gate="grep -q REAL data.big", files={".gitattributes": "*.big filter=big -text\n", "data.big": "REAL\n"})
+    assert repo.show("data.big").startswith("POINTER ")
+    through_a_filter(repo, "POINTER ")
+    assert repo.show("added.big").startswith("POINTER ")
+
+
+@pytest.mark.skipif(not shutil.which("git-lfs"), reason="git-lfs is not installed")
+def test_git_lfs(make_repo):
+    subprocess.run(["git", "lfs", "install", "--skip-repo"], check=True, capture_output=True)
+    repo = make_repo(gate="grep -q REAL data.big", files={".gitattributes": "*.big filter=lfs diff=lfs merge=lfs -text\n",
+                                                          "data.big": "REAL\n"})
+    assert repo.show("data.big").startswith("version https://git-lfs")
+    through_a_filter(repo, "version https://git-lfs")
+    # The agent's own Git stores its large files where everybody's are.
+    tree, _ = agents.prepare(repo.hub, "bob", repo.tip, "main")
+    write(Path(tree.path), {"own.big": "REAL and own\n"})
+    git(tree.path, "add", "-A")
+    git(tree.path, "commit", "-q", "-m", "own")
+    with agents.found(repo.hub, "bob", tree, repo.tip, "work\n") as there:
+        repo.hand_in("own", there.head)
+    repo.drain()
+    assert (repo.path / "own.big").read_text() == "REAL and own\n"
+
+
+def through_a_filter(repo, pointer):
+    """An agent sees content, its uncommitted files land as pointers, gates and the checkout see content."""
+    content._settings.cache_clear()
+    tree, _ = agents.prepare(repo.hub, "ann", repo.tip, "main")
+    assert Path(tree.path, "data.big").read_text() == "REAL\n"
+    write(Path(tree.path), {"added.big": "NEW AND REAL\n", "data.big": "REAL still\n"})
+    with agents.found(repo.hub, "ann", tree, repo.tip, "work\n") as there:
+        assert repo.show("added.big", there.whole).startswith(pointer)
+        repo.hand_in("work", there.whole)
+    repo.drain()
+    assert repo.landings() == ["work/1"]
+    assert (repo.path / "added.big").read_text() == "NEW AND REAL\n"
+    assert repo.git("status", "--porcelain") == ""
+
+
+def test_a_filter_that_only_the_hub_knows_is_not_run(make_repo, tmp_path):
+    # Whoever can write the hub's configuration would have a program run by everybody.
+    repo = make_repo(files={".gitattributes": "*.txt filter=evil\n", "a.txt": "a\n"})
+    repo.git("config", "filter.evil.smudge", f"touch {tmp_path}/ran; cat")
+    repo.git("config", "filter.evil.clean", f"touch {tmp_path}/ran; cat")
+    (repo.path / "a.txt").unlink()
+    repo.git("checkout", "a.txt")
+    assert (tmp_path / "ran").exists()
+    (tmp_path / "ran").unlink()
+    content._settings.cache_clear()
+    tree, _ = agents.prepare(repo.hub, "ann", repo.tip, "main")
+    write(Path(tree.path), {"b.txt": "b\n"})
+    agents.remove(repo.hub, "ann", repo.tip)
+    repo.submit("c", {"c.txt": "c\n"})
+    repo.drain()
+    assert not (tmp_path / "ran").exists()
+    assert content.unprotected_filters(repo.hub) == ["evil"]
