@@ -99,17 +99,17 @@ def found(hub: Hub, agent: str, tree: Worktree, trunk: str, message: str) -> Ite
     git_dir = private.repository(tree.path, tree.path)
     seen = private.flags(git_dir) if git_dir else private.Flags()
     theirs = _alone(tree, git_dir)
-    own = crossing.commits(tree.own("scratch"), theirs)
+    own = crossing.commits(tree.own("reader"), theirs)
     head = _head(hub, tree, agent, git_dir, own, trunk)
     store = _store(tree)
     files.fresh_index(tree.own("look.index"), tree.own("index"))
     look = tree.look(store, (theirs,), "look.index")
-    differing = files.differing(look, head, seen.absent)
+    differing = files.differing(look, head, seen.absent, _base(tree))
     whole = _snapshot(tree, look, head, differing, agent, message) if differing.dirty else head
     inner = nested.work(hub, tree, (*differing.nested, *differing.submodules), store, person(agent))
-    tips = tuple(dict.fromkeys([*own, head, whole, *inner.tips]))
-    with crossing.brought(hub, tree.own("scratch"), (store, theirs, *inner.objects), tips, trunk):
-        new = bool(hub.git("rev-list", "-n1", head, "^" + trunk))
+    tips = tuple(oid for oid in dict.fromkeys([*own, head, whole, *inner.tips]) if oid != _base(tree))
+    with crossing.brought(hub, tree.own("reader"), (store, theirs, *inner.objects), tips, trunk):
+        new = head != _base(tree) and bool(hub.git("rev-list", "-n1", head, "^" + trunk))
         yield Found(head, whole, differing, _unfinished(git_dir, seen), tips, inner.paths, new)
     for made in (store, theirs, *inner.objects):
         shutil.rmtree(made, ignore_errors=True)
@@ -134,8 +134,7 @@ def _store(tree: Worktree) -> str:
 
 def _head(hub: Hub, tree: Worktree, agent: str, git_dir: str | None, own: list[str], trunk: str) -> str:
     """The commit that counts: where HEAD is; or the tip of the agent's branch, if HEAD was put back to something old."""
-    record = tree.record
-    base = record.base if record else trunk
+    base = _base(tree) or trunk
     if not git_dir:
         return base
     head, made = private.head(git_dir)[0], set(own)
@@ -145,6 +144,12 @@ def _head(hub: Hub, tree: Worktree, agent: str, git_dir: str | None, own: list[s
     if branch in made and not private.unfinished(git_dir):
         return branch
     return head if head and hub.objects.exists(head) and _is_commit(hub, head) else base
+
+
+def _base(tree: Worktree) -> str:
+    """The commit that was checked out: trunk's tip when the session began."""
+    record = tree.record
+    return record.base if record else ""
 
 
 def _is_commit(hub: Hub, oid: str) -> bool:
@@ -181,7 +186,7 @@ def commit_of(hub: Hub, tree: Worktree, name: str, trunk: str) -> Iterator[tuple
     git_dir = private.repository(tree.path, tree.path)
     if not git_dir:
         raise NotFound(f"{tree.path} has no repository any more", hint="agentctl rm AGENT; its files are kept")
-    objects, place = _alone(tree, git_dir), tree.own("scratch")
+    objects, place = _alone(tree, git_dir), tree.own("reader")
     head, branch = private.head(git_dir)
     scratch.write(place, refs=private.refs(git_dir), head=f"ref: {branch}" if branch else head or "")
     reader = scratch.Scratch(place, objects, (os.path.join(hub.git_dir, "objects"),))
@@ -192,18 +197,22 @@ def commit_of(hub: Hub, tree: Worktree, name: str, trunk: str) -> Iterator[tuple
     if head:
         files.fresh_index(tree.own("look.index"), tree.own("index"))
         look = tree.look(_store(tree), (objects,), "look.index")
-        changed = files.differing(look, head, private.flags(git_dir).absent).changed
+        changed = files.differing(look, head, private.flags(git_dir).absent, _base(tree)).changed
     with crossing.brought(hub, place, (objects,), [found], trunk):
         yield found, (branch or "").removeprefix("refs/heads/"), changed
 
 
 def salvage(hub: Hub, agent: str, tree: Worktree, trunk: str) -> str:
-    """Keep what a worktree holds in a salvage ref; returns its name, or "" if there is nothing that is not safe already."""
+    """Keep what a worktree holds in a salvage ref; returns its name, or "" if there is nothing that is not safe already.
+    Raises Refused if something cannot be read."""
     record = tree.record
     if not record or record.state is not State.GIVEN:
         return ""
     with found(hub, agent, tree, trunk, "salvaged: files that no commit held\n") as there:
-        return keep(hub, agent, there)
+        kept = keep(hub, agent, there)
+    if there.files.hidden:
+        raise Refused(f"{there.files.hidden[0]} cannot be read", hint=f"chmod u+r, in {tree.path}")
+    return kept
 
 
 def make_safe(hub: Hub, agent: str, tree: Worktree, trunk: str) -> str:
@@ -259,6 +268,8 @@ def keep(hub: Hub, agent: str, there: Found, besides: bool = False) -> str:
 
 def _unreached(hub: Hub, tips: tuple[str, ...]) -> list[str]:
     """Commits that `tips` reach and no ref does."""
+    if not tips:
+        return []
     asked = "".join(tip + "\n" for tip in tips).encode()
     return hub.git("rev-list", "--stdin", "--not", "--all", stdin=asked).split()
 

@@ -19,8 +19,9 @@ from agentctl.core.lifecycle import Stage
 from agentctl.core.policy import Policy
 from agentctl.core.task import Claim, End, Session, Task
 from agentctl.engine import local, processes
+from agentctl.errors import Refused
 from agentctl.fleet import adapters, agents, tasks
-from agentctl.git import files, private, process, refs
+from agentctl.git import files, private, process, refs, worktrees
 from agentctl.git.hub import Hub
 from agentctl.git.scratch import Scratch
 from agentctl.git.worktrees import Worktree
@@ -201,15 +202,19 @@ def conclude(hub: Hub, policy: Policy, work: Work, claim: Claim, tree: Worktree,
     if not tree.there:
         note = "; ".join(filter(None, (note, "its worktree is not there any more")))
         return Session(end=end or End.EMPTY, note=note, **facts)
-    with agents.found(hub, agent, tree, tip, f"{task.title}\n\nTask: {task.id}\n") as there:
-        revision = _submitted_by_itself(hub, task.id, there.head)
-        result = "" if revision or end or there.unfinished else _result(there, policy.agents.dirty)
-        if result:
-            facts_of_task = {"task": task.id, "generation": claim.generation} if work.stored else {}
-            receipt = inbox.submit(hub, result, agent, task.id, tip, again=True, priority=task.priority, **facts_of_task)
-            revision = int(receipt.key.rsplit("/", 1)[1])
-        kept = agents.keep(hub, agent, there, besides=bool(revision))
-        note = "; ".join(filter(None, (note, _left(there, result, kept))))
+    try:
+        with agents.found(hub, agent, tree, tip, f"{task.title}\n\nTask: {task.id}\n") as there:
+            revision = _submitted_by_itself(hub, task.id, there.head)
+            result = "" if revision or end or there.unfinished else _result(there, policy.agents.dirty)
+            if result:
+                facts_of_task = {"task": task.id, "generation": claim.generation} if work.stored else {}
+                receipt = inbox.submit(hub, result, agent, task.id, tip, again=True, priority=task.priority, **facts_of_task)
+                revision = int(receipt.key.rsplit("/", 1)[1])
+            kept = agents.keep(hub, agent, there, besides=bool(revision))
+            note = "; ".join(filter(None, (note, _left(there, result, kept))))
+    except (Refused, process.GitError) as error:
+        note = "; ".join(filter(None, (note, f"its work stays in {worktrees.set_aside(tree)}: {error.message}")))
+        return Session(end=End.CRASHED, note=note, **facts)
     if revision:
         return Session(end=End.SUBMITTED, revision=revision, note=note, **facts)
     return Session(end=end or End.EMPTY, note=note, salvage=kept, **facts)

@@ -106,10 +106,11 @@ def _mode(path: str) -> int:
     return (EXECUTABLE if found.st_mode & 0o100 else FILE) if stat.S_ISREG(found.st_mode) else 0
 
 
-def differing(look: Scratch, commit: str, absent: frozenset[str] = frozenset()) -> Files:
-    """Compare the files with a commit. The index of `look` is brought to that commit; what it knows of files that were
-    checked out earlier is kept. Paths that are `absent` on purpose (a sparse checkout) are not gone."""
-    look.run("read-tree", "--reset", commit)
+def differing(look: Scratch, commit: str, absent: frozenset[str] = frozenset(), at: str = "") -> Files:
+    """Compare the files with a commit. The index of `look`, which is `at` a commit, is brought to that one; what it knows of
+    files that were checked out earlier is kept. Paths that are `absent` on purpose (a sparse checkout) are not gone."""
+    if commit != at:
+        look.run("read-tree", "--reset", commit)
     top = look.work_tree or ""
     found = listed(look, "-o", "--exclude-standard")
     same = only_converted(look, [entry for entry in found if entry.mode])

@@ -7,6 +7,7 @@ above all, is moved aside. Deleting goes by a rename into the trash, so that a k
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import shutil
 import stat
@@ -89,7 +90,7 @@ def clear(path: str) -> None:
     with ThreadPoolExecutor(REMOVERS, thread_name_prefix="remove") as pool:
         for part in range(REMOVERS):
             pool.submit(_unlink, files[part::REMOVERS])
-    shutil.rmtree(path, onerror=_permit)
+    shutil.rmtree(path, onerror=permit)
     if os.path.lexists(path):
         shutil.rmtree(path, ignore_errors=True)
 
@@ -100,7 +101,7 @@ def _unlink(files: list[str]) -> None:
             os.unlink(path)
 
 
-def _permit(_: object, path: str, __: object) -> None:
+def permit(_: object, path: str, __: object) -> None:
     """Give ourselves the right to what could not be removed, and remove it."""
     with contextlib.suppress(OSError):
         for one in (os.path.dirname(path), path):
@@ -149,6 +150,21 @@ def _open_up(name: str, at: int) -> None:
                 with contextlib.suppress(OSError):
                     if stat.S_ISDIR(os.lstat(folder, dir_fd=fd).st_mode):
                         os.chmod(folder, 0o700, dir_fd=fd)
+
+
+def fingerprint(path: str, skip: tuple[str, ...] = ()) -> str:
+    """Of a folder and all below it: differs if anything but the files `skip` at its top was written, made, linked or
+    given other permissions. Nobody can set the time of such a change back."""
+    seen = []
+    for where, below, names in os.walk(path):
+        for name in (*below, *names):
+            full = os.path.join(where, name)
+            if where == path and name in skip:
+                continue
+            found = os.lstat(full)
+            changed = 0 if stat.S_ISDIR(found.st_mode) else found.st_ctime_ns
+            seen.append((full, found.st_mode, found.st_ino, found.st_size if changed else 0, changed))
+    return hashlib.sha1(repr(sorted(seen)).encode(errors="surrogateescape")).hexdigest()
 
 
 def content(path: str, limit: int = 1 << 20) -> bytes | None:

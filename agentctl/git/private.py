@@ -11,7 +11,7 @@ import io
 import os
 import re
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from agentctl.git import content, folders, scratch
@@ -38,27 +38,69 @@ NO_PUSH = "agentctl: commit and end the session; the merge queue does the rest"
 """Where a push from a worktree goes: nowhere, and Git's error says why."""
 
 
-def write(hub: Hub, git_dir: str, commit: str, branch: str | None, trunk: str, index: str, template: str,
-          extra: Mapping[str, str] | None = None) -> None:
-    """Make the Git directory at `git_dir`, in the place of what is there.
+REWRITTEN = ("HEAD", "index", "packed-refs")
+"""Files that are written before each run even where the rest is left as it is."""
 
-    HEAD is on `branch` (a full name) at `commit`, or detached. `trunk` (a short name) is a branch too. `index` is
-    copied. `template` is a folder to begin with, where a setup left one; `extra` has more refs by full name.
-    """
-    folders.remove(git_dir)
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """What a Git directory is to say when a run begins."""
+
+    commit: str
+    branch: str | None
+    """Full name of the branch that HEAD is on; None for a detached one."""
+    trunk: str
+    """Short name: it is a branch, and a remote-tracking one."""
+    index: str
+    """The file that is copied."""
+    extra: tuple[tuple[str, str], ...] = ()
+    """(full name, object id) of more refs."""
+
+
+def write(hub: Hub, git_dir: str, start: Start, template: str, made: str) -> str:
+    """Make the Git directory at `git_dir` anew, in the place of what is there; or, where that is just as an earlier call
+    made it, bring it up to date. `template` is a folder to begin with, where a setup left one; `made` is what the earlier
+    call returned."""
+    if not made or folders.fingerprint(git_dir, REWRITTEN) != made:
+        _anew(hub, git_dir, template)
+    tip = hub.trunk_tip(start.trunk)
+    listed = {**_tags(hub), **dict(start.extra), f"refs/remotes/origin/{start.trunk}": tip}
+    if not (start.branch or "").startswith(f"refs/heads/{start.trunk}/"):
+        listed[f"refs/heads/{start.trunk}"] = tip
+    if start.branch:
+        listed[start.branch] = start.commit
+    _put(os.path.join(git_dir, "packed-refs"), "".join(f"{oid} {name}\n" for name, oid in sorted(listed.items())))
+    _put(os.path.join(git_dir, "HEAD"), f"ref: {start.branch}\n" if start.branch else start.commit + "\n")
+    shutil.copyfile(start.index, os.path.join(git_dir, "index"))
+    return folders.fingerprint(git_dir, REWRITTEN)
+
+
+def _anew(hub: Hub, git_dir: str, template: str) -> None:
+    if folders.identity(git_dir):
+        shutil.rmtree(git_dir, onerror=folders.permit)
+    else:
+        folders.remove(git_dir)
     if os.path.isdir(template):
         shutil.copytree(template, git_dir, symlinks=True, copy_function=_linked)
-    else:
-        _skeleton(hub, git_dir)
-    pinned = {**(extra or {}), f"refs/remotes/origin/{trunk}": hub.trunk_tip(trunk)}
-    if branch:
-        pinned[branch] = commit
-    if not (branch or "").startswith(f"refs/heads/{trunk}/"):
-        pinned[f"refs/heads/{trunk}"] = hub.trunk_tip(trunk)
-    for name, oid in pinned.items():
-        _put(os.path.join(git_dir, name), oid + "\n")
-    _put(os.path.join(git_dir, "HEAD"), f"ref: {branch}\n" if branch else commit + "\n")
-    shutil.copyfile(index, os.path.join(git_dir, "index"))
+        for name in ("refs/heads", "refs/remotes"):
+            shutil.rmtree(os.path.join(git_dir, name), ignore_errors=True)
+        return
+    settled = [(key, value) for key, value in content.settings(hub) if content.OF_THE_HUB.fullmatch(key)
+               and not key.startswith("remote.")]
+    settings = (
+        ("core.repositoryformatversion", "0"), ("core.filemode", "true"), ("core.bare", "false"),
+        ("core.logallrefupdates", "true"), ("commit.gpgsign", "false"), ("tag.gpgsign", "false"), *settled,
+        ("remote.origin.url", hub.git_dir), ("remote.origin.pushurl", NO_PUSH),
+        ("remote.origin.fetch", "+refs/heads/*:refs/remotes/origin/*"))
+    for folder in ("objects/info", "refs", "info"):
+        os.makedirs(os.path.join(git_dir, folder), exist_ok=True)
+    own, theirs = (os.path.join(os.path.realpath(one), "objects") for one in (git_dir, hub.git_dir))
+    # Relative to the own objects, so that both can be moved together.
+    _put(os.path.join(git_dir, "objects/info/alternates"), scratch.quoted(os.path.relpath(theirs, own)) + "\n")
+    _put(os.path.join(git_dir, "config"), content.encoded(settings))
+    for name in ("exclude", "attributes"):
+        if text := content.info(hub, name):
+            _put(os.path.join(git_dir, "info", name), text)
 
 
 def keep(git_dir: str, template: str) -> None:
@@ -77,32 +119,12 @@ def _linked(source: str, copy: str) -> None:
     shutil.copy2(source, copy, follow_symlinks=False)
 
 
-def _skeleton(hub: Hub, git_dir: str) -> None:
-    settled = [(key, value) for key, value in content.settings(hub) if content.OF_THE_HUB.fullmatch(key)
-           and not key.startswith("remote.")]
-    settings = (
-        ("core.repositoryformatversion", "0"), ("core.filemode", "true"), ("core.bare", "false"),
-        ("core.logallrefupdates", "true"), ("commit.gpgsign", "false"), ("tag.gpgsign", "false"), *settled,
-        ("remote.origin.url", hub.git_dir), ("remote.origin.pushurl", NO_PUSH),
-        ("remote.origin.fetch", "+refs/heads/*:refs/remotes/origin/*"))
-    for folder in ("objects/info", "objects/pack", "refs/heads", "refs/tags", "info", "hooks"):
-        os.makedirs(os.path.join(git_dir, folder), exist_ok=True)
-    _put(os.path.join(git_dir, "config"), content.encoded(settings))
-    own, theirs = (os.path.join(os.path.realpath(one), "objects") for one in (git_dir, hub.git_dir))
-    # Relative to the own objects, so that both can be moved together.
-    _put(os.path.join(git_dir, "objects/info/alternates"), scratch.quoted(os.path.relpath(theirs, own)) + "\n")
-    _put(os.path.join(git_dir, "info/exclude"), content.info(hub, "exclude"))
-    _put(os.path.join(git_dir, "info/attributes"), content.info(hub, "attributes"))
-    _put(os.path.join(git_dir, "packed-refs"), "".join(f"{oid} {name}\n" for name, oid in sorted(_tags(hub).items())))
-
-
 def _tags(hub: Hub) -> dict[str, str]:
     """The hub's tags: many projects get their version from them."""
     return {name: oid for name, oid in _every_ref(hub.git_dir) if name.startswith("refs/tags/")}
 
 
 def _put(path: str, text: str) -> None:
-    os.makedirs(os.path.dirname(path), exist_ok=True)
     with open(path, "w", errors="surrogateescape") as file:
         file.write(text)
 

@@ -15,6 +15,12 @@ from dataclasses import dataclass, field
 from agentctl.git import content, process
 from agentctl.git.hub import Hub
 
+REMEMBERED = 1000
+_written: dict[str, tuple[str, tuple[int, int] | None]] = {}
+"""What was written where, and when: mostly it is the same again."""
+LAST = "HEAD"
+"""The file of a scratch directory that is written last."""
+
 PLAIN: tuple[content.Setting, ...] = (
     ("core.repositoryformatversion", "0"), ("core.bare", "false"), ("core.safecrlf", "false"),
     ("core.logallrefupdates", "false"), ("diff.ignoresubmodules", "all"), ("submodule.recurse", "false"),
@@ -68,14 +74,30 @@ def write(path: str, settings: tuple[content.Setting, ...] = (), refs: Mapping[s
           info: Mapping[str, str] | None = None, head: str = "ref: refs/heads/none") -> None:
     """Make a scratch directory at `path`, or make it anew. `refs` are object ids by full name, `info` the content of
     files below info/."""
+    wanted = repr((settings, refs, info, head))
+    if _written.get(path) == (wanted, _last(path)):
+        return
     for folder in ("objects", "refs", "info"):
         os.makedirs(os.path.join(path, folder), mode=0o700, exist_ok=True)
     listed = "".join(f"{oid} {name}\n" for name, oid in sorted((refs or {}).items()))
-    files = {"HEAD": head + "\n", "config": content.encoded((*PLAIN, *settings)), "packed-refs": listed,
-             **{f"info/{name}": (info or {}).get(name, "") for name in ("exclude", "attributes", "sparse-checkout")}}
+    files = {"packed-refs": listed, "config": content.encoded((*PLAIN, *settings)),
+             **{f"info/{name}": (info or {}).get(name, "") for name in ("exclude", "attributes", "sparse-checkout")},
+             LAST: head + "\n"}
     for name, text in files.items():
         with open(os.path.join(path, name), "w", errors="surrogateescape") as file:
             file.write(text)
+    if len(_written) > REMEMBERED:
+        _written.clear()
+    _written[path] = wanted, _last(path)
+
+
+def _last(path: str) -> tuple[int, int] | None:
+    """Tells when, and of which file, the last of a scratch directory was written."""
+    try:
+        found = os.stat(os.path.join(path, LAST))
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns
 
 
 def for_files(hub: Hub, path: str, work_tree: str, index: str, objects: str, borrowed: tuple[str, ...],

@@ -25,7 +25,7 @@ from agentctl.git.files import Entry, listed, only_converted, submodules
 from agentctl.git.folders import Identity
 from agentctl.git.hub import Hub
 from agentctl.git.merge import changed
-from agentctl.git.objects import GITLINK, ObjectError
+from agentctl.git.objects import FILE, GITLINK, ObjectError
 from agentctl.git.process import GitError
 
 AGENTS, SLOTS = "agents", "slots"
@@ -50,6 +50,8 @@ class Record:
     state: State
     base: str = ""
     """The commit that was checked out."""
+    git: str = ""
+    """Tells whether its Git directory is still as it was made."""
     content: str = ""
     """Names the settings by which it was checked out."""
     whole: str = ""
@@ -167,22 +169,29 @@ def check_out(tree: Worktree, commit: str, keep: tuple[str, ...] = (), ignored: 
     with contextlib.suppress(FileNotFoundError):
         os.unlink(tree.own("index.lock"))
     emptied = _empty_submodules(tree, look)
-    for attempt in range(TRIES):
-        try:
-            look.run("read-tree", "--reset", "-u", commit)
-            wrong = _differing(tree, look, keep, ignored)
-            if not wrong:
-                return emptied
-            look.run("clean", "-ffdxq" if ignored else "-ffdq", *(word for pattern in keep for word in ("-e", pattern)))
-        except GitError:
-            if attempt == TRIES - 1:
-                raise
-            _permit(tree.path)
-    wrong = _differing(tree, look, keep, ignored)
+    wrong = _made(tree, look, commit, keep, ignored)
     if wrong:
         raise Infrastructure(f"the files of {tree.path} cannot be made those of {commit[:12]}: {wrong[0].path}",
                              hint="see who owns that file; the folder may be deleted")
     return emptied
+
+
+def _made(tree: Worktree, look: scratch.Scratch, commit: str, keep: tuple[str, ...], ignored: bool) -> list[Entry]:
+    """Make the files; returns what is wrong still."""
+    wrong = [Entry("", FILE)]
+    for attempt in range(TRIES):
+        try:
+            if any(entry.mode for entry in wrong):
+                look.run("read-tree", "--reset", "-u", commit)
+            if any(not entry.mode for entry in wrong):
+                look.run("clean", "-ffdxq" if ignored else "-ffdq", *(word for pattern in keep for word in ("-e", pattern)))
+            if not (wrong := _differing(tree, look, keep, ignored)):
+                break
+        except GitError:
+            if attempt == TRIES - 1:
+                raise
+            _permit(tree.path)
+    return wrong
 
 
 def _same_attributes(hub: Hub, old: str, new: str) -> bool:
@@ -222,8 +231,9 @@ def give(tree: Worktree, trunk: str, branch: str | None, extra: dict[str, str] |
     """Make its Git directory, HEAD on `branch` at what is checked out. From now on it may hold work."""
     record = tree.record
     assert record, tree.path
-    private.write(tree.hub, tree.git_dir, record.base, branch, trunk, tree.own("index"), tree.own("template"), extra)
-    tree.note(replace(record, state=State.GIVEN))
+    start = private.Start(record.base, branch, trunk, tree.own("index"), tuple((extra or {}).items()))
+    made = private.write(tree.hub, tree.git_dir, start, tree.own("template"), record.git)
+    tree.note(replace(record, state=State.GIVEN, git=made))
 
 
 def keep_template(tree: Worktree) -> None:
