@@ -14,12 +14,14 @@ import os
 import time
 from dataclasses import dataclass, field, replace
 
-from agentctl.core import health, prompt, refnames
+from agentctl.core import ending, failure as failures, health, lastwords, prompt, refnames
+from agentctl.core.ending import Left, Use
+from agentctl.core.failure import Failure, Kind
 from agentctl.core.lifecycle import Stage
 from agentctl.core.policy import Policy
 from agentctl.core.task import Claim, End, Session, Task
 from agentctl.engine import local, processes
-from agentctl.fleet import adapters, agents, tasks
+from agentctl.fleet import adapters, agents, result, tasks
 from agentctl.git import process, refs, worktrees
 from agentctl.git.hub import Hub
 from agentctl.git.worktrees import Worktree
@@ -95,33 +97,59 @@ class Run:
     def _session(self, claim: Claim) -> Session:
         tip = self.hub.trunk_tip(self.work.trunk)
         tree, new = agents.prepare(self.hub, claim.agent, tip)
-        ended, end, note = self._execute(tree, new, tip)
-        session = conclude(self.hub, self.policy, self.work, claim, tree, end, note, ended.seconds if ended else 0.0)
+        ended, end, note, failure = self._execute(tree, new, tip)
+        session = conclude(self.hub, self.policy, self.work, claim, tree, end, note, ended.seconds, failure)
+        if session.end == End.EMPTY and (said := lastwords.quote(self._said())):
+            session = replace(session, note="; ".join(filter(None, [session.note, f"its last words: {said}"])))
         return replace(session, trunk=tip)
 
-    def _execute(self, tree: Worktree, new: bool, tip: str) -> tuple[local.Ended | None, End | None, str]:
-        """(how it ended, End if that is certain already, note)."""
+    def _execute(self, tree: Worktree, new: bool, tip: str) -> tuple[local.Ended, End | None, str, Failure | None]:
+        """(how it ended, End if that is certain already, note, why it failed if not by the task's fault)."""
         if new and self.policy.agents.setup:
             ended = self._run(tree, ("/bin/sh", "-c", self.policy.agents.setup), {}, None)
             if ended.exit != 0:
-                return ended, End.CRASHED, f"the set-up command failed: {_how(ended)}"
+                return self._set_up_failed(ended)
         agents.ready(tree)
         link_log(self.hub, self.work.agent, os.path.join(self.folder, "output.log"))
         text, values, env = self._briefing(tree, tip)
         argv = adapters.filled(self.work.argv, text, values)
         stdin = values["prompt_file"] if self.work.stdin else None
         ended = self._run(tree, argv, env, stdin)
+        end, note = self._end(ended)
+        return ended, end, note, self._failure(end, ended)
+
+    def _set_up_failed(self, ended: local.Ended) -> tuple[local.Ended, End | None, str, Failure | None]:
+        end, note = self._end(ended)
+        if end == End.INTERRUPTED:
+            return ended, end, note, None
+        said = self._said()
+        failure = self._failure(End.CRASHED, ended) or Failure(Kind.SETUP, lastwords.quote(said))
+        return ended, End.CRASHED, f"the set-up command failed: {_how(ended, said)}", failure
+
+    def _end(self, ended: local.Ended) -> tuple[End | None, str]:
+        """(how the command ended, None if well; a note)."""
         if self.stopping:
-            return ended, End.INTERRUPTED, "stopped"
+            return End.INTERRUPTED, "stopped"
+        if ended.reason == "stopped" and not self._stuck:
+            return End.INTERRUPTED, "stopped by hand"
+        said = self._said()
         if ended.reason == "stopped":
-            return (ended, End.STUCK, self._stuck) if self._stuck else (ended, End.INTERRUPTED, "stopped by hand")
+            return End.STUCK, _with(self._stuck, said)
         if ended.reason == "timeout":
-            return ended, End.TIMEOUT, f"no end after {self.policy.agents.timeout:g} s"
+            return End.TIMEOUT, _with(f"no end after {self.policy.agents.timeout:g} s", said)
+        if ended.reason != "exited" or ended.exit is None:
+            return End.CRASHED, _how(ended, said)
         if ended.exit == DEFER:
-            return ended, End.DEFERRED, "not yet"
-        if ended.signal is not None or ended.reason not in ("exited", "not-found", "not-executable"):
-            return ended, End.CRASHED, _how(ended)
-        return ended, None, _how(ended)
+            return End.DEFERRED, "not yet"
+        failed = ended.exit != 0 and self.policy.agents.on_failure != "submit"
+        return (End.CRASHED, _how(ended, said)) if failed else (None, _how(ended, ""))
+
+    def _said(self) -> str:
+        return result.tail(os.path.join(self.folder, "output.log"))
+
+    def _failure(self, end: End | None, ended: local.Ended) -> Failure | None:
+        now = time.time()
+        return failures.classify(end, ended.reason, self._said(), now, time.localtime(now).tm_gmtoff)
 
     def _run(self, tree: Worktree, argv: tuple[str, ...], env: dict[str, str], stdin: str | None) -> local.Ended:
         who = agents.person(self.work.agent)
@@ -185,35 +213,40 @@ class Run:
 
 
 def conclude(hub: Hub, policy: Policy, work: Work, claim: Claim, tree: Worktree,
-             end: End | None, note: str, seconds: float) -> Session:
-    """Make safe what a session left, and submit it if it is a result.
+             end: End | None, note: str, seconds: float, failure: Failure | None = None) -> Session:
+    """Make safe what a session left, and submit it if it is a result (see core.ending).
 
-    `end` is None for a session that ran to its own end: then work makes it submitted and
-    no work makes it empty, whatever its exit status was. Any other end, death by a signal
-    among them, salvages the work: nobody meant what such a session left to be its result.
+    `end` is None for a command that ended well. A `failure` that such a command printed counts
+    only where the agent has made no commit.
     """
     tip, agent, task = hub.trunk_tip(work.trunk), claim.agent, work.task
     worktrees.restore_pointer(tree)
     agents.unlock(hub, agent, tree)
     found = agents.inspect(hub, agent, tree, tip, f"{task.title}\n\nTask: {task.id}\n")
-    facts = {"generation": claim.generation, "agent": agent, "ended": time.time(), "seconds": round(seconds, 3),
-             "trunk": tip}
-    own = _submitted_by_itself(hub, task.id, found.head)
-    if own:
-        return Session(end=End.SUBMITTED, revision=own, note=note, **facts)
-    if not found.new:
-        return Session(end=end or End.EMPTY, note=note, **facts)
-    if end is None and not (found.dirty and policy.agents.dirty == "salvage"):
-        if found.dirty:
-            tree.git("reset", "--quiet", found.head)
-        facts_of_task = {"task": task.id, "generation": claim.generation} if work.stored else {}
-        receipt = inbox.submit(hub, found.head, agent, task.id, tip, again=True, priority=task.priority,
-                               **facts_of_task)
-        return Session(end=End.SUBMITTED, revision=int(receipt.key.rsplit("/", 1)[1]), note=note, **facts)
-    kept = agents.keep(hub, agent, found.head, tip)
+    got = result.of(hub, task.id, found, tip)
+    if end is None and failure and got.left in (Left.NOTHING, Left.FILES):
+        end, note = End.CRASHED, "; ".join(filter(None, [f"it ended by an error: {failure.said}", note]))
+    own = _submitted_by_itself(hub, task.id, got.commit)
+    end, use = (End.SUBMITTED, Use.NOTHING) if own else ending.meaning(end, got.left, policy.agents.dirty)
+    if use in (Use.SUBMIT, Use.SWEEP):
+        own = _submit(hub, work, claim, tip, found.head if use == Use.SWEEP else got.commit, tree, found)
+    kept = ""
+    if found.new and use != Use.SWEEP and (found.dirty or use == Use.SALVAGE):
+        kept = agents.keep(hub, agent, found.head, tip)
     left = many(len(found.dirty), "uncommitted file") if found.dirty else "its commits"
-    return Session(end=end or End.EMPTY, note=f"{note}; {left} kept in {kept}" if kept else note,
-                   salvage=kept, **facts)
+    said = (note, got.note if end in (End.EMPTY, End.GAVE_UP) else "", f"{left} kept in {kept}" if kept else "")
+    return Session(claim.generation, agent, end, time.time(), round(seconds, 3), tip, own, "; ".join(filter(None, said)),
+                   kept, failure if end not in (End.SUBMITTED, End.EMPTY, End.GAVE_UP) else None)
+
+
+def _submit(hub: Hub, work: Work, claim: Claim, tip: str, head: str, tree: Worktree, found: agents.Found) -> int:
+    """Hand in `head`; returns its revision."""
+    task = work.task
+    if found.dirty and head == found.head:
+        tree.git("reset", "--quiet", head)
+    facts = {"task": task.id, "generation": claim.generation} if work.stored else {}
+    receipt = inbox.submit(hub, head, claim.agent, task.id, tip, again=True, priority=task.priority, **facts)
+    return int(receipt.key.rsplit("/", 1)[1])
 
 
 def record(hub: Hub, name: str, session: Session) -> None:
@@ -259,7 +292,8 @@ def _fingerprint(tree: Worktree) -> str:
     return hashlib.sha1("\n".join(seen).encode(errors="surrogateescape")).hexdigest()
 
 
-def _how(ended: local.Ended) -> str:
+def _how(ended: local.Ended, said: str) -> str:
+    """How a command ended, in words, with the last of its own."""
     if ended.reason != "exited":
         how = ended.message or ended.reason
     elif ended.signal is not None:
@@ -268,7 +302,12 @@ def _how(ended: local.Ended) -> str:
         how = "" if ended.exit == 0 else f"exit status {ended.exit}"
     left = ("a process it left behind was killed" if ended.survivors == 1 else
             f"{ended.survivors} processes it left behind were killed" if ended.survivors else "")
-    return "; ".join(part for part in (how, left) if part)
+    return "; ".join(part for part in (_with(how, said), left) if part)
+
+
+def _with(how: str, said: str) -> str:
+    quoted = lastwords.quote(said)
+    return f"{how}: {quoted}" if how and quoted else how
 
 
 def _write(path: str, text: str) -> None:

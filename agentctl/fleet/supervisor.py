@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from agentctl.core.ledger import Record
 from agentctl.core.lifecycle import Stage
 from agentctl.core.policy import Policy
-from agentctl.core.task import FINISHED, Claim, End, Session, Status, Task, dispatch, status
+from agentctl.core.task import FINISHED, Claim, End, Rules, Session, Status, Task, dispatch, status
 from agentctl.engine import processes
 from agentctl.errors import AgentctlError, Contended, Infrastructure
 from agentctl.fleet import agents, session, tasks
@@ -50,6 +50,7 @@ class Fleet:
         self._deaths = 0
         self._pool = ThreadPoolExecutor(max_workers=max(1, len(crew.agents)), thread_name_prefix="session")
         self._take_over()
+        self._begun = time.time()
 
     def _take_over(self) -> None:
         """End the sessions of supervisors that died: kill, make safe, write down, release."""
@@ -95,7 +96,8 @@ class Fleet:
         busy = {run.work.agent for run, _ in self.runs.values()}
         free = tuple(name for name in self.crew.agents if name not in busy)
         chosen = self.tasks if self.only is None else {k: t for k, t in self.tasks.items() if k in self.only}
-        plan = dispatch(chosen, self.statuses, free, self._tip, self.policy.agents.attempts, time.time())
+        rules = Rules(self.policy.agents.attempts, self.policy.agents.backoff, self._begun)
+        plan = dispatch(chosen, self.statuses, free, self._tip, rules, time.time())
         for name, reason in plan.park:
             last = self._records.get(name)
             self.park(name, f"{reason}; {last.key} was {last.stage}: {last.why}" if last else reason)
