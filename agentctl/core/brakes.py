@@ -25,7 +25,8 @@ JITTER = 0.25
 """The share by which chance makes a pause longer: many fleets may share a provider."""
 
 DEATHS, DEATHS_WITHIN = 3, 30.0
-"""So many crashes that nobody explains, on more than one task and in so many seconds, hold the fleet."""
+"""So many crashes that nobody explains, on more than one task and in so many seconds, hold the fleet;
+so do as many sessions in a row that were cut off empty-handed."""
 QUICK = 30.0
 """Seconds: a crash as soon as that proves nothing about whether the fleet can work again."""
 CRASHES, CRASHES_WITHIN = 5, 900.0
@@ -53,6 +54,12 @@ class Outcome:
         """One that nobody explains."""
         return self.session.end == End.CRASHED and self.session.failure is None
 
+    @property
+    def empty_handed(self) -> bool:
+        """Cut off by us, with nothing to show: perhaps nobody answered."""
+        found = self.session.failure
+        return bool(found and found.kind == Kind.LIMIT and not self.session.salvage)
+
 
 @dataclass(frozen=True, slots=True)
 class Brakes:
@@ -69,6 +76,8 @@ class Brakes:
     """Seconds that the failing session took to fail."""
     crashes: tuple[Outcome, ...] = ()
     """Of the last minutes, unexplained."""
+    silent: tuple[str, ...] = ()
+    """Tasks of the last sessions in a row that were cut off empty-handed."""
     good: tuple[str, float] = ("", float("-inf"))
     """Task, and start, of the last session that had a result."""
     failed: frozenset[str] = frozenset()
@@ -81,14 +90,15 @@ def after(brakes: Brakes, outcome: Outcome, earlier: Session | None, base: float
     session = outcome.session
     if session.end == End.INTERRUPTED:
         return brakes
-    brakes = replace(brakes, crashes=_recent(brakes.crashes, outcome))
+    brakes = replace(brakes, crashes=_recent(brakes.crashes, outcome),
+                     silent=(*brakes.silent, outcome.task)[-DEATHS:] if outcome.empty_handed else ())
     if session.end == End.SUBMITTED:
         brakes = replace(brakes, good=max(brakes.good, (outcome.task, outcome.started), key=lambda pair: pair[1]),
                          failed=frozenset())
     alone = _alone(brakes, outcome, earlier)
     if outcome.failure:
         brakes = replace(brakes, failed=brakes.failed | {outcome.task})
-    failure = outcome.failure or _deaths(brakes, outcome)
+    failure = outcome.failure or _deaths(brakes, outcome) or _silence(brakes, outcome)
     is_try = outcome.started >= brakes.paused
     if failure is None:
         proves = is_try and not (outcome.crash and session.seconds < QUICK)
@@ -136,6 +146,12 @@ def _deaths(brakes: Brakes, outcome: Outcome) -> Failure | None:
     return Failure(Kind.CRASHES, outcome.session.note) if quick and not between else None
 
 
+def _silence(brakes: Brakes, outcome: Outcome) -> Failure | None:
+    """The failure that it is when several in a row, on more than one task, came to nothing."""
+    row = brakes.silent
+    return Failure(Kind.SILENT, outcome.session.note) if len(row) == DEATHS and len(set(row)) > 1 else None
+
+
 def room(brakes: Brakes, running: Iterable[float], size: int, base: float, now: float) -> int:
     """How many sessions may start in a fleet of `size`; `running` are the starts of those that run."""
     if brakes.failure is None:
@@ -147,7 +163,10 @@ def room(brakes: Brakes, running: Iterable[float], size: int, base: float, now: 
 
 
 def proven(brakes: Brakes, running: Iterable[float], base: float, now: float) -> int:
-    """Tries that did not fail, or have run so long that they would have."""
+    """Tries that did not fail, or have run so long that they would have; if it was silence that
+    failed, a long silence says nothing."""
+    if brakes.failure and brakes.failure.kind == Kind.SILENT:
+        return brakes.passed
     settled = max(SETTLED, min(LONGEST * base, max(2 * base, 3 * brakes.lasted)))
     return brakes.passed + sum(start >= brakes.paused and now - start >= settled for start in running)
 
@@ -156,7 +175,7 @@ def released(brakes: Brakes, running: Iterable[float], size: int, base: float, n
     """The state without its failure, once as many may run as there are."""
     if brakes.failure is None or 2 * proven(brakes, running, base, now) < size:
         return brakes
-    return Brakes(crashes=brakes.crashes, good=brakes.good, failed=brakes.failed)
+    return Brakes(crashes=brakes.crashes, silent=brakes.silent, good=brakes.good, failed=brakes.failed)
 
 
 def resting(brakes: Brakes, agent: str, now: float) -> float:

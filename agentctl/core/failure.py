@@ -26,6 +26,7 @@ class Kind(StrEnum):
     SETUP = "the set-up command fails"
     CRASHES = "one crash after the other"
     """Of a row of sessions; none of them says why."""
+    SILENT = "one session after the other is cut off empty-handed"
     CONTEXT = "out of context"
     LIMIT = "cut off by our limit"
 
@@ -49,6 +50,7 @@ NATURE: dict[Kind, Nature] = {
     Kind.PROGRAM: Nature(True, False, "run the command by hand; mend what comes after -- or agents.command"),
     Kind.SETUP: Nature(True, False, "run agents.setup by hand in a fresh clone, and mend it"),
     Kind.CRASHES: Nature(True, True, "see the whole output: agentctl logs AGENT"),
+    Kind.SILENT: Nature(True, True, "see by hand whether the agents' program gets an answer"),
     Kind.CONTEXT: Nature(False, True, ""),
     Kind.LIMIT: Nature(False, True, ""),
 }
@@ -76,7 +78,7 @@ PATTERNS: tuple[tuple[Kind, str], ...] = (
                    r"connection[_ ]?(?:was )?(?:refused|reset|error|closed|aborted|timed out)|network (?:error|is unreachable)|"
                    r"getaddrinfo|name or service not known|name resolution|could not resolve host|socket hang up|"
                    r"stream disconnected|(?:unable|failed|cannot) to connect|apiconnectionerror|error sending request|"
-                   r"request timed out|apitimeouterror"),
+                   r"request timed out|apitimeouterror|api_retry unknown"),
     (Kind.PROGRAM, r"command not found|: not found$|(?:unknown|unrecognized|no such|invalid|illegal) (?:option|argument|flag|command)|"
                    r"unexpected argument|unrecognized arguments|no such option|model\b[^.]{0,80}\b(?:does not exist|not found)|"
                    r"invalid model|issue with the selected model|cannot be used with root|trusted (?:directory|folder)|"

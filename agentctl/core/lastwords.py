@@ -27,7 +27,7 @@ _FRAME = re.compile(r"^[\s│┃|╭╰╮╯─━❱✖✗×■●•]+|[\s│
 _BEGINS = re.compile(
     r"(?i)^\W{0,4}(?:\d{4}-\d\d-\d\d\S*\s+(?:\d\d:\d\d\S*\s+)?)?(?:[\w.-]{1,40}: )?\W{0,2}(?:"
     r"(?:(?:api|http|fatal|unexpected|unknown|runtime) )?(?:status\b|[\w.]*(?:error|exception)\b)(?=\s*(?:[:(\[{\d\"'-]|$))|"
-    r"(?:fatal|panic|usage): |retrying |failed(?: to\b|:)|(?:http )?[45]\d\d\b\W{1,3}(?:[{\"(]|invalid|incorrect|unauthori|forbidden|"
+    r"(?:fatal|panic|usage): |retrying |attempt \d+ failed|failed(?: to\b|:)|(?:http )?[45]\d\d\b\W{1,3}(?:[{\"(]|invalid|incorrect|unauthori|forbidden|"
     r"authentication|permission|payment|insufficient|quota|too many|rate.limit(?:ed| |_error)|internal|bad gateway|service|"
     r"overloaded)|you(?:'ve| have) (?:hit|reached) your|you exceeded|(?:[\w-]+ ){0,3}(?:limit|quota) (?:reached|exceeded)|"
     r"too many requests|(?:your )?credit balance|not logged in|please run /login|"
@@ -40,6 +40,8 @@ _MENTIONS = re.compile(
     r"cannot|can't|could not|unable|timed? ?out|\b[45]\d\d\b|^(?:-\w, )?--[\w-]+ {2}")
 _JUDGEMENT = re.compile(r"^(?:E\s|>\s|FAILED |ERROR \S+::|PASSED |AssertionError|assert\b|not ok |--- FAIL)")
 """How test runners report: an agent's own work, whatever it is about."""
+_FRAME_OF_STACK = re.compile(r"^(?:at (?:async )?[\w.<>$]+ ?\(|at (?:async )?\S+:\d+|File \"[^\"]+\", line \d+|[{}()\[\],;]+$)")
+"""Lines that say where an error came about: they do not count."""
 _ERRORS = ("error", "errorMessage", "error_message", "finalError", "errors")
 _INNER = ("message", "messages", "item", "part", "data", "info", "response")
 
@@ -55,7 +57,7 @@ class Utterance:
 
 def utterances(tail: str, lines: int) -> list[Utterance]:
     """Those of the last `lines` lines that have something on them, newest first."""
-    kept = [line for raw in tail.splitlines() if (line := _clean(raw))][-lines:]
+    kept = [line for raw in tail.splitlines() if (line := _clean(raw)) and not _FRAME_OF_STACK.match(line)][-lines:]
     found = [_spoken(line, kept[n + 1 :]) for n, line in enumerate(kept)]
     return [one for one in reversed(found) if one]
 
@@ -107,6 +109,8 @@ def _of_event(event: dict[str, Any]) -> Utterance | None:
     if "tool" in str(event.get("type", "")).lower():
         return None
     words = " ".join(_errors(event, 4))
+    if words and "retry" in str(event.get("subtype", "")):
+        words = f"{event['subtype']} {words}"
     if words:
         return Utterance(words[:LONGEST], True, True)
     result = event.get("result")

@@ -106,6 +106,24 @@ def test_a_quick_crash_does_not_prove_that_the_fleet_can_work():
     assert state(outcome(kind=Kind.RATE), outcome("u", 90.0, seconds=50.0)).passed == 1
 
 
+def silent(task, ended, salvage=""):
+    cut = outcome(task, ended, Kind.LIMIT, End.STUCK, seconds=600.0)
+    return replace(cut, session=replace(cut.session, salvage=salvage))
+
+
+def test_one_session_after_the_other_that_nobody_answers_stops_it_and_silence_proves_nothing():
+    found = state(silent("t", 600.0), silent("u", 610.0), silent("v", 620.0))
+    assert (found.failure, found.row) == (Failure(Kind.SILENT, "a note"), 1)
+    assert may_start(found, 620.0 + BASE) == 1
+    assert may_start(found, 1240.0, [620.0 + BASE]) == 0, "it may be silent as well"
+    again = brakes.after(found, silent("w", 1300.0), None, BASE, 0.0)
+    assert again.row == 2
+    assert brakes.after(found, outcome("w", 1300.0, end=End.EMPTY), None, BASE, 0.0).passed == 1
+    assert state(silent("t", 600.0), silent("t", 1300.0), silent("t", 2000.0)).failure is None, "one task alone"
+    assert state(silent("t", 600.0), silent("u", 610.0), silent("v", 620.0, "refs/x")).failure is None, "it has worked"
+    assert state(silent("t", 600.0), silent("u", 610.0), outcome("w", 615.0, end=End.EMPTY), silent("v", 620.0)).failure is None
+
+
 def test_five_crashes_in_a_quarter_of_an_hour_hold_an_agent():
     crashes = [outcome(f"t{n}", 100.0 * n, seconds=60.0) for n in range(CRASHES)]
     assert resting(state(*crashes[:-1]), "ann", 400.0) == 0
