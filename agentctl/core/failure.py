@@ -79,7 +79,7 @@ PATTERNS: tuple[tuple[Kind, str], ...] = (
                    r"getaddrinfo|name or service not known|name resolution|could not resolve host|socket hang up|"
                    r"stream disconnected|(?:unable|failed|cannot) to connect|apiconnectionerror|error sending request|"
                    r"request timed out|apitimeouterror|api_retry unknown"),
-    (Kind.PROGRAM, r"command not found|: not found$|(?:unknown|unrecognized|no such|invalid|illegal) (?:option|argument|flag|command)|"
+    (Kind.PROGRAM, r"command not found|^\S*sh: .*: not found$|(?:unknown|unrecognized|no such|invalid|illegal) (?:option|argument|flag|command)|"
                    r"unexpected argument|unrecognized arguments|no such option|model\b[^.]{0,80}\b(?:does not exist|not found)|"
                    r"invalid model|issue with the selected model|cannot be used with root|trusted (?:directory|folder)|"
                    r"^(?:-\w, )?--[\w-]+ {2}.*\[(?:boolean|string|number|array)\]"),
@@ -117,7 +117,7 @@ def classify(end: End | None, reason: str, tail: str, now: float, offset: float)
     if reason in CANNOT_RUN:
         return Failure(Kind.PROGRAM, quote(tail) or reason)
     lines = NEAR if end is None else FAR if end == End.CRASHED else LAST
-    counted = [said for said in utterances(tail, lines) if said.error or (end == End.CRASHED and said.mentions)]
+    counted = _counted(utterances(tail, lines), prose=end == End.CRASHED)
     kinds = [_kind(said) for said in counted]
     kind = next(filter(None, kinds), None)
     if kind:
@@ -128,6 +128,17 @@ def classify(end: End | None, reason: str, tail: str, now: float, offset: float)
     if end in (End.TIMEOUT, End.STUCK) or reason == "output":
         return Failure(Kind.LIMIT, quote(tail, LAST))
     return None
+
+
+def _counted(said: list[Utterance], prose: bool) -> list[Utterance]:
+    """Errors by their form; with `prose` also lines that merely mention one, up to the newest
+    error that is of no known kind: that is what the program failed of."""
+    found = []
+    for one in said:
+        if one.error or (prose and one.mentions):
+            found.append(one)
+        prose = prose and not (one.error and _kind(one) is None)
+    return found
 
 
 def _kind(said: Utterance) -> Kind | None:

@@ -56,6 +56,7 @@ def test_what_real_programs_say(end, said, kind, wait):
     ("curl: (6) Could not resolve host: api.example.com", Kind.NETWORK),
     ("TypeError: fetch failed", Kind.NETWORK),
     ("sh: 1: claud: not found", Kind.PROGRAM),
+    ("API Error: 401 unauthorized\nError: the agent ended with status 1", Kind.KEY),
     ("bash: line 1: claud: command not found", Kind.PROGRAM),
     ("error: unexpected argument '--yolo' found", Kind.PROGRAM),
     ("--dangerously-skip-permissions cannot be used with root/sudo privileges for security reasons", Kind.PROGRAM),
@@ -71,6 +72,8 @@ def test_what_they_are_known_to_say_besides(said, kind):
     "E       assert 429 == 200",
     "FAILED tests/test_client.py::test_rate_limit - AssertionError: 401 != 200",
     "AssertionError: expected status 503",
+    "I made the client wait at a rate limit.\nKeyError: 'colour'",
+    "error: settings.toml: not found",
     "Traceback (most recent call last):\n  File \"a.py\", line 401, in run\nZeroDivisionError: division by zero",
 ])
 def test_anything_else_is_the_tasks_own(said):
