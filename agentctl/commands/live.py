@@ -43,6 +43,8 @@ def _draw(narrator: Narrator, fleet: Fleet, bot: Bot, begun: float, height: int)
         f"{where[s]} {s}" for s in ("landed", "done", "submitted", "working", "ready", "blocked", "parked") if where[s]))
     if bot.paused:
         head.append(f"   {bot.paused}", style=COLORS["paused"])
+    if fleet.pace.why:
+        head.append(f"   held back: {fleet.pace.why}", style=COLORS["braked"])
     rows = [(run.work.agent, name, ago(run.started), "")
             for name, (run, _) in sorted(fleet.runs.items())[: max(3, height // 3)]]
     rows += [(f"probe {staged.probe.number}", many(len(staged.probe.chain), "change"), ago(staged.started),

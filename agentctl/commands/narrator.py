@@ -19,7 +19,10 @@ from agentctl.queue import answers
 from agentctl.queue.turn import News
 
 COLORS = {"landed": "green", "rejected": "red", "parked": "yellow", "trouble": "red", "behind": "yellow",
-          "adopted": "yellow", "paused": "yellow", "resumed": "green", "ended": "cyan"}
+          "adopted": "yellow", "paused": "yellow", "resumed": "green", "ended": "cyan", "braked": "yellow",
+          "released": "green"}
+OWN_WORDS = {"session", "ended", "adopted", "behind", "trouble", "paused", "resumed", "braked", "released"}
+"""News whose text says by itself what it is about."""
 QUIET_KINDS = {"started", "session", "known"}
 """Told only with --verbose."""
 
@@ -78,8 +81,8 @@ class Narrator:
             return f"probe {what} {judgement.verdict} ({how}): {probe.reason}"
         if news.kind == "started":
             return f"probe {news.facts['probe'].number}: {news.text}"
-        label = "" if news.kind in ("session", "ended", "adopted", "behind", "trouble", "paused", "resumed") else news.kind + " "
-        return label + printable(news.text, 300)
+        label = "" if news.kind in OWN_WORDS else news.kind + " "
+        return label + printable(news.text, 400)
 
 
 def _plain(value: object) -> object:

@@ -44,7 +44,9 @@ def command(ctx: click.Context, given: Given, words, agents, adapter, attempts, 
 
     TASKS is a YAML list of tasks; those not there yet are added. Without it, the tasks
     there are. The command after -- is the agent: it gets the prompt on standard input, in
-    $AGENTCTL_PROMPT_FILE, and in place of {prompt} or {prompt_file}. Exit status 0 only if
+    $AGENTCTL_PROMPT_FILE, and in place of {prompt} or {prompt_file}. A failure that hits all
+    agents, such as a refused key or a rate limit, counts against no task: nothing starts for a
+    while, and then one session is tried, until they can work again. Exit status 0 only if
     every task landed; run again after any interruption and it goes on.
     """
     from dataclasses import replace
@@ -133,11 +135,12 @@ def loop(given: Given, job: Job, narrator: Narrator) -> tuple[Summary, dict[str,
             signals.check()
     mine = {name: fleet.statuses[name] for name in (fleet.tasks if job.only is None else job.only)}
     left = {name: fleet.tasks[name].reason for name, where in mine.items() if where == Status.PARKED}
+    paused = fleet.pace.paused(time.time())
     return Summary(
         tasks=len(mine), landed=sum(where in FINISHED for where in mine.values()), parked=len(left),
         changes=narrator.count(Stage.LANDED), rejected=narrator.count(Stage.REJECTED),
         conflicts=narrator.count(Stage.REJECTED, "conflict"), probes=narrator.probes, known=narrator.known,
-        seconds=time.time() - begun), left
+        seconds=time.time() - begun, paused=paused.seconds, pauses=paused.times, why_paused=paused.why), left
 
 
 def report(given: Given, summary: Summary, left: dict[str, str]) -> None:

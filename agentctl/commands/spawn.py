@@ -32,8 +32,9 @@ agentctl spawn w --count 20 -- ./my-agent.sh
 def command(given: Given, name: str, argv, task, prompt, count, adapter) -> int:
     """Run one session of agent NAME in a worktree of its own.
 
-    The worktree begins at trunk's tip. What it commits is submitted when it ends, uncommitted files as the policy says; the
-    worktree stays until `agentctl rm NAME`. Exit status 0 if there is a result.
+    The worktree begins at trunk's tip. What it commits is submitted when it ends well, uncommitted files as the policy says;
+    of a session that fails everything is kept under a salvage ref. The worktree stays until `agentctl rm NAME`. Exit status 0
+    if there is a result.
     """
     if task and (count or prompt):
         raise UsageError("--task goes with neither --count nor --prompt")

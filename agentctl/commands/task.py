@@ -145,7 +145,7 @@ def show_command(given: Given, task: str) -> int:
     if given.json:
         given.emit(asdict(found) | {"status": where})
         return 0
-    given.say(f"{found.id}: {where}{' (' + found.reason + ')' if found.reason else ''}")
+    given.say(f"{found.id}: {where}{' (' + printable(found.reason, 1000) + ')' if found.reason else ''}")
     for label, value in (("title", found.title), ("after", ", ".join(found.after)), ("priority", found.priority),
                          ("paths", " ".join(found.paths)), ("acceptance", found.acceptance)):
         if value:
@@ -153,7 +153,8 @@ def show_command(given: Given, task: str) -> int:
     given.say("\n" + found.prompt.strip() + "\n")
     for s in found.sessions:
         rev = f" as {found.id}/{s.revision}" if s.revision else ""
-        given.say(f"session {s.generation}  {s.agent}  {s.seconds:.1f} s  {s.end}{rev}  {s.note}")
+        fault = f" ({s.failure.kind}: no attempt)" if s.failure else ""
+        given.say(f"session {s.generation}  {s.agent}  {s.seconds:.1f} s  {s.end}{rev}{fault}  {printable(s.note, 1000)}")
     if found.revision:
         given.say(f"\nits change: agentctl why {found.id}")
     return 0

@@ -59,6 +59,9 @@ class Agents:
     timeout: float
     attempts: int
     dirty: str
+    on_failure: str
+    backoff: float
+    """Seconds."""
     env: dict[str, str]
     silence: float
 

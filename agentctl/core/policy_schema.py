@@ -183,11 +183,26 @@ AGENTS = _section(
         "timeout": _duration("A session that runs longer is ended.", "30m"),
         "attempts": _number("How many sessions a task gets before it is parked.", 3, 1, 1000),
         "dirty": _choice(
-            "What happens to uncommitted files when a session ends. commit: they are committed "
-            "with the change. salvage: they are kept under a salvage ref, outside the change.",
+            "What happens to uncommitted files of a session that ends well and made no commit "
+            "itself. commit: they are committed and submitted. salvage: they are kept under a "
+            "salvage ref. Those beside commits of the agent's are salvaged in any case.",
             "commit",
             "commit",
             "salvage",
+        ),
+        "on_failure": _choice(
+            "What a failing exit status (other than 0 and 75) of an agent means. salvage: the "
+            "session has failed; its work is kept under a salvage ref, for the next one. submit: "
+            "nothing; what it left is judged as if the exit status were 0.",
+            "salvage",
+            "salvage",
+            "submit",
+        ),
+        "backoff": _duration(
+            "How long no session starts after a failure that is likely to hit every agent, such "
+            "as a rate limit or a refused key. Then one is tried; each try that fails makes the "
+            "pause longer, up to 10 times as long (20 times where only a person can help).",
+            "30s",
         ),
         "env": _env("Variables added to the environment of every session."),
         "silence": _duration(

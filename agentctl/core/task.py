@@ -13,6 +13,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 
+from agentctl.core.ending import End
+from agentctl.core.failure import NATURE, Failure
 from agentctl.core.ledger import Record
 from agentctl.core.lifecycle import Stage
 from agentctl.core.refnames import valid_name
@@ -35,21 +37,6 @@ class Status(StrEnum):
 FINISHED = frozenset({Status.LANDED, Status.DONE})
 
 
-class End(StrEnum):
-    """How a session ended."""
-
-    SUBMITTED = "submitted"
-    EMPTY = "empty"
-    """Nothing new in the worktree, whatever the exit status said."""
-    CRASHED = "crashed"
-    TIMEOUT = "timeout"
-    STUCK = "stuck"
-    DEFERRED = "deferred"
-    """The agent said (exit status 75, EX_TEMPFAIL) that trunk is not ready for it."""
-    INTERRUPTED = "interrupted"
-    """We stopped it, or were killed ourselves."""
-
-
 NO_ATTEMPT = frozenset({End.DEFERRED, End.INTERRUPTED})
 
 
@@ -67,6 +54,13 @@ class Session:
     note: str = ""
     salvage: str = ""
     """Ref of work that was not submitted."""
+    failure: Failure | None = None
+    """Why it failed, if that was not the task's fault."""
+
+    @property
+    def charged(self) -> bool:
+        """Whether it is one of the task's attempts: only what the task has to answer for is."""
+        return self.end not in NO_ATTEMPT and self.failure is None
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +82,16 @@ class Task:
 
     @property
     def attempts(self) -> int:
-        return sum(s.end not in NO_ATTEMPT for s in self.sessions[self.opened :])
+        return sum(s.charged for s in self.sessions[self.opened :])
+
+    @property
+    def failures(self) -> tuple[Session, ...]:
+        """Its last sessions, one after the other, that failed by no fault of its own."""
+        told = [s for s in self.sessions[self.opened :] if s.end != End.INTERRUPTED]
+        start = len(told)
+        while start and told[start - 1].failure:
+            start -= 1
+        return tuple(told[start:])
 
     @property
     def revision(self) -> int:
@@ -165,6 +168,11 @@ PATIENCE = 3
 FIRST_PAUSE, LONGEST_PAUSE = 5.0, 60.0
 """Seconds for which a task that said "not yet" is left alone; doubled each time in a row."""
 
+STUBBORN = 10
+"""Failures in a row that are said to be no fault of the task's, but hit no other, before it is parked."""
+LONGEST_BACKOFF = 10
+"""How many times longer than the first pause the longest is of a task that fails like this."""
+
 
 @dataclass(frozen=True, slots=True)
 class Dispatch:
@@ -176,30 +184,46 @@ class Dispatch:
     """(task, reason) pairs."""
 
 
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """How patient the fleet is with a task."""
+
+    attempts: int
+    backoff: float = 30.0
+    """Seconds before a task whose session failed by no fault of its own is tried again; doubled each time."""
+    begun: float = 0.0
+    """When the fleet was started: what failed before then is tried at once."""
+
+
 def dispatch(
     tasks: Mapping[str, Task],
     statuses: Mapping[str, Status],
     free: tuple[str, ...],
     trunk: str,
-    attempts: int,
+    rules: Rules,
     now: float,
+    trying: bool = False,
 ) -> Dispatch:
     """Which ready tasks go to which free agents, and which are given up.
 
-    Order: priority, then age. A deferred task is ready again once trunk has moved, after a
+    Order: priority, then age; while it is only tried whether the fleet can work again, the task
+    that was tried least. A deferred task is ready again once trunk has moved, after a
     pause that doubles each time: asking a hundred tasks that build on one another after each
     landing of one of them would cost more than their work. Where nothing is under way that
     could move trunk, no task pauses, and one that was asked PATIENCE times in all is given
     up. An agent that worked on a task before gets it back if it is free.
     """
     ready = [t for t in tasks.values() if statuses[t.id] == Status.READY]
-    park = [(t.id, _exhausted(t)) for t in ready if t.attempts >= attempts]
+    park = [(t.id, reason) for t in ready if (reason := _given_up(t, tasks, rules))]
+    parked = {name for name, _ in park}
     park += [(t.id, f"it comes after {other}, which is parked")
              for t in tasks.values() if statuses[t.id] == Status.BLOCKED
              for other in t.after if statuses.get(other) == Status.PARKED]
-    able = sorted((t for t in ready if t.attempts < attempts), key=lambda t: (-t.priority, t.created, t.id))
-    waiting = [t for t in able if _due(t, trunk, now)]
-    if able and not waiting and not {Status.WORKING, Status.SUBMITTED} & set(statuses.values()):
+    able = sorted((t for t in ready if t.id not in parked),
+                  key=lambda t: (len(t.sessions) if trying else 0, -t.priority, t.created, t.id))
+    backing_off = {t.id for t in able if _backs_off(t, rules, now)}
+    waiting = [t for t in able if t.id not in backing_off and _due(t, trunk, now)]
+    if able and not waiting and not backing_off and not {Status.WORKING, Status.SUBMITTED} & set(statuses.values()):
         waiting = [t for t in able if _asked(t, trunk) < PATIENCE]
         park += [(t.id, "not yet, it says, and nothing is left that moves trunk") for t in able if t not in waiting]
     agents, start = list(free), []
@@ -209,6 +233,13 @@ def dispatch(
         agents.remove(agent)
         start.append((task.id, agent))
     return Dispatch(tuple(start), tuple(dict(park).items()))
+
+
+def _backs_off(task: Task, rules: Rules, now: float) -> bool:
+    """True for a while after a failure that others may share; cut-offs go on at once."""
+    row = [s for s in task.failures if NATURE[s.failure.kind].fleet]
+    longer = min(LONGEST_BACKOFF, 2 ** min(len(row) - 1, 30)) if row else 0
+    return bool(row) and row[-1].ended >= rules.begun and now - row[-1].ended < rules.backoff * longer
 
 
 def _due(task: Task, trunk: str, now: float) -> bool:
@@ -221,7 +252,7 @@ def _due(task: Task, trunk: str, now: float) -> bool:
 
 def _deferrals(task: Task) -> list[Session]:
     """Its last sessions that found trunk not ready, one after the other."""
-    last = [s for s in task.sessions if s.end != End.INTERRUPTED]
+    last = [s for s in task.sessions if s.end != End.INTERRUPTED and not s.failure]
     start = len(last)
     while start and last[start - 1].end == End.DEFERRED:
         start -= 1
@@ -233,6 +264,32 @@ def _asked(task: Task, trunk: str) -> int:
     return sum(s.trunk == trunk for s in _deferrals(task))
 
 
-def _exhausted(task: Task) -> str:
-    last = task.sessions[-1]
-    return f"{task.attempts} attempts; the last one: {last.end}{', ' + last.note if last.note else ''}"
+def _given_up(task: Task, others: Mapping[str, Task], rules: Rules) -> str:
+    """Why a task is to be parked, or nothing."""
+    told = [s for s in task.sessions[task.opened :] if s.end != End.INTERRUPTED]
+    if not told:
+        return ""
+    if told[-1].end == End.GAVE_UP:
+        return f"it needs a person: {told[-1].note}"
+    if task.attempts >= rules.attempts:
+        last = next(s for s in reversed(told) if s.charged)
+        return f"{task.attempts} attempts; the last one: {_ended(last)}"
+    row = task.failures
+    cut = [s for s in row if not NATURE[s.failure.kind].fleet]
+    if len(cut) >= rules.attempts:
+        return (f"cut off {len(cut)} times; the last one: {_ended(cut[-1])}; a larger agents.timeout "
+                "or smaller tasks may help")
+    if len(row) >= STUBBORN and _others_worked(task, others, row[0].ended):
+        return f"{len(row)} failures in a row, while other tasks were worked on; the last one: {_ended(row[-1])}"
+    return ""
+
+
+def _others_worked(task: Task, others: Mapping[str, Task], since: float) -> bool:
+    """True if another task was worked on to a result, from the beginning, after `since`."""
+    last = task.sessions[-1].ended
+    return any(s.end == End.SUBMITTED and s.ended - s.seconds > since and s.ended < last
+               for other in others.values() if other.id != task.id for s in other.sessions)
+
+
+def _ended(last: Session) -> str:
+    return f"{last.end}{', ' + last.note if last.note else ''}"

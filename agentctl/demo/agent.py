@@ -1,7 +1,7 @@
 """Stands in for a language model: does one task of the demonstration, and some of them wrong.
 
 A program of its own, run as `python -I -S agent.py` in an agent's worktree, so it
-uses nothing but the standard library. It knows its task, its attempt and the answer
+uses nothing but the standard library. It knows its task, its session and the answer
 to its last one from the environment, as any agent does.
 """
 
@@ -33,7 +33,7 @@ def unpack(name):
 
 
 def main():
-    task, first = os.environ["AGENTCTL_TASK"], os.environ["AGENTCTL_ATTEMPT"] == "1"
+    task, first = os.environ["AGENTCTL_TASK"], os.environ["AGENTCTL_GENERATION"] == "1"
     if task in NEEDS and not os.path.exists(f"kit/{NEEDS[task]}.py"):
         print(f"kit/{NEEDS[task]}.py is not there yet")
         return NOT_YET
@@ -122,7 +122,7 @@ def weaken():
 
 
 MISCHIEF = {"wrap": hang, "median": crash, "plural": lie, "duration": leave_behind, "percent": weaken}
-"""What is done before, or instead of, the work at the first attempt."""
+"""What is done before, or instead of, the work in the first session."""
 
 
 def read(path):

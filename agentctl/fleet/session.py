@@ -14,19 +14,19 @@ import os
 import time
 from dataclasses import dataclass, field, replace
 
-from agentctl.core import health, prompt, refnames
+from agentctl.core import failure as failures, health, lastwords, prompt, refnames
+from agentctl.core.failure import Failure, Kind
 from agentctl.core.lifecycle import Stage
 from agentctl.core.policy import Policy
 from agentctl.core.task import Claim, End, Session, Task
 from agentctl.engine import local, processes
-from agentctl.errors import Refused
-from agentctl.fleet import adapters, agents, tasks
-from agentctl.git import files, private, process, refs, worktrees
+from agentctl.fleet import adapters, agents, result, tasks
+from agentctl.fleet.conclusion import Work, conclude, record
+from agentctl.git import files, private, process, refs
 from agentctl.git.hub import Hub
 from agentctl.git.scratch import Scratch
 from agentctl.git.worktrees import Worktree
-from agentctl.messages import many
-from agentctl.queue import answers, inbox
+from agentctl.queue import answers
 from agentctl.queue.ledger import Ledger
 
 DEFER = 75
@@ -40,20 +40,6 @@ claims end by expiry; a dead process of this one is seen at once."""
 QUIET_START = 3
 """How many times longer than later a session may say nothing at its start: some agents
 print only at their end."""
-
-
-@dataclass(frozen=True, slots=True)
-class Work:
-    """What a session is to do."""
-
-    task: Task
-    agent: str
-    argv: tuple[str, ...]
-    stdin: bool
-    trunk: str
-    """Name of the branch."""
-    stored: bool = True
-    """False for a task that is only this session's: no claim, no event."""
 
 
 @dataclass
@@ -96,17 +82,19 @@ class Run:
 
     def _session(self, claim: Claim) -> Session:
         tip = self.hub.trunk_tip(self.work.trunk)
-        tree, new = agents.prepare(self.hub, claim.agent, tip, self.work.trunk, _salvaged(self.hub, self.work.task))
-        ended, end, note = self._execute(tree, new, tip)
-        session = conclude(self.hub, self.policy, self.work, claim, tree, end, note, ended.seconds if ended else 0.0)
+        tree, new = agents.prepare(self.hub, claim.agent, tip, self.work.trunk, _known(self.hub, self.work.task))
+        ended, end, note, failure = self._execute(tree, new, tip)
+        session = conclude(self.hub, self.policy, self.work, claim, tree, end, note, ended.seconds, failure)
+        if session.end == End.EMPTY and (said := lastwords.quote(self._said())):
+            session = replace(session, note="; ".join(filter(None, [session.note, f"its last words: {said}"])))
         return replace(session, trunk=tip)
 
-    def _execute(self, tree: Worktree, new: bool, tip: str) -> tuple[local.Ended | None, End | None, str]:
-        """(how it ended, End if that is certain already, note)."""
+    def _execute(self, tree: Worktree, new: bool, tip: str) -> tuple[local.Ended, End | None, str, Failure | None]:
+        """(how it ended, End if that is certain already, note, why it failed if not by the task's fault)."""
         if new and self.policy.agents.setup:
             ended = self._run(tree, ("/bin/sh", "-c", self.policy.agents.setup), {}, None)
             if ended.exit != 0:
-                return ended, End.CRASHED, f"the set-up command failed: {_how(ended)}"
+                return self._set_up_failed(ended)
         if new:
             agents.ready(tree, bool(self.policy.agents.setup))
         link_log(self.hub, self.work.agent, os.path.join(self.folder, "output.log"))
@@ -114,17 +102,41 @@ class Run:
         argv = adapters.filled(self.work.argv, text, values)
         stdin = values["prompt_file"] if self.work.stdin else None
         ended = self._run(tree, argv, env, stdin)
+        end, note = self._end(ended)
+        return ended, end, note, self._failure(end, ended)
+
+    def _set_up_failed(self, ended: local.Ended) -> tuple[local.Ended, End | None, str, Failure | None]:
+        end, note = self._end(ended)
+        if end == End.INTERRUPTED:
+            return ended, end, note, None
+        said = self._said()
+        failure = self._failure(End.CRASHED, ended) or Failure(Kind.SETUP, lastwords.quote(said))
+        return ended, End.CRASHED, f"the set-up command failed: {_how(ended, said)}", failure
+
+    def _end(self, ended: local.Ended) -> tuple[End | None, str]:
+        """(how the command ended, None if well; a note)."""
         if self.stopping:
-            return ended, End.INTERRUPTED, "stopped"
+            return End.INTERRUPTED, "stopped"
+        if ended.reason == "stopped" and not self._stuck:
+            return End.INTERRUPTED, "stopped by hand"
+        said = self._said()
         if ended.reason == "stopped":
-            return (ended, End.STUCK, self._stuck) if self._stuck else (ended, End.INTERRUPTED, "stopped by hand")
+            return End.STUCK, _with(self._stuck, said)
         if ended.reason == "timeout":
-            return ended, End.TIMEOUT, f"no end after {self.policy.agents.timeout:g} s"
+            return End.TIMEOUT, _with(f"no end after {self.policy.agents.timeout:g} s", said)
+        if ended.reason != "exited" or ended.exit is None:
+            return End.CRASHED, _how(ended, said)
         if ended.exit == DEFER:
-            return ended, End.DEFERRED, "not yet"
-        if ended.signal is not None or ended.reason not in ("exited", "not-found", "not-executable"):
-            return ended, End.CRASHED, _how(ended)
-        return ended, None, _how(ended)
+            return End.DEFERRED, "not yet"
+        failed = ended.exit != 0 and self.policy.agents.on_failure != "submit"
+        return (End.CRASHED, _how(ended, said)) if failed else (None, _how(ended, ""))
+
+    def _said(self) -> str:
+        return result.tail(os.path.join(self.folder, "output.log"))
+
+    def _failure(self, end: End | None, ended: local.Ended) -> Failure | None:
+        now = time.time()
+        return failures.classify(end, ended.reason, self._said(), now, time.localtime(now).tm_gmtoff)
 
     def _run(self, tree: Worktree, argv: tuple[str, ...], env: dict[str, str], stdin: str | None) -> local.Ended:
         who = agents.person(self.work.agent)
@@ -188,73 +200,14 @@ class Run:
         return text, values, env
 
 
-def conclude(hub: Hub, policy: Policy, work: Work, claim: Claim, tree: Worktree,
-             end: End | None, note: str, seconds: float) -> Session:
-    """Make safe what a session left, and submit it if it is a result.
-
-    `end` is None for a session that ran to its own end: then work makes it submitted and
-    no work makes it empty, whatever its exit status was. Any other end, death by a signal
-    among them, salvages the work: nobody meant what such a session left to be its result.
-    """
-    tip, agent, task = hub.trunk_tip(work.trunk), claim.agent, work.task
-    facts = {"generation": claim.generation, "agent": agent, "ended": time.time(), "seconds": round(seconds, 3),
-             "trunk": tip}
-    if not tree.there:
-        note = "; ".join(filter(None, (note, "its worktree is not there any more")))
-        return Session(end=end or End.EMPTY, note=note, **facts)
-    try:
-        with agents.found(hub, agent, tree, tip, f"{task.title}\n\nTask: {task.id}\n") as there:
-            revision = _submitted_by_itself(hub, task.id, there.head)
-            result = "" if revision or end or there.unfinished else _result(there, policy.agents.dirty)
-            if result:
-                facts_of_task = {"task": task.id, "generation": claim.generation} if work.stored else {}
-                receipt = inbox.submit(hub, result, agent, task.id, tip, again=True, priority=task.priority, **facts_of_task)
-                revision = int(receipt.key.rsplit("/", 1)[1])
-            kept = agents.keep(hub, agent, there, besides=bool(revision))
-            note = "; ".join(filter(None, (note, _left(there, result, kept))))
-    except (Refused, process.GitError) as error:
-        note = "; ".join(filter(None, (note, f"its work stays in {worktrees.set_aside(tree)}: {error.message}")))
-        return Session(end=End.CRASHED, note=note, **facts)
-    if revision:
-        return Session(end=End.SUBMITTED, revision=revision, note=note, **facts)
-    return Session(end=end or End.EMPTY, note=note, salvage=kept, **facts)
-
-
-def _result(there: agents.Found, dirty: str) -> str:
-    """The commit to submit; empty if there is none. An agent that committed has said what its work is: what it left beside
-    that is no part of it."""
-    if there.new:
-        return there.head
-    return there.whole if dirty == "commit" and there.whole != there.head else ""
-
-
-def _left(there: agents.Found, result: str, kept: str) -> str:
-    """What became of the rest, in words."""
-    parts = [f"it ended in the middle of {there.unfinished}"] if there.unfinished else []
-    if there.repositories:
-        parts.append(f"a repository of its own in {', '.join(there.repositories)} is no part of the change")
-    if there.files.hidden:
-        parts.append(f"{many(len(there.files.hidden), 'file')} cannot be read and stay in the worktree")
-    if kept:
-        loose = there.files.dirty if result != there.whole else ()
-        parts.append(f"{many(len(loose), 'uncommitted file') if loose else 'its commits'} kept in {kept}")
-    return "; ".join(parts)
-
-
-def _salvaged(hub: Hub, task: Task) -> dict[str, str]:
-    """The salvage refs that the prompt tells of."""
+def _known(hub: Hub, task: Task) -> dict[str, str]:
+    """The refs that the prompt tells of: of salvaged work, and of the answer to what was submitted."""
     named = {s.salvage for s in task.sessions if s.salvage}
+    record = Ledger.read(hub).newest(task.id)
+    if record and record.stage == Stage.REJECTED:
+        named.add(refnames.outbox(record.change.agent, record.change.id, record.change.revision))
     found = refs.read(hub.git_dir, sorted(named)) if named else {}
     return {name: ref.oid for name, ref in found.items() if name in named}
-
-
-def record(hub: Hub, name: str, session: Session) -> None:
-    """Append the session to its task, once."""
-    def edit(task: Task) -> Task:
-        known = any(s.generation == session.generation for s in task.sessions)
-        return task if known else task.add(session)
-
-    tasks.change(hub, name, f"session {session.generation} of {session.agent}: {session.end}", edit)
 
 
 def log_of(hub: Hub, agent: str) -> str:
@@ -269,18 +222,6 @@ def link_log(hub: Hub, agent: str, target: str) -> None:
     os.symlink(target, link)
 
 
-def _submitted_by_itself(hub: Hub, change: str, head: str) -> int:
-    """The revision under which this head is waiting or queued already; 0 if it is not."""
-    listed = refs.read(hub.git_dir, [refnames.INBOX])
-    for request in inbox.requests(listed):
-        if request.change == change and request.head == head and request.submits:
-            return request.revision
-    known = Ledger.read(hub).with_head(head)
-    if known and known.change.id == change and known.stage in (Stage.QUEUED, Stage.LANDED):
-        return known.change.revision
-    return 0
-
-
 def _fingerprint(look: Scratch) -> str:
     """Changes whenever a file that differs from what was checked out is written again."""
     seen = []
@@ -291,7 +232,8 @@ def _fingerprint(look: Scratch) -> str:
     return hashlib.sha1("\n".join(seen).encode(errors="surrogateescape")).hexdigest()
 
 
-def _how(ended: local.Ended) -> str:
+def _how(ended: local.Ended, said: str) -> str:
+    """How a command ended, in words, with the last of its own."""
     if ended.reason != "exited":
         how = ended.message or ended.reason
     elif ended.signal is not None:
@@ -300,7 +242,12 @@ def _how(ended: local.Ended) -> str:
         how = "" if ended.exit == 0 else f"exit status {ended.exit}"
     left = ("a process it left behind was killed" if ended.survivors == 1 else
             f"{ended.survivors} processes it left behind were killed" if ended.survivors else "")
-    return "; ".join(part for part in (how, left) if part)
+    return "; ".join(part for part in (_with(how, said), left) if part)
+
+
+def _with(how: str, said: str) -> str:
+    quoted = lastwords.quote(said)
+    return f"{how}: {quoted}" if how and quoted else how
 
 
 def _write(path: str, text: str) -> None:

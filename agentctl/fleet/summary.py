@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from agentctl.messages import ago
+
 
 @dataclass(frozen=True)
 class Summary:
@@ -16,14 +18,21 @@ class Summary:
     probes: int
     known: int
     seconds: float
+    paused: float = 0.0
+    """Seconds in which the fleet let nothing start, or one session as a try."""
+    pauses: int = 0
+    why_paused: str = ""
+    """The last time, in the words of the agents' program."""
 
     @property
     def lines(self) -> list[str]:
         per = f"{self.probes / self.changes:.2f}" if self.changes else "-"
         rate = f"{self.changes / self.seconds * 3600:,.0f}" if self.seconds else "-"
+        held = f" in {self.pauses} pauses" if self.pauses > 1 else ""
         return [
             f"tasks       {self.landed} of {self.tasks} landed, {self.parked} parked",
             f"changes     {self.changes} landed, {self.rejected} rejected, of these {self.conflicts} for a conflict",
             f"probes      {self.probes} run, {self.known} known by tree; {per} for each landed change",
             f"time        {self.seconds:.1f} s; {rate} landed an hour",
+            *([f"paused      {ago(0.0, self.paused)}{held}: {self.why_paused}"] if self.pauses else []),
         ]

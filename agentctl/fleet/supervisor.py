@@ -14,10 +14,11 @@ from dataclasses import dataclass, replace
 from agentctl.core.ledger import Record
 from agentctl.core.lifecycle import Stage
 from agentctl.core.policy import Policy
-from agentctl.core.task import FINISHED, Claim, End, Session, Status, Task, dispatch, status
+from agentctl.core.task import FINISHED, Claim, End, Rules, Session, Status, Task, dispatch, status
 from agentctl.engine import processes
 from agentctl.errors import AgentctlError, Contended, Infrastructure
 from agentctl.fleet import agents, session, tasks
+from agentctl.fleet.pace import Pace
 from agentctl.git import worktrees
 from agentctl.git.hub import Hub
 from agentctl.queue.ledger import Ledger
@@ -50,6 +51,8 @@ class Fleet:
         self._deaths = 0
         self._pool = ThreadPoolExecutor(max_workers=max(1, len(crew.agents)), thread_name_prefix="session")
         self._take_over()
+        self._begun = time.time()
+        self.pace = Pace(len(crew.agents), policy.agents.backoff, tasks.all_tasks(hub, self._cache).values(), self._begun, tell)
 
     def _take_over(self) -> None:
         """End the sessions of supervisors that died: kill, make safe, write down, release."""
@@ -92,14 +95,17 @@ class Fleet:
         self._observe()
         if self._stopping:
             return
+        now = time.time()
         busy = {run.work.agent for run, _ in self.runs.values()}
-        free = tuple(name for name in self.crew.agents if name not in busy)
+        free = self.pace.able((name for name in self.crew.agents if name not in busy), now)
+        room = self.pace.room([run.started for run, _ in self.runs.values()], now)
         chosen = self.tasks if self.only is None else {k: t for k, t in self.tasks.items() if k in self.only}
-        plan = dispatch(chosen, self.statuses, free, self._tip, self.policy.agents.attempts, time.time())
+        rules = Rules(self.policy.agents.attempts, self.policy.agents.backoff, self._begun)
+        plan = dispatch(chosen, self.statuses, free, self._tip, rules, now, self.pace.trying)
         for name, reason in plan.park:
             last = self._records.get(name)
             self.park(name, f"{reason}; {last.key} was {last.stage}: {last.why}" if last else reason)
-        for name, agent in plan.start:
+        for name, agent in plan.start[:room]:
             self._start(name, agent)
 
     def _observe(self) -> None:
@@ -166,6 +172,7 @@ class Fleet:
             self._deaths = 0
             self.tell(News("ended", f"{ended.agent} on {name}: {ended.end}"
                            + (f", {ended.note}" if ended.note else ""), {"task": name, "session": ended}))
+            self.pace.ended(run.work.task, run.started, ended, time.time())
 
     def park(self, name: str, reason: str) -> None:
         """Give a task up; the rest goes on."""

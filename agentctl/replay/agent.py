@@ -12,7 +12,7 @@ their changes on top of its own, in the order of history. Where that does not go
 for a task between that has not landed: it *joins* that one, as a commit that is red alone
 joins the ones after it. If the gate rejects even that, it joins all up to the last one
 that landed: that is a tree of the history, which is green. Those that it joined have
-nothing left to do, and say so by an empty commit.
+nothing left to do, and say so by an empty commit that names the one on trunk.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ import subprocess
 import sys
 
 NOT_YET = 75
-TASKS = "--format=%(trailers:key=Agentctl-Task,valueonly,separator=%x2c)"
+TASKS = "--format=%H %(trailers:key=Agentctl-Task,valueonly,separator=%x2c)"
 
 
 def git(*args: str, stdin: bytes = b"", ok: tuple[int, ...] = (0,)) -> str:
@@ -58,14 +58,19 @@ def with_paths(tree: str, paths: list[str], source: str) -> str:
     return subprocess.run(["git", "write-tree"], env=env, check=True, capture_output=True, text=True).stdout.strip()
 
 
-def joined_by(folder: str, landed: set[str]) -> set[str]:
-    """The tasks that some landed task has joined."""
-    found: set[str] = set()
-    for task in landed:
-        path = os.path.join(folder, task + ".joined")
-        if os.path.exists(path):
-            found.update(json.load(open(path)))
+def landings(folder: str, base: str) -> dict[str, str]:
+    """The commit of trunk that did it, by task: with those that a landed task has joined."""
+    found: dict[str, str] = {}
+    for line in git("log", "--first-parent", TASKS, base).splitlines():
+        commit, _, task = line.partition(" ")
+        for done in [task, *joined_by(folder, task)] if task else ():
+            found.setdefault(done, commit)
     return found
+
+
+def joined_by(folder: str, task: str) -> list[str]:
+    path = os.path.join(folder, task + ".joined")
+    return json.load(open(path)) if os.path.exists(path) else []
 
 
 class Notes:
@@ -91,14 +96,14 @@ def main(plan_file: str) -> int:
     task, base = os.environ["AGENTCTL_TASK"], os.environ["AGENTCTL_BASE"]
     me = next(i for i, piece in enumerate(plan) if piece["task"] == task)
     piece, notes = plan[me], Notes(os.path.join(folder, task + ".json"))
-    landed = set(git("log", "--first-parent", TASKS, base).split())
-    landed |= joined_by(folder, landed)
+    commits = landings(folder, base)
+    landed = set(commits)
     all_before = all(p["task"] in landed for p in plan[:me])
     buggy = bool(piece["bug"]) and "gate" not in notes.kinds
     unexplained = len(notes.kinds) - (bool(piece["bug"]) and not buggy)
     here = git("rev-parse", "HEAD^{tree}")
     if task in landed:
-        return hand_in(piece, here, buggy, notes, "")
+        return hand_in(piece, here, buggy, notes, "", f"Landed with {commits[task]}")
     if unexplained and not all_before:
         return not_yet("waits for the tasks before it")
     tree, conflicts = merge(piece["base"], here, piece["target"])
@@ -179,8 +184,9 @@ def moved(path: str, old: str, new: str) -> str:
     return renames.get(path, path)
 
 
-def hand_in(piece: dict, tree: str, buggy: bool, notes: Notes, attempt: str) -> int:
-    """Commit `tree` as the last commit of the piece was, with its bug if it is to have one."""
+def hand_in(piece: dict, tree: str, buggy: bool, notes: Notes, attempt: str, reason: str = "") -> int:
+    """Commit `tree` as the last commit of the piece was, with its bug if it is to have one; after
+    a rejection with the reason why nothing is left to do."""
     notes.save("" if buggy else attempt)
     git("read-tree", "--reset", "-u", tree)
     if buggy:
@@ -191,6 +197,8 @@ def hand_in(piece: dict, tree: str, buggy: bool, notes: Notes, attempt: str) -> 
         git("add", "--", path)
     last = piece["commits"][-1]
     author, date, message = git("log", "-1", "--format=%an <%ae>%x00%ad%x00%B", "--date=raw", last).split("\0")
+    if reason and notes.kinds:
+        message = f"{message.rstrip()}\n\n{reason}\n"
     git("commit", "--quiet", "--no-verify", "--allow-empty", "--allow-empty-message", "--cleanup=verbatim",
         "--author", author, "--date", date, "-F", "-", stdin=message.encode(errors="surrogateescape"))
     return 0

@@ -107,12 +107,12 @@ def test_a_task_begins_when_those_it_comes_after_have_landed(repo):
 
 
 @pytest.mark.parametrize("antic", [
-    "git switch -qc elsewhere", "git checkout -q --detach", "rm .git", "git branch -qm renamed", "mkdir sub; cd sub",
+    "git switch -qc elsewhere", "git checkout -q --detach", "rm -rf .git", "git branch -qm renamed", "mkdir sub; cd sub",
 ])
 def test_whatever_an_agent_does_to_its_worktree_its_work_counts(repo, antic):
     add(repo, "odd", "even")
-    if antic == "rm .git":
-        run(repo, 'echo "$AGENTCTL_TASK" >"$AGENTCTL_TASK.txt"; rm .git', "--agents", 1)
+    if antic == "rm -rf .git":
+        run(repo, 'echo "$AGENTCTL_TASK" >"$AGENTCTL_TASK.txt"; rm -rf .git', "--agents", 1)
     else:
         run(repo, f"{antic}; {WORK}", "--agents", 1)
     assert sorted(repo.landings()) == ["even/1", "odd/1"]

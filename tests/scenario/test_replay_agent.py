@@ -77,7 +77,8 @@ def test_at_last_all_up_to_the_newest_landing_join(told):
 def test_a_joined_task_counts_as_landed(told):
     (told.folder / "one.joined").write_text(json.dumps(["two"]))
     (told.folder / "six.joined").write_text(json.dumps(["seven"]))
-    assert agent.joined_by(str(told.folder), {"one"}) == {"two"}
+    commit = told.repo.push({"file": "ONE\n"}, "one\n\nAgentctl-Task: one")
+    assert agent.landings(str(told.folder), commit) == {"one": commit, "two": commit}
 
 
 class Trunk:

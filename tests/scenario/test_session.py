@@ -4,11 +4,13 @@ import subprocess
 
 import pytest
 
+from agentctl.core.failure import Kind
 from agentctl.core.task import End, Task
 from agentctl.errors import NotFound
 from agentctl.fleet import session, tasks
 from agentctl.queue import standing
 from agentctl.queue.policyfile import read_policy
+from tests.support.hub import command, policy, write
 
 
 def run(repo, script):
@@ -35,9 +37,106 @@ def test_death_by_a_signal_is_a_crash_and_its_work_is_salvaged(repo, commit):
         standing.find(repo.hub, "job")
 
 
-def test_a_failing_exit_status_still_hands_in_what_was_done(repo):
-    ended = run(repo, "echo whole > whole && exit 3")
+@pytest.mark.parametrize("commit", ["", "git add half && git commit -q -m half && "])
+def test_a_failing_exit_status_is_a_crash_too_and_says_why(repo, commit):
+    # Exit statuses of agents' programs are no promise, but one that fails has not finished.
+    ended = run(repo, f"echo half > half && {commit}echo 'KeyError: colour' && exit 3")
+    assert (ended.end, ended.revision, ended.failure) == (End.CRASHED, 0, None)
+    assert ended.note.startswith("exit status 3: KeyError: colour; ")
+    assert repo.show("half", ended.salvage) == "half\n"
+    # The next session is told, and where the work is.
+    again = run_again(repo, 'grep -F "git diff HEAD...refs/agentctl/salvage/ann/" "$AGENTCTL_PROMPT_FILE" > told &&'
+                            ' grep "KeyError: colour" "$AGENTCTL_PROMPT_FILE" >> told')
+    assert (again.end, again.revision) == (End.SUBMITTED, 1)
+
+
+def test_the_policy_may_let_a_failing_exit_status_mean_nothing(make_repo):
+    ended = run(make_repo(on_failure="submit"), "echo whole > whole && exit 3")
     assert (ended.end, ended.revision, ended.note) == (End.SUBMITTED, 1, "exit status 3")
+
+
+def test_half_a_file_and_then_no_key_is_no_result_though_the_exit_status_is_good(repo):
+    ended = run(repo, "echo 'def half(' > half.py; echo 'litellm.AuthenticationError: 401 invalid api key'")
+    assert (ended.end, ended.revision) == (End.CRASHED, 0)
+    assert (ended.failure.kind, ended.charged) == (Kind.KEY, False)
+    assert "401 invalid api key" in ended.note
+    assert repo.show("half.py", ended.salvage) == "def half(\n"
+
+
+def test_what_a_session_with_a_result_prints_is_its_own_affair(repo):
+    ended = run(repo, "echo x > x; git add x; git commit -qm 'Wait at 429'; echo 'API Error: 429 rate limited'")
+    assert (ended.end, ended.failure) == (End.SUBMITTED, None)
+
+
+def test_litter_beside_commits_is_kept_but_no_part_of_the_change(repo):
+    ended = run(repo, "echo w > w; git add w; git commit -qm work; mkdir .cache; echo z > .cache/z; echo more >> README")
+    assert (ended.end, ended.revision) == (End.SUBMITTED, 1)
+    assert "2 uncommitted files kept in refs/agentctl/salvage/ann/" in ended.note
+    repo.drain()
+    assert (repo.show("w"), repo.show(".cache/z"), repo.show("README")) == ("w\n", None, "read me\n")
+    assert repo.show(".cache/z", ended.salvage) == "z\n"
+    assert repo.show("README", ended.salvage) == "read me\nmore\n"
+
+
+def test_what_was_left_beside_a_change_is_told_to_who_mends_it(repo):
+    left = run(repo, "echo BUG > w; git add w; git commit -qm work; echo more >> README")
+    repo.drain()
+    again = run_again(repo, 'cp "$AGENTCTL_PROMPT_FILE" told')
+    repo.drain()
+    assert again.revision == 2
+    assert f"`git show {left.salvage}`" in repo.show("told")
+
+
+def test_what_was_submitted_by_the_agent_itself_stands_whatever_lies_beside_it(repo):
+    ended = run(repo, f"echo w > w; git add w; git commit -qm work; {' '.join(command())} submit >&2; echo z > z")
+    assert (ended.end, ended.revision) == (End.SUBMITTED, 1)
+    repo.drain()
+    assert (repo.show("w"), repo.show("z")) == ("w\n", None)
+
+
+@pytest.mark.parametrize("again", [
+    'git reset -q --hard "$(git rev-parse refs/agentctl/outbox/ann/job/1^)"',
+    "echo BUG > w; git add w; git commit -qm 'The very same, said otherwise'",
+])
+def test_what_was_rejected_is_not_submitted_again_unchanged(repo, again):
+    run(repo, "echo BUG > w; git add w; git commit -qm work")
+    repo.drain()
+    ended = run_again(repo, again)
+    assert (ended.end, ended.revision) == (End.EMPTY, 0)
+    assert "the same was rejected already as job/1" in ended.note
+    assert repo.stages() == {"job/1": "rejected"}
+
+
+def test_nothing_to_do_is_no_answer_to_a_rejection(repo):
+    run(repo, "echo BUG > w; git add w; git commit -qm work")
+    repo.drain()
+    ended = run_again(repo, "git commit -q --allow-empty -m 'It works for me'")
+    assert (ended.end, ended.revision) == (End.GAVE_UP, 0)
+    assert "job/1 was rejected" in ended.note and "It works for me" in ended.note
+
+
+def test_nothing_to_do_is_an_answer_where_a_commit_of_trunk_did_it(repo):
+    run(repo, "echo BUG > w; git add w; git commit -qm work")
+    repo.drain()
+    did_it = repo.push({"w": "good\n"}, "somebody else's work")
+    ended = run_again(repo, f"git commit -q --allow-empty -m 'Done by {did_it[:10]}'")
+    assert (ended.end, ended.revision) == (End.SUBMITTED, 2)
+
+
+def test_a_commit_from_before_is_no_proof_that_it_was_done(repo):
+    old = repo.tip
+    run(repo, "echo BUG > w; git add w; git commit -qm work")
+    repo.drain()
+    assert run_again(repo, f"git commit -q --allow-empty -m 'Done by {old}'").end == End.GAVE_UP
+
+
+def test_a_set_up_that_fails_is_no_fault_of_the_tasks(make_repo):
+    repo = make_repo()
+    write(repo.path, {".agentctl/policy.yaml": policy().replace("  count: 2", "  count: 2\n  setup: echo no such tool; exit 9")})
+    repo.git("commit", "-qam", "a set-up")
+    ended = run(repo, "echo w > w")
+    assert (ended.end, ended.failure.kind, ended.charged) == (End.CRASHED, Kind.SETUP, False)
+    assert ended.note == "the set-up command failed: exit status 9: no such tool"
 
 
 def test_what_a_session_leaves_running_is_killed_and_told(repo):
@@ -48,8 +147,7 @@ def test_what_a_session_leaves_running_is_killed_and_told(repo):
 
 def test_locks_of_a_git_that_was_killed_are_in_nobodys_way(repo):
     # The agent's Git dies while it holds the locks of index, HEAD and branch, as in a timeout.
-    left = ("; touch $(git rev-parse --git-path index.lock) $(git rev-parse --git-path HEAD.lock)"
-            ' "$AGENTCTL_HUB/refs/heads/agent/$AGENTCTL_AGENT.lock"')
+    left = "; mkdir -p .git/refs/heads/agent; touch .git/index.lock .git/HEAD.lock .git/refs/heads/agent/ann.lock"
     ended = run(repo, "echo whole > whole" + left)
     assert (ended.end, ended.revision) == (End.SUBMITTED, 1)
     assert run_again(repo, "echo more > more" + left).revision == 2

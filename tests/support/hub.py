@@ -47,11 +47,14 @@ agents:
   timeout: {agent_timeout}
   attempts: {attempts}
   dirty: {dirty}
+  on_failure: {on_failure}
+  backoff: {backoff}
 protect:
   - .agentctl/**
 """
 DEFAULTS = {"trunk": "main", "strategy": "squash", "gate": "sh check.sh", "timeout": "50s", "slots": 2,
-            "retries": 2, "agent_timeout": "50s", "attempts": 3, "dirty": "commit"}
+            "retries": 2, "agent_timeout": "50s", "attempts": 3, "dirty": "commit",
+            "on_failure": "salvage", "backoff": "30s"}
 
 
 def eventually(check):

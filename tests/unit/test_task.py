@@ -3,10 +3,13 @@ from __future__ import annotations
 from dataclasses import replace
 
 from agentctl.core import task
+from agentctl.core.failure import Failure, Kind
 from agentctl.core.ledger import Record
 from agentctl.core.lifecycle import Stage
 from agentctl.core.model import Change
-from agentctl.core.task import FIRST_PAUSE, LONGEST_PAUSE, Claim, End, Session, Status, Task, dispatch, status
+from agentctl.core.task import (
+    FIRST_PAUSE, LONGEST_PAUSE, STUBBORN, Claim, End, Rules, Session, Status, Task, dispatch, status,
+)
 
 CLAIM = Claim("ann", 1, 100.0, {"pid": 1})
 
@@ -55,7 +58,7 @@ def test_a_task_waits_for_those_it_comes_after():
 def plan(tasks: list[Task], free: tuple[str, ...] = ("ann", "bob"), trunk: str = "t1", attempts: int = 3,
          now: float = 1e6, **statuses):
     known = {t.id: t for t in tasks}
-    return dispatch(known, {n: statuses.get(n, Status.READY) for n in known}, free, trunk, attempts, now)
+    return dispatch(known, {n: statuses.get(n, Status.READY) for n in known}, free, trunk, Rules(attempts), now)
 
 
 def test_higher_priority_first_then_older():
@@ -100,6 +103,81 @@ def test_attempts_are_counted_and_exhausted_ones_parked():
     assert a_task("x", *lost).attempts == 2
     assert plan([a_task("x", *lost)], attempts=2).park == (("x", "2 attempts; the last one: crashed"),)
     assert plan([a_task("x", *lost)], attempts=3).park == ()
+
+
+def failed(kind: Kind, ended: float = 1.0, end: End = End.CRASHED) -> Session:
+    return replace(session(end), failure=Failure(kind, "its words"), ended=ended, note="a note")
+
+
+def test_only_what_a_task_has_to_answer_for_is_an_attempt():
+    for kind in Kind:
+        assert not failed(kind).charged
+    assert [session(e).charged for e in (End.SUBMITTED, End.EMPTY, End.CRASHED, End.TIMEOUT, End.STUCK)] == [True] * 5
+    assert not session(End.DEFERRED).charged and not session(End.INTERRUPTED).charged
+
+
+def test_failures_in_a_row_are_the_last_ones():
+    row = a_task("x", failed(Kind.KEY), session(End.EMPTY), failed(Kind.RATE), session(End.INTERRUPTED), failed(Kind.KEY))
+    assert [s.failure.kind for s in row.failures] == [Kind.RATE, Kind.KEY]
+    assert row.attempts == 1
+    assert a_task("x", failed(Kind.KEY), session(End.SUBMITTED, 1)).failures == ()
+    assert row.open().failures == ()
+
+
+def test_a_task_that_failed_with_the_fleet_is_left_alone_for_a_while():
+    for times, pause in ((1, 30.0), (2, 60.0), (3, 120.0), (40, 300.0)):
+        tasks = [a_task("x", *(failed(Kind.RATE, 1000.0) for _ in range(times)))]
+        assert plan(tasks, now=1000.0 + pause - 0.1).start == ()
+        assert plan(tasks, now=1000.0 + pause).start == (("x", "ann"),)
+    begun = dispatch({"x": tasks[0]}, {"x": Status.READY}, ("ann",), "t1", Rules(3, 30.0, begun=1001.0), 1002.0)
+    assert begun.start == (("x", "ann"),), "a fleet that was started after that tries at once"
+    assert plan([a_task("x", failed(Kind.CONTEXT, 1000.0))], now=1000.0).start == (("x", "ann"),)
+
+
+def test_a_pausing_task_is_no_reason_to_give_up_deferred_ones():
+    once = session(End.DEFERRED, trunk="t1")
+    tasks = [a_task("x", once, once, once), a_task("y", failed(Kind.RATE, 1000.0))]
+    assert plan(tasks, now=1001.0).park == ()
+
+
+def test_a_task_that_is_cut_off_again_and_again_is_parked():
+    cut = [failed(Kind.LIMIT, end=End.TIMEOUT), failed(Kind.CONTEXT)]
+    assert plan([a_task("x", *cut)], attempts=3).park == ()
+    (name, reason), = plan([a_task("x", *cut)], attempts=2).park
+    assert reason.startswith("cut off 2 times; the last one: crashed, a note; a larger agents.timeout")
+    assert plan([a_task("x", cut[0], session(End.EMPTY), cut[1])], attempts=2).park == (), "not in a row"
+
+
+def test_who_gave_up_after_a_rejection_needs_a_person():
+    gave_up = replace(session(End.GAVE_UP), note="x/1 was rejected")
+    assert plan([a_task("x", session(End.SUBMITTED, 1), gave_up)]).park == (("x", "it needs a person: x/1 was rejected"),)
+    assert plan([a_task("x", gave_up).open()]).park == ()
+
+
+def test_a_failure_that_no_other_task_has_is_its_own_in_the_end():
+    row = [failed(Kind.RATE, 100.0 * n) for n in range(STUBBORN)]
+    worked = replace(session(End.SUBMITTED, 1), ended=500.0, seconds=60.0)
+    others = [a_task("y", worked, created=1.0)]
+    assert plan([a_task("x", *row), *others], y=Status.LANDED).park[0][0] == "x"
+    assert plan([a_task("x", *row[1:]), *others], y=Status.LANDED).park == ()
+    before = [a_task("y", replace(worked, ended=50.0), created=1.0)]
+    assert plan([a_task("x", *row), *before], y=Status.LANDED).park == (), "nobody else has worked since"
+
+
+def test_as_a_try_the_task_that_was_tried_least_is_chosen():
+    tasks = [a_task("old", session(End.EMPTY), created=1.0, priority=9), a_task("new", created=2.0)]
+    known = {t.id: t for t in tasks}
+    where_all = dict.fromkeys(known, Status.READY)
+    assert dispatch(known, where_all, ("ann",), "t1", Rules(3), 1e6, trying=True).start == (("new", "ann"),)
+    assert dispatch(known, where_all, ("ann",), "t1", Rules(3), 1e6).start == (("old", "ann"),)
+
+
+def test_sessions_written_before_failures_were_known_are_read():
+    text = task.encode(a_task("fix", session(End.CRASHED))).replace(b'   "failure": null,\n', b"")
+    assert b"failure" not in text
+    assert task.decode(text) == a_task("fix", session(End.CRASHED))
+    kept = a_task("fix", failed(Kind.RATE))
+    assert task.decode(task.encode(kept)) == kept
 
 
 def test_a_task_opened_again_has_all_its_attempts():

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 from agentctl.core import wording
+from agentctl.core.failure import Failure, Kind
 from agentctl.core.prompt import render
 from agentctl.core.task import End, Session, Task
 from agentctl.fleet import adapters
@@ -33,6 +36,19 @@ def test_the_prompt_of_a_second_attempt_holds_the_evidence():
     for part in ("# Fix it", "Fix the crash.", "Tests pass.", "1 of 3", "exit status 1", "boom", "Other work", "d" * 40):
         assert part in text
     assert "rejected" not in render(task, 3, None)
+
+
+def test_the_prompt_tells_of_what_was_left_but_not_of_the_providers_trouble():
+    limited = Session(1, "ann", End.CRASHED, 1.0, 1.0, "t", note="exit status 1: 429", failure=Failure(Kind.RATE, "429"))
+    half = Session(2, "ann", End.CRASHED, 2.0, 1.0, "t", note="exit status 1; kept", salvage="refs/agentctl/salvage/ann/1")
+    task = Task("fix", "Fix it", "Fix the crash.", sessions=(limited, half))
+    text = render(task, 3, None, salvage=half.salvage)
+    assert "429" not in text and "- ann: crashed, exit status 1; kept" in text
+    assert "`git diff HEAD...refs/agentctl/salvage/ann/1`" in text
+    submitted = Session(3, "ann", End.SUBMITTED, 3.0, 1.0, "t", revision=1, salvage="refs/agentctl/salvage/ann/2")
+    text = render(replace(task, sessions=(submitted,)), 3, {"why": "test: exit status 1"}, salvage=submitted.salvage)
+    assert "`git show refs/agentctl/salvage/ann/2`" in text and "handed in fix/1" in text
+    assert "holds the id of the commit of trunk that did it" in text
 
 
 def test_placeholders_are_filled_in_one_pass():

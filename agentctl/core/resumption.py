@@ -1,0 +1,73 @@
+"""When a provider says that it may be asked again, read from its words.
+
+    retry-after: 30                         try again in 20s, in 1h2m3s, in 2 days 3 hours
+    usage limit reached|1764331200          resets at 2026-01-31T15:00:00Z
+    resets 3pm, try again at 3:46 PM        (local time, or UTC where that is said)
+"""
+
+from __future__ import annotations
+
+import re
+
+FARTHEST = 6 * 3600.0
+"""Seconds: whatever is said, and however it was read, it is tried again by then."""
+
+_UNIT = r"(?:days?|hours?|hrs?|minutes?|mins?|seconds?|secs?|ms|d|h|m|s)"
+_DURATION = rf"((?:\d+(?:\.\d+)?\s*{_UNIT}(?![a-z])[\s,]*(?:and\s+)?)+)"
+_SECONDS = {"d": 86400.0, "h": 3600.0, "ms": 0.001, "m": 60.0, "s": 1.0}
+
+_HEADER = re.compile(r"(?i)retry[-_ ]?after(?:[-_ ]?(ms))?\W{1,5}(\d+(?:\.\d+)?)(?!\s*[-:\d])")
+_IN = re.compile(rf"(?i)(?:again|retry|resets?|available)\s+(?:in|after)\s+{_DURATION}")
+_EPOCH = re.compile(r"(?i)(?:\||resets?_?(?:at)?\W{1,4})(\d{10})(?!\d)")
+_DATE = re.compile(r"(?i)(?:resets?|again|until|at|after)\s+(?:at\s+|on\s+)?(\d{4})-(\d\d)-(\d\d)[T ](\d\d):(\d\d)(?::(\d\d))?"
+                   r"(?:\.\d+)?\s?(Z|UTC|[+-]\d\d:?\d\d)?")
+_CLOCK = re.compile(r"(?i)(?:resets?|again|until)\s+(?:at\s+)?(\d{1,2})(?::(\d\d))?\s?(am|pm)?\b(\s?\(?UTC)?")
+
+
+def resumes(text: str, now: float, offset: float) -> float:
+    """Seconds since 1970, at most `FARTHEST` from now; 0 if `text` says nothing, or what is past."""
+    when = _told(text, now, offset)
+    return min(when, now + FARTHEST) if when > now else 0.0
+
+
+def _told(text: str, now: float, offset: float) -> float:
+    if found := _HEADER.search(text):
+        return now + float(found[2]) * (0.001 if found[1] else 1.0)
+    if found := _IN.search(text):
+        return now + _seconds(found[1])
+    if found := _EPOCH.search(text):
+        return float(found[1])
+    if found := _DATE.search(text):
+        return _date(found, offset)
+    if (found := _CLOCK.search(text)) and (found[2] or found[3]):
+        return _clock(found, now, 0.0 if found[4] else offset)
+    return 0.0
+
+
+def _seconds(text: str) -> float:
+    parts = re.findall(rf"(?i)(\d+(?:\.\d+)?)\s*({_UNIT})(?![a-z])", text)
+    return sum(float(number) * _SECONDS["ms" if unit.lower() == "ms" else unit[0].lower()] for number, unit in parts)
+
+
+def _date(found: re.Match[str], offset: float) -> float:
+    year, month, day, hour, minute, second = (int(part or 0) for part in found.groups()[:6])
+    zone = found[7]
+    if zone and zone[0] in "+-":
+        offset = (1 if zone[0] == "+" else -1) * (int(zone[1:3]) * 3600 + int(zone[-2:]) * 60)
+    elif zone:
+        offset = 0.0
+    return _days(year, month, day) * 86400.0 + hour * 3600 + minute * 60 + second - offset
+
+
+def _days(year: int, month: int, day: int) -> int:
+    """Since 1970, by the usual rule: count years from March, so that leap days come last."""
+    year, month = (year, month - 3) if month > 2 else (year - 1, month + 9)
+    return 365 * year + year // 4 - year // 100 + year // 400 + (153 * month + 2) // 5 + day - 719469
+
+
+def _clock(found: re.Match[str], now: float, offset: float) -> float:
+    """The next time that a clock shows this."""
+    hour = int(found[1]) % 12 + 12 * (found[3].lower() == "pm") if found[3] else int(found[1])
+    wanted = (hour % 24) * 3600 + int(found[2] or 0) * 60
+    today = (now + offset) % 86400
+    return now + (wanted - today) % 86400

@@ -1,0 +1,113 @@
+"""What becomes of a session's work at its end: submitted or salvaged, and written down."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+from agentctl.core import ending, refnames
+from agentctl.core.ending import Left, Use
+from agentctl.core.failure import Failure
+from agentctl.core.lifecycle import Stage
+from agentctl.core.policy import Policy
+from agentctl.core.task import Claim, End, Session, Task
+from agentctl.errors import Refused
+from agentctl.fleet import agents, result, tasks
+from agentctl.fleet.agents import Found
+from agentctl.git import process, refs, worktrees
+from agentctl.git.hub import Hub
+from agentctl.git.worktrees import Worktree
+from agentctl.messages import many
+from agentctl.queue import inbox
+from agentctl.queue.ledger import Ledger
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What a session is to do."""
+
+    task: Task
+    agent: str
+    argv: tuple[str, ...]
+    stdin: bool
+    trunk: str
+    """Name of the branch."""
+    stored: bool = True
+    """False for a task that is only this session's: no claim, no event."""
+
+
+def conclude(hub: Hub, policy: Policy, work: Work, claim: Claim, tree: Worktree,
+             end: End | None, note: str, seconds: float, failure: Failure | None = None) -> Session:
+    """Make safe what a session left, and submit it if it is a result (see core.ending).
+
+    `end` is None for a command that ended well. A `failure` that such a command printed counts
+    only where the agent has made no commit.
+    """
+    tip = hub.trunk_tip(work.trunk)
+
+    def session(end: End, *notes: str, revision: int = 0, salvage: str = "") -> Session:
+        said = "; ".join(filter(None, (note, *notes)))
+        fault = None if end in (End.SUBMITTED, End.EMPTY, End.GAVE_UP) else failure
+        return Session(claim.generation, claim.agent, end, time.time(), round(seconds, 3), tip, revision, said, salvage, fault)
+
+    if not tree.there:
+        return session(end or End.EMPTY, "its worktree is not there any more")
+    message = f"{work.task.title}\n\nTask: {work.task.id}\n"
+    try:
+        with agents.found(hub, claim.agent, tree, tip, message) as there:
+            got = result.of(hub, work.task.id, there, tip)
+            if end is None and failure and got.left in (Left.NOTHING, Left.FILES):
+                end, note = End.CRASHED, "; ".join(filter(None, [f"it ended by an error: {failure.said}", note]))
+            revision = _submitted_by_itself(hub, work.task.id, there.head)
+            end, use = (End.SUBMITTED, Use.NOTHING) if revision else ending.meaning(end, got.left, policy.agents.dirty)
+            submitted = {Use.SWEEP: there.whole, Use.SUBMIT: there.head}.get(use)
+            if submitted:
+                revision = _submit(hub, work, claim, tip, submitted)
+            told = use == Use.SALVAGE or bool(there.files.changed and use != Use.SWEEP)
+            kept = agents.keep(hub, claim.agent, there, besides=not told)
+    except (Refused, process.GitError) as error:
+        return session(End.CRASHED, f"its work stays in {worktrees.set_aside(tree)}: {error.message}")
+    return session(end, got.note if end in (End.EMPTY, End.GAVE_UP) else "", _rest(there, submitted or there.head, kept),
+                   revision=revision, salvage=kept if told else "")
+
+
+def _submit(hub: Hub, work: Work, claim: Claim, tip: str, head: str) -> int:
+    """Hand in `head`; returns its revision."""
+    task = work.task
+    facts = {"task": task.id, "generation": claim.generation} if work.stored else {}
+    receipt = inbox.submit(hub, head, claim.agent, task.id, tip, again=True, priority=task.priority, **facts)
+    return int(receipt.key.rsplit("/", 1)[1])
+
+
+def _rest(there: Found, submitted: str, kept: str) -> str:
+    """What became of all else, in words."""
+    parts = []
+    if there.repositories:
+        parts.append(f"a repository of its own in {', '.join(there.repositories)} is no part of the change")
+    if there.files.hidden:
+        parts.append(f"{many(len(there.files.hidden), 'file')} cannot be read")
+    if kept:
+        loose = there.files.dirty if submitted != there.whole else ()
+        parts.append(f"{many(len(loose), 'uncommitted file') if loose else 'its commits'} kept in {kept}")
+    return "; ".join(parts)
+
+
+def record(hub: Hub, name: str, session: Session) -> None:
+    """Append the session to its task, once."""
+    def edit(task: Task) -> Task:
+        known = any(s.generation == session.generation for s in task.sessions)
+        return task if known else task.add(session)
+
+    tasks.change(hub, name, f"session {session.generation} of {session.agent}: {session.end}", edit)
+
+
+def _submitted_by_itself(hub: Hub, change: str, head: str) -> int:
+    """The revision under which this head is waiting or queued already; 0 if it is not."""
+    listed = refs.read(hub.git_dir, [refnames.INBOX])
+    for request in inbox.requests(listed):
+        if request.change == change and request.head == head and request.submits:
+            return request.revision
+    known = Ledger.read(hub).with_head(head)
+    if known and known.change.id == change and known.stage in (Stage.QUEUED, Stage.LANDED):
+        return known.change.revision
+    return 0

@@ -1,0 +1,116 @@
+"""How fast the fleet starts sessions: the brakes of `core.brakes`, fed with what happens and told of."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from agentctl.core import brakes
+from agentctl.core.brakes import Outcome
+from agentctl.core.ending import End
+from agentctl.core.failure import NATURE
+from agentctl.core.task import Session, Task
+from agentctl.errors import Infrastructure
+from agentctl.messages import ago, clock
+from agentctl.queue.turn import News
+
+
+@dataclass(frozen=True, slots=True)
+class Paused:
+    """How long, in all, a fleet let nothing start, or one session as a try."""
+
+    seconds: float = 0.0
+    times: int = 0
+    why: str = ""
+    """Of the last time."""
+
+    def __str__(self) -> str:
+        return f"paused {ago(0.0, self.seconds)}{f' in {self.times} pauses' if self.times > 1 else ''}: {self.why}"
+
+
+class Pace:
+    def __init__(self, size: int, base: float, tasks: Iterable[Task], now: float, tell: Callable[[News], None]) -> None:
+        """`size` agents, and a first pause of `base` seconds; `tasks` tell what happened before."""
+        self.size, self.base, self.tell = size, base, tell
+        self.state = brakes.inherited(_history(tasks), base, now)
+        self._past = Paused()
+        self._since: float | None = None
+        """When the present pause began."""
+        self._resting: set[str] = set()
+        if self.state.failure:
+            self._since = now
+            self.tell(News("braked", f"one agent begins, as a try: the last sessions failed: {self.why}", self._facts()))
+
+    def ended(self, task: Task, started: float, session: Session, now: float) -> None:
+        """Take note of the end of a session on a task, as it was before."""
+        before, outcome = self.state, Outcome(task.id, started, session)
+        self.state = brakes.after(before, outcome, _told(task.sessions), self.base, random.random())
+        if self.state.paused == before.paused:
+            return
+        todo = NATURE[self.state.failure.kind].todo
+        what = "the fleet pauses" if self._since is None else "the try failed"
+        self.tell(News("braked", f"{what}: {self.why}; the next try is at {clock(self.state.until)}"
+                       + (f"; {todo}" if todo else ""), self._facts()))
+        self._since = now if self._since is None else self._since
+
+    def room(self, running: Iterable[float], now: float) -> int:
+        """How many sessions may start; `running` are the starts of those that run. Raises
+        Infrastructure if there is no sense in it."""
+        running = tuple(running)
+        if brakes.hopeless(self.state):
+            raise Infrastructure(f"the agents' program cannot be run: {self.state.failure.said}",
+                                 hint=NATURE[self.state.failure.kind].todo)
+        if self._since is not None and brakes.proven(self.state, running, self.base, now):
+            self._past, self._since = self.paused(now), None
+            self.tell(News("released", f"the try did not fail: the fleet goes on, more agents bit by bit; {self._past}",
+                           {"paused": self._past.seconds, "pauses": self._past.times}))
+        self.state = brakes.released(self.state, running, self.size, self.base, now)
+        return brakes.room(self.state, running, self.size, self.base, now)
+
+    def able(self, agents: Iterable[str], now: float) -> tuple[str, ...]:
+        """Those of the agents that need no rest after many crashes."""
+        found = []
+        for name in agents:
+            until = brakes.resting(self.state, name, now)
+            if until and name not in self._resting:
+                last = next(one for one in reversed(self.state.crashes) if one.session.agent == name)
+                self.tell(News("braked", f"{name} gets no work until {clock(until)}: it crashed {brakes.CRASHES} times in "
+                               f"{brakes.CRASHES_WITHIN / 60:.0f} min, the last time on {last.task}: {last.session.note}",
+                               {"agent": name, "until": until}))
+            (self._resting.add if until else self._resting.discard)(name)
+            if not until:
+                found.append(name)
+        return tuple(found)
+
+    @property
+    def trying(self) -> bool:
+        """True while sessions start only to see whether the fleet can work again."""
+        return self._since is not None
+
+    @property
+    def why(self) -> str:
+        """What holds the fleet, in the program's own words; empty if nothing does."""
+        failure = self.state.failure
+        return f"{failure.kind}{': ' + failure.said if failure.said else ''}" if failure else ""
+
+    def paused(self, now: float) -> Paused:
+        """All pauses, the present one included."""
+        if self._since is None:
+            return self._past
+        return Paused(self._past.seconds + now - self._since, self._past.times + 1, self.why)
+
+    def _facts(self) -> dict:
+        failure = self.state.failure
+        return {"failure": failure.kind, "said": failure.said, "until": self.state.until, "tries": self.state.row}
+
+
+def _told(sessions: tuple[Session, ...]) -> Session | None:
+    return next((s for s in reversed(sessions) if s.end != End.INTERRUPTED), None)
+
+
+def _history(tasks: Iterable[Task]) -> list[tuple[Outcome, Session | None]]:
+    """What became of every session, in order of time."""
+    found = [(Outcome(task.id, s.ended - s.seconds, s), _told(task.sessions[:n]))
+             for task in tasks for n, s in enumerate(task.sessions)]
+    return sorted(found, key=lambda pair: pair[0].session.ended)

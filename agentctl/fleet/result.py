@@ -1,0 +1,84 @@
+"""What the work that a session left amounts to, seen from trunk and the ledger."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+
+from agentctl.core import ending
+from agentctl.core.ending import Left
+from agentctl.core.ledger import Record
+from agentctl.core.lifecycle import Stage
+from agentctl.core.printable import printable
+from agentctl.fleet.agents import Found
+from agentctl.git.hub import Hub
+from agentctl.queue.ledger import Ledger
+
+TAIL = 1 << 18
+"""Bytes of a session's output that are looked at; some programs print their last event in one long line."""
+FAR = 1000
+"""Commits of trunk among which the one is looked for that an agent names."""
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    left: Left
+    note: str = ""
+    """What there is to say about it, if that is not plain."""
+
+
+def of(hub: Hub, change: str, found: Found, trunk: str) -> Result:
+    """Of what was found in a worktree, as work on a change; `trunk` is trunk's tip."""
+    commit, dirty = found.head, bool(found.files.dirty)
+    if found.unfinished:
+        return Result(Left.UNFINISHED, f"it ended in the middle of {found.unfinished}")
+    if not found.new:
+        return Result(ending.left(False, dirty, False, False))
+    ledger = Ledger.read(hub)
+    base = hub.git("merge-base", commit, trunk, ok=(0, 1)).strip()
+    last, known = ledger.newest(change), ledger.with_head(commit)
+    rejected = last if last and last.stage == Stage.REJECTED else None
+    again = known if known and known.change.id == change and known.stage == Stage.REJECTED else (
+        rejected if rejected and _same(hub, rejected, commit, base) else None)
+    excuse = bool(rejected and base and _tree(hub, base) == _tree(hub, commit)
+                  and not _accounted(hub, commit, rejected, trunk))
+    left = ending.left(True, dirty, bool(again), excuse)
+    if left == Left.REPEATED:
+        return Result(left, f"the same was rejected already as {again.key}")
+    if left == Left.EXCUSE:
+        subject = printable(hub.objects.commit(commit).subject, 120)
+        return Result(left, f"{rejected.key} was rejected, and now the agent says by an empty commit that "
+                                    f"nothing is to be done: {subject}")
+    return Result(left)
+
+
+def _same(hub: Hub, rejected: Record, commit: str, base: str) -> bool:
+    """True if it would only be tested once more: the same files, made on the same trunk."""
+    return base == rejected.base and _tree(hub, commit) == _tree(hub, rejected.change.head)
+
+
+def _tree(hub: Hub, commit: str) -> str:
+    return hub.objects.commit(commit).tree
+
+
+def _accounted(hub: Hub, commit: str, rejected: Record, trunk: str) -> bool:
+    """True if an empty commit names one of trunk, newer than what the rejected change began on,
+    that has done the work."""
+    named = re.findall(r"\b[0-9a-f]{7,40}\b", hub.objects.commit(commit).message.decode(errors="replace"))
+    landed = hub.git("rev-list", f"-n{FAR}", trunk, "^" + rejected.base).split() if named else []
+    return any(oid.startswith(word) for word in named for oid in landed)
+
+
+def tail(path: str) -> str:
+    """The end of an output, in whole lines; empty if there is none."""
+    try:
+        with open(path, "rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            file.seek(max(0, size - TAIL))
+            data = file.read(TAIL)
+    except OSError:
+        return ""
+    if size > TAIL:
+        data = data.partition(b"\n")[2]
+    return data.decode(errors="replace")

@@ -1,0 +1,184 @@
+"""When a fleet holds back, when it tries again, and how it gets going."""
+
+from dataclasses import replace
+
+import pytest
+
+from agentctl.core import brakes
+from agentctl.core.brakes import CRASHES, CRASHES_WITHIN, Brakes, Outcome, inherited, pause, released, resting, room
+from agentctl.core.ending import End
+from agentctl.core.failure import Failure, Kind
+from agentctl.core.task import Session
+from tests.support.outage import Outage, World
+
+BASE = 30.0
+
+
+def outcome(task="t", ended=0.0, kind=None, end=End.CRASHED, seconds=2.0, agent="ann", after=0.0):
+    failure = Failure(kind, "its words", after) if kind else None
+    return Outcome(task, ended - seconds, Session(1, agent, end, ended, seconds, "tip", failure=failure, note="a note"))
+
+
+def state(*outcomes, jitter=0.0):
+    found, last = Brakes(), {}
+    for one in outcomes:
+        found = brakes.after(found, one, last.get(one.task), BASE, jitter)
+        last[one.task] = one.session
+    return found
+
+
+def may_start(found, now, running=(), size=8):
+    return room(released(found, running, size, BASE, now), running, size, BASE, now)
+
+
+def test_nothing_holds_a_fleet_that_works():
+    assert may_start(state(outcome(end=End.SUBMITTED), outcome(end=End.EMPTY)), 0.0) == 8
+
+
+@pytest.mark.parametrize("kind", [Kind.KEY, Kind.MONEY, Kind.RATE, Kind.OVERLOAD, Kind.NETWORK, Kind.PROGRAM, Kind.SETUP])
+def test_one_failure_of_the_fleets_stops_it_and_then_one_session_is_a_try(kind):
+    found = state(outcome(kind=kind))
+    assert (may_start(found, 0.0), may_start(found, BASE - 1)) == (0, 0)
+    assert may_start(found, BASE) == 1
+    assert may_start(found, BASE + 1, [BASE]) == 0, "the try runs"
+
+
+@pytest.mark.parametrize("kind", [Kind.CONTEXT, Kind.LIMIT, None])
+def test_what_one_task_ran_into_stops_nobody_else(kind):
+    assert may_start(state(outcome(kind=kind)), 0.0) == 8
+
+
+def test_a_fleet_gets_going_bit_by_bit():
+    found = state(outcome(kind=Kind.RATE))
+    for passed, allowed in ((1, 2), (2, 4), (3, 6), (4, 8)):
+        now = BASE + 100 * passed
+        found = brakes.after(found, outcome("u", now, end=End.SUBMITTED), None, BASE, 0.0)
+        assert may_start(found, now) == allowed
+    assert released(found, (), 8, BASE, now).failure is None
+
+
+def test_a_try_that_has_outlived_what_failed_counts_as_passed():
+    found = state(outcome(kind=Kind.KEY, seconds=40.0))
+    assert may_start(found, BASE + 119, [BASE]) == 0
+    assert may_start(found, BASE + 120, [BASE]) == 1
+    assert may_start(found, BASE + 300, [BASE, BASE + 120]) == 2
+
+
+def test_pauses_grow_and_more_so_where_only_a_person_can_help():
+    assert [pause(Kind.RATE, n, BASE) for n in range(1, 7)] == [30, 60, 120, 240, 300, 300]
+    assert [pause(Kind.KEY, n, BASE) for n in range(1, 5)] == [30, 120, 480, 600]
+    assert pause(Kind.KEY, 10_000, BASE) == 600
+
+
+def test_each_failed_try_makes_the_pause_longer_and_chance_a_little():
+    once = state(outcome(kind=Kind.RATE))
+    twice = brakes.after(once, outcome("u", 40.0, Kind.RATE), None, BASE, 1.0)
+    assert (twice.row, twice.until) == (2, 40.0 + 60.0 * 1.25)
+
+
+def test_sessions_that_ran_already_say_nothing_about_the_pause():
+    found = state(outcome("t", 100.0, Kind.RATE), outcome("u", 101.0, Kind.RATE, seconds=50.0),
+                  outcome("v", 102.0, end=End.SUBMITTED, seconds=50.0))
+    assert (found.row, found.until, found.passed) == (1, 130.0, 0)
+
+
+def test_it_waits_as_long_as_the_provider_says():
+    assert state(outcome(kind=Kind.RATE, after=500.0)).until == 500.0
+    assert state(outcome(kind=Kind.RATE, after=5.0)).until == BASE
+    late = state(outcome("t", 1.0, Kind.RATE), outcome("u", 2.0, Kind.RATE, after=900.0, seconds=2.0))
+    assert late.until == 900.0
+
+
+def test_three_deaths_in_half_a_minute_stop_it():
+    deaths = [outcome(f"t{n}", 10.0 * n) for n in range(3)]
+    found = state(*deaths)
+    assert (found.failure, found.until) == (Failure(Kind.CRASHES, "a note"), 20.0 + BASE)
+    assert state(*deaths[:2]).failure is None
+    assert state(*(replace(one, task="t") for one in deaths)).failure is None, "one task alone may be at fault"
+    assert state(*(outcome(f"t{n}", 20.0 * n) for n in range(3))).failure is None, "too far apart"
+    assert state(*(outcome(f"t{n}", 10.0 * n, seconds=60.0) for n in range(3))).failure is None, "they worked"
+    assert state(*deaths[:2], outcome("u", 12.0, end=End.SUBMITTED, seconds=1.0), deaths[2]).failure is None
+
+
+def test_a_quick_crash_does_not_prove_that_the_fleet_can_work():
+    found = state(outcome(kind=Kind.RATE), outcome("u", 40.0, seconds=5.0))
+    assert (found.row, found.failure.kind) == (2, Kind.RATE)
+    assert state(outcome(kind=Kind.RATE), outcome("u", 90.0, seconds=50.0)).passed == 1
+
+
+def silent(task, ended, salvage=""):
+    cut = outcome(task, ended, Kind.LIMIT, End.STUCK, seconds=600.0)
+    return replace(cut, session=replace(cut.session, salvage=salvage))
+
+
+def test_one_session_after_the_other_that_nobody_answers_stops_it_and_silence_proves_nothing():
+    found = state(silent("t", 600.0), silent("u", 610.0), silent("v", 620.0))
+    assert (found.failure, found.row) == (Failure(Kind.SILENT, "a note"), 1)
+    assert may_start(found, 620.0 + BASE) == 1
+    assert may_start(found, 1240.0, [620.0 + BASE]) == 0, "it may be silent as well"
+    again = brakes.after(found, silent("w", 1300.0), None, BASE, 0.0)
+    assert again.row == 2
+    assert brakes.after(found, outcome("w", 1300.0, end=End.EMPTY), None, BASE, 0.0).passed == 1
+    assert state(silent("t", 600.0), silent("t", 1300.0), silent("t", 2000.0)).failure is None, "one task alone"
+    assert state(silent("t", 600.0), silent("u", 610.0), silent("v", 620.0, "refs/x")).failure is None, "it has worked"
+    assert state(silent("t", 600.0), silent("u", 610.0), outcome("w", 615.0, end=End.EMPTY), silent("v", 620.0)).failure is None
+
+
+def test_five_crashes_in_a_quarter_of_an_hour_hold_an_agent():
+    crashes = [outcome(f"t{n}", 100.0 * n, seconds=60.0) for n in range(CRASHES)]
+    assert resting(state(*crashes[:-1]), "ann", 400.0) == 0
+    found = state(*crashes)
+    assert resting(found, "ann", 401.0) == CRASHES_WITHIN
+    assert resting(found, "bob", 401.0) == 0
+    assert resting(found, "ann", CRASHES_WITHIN) == 0
+    explained = state(*(outcome(f"t{n}", 100.0 * n, Kind.RATE) for n in range(CRASHES)))
+    assert resting(explained, "ann", 401.0) == 0
+
+
+def test_a_task_that_fails_alone_stops_nobody_again():
+    first = outcome("bad", 0.0, Kind.RATE)
+    works = outcome("good", 100.0, end=End.SUBMITTED, seconds=60.0)
+    found = released(state(first, works), (), 2, BASE, 100.0)
+    again = outcome("bad", 110.0, Kind.RATE)
+    assert brakes.after(found, again, first.session, BASE, 0.0).failure is None
+    assert brakes.after(found, replace(again, task="new"), None, BASE, 0.0).failure.kind == Kind.RATE
+    others = brakes.after(found, outcome("new", 105.0, Kind.RATE, seconds=1.0), None, BASE, 0.0)
+    assert brakes.after(others, again, first.session, BASE, 0.0).failure, "not alone: another failed, too"
+
+
+def test_who_starts_it_again_has_mended_something():
+    before = [outcome("t", 0.0, Kind.KEY), outcome("u", 40.0, Kind.KEY)]
+    found = inherited([(one, None) for one in before], BASE, 50.0)
+    assert may_start(found, 50.0) == 1
+    assert found.row == 1
+    assert inherited([(one, None) for one in [*before, outcome("v", 90.0, end=End.SUBMITTED, seconds=1.0)]],
+                     BASE, 100.0).failure is None
+    told = inherited([(outcome("t", 0.0, Kind.RATE, after=500.0), None)], BASE, 50.0)
+    assert may_start(told, 499.0) == 0
+
+
+def test_a_program_that_cannot_be_run_is_given_up_after_three_rounds():
+    found = state(outcome(kind=Kind.PROGRAM), outcome("u", 40.0, Kind.PROGRAM))
+    assert not brakes.hopeless(found)
+    assert brakes.hopeless(brakes.after(found, outcome("v", 200.0, Kind.PROGRAM), None, BASE, 0.0))
+    assert not brakes.hopeless(state(*(outcome(f"t{n}", 1000.0 * n, Kind.KEY) for n in range(9))))
+
+
+def test_a_key_refused_for_ten_minutes_costs_six_sessions_and_no_task():
+    for jitter in (0.0, 1.0):
+        world = World(tasks=12, agents=4, outages=[Outage(0.0, 600.0, Kind.KEY)], jitter=jitter).run()
+        assert len(world.landed) == 12 and not world.parked
+        assert world.wasted <= 6
+        assert world.over < 600 + 600 + 12 * 60
+
+
+def test_a_short_outage_costs_one_round():
+    world = World(tasks=6, agents=2, outages=[Outage(0.0, 20.0)]).run()
+    assert (len(world.landed), world.wasted) == (6, 2)
+    assert world.over < 20 + 40 + 6 * 60 / 2 + 60
+
+
+def test_a_fleet_is_soon_as_large_as_before():
+    world = World(tasks=60, agents=8, outages=[Outage(100.0, 150.0)], work=600.0).run()
+    full = next(now for now, many in world.most if now > 150 and many == 8)
+    assert full < 150 + 120 + 3 * 60

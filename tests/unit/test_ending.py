@@ -1,0 +1,46 @@
+"""What the end of a session means, in a table."""
+
+import pytest
+
+from agentctl.core.ending import MEANING, End, Left, Use, left, meaning
+
+
+@pytest.mark.parametrize(("committed", "dirty", "repeated", "excuse", "what"), [
+    (False, False, False, False, Left.NOTHING),
+    (False, True, False, False, Left.FILES),
+    (True, False, False, False, Left.COMMITS),
+    (True, True, False, False, Left.COMMITS),
+    (True, False, True, False, Left.REPEATED),
+    (True, False, False, True, Left.EXCUSE),
+])
+def test_what_was_left(committed, dirty, repeated, excuse, what):
+    assert left(committed, dirty, repeated, excuse) == what
+
+
+@pytest.mark.parametrize(("what", "end", "use"), [
+    (Left.NOTHING, End.EMPTY, Use.NOTHING),
+    (Left.FILES, End.SUBMITTED, Use.SWEEP),
+    (Left.COMMITS, End.SUBMITTED, Use.SUBMIT),
+    (Left.REPEATED, End.EMPTY, Use.NOTHING),
+    (Left.UNFINISHED, End.EMPTY, Use.SALVAGE),
+    (Left.EXCUSE, End.GAVE_UP, Use.NOTHING),
+])
+def test_of_a_session_that_ended_well(what, end, use):
+    assert meaning(None, what, "commit") == (end, use)
+
+
+def test_the_policy_may_keep_uncommitted_files_out():
+    assert meaning(None, Left.FILES, "salvage") == (End.EMPTY, Use.SALVAGE)
+    assert meaning(None, Left.COMMITS, "salvage") == (End.SUBMITTED, Use.SUBMIT)
+
+
+@pytest.mark.parametrize("end", [End.CRASHED, End.TIMEOUT, End.STUCK, End.DEFERRED, End.INTERRUPTED])
+@pytest.mark.parametrize("what", Left)
+def test_of_one_that_did_not_nothing_is_handed_in(end, what):
+    got, use = meaning(end, what, "commit")
+    assert got == end
+    assert use == (Use.NOTHING if what == Left.NOTHING else Use.SALVAGE)
+
+
+def test_the_table_has_everything_that_can_be_left():
+    assert set(MEANING) == set(Left)

@@ -1,0 +1,154 @@
+"""Whose fault a failed session is, told from the last words of its program."""
+
+from pathlib import Path
+
+import pytest
+
+from agentctl.core.ending import End
+from agentctl.core.failure import NATURE, Failure, Kind, classify
+from agentctl.core.lastwords import quote
+
+NOW = 1_764_331_200.0
+"""A Friday, 12:00 UTC."""
+
+
+def judged(text, end=End.CRASHED, reason="exited"):
+    return classify(end, reason, text, NOW, 0.0)
+
+
+def recorded():
+    """What real programs printed at their end, when a server on this machine refused, limited or
+    broke off: the heading says how they ended, what it means, and for how long it says to wait."""
+    text = Path(__file__).with_name("last_words.txt").read_text()
+    for n, part in enumerate(("\n" + text).split("\n==== ")[1:]):
+        heading, _, said = part.partition("\n")
+        program, how, *status, kind, wait = heading.split()
+        end = End.TIMEOUT if how == "timeout" else None if status == ["0"] else End.CRASHED
+        yield pytest.param(end, said, Kind[kind], float(wait), id=f"{program}-{kind.lower()}-{n}")
+
+
+@pytest.mark.parametrize(("end", "said", "kind", "wait"), list(recorded()))
+def test_what_real_programs_say(end, said, kind, wait):
+    found = classify(end, "exited", said, NOW, 0.0)
+    assert (found.kind, found.after) == (kind, NOW + wait if wait else 0.0)
+    assert found.said
+
+
+@pytest.mark.parametrize(("said", "kind"), [
+    ("401 invalid api key", Kind.KEY),
+    ("Invalid API key · Please run /login", Kind.KEY),
+    ("API Error: 401 {\"type\":\"error\",\"error\":{\"type\":\"authentication_error\",\"message\":\"OAuth token has expired.\"}}",
+     Kind.KEY),
+    ("Error: Missing environment variable: `OPENAI_API_KEY`.", Kind.KEY),
+    ("Error: 403 PERMISSION_DENIED. Generative Language API has not been used in project 1", Kind.KEY),
+    ("Credit balance is too low", Kind.MONEY),
+    ("openai.RateLimitError: Error code: 429 - {'error': {'message': 'You exceeded your current quota, please check "
+     "your plan and billing details.', 'code': 'insufficient_quota'}}", Kind.MONEY),
+    ("API Error: 429 rate_limit_error: usage limit reached, retry later", Kind.RATE),
+    ("Claude AI usage limit reached|1764338400", Kind.RATE),
+    ("You've hit your limit · resets 3pm (UTC)", Kind.RATE),
+    ("■ You've hit your usage limit. Upgrade to Pro or try again in 2 hours 5 minutes.", Kind.RATE),
+    ("ERROR: Quota exceeded for quota metric 'Generate Content API requests per minute'", Kind.RATE),
+    ("API Error: 529 {\"type\":\"error\",\"error\":{\"type\":\"overloaded_error\",\"message\":\"Overloaded\"}}", Kind.OVERLOAD),
+    ("[API Error: 503 The model is overloaded. Please try again later.]", Kind.OVERLOAD),
+    ("API Error: 500 Internal server error", Kind.OVERLOAD),
+    ("Error: connect ECONNREFUSED 127.0.0.1:443", Kind.NETWORK),
+    ("curl: (6) Could not resolve host: api.example.com", Kind.NETWORK),
+    ("TypeError: fetch failed", Kind.NETWORK),
+    ("sh: 1: claud: not found", Kind.PROGRAM),
+    ("API Error: 401 unauthorized\nError: the agent ended with status 1", Kind.KEY),
+    ("bash: line 1: claud: command not found", Kind.PROGRAM),
+    ("error: unexpected argument '--yolo' found", Kind.PROGRAM),
+    ("--dangerously-skip-permissions cannot be used with root/sudo privileges for security reasons", Kind.PROGRAM),
+    ("stream error: Codex ran out of room in the model's context window.", Kind.CONTEXT),
+    ("API Error: 400 input length and `max_tokens` exceed context limit: prompt is too long", Kind.CONTEXT),
+])
+def test_what_they_are_known_to_say_besides(said, kind):
+    assert judged("I begin.\n" + said + "\n").kind == kind
+
+
+@pytest.mark.parametrize("said", [
+    "", "half of it is written", "KeyError: 'colour'", "exit status 3",
+    "E       assert 429 == 200",
+    "FAILED tests/test_client.py::test_rate_limit - AssertionError: 401 != 200",
+    "AssertionError: expected status 503",
+    "I made the client wait at a rate limit.\nKeyError: 'colour'",
+    "error: settings.toml: not found",
+    "Traceback (most recent call last):\n  File \"a.py\", line 401, in run\nZeroDivisionError: division by zero",
+])
+def test_anything_else_is_the_tasks_own(said):
+    assert judged(said) is None
+
+
+PROSE = """\
+I made the client wait when the server answers with status 429, and added a test for it.
+The tests cover 401 and 403 as well, and a connection refused.
+"""
+
+
+def test_prose_about_errors_is_no_error_of_a_session_that_ended_well():
+    assert judged(PROSE, end=None) is None
+    assert judged(PROSE + "429 Too Many Requests\n", end=None).kind == Kind.RATE
+
+
+def test_only_the_last_lines_count():
+    later = "".join(f"line {n}\n" for n in range(30))
+    assert judged("API Error: 401 unauthorized\n" + later) is None
+    assert judged(later + "API Error: 401 unauthorized\n" + "at main.js\n" * 10).kind == Kind.KEY
+
+
+def test_an_error_that_was_overcome_does_not_count_when_the_time_is_up():
+    worked = "".join('{"type":"item.completed","item":{"type":"agent_message","text":"on it"}}\n' for _ in range(8))
+    lost = '{"type":"error","message":"Reconnecting... 1/5 (unexpected status 503 Service Unavailable)"}\n'
+    assert judged(lost + worked, End.TIMEOUT).kind == Kind.LIMIT
+    assert judged(worked + lost, End.TIMEOUT).kind == Kind.OVERLOAD
+
+
+def test_what_tools_print_is_no_error_of_the_programs():
+    tool = '{"type":"tool_result","status":"error","error":{"message":"401 unauthorized"}}'
+    read = '{"type":"user","message":{"role":"user","content":[{"type":"tool_result","content":"429 rate limit"}]}}'
+    assert judged(f"{tool}\n{read}\n") is None
+
+
+def test_quota_that_comes_back_is_a_rate():
+    found = judged("429 RESOURCE_EXHAUSTED. You exceeded your current quota. Please retry in 28.5s.")
+    assert found == Failure(Kind.RATE, found.said, NOW + 28.5)
+
+
+def test_our_own_limits():
+    assert judged("working\n", End.TIMEOUT) == Failure(Kind.LIMIT, "working")
+    assert judged("", End.STUCK).kind == Kind.LIMIT
+    assert judged("loud\n", End.CRASHED, "output").kind == Kind.LIMIT
+
+
+def test_a_program_that_never_ran():
+    assert judged("", End.CRASHED, "not-found") == Failure(Kind.PROGRAM, "not-found")
+
+
+@pytest.mark.parametrize("end", [End.DEFERRED, End.INTERRUPTED])
+def test_who_was_stopped_or_puts_off_has_not_failed(end):
+    assert judged("API Error: 401 unauthorized\n", end) is None
+
+
+def test_the_quote_is_the_last_error_short_and_harmless():
+    assert quote("Error: the disk\nis \x1b[31mfull\x1b[0m\n") == "Error: the disk"
+    assert quote("first\n  \x1b]0;title\x07last \u202e words \n\n") == "last \\u202e words"
+    assert quote("│ Error: in a box │\n╰──────╯\n") == "Error: in a box"
+    assert len(quote("Error: " + "x" * 5000)) < 200
+    assert quote("\n") == ""
+
+
+def test_a_line_that_the_terminal_broke_is_read_as_one():
+    assert "Incorrect API key" in quote(
+        "litellm.AuthenticationError: AuthenticationError: OpenAIException - Incorrect\nAPI key provided: sk-fake.\n")
+
+
+@pytest.mark.parametrize("line", ['{"error": ' * 5000, "{", '{"type": 3, "error": {"code": null}}', "\ud800", "[" * 9000])
+def test_odd_lines_do_no_harm(line):
+    judged(line)
+    quote(line)
+
+
+def test_every_kind_has_its_nature():
+    assert set(NATURE) == set(Kind)
+    assert all(nature.todo for nature in NATURE.values() if not nature.mends)

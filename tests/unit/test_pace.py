@@ -1,0 +1,81 @@
+"""What is told of a fleet that holds back, and how its pauses add up."""
+
+import pytest
+
+from agentctl.core.brakes import CRASHES, CRASHES_WITHIN
+from agentctl.core.ending import End
+from agentctl.core.failure import Failure, Kind
+from agentctl.core.task import Session, Task
+from agentctl.errors import Infrastructure
+from agentctl.fleet.pace import Pace
+
+
+def session(ended, kind=None, end=End.CRASHED, agent="ann", seconds=1.0):
+    failure = Failure(kind, "401 its words") if kind else None
+    return Session(1, agent, end, ended, seconds, "tip", failure=failure, note="exit status 1: odd")
+
+
+class Told:
+    def __init__(self, *tasks, size=2):
+        self.news = []
+        self.pace = Pace(size, 30.0, tasks, 1000.0, self.news.append)
+
+    def ended(self, task, session):
+        self.pace.ended(Task(task, "", ""), session.ended - session.seconds, session, session.ended)
+
+    @property
+    def kinds(self):
+        return [news.kind for news in self.news]
+
+
+def test_a_pause_is_told_once_and_so_is_its_end():
+    told = Told()
+    told.ended("t", session(1000.0, Kind.KEY))
+    told.ended("u", session(1001.0, Kind.KEY, seconds=5.0))
+    assert told.pace.room([], 1002.0) == 0 and told.pace.trying
+    assert told.kinds == ["braked"]
+    assert told.news[0].text.startswith("the fleet pauses: the key is refused: 401 its words; the next try is at ")
+    assert told.news[0].text.endswith("renew the key that the agents' program uses, or log it in again")
+    told.ended("v", session(1041.0, Kind.KEY))
+    assert told.news[1].text.startswith("the try failed: ")
+    told.ended("w", session(1300.0, end=End.SUBMITTED))
+    assert told.pace.room([], 1300.0) == 2 and not told.pace.trying
+    assert told.kinds == ["braked", "braked", "released"]
+    assert str(told.pace.paused(5000.0)) == "paused 5 min: the key is refused: 401 its words"
+
+
+def test_pauses_add_up_the_present_one_included():
+    told = Told()
+    for begin in (1000.0, 2000.0):
+        told.ended("t", session(begin, Kind.RATE))
+        told.ended("u", session(begin + 60.0, end=End.SUBMITTED))
+        told.pace.room([], begin + 60.0)
+    told.ended("t", session(3000.0, Kind.RATE))
+    paused = told.pace.paused(3030.0)
+    assert (paused.seconds, paused.times) == (150.0, 3)
+
+
+def test_an_agent_that_crashes_and_crashes_is_told_once():
+    told = Told()
+    for n in range(CRASHES):
+        told.ended(f"t{n}", session(1000.0 + 100 * n, seconds=50.0))
+    assert told.pace.able(["ann", "bob"], 1500.0) == ("bob",)
+    assert told.pace.able(["ann", "bob"], 1501.0) == ("bob",)
+    assert told.kinds == ["braked"] and "ann gets no work until" in told.news[0].text
+    assert told.pace.able(["ann", "bob"], 1000.0 + CRASHES_WITHIN) == ("ann", "bob")
+
+
+def test_it_begins_with_a_try_where_the_last_sessions_failed():
+    failed = Task("t", "", "", sessions=(session(900.0, Kind.KEY),))
+    told = Told(failed)
+    assert told.news[0].text == "one agent begins, as a try: the last sessions failed: the key is refused: 401 its words"
+    assert told.pace.room([], 1000.0) == 1
+    assert Told(Task("t", "", "", sessions=(session(900.0, Kind.KEY), session(950.0, end=End.SUBMITTED)))).news == []
+
+
+def test_a_program_that_cannot_be_run_is_an_error():
+    told = Told()
+    for n in range(3):
+        told.ended(f"t{n}", session(1000.0 + 1000 * n, Kind.PROGRAM))
+    with pytest.raises(Infrastructure, match="cannot be run: 401 its words"):
+        told.pace.room([], 3000.0)
