@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agentctl import signals
+from agentctl.engine import environ
 from agentctl.engine.processes import MARK, Activity, tree_activity
 
 GUARD = str(Path(__file__).with_name("guard.py"))
@@ -78,13 +79,14 @@ def start(job: Job) -> Running:
     A command that cannot be executed is no error here but a reason of `Ended`.
     Raises OSError if the log cannot be opened or no process can be made.
     """
+    environ.hide()
     with open(job.log, "ab", opener=_private) as log, signals.kept_from_children():
         guard = subprocess.Popen(
             [sys.executable, "-I", "-S", GUARD],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=log,
-            env=os.environ | {MARK: job.mark},
+            env=_of_guard(job),
             start_new_session=True,
             bufsize=0,
         )
@@ -182,6 +184,11 @@ def _request(job: Job) -> bytes:
             "file_size": job.file_size,
         }
     )
+
+
+def _of_guard(job: Job) -> dict[str, str]:
+    """The guard's environment, which the job can read: nothing but where Python's own library is."""
+    return {MARK: job.mark} | {name: os.environ[name] for name in ("LD_LIBRARY_PATH",) if name in os.environ}
 
 
 def _private(path: str, flags: int) -> int:

@@ -18,13 +18,14 @@ from agentctl.core import health, prompt, refnames
 from agentctl.core.lifecycle import Stage
 from agentctl.core.policy import Policy
 from agentctl.core.task import Claim, End, Session, Task
-from agentctl.engine import local, processes
+from agentctl.engine import environ, local, processes
 from agentctl.fleet import adapters, agents, tasks
-from agentctl.git import process, refs, worktrees
+from agentctl.git import refs, worktrees
 from agentctl.git.hub import Hub
 from agentctl.git.worktrees import Worktree
 from agentctl.messages import many
 from agentctl.queue import answers, inbox
+from agentctl.queue.gate import TAIL
 from agentctl.queue.ledger import Ledger
 
 DEFER = 75
@@ -110,7 +111,7 @@ class Run:
         text, values, env = self._briefing(tree, tip)
         argv = adapters.filled(self.work.argv, text, values)
         stdin = values["prompt_file"] if self.work.stdin else None
-        ended = self._run(tree, argv, env, stdin)
+        ended = self._run(tree, argv, env, stdin, adapters.lookup(self.policy.agents.adapter).passes)
         if self.stopping:
             return ended, End.INTERRUPTED, "stopped"
         if ended.reason == "stopped":
@@ -120,23 +121,28 @@ class Run:
         if ended.exit == DEFER:
             return ended, End.DEFERRED, "not yet"
         if ended.signal is not None or ended.reason not in ("exited", "not-found", "not-executable"):
-            return ended, End.CRASHED, _how(ended)
-        return ended, None, _how(ended)
+            return ended, End.CRASHED, _how(ended) + self._missed()
+        return ended, None, _how(ended) + (self._missed() if ended.exit else "")
 
-    def _run(self, tree: Worktree, argv: tuple[str, ...], env: dict[str, str], stdin: str | None) -> local.Ended:
+    def _run(self, tree: Worktree, argv: tuple[str, ...], env: dict[str, str], stdin: str | None,
+             passes: tuple[str, ...] = ()) -> local.Ended:
         who = agents.person(self.work.agent)
         names = {f"GIT_{role}_{what}": value for role in ("AUTHOR", "COMMITTER")
                  for what, value in (("NAME", who.name), ("EMAIL", who.email))}
         self._stuck = ""
+        self._env = environ.given(self.policy.agents.pass_env, passes) | names | self.policy.agents.env | env
         self.running = local.start(local.Job(
             argv=argv, cwd=tree.path, log=os.path.join(self.folder, "output.log"),
             mark=f"{self.hub.mark}session/{self.work.agent}/", stdin=stdin,
-            env=process.child_environment() | names | dict(self.policy.agents.env) | env,
-            timeout=self.policy.agents.timeout, memory=self.policy.limits.memory, output=self.policy.limits.output,
+            env=self._env, timeout=self.policy.agents.timeout, memory=self.policy.limits.memory, output=self.policy.limits.output,
         ))
         if self.stopping:
             self.running.stop()
         return self._watch(tree)
+
+    def _missed(self) -> str:
+        output = environ.tail(os.path.join(self.folder, "output.log"), TAIL)
+        return environ.missed(self._env, output, "agents.pass_env")
 
     def _watch(self, tree: Worktree) -> local.Ended:
         """Wait for the end, and stop what is stuck."""
@@ -217,7 +223,9 @@ def conclude(hub: Hub, policy: Policy, work: Work, claim: Claim, tree: Worktree,
 
 
 def record(hub: Hub, name: str, session: Session) -> None:
-    """Append the session to its task, once."""
+    """Append the session to its task, once, its note without keys."""
+    session = replace(session, note=environ.redact(session.note))
+
     def edit(task: Task) -> Task:
         known = any(s.generation == session.generation for s in task.sessions)
         return task if known else task.add(session)

@@ -41,10 +41,10 @@ def described(schema):
 def test_the_defaults():
     policy = parse(SMALLEST, "p.yaml")
     assert (policy.version, policy.trunk, policy.strategy) == (1, "main", "squash")
-    assert dataclasses.astuple(policy.gates[0]) == ("test", "make test", 600.0, {}, ())
-    assert dataclasses.astuple(policy.slot) == ("", (), ())
+    assert dataclasses.astuple(policy.gates[0]) == ("test", "make test", 600.0, {}, (), ())
+    assert dataclasses.astuple(policy.slot) == ("", (), (), ())
     assert dataclasses.astuple(policy.queue) == (2, 64, "strict", 2)
-    want = ("command", (), 4, "", 1800.0, 3, "commit", {}, 600.0)
+    want = ("command", (), 4, "", 1800.0, 3, "commit", {}, 600.0, ())
     assert dataclasses.astuple(policy.agents) == want
     assert policy.protect == (".agentctl/**",)
     limits = (10_000, 100 << 20, 64, 1024, 64 << 10, False, 0, 64 << 20)
@@ -186,6 +186,8 @@ INFLUENCES = [
     "slot: {setup: make}",
     "slot: {setup_on: [x]}",
     "slot: {keep: [x]}",
+    "slot: {pass_env: [X]}",
+    "gates: [{name: test, run: make test, pass_env: [X]}]",
     "limits: {memory: 1GiB}",
     "limits: {output: 1MiB}",
 ]
@@ -205,7 +207,7 @@ def test_the_fingerprint_follows_what_can_influence_a_verdict():
 @pytest.mark.parametrize(
     "line",
     ["trunk: other", "strategy: merge", "queue: {slots: 9, batch: 2}", "agents: {count: 9}"]
-    + ["protect: [x]", "limits: {change_files: 5}", "limits: {memory: 0}"],
+    + ["protect: [x]", "limits: {change_files: 5}", "limits: {memory: 0}", "agents: {pass_env: [X]}", "slot: {pass_env: []}"],
 )
 def test_the_fingerprint_ignores_what_cannot(line):
     assert fingerprint(changed(line)) == fingerprint(changed("version: 1"))
