@@ -18,6 +18,7 @@ from pathlib import Path
 from agentctl import signals
 from agentctl.engine import environ
 from agentctl.engine.processes import MARK, Activity, tree_activity
+from agentctl.git import private
 
 GUARD = str(Path(__file__).with_name("guard.py"))
 
@@ -80,7 +81,7 @@ def start(job: Job) -> Running:
     Raises OSError if the log cannot be opened or no process can be made.
     """
     environ.hide()
-    with open(job.log, "ab", opener=_private) as log, signals.kept_from_children():
+    with open(job.log, "ab", opener=private.opener) as log, signals.kept_from_children():
         guard = subprocess.Popen(
             [sys.executable, "-I", "-S", GUARD],
             stdin=subprocess.PIPE,
@@ -189,10 +190,6 @@ def _request(job: Job) -> bytes:
 def _of_guard(job: Job) -> dict[str, str]:
     """The guard's environment, which the job can read: nothing but where Python's own library is."""
     return {MARK: job.mark} | {name: os.environ[name] for name in ("LD_LIBRARY_PATH",) if name in os.environ}
-
-
-def _private(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)
 
 
 def _write_all(descriptor: int, data: bytes) -> None:

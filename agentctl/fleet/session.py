@@ -20,7 +20,7 @@ from agentctl.core.policy import Policy
 from agentctl.core.task import Claim, End, Session, Task
 from agentctl.engine import environ, local, processes
 from agentctl.fleet import adapters, agents, tasks
-from agentctl.git import refs, worktrees
+from agentctl.git import private, refs, worktrees
 from agentctl.git.hub import Hub
 from agentctl.git.worktrees import Worktree
 from agentctl.messages import many
@@ -176,13 +176,13 @@ class Run:
             env["AGENTCTL_ANSWER"] = folder
             for name, content in (("verdict.json", json.dumps(answer.verdict, indent=1)),
                                   ("gate.log", answer.log), ("conflict.diff", answer.conflict)):
-                _write(os.path.join(folder, name), content)
+                private.write(os.path.join(folder, name), content)
         salvage = next((s.salvage for s in reversed(task.sessions) if s.salvage), "")
         text = prompt.render(
             task, self.policy.agents.attempts, answer.verdict if answer else None,
             answer.log if answer else "", answer.conflict if answer else "",
             record.change.head if answer else "", salvage)
-        _write(env["AGENTCTL_PROMPT_FILE"], text)
+        private.write(env["AGENTCTL_PROMPT_FILE"], text)
         if len(text.encode()) <= adapters.LONGEST:
             env["AGENTCTL_PROMPT"] = text
         values = {"prompt_file": env["AGENTCTL_PROMPT_FILE"], "task": task.id, "agent": self.work.agent,
@@ -277,8 +277,3 @@ def _how(ended: local.Ended) -> str:
     left = ("a process it left behind was killed" if ended.survivors == 1 else
             f"{ended.survivors} processes it left behind were killed" if ended.survivors else "")
     return "; ".join(part for part in (how, left) if part)
-
-
-def _write(path: str, text: str) -> None:
-    with open(path, "w", errors="surrogateescape") as file:
-        file.write(text)

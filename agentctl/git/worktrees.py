@@ -16,7 +16,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from agentctl.git import process, refs
+from agentctl.git import private, process, refs
 from agentctl.git.hub import Hub
 from agentctl.git.merge import changed
 from agentctl.git.objects import Person
@@ -118,9 +118,11 @@ def add(hub: Hub, path: str, commit: str, branch: str | None = None) -> Worktree
     """Register an empty worktree at `path`, on `branch` (made or moved to `commit`) or
     detached. The caller holds the worktrees' lock, and calls `reset` afterwards."""
     tidy(hub)
-    os.makedirs(os.path.dirname(path), exist_ok=True)
+    private.folder(os.path.dirname(path))
+    private.narrow(os.path.dirname(path))
     where = ["-B", branch] if branch else ["--detach"]
     hub.git("worktree", "add", "--force", "--no-checkout", *where, path, commit)
+    private.narrow(path)
     made = at(hub, path)
     assert made, path
     return made

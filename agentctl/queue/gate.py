@@ -16,7 +16,7 @@ from agentctl.core.model import Verdict
 from agentctl.core.policy import Gate, Part, Policy, fingerprint, in_parts, parts
 from agentctl.engine import environ, local, locks
 from agentctl.errors import Contended
-from agentctl.git import worktrees
+from agentctl.git import private, worktrees
 from agentctl.git.hub import Hub
 from agentctl.git.worktrees import Worktree
 from agentctl.queue.verdicts import Judgement
@@ -149,7 +149,7 @@ def _in_slot(hub: Hub, policy: Policy, runs: Runs, place: Worktree, commit: str,
     worktrees.reset(place, commit, tuple(policy.slot.keep))
     scratch = place.path + ".tmp"
     shutil.rmtree(scratch, ignore_errors=True)
-    os.makedirs(scratch)
+    private.folder(scratch)
     took: dict[str, float] = {}
 
     def run(step: Gate) -> dict | None:
