@@ -78,6 +78,8 @@ class Limits:
     memory: int
     """0 is no limit; so it is for `output`."""
     output: int
+    allow_secrets: tuple[str, ...] = ()
+    """Globs."""
 
 
 @dataclass(frozen=True, slots=True)

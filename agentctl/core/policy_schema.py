@@ -226,6 +226,8 @@ LIMITS = _section(
             "description": "Whether a change may add or move a submodule (a gitlink).",
             "default": False,
         },
+        "allow_secrets": _globs(
+            "Files that a change may add a private key or an access token to, as globs: keys made for tests.", []),
         "memory": _size("Memory of a gate or a session. 0: no limit.", 0),
         "output": _size("Output of a gate or a session that is kept. 0: no limit.", "64MiB"),
     },

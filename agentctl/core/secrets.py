@@ -25,11 +25,13 @@ RANDOM = 3.5
 class Rule:
     name: str
     begins: tuple[bytes, ...]
-    """In lower case: how what the pattern matches begins."""
+    """How what the pattern matches begins."""
     pattern: re.Pattern[bytes]
     """What is secret is its group, if it has one."""
     refuses: bool = True
     """Whether a change that adds such a key is refused."""
+    any_case: bool = False
+    """Whether it begins so in capitals, too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +44,8 @@ class Leak:
     secret: bytes
 
 
-def _rule(name: str, begins: str, pattern: str, refuses: bool = True) -> Rule:
-    return Rule(name, tuple(begins.encode().split()), re.compile(pattern.encode()), refuses)
+def _rule(name: str, begins: str, pattern: str, **more: bool) -> Rule:
+    return Rule(name, tuple(begins.encode().split()), re.compile(pattern.encode()), **more)
 
 
 _BREAK = r"(?:\\[rn]|[\s>|\"',]){1,20}+(?:E {1,4})?"
@@ -55,14 +57,14 @@ _TO = r"[\"'\s]{0,3}(?:=>|:=|[:=])[\"'\s]{0,5}"
 """Assigned to."""
 
 RULES = (
-    _rule("private-key", "-----begin",
-          rf"(?i:-----begin)[ A-Z0-9]{{0,40}}PRIVATE KEY(?: BLOCK)?-----(?:{_BREAK}|[A-Z][A-Za-z-]{{3,15}}: [^\r\n]{{0,200}}){{0,20}}+"
+    _rule("private-key", "-----BEGIN",
+          rf"-----BEGIN[ A-Z0-9]{{0,40}}PRIVATE KEY(?: BLOCK)?-----(?:{_BREAK}|[A-Z][A-Za-z-]{{3,15}}: [^\r\n]{{0,200}}){{0,20}}+"
           rf"(?=(?:[A-Za-z0-9+/=]|\\[rn]|\s){{64}})(?:{_BODY}|[A-Za-z0-9+/=]{{64,20000}})"
           r"(?:[A-Za-z0-9+/=]{0,100}(?:\\[rn]|\s){0,4}-----END[ A-Z0-9]{0,40}KEY(?: BLOCK)?-----)?"),
-    _rule("private-key", "private-lines:", rf"(?i:private-lines:) [0-9]{{1,4}}\s{{1,4}}({_BODY})"),
-    _rule("aws-access-token", "akia asia abia acca", rf"{_SEPARATE}A[KSBC][IC]A[A-Z2-7]{{16}}{_WHOLE}"),
+    _rule("private-key", "Private-Lines:", rf"Private-Lines: [0-9]{{1,4}}\s{{1,4}}({_BODY})"),
+    _rule("aws-access-token", "AKIA ASIA", rf"{_SEPARATE}A[KS]IA[A-Z2-7]{{16}}{_WHOLE}"),
     _rule("aws-secret-access-key", "secret",
-          rf"(?i:secret_?(?:access_?)?key){_TO}([A-Za-z0-9/+]{{40}})(?![A-Za-z0-9/+=])"),
+          rf"(?i:secret_?(?:access_?)?key){_TO}([A-Za-z0-9/+]{{40}})(?![A-Za-z0-9/+=])", any_case=True),
     _rule("github-pat", "ghp_", rf"{_SEPARATE}ghp_[A-Za-z0-9]{{36}}{_WHOLE}"),
     _rule("github-fine-grained-pat", "github_pat_", rf"{_SEPARATE}github_pat_[A-Za-z0-9_]{{60,100}}"),
     _rule("github-oauth", "gho_", rf"{_SEPARATE}gho_[A-Za-z0-9]{{36}}{_WHOLE}"),
@@ -74,23 +76,23 @@ RULES = (
     _rule("slack-app-token", "xapp-", rf"{_SEPARATE}xapp-[0-9]-[A-Z0-9]{{8,14}}-[0-9]{{8,14}}-[a-z0-9]{{32,80}}"),
     _rule("slack-webhook-url", "hooks.slack.com/",
           r"hooks\.slack\.com/(?:services|workflows)/([A-Z0-9]{8,14}/[A-Z0-9]{8,14}/[A-Za-z0-9]{20,32})"),
-    _rule("stripe-access-token", "sk_live_ rk_live_ sk_prod_ rk_prod_", rf"{_SEPARATE}[sr]k_(?:live|prod)_[A-Za-z0-9]{{16,100}}"),
+    _rule("stripe-access-token", "sk_live_ rk_live_", rf"{_SEPARATE}[sr]k_live_[A-Za-z0-9]{{16,100}}"),
     _rule("openai-api-key", "sk-", rf"{_SEPARATE}sk-[A-Za-z0-9_-]{{16,90}}T3BlbkFJ[A-Za-z0-9_-]{{16,90}}"),
     _rule("anthropic-api-key", "sk-ant-", rf"{_SEPARATE}sk-ant-[a-z]{{3,10}}[0-9]{{2}}-[A-Za-z0-9_-]{{40,200}}"),
     _rule("npm-access-token", "npm_", rf"{_SEPARATE}npm_[A-Za-z0-9]{{36}}{_WHOLE}"),
-    _rule("pypi-upload-token", "pypi-ag", r"pypi-AgEIcHlwaS5vcmc[A-Za-z0-9_-]{50,1000}"),
-    _rule("sendgrid-api-token", "sg.", rf"{_SEPARATE}SG\.[A-Za-z0-9_-]{{22}}\.[A-Za-z0-9_-]{{43}}{_WHOLE}"),
+    _rule("pypi-upload-token", "pypi-Ag", r"pypi-AgEIcHlwaS5vcmc[A-Za-z0-9_-]{50,1000}"),
+    _rule("sendgrid-api-token", "SG.", rf"{_SEPARATE}SG\.[A-Za-z0-9_-]{{22}}\.[A-Za-z0-9_-]{{43}}{_WHOLE}"),
     _rule("huggingface-access-token", "hf_", rf"{_SEPARATE}hf_[A-Za-z0-9]{{34}}{_WHOLE}"),
     _rule("digitalocean-pat", "dop_v1_", rf"{_SEPARATE}dop_v1_[a-f0-9]{{64}}"),
     _rule("vault-service-token", "hvs.", rf"{_SEPARATE}hvs\.[A-Za-z0-9_-]{{90,130}}"),
-    _rule("age-secret-key", "age-secret-key-1", r"AGE-SECRET-KEY-1[A-Z0-9]{58}"),
-    _rule("gcp-api-key", "aiza", rf"{_SEPARATE}AIza[A-Za-z0-9_-]{{35}}(?![A-Za-z0-9_-])", refuses=False),
-    _rule("jwt", "eyj", rf"{_SEPARATE}eyJ[A-Za-z0-9_-]{{10,2000}}\.eyJ[A-Za-z0-9_-]{{10,4000}}\.[A-Za-z0-9_-]{{10,2000}}", refuses=False),
+    _rule("age-secret-key", "AGE-SECRET-KEY-1", r"AGE-SECRET-KEY-1[A-Z0-9]{58}"),
+    _rule("gcp-api-key", "AIza", rf"{_SEPARATE}AIza[A-Za-z0-9_-]{{35}}(?![A-Za-z0-9_-])", refuses=False),
+    _rule("jwt", "eyJ", rf"{_SEPARATE}eyJ[A-Za-z0-9_-]{{10,2000}}\.eyJ[A-Za-z0-9_-]{{10,4000}}\.[A-Za-z0-9_-]{{10,2000}}", refuses=False),
     _rule("curl-auth-header", "authorization",
-          rf"(?i:authorization){_TO}(?i:basic|bearer|token) {{1,3}}([A-Za-z0-9._~+/=-]{{8,4000}})", refuses=False),
+          rf"(?i:authorization){_TO}(?i:basic|bearer|token) {{1,3}}([A-Za-z0-9._~+/=-]{{8,4000}})", refuses=False, any_case=True),
     _rule("url-password", "://", r"://[^\s/:@\"'<>]{0,100}:([^\s/@\"'<>]{1,200})@", refuses=False),
     _rule("generic-api-key", "api_key apikey access_key private_key token secret passwd password credential",
-          rf"[A-Za-z_-]{{5,40}}[0-9]{{0,3}}{_TO}([A-Za-z0-9_.+/=~-]{{16,150}})", refuses=False),
+          rf"[A-Za-z_-]{{5,40}}[0-9]{{0,3}}{_TO}([A-Za-z0-9_.+/=~-]{{16,150}})", refuses=False, any_case=True),
 )
 _REFUSING = tuple(rule for rule in RULES if rule.refuses)
 
@@ -128,7 +130,7 @@ def leaks(data: bytes) -> Iterator[Leak]:
 def _found(rule: Rule, data: bytes, lowered: bytes) -> Iterator[tuple[int, int]]:
     """Where the keys of a rule begin and end, in order."""
     last = 0
-    for place in sorted(place for begin in rule.begins for place in _places(begin, lowered)):
+    for place in sorted(place for begin in rule.begins for place in _places(begin, lowered if rule.any_case else data)):
         found = rule.pattern.match(data, place) if place >= last else None
         if found and _counts(rule.name, found[found.lastindex or 0].decode("latin-1")):
             last = found.end()
@@ -136,11 +138,11 @@ def _found(rule: Rule, data: bytes, lowered: bytes) -> Iterator[tuple[int, int]]
             yield start, start + len(data[start:end].rstrip())
 
 
-def _places(begin: bytes, lowered: bytes) -> Iterator[int]:
-    place = lowered.find(begin)
+def _places(begin: bytes, data: bytes) -> Iterator[int]:
+    place = data.find(begin)
     while place >= 0:
         yield place
-        place = lowered.find(begin, place + 1)
+        place = data.find(begin, place + 1)
 
 
 def _counts(rule: str, secret: str) -> bool:

@@ -47,7 +47,7 @@ def test_the_defaults():
     want = ("command", (), 4, "", 1800.0, 3, "commit", {}, 600.0, ())
     assert dataclasses.astuple(policy.agents) == want
     assert policy.protect == (".agentctl/**",)
-    limits = (10_000, 100 << 20, 64, 1024, 64 << 10, False, 0, 64 << 20)
+    limits = (10_000, 100 << 20, 64, 1024, 64 << 10, False, 0, 64 << 20, ())
     assert dataclasses.astuple(policy.limits) == limits
 
 
