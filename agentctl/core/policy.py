@@ -80,6 +80,8 @@ class Limits:
     output: int
     allow_secrets: tuple[str, ...] = ()
     """Globs."""
+    processes: int = 0
+    file_size: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,18 +147,23 @@ def completed(schema: dict, value: Any) -> Any:
     return duration(value) if unit == "seconds" else size(value) if unit == "bytes" else value
 
 
+_USUAL = completed(SCHEMA["properties"]["limits"], {})
+"""The limits where nothing is said."""
+
+
 def fingerprint(policy: Policy) -> str:
     """Names all that can influence a gate's verdict of a tree; 16 hex digits.
 
     A verdict counts only under the fingerprint it was given with. What merely decides
     which changes are admitted, tested together or landed is left out. So are keys that came
-    later, while they say nothing: what was judged before they came still counts.
+    later, while they say nothing new: what was judged before they came still counts.
     """
     parts = {
         "gates": [_said(gate, "paths", "pass_env") for gate in policy.gates],
         "slot": _said(policy.slot, "pass_env"),
         "memory": policy.limits.memory,
         "output": policy.limits.output,
+        **{key: value for key in ("processes", "file_size") if (value := getattr(policy.limits, key)) != _USUAL[key]},
     }
     text = json.dumps(parts, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -230,6 +230,8 @@ LIMITS = _section(
             "Files that a change may add a private key or an access token to, as globs: keys made for tests.", []),
         "memory": _size("Memory of a gate or a session. 0: no limit.", 0),
         "output": _size("Output of a gate or a session that is kept. 0: no limit.", "64MiB"),
+        "processes": _number("Processes that a gate or a session may have at a time. 0: no limit.", 2000, 0, 10_000_000),
+        "file_size": _size("Bytes that a gate or a session may write to one file. 0: no limit.", "8GiB"),
     },
 )
 

@@ -46,6 +46,9 @@ class Job:
     """Bytes that the log may grow by; beyond, the job is killed and the log cut."""
     file_size: int = 0
     """Bytes that any one file may reach by its writes (RLIMIT_FSIZE)."""
+    processes: int = 0
+    """How many it may have at a time. RLIMIT_NPROC counts all that its user has, and does not
+    hold for root: the guard counts what is below it."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +56,7 @@ class Ended:
     """How a job ended, and that nothing of it is left, unless the reason is "lost"."""
 
     reason: str
-    """exited, timeout, output, stopped, not-found, not-executable, error (never
+    """exited, timeout, output, processes, stopped, not-found, not-executable, error (never
     started), or lost: the guard was killed, the command died with it, and
     `processes.sweep` finds what else the command had started."""
     exit: int | None = None
@@ -183,6 +186,7 @@ def _request(job: Job) -> bytes:
             "memory": job.memory,
             "output": job.output,
             "file_size": job.file_size,
+            "processes": job.processes,
         }
     )
 

@@ -134,7 +134,9 @@ class Run:
         self.running = local.start(local.Job(
             argv=argv, cwd=tree.path, log=os.path.join(self.folder, "output.log"),
             mark=f"{self.hub.mark}session/{self.work.agent}/", stdin=stdin,
-            env=self._env, timeout=self.policy.agents.timeout, memory=self.policy.limits.memory, output=self.policy.limits.output,
+            env=self._env, timeout=self.policy.agents.timeout, memory=self.policy.limits.memory,
+            output=self.policy.limits.output, processes=self.policy.limits.processes,
+            file_size=self.policy.limits.file_size,
         ))
         if self.stopping:
             self.running.stop()
@@ -274,6 +276,7 @@ def _how(ended: local.Ended) -> str:
         how = f"killed by signal {ended.signal}"
     else:
         how = "" if ended.exit == 0 else f"exit status {ended.exit}"
+    how += f": {ended.message}" if ended.message and ended.reason == "exited" else ""
     left = ("a process it left behind was killed" if ended.survivors == 1 else
             f"{ended.survivors} processes it left behind were killed" if ended.survivors else "")
     return "; ".join(part for part in (how, left) if part)

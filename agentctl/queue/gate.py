@@ -159,6 +159,7 @@ def _in_slot(hub: Hub, policy: Policy, runs: Runs, place: Worktree, commit: str,
         ended = runs.run(local.Job(
             argv=("/bin/sh", "-c", step.run), cwd=place.path, log=log, mark=hub.mark + "gate",
             env=env, stdin=None, timeout=step.timeout, memory=policy.limits.memory, output=policy.limits.output,
+            processes=policy.limits.processes, file_size=policy.limits.file_size,
         ))
         took[step.name] = time.monotonic() - begun
         said = _said(step.name, ended, step.timeout)
@@ -208,13 +209,15 @@ def _said(name: str, ended: local.Ended | None, timeout: float) -> dict | None:
         return {"verdict": Verdict.FAILED, "why": f"{name}: timed out after {timeout:g} s", "exit": 124}
     if ended.reason == "output":
         return {"verdict": Verdict.FAILED, "why": f"{name}: wrote too much output"}
+    if ended.reason == "processes":
+        return {"verdict": Verdict.FAILED, "why": f"{name}: {ended.message}"}
     if ended.reason != "exited" and ended.signal is None:
         return {"verdict": Verdict.INDETERMINATE, "why": f"{name}: {ended.reason} {ended.message}".strip()}
     if ended.exit == 0:
         return None
     how = f"killed by signal {ended.signal}" if ended.signal else f"exit status {ended.exit}"
     verdict = Verdict.INDETERMINATE if ended.exit == 125 else Verdict.FAILED
-    return {"verdict": verdict, "exit": ended.exit, "why": f"{name}: {how}"}
+    return {"verdict": verdict, "exit": ended.exit, "why": f"{name}: {how}" + (f": {ended.message}" if ended.message else "")}
 
 
 def _setup_state(policy: Policy, place: Worktree) -> str:

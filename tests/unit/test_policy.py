@@ -47,7 +47,7 @@ def test_the_defaults():
     want = ("command", (), 4, "", 1800.0, 3, "commit", {}, 600.0, ())
     assert dataclasses.astuple(policy.agents) == want
     assert policy.protect == (".agentctl/**",)
-    limits = (10_000, 100 << 20, 64, 1024, 64 << 10, False, 0, 64 << 20, ())
+    limits = (10_000, 100 << 20, 64, 1024, 64 << 10, False, 0, 64 << 20, (), 2000, 8 << 30)
     assert dataclasses.astuple(policy.limits) == limits
 
 
@@ -190,6 +190,8 @@ INFLUENCES = [
     "gates: [{name: test, run: make test, pass_env: [X]}]",
     "limits: {memory: 1GiB}",
     "limits: {output: 1MiB}",
+    "limits: {processes: 0}",
+    "limits: {file_size: 1GiB}",
 ]
 
 
@@ -207,7 +209,7 @@ def test_the_fingerprint_follows_what_can_influence_a_verdict():
 @pytest.mark.parametrize(
     "line",
     ["trunk: other", "strategy: merge", "queue: {slots: 9, batch: 2}", "agents: {count: 9}"]
-    + ["protect: [x]", "limits: {change_files: 5}", "limits: {memory: 0}", "agents: {pass_env: [X]}", "slot: {pass_env: []}"],
+    + ["protect: [x]", "limits: {change_files: 5}", "limits: {memory: 0}", "agents: {pass_env: [X]}", "limits: {processes: 2000, file_size: 8GiB, allow_secrets: [x]}", "slot: {pass_env: []}"],
 )
 def test_the_fingerprint_ignores_what_cannot(line):
     assert fingerprint(changed(line)) == fingerprint(changed("version: 1"))
