@@ -92,6 +92,20 @@ def test_files_and_functions_are_small(path):
             assert length <= FUNCTION_LINES, f"{name_of(path)}: {node.name} has {length} lines"
 
 
+PRINTS = {"agentctl/commands/parser.py": "say, show, emit and note, through which all others print",
+          "agentctl/commands/hookrun.py": "what Git calls, which waits for each import",
+          "agentctl/commands/manpages.py": "no command"}
+
+
+@pytest.mark.parametrize("path", [p for p in MODULES if p.parent.name == "commands" and name_of(p) not in PRINTS], ids=name_of)
+def test_commands_print_in_one_place(path):
+    """Where what others wrote is made safe for a terminal."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Call):
+            assert ast.unparse(node.func) not in ("print", "click.echo", "click.secho", "echo", "secho", "sys.stdout.write",
+                                                  "sys.stderr.write", "sys.stdout.buffer.write"), node.lineno
+
+
 def test_the_median_file_is_small():
     sizes = sorted(len(path.read_text().splitlines()) for path in MODULES)
     assert sizes[len(sizes) // 2] <= MEDIAN_LINES
