@@ -18,9 +18,9 @@ SHARED = {
     "the person and the terminal": (
         "PATH HOME USER LOGNAME HOSTNAME SHELL TMPDIR TMP TEMP LANG LANGUAGE LC_* TZ TERM COLORTERM COLUMNS LINES NO_COLOR FORCE_COLOR "
         "CLICOLOR CLICOLOR_FORCE CI DEBIAN_FRONTEND XDG_CACHE_HOME XDG_CONFIG_DIRS XDG_CONFIG_HOME XDG_DATA_DIRS "
-        "XDG_DATA_HOME XDG_STATE_HOME"),
+        "XDG_DATA_HOME XDG_STATE_HOME GIT_CONFIG_GLOBAL GIT_CONFIG_SYSTEM GIT_CONFIG_NOSYSTEM"),
     "certificates, proxies and mirrors": (
-        "SSL_CERT_FILE SSL_CERT_DIR CURL_CA_BUNDLE REQUESTS_CA_BUNDLE NODE_EXTRA_CA_CERTS NIX_SSL_CERT_FILE "
+        "SSL_CERT_FILE SSL_CERT_DIR CURL_CA_BUNDLE REQUESTS_CA_BUNDLE GIT_SSL_CAINFO NODE_EXTRA_CA_CERTS NIX_SSL_CERT_FILE "
         "http_proxy https_proxy ftp_proxy all_proxy no_proxy HTTP_PROXY HTTPS_PROXY FTP_PROXY ALL_PROXY NO_PROXY "
         "PIP_* UV_* npm_config_cache npm_config_registry NPM_CONFIG_CACHE NPM_CONFIG_REGISTRY GOPROXY GOSUMDB "
         "GONOPROXY GONOSUMDB GOPRIVATE"),
@@ -65,8 +65,9 @@ def values(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 def missed(environment: Mapping[str, str], given: Mapping[str, str], text: str) -> list[str]:
-    """Names of the variables that were kept out and that a process speaks of in its output."""
-    words = set(re.findall(r"[A-Za-z_][A-Za-z0-9_]{3,}", text))
+    """Names of the variables that were kept out and that a process speaks of in its output; not
+    those that may as well be words, such as `container`."""
+    words = {word for word in re.findall(r"[A-Za-z_][A-Za-z0-9_]{3,}", text) if word.isupper() or "_" in word}
     return sorted(words & environment.keys() - given.keys() - set(_BY_SHELLS))
 
 
