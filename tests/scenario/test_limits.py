@@ -25,10 +25,11 @@ def test_a_change_whose_gate_has_too_many_processes_is_rejected(limited):
 
 def test_a_change_whose_gate_writes_too_large_a_file_is_rejected(limited):
     limited.submit("big", {"too.sh": "head -c 2000000 /dev/zero >big"})
+    limited.drain()
+    assert "check: exit status 153: it wrote more than 1048576 bytes to one file (limits.file_size)" in limited.record("big").why
     limited.submit("small", {"too.sh": "head -c 1000000 /dev/zero >big"})
     limited.drain()
     assert limited.stage("small") == "landed"
-    assert "check: exit status 153: it wrote more than 1048576 bytes to one file (limits.file_size)" in limited.record("big").why
     limited.proven()
 
 
