@@ -76,11 +76,12 @@ def run(args: list[str]) -> int:
 
 
 def _fail(error, as_json: bool) -> int:
+    from agentctl.core.printable import visible
+
     if as_json:
         facts = {"code": error.code, "message": error.message, "hint": error.hint, "exit": error.exit}
         print(json.dumps(facts), file=sys.stderr)
     else:
-        print(f"agentctl: {error.message}", file=sys.stderr)
-        if error.hint:
-            print(f"hint: {error.hint}", file=sys.stderr)
+        hint = f"\nhint: {error.hint}" if error.hint else ""
+        print(visible(f"agentctl: {error.message}{hint}"), file=sys.stderr)
     return error.exit

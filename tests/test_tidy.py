@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -92,6 +93,20 @@ def test_files_and_functions_are_small(path):
             assert length <= FUNCTION_LINES, f"{name_of(path)}: {node.name} has {length} lines"
 
 
+PRINTS = {"agentctl/commands/parser.py": "say, show, emit and note, through which all others print",
+          "agentctl/commands/hookrun.py": "what Git calls, which waits for each import",
+          "agentctl/commands/manpages.py": "no command"}
+
+
+@pytest.mark.parametrize("path", [p for p in MODULES if p.parent.name == "commands" and name_of(p) not in PRINTS], ids=name_of)
+def test_commands_print_in_one_place(path):
+    """Where what others wrote is made safe for a terminal."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Call):
+            assert ast.unparse(node.func) not in ("print", "click.echo", "click.secho", "echo", "secho", "sys.stdout.write",
+                                                  "sys.stderr.write", "sys.stdout.buffer.write"), node.lineno
+
+
 def test_the_median_file_is_small():
     sizes = sorted(len(path.read_text().splitlines()) for path in MODULES)
     assert sizes[len(sizes) // 2] <= MEDIAN_LINES
@@ -144,6 +159,19 @@ def test_manual_pages_are_roff(path):
     assert {"NAME", "DESCRIPTION", "SEE ALSO"} <= set(sections)
     if path.suffix == ".1":
         assert {"SYNOPSIS", "OPTIONS", "EXAMPLES", "EXIT STATUS"} <= set(sections)
+
+
+def test_what_ci_installs_is_locked_above_the_lower_bounds():
+    def numbers(version: str) -> tuple[int, ...]:
+        return tuple(map(int, version.split(".")))
+
+    whole = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    project = whole["project"]
+    lines = (ROOT / ".ci/requirements.txt").read_text().splitlines()
+    locked = {name.lower(): version for name, _, version in (line.partition("==") for line in lines if "==" in line)}
+    for wanted in whole["build-system"]["requires"] + project["dependencies"] + project["optional-dependencies"]["test"]:
+        name, _, lowest = wanted.partition(">=")
+        assert numbers(locked[name]) >= numbers(lowest), wanted
 
 
 def test_every_exit_status_is_in_the_manual():

@@ -11,7 +11,7 @@ from agentctl.commands.narrator import Narrator
 from agentctl.commands.parser import Given, command, given, group
 from agentctl.core.lifecycle import Stage
 from agentctl.core.model import Probe, Verdict
-from agentctl.core.printable import printable
+from agentctl.core.printable import printable, uncoloured, visible
 from agentctl.engine import locks
 from agentctl.queue.bot import Bot
 from agentctl.queue.verdicts import Judgement
@@ -98,9 +98,9 @@ def write_junit(path: str, judged: list[tuple[Probe, Judgement]], narrator: Narr
 
 
 def _xml(text: str) -> str:
-    """Without the characters that XML has no way to hold."""
+    """As on a terminal, and without the characters that XML has no way to hold."""
     return "".join(c if c in "\t\n\r" or " " <= c <= "\ud7ff" or "\ue000" <= c <= "\ufffd" or c > "\uffff" else "?"
-                   for c in text)
+                   for c in visible(uncoloured(text)))
 
 
 command = bot_group

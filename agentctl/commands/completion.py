@@ -21,5 +21,5 @@ def command(given: Given, shell: str) -> int:
     if given.json:
         given.emit({"shell": shell, "source": source})
     else:
-        click.echo(source)
+        given.show(source)
     return 0

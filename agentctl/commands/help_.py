@@ -31,7 +31,7 @@ def command(given: Given, topic: str | None) -> int:
     if sys.stdout.isatty() and shutil.which("man"):
         return subprocess.run(["man", "-l", page]).returncode
     with open(page) as file:
-        click.echo(_plain(file.read()))
+        given.show(_plain(file.read()))
     return 0
 
 

@@ -48,5 +48,7 @@ def _git(*args: str) -> str:
 
 
 def _refuse(message: str, hint: str, status: int = 5) -> int:
-    print(f"agentctl: {message}\nhint: {hint}", file=sys.stderr)
+    from agentctl.core.printable import visible  # Only a refusal waits for it.
+
+    print(visible(f"agentctl: {message}\nhint: {hint}"), file=sys.stderr)
     return status

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 import sys
 import time
@@ -10,33 +11,42 @@ import click
 
 from agentctl.commands.parser import Given, command, given
 from agentctl.core import refnames
+from agentctl.core.printable import split_colour, uncoloured
 from agentctl.errors import NotFound
 from agentctl.fleet.session import log_of
 
 
-@command("logs", "agentctl logs agent-1\nagentctl logs agent-1 -f")
+@command("logs", "agentctl logs agent-1\nagentctl logs agent-1 -f\nagentctl logs agent-1 --json")
 @click.argument("agent")
 @click.option("-f", "--follow", is_flag=True, help="Go on as it is written.")
 @given
 def command(given: Given, agent: str, follow: bool) -> int:
-    """Print the output of AGENT's newest session."""
+    """Print the output of AGENT's newest session.
+
+    Colours are left out, and whatever else a terminal would obey is shown escaped. With --json it
+    is the very text, in pieces.
+    """
     path = log_of(given.hub, agent) if refnames.valid_name(agent) else ""
     if not os.path.exists(path):
         raise NotFound(f"no session of an agent {agent!r} has been logged", hint="agentctl ps")
+    decoder = codecs.getincrementaldecoder("utf-8")("replace" if given.json else "surrogateescape")
+    held = ""
     with open(path, "rb") as file:
         while True:
             chunk = file.read(1 << 16)
-            if chunk:
-                _print(given, chunk)
-            elif follow:
-                time.sleep(0.2)
-            else:
+            text, held = split_colour(held + decoder.decode(chunk, not (chunk or follow)))
+            if not chunk:
+                text, held = text + held, ""
+            _print(given, text)
+            if not (chunk or follow):
                 return 0
+            if not chunk:
+                time.sleep(0.2)
 
 
-def _print(given: Given, chunk: bytes) -> None:
-    if given.json:
-        given.emit({"text": chunk.decode(errors="replace")})
-    else:
-        sys.stdout.buffer.write(chunk)
+def _print(given: Given, text: str) -> None:
+    if text and given.json:
+        given.emit({"text": text})
+    elif text:
+        given.show(uncoloured(text), end="")
     sys.stdout.flush()

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import json
-import sys
 import time
 from dataclasses import asdict, is_dataclass
-
-import click
 
 from agentctl.commands.parser import Given
 from agentctl.core.ledger import Record
@@ -45,17 +41,15 @@ class Narrator:
     def tell(self, news: News) -> None:
         self._count(news)
         if self.given.json:
-            print(json.dumps({"at": round(time.time(), 3), "kind": news.kind, "text": news.text,
-                              **{k: _plain(v) for k, v in news.facts.items()}}, default=str), flush=True)
+            self.given.emit({"at": round(time.time(), 3), "kind": news.kind, "text": news.text,
+                             **{k: _plain(v) for k, v in news.facts.items()}})
             return
         line = self._line(news)
         if not line:
             return
         self.recent = [*self.recent[-30:], (news.kind, line)]
-        if not self.live and not self.given.quiet:
-            text = f"{clock(time.time())} {line}"
-            click.echo(click.style(text, fg=COLORS.get(news.kind)) if self.given.colored else text)
-            sys.stdout.flush()
+        if not self.live:
+            self.given.say(f"{clock(time.time())} {line}", style=COLORS.get(news.kind))
 
     def _count(self, news: News) -> None:
         facts = news.facts

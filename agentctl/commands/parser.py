@@ -14,6 +14,7 @@ import click
 
 from agentctl import __version__
 from agentctl.cli import SECTIONS
+from agentctl.core.printable import visible
 from agentctl.messages import folded
 
 NAMES = {"help": "help_"}
@@ -95,21 +96,29 @@ class Given:
         """Trunk's commit now."""
         return self.hub.trunk_tip(self.trunk)
 
-    def say(self, text: str = "", hang: int | None = None) -> None:
+    # All that commands print goes through these four: tests/test_tidy.py sees to it.
+
+    def say(self, text: str = "", hang: int | None = None, style: str | None = None) -> None:
         """Print for people, unless --quiet or --json. With `hang` a line that is wider than the
-        terminal is broken at words and continued at that column."""
+        terminal is broken at words and continued at that column; `style` is a colour."""
         if not (self.quiet or self.json):
-            fits = hang is None or not sys.stdout.isatty()
-            click.echo(text if fits else folded(text, hang, shutil.get_terminal_size().columns), color=self.colored)
+            text = visible(text)
+            if hang is not None and sys.stdout.isatty():
+                text = folded(text, hang, shutil.get_terminal_size().columns)
+            click.echo(click.style(text, fg=style) if style and self.colored else text, color=self.colored)
+
+    def show(self, text: str, end: str = "\n") -> None:
+        """Print what was asked for, --quiet or not."""
+        click.echo(visible(text) + end, nl=False)
 
     def emit(self, value: object) -> None:
-        """Print one JSON value."""
+        """Print one JSON value. What is not ASCII in it is escaped."""
         click.echo(json.dumps(value, default=str))
 
-    def note(self, text: str) -> None:
+    def note(self, text: str, end: str = "\n") -> None:
         """Print progress to standard error, unless --quiet or --json."""
         if not (self.quiet or self.json):
-            print(text, file=sys.stderr, flush=True)
+            print(visible(text), file=sys.stderr, end=end, flush=True)
 
     @property
     def colored(self) -> bool:

@@ -40,17 +40,15 @@ class _Row:
         return "set" if self.is_set else "default"
 
 
-def check(text: str, source: str) -> int:
-    """Prints every problem as file:line:col: message, or one line saying it is valid.
-    The exit code: 0, or 3 for an invalid policy."""
+def check(text: str, source: str) -> tuple[int, str]:
+    """(the exit code, 0 or 3 for an invalid policy; every problem as file:line:col: message, or
+    one line saying that it is valid)."""
     try:
         policy = parse(text, source)
     except Problems as problems:
-        print(problems)
-        return problems.exit
+        return problems.exit, str(problems)
     gates = ", ".join(gate.name for gate in policy.gates)
-    print(f"{source}: valid (trunk {policy.trunk}, gates: {gates})")
-    return 0
+    return 0, f"{source}: valid (trunk {policy.trunk}, gates: {gates})"
 
 
 def explain(text: str, source: str, key: str | None = None) -> str:
@@ -188,7 +186,9 @@ def check_command(given: Given, file: str | None) -> int:
     """
     text, source = _source(given, file)
     if not given.json:
-        return check(text, source)
+        status, told = check(text, source)
+        given.show(told)
+        return status
     policy = parse(text, source)
     given.emit({"source": source, "trunk": policy.trunk, "gates": [gate.name for gate in policy.gates]})
     return 0
@@ -206,7 +206,7 @@ def explain_command(given: Given, key: str | None) -> int:
         given.emit([{"key": row.name, "value": row.value, "set": row.is_set, "meaning": row.schema["description"]}
                     for row in (_named(rows, key) if key else rows)])
     else:
-        click.echo(explain(text, source, key))
+        given.show(explain(text, source, key))
     return 0
 
 
@@ -215,7 +215,7 @@ def explain_command(given: Given, key: str | None) -> int:
 @given
 def schema_command(given: Given) -> int:
     """Print the JSON Schema of the policy, for editors."""
-    click.echo(schema(), nl=False)
+    given.show(schema(), end="")
     return 0
 
 

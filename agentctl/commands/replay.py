@@ -146,9 +146,8 @@ def _progress(given: Given):
     live = sys.stderr.isatty()
 
     def tell(done: int, count: int) -> None:
-        if not (given.quiet or given.json) and (live or done % 20 == 0 or done == count):
-            print(f"trying the gate: {done} of {count}", end="\r" if live and done < count else "\n",
-                  file=sys.stderr, flush=True)
+        if live or done % 20 == 0 or done == count:
+            given.note(f"trying the gate: {done} of {count}", "\r" if live and done < count else "\n")
 
     return tell
 
@@ -159,4 +158,4 @@ def report(given: Given, plan: Plan, columns: dict[str, Outcome]) -> None:
                     **{name.replace(" ", "_"): asdict(o) | {"good": o.good} for name, o in columns.items()}})
         return
     given.say()
-    click.echo("\n".join([plan.told, *table.lines(columns)]))
+    given.show("\n".join([plan.told, *table.lines(columns)]))

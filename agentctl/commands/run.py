@@ -53,8 +53,8 @@ def command(ctx: click.Context, given: Given, words, agents, adapter, attempts, 
 
     file, argv = split(words)
     policy = given.policy
-    tuned = replace(policy, agents=replace(policy.agents, attempts=attempts or policy.agents.attempts))
     chosen = adapter or ("command" if argv else policy.agents.adapter)
+    tuned = replace(policy, agents=replace(policy.agents, adapter=chosen, attempts=attempts or policy.agents.attempts))
     argv = adapters.command(chosen, argv or (tuple(policy.agents.command) if chosen == "command" else ()))
     names = tuple(f"agent-{n}" for n in range(1, (agents or policy.agents.count) + 1))
     only = add_missing(given, file) if file else None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import click
 
@@ -40,6 +40,7 @@ def command(given: Given, name: str, argv, task, prompt, count, adapter) -> int:
         raise UsageError("--task goes with neither --count nor --prompt")
     policy = given.policy
     chosen = adapter or ("command" if argv else policy.agents.adapter)
+    policy = replace(policy, agents=replace(policy.agents, adapter=chosen))
     argv = adapters.command(chosen, argv or (tuple(policy.agents.command) if chosen == "command" else ()))
     names = [f"{name}-{n}" for n in range(1, count + 1)] if count else [name]
     for each in names:

@@ -12,6 +12,7 @@ from agentctl.commands.parser import Given, command, given
 from agentctl.core.ledger import Record
 from agentctl.core.model import Change, Verdict
 from agentctl.core.policy import parts
+from agentctl.core.printable import uncoloured
 from agentctl.errors import GateFailed, Infrastructure, MergeConflict
 from agentctl.fleet import agents
 from agentctl.git import checkouts, worktrees
@@ -72,6 +73,6 @@ def _report(given: Given, judgement: verdicts.Judgement) -> int:
     if judgement.verdict == Verdict.PASSED:
         given.say(f"passed: tree {judgement.tree[:12]} in {judgement.seconds:.1f} s")
         return 0
-    given.say(judgement.log.rstrip())
+    given.say(uncoloured(judgement.log).rstrip())
     kind = GateFailed if judgement.verdict == Verdict.FAILED else Infrastructure
     raise kind(judgement.why, hint="mend it, then: agentctl test")

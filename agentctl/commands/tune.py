@@ -145,7 +145,7 @@ def report(given: Given, facts: dict, outcomes: Iterator[Outcome], now: Setting 
               + (f"{facts['queued']} always queued" if "queued" in facts else
                  f"{rate:,.1f} an hour" if rate else "all at once")
               + f"; the gate takes {tune.span(facts['gate_seconds'])}, {facts['flakes']:.2%} flakes", hang=2)
-    click.echo("\n".join(tune.lines(found, now)))
+    given.show("\n".join(tune.lines(found, now)))
 
 
 def numbers(option: str, text: str) -> list[int]:

@@ -10,6 +10,7 @@ import click
 from agentctl.commands.parser import Given, command, given
 from agentctl.core.ledger import Record, State
 from agentctl.core.lifecycle import Stage
+from agentctl.core.printable import uncoloured
 from agentctl.engine.locks import holder
 from agentctl.messages import ago, clock, many, next_step
 from agentctl.queue import answers, pause, standing
@@ -80,7 +81,7 @@ def _evidence(given: Given, answer: answers.Answer, whole: bool) -> None:
         given.say(f"  conflicts with {other['commit'][:12]} {other['subject']}")
     for title, text in (("gate output", answer.log), ("conflict", answer.conflict)):
         if text:
-            lines = text.rstrip().splitlines()
+            lines = uncoloured(text).rstrip().splitlines()
             cut = lines if whole else lines[-12:]
             given.say(f"  {title}{'' if len(cut) == len(lines) else ' (its end; --log shows all)'}:")
             for line in cut:

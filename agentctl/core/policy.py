@@ -33,6 +33,8 @@ class Gate:
     env: dict[str, str]
     paths: tuple[str, ...] = ()
     """Globs: all that its verdict depends on. Empty: the whole tree."""
+    pass_env: tuple[str, ...] = ()
+    """Patterns of `environment`; so they are for slot and agents."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +42,7 @@ class Slot:
     setup: str
     setup_on: tuple[str, ...]
     keep: tuple[str, ...]
+    pass_env: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +67,7 @@ class Agents:
     """Seconds."""
     env: dict[str, str]
     silence: float
+    pass_env: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +81,10 @@ class Limits:
     memory: int
     """0 is no limit; so it is for `output`."""
     output: int
+    allow_secrets: tuple[str, ...] = ()
+    """Globs."""
+    processes: int = 0
+    file_size: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,21 +150,32 @@ def completed(schema: dict, value: Any) -> Any:
     return duration(value) if unit == "seconds" else size(value) if unit == "bytes" else value
 
 
+_USUAL = completed(SCHEMA["properties"]["limits"], {})
+"""The limits where nothing is said."""
+
+
 def fingerprint(policy: Policy) -> str:
     """Names all that can influence a gate's verdict of a tree; 16 hex digits.
 
     A verdict counts only under the fingerprint it was given with. What merely decides
-    which changes are admitted, tested together or landed is left out.
+    which changes are admitted, tested together or landed is left out. So are keys that came
+    later, while they say nothing new: what was judged before they came still counts.
     """
     parts = {
-        "gates": [{key: getattr(gate, key) for key in Gate.__slots__ if key != "paths" or gate.paths}
-                  for gate in policy.gates],
-        "slot": {key: getattr(policy.slot, key) for key in Slot.__slots__},
+        "gates": [_said(gate, "paths", "pass_env") for gate in policy.gates],
+        "slot": _said(policy.slot, "pass_env"),
         "memory": policy.limits.memory,
         "output": policy.limits.output,
+        **{key: value for key in ("processes", "file_size") if (value := getattr(policy.limits, key)) != _USUAL[key]},
     }
     text = json.dumps(parts, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _said(section: Gate | Slot, *later: str) -> dict[str, Any]:
+    """The values of a section's keys, without empty ones of those that came later."""
+    values = {key: getattr(section, key) for key in section.__slots__}
+    return {key: value for key, value in values.items() if value or key not in later}
 
 
 def in_parts(policy: Policy) -> bool:

@@ -85,6 +85,12 @@ def _env(description: str) -> dict:
     }
 
 
+def _variables(description: str) -> dict:
+    words = "a name of a variable such as DATABASE_URL, or the beginning of names and a * such as AWS_*"
+    item = {"type": "string", "pattern": r"^[A-Za-z_][A-Za-z0-9_]*\*?" + _END, "x-expected": words}
+    return {"type": "array", "description": description, "default": [], "items": item}
+
+
 def _section(description: str, properties: dict, required: tuple[str, ...] = ()) -> dict:
     section = {
         "type": "object",
@@ -113,6 +119,10 @@ GATE = _section(
         ),
         "timeout": _duration("A gate that runs longer is killed and has failed.", "10m"),
         "env": _env("Variables added to the gate's environment."),
+        "pass_env": _variables(
+            "Variables of the bot's own environment that the gate gets besides those that hold no "
+            "key (listed in agentctl-policy(5)). A gate runs the code of any change: it can read them.",
+        ),
         "paths": _globs(
             "Globs: all of the tree that the gate's verdict depends on. Where these are as they "
             "were when it passed, it is not run again; if all gates name paths, changes that "
@@ -133,6 +143,7 @@ SLOT = _section(
             "",
         ),
         "setup_on": _globs("Files whose change makes setup run again, as globs.", []),
+        "pass_env": _variables("Variables of the bot's own environment that the setup gets, as gates.pass_env."),
         "keep": _paths("Untracked paths that are not cleaned away between runs, such as .venv."),
     },
 )
@@ -205,6 +216,10 @@ AGENTS = _section(
             "30s",
         ),
         "env": _env("Variables added to the environment of every session."),
+        "pass_env": _variables(
+            "Variables of your environment that sessions get besides those that hold no key and "
+            "what the adapter's program needs (listed in agentctl-policy(5)).",
+        ),
         "silence": _duration(
             "A session is stuck when its output, commits, files and processor time have all "
             "been flat for this long.",
@@ -226,8 +241,12 @@ LIMITS = _section(
             "description": "Whether a change may add or move a submodule (a gitlink).",
             "default": False,
         },
+        "allow_secrets": _globs(
+            "Files that a change may add a private key or an access token to, as globs: keys made for tests.", []),
         "memory": _size("Memory of a gate or a session. 0: no limit.", 0),
         "output": _size("Output of a gate or a session that is kept. 0: no limit.", "64MiB"),
+        "processes": _number("Processes that a gate or a session may have at a time. 0: no limit.", 2000, 0, 10_000_000),
+        "file_size": _size("Bytes that a gate or a session may write to one file. 0: no limit.", "8GiB"),
     },
 )
 

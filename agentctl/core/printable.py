@@ -1,6 +1,16 @@
-"""Names that others chose, made safe to print."""
+"""What others chose or wrote, made safe to print: nothing that a terminal obeys, or hides, is left."""
 
 from __future__ import annotations
+
+import re
+
+_COLOUR = re.compile(r"\x1b\[[0-9;:]{0,64}m")
+_BEGINS_COLOUR = re.compile(r"\x1b(?:\[[0-9;:]{0,64})?\Z")
+_OBEYED = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
+    "\ud800-\udfff\U000e0000-\U000e007f]")
+"""Controls but tab and newline, what turns the direction of a text, what is invisible, and bytes
+that are no text. Joiners are left, as scripts and emoji need them."""
 
 
 def decoded(name: bytes | str) -> str:
@@ -16,11 +26,33 @@ def printable(name: bytes | str, limit: int = 200) -> str:
     return shown + "..." if len(text) > limit else shown
 
 
+def visible(text: str) -> str:
+    """Text of any number of lines, with what a terminal would obey or hide escaped. Doing it
+    again changes nothing."""
+    return _OBEYED.sub(lambda found: _code(found[0]), text.replace("\r\n", "\n"))
+
+
+def uncoloured(output: str) -> str:
+    """What a program printed, without the colours it chose; all else is left to `visible`."""
+    return _COLOUR.sub("", output)
+
+
+def split_colour(output: str) -> tuple[str, str]:
+    """A piece of output, and its last characters apart if they may go on in the next piece: the
+    beginning of a colour, or of the end of a line."""
+    cut = len(output) - 1 if output.endswith("\r") else len(output)
+    if found := _BEGINS_COLOUR.search(output):
+        cut = found.start()
+    return output[:cut], output[cut:]
+
+
 def _escaped(char: str) -> str:
-    if "\udc80" <= char <= "\udcff":
-        return f"\\x{ord(char) - 0xDC00:02x}"
     if char == "\\":
         return "\\\\"
-    if char.isprintable():
-        return char
+    return char if char.isprintable() else _code(char)
+
+
+def _code(char: str) -> str:
+    if "\udc80" <= char <= "\udcff":
+        return f"\\x{ord(char) - 0xDC00:02x}"
     return char.encode("unicode_escape", "surrogatepass").decode("ascii")

@@ -7,7 +7,7 @@ import subprocess
 from dataclasses import dataclass
 
 from agentctl.demo.place import SUITE, Place
-from agentctl.engine import processes
+from agentctl.engine import environ, processes
 from agentctl.git import checkouts, process
 from agentctl.queue.proof import prove
 
@@ -41,7 +41,7 @@ def _trunk(place: Place) -> Check:
     for words in (("read-tree", "main"), ("checkout-index", "--all")):
         process.run(words, git_dir=place.hub.git_dir, cwd=where, env=alone)
     for run in range(1, TRIES + 1):
-        done = subprocess.run(SUITE, cwd=where, env=process.child_environment(), capture_output=True, text=True,
+        done = subprocess.run(SUITE, cwd=where, env=environ.given(), capture_output=True, text=True,
                               stdin=subprocess.DEVNULL)
         if done.returncode == 0:
             ran = next((line for line in done.stderr.splitlines() if line.startswith("Ran ")), "").split(" in ")[0]

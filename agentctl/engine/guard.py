@@ -27,10 +27,20 @@ import signal
 import sys
 import time
 
+# Isolated from all else that could be imported, and so from its own folder.
+sys.path.append(os.path.dirname(os.path.abspath(__file__)))
+from kin import count_descendants, descendants, everybodys_threads, state  # noqa: E402
+
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
 STOPS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 FASTEST_WRITER = 200e6
 """Bytes a second that a log is expected to grow by at most: sets how often to look."""
+FASTEST_FORKER = 5_000
+"""Processes a second that are expected to come at most: sets how often to count."""
+RECOUNT = 2.0
+"""Seconds after which others may have left as many threads as a job has added."""
+STORM = 200
+"""Processes above which it is no longer looked whether one of them has just ended."""
 LINGER = 10.0
 """Seconds after which processes that SIGKILL cannot end (another user's, or deep
 in the kernel) are reported instead of awaited."""
@@ -54,45 +64,12 @@ def read_exactly(count):
     return data
 
 
-def state(pid):
-    """(state letter, parent pid) or None for a process that is gone."""
+def come_first():
+    """Before all that has no such privilege, where we may: a fork storm leaves us little time."""
     try:
-        with open(f"/proc/{pid}/stat", "rb") as file:
-            fields = file.read().rpartition(b")")[2].split()
-    except OSError:
-        return None
-    return fields[0], int(fields[1])
-
-
-def children(pid):
-    found = []
-    try:
-        for thread in os.listdir(f"/proc/{pid}/task"):
-            with open(f"/proc/{pid}/task/{thread}/children", "rb") as file:
-                found += map(int, file.read().split())
-    except OSError:
+        os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))
+    except (OSError, AttributeError):
         pass
-    return found
-
-
-def children_by_scan(pid):
-    """For kernels without CONFIG_PROC_CHILDREN."""
-    pids = (int(name) for name in os.listdir("/proc") if name.isdigit())
-    return [other for other in pids if (found := state(other)) and found[1] == pid]
-
-
-def descendants():
-    if not os.path.isdir("/proc/self"):
-        return []
-    me = os.getpid()
-    listed = os.path.exists(f"/proc/self/task/{me}/children")
-    below = children if listed else children_by_scan
-    found, todo = [], [me]
-    while todo:
-        new = below(todo.pop())
-        found += new
-        todo += new
-    return found
 
 
 def unblock():
@@ -113,6 +90,8 @@ class Guard:
         self.leader = 0
         self.killed = set()
         self.kill_at = None
+        self.look_at = self.count_at = 0.0
+        self.others = 0
         self.started = time.monotonic()
         self.subreaper = prctl(PR_SET_CHILD_SUBREAPER, 1)
         self.wake, wake = os.pipe()
@@ -136,6 +115,7 @@ class Guard:
                 pass
             self.clear()
             self.judge_log()
+            self.judge_files()
         return json.dumps(self.report())
 
     def spawn(self):
@@ -176,6 +156,9 @@ class Guard:
         if self.excess() > 0:
             self.judge_log()
             return False
+        if self.crowded(now):
+            self.blame("processes", f"had more than {self.request['processes']} processes at a time (limits.processes)")
+            return False
         if timeout is not None and now >= self.started + timeout:
             self.terminate("timeout", f"still running after {timeout:g} s")
         return self.kill_at is None or now < self.kill_at
@@ -190,12 +173,32 @@ class Guard:
             waits.append(self.started + timeout - now)
         if output:
             waits.append(min(1.0, max(0.02, -self.excess() / FASTEST_WRITER)))
+        if self.request["processes"]:
+            waits.append(self.look_at - now)
         return max(0, min(waits)) * 1000 + 1 if waits else None
 
     def excess(self):
         """Bytes in the log over the limit; negative below it, or without one."""
         limit = self.request["output"]
         return os.fstat(2).st_size - self.log_start - limit if limit else -1
+
+    def crowded(self, now):
+        """True if the job has more processes than it may.
+
+        They are counted only where the threads of the whole system, less those that were not
+        ours when we last counted, could be too many, or that was a while ago. It is looked
+        the sooner again the nearer the limit is.
+        """
+        limit = self.request["processes"]
+        if not limit or now < self.look_at:
+            return False
+        threads = everybodys_threads()
+        count = limit + 1 if threads is None else threads - self.others
+        if count > limit or self.others and now > self.count_at + RECOUNT:
+            count = count_descendants(limit)
+            self.others, self.count_at = (threads or 0) - count, now
+        self.look_at = time.monotonic() + min(1.0, max(0.02, (limit - count) / FASTEST_FORKER))
+        return count > limit
 
     def judge_log(self):
         """A log over its limit is the reason, also for a command that left before
@@ -205,6 +208,12 @@ class Guard:
         limit = self.request["output"]
         self.blame("output", f"wrote more than {limit} bytes")
         os.ftruncate(2, self.log_start + limit)
+
+    def judge_files(self):
+        """What the kernel did to a command that wrote too large a file; a shell passes it on."""
+        limit = self.request["file_size"]
+        if limit and self.reason == "exited" and self.status in (-signal.SIGXFSZ, 128 + signal.SIGXFSZ):
+            self.message = f"it wrote more than {limit} bytes to one file (limits.file_size)"
 
     def blame(self, reason, message):
         if self.reason == "exited":
@@ -241,18 +250,19 @@ class Guard:
 
     def clear(self):
         """Kill whatever is left, over and over, as processes may fork meanwhile."""
-        if not self.subreaper:
+        if self.reason == "processes":
+            come_first()
+        if self.reason == "processes" or not self.subreaper:
             self.clear_group()
         pause, give_up = 1.0, time.monotonic() + LINGER
         self.poller.unregister(0)
         while self.reap():
-            for pid in descendants():
-                self.kill(pid)
+            signalled = self.kill_all()
             self.poller.poll(pause)
             self.drain()
-            pause = min(pause * 1.5, 50.0)
+            pause = 1.0 if signalled > STORM else min(pause * 1.5, 50.0)
             if time.monotonic() > give_up:
-                self.message += f"; {len(descendants())} processes could not be killed"
+                self.message += f"; {len(list(descendants()))} processes could not be killed"
                 return
 
     def clear_group(self):
@@ -261,10 +271,16 @@ class Guard:
         except OSError:
             pass
 
+    def kill_all(self):
+        """Kill what is below us, each as it is found; returns how many that were."""
+        count = 0
+        for count, pid in enumerate(descendants(), 1):
+            # In a storm there is no time to see whether one has just ended.
+            if count > STORM or (found := state(pid)) and found[0] not in b"ZX":
+                self.kill(pid)
+        return count
+
     def kill(self, pid):
-        found = state(pid)
-        if found is None or found[0] in b"ZX":
-            return
         try:
             os.kill(pid, signal.SIGKILL)
         except OSError:

@@ -16,7 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agentctl import signals
+from agentctl.engine import environ
 from agentctl.engine.processes import MARK, Activity, tree_activity
+from agentctl.git import modes
 
 GUARD = str(Path(__file__).with_name("guard.py"))
 
@@ -44,6 +46,9 @@ class Job:
     """Bytes that the log may grow by; beyond, the job is killed and the log cut."""
     file_size: int = 0
     """Bytes that any one file may reach by its writes (RLIMIT_FSIZE)."""
+    processes: int = 0
+    """How many it may have at a time. RLIMIT_NPROC counts all that its user has, and does not
+    hold for root: the guard counts what is below it."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +56,7 @@ class Ended:
     """How a job ended, and that nothing of it is left, unless the reason is "lost"."""
 
     reason: str
-    """exited, timeout, output, stopped, not-found, not-executable, error (never
+    """exited, timeout, output, processes, stopped, not-found, not-executable, error (never
     started), or lost: the guard was killed, the command died with it, and
     `processes.sweep` finds what else the command had started."""
     exit: int | None = None
@@ -78,13 +83,14 @@ def start(job: Job) -> Running:
     A command that cannot be executed is no error here but a reason of `Ended`.
     Raises OSError if the log cannot be opened or no process can be made.
     """
-    with open(job.log, "ab", opener=_private) as log, signals.kept_from_children():
+    environ.hide()
+    with open(job.log, "ab", opener=modes.opener) as log, signals.kept_from_children():
         guard = subprocess.Popen(
             [sys.executable, "-I", "-S", GUARD],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=log,
-            env=os.environ | {MARK: job.mark},
+            env=_of_guard(job),
             start_new_session=True,
             bufsize=0,
         )
@@ -180,12 +186,14 @@ def _request(job: Job) -> bytes:
             "memory": job.memory,
             "output": job.output,
             "file_size": job.file_size,
+            "processes": job.processes,
         }
     )
 
 
-def _private(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)
+def _of_guard(job: Job) -> dict[str, str]:
+    """The guard's environment, which the job can read: nothing but where Python's own library is."""
+    return {MARK: job.mark} | {name: os.environ[name] for name in ("LD_LIBRARY_PATH",) if name in os.environ}
 
 
 def _write_all(descriptor: int, data: bytes) -> None:

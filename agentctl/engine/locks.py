@@ -21,6 +21,7 @@ import filelock
 
 from agentctl.engine.processes import alive, identity
 from agentctl.errors import Contended, Infrastructure
+from agentctl.git import modes
 
 # A version without the keyword never falls back to a soft lock, which would
 # outlive its holder.
@@ -60,9 +61,9 @@ def acquire(path: str | os.PathLike[str], what: str, timeout: float = 0) -> Held
     Infrastructure where the file system has no locks.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    modes.folder(str(path.parent))
     # Not thread-local: the proof may be released by another thread than its taker.
-    lock = filelock.FileLock(path, timeout=timeout, thread_local=False, **_NEVER_SOFT)
+    lock = filelock.FileLock(path, timeout=timeout, mode=0o600, thread_local=False, **_NEVER_SOFT)
     try:
         lock.acquire(poll_interval=0.02)
     except filelock.Timeout:
@@ -103,7 +104,7 @@ def _sidecar(path: Path) -> Path:
 def _write_sidecar(path: Path) -> None:
     said = identity() | {"command": shlex.join(sys.orig_argv), "since": time.time()}
     new = path.with_name(path.name + ".json.new")
-    new.write_text(json.dumps(said, sort_keys=True) + "\n", encoding="utf-8")
+    modes.write(str(new), json.dumps(said, sort_keys=True) + "\n")
     new.replace(_sidecar(path))
 
 

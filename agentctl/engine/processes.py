@@ -15,6 +15,8 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 
+from agentctl.engine.kin import children
+
 MARK = "AGENTCTL_RUN"
 LINUX = sys.platform == "linux"
 TICK = os.sysconf("SC_CLK_TCK")
@@ -130,7 +132,7 @@ def tree_activity(pid: int) -> Activity:
             continue
         cpu += sum(map(int, fields[11:15]))
         count += 1
-        todo += _children(one)
+        todo += children(one)
     return Activity(cpu / TICK, count)
 
 
@@ -231,15 +233,6 @@ def _kill(pid: int, mark: str) -> bool:
             os.close(descriptor)
     except OSError:
         return False
-
-
-def _children(pid: int) -> list[int]:
-    found: list[int] = []
-    with suppress(OSError):
-        for thread in os.listdir(f"/proc/{pid}/task"):
-            with open(f"/proc/{pid}/task/{thread}/children", encoding="ascii") as file:
-                found += map(int, file.read().split())
-    return found
 
 
 def _marked_elsewhere(prefix: str) -> Iterator[tuple[int, str]]:

@@ -21,27 +21,41 @@ class Adapter:
     install: str = ""
     stdin: bool = False
     """The prompt is its standard input; else that is empty."""
+    passes: tuple[str, ...] = ()
+    """Variables that the program is given besides those that hold no key, as it documents them."""
 
+
+ANTHROPIC, OPENAI, GOOGLE = ("ANTHROPIC_*",), ("OPENAI_*",), ("GEMINI_*", "GOOGLE_API_KEY", "GOOGLE_GENAI_*")
+PROVIDERS = (
+    *ANTHROPIC, *OPENAI, *GOOGLE, "AZURE_OPENAI_*", "AZURE_API_*", "OPENROUTER_*", "DEEPSEEK_*", "MISTRAL_*", "GROQ_*",
+    "XAI_*", "TOGETHER_*", "TOGETHERAI_*", "FIREWORKS_*", "CEREBRAS_*", "COHERE_*", "MOONSHOT_*", "DASHSCOPE_*", "ZAI_*",
+    "ZHIPUAI_*", "MINIMAX_*", "OLLAMA_*", "LM_STUDIO_*", "LITELLM_*",
+)
+"""What a program is given that may call any provider of models."""
+PROGRAMS = ("CLAUDE_*", "CODEX_*", "OPENCODE_*", "AIDER_*", "MSWEA_*", "GOOSE_*", "CURSOR_*", "AMP_*", "QWEN_*")
+"""Settings of agent programs."""
 
 ADAPTERS: dict[str, Adapter] = {
-    "command": Adapter((), stdin=True),
+    "command": Adapter((), stdin=True, passes=(*PROVIDERS, *PROGRAMS)),
     "claude": Adapter(
         ("claude", "-p", "{prompt}", "--output-format", "stream-json", "--verbose",
          "--permission-mode", "bypassPermissions"),
-        "npm install -g @anthropic-ai/claude-code"),
+        "npm install -g @anthropic-ai/claude-code", passes=(*ANTHROPIC, "CLAUDE_*")),
     "codex": Adapter(
         ("codex", "exec", "--json", "--sandbox", "workspace-write", "-c", 'approval_policy="never"', "{prompt}"),
-        "npm install -g @openai/codex"),
+        "npm install -g @openai/codex", passes=(*OPENAI, "CODEX_*")),
     "gemini": Adapter(
         ("gemini", "-p", "{prompt}", "--output-format", "stream-json", "--approval-mode", "yolo"),
-        "npm install -g @google/gemini-cli"),
-    "opencode": Adapter(("opencode", "run", "--format", "json", "{prompt}"), "npm install -g opencode-ai"),
+        "npm install -g @google/gemini-cli", passes=(*GOOGLE, "GOOGLE_CLOUD_PROJECT", "GOOGLE_CLOUD_LOCATION")),
+    "opencode": Adapter(("opencode", "run", "--format", "json", "{prompt}"), "npm install -g opencode-ai",
+                        passes=(*PROVIDERS, "OPENCODE_*")),
     "aider": Adapter(
         ("aider", "--message-file", "{prompt_file}", "--yes-always", "--no-stream", "--no-pretty",
          "--no-check-update", "--no-gitignore", "--no-show-release-notes", "--input-history-file", "/dev/null",
          "--chat-history-file", "/dev/null"),
-        "pip install aider-chat"),
-    "mini-swe-agent": Adapter(("mini", "-t", "{prompt}", "-y", "--exit-immediately"), "pip install mini-swe-agent"),
+        "pip install aider-chat", passes=(*PROVIDERS, "AIDER_*")),
+    "mini-swe-agent": Adapter(("mini", "-t", "{prompt}", "-y", "--exit-immediately"), "pip install mini-swe-agent",
+                              passes=(*PROVIDERS, "MSWEA_*")),
 }
 
 

@@ -13,7 +13,7 @@ from agentctl.core import refnames
 from agentctl.engine import locks
 from agentctl.errors import NotFound, Refused, UsageError
 from agentctl.fleet import nested
-from agentctl.git import crossing, files, private, refs, scratch, worktrees
+from agentctl.git import crossing, files, modes, private, refs, scratch, worktrees
 from agentctl.git.files import Files
 from agentctl.git.hub import Hub
 from agentctl.git.objects import ObjectError, Objects, Person
@@ -85,8 +85,7 @@ def ready(tree: Worktree, by_setup: bool) -> None:
     """Note that a new worktree has been set up; by a command, which may have put things into its Git directory."""
     if by_setup:
         worktrees.keep_template(tree)
-    with open(tree.own("ready"), "w"):
-        pass
+    modes.write(tree.own("ready"), "")
 
 
 @contextlib.contextmanager
@@ -128,7 +127,7 @@ def _store(tree: Worktree) -> str:
     """An empty folder for the objects that a look into the worktree makes."""
     store = tree.own("objects")
     shutil.rmtree(store, ignore_errors=True)
-    os.makedirs(store)
+    modes.folder(store)
     return store
 
 

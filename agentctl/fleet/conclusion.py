@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from agentctl.core import ending, refnames
 from agentctl.core.ending import Left, Use
@@ -11,6 +11,7 @@ from agentctl.core.failure import Failure
 from agentctl.core.lifecycle import Stage
 from agentctl.core.policy import Policy
 from agentctl.core.task import Claim, End, Session, Task
+from agentctl.engine import environ
 from agentctl.errors import Refused
 from agentctl.fleet import agents, result, tasks
 from agentctl.fleet.agents import Found
@@ -93,7 +94,10 @@ def _rest(there: Found, submitted: str, kept: str) -> str:
 
 
 def record(hub: Hub, name: str, session: Session) -> None:
-    """Append the session to its task, once."""
+    """Append the session to its task, once, without the keys that its program may have printed."""
+    fault = session.failure and replace(session.failure, said=environ.redact(session.failure.said))
+    session = replace(session, note=environ.redact(session.note), failure=fault)
+
     def edit(task: Task) -> Task:
         known = any(s.generation == session.generation for s in task.sessions)
         return task if known else task.add(session)

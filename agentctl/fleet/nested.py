@@ -69,7 +69,8 @@ class _Repository:
         head = head if head in made else None
         index = self.tree.own("nested.index")
         folders.remove(index)
-        look = scratch.for_files(self.hub, place, os.path.join(self.tree.path, self.path), index, store, (self.objects,))
+        look = scratch.for_files(self.hub, place, os.path.join(self.tree.path, self.path), index, store, (self.objects,),
+                                 scratch.PRIVATE)
         differing = files.differing(look, head or EMPTY_TREE, private.flags(self.git_dir).absent)
         inner = tuple(f"{self.path}/{name}" for name in (*differing.nested, *differing.submodules))
         if not differing.dirty:

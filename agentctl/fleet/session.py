@@ -19,10 +19,10 @@ from agentctl.core.failure import Failure, Kind
 from agentctl.core.lifecycle import Stage
 from agentctl.core.policy import Policy
 from agentctl.core.task import Claim, End, Session, Task
-from agentctl.engine import local, processes
+from agentctl.engine import environ, local, processes
 from agentctl.fleet import adapters, agents, result, tasks
 from agentctl.fleet.conclusion import Work, conclude, record
-from agentctl.git import files, private, process, refs
+from agentctl.git import files, modes, private, refs
 from agentctl.git.hub import Hub
 from agentctl.git.scratch import Scratch
 from agentctl.git.worktrees import Worktree
@@ -101,7 +101,7 @@ class Run:
         text, values, env = self._briefing(tree, tip)
         argv = adapters.filled(self.work.argv, text, values)
         stdin = values["prompt_file"] if self.work.stdin else None
-        ended = self._run(tree, argv, env, stdin)
+        ended = self._run(tree, argv, env, stdin, adapters.lookup(self.policy.agents.adapter).passes)
         end, note = self._end(ended)
         return ended, end, note, self._failure(end, ended)
 
@@ -121,15 +121,15 @@ class Run:
             return End.INTERRUPTED, "stopped by hand"
         said = self._said()
         if ended.reason == "stopped":
-            return End.STUCK, _with(self._stuck, said)
+            return End.STUCK, _with(self._stuck, said) + self._missed()
         if ended.reason == "timeout":
             return End.TIMEOUT, _with(f"no end after {self.policy.agents.timeout:g} s", said)
         if ended.reason != "exited" or ended.exit is None:
-            return End.CRASHED, _how(ended, said)
+            return End.CRASHED, _how(ended, said) + self._missed()
         if ended.exit == DEFER:
             return End.DEFERRED, "not yet"
         failed = ended.exit != 0 and self.policy.agents.on_failure != "submit"
-        return (End.CRASHED, _how(ended, said)) if failed else (None, _how(ended, ""))
+        return (End.CRASHED, _how(ended, said) + self._missed()) if failed else (None, _how(ended, ""))
 
     def _said(self) -> str:
         return result.tail(os.path.join(self.folder, "output.log"))
@@ -138,20 +138,27 @@ class Run:
         now = time.time()
         return failures.classify(end, ended.reason, self._said(), now, time.localtime(now).tm_gmtoff)
 
-    def _run(self, tree: Worktree, argv: tuple[str, ...], env: dict[str, str], stdin: str | None) -> local.Ended:
+    def _run(self, tree: Worktree, argv: tuple[str, ...], env: dict[str, str], stdin: str | None,
+             passes: tuple[str, ...] = ()) -> local.Ended:
         who = agents.person(self.work.agent)
         names = {f"GIT_{role}_{what}": value for role in ("AUTHOR", "COMMITTER")
                  for what, value in (("NAME", who.name), ("EMAIL", who.email))}
         self._stuck = ""
+        self._env = environ.given(self.policy.agents.pass_env, passes) | names | self.policy.agents.env | env
         self.running = local.start(local.Job(
             argv=argv, cwd=tree.path, log=os.path.join(self.folder, "output.log"),
             mark=f"{self.hub.mark}session/{self.work.agent}/", stdin=stdin,
-            env=process.child_environment() | names | dict(self.policy.agents.env) | env,
-            timeout=self.policy.agents.timeout, memory=self.policy.limits.memory, output=self.policy.limits.output,
+            env=self._env, timeout=self.policy.agents.timeout, memory=self.policy.limits.memory,
+            output=self.policy.limits.output, processes=self.policy.limits.processes,
+            file_size=self.policy.limits.file_size,
         ))
         if self.stopping:
             self.running.stop()
         return self._watch(tree)
+
+    def _missed(self) -> str:
+        output = environ.tail(os.path.join(self.folder, "output.log"), result.TAIL)
+        return environ.missed(self._env, output, "agents.pass_env")
 
     def _watch(self, tree: Worktree) -> local.Ended:
         """Wait for the end, and stop what is stuck."""
@@ -186,13 +193,13 @@ class Run:
             env["AGENTCTL_ANSWER"] = folder
             for name, content in (("verdict.json", json.dumps(answer.verdict, indent=1)),
                                   ("gate.log", answer.log), ("conflict.diff", answer.conflict)):
-                _write(os.path.join(folder, name), content)
+                modes.write(os.path.join(folder, name), content)
         salvage = next((s.salvage for s in reversed(task.sessions) if s.salvage), "")
         text = prompt.render(
             task, self.policy.agents.attempts, answer.verdict if answer else None,
             answer.log if answer else "", answer.conflict if answer else "",
             record.change.head if answer else "", salvage)
-        _write(env["AGENTCTL_PROMPT_FILE"], text)
+        modes.write(env["AGENTCTL_PROMPT_FILE"], text)
         if len(text.encode()) <= adapters.LONGEST:
             env["AGENTCTL_PROMPT"] = text
         values = {"prompt_file": env["AGENTCTL_PROMPT_FILE"], "task": task.id, "agent": self.work.agent,
@@ -240,6 +247,7 @@ def _how(ended: local.Ended, said: str) -> str:
         how = f"killed by signal {ended.signal}"
     else:
         how = "" if ended.exit == 0 else f"exit status {ended.exit}"
+    how += f": {ended.message}" if ended.message and ended.reason == "exited" else ""
     left = ("a process it left behind was killed" if ended.survivors == 1 else
             f"{ended.survivors} processes it left behind were killed" if ended.survivors else "")
     return "; ".join(part for part in (_with(how, said), left) if part)
@@ -248,8 +256,3 @@ def _how(ended: local.Ended, said: str) -> str:
 def _with(how: str, said: str) -> str:
     quoted = lastwords.quote(said)
     return f"{how}: {quoted}" if how and quoted else how
-
-
-def _write(path: str, text: str) -> None:
-    with open(path, "w", errors="surrogateescape") as file:
-        file.write(text)

@@ -16,7 +16,7 @@ import shutil
 from collections.abc import Iterable, Iterator
 
 from agentctl.errors import Refused
-from agentctl.git import folders, process, scratch
+from agentctl.git import folders, modes, process, scratch
 from agentctl.git.hub import Hub
 
 LARGEST = 8 << 30
@@ -33,7 +33,7 @@ def alone(objects: str, place: str) -> str:
     Raises Refused if something there is neither an object nor a pack: Git would wait for a FIFO, or follow a link.
     """
     shutil.rmtree(place, ignore_errors=True)
-    os.makedirs(place)
+    modes.folder(place)
     for name in os.listdir(objects) if folders.identity(objects) else ():
         part = os.path.join(objects, name)
         if not _PART.fullmatch(name):
@@ -81,7 +81,8 @@ def brought(hub: Hub, scratch_dir: str, stores: tuple[str, ...], tips: Iterable[
 def _transfer(hub: Hub, scratch_dir: str, stores: tuple[str, ...], tips: list[str], known: str) -> str:
     """Returns the path of the `.keep` file."""
     objects, packed = os.path.join(hub.git_dir, "objects"), os.path.join(scratch_dir, "crossing")
-    scratch.write(scratch_dir)
+    shared = hub.config("core.sharedrepository")
+    scratch.write(scratch_dir, (("core.sharedrepository", shared),) if shared else ())
     reader = scratch.Scratch(scratch_dir, stores[0], (*stores[1:], objects))
     asked = "\n".join([*tips, "--not", known, ""]).encode()
     try:

@@ -14,6 +14,8 @@ import stat
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
+from agentctl.git import modes
+
 REMOVERS = 8
 """Threads that remove one folder's files: they wait more than they work."""
 
@@ -38,7 +40,8 @@ def make(path: str) -> Identity:
     for _ in range(10):
         with contextlib.suppress(FileNotFoundError):
             # An empty folder above it may be removed at this very moment.
-            os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
+            modes.folder(os.path.dirname(path))
+            modes.narrow(os.path.dirname(path))
             os.mkdir(path, 0o700)
             break
     made = identity(path)
@@ -50,7 +53,7 @@ def make(path: str) -> Identity:
 def replace(path: str, data: bytes) -> None:
     """Write a file, whole or not at all, whoever else writes it."""
     new = f"{path}.{os.urandom(4).hex()}.new"
-    with open(new, "wb") as file:
+    with open(new, "wb", opener=modes.opener) as file:
         file.write(data)
     os.rename(new, path)
 
@@ -58,7 +61,7 @@ def replace(path: str, data: bytes) -> None:
 def discard(path: str, trash: str, known: Identity) -> None:
     """Delete the folder at `path`, or at `trash` if an earlier try came so far, if it is the one that is `known`."""
     if identity(path) == known:
-        os.makedirs(os.path.dirname(trash), mode=0o700, exist_ok=True)
+        modes.folder(os.path.dirname(trash))
         os.rename(path, trash)
     if identity(trash) == known:
         clear(trash)
@@ -66,7 +69,7 @@ def discard(path: str, trash: str, known: Identity) -> None:
 
 def set_aside(path: str, folder: str) -> str:
     """Move whatever is at `path` into `folder` under a free name; returns where it is now."""
-    os.makedirs(folder, mode=0o700, exist_ok=True)
+    modes.folder(folder)
     number = 1
     while os.path.lexists(there := os.path.join(folder, f"{os.path.basename(path)}-{number}")):
         number += 1

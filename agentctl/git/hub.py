@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from agentctl.core import refnames
 from agentctl.errors import Infrastructure, NotFound, Refused
-from agentctl.git import process, refs
+from agentctl.git import modes, process, refs
 from agentctl.git.ancestry import Line
 from agentctl.git.objects import Objects, Person
 
@@ -46,9 +46,10 @@ class Hub:
         return os.path.join(self.git_dir, "agentctl")
 
     def own_path(self, *parts: str) -> str:
-        """A path under `own` whose folder exists."""
+        """A path under `own` whose folder exists. Nobody else may look into `own`."""
         path = os.path.join(self.own, *parts)
-        os.makedirs(os.path.dirname(path), exist_ok=True)
+        modes.folder(os.path.dirname(path))
+        modes.narrow(self.own)
         return path
 
     @functools.cached_property

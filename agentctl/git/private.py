@@ -14,7 +14,7 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from agentctl.git import content, folders, scratch
+from agentctl.git import content, folders, modes, scratch
 from agentctl.git.hub import Hub
 
 OID = re.compile(r"[0-9a-f]{40}")
@@ -93,7 +93,7 @@ def _anew(hub: Hub, git_dir: str, template: str) -> None:
         ("remote.origin.url", hub.git_dir), ("remote.origin.pushurl", NO_PUSH),
         ("remote.origin.fetch", "+refs/heads/*:refs/remotes/origin/*"))
     for folder in ("objects/info", "refs", "info"):
-        os.makedirs(os.path.join(git_dir, folder), exist_ok=True)
+        modes.folder(os.path.join(git_dir, folder))
     own, theirs = (os.path.join(os.path.realpath(one), "objects") for one in (git_dir, hub.git_dir))
     # Relative to the own objects, so that both can be moved together.
     _put(os.path.join(git_dir, "objects/info/alternates"), scratch.quoted(os.path.relpath(theirs, own)) + "\n")
@@ -125,7 +125,7 @@ def _tags(hub: Hub) -> dict[str, str]:
 
 
 def _put(path: str, text: str) -> None:
-    with open(path, "w", errors="surrogateescape") as file:
+    with open(path, "w", errors="surrogateescape", opener=modes.opener) as file:
         file.write(text)
 
 

@@ -12,8 +12,11 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from agentctl.git import content, process
+from agentctl.git import content, modes, process
 from agentctl.git.hub import Hub
+
+PRIVATE: tuple[content.Setting, ...] = (("core.sharedrepository", "0600"),)
+"""For one whose index nobody else is to read."""
 
 REMEMBERED = 1000
 _written: dict[str, tuple[str, tuple[int, int] | None]] = {}
@@ -78,13 +81,13 @@ def write(path: str, settings: tuple[content.Setting, ...] = (), refs: Mapping[s
     if _written.get(path) == (wanted, _last(path)):
         return
     for folder in ("objects", "refs", "info"):
-        os.makedirs(os.path.join(path, folder), mode=0o700, exist_ok=True)
+        modes.folder(os.path.join(path, folder))
     listed = "".join(f"{oid} {name}\n" for name, oid in sorted((refs or {}).items()))
     files = {"packed-refs": listed, "config": content.encoded((*PLAIN, *settings)),
              **{f"info/{name}": (info or {}).get(name, "") for name in ("exclude", "attributes", "sparse-checkout")},
              LAST: head + "\n"}
     for name, text in files.items():
-        with open(os.path.join(path, name), "w", errors="surrogateescape") as file:
+        with open(os.path.join(path, name), "w", errors="surrogateescape", opener=modes.opener) as file:
             file.write(text)
     if len(_written) > REMEMBERED:
         _written.clear()

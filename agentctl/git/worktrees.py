@@ -20,7 +20,7 @@ from enum import StrEnum
 
 from agentctl.core.shape import built, loads
 from agentctl.errors import Infrastructure
-from agentctl.git import content, folders, private, scratch
+from agentctl.git import content, folders, modes, private, scratch
 from agentctl.git.files import Entry, listed, only_converted, submodules
 from agentctl.git.folders import Identity
 from agentctl.git.hub import Hub
@@ -89,7 +89,7 @@ class Worktree:
             return None
 
     def note(self, record: Record) -> None:
-        os.makedirs(self.own(), mode=0o700, exist_ok=True)
+        modes.folder(self.own())
         folders.replace(self.own("record.json"), (json.dumps(asdict(record)) + "\n").encode())
 
     @property
@@ -102,7 +102,7 @@ class Worktree:
         """The scratch directory through which its files are seen."""
         store = os.path.join(self.hub.git_dir, "objects")
         return scratch.for_files(self.hub, self.own("scratch"), self.path, self.own(index), objects or store,
-                                 (*borrowed, store) if objects else borrowed)
+                                 (*borrowed, store) if objects else borrowed, scratch.PRIVATE)
 
 
 def known(hub: Hub, kind: str) -> list[str]:
@@ -146,7 +146,7 @@ def _mark(hub: Hub) -> None:
     for _ in range(TRIES):
         # An empty folder may be removed by somebody else at this very moment.
         with contextlib.suppress(FileNotFoundError):
-            os.makedirs(hub.worktrees, mode=0o700, exist_ok=True)
+            modes.folder(hub.worktrees)
             path = os.path.join(hub.worktrees, MARKER)
             if folders.content(path) != said:
                 folders.replace(path, said)

@@ -16,7 +16,7 @@ from agentctl.git.merge import changed
 from agentctl.git.objects import EMPTY_TREE, SYMLINK, ObjectError
 from agentctl.git.process import GitError
 from agentctl.git.refs import Ref
-from agentctl.queue import answers, lanes
+from agentctl.queue import answers, lanes, leaks
 from agentctl.queue.inbox import Request
 from agentctl.queue.turn import Turn
 
@@ -131,8 +131,8 @@ def _measured(turn: Turn, policy: Policy, record: Record) -> tuple[Record, list[
     record = replace(record, base=base, subject=info.subject[:200], change=replace(
         record.change, after=tuple(a for a in after if draft.state.queued(a))),
         paths=tuple(path for path, *_ in entries[:PATHS]))
-    return record, admission.check(
-        [_entry(hub, *e) for e in entries], policy.limits, policy.protect)
+    return record, admission.check([_entry(hub, *e) for e in entries], policy.limits, policy.protect) or leaks.refusals(
+        hub, policy, base, head, own[: own.index(base)] if base in own else own)
 
 
 def _files(hub: Hub, oid: str, most: int) -> int:

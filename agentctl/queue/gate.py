@@ -13,10 +13,10 @@ from dataclasses import dataclass, field, replace
 
 from agentctl.core import globs
 from agentctl.core.model import Verdict
-from agentctl.core.policy import Part, Policy, fingerprint, in_parts, parts
-from agentctl.engine import local, locks
+from agentctl.core.policy import Gate, Part, Policy, fingerprint, in_parts, parts
+from agentctl.engine import environ, local, locks
 from agentctl.errors import Contended, Infrastructure
-from agentctl.git import process, worktrees
+from agentctl.git import modes, worktrees
 from agentctl.git.hub import Hub
 from agentctl.git.process import GitError
 from agentctl.git.worktrees import Worktree
@@ -132,23 +132,29 @@ def _in_slot(hub: Hub, policy: Policy, runs: Runs, place: Worktree, commit: str,
     check_out(place, policy, commit)
     scratch = place.path + ".tmp"
     shutil.rmtree(scratch, ignore_errors=True)
-    os.makedirs(scratch)
+    modes.folder(scratch)
     took: dict[str, float] = {}
 
-    def run(name: str, command: str, timeout: float, env: dict[str, str]) -> dict | None:
+    def run(step: Gate) -> dict | None:
         """What the step says if it did not pass."""
         begun = time.monotonic()
+        env = environ.given(step.pass_env) | {"TMPDIR": scratch, "AGENTCTL_COMMIT": commit} | step.env
         ended = runs.run(local.Job(
-            argv=("/bin/sh", "-c", command), cwd=place.path, log=log, mark=hub.mark + "gate",
-            env=process.child_environment() | {"TMPDIR": scratch, "AGENTCTL_COMMIT": commit} | env,
-            stdin=None, timeout=timeout, memory=policy.limits.memory, output=policy.limits.output,
+            argv=("/bin/sh", "-c", step.run), cwd=place.path, log=log, mark=hub.mark + "gate",
+            env=env, stdin=None, timeout=step.timeout, memory=policy.limits.memory, output=policy.limits.output,
+            processes=policy.limits.processes, file_size=policy.limits.file_size,
         ))
-        took[name] = time.monotonic() - begun
-        said = _said(name, ended, timeout)
-        return said and said | {"step": name, "log": _tail(log)}
+        took[step.name] = time.monotonic() - begun
+        said = _said(step.name, ended, step.timeout)
+        if not said:
+            return None
+        output = environ.tail(log, TAIL)
+        section = "slot" if step.name == SETUP else "gates"
+        return said | {"step": step.name, "log": output,
+                       "why": said["why"] + environ.missed(env, output, f"{section}.pass_env")}
 
     def setup() -> dict | None:
-        said = run(SETUP, policy.slot.setup, policy.gates[0].timeout, {})
+        said = run(Gate(SETUP, policy.slot.setup, policy.gates[0].timeout, {}, pass_env=policy.slot.pass_env))
         if not said:
             worktrees.keep_template(place)
             _setup_done(policy, place)
@@ -158,7 +164,7 @@ def _in_slot(hub: Hub, policy: Policy, runs: Runs, place: Worktree, commit: str,
         if _setup_due(policy, place) and (said := setup()):
             return _blame_setup(place, policy, said, setup, base), took
         for gate in policy.gates:
-            if gate.name in names and (said := run(gate.name, gate.run, gate.timeout, dict(gate.env))):
+            if gate.name in names and (said := run(gate)):
                 return said, took
         return {"verdict": Verdict.PASSED, "exit": 0}, took
     finally:
@@ -196,13 +202,15 @@ def _said(name: str, ended: local.Ended | None, timeout: float) -> dict | None:
         return {"verdict": Verdict.FAILED, "why": f"{name}: timed out after {timeout:g} s", "exit": 124}
     if ended.reason == "output":
         return {"verdict": Verdict.FAILED, "why": f"{name}: wrote too much output"}
+    if ended.reason == "processes":
+        return {"verdict": Verdict.FAILED, "why": f"{name}: {ended.message}"}
     if ended.reason != "exited" and ended.signal is None:
         return {"verdict": Verdict.INDETERMINATE, "why": f"{name}: {ended.reason} {ended.message}".strip()}
     if ended.exit == 0:
         return None
     how = f"killed by signal {ended.signal}" if ended.signal else f"exit status {ended.exit}"
     verdict = Verdict.INDETERMINATE if ended.exit == 125 else Verdict.FAILED
-    return {"verdict": verdict, "exit": ended.exit, "why": f"{name}: {how}"}
+    return {"verdict": verdict, "exit": ended.exit, "why": f"{name}: {how}" + (f": {ended.message}" if ended.message else "")}
 
 
 def _setup_state(policy: Policy, place: Worktree) -> str:
@@ -225,18 +233,7 @@ def _setup_due(policy: Policy, place: Worktree) -> bool:
 
 
 def _setup_done(policy: Policy, place: Worktree) -> None:
-    with open(place.own("setup"), "w") as file:
-        file.write(_setup_state(policy, place))
-
-
-def _tail(log: str) -> str:
-    try:
-        with open(log, "rb") as file:
-            size = os.fstat(file.fileno()).st_size
-            file.seek(max(0, size - TAIL))
-            return file.read().decode(errors="replace")
-    except OSError:
-        return ""
+    modes.write(place.own("setup"), _setup_state(policy, place))
 
 
 def _prune(folder: str) -> None:

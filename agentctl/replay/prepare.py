@@ -16,6 +16,7 @@ from agentctl import signals
 from agentctl.core.model import Verdict
 from agentctl.core.policy import Policy, fingerprint
 from agentctl.errors import Infrastructure, UsageError
+from agentctl.git import modes
 from agentctl.git.hub import Hub
 from agentctl.git.objects import EMPTY_TREE
 from agentctl.queue import gate
@@ -78,10 +79,9 @@ class Tried:
 
     def _save(self) -> None:
         """With what another replay learned meanwhile."""
-        os.makedirs(os.path.dirname(self._file), exist_ok=True)
+        modes.folder(os.path.dirname(self._file))
         new = f"{self._file}.{os.getpid()}"
-        with open(new, "w") as file:
-            json.dump(self._load() | self._known, file)
+        modes.write(new, json.dumps(self._load() | self._known))
         os.replace(new, self._file)
 
 

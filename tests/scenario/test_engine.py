@@ -303,8 +303,36 @@ def test_the_memory_limit(world):
 def test_the_file_size_limit(world):
     command = ("dd", "if=/dev/zero", "of=big", "bs=1000", "count=9")
     ended = world.run(world.job(*command, file_size=5000))
-    assert ended.signal == signal.SIGXFSZ
+    assert ended.signal == signal.SIGXFSZ and "more than 5000 bytes to one file" in ended.message
     assert (world.folder / "big").stat().st_size == 5000
+
+
+def test_a_shell_passes_on_that_a_file_was_too_large(world):
+    ended = world.run(world.shell("head -c 9000 /dev/zero >big; exit $?", file_size=5000))
+    assert (ended.reason, ended.exit) == ("exited", 128 + signal.SIGXFSZ) and "limits.file_size" in ended.message
+    assert world.run(world.shell("exit 153")).message == ""
+
+
+def test_what_has_more_processes_than_it_may_is_killed(world):
+    many = "for i in $(seq %d); do sleep 1000 & done; echo all; wait"
+    ended = world.run(world.shell(many % 60, processes=40))
+    assert (ended.reason, ended.signal) == ("processes", signal.SIGKILL)
+    assert ended.message == "had more than 40 processes at a time (limits.processes)"
+    assert processes.sweep(world.mark) == 0
+    running = start(world.shell("echo anew; " + many % 38, processes=40))
+    eventually(lambda: world.text().endswith("anew\nall\n"))
+    assert running.wait(1) is None, "it has no more than it may"
+    running.kill()
+    assert world.end(running).reason == "stopped"
+
+
+def test_a_fork_storm_is_ended_though_each_of_it_leaves_its_session(world):
+    """Of a thousand processes at most, should it not be."""
+    storm = world.folder / "storm.py"
+    storm.write_text("import os, time\nfor _ in range(10):\n    if os.fork() == 0: os.setsid()\ntime.sleep(1000)\n")
+    ended = world.run(world.job(sys.executable, "-S", str(storm), processes=100))
+    assert ended.reason == "processes" and "could not be killed" not in ended.message
+    assert processes.sweep(world.mark) == 0
 
 
 def test_cpu_time_includes_grandchildren(world):

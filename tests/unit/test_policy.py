@@ -41,13 +41,13 @@ def described(schema):
 def test_the_defaults():
     policy = parse(SMALLEST, "p.yaml")
     assert (policy.version, policy.trunk, policy.strategy) == (1, "main", "squash")
-    assert dataclasses.astuple(policy.gates[0]) == ("test", "make test", 600.0, {}, ())
-    assert dataclasses.astuple(policy.slot) == ("", (), ())
+    assert dataclasses.astuple(policy.gates[0]) == ("test", "make test", 600.0, {}, (), ())
+    assert dataclasses.astuple(policy.slot) == ("", (), (), ())
     assert dataclasses.astuple(policy.queue) == (2, 64, "strict", 2)
-    want = ("command", (), 4, "", 1800.0, 3, "commit", "salvage", 30.0, {}, 600.0)
+    want = ("command", (), 4, "", 1800.0, 3, "commit", "salvage", 30.0, {}, 600.0, ())
     assert dataclasses.astuple(policy.agents) == want
     assert policy.protect == (".agentctl/**",)
-    limits = (10_000, 100 << 20, 64, 1024, 64 << 10, False, 0, 64 << 20)
+    limits = (10_000, 100 << 20, 64, 1024, 64 << 10, False, 0, 64 << 20, (), 2000, 8 << 30)
     assert dataclasses.astuple(policy.limits) == limits
 
 
@@ -186,8 +186,12 @@ INFLUENCES = [
     "slot: {setup: make}",
     "slot: {setup_on: [x]}",
     "slot: {keep: [x]}",
+    "slot: {pass_env: [X]}",
+    "gates: [{name: test, run: make test, pass_env: [X]}]",
     "limits: {memory: 1GiB}",
     "limits: {output: 1MiB}",
+    "limits: {processes: 0}",
+    "limits: {file_size: 1GiB}",
 ]
 
 
@@ -205,7 +209,7 @@ def test_the_fingerprint_follows_what_can_influence_a_verdict():
 @pytest.mark.parametrize(
     "line",
     ["trunk: other", "strategy: merge", "queue: {slots: 9, batch: 2}", "agents: {count: 9}"]
-    + ["protect: [x]", "limits: {change_files: 5}", "limits: {memory: 0}"],
+    + ["protect: [x]", "limits: {change_files: 5}", "limits: {memory: 0}", "agents: {pass_env: [X]}", "limits: {processes: 2000, file_size: 8GiB, allow_secrets: [x]}", "slot: {pass_env: []}"],
 )
 def test_the_fingerprint_ignores_what_cannot(line):
     assert fingerprint(changed(line)) == fingerprint(changed("version: 1"))
@@ -306,11 +310,11 @@ def test_every_default_keeps_to_its_own_schema():
             jsonschema.Draft202012Validator(part).validate(part["default"])
 
 
-def test_check_prints_each_problem_and_exits_with_3(capsys):
-    assert command.check(SMALLEST, "p.yaml") == 0
-    assert capsys.readouterr().out == "p.yaml: valid (trunk main, gates: test)\n"
-    assert command.check("version: 2\ngates: []\n", "p.yaml") == 3
-    assert capsys.readouterr().out.splitlines() == [
+def test_check_tells_each_problem_and_exits_with_3():
+    assert command.check(SMALLEST, "p.yaml") == (0, "p.yaml: valid (trunk main, gates: test)")
+    status, told = command.check("version: 2\ngates: []\n", "p.yaml")
+    assert status == 3
+    assert told.splitlines() == [
         "p.yaml:1:10: version: expected 1, not 2",
         "p.yaml:2:8: gates: expected a list of 1 or more, not an empty list",
     ]
