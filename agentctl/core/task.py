@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 
 from agentctl.core.ledger import Record
+from agentctl.core.lending import lent
 from agentctl.core.lifecycle import Stage
 from agentctl.core.refnames import valid_name
 from agentctl.core.shape import built, loads
@@ -186,7 +187,8 @@ def dispatch(
 ) -> Dispatch:
     """Which ready tasks go to which free agents, and which are given up.
 
-    Order: priority, then age. A deferred task is ready again once trunk has moved, after a
+    Order: priority, then age; a task has the highest priority of those open ones that come
+    after it. A deferred task is ready again once trunk has moved, after a
     pause that doubles each time: asking a hundred tasks that build on one another after each
     landing of one of them would cost more than their work. Where nothing is under way that
     could move trunk, no task pauses, and one that was asked PATIENCE times in all is given
@@ -197,7 +199,8 @@ def dispatch(
     park += [(t.id, f"it comes after {other}, which is parked")
              for t in tasks.values() if statuses[t.id] == Status.BLOCKED
              for other in t.after if statuses.get(other) == Status.PARKED]
-    able = sorted((t for t in ready if t.attempts < attempts), key=lambda t: (-t.priority, t.created, t.id))
+    rank = _priorities(tasks, statuses)
+    able = sorted((t for t in ready if t.attempts < attempts), key=lambda t: (-rank[t.id], t.created, t.id))
     waiting = [t for t in able if _due(t, trunk, now)]
     if able and not waiting and not {Status.WORKING, Status.SUBMITTED} & set(statuses.values()):
         waiting = [t for t in able if _asked(t, trunk) < PATIENCE]
@@ -209,6 +212,12 @@ def dispatch(
         agents.remove(agent)
         start.append((task.id, agent))
     return Dispatch(tuple(start), tuple(dict(park).items()))
+
+
+def _priorities(tasks: Mapping[str, Task], statuses: Mapping[str, Status]) -> dict[str, int]:
+    blocked = {t.id: t.after for t in tasks.values() if t.after and statuses[t.id] == Status.BLOCKED}
+    own = {t.id: t.priority for t in tasks.values()}
+    return own | lent(own, blocked)
 
 
 def _due(task: Task, trunk: str, now: float) -> bool:

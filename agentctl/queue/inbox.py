@@ -52,6 +52,12 @@ class Request:
         return not (self.withdraws or self.bumps)
 
     @property
+    def after(self) -> tuple[str, ...]:
+        named = self.facts.get("after")
+        return tuple(a for a in named if isinstance(a, str) and refnames.valid_name(a)) \
+            if isinstance(named, list) else ()
+
+    @property
     def priority(self) -> int:
         asked = self.facts.get("priority")
         return max(-1000, min(1000, asked)) if isinstance(asked, int) else 0
@@ -76,9 +82,29 @@ def parse(ref: Ref) -> Request | None:
 
 
 def requests(listed: dict[str, Ref]) -> list[Request]:
-    """All requests among refs, each change's in the order of its revisions."""
+    """All requests among refs, each change's in the order of its revisions, and what a change
+    comes after before it: what is not queued by then counts as landed long ago."""
     parsed = (parse(ref) for name, ref in listed.items() if name.startswith(refnames.INBOX))
-    return sorted((r for r in parsed if r), key=lambda r: (r.change, r.revision))
+    return _dependencies_first(sorted((r for r in parsed if r), key=lambda r: (r.change, r.revision)))
+
+
+def _dependencies_first(found: list[Request]) -> list[Request]:
+    """A walk by a stack of its own: chains may be longer than Python recurses."""
+    changes: dict[str, list[Request]] = {}
+    for request in found:
+        changes.setdefault(request.change, []).append(request)
+    order: list[Request] = []
+    seen: set[str] = set()
+    todo = [(name, False) for name in reversed(changes)]
+    while todo:
+        name, ready = todo.pop()
+        if ready:
+            order += changes[name]
+        elif name in changes and name not in seen:
+            seen.add(name)
+            todo.append((name, True))
+            todo += [(other, False) for request in changes[name] for other in request.after]
+    return order
 
 
 @dataclass(frozen=True, slots=True)

@@ -75,7 +75,8 @@ calculation, for equal risks up to 20% and learning left out, strict rejection t
 
 No change waits for ever. The order is by admission, a level of priority counting as
 `Limits.aging` seconds, so that only what is admitted less than that much, times the
-difference in priority, after a change comes before it; and each segment begins with the
+difference in priority, after a change comes before it (a change has the highest priority of
+those that come after it); and each segment begins with the
 first in that order, so that it waits for no more segments than there are changes before
 it. When one has waited 16 gate times
 without being asked about, bets end and segments are opened and searched in order. Every

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Set
+from dataclasses import replace
 from itertools import chain, islice
 
+from agentctl.core.lending import lent
 from agentctl.core.model import Action, Change, Probe, View
 from agentctl.core.planner.beliefs import Beliefs, Limits
 from agentctl.core.planner.state import Failure, Memory, Passed, lane
@@ -31,13 +33,20 @@ def landed_on(mem: Memory, base: str) -> tuple[str, ...] | None:
     return None
 
 
+def lifted(queued: tuple[Change, ...]) -> tuple[Change, ...]:
+    """The changes, each with the highest priority of those that come after it."""
+    after = {c.id: c.after for c in queued if c.after}
+    raised = lent({c.id: c.priority for c in queued}, after) if after else {}
+    return tuple(replace(c, priority=raised[c.id]) if c.id in raised else c for c in queued) if raised else queued
+
+
 class Turn:
     def __init__(self, view: View, limits: Limits, mem: Memory, now: float) -> None:
         self.view = view
         self.now = now
         self.limits = limits
         self.mem = mem
-        self.queue: dict[str, Change] = {c.key: c for c in view.queued}
+        self.queue: dict[str, Change] = {c.key: c for c in lifted(view.queued)}
         self.lanes = tuple(dict.fromkeys(c.gates for c in view.queued))
         """The gates of the changes, each set once: of one lane if no gate names paths."""
         self._seconds: dict[tuple[str, ...] | None, float] = {}
