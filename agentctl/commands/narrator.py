@@ -19,7 +19,9 @@ from agentctl.queue import answers
 from agentctl.queue.turn import News
 
 COLORS = {"landed": "green", "rejected": "red", "parked": "yellow", "trouble": "red", "behind": "yellow",
-          "adopted": "yellow", "paused": "yellow", "resumed": "green", "ended": "cyan"}
+          "adopted": "yellow", "moved": "red", "restored": "yellow", "paused": "yellow", "resumed": "green", "ended": "cyan"}
+SENTENCES = {"session", "ended", "adopted", "moved", "restored", "behind", "trouble", "paused", "resumed"}
+"""Of which the text says all."""
 QUIET_KINDS = {"started", "session", "known"}
 """Told only with --verbose."""
 
@@ -78,7 +80,7 @@ class Narrator:
             return f"probe {what} {judgement.verdict} ({how}): {probe.reason}"
         if news.kind == "started":
             return f"probe {news.facts['probe'].number}: {news.text}"
-        label = "" if news.kind in ("session", "ended", "adopted", "behind", "trouble", "paused", "resumed") else news.kind + " "
+        label = "" if news.kind in SENTENCES else news.kind + " "
         return label + printable(news.text, 300)
 
 

@@ -12,7 +12,7 @@ from agentctl.core.ledger import Record, State
 from agentctl.core.lifecycle import Stage
 from agentctl.engine.locks import holder
 from agentctl.messages import ago, clock, many, next_step
-from agentctl.queue import answers, pause, standing
+from agentctl.queue import answers, foreign, landing, pause, standing
 from agentctl.queue.ledger import Ledger
 
 
@@ -24,16 +24,19 @@ def command(given: Given, change: str, log: bool) -> int:
     """Say why CHANGE is where it is, and what comes next."""
     ledger = Ledger.read(given.hub)
     found = standing.find(given.hub, change, ledger)
-    reason = _reason(given, found, ledger.state())
-    step = next_step(found.stage, found.key.split("/")[0], given.trunk)
+    moved = foreign.stop(given.hub, given.trunk, ledger.state())
+    gone = found.record and landing.has_gone(given.hub, given.tip, found.record)
+    reason = _reason(given, found, ledger.state()) + _of_trunk(found.stage, moved, gone)
+    change = found.key.split("/")[0]
+    step = moved.ways if moved else AFTER_LOSS.format(change=change) if gone else next_step(found.stage, change, given.trunk)
     past = standing.history(given.hub, found.key)
     answer = answers.read(given.hub, found.record) if found.record and found.stage == Stage.REJECTED else None
     if given.json:
         given.emit({"key": found.key, "stage": found.stage, "reason": reason, "next": step,
-                    "record": asdict(found.record) if found.record else None,
+                    "gone": bool(gone), "record": asdict(found.record) if found.record else None,
                     "answer": asdict(answer) if answer else None, "history": past})
         return 0
-    given.say(f"{found.key}: {found.stage}")
+    given.say(f"{found.key}: {'gone' if gone else found.stage}")
     given.say(f"  {reason}", hang=4)
     for when, line in past:
         given.say(f"  {clock(when)}  {line if len(line) < 160 or log else line[:157] + '...'}", hang=12)
@@ -41,6 +44,16 @@ def command(given: Given, change: str, log: bool) -> int:
         _evidence(given, answer, log)
     given.say(f"next: {step}")
     return 0
+
+
+AFTER_LOSS = "agentctl queue retry {change} submits it anew"
+
+
+def _of_trunk(stage: Stage, moved: foreign.Move | None, gone: bool) -> str:
+    """What somebody else's move of trunk means for a change."""
+    if gone:
+        return "; but it is gone: trunk no longer holds that commit"
+    return f"; nothing lands: {moved.text}" if moved and stage in (Stage.WAITING, Stage.QUEUED) else ""
 
 
 def _reason(given: Given, found: standing.Standing, state: State) -> str:

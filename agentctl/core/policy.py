@@ -80,6 +80,7 @@ class Limits:
 class Policy:
     version: int
     trunk: str
+    foreign: str
     strategy: str
     gates: tuple[Gate, ...]
     slot: Slot
@@ -107,6 +108,7 @@ def parse(text: str, source: str) -> Policy:
     return Policy(
         version=values["version"],
         trunk=values["trunk"],
+        foreign=values["foreign"],
         strategy=values["strategy"],
         gates=tuple(Gate(**gate) for gate in values["gates"]),
         slot=Slot(**values["slot"]),

@@ -9,7 +9,7 @@ seen from its claim, whether its change is queued or has landed from the ledger:
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 
@@ -31,6 +31,8 @@ class Status(StrEnum):
     """Closed by hand."""
     PARKED = "parked"
     """Given up after too many attempts; the rest goes on."""
+    GONE = "gone"
+    """Its change had landed, and trunk no longer holds it."""
 
 
 FINISHED = frozenset({Status.LANDED, Status.DONE})
@@ -144,13 +146,27 @@ def decode_claim(text: str) -> Claim:
     return claim
 
 
-def status(task: Task, claim: Claim | None, record: Record | None, finished: Callable[[str], bool]) -> Status:
+def standings(tasks: Mapping[str, Task], claims: Mapping[str, Claim], records: Mapping[str, Record],
+              gone: Collection[str]) -> dict[str, Status]:
+    """Where every task stands. `gone`: those whose change landed and is on trunk no longer."""
+
+    def of(task: Task, finished: Callable[[str], bool]) -> Status:
+        return status(task, claims.get(task.id), records.get(task.id), finished, task.id in gone)
+
+    # Whether a task is done does not depend on others.
+    done = {name for name, task in tasks.items() if of(task, lambda _: False) in FINISHED}
+    return {name: of(task, done.__contains__) for name, task in tasks.items()}
+
+
+def status(task: Task, claim: Claim | None, record: Record | None, finished: Callable[[str], bool],
+           gone: bool = False) -> Status:
     """Where a task stands. `record` is the ledger's for its newest revision, None if the
-    bot has not admitted it yet; `finished` says of another task's id whether it is done."""
+    bot has not admitted it yet; `finished` says of another task's id whether it is done; `gone`
+    that what landed is on trunk no longer: such a task is offered again only if it is opened."""
     if task.closed:
         return Status(task.closed)
-    if record and record.stage == Stage.LANDED:
-        return Status.LANDED
+    if record and record.stage == Stage.LANDED and not (gone and task.opened == len(task.sessions)):
+        return Status.GONE if gone else Status.LANDED
     if claim:
         return Status.WORKING
     if task.revision and (record is None or record.stage == Stage.QUEUED):
@@ -184,6 +200,7 @@ def dispatch(
     trunk: str,
     attempts: int,
     now: float,
+    adopted: bool = True,
 ) -> Dispatch:
     """Which ready tasks go to which free agents, and which are given up.
 
@@ -192,10 +209,13 @@ def dispatch(
     pause that doubles each time: asking a hundred tasks that build on one another after each
     landing of one of them would cost more than their work. Where nothing is under way that
     could move trunk, no task pauses, and one that was asked PATIENCE times in all is given
-    up. An agent that worked on a task before gets it back if it is free.
+    up. An agent that worked on a task before gets it back if it is free. A task whose change is
+    gone from trunk is given up too, once that trunk is `adopted`: until then it may come back.
     """
     ready = [t for t in tasks.values() if statuses[t.id] == Status.READY]
     park = [(t.id, _exhausted(t)) for t in ready if t.attempts >= attempts]
+    park += [(t.id, f"its change {_revision(t)} landed, and trunk no longer holds it: opened, it is done anew")
+             for t in tasks.values() if adopted and statuses[t.id] == Status.GONE]
     park += [(t.id, f"it comes after {other}, which is parked")
              for t in tasks.values() if statuses[t.id] == Status.BLOCKED
              for other in t.after if statuses.get(other) == Status.PARKED]
@@ -218,6 +238,10 @@ def _priorities(tasks: Mapping[str, Task], statuses: Mapping[str, Status]) -> di
     blocked = {t.id: t.after for t in tasks.values() if t.after and statuses[t.id] == Status.BLOCKED}
     own = {t.id: t.priority for t in tasks.values()}
     return own | lent(own, blocked)
+
+
+def _revision(task: Task) -> str:
+    return f"{task.id}/{task.revision}"
 
 
 def _due(task: Task, trunk: str, now: float) -> bool:

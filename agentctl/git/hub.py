@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import functools
 import os
@@ -94,6 +95,12 @@ class Hub:
             raise NotFound(f"there is no branch {trunk!r}, which the policy names as trunk",
                            hint="git branch --list, then set `trunk:` in " + POLICY_PATH)
         return tip
+
+    def holds(self, tip: str, oid: str) -> bool:
+        """True if the history of the commit `tip` has the commit `oid`, and both are there."""
+        with contextlib.suppress(process.GitError):
+            return self.git("rev-list", "-n1", oid, "^" + tip) == ""
+        return False
 
     def person(self, cwd: str | None = None) -> Person:
         """The user's own name and address, as Git would use them."""

@@ -20,6 +20,7 @@ from agentctl.errors import Contended, NotFound, Refused, UsageError
 from agentctl.git import refs
 from agentctl.git.hub import Hub
 from agentctl.git.refs import Ref, Transaction
+from agentctl.queue import landing
 from agentctl.queue.ledger import Ledger
 
 
@@ -188,11 +189,20 @@ def _known(hub: Hub, head: str, change: str, again: bool) -> Receipt | None:
         if request.head == head and request.submits:
             return Receipt(request.key, head, False, Stage.WAITING)
     record: Record | None = Ledger.read(hub).with_head(head)
+    if record and given_up(hub, record):
+        return None
     if record and record.change.id == change and (
         record.stage in (Stage.QUEUED, Stage.LANDED) or (record.stage == Stage.REJECTED and not again)
     ):
         return Receipt(record.key, head, False, record.stage)
     return None
+
+
+def given_up(hub: Hub, record: Record) -> bool:
+    """True if what landed is on trunk no longer, and the bot knows: until a trunk that somebody
+    else moved is adopted it may come back, and would then land twice."""
+    trunk = Ledger.read(hub).trunk() if landing.landed(record) else ""
+    return bool(trunk) and landing.has_gone(hub, trunk, record)
 
 
 def _ask(hub: Hub, head: str, agent: str, change: str, now: float | None, facts: dict) -> Receipt:

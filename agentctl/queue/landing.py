@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
+
 from agentctl.core import refnames
-from agentctl.core.ledger import Landing, Record
-from agentctl.core.model import Probe
+from agentctl.core.ledger import Landing, Record, State
+from agentctl.core.lifecycle import Stage
+from agentctl.core.model import Probe, Verdict
 from agentctl.errors import Infrastructure, Refused
 from agentctl.git import worktrees
 from agentctl.git.hub import Hub
 from agentctl.git.merge import changed
 from agentctl.git.refs import Transaction
+from agentctl.queue import marks, verdicts
 from agentctl.queue.stage import Built, Stager
+
+
+OID = re.compile(r"[0-9a-f]{40}")
 
 
 def rest(probe: Probe, built: Built, trunk: str) -> tuple[tuple[str, str], ...]:
@@ -57,11 +65,38 @@ def _follows(hub: Hub, landing: Landing) -> bool:
 
 def move(hub: Hub, trunk: str, landing: Landing) -> None:
     """Fast-forward trunk, durably. Raises Contended if somebody else moved it first."""
-    hub.sync()
+    ref = refnames.branch(trunk)
     refs = Transaction(hub.git_dir, f"land {len(landing.staged.landing)} changes")
-    refs.update(refnames.branch(trunk), landing.staged.commit, landing.old)
-    refs.commit()
-    hub.sync()
+    refs.update(ref, landing.staged.commit, landing.old)
+    with marks.moving(hub, ref, landing.old, landing.staged.commit):
+        hub.sync()
+        refs.commit()
+        hub.sync()
+
+
+def proven(hub: Hub, landing: Landing) -> bool:
+    """True if the tree of a landing under way has a passed verdict of the bot's own."""
+    tree, gate = hub.objects.commit(landing.staged.commit).tree, landing.verdict.get("gate")
+    return isinstance(gate, str) and bool(verdicts.lookup(hub, gate, tree, Verdict.PASSED))
+
+
+def landed(record: Record) -> bool:
+    """True if it is known on which commit."""
+    return record.stage == Stage.LANDED and bool(record.commit)
+
+
+def has_gone(hub: Hub, tip: str, record: Record) -> bool:
+    """True if what landed is no longer in the history of trunk, which is at `tip`."""
+    return landed(record) and bool(gone(hub, tip, [record.commit]))
+
+
+def gone(hub: Hub, tip: str, commits: Iterable[str]) -> set[str]:
+    """Those among `commits` that landed once and that the history of `tip`, empty for no trunk,
+    no longer holds."""
+    asked = set(commits)
+    there = {oid for oid in asked if OID.fullmatch(oid) and hub.objects.exists(oid)} if tip else set()
+    away = hub.git("rev-list", "--no-walk", "--stdin", stdin="\n".join([*there, "^" + tip]).encode()) if there else ""
+    return asked - there | set(away.split())
 
 
 def checkouts(hub: Hub, trunk: str) -> list[worktrees.Worktree]:
@@ -74,10 +109,14 @@ def bring_along(hub: Hub, trunk: str, old: str, new: str) -> list[str]:
     return [tree.path for tree in checkouts(hub, trunk) if not worktrees.follow(hub, tree, old, new)]
 
 
-def complete_checkouts(hub: Hub, trunk: str, under_way: Landing | None) -> None:
-    """Bring along the checkouts of a landing that was cut off after trunk had moved."""
-    if under_way and hub.trunk_tip(trunk) == under_way.staged.commit:
-        bring_along(hub, trunk, under_way.old, under_way.staged.commit)
+def complete_checkouts(hub: Hub, trunk: str, state: State) -> None:
+    """Bring along the checkouts of a landing that was cut off after trunk had moved, or of a
+    trunk that somebody else moved forward with the branch alone."""
+    tip = hub.trunk_tip(trunk)
+    if state.landing and tip == state.landing.staged.commit:
+        bring_along(hub, trunk, state.landing.old, tip)
+    elif state.trunk and tip != state.trunk:
+        bring_along(hub, trunk, state.trunk, tip)
 
 
 def refuse_dirty(hub: Hub, trunk: str) -> None:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+from agentctl.core import refnames
 from agentctl.core.ledger import Draft, Record, State, orphans
 from agentctl.core.lifecycle import Event, Stage
 from agentctl.git.hub import Hub
 from agentctl.git.refs import Transaction
-from agentctl.queue import answers
+from agentctl.queue import answers, marks
 from agentctl.queue.ledger import Ledger
 
 
@@ -66,7 +67,8 @@ class Turn:
             self.draft.set(failed=tuple(s for s in self.state.failed if any(k in queue for k in s.probe.chain)))
         ledger = self.ledger.append(self.draft, self.before, self.refs, self.now)
         self.hub.objects.store.flush()
-        self.refs.commit()
+        with marks.moving(self.hub, refnames.STATE, self.ledger.tip, ledger.tip):
+            self.refs.commit()
         news = self._news
         self._begin(ledger, self.state)
         for item in news:
