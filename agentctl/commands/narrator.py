@@ -19,8 +19,8 @@ from agentctl.queue import answers
 from agentctl.queue.turn import News
 
 COLORS = {"landed": "green", "rejected": "red", "parked": "yellow", "trouble": "red", "behind": "yellow",
-          "adopted": "yellow", "moved": "red", "restored": "yellow", "paused": "yellow", "resumed": "green", "ended": "cyan"}
-SENTENCES = {"session", "ended", "adopted", "moved", "restored", "behind", "trouble", "paused", "resumed"}
+          "adopted": "yellow", "moved": "red", "red": "red", "restored": "yellow", "paused": "yellow", "resumed": "green", "ended": "cyan"}
+SENTENCES = {"session", "ended", "adopted", "moved", "red", "restored", "behind", "trouble", "paused", "resumed"}
 """Of which the text says all."""
 QUIET_KINDS = {"started", "session", "known"}
 """Told only with --verbose."""

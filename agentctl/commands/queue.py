@@ -15,7 +15,7 @@ from agentctl.core.planner import usual_seconds
 from agentctl.core.printable import printable
 from agentctl.errors import Refused
 from agentctl.messages import ago, aligned, many
-from agentctl.queue import foreign, inbox, landing, pause, standing
+from agentctl.queue import foreign, inbox, landing, mending, pause, standing
 from agentctl.queue.ledger import Ledger
 
 
@@ -41,13 +41,16 @@ def listing(given: Given, everything: bool) -> int:
     state = ledger.state()
     ended = sorted(ledger.ended(), key=lambda r: r.ended) if everything else []
     moved = foreign.stop(hub, given.trunk, state)
+    trouble = mending.red(hub, given.policy, state)
     away = landing.gone(hub, given.tip, [r.commit for r in ended if landing.landed(r)])
     if given.json:
         given.emit({
-            "paused": asdict(paused) if paused else None, "moved": asdict(moved) if moved else None,
+            "paused": asdict(paused) if paused else None, "red": asdict(trouble) if trouble else None, "moved": asdict(moved) if moved else None,
             "waiting": [r.key for r in waiting], "queued": [asdict(r) for r in state.queue.values()],
             "probes": [asdict(p) for p in state.probes], "ended": [asdict(r) for r in ended], "gone": [r.key for r in ended if r.commit in away]})
         return 0
+    if trouble:
+        given.say(f"{trouble.text}; {trouble.tries}")
     if moved:
         given.say(f"{moved.text}: nothing lands until: {moved.ways}")
     if paused:

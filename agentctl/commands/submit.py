@@ -24,13 +24,15 @@ agentctl submit && agentctl wait fix-crash
 @click.option("--agent", help="Who submits (default: of the worktree, else your user name).")
 @click.option("--after", multiple=True, metavar="CHANGE", help="A change that must land first; may be repeated.")
 @click.option("--priority", type=int, default=0, help="Higher is tested first.")
+@click.option("--mends-trunk", is_flag=True, help="Say that it mends a red trunk: it is tried on that first.")
 @click.option("--again", is_flag=True, help="Submit a head anew that was rejected.")
 @given
-def command(given: Given, commit: str, change, agent, after, priority: int, again: bool) -> int:
+def command(given: Given, commit: str, change, agent, after, priority: int, mends_trunk: bool, again: bool) -> int:
     """Submit COMMIT (default HEAD) to the merge queue.
 
     A newer head of the same change takes the place of the older one. Submitting the same
-    head twice changes nothing.
+    head twice changes nothing. While trunk itself fails its gate, what is queued is tried on it
+    one by one, and what turns it green lands.
     """
     hub, where = given.hub, given.path
     head = process.as_user(["rev-parse", "--verify", "-q", "--end-of-options", commit + "^{commit}"], cwd=where, ok=(0, 1, 128))
@@ -47,7 +49,8 @@ def command(given: Given, commit: str, change, agent, after, priority: int, agai
     generation = os.environ.get("AGENTCTL_GENERATION", "")
     receipt = inbox.submit(
         hub, head, agent or _agent(given, branch), name, given.tip, again=again, task=task,
-        generation=int(generation) if task and generation.isdigit() else None, priority=priority, after=list(after))
+        generation=int(generation) if task and generation.isdigit() else None, priority=priority, after=list(after),
+        mends=mends_trunk)
     return report(given, receipt)
 
 

@@ -10,9 +10,11 @@ import click
 from agentctl.commands.parser import Given, command, given
 from agentctl.core.ledger import Record, State
 from agentctl.core.lifecycle import Stage
+from agentctl.core.mending import tried as tried_on
+from agentctl.core.policy import fingerprint
 from agentctl.engine.locks import holder
 from agentctl.messages import ago, clock, many, next_step
-from agentctl.queue import answers, foreign, landing, pause, standing
+from agentctl.queue import answers, foreign, landing, mending, pause, standing
 from agentctl.queue.ledger import Ledger
 
 
@@ -69,10 +71,19 @@ def _reason(given: Given, found: standing.Standing, state: State) -> str:
         }.get(found.stage, f"{record.why}, {ended}")
     paused = pause.read(given.hub)
     held = "; it is held back" if paused and paused.holds(record.change.priority) else ""
-    return _queued(record, state) + (f"; the queue is {paused}" if paused else "") + held
+    trouble = mending.red(given.hub, given.policy, state)
+    failed = 0 if trouble else sum(record.key in staged.probe.chain for staged in state.failed)
+    return _queued(record, state, failed) + (_red(given, record, state, trouble) if trouble else "") + (
+        f"; the queue is {paused}" if paused else "") + held
 
 
-def _queued(record: Record, state: State) -> str:
+def _red(given: Given, record: Record, state: State, trouble: mending.Red) -> str:
+    tried = any(record.key in chain for chain in tried_on(state, fingerprint(given.policy)))
+    return f"; {trouble.text}, and this change " + (
+        "was tried on it and does not mend it; nobody is blamed" if tried else "was not tried on it yet")
+
+
+def _queued(record: Record, state: State, failed: int) -> str:
     for staged in state.probes:
         if record.key in staged.probe.chain:
             others = len(staged.probe.chain) - 1
@@ -81,7 +92,6 @@ def _queued(record: Record, state: State) -> str:
     ahead = standing.position(state, record.key) - 1
     blocked = [name for name in record.change.after if state.queued(name)]
     waits = f"; it lands after {', '.join(blocked)}" if blocked else ""
-    failed = sum(record.key in staged.probe.chain for staged in state.failed)
     suspect = f"; {many(failed, 'failed probe')} with it" if failed else ""
     gates = record.change.gates
     judged = "" if gates is None else f"; {', '.join(gates) or 'no gate'} has to judge it"

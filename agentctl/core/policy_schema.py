@@ -152,7 +152,7 @@ QUEUE = _section(
         ),
         "retries": _number(
             "How often an indeterminate verdict is tried again before the queue reports "
-            "an infrastructure failure.",
+            "an infrastructure failure, and a failure of trunk itself before trunk counts as red.",
             2,
             0,
             100,

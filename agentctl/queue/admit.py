@@ -82,7 +82,7 @@ def _change(request: Request, now: float) -> Change:
         id=request.change, revision=request.revision, head=request.head, agent=request.agent, seq=0,
         admitted=float(int(now)),
         task=task if isinstance(task, str) and refnames.valid_name(task) else None,
-        priority=request.priority, after=request.after,
+        priority=request.priority, after=request.after, mends=request.facts.get("mends") is True,
     )
 
 

@@ -13,10 +13,12 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from itertools import chain
 
 from agentctl.core import planner, refnames
 from agentctl.core.ledger import Landing, Staged, State
-from agentctl.core.model import Cancel, Land, Plan, Probe, Reject, Result, Start, Verdict, View
+from agentctl.core.mending import BASELINE
+from agentctl.core.model import Cancel, Change, Land, Plan, Probe, Reject, Result, Start, Verdict, View
 from agentctl.core.policy import Policy, fingerprint
 from agentctl.engine.locks import Held
 from agentctl.errors import AgentctlError, Contended
@@ -26,7 +28,8 @@ from agentctl.queue import admit, conflicts, gate, inbox, landing, lanes, marks,
 from agentctl.queue.conviction import convict
 from agentctl.queue.foreign import Move
 from agentctl.queue.ledger import Ledger
-from agentctl.queue.patience import BASELINE, Patience
+from agentctl.queue.mending import Green
+from agentctl.queue.patience import Patience
 from agentctl.queue.pause import Pause
 from agentctl.queue.policyfile import read_policy, same_policy
 from agentctl.queue.running import Running
@@ -59,6 +62,7 @@ class Bot:
         """The gate by whose paths the queued changes are in lanes."""
         self._clashes: set[tuple[str, str]] = set()
         self._patience = Patience()
+        self._green = Green(hub)
         self._contended = 0
         self._held = held
         self._policy_at = ""
@@ -123,18 +127,18 @@ class Bot:
     @property
     def blocked(self) -> AgentctlError | None:
         """Why nothing goes on until a person acts, to be raised by whoever does not want to wait."""
-        return self.moved.refusal if self.moved else None
+        return self.moved.refusal if self.moved else self._green.refusal
 
     @property
     def halted(self) -> bool:
         """Paused, or kept from landing, with nothing left to do until a person acts or submits."""
-        return bool((self.paused or self.moved) and not (self._runs or self._fresh or self._contended or self.wake.is_set())
+        return bool((self.paused or self.blocked) and not (self._runs or self._fresh or self._contended or self.wake.is_set())
                     and not inbox.requests(refs.read(self.hub.git_dir, [refnames.INBOX])))
 
     # the tick
 
     def tick(self, now: float | None = None) -> None:
-        """Take one turn. Raises Infrastructure if trunk itself is red or cannot be judged,
+        """Take one turn. Raises Infrastructure if the gate cannot be run or gives no verdict,
         PolicyError if trunk's policy is invalid; never for what a change did."""
         now = time.time() if now is None else now
         self.wake.clear()
@@ -158,8 +162,10 @@ class Bot:
                 admit.digest(turn, self.policy, request, seen)
             turn.fall_together()
             self._collect(turn)
-            if self._trunk_is_green(turn):
+            if self._proven(turn, turn.state.trunk):
                 self._work(turn)
+            else:
+                self._mend(turn)
             self._commit(turn)
             self._assigned = self._gate
             self._fresh.clear()
@@ -228,23 +234,38 @@ class Bot:
         turn.draft.say(f"probe {number} {judgement.verdict}" + (f": {judgement.why}" if judgement.why else ""))
         if any(s.probe.number == number for s in turn.before.probes) and number != BASELINE:
             turn.refs.delete(f"{refnames.STAGE}{number}", staged.commit)
-        if judgement.verdict == Verdict.FAILED:
+        if judgement.verdict == Verdict.FAILED and number != BASELINE:
             turn.draft.set(failed=(*turn.state.failed, staged))
+        elif judgement.verdict == Verdict.FAILED:
+            self._green.failed(turn, staged, self.policy)
 
-    def _trunk_is_green(self, turn: Turn) -> bool:
-        """True if trunk's own tree is known to pass; else its test is under way."""
-        trunk = turn.state.trunk
-        if verdicts.passed(self.hub, self.policy, trunk, turn.now):
-            return True
-        tree = self.hub.objects.commit(trunk).tree
-        if not any(s.probe.number == BASELINE for s in turn.state.probes):
-            probe = Probe(BASELINE, trunk, (), 0, "is trunk itself green?")
-            turn.draft.set(probes=(*turn.state.probes, Staged(probe, trunk, tree, (), self._gate, turn.now)))
-        return False
+    def _proven(self, turn: Turn, commit: str) -> bool:
+        return self._green.proven(self.policy, commit, turn.now)
+
+    def _mend(self, turn: Turn) -> None:
+        """Trunk is not known to pass: have it tested, and if it is red, what may mend it."""
+        if not self._green.look(turn, self.policy) or self._stopped:
+            return
+        base = turn.state.trunk
+        ended = (s.probe for s, j in self._fresh if j.verdict is Verdict.PASSED and s.probe.base == base and s.probe.chain)
+        tries = self._green.tries(turn, self.policy, self._thawed(turn), self._clashes)
+        known = (result.probe for probe in tries for result in self._stage(turn, probe))
+        if any(self._land(turn, probe, "it mends trunk") for probe in chain(ended, known)):
+            self.wake.set()
+        else:
+            self._green.tell(turn)
+
+    def _thawed(self, turn: Turn) -> tuple[Change, ...]:
+        """What is queued and not frozen."""
+        held = self.paused or Pause()
+        return tuple(c for c in turn.state.changes if not held.holds(c.priority))
 
     def _work(self, turn: Turn) -> None:
         """Plan and perform until nothing more can be done without waiting."""
-        found = [Result(s.probe, j.verdict, j.seconds, s.commit) for s, j in self._fresh if s.probe.number != BASELINE]
+        for number in self._green.over(turn, self.policy):
+            self._runs.stop(number)
+        found = [Result(s.probe, self._as_evidence(turn, s, j), j.seconds, s.commit)
+                 for s, j in self._fresh if s.probe.number != BASELINE]
         landed: tuple[str, ...] = ()
         while True:
             before = len(turn.state.queue), len(self._clashes)
@@ -268,12 +289,14 @@ class Bot:
             if not (found or landed) and before == (len(turn.state.queue), len(self._clashes)):
                 return
 
+    def _as_evidence(self, turn: Turn, staged: Staged, judgement: Judgement) -> Verdict:
+        """A failure on a trunk that was red says nothing of a change."""
+        failed = judgement.verdict is Verdict.FAILED
+        return Verdict.ABORTED if failed and not self._proven(turn, staged.probe.base) else judgement.verdict
+
     def _plan(self, turn: Turn, found: list[Result], landed: tuple[str, ...]) -> Plan:
-        state, held = turn.state, self.paused or Pause()
-        queued, wanted = state.changes, state.queue.keys()
-        if held.below is not None:
-            queued = tuple(c for c in queued if not held.holds(c.priority))
-            wanted = {c.key for c in queued}
+        state, queued = turn.state, self._thawed(turn)
+        wanted = state.queue.keys() if len(queued) == len(state.queue) else {c.key for c in queued}
         follow = lanes.Following(turn, self.policy, self._stager, wanted, self._lanes)
         finished = self._let_through(follow.results(found))
         return planner.plan(View(

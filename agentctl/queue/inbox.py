@@ -1,6 +1,6 @@
 """Submitting: one new ref in the inbox, an annotated tag on the head.
 
-The tag's subject is one line of JSON (task, generation, priority, after, withdraw
+The tag's subject is one line of JSON (task, generation, priority, after, mends, withdraw
 or bump), so that the bot learns all it needs from a single listing of refs. A
 plain commit pushed to such a ref is a submission too, without these.
 """
@@ -164,7 +164,7 @@ def retry(hub: Hub, record: Record, trunk: str) -> Receipt:
     """Submit anew what has ended without landing, with what it came with. Raises as `submit` does."""
     old = record.change
     return submit(hub, old.head, old.agent, old.id, trunk, again=True, task=old.task, priority=old.priority,
-                  after=list(old.after))
+                  after=list(old.after), mends=old.mends)
 
 
 def _open(hub: Hub, change: str) -> tuple[list[Request], str, str]:

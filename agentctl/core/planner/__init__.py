@@ -97,15 +97,20 @@ O. Johnson and J. Scarlett 2019, Group testing: an information theory perspectiv
 
 from __future__ import annotations
 
-from agentctl.core.model import Land, Plan, View
+from agentctl.core.model import Change, Land, Plan, View
 from agentctl.core.planner.beliefs import Limits
 from agentctl.core.planner.choose import Chooser, cancel
 from agentctl.core.planner.digest import digest
 from agentctl.core.planner.judge import judge
 from agentctl.core.planner.state import dump, lane, load
-from agentctl.core.planner.turn import Turn
+from agentctl.core.planner.turn import Turn, lifted, rank
 
-__all__ = ["Limits", "plan", "usual_seconds"]
+__all__ = ["Limits", "in_order", "plan", "usual_seconds"]
+
+
+def in_order(queued: tuple[Change, ...], limits: Limits) -> list[Change]:
+    """The changes in the order in which they are to be tested, with the priorities they are lent."""
+    return sorted(lifted(queued), key=lambda change: rank(change, limits))
 
 
 def usual_seconds(memory: dict, gates: tuple[str, ...] | None) -> float | None:

@@ -33,6 +33,11 @@ def landed_on(mem: Memory, base: str) -> tuple[str, ...] | None:
     return None
 
 
+def rank(change: Change, limits: Limits) -> tuple[float, int]:
+    """Its place in the queue is by this."""
+    return change.admitted - change.priority * limits.aging, change.seq
+
+
 def lifted(queued: tuple[Change, ...]) -> tuple[Change, ...]:
     """The changes, each with the highest priority of those that come after it."""
     after = {c.id: c.after for c in queued if c.after}
@@ -70,9 +75,8 @@ class Turn:
     def ranked(self, aside: Set[str] = frozenset()) -> list[str]:
         """The queue without `aside`, in order: admitted first, a level of priority
         counting as `aging` seconds of waiting."""
-        order = [(c.admitted - c.priority * self.limits.aging, c.seq, key)
-                 for key, c in self.queue.items() if key not in aside]
-        return [key for _, _, key in sorted(order)]
+        return [c.key for c in sorted((c for key, c in self.queue.items() if key not in aside),
+                                      key=lambda c: rank(c, self.limits))]
 
     def risk(self, key: str) -> float:
         return self.beliefs.risk(self.queue.get(key))
