@@ -24,7 +24,7 @@ from agentctl.engine.locks import Held
 from agentctl.errors import AgentctlError, Contended
 from agentctl.git import refs
 from agentctl.git.hub import Hub
-from agentctl.queue import admit, conflicts, gate, inbox, landing, lanes, marks, pause, recovery, upkeep, verdicts
+from agentctl.queue import admit, conflicts, gate, inbox, landing, lanes, marks, pause, recheck, recovery, upkeep, verdicts
 from agentctl.queue.conviction import convict
 from agentctl.queue.foreign import Move
 from agentctl.queue.ledger import Ledger
@@ -351,7 +351,7 @@ class Bot:
         staged = Staged(probe, built.commit, built.tree, rest, self._gate, turn.now)
         under_way = Landing(turn.state.trunk, staged, {"tree": judgement.tree, "gate": judgement.gate,
                                                        "at": judgement.at, "commit": judgement.commit})
-        landing.check(self.hub, self.policy.strategy, under_way, [turn.state.queue[key] for key, _ in rest])
+        recheck.check(self.hub, self.policy.strategy, under_way, [turn.state.queue[key] for key, _ in rest])
         turn.draft.set(landing=under_way)
         turn.draft.say(f"land {len(rest)} changes as {staged.commit}: {reason}")
         self._commit(turn)

@@ -9,13 +9,12 @@ from agentctl.core import refnames
 from agentctl.core.ledger import Landing, Record, State
 from agentctl.core.lifecycle import Stage
 from agentctl.core.model import Probe, Verdict
-from agentctl.errors import Infrastructure, Refused
+from agentctl.errors import Refused
 from agentctl.git import worktrees
 from agentctl.git.hub import Hub
-from agentctl.git.merge import changed
 from agentctl.git.refs import Transaction
 from agentctl.queue import marks, verdicts
-from agentctl.queue.stage import Built, Stager
+from agentctl.queue.stage import Built
 
 
 OID = re.compile(r"[0-9a-f]{40}")
@@ -28,39 +27,6 @@ def rest(probe: Probe, built: Built, trunk: str) -> tuple[tuple[str, str], ...]:
         return ()
     way = [probe.base, *(commit for _, commit in built.landing)]
     return built.landing[way.index(trunk):] if trunk in way else ()
-
-
-def check(hub: Hub, strategy: str, landing: Landing, records: list[Record]) -> None:
-    """Prove once more, from the objects, that the commit is what its changes say.
-
-    Every path that differs between old and new trunk must be one that a change of the
-    batch touched; where that does not explain all (a rename carries other paths along),
-    the chain is merged anew and must give the same commit. Raises Infrastructure.
-    """
-    explained = {path for record in records for path in record.paths}
-    touched = {path for path, *_ in changed(hub, landing.old, landing.staged.commit)}
-    if touched <= explained and _follows(hub, landing):
-        return
-    again = Stager(hub, strategy).chain(landing.old, records)
-    if again.commit != landing.staged.commit:
-        raise Infrastructure(
-            f"the staged commit {landing.staged.commit[:12]} is not what its changes give: "
-            f"{again.commit[:12]}", hint="agentctl verify")
-
-
-def _follows(hub: Hub, landing: Landing) -> bool:
-    """True if first parents lead from the new commit to the old trunk, one for each
-    carrying commit at least."""
-    wanted, oid = {commit for _, commit in landing.staged.landing}, landing.staged.commit
-    for _ in range(100_000):
-        if oid == landing.old:
-            return not wanted
-        wanted.discard(oid)
-        parents = hub.objects.commit(oid).parents
-        if not parents:
-            return False
-        oid = parents[0]
-    return False
 
 
 def move(hub: Hub, trunk: str, landing: Landing) -> None:
