@@ -42,8 +42,9 @@ def run_command(given: Given, once: bool, junit: str | None, slots: int | None, 
     """Admit, test and land what is submitted, until stopped.
 
     With --once it ends when the queue is empty, or paused with nothing left to test: exit
-    status 0 if nothing was rejected, 7 if something was, 5 if somebody else moved trunk, and
-    not forward: then nothing lands until a person says what is right.
+    status 0 if nothing was rejected, 7 if something was; 5 if somebody else moved trunk, and not
+    forward: then nothing lands until a person says what is right; 125 if trunk itself fails its
+    gate and nothing in the queue mends it. Without --once it waits for all these.
     """
     return run(given, once, junit, slots, batch)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from dataclasses import asdict
 
@@ -9,11 +10,13 @@ import click
 
 from agentctl.commands.parser import Given, command, given, group
 from agentctl.commands.submit import report
+from agentctl.core import refnames
 from agentctl.core.ledger import Staged, State
 from agentctl.core.lifecycle import Stage
 from agentctl.core.planner import usual_seconds
 from agentctl.core.printable import printable
-from agentctl.errors import Refused
+from agentctl.errors import AgentctlError, Refused
+from agentctl.git import refs
 from agentctl.messages import ago, aligned, many
 from agentctl.queue import foreign, inbox, landing, mending, pause, standing
 from agentctl.queue.ledger import Ledger
@@ -40,9 +43,9 @@ def listing(given: Given, everything: bool) -> int:
     ledger = Ledger.read(hub)
     state = ledger.state()
     ended = sorted(ledger.ended(), key=lambda r: r.ended) if everything else []
-    moved = foreign.stop(hub, given.trunk, state)
-    trouble = mending.red(hub, given.policy, state)
-    away = landing.gone(hub, given.tip, [r.commit for r in ended if landing.landed(r)])
+    moved, trouble = foreign.stopped(hub, state), _red(given, state)
+    tip = refs.get(hub.git_dir, refnames.branch(foreign.known_trunk(hub))) or ""
+    away = landing.gone(hub, tip, [r.commit for r in ended if landing.landed(r)])
     if given.json:
         given.emit({
             "paused": asdict(paused) if paused else None, "red": asdict(trouble) if trouble else None, "moved": asdict(moved) if moved else None,
@@ -76,6 +79,13 @@ def listing(given: Given, everything: bool) -> int:
     elif (state.queue or waiting) and not _bot(given):
         given.say("hint: no bot runs: agentctl bot run")
     return 0
+
+
+def _red(given: Given, state: State) -> mending.Red | None:
+    """A queue is listed whatever the policy is."""
+    with contextlib.suppress(AgentctlError):
+        return mending.red(given.hub, given.policy, state)
+    return None
 
 
 def _usual(state: State, staged: Staged) -> str:

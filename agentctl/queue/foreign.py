@@ -104,15 +104,19 @@ def stop(hub: Hub, trunk: str, state: State) -> Move | None:
 
 def findings(hub: Hub) -> list[tuple[str, str]]:
     """(what is wrong, the command that mends it): what others made of trunk and the bot's refs."""
-    found = [(odd.text, odd.mend) for odd in marks.findings(hub)]
-    ref = next(iter(_trunks(hub)), "")
-    move = stop(hub, ref.removeprefix("refs/heads/"), Ledger.read(hub).state()) if ref else None
+    found, move = [(odd.text, odd.mend) for odd in marks.findings(hub)], stopped(hub, Ledger.read(hub).state())
     return found + ([(f"{move.text}: nothing lands", move.way_back)] if move else [])
 
 
-def _trunks(hub: Hub) -> list[str]:
-    """The full name of the branch that the bot moved last, if it is known."""
-    return [ref for ref in marks.read(hub).refs if ref.startswith("refs/heads/")]
+def stopped(hub: Hub, state: State) -> Move | None:
+    """`stop`, for who does not know which branch is trunk: the policy may be gone with it."""
+    name = known_trunk(hub)
+    return stop(hub, name, state) if name else None
+
+
+def known_trunk(hub: Hub) -> str:
+    """The branch that the bot moved last; empty if none did here."""
+    return next((ref.removeprefix("refs/heads/") for ref in marks.read(hub).refs if ref.startswith("refs/heads/")), "")
 
 
 def trace(hub: Hub, trunk: str, new: str) -> str:
@@ -121,12 +125,6 @@ def trace(hub: Hub, trunk: str, new: str) -> str:
     tip, *words = said.split("\0")
     found = ", ".join(word for word in words if word)
     return f" (its reflog names {found})" if tip == new and found else ""
-
-
-def trunk_name(hub: Hub) -> str:
-    """Of the branch that the bot moved last; the policy may be gone with trunk."""
-    known = _trunks(hub)
-    return known[0].removeprefix("refs/heads/") if known else in_force(hub)[1].trunk
 
 
 def restore(hub: Hub) -> list[str]:
@@ -141,7 +139,7 @@ def restore(hub: Hub) -> list[str]:
         if not marks.put_back(hub, odd):
             raise Contended(f"{odd.ref} is being moved")
         done.append(f"{odd.ref} is back at {odd.own[:12]}" if odd.own and not odd.lost else f"{odd.ref} is empty again")
-    trunk = trunk_name(hub)
+    trunk = known_trunk(hub) or in_force(hub)[1].trunk
     move = look(hub, trunk, Ledger.read(hub).state())
     if move and refused(hub, move):
         done.append(_move_back(hub, trunk, move))
@@ -176,13 +174,23 @@ def adopt_ledger(hub: Hub, held: Held) -> list[str]:
         hub.sync()
     for ref in marks.OWN:
         marks.accept(hub, ref)
-    return [f"{odd.ref} is taken for right {f'at {odd.found[:12]}' if odd.found else 'as it is: there is none'}"
-            + (f"; what it was is kept as {kept}" if kept else "")]
+    told = f"{odd.ref} is taken for right " + (f"at {odd.found[:12]}" if odd.found else "as it is: there is none")
+    names = [] if odd.found else labels(hub)
+    return [told + (f"; what it was is kept as {kept}" if kept else ""),
+            *([f"trunk's own history names {len(names)} changes that landed, the last {names[0]}: a new ledger does not "
+               "know them, and what is submitted again may land again"] if names else [])]
+
+
+def labels(hub: Hub) -> list[str]:
+    """The changes that the commits on trunk are labelled with, newest first: no proof, but a sign."""
+    tip = refs.get(hub.git_dir, refnames.branch(known_trunk(hub) or in_force(hub)[1].trunk))
+    form = "--format=%(trailers:key=Agentctl-Change,valueonly,separator=%x2c)"
+    return hub.git("log", "--first-parent", form, tip).split() if tip else []
 
 
 def adopt(hub: Hub) -> list[str]:
     """Have the bot take trunk as it is from its next turn on; returns what was done, in words."""
-    trunk = trunk_name(hub)
+    trunk = known_trunk(hub) or in_force(hub)[1].trunk
     ledger = Ledger.read(hub)
     move = stop(hub, trunk, ledger.state())
     if not move:

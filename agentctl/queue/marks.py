@@ -52,7 +52,7 @@ def edit(hub: Hub, change: Callable[[Marks], Marks], sync: bool = True) -> None:
     os.makedirs(hub.own, exist_ok=True)
     with _locked(hub):
         data, made = codec.encode(change(read(hub))), path(hub) + ".new"
-        with open(os.open(made, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+        with open(os.open(made, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600), "wb") as file:
             file.write(data)
             if sync:
                 file.flush()
@@ -121,6 +121,15 @@ RESTORE, ADOPT = "agentctl bot restore", "agentctl bot adopt"
 
 def strange(hub: Hub, ref: str) -> Strange | None:
     """How `ref` differs from what the bot wrote last; None if it does not."""
+    if not (differs := _differs(hub, ref)):
+        return None
+    own, found = differs
+    lost = bool(own) and not hub.objects.exists(own)
+    return Strange(ref, own, found, lost, found is None or bool(own) and not lost and hub.holds(own, found))
+
+
+def _differs(hub: Hub, ref: str) -> tuple[str, str | None] | None:
+    """(what the bot wrote last, what is there), if that is another."""
     for _ in range(LOOKS):
         marks = read(hub)
         found = refs.get(hub.git_dir, ref)
@@ -128,10 +137,8 @@ def strange(hub: Hub, ref: str) -> Strange | None:
             return None
         # A bot that runs may have moved both in between.
         if read(hub) == marks:
-            break
-    own = marks.newest(ref)
-    lost = bool(own) and not hub.objects.exists(own)
-    return Strange(ref, own, found, lost, found is None or bool(own) and not lost and hub.holds(own, found))
+            return marks.newest(ref), found
+    return None
 
 
 def findings(hub: Hub) -> list[Strange]:
@@ -142,10 +149,12 @@ def findings(hub: Hub) -> list[Strange]:
 def tip(hub: Hub, ref: str) -> str | None:
     """What `ref` is by the bot's doing, whatever somebody else has made of it since. The ref
     itself where the bot has not written it, or where what it wrote is gone."""
-    odd = strange(hub, ref)
-    if not odd:
+    if not (differs := _differs(hub, ref)):
         return refs.get(hub.git_dir, ref)
-    return odd.own or None if not odd.lost else odd.found if ref == refnames.STATE else None
+    own, found = differs
+    if own and not hub.objects.exists(own):
+        return found if ref == refnames.STATE else None
+    return own or None
 
 
 def begin(hub: Hub, held: Held) -> None:
@@ -193,7 +202,8 @@ def put_back(hub: Hub, odd: Strange) -> bool:
         move.commit()
     except Contended:
         return False
-    edit(hub, lambda marks: marks.settled(odd.ref, own))
+    # A bot that runs may have gone on from there.
+    edit(hub, lambda marks: marks.settled(odd.ref, own) if marks.newest(odd.ref) == odd.own else marks)
     return True
 
 

@@ -73,6 +73,9 @@ def _fact(record: Record, name: str) -> str:
 def _trunk(hub: Hub, trunk: str, ledger: Ledger, tips: set[tuple[str, str]]) -> Iterator[Finding]:
     state, tip = ledger.state(), refs.get(hub.git_dir, refnames.branch(trunk)) or ""
     if not state.trunk:
+        if names := foreign.labels(hub):
+            yield Finding(3, f"trunk's own history names {len(names)} changes that landed, the last {names[0]}, and there "
+                          "is no ledger", grave=False)
         return
     moved, adopted = foreign.look(hub, trunk, state), _adopted(hub, ledger)
     known = foreign.stop(hub, trunk, state)

@@ -148,7 +148,8 @@ def test_a_ledger_whose_objects_are_gone_is_begun_anew_by_a_persons_word(lived):
     assert "no longer in the repository" in lived.cli("doctor", ok=9).stdout
     for words in (["bot", "run", "--once"], ["bot", "restore"]):
         assert "hint: agentctl bot adopt" in lived.cli(*words, ok=5).stderr
-    assert "there is none" in lived.cli("bot", "adopt").stdout
+    said = lived.cli("bot", "adopt").stdout
+    assert "there is none" in said and "names 2 changes that landed" in said
     lived.submit("new", {"new.txt": "new\n"})
     lived.cli("bot", "run", "--once")
     assert "new/1" in lived.landings() and was not in lived.git("rev-list", STATE)
@@ -163,6 +164,28 @@ def test_a_hub_without_the_file_is_taken_as_it_is(lived, spoil):
     lived.drain()
     lived.proven()
     assert marks.read(lived.hub).refs.keys() == {STATE, VERDICTS, "refs/heads/main"}
+
+
+def test_a_plain_clone_is_told_that_it_has_no_ledger(lived, tmp_path):
+    lived.git("clone", "-q", str(lived.path), str(tmp_path / "clone"))
+    said = lived.cli("verify", cwd=tmp_path / "clone").stdout
+    assert "note: " in said and "names 2 changes that landed" in said and "all invariants hold" in said
+
+
+def test_a_queue_is_listed_without_a_policy(lived):
+    lived.git("rm", "-q", ".agentctl/policy.yaml")
+    lived.git("commit", "-q", "-m", "no policy")
+    assert "the queue is empty" in lived.cli("queue").stdout
+
+
+def test_a_restoration_beside_a_bot_that_goes_on_takes_nothing_back(lived):
+    # Between the move of the ref and the note of it a bot has written more.
+    odd_tip = lived.git("rev-parse", STATE).strip()
+    lived.git("update-ref", "-d", STATE)
+    odd = marks.strange(lived.hub, STATE)
+    marks.edit(lived.hub, lambda found: found.moving(STATE, odd_tip, lived.tip))
+    assert marks.put_back(lived.hub, odd)
+    assert marks.read(lived.hub).refs[STATE] == (odd_tip, lived.tip)
 
 
 def test_a_mirror_that_is_brought_up_to_date_asks_once(lived, tmp_path):
