@@ -144,6 +144,8 @@ class Bot:
         self.wake.clear()
         with self.hub.objects.store.together():
             self._take_turn(now)
+        if self._green.hopeless:
+            raise self._green.hopeless
         self._launch()
         self._upkeep.turn(not (self._runs or self.state.queue))
 
@@ -216,7 +218,7 @@ class Bot:
             self._fresh.append((staged, judgement))
             self.judged.append((staged.probe, judgement))
             turn.tell("probed", probe=staged.probe, judgement=judgement)
-            self._patience.hear(staged.probe, judgement, self.policy.queue.retries)
+            self._patience.hear(judgement, self.policy.queue.retries)
         verdicts.store(self.hub, [judgement for _, judgement in self._fresh], turn.now)
         over = {staged.probe.number for staged, _ in self._fresh}
         for staged, judgement in self._fresh:

@@ -31,10 +31,17 @@ class Red:
     log: str
     tried: int
     """How many chains of changes were tried on it, none of which mends it."""
+    exit: int | None = None
+
+    @property
+    def missing(self) -> bool:
+        """The gate's program is not there: trunk has lost it, or the machine."""
+        return self.exit in (126, 127)
 
     @property
     def text(self) -> str:
-        return f"trunk itself is red since {clock(self.since)}: {self.why}, at {self.tip[:12]}"
+        what = "the gate command cannot be run" if self.missing else "trunk itself is red"
+        return f"{what} since {clock(self.since)}: {self.why}, at {self.tip[:12]}"
 
     @property
     def tries(self) -> str:
@@ -55,7 +62,8 @@ def red(hub: Hub, policy: Policy, state: State) -> Red | None:
         return None
     run = mending.seen_red(state, gate)[-1]
     said = verdicts.lookup(hub, gate, run.tree, Verdict.FAILED)
-    return Red(state.trunk, since, said.why if said else "", said.log if said else "", len(mending.tried(state, gate)))
+    done = len(mending.tried(state, gate))
+    return Red(state.trunk, since, said.why, said.log, done, said.exit) if said else Red(state.trunk, since, "", "", done)
 
 
 class Green:
@@ -76,6 +84,11 @@ class Green:
     def refusal(self) -> Infrastructure | None:
         """That trunk is red and nothing in the queue mends it."""
         return self.red.stuck if self.red and self._stuck else None
+
+    @property
+    def hopeless(self) -> Infrastructure | None:
+        """The same, if what waits for a mender would most likely wait for the machine."""
+        return self.refusal if self.red and self.red.missing else None
 
     def proven(self, policy: Policy, commit: str, now: float) -> bool:
         """True if the commit's tree is known to pass."""

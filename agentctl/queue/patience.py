@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-from agentctl.core.mending import BASELINE
-from agentctl.core.model import Probe, Verdict
+from agentctl.core.model import Verdict
 from agentctl.errors import Infrastructure
 from agentctl.queue.verdicts import Judgement
 
 
 class Patience:
-    """Ends when the gate gives no verdict again and again, or cannot be run on trunk itself."""
+    """Ends when the gate gives no verdict again and again."""
 
     def __init__(self) -> None:
         self._unclear = 0
 
-    def hear(self, probe: Probe, judgement: Judgement, retries: int) -> None:
+    def hear(self, judgement: Judgement, retries: int) -> None:
         """Raises Infrastructure after more than `retries` such runs in a row."""
-        missing = probe.number == BASELINE and judgement.verdict == Verdict.FAILED and judgement.exit in (126, 127)
         self._unclear = self._unclear + 1 if judgement.verdict == Verdict.INDETERMINATE else 0
-        if self._unclear <= retries and not missing:
-            return
-        what = "the gate command cannot be run" if missing else f"the gate gave no verdict {self._unclear} times in a row"
-        raise Infrastructure(f"{what}: {judgement.why}, at {judgement.commit[:12]}; nobody is blamed",
-                             hint="mend it, then run this again. The gate said:\n" + judgement.log[-2000:])
+        if self._unclear > retries:
+            raise Infrastructure(f"the gate gave no verdict {self._unclear} times in a row: {judgement.why}, at "
+                                 f"{judgement.commit[:12]}; nobody is blamed",
+                                 hint="mend it, then run this again. The gate said:\n" + judgement.log[-2000:])

@@ -255,6 +255,30 @@ def test_a_gate_that_depends_on_paths_is_mended_too(make_repo):
     repo.proven()
 
 
+def test_a_trunk_that_has_lost_the_gates_own_program_is_mended_too(make_repo):
+    repo = make_repo(gate="./gate.sh", retries=0)
+    repo.submit("other", {"other.txt": "other\n"})
+    repo.git("checkout", "-q", "-b", "topic")
+    (repo.path / "gate.sh").write_text("#!/bin/sh\nexit 0\n")
+    (repo.path / "gate.sh").chmod(0o755)
+    repo.git("add", "-A")
+    repo.git("commit", "-q", "-m", "the gate")
+    repo.cli("submit", "--change", "gate")
+    repo.git("checkout", "-q", "main")
+    repo.drain()
+    assert repo.landings() == ["gate/1", "other/1"]
+    repo.proven()
+
+
+def test_a_gate_that_cannot_be_run_ends_a_bot_that_was_not_told_to_end(make_repo):
+    # Most likely it is the machine that has to be mended, and the bot to be started again.
+    repo = make_repo(gate="no-such-program", retries=0)
+    repo.submit("one", {"one.txt": "1\n"})
+    said = repo.cli("bot", "run", ok=125).stderr
+    assert "the gate command cannot be run" in said and "nobody is blamed" in said
+    assert repo.stage("one") == "queued"
+
+
 # with a fleet
 
 MENDS = 'case $AGENTCTL_TASK in mend) echo mended >trunk.txt;; *) echo "$AGENTCTL_TASK" >"$AGENTCTL_TASK.txt";; esac; ' \
