@@ -11,7 +11,9 @@ from agentctl.core import refnames
 from agentctl.core.lifecycle import Stage
 from agentctl.errors import Refused, UsageError
 from agentctl.git import process
-from agentctl.queue import inbox
+from agentctl.queue import inbox, landing
+from agentctl.queue.ledger import Ledger
+from agentctl.queue.marks import ADOPT, RESTORE
 
 
 @command("submit", """
@@ -56,6 +58,8 @@ def command(given: Given, commit: str, change, agent, after, priority: int, mend
 
 def report(given: Given, receipt: inbox.Receipt) -> int:
     change = receipt.key.split("/")[0]
+    if receipt.stage == Stage.LANDED:
+        _refuse_gone(given, receipt.key)
     if given.json:
         given.emit({"change": change, "key": receipt.key, "head": receipt.head, "new": receipt.new,
                     "stage": receipt.stage})
@@ -66,6 +70,14 @@ def report(given: Given, receipt: inbox.Receipt) -> int:
     elif receipt.stage != Stage.LANDED:
         given.say(f"hint: agentctl wait {change}")
     return 0
+
+
+def _refuse_gone(given: Given, key: str) -> None:
+    """Raises Refused for what landed on a trunk that somebody else moved since, and may come back."""
+    record = Ledger.read(given.hub).record(key)
+    if record and landing.has_gone(given.hub, given.tip, record):
+        raise Refused(f"{key} has landed, but somebody else moved trunk, which no longer holds it",
+                      hint=f"{RESTORE}; or, to submit it anew: {ADOPT}")
 
 
 def _change_id(given: Given, head: str) -> str:

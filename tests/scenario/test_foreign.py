@@ -100,6 +100,8 @@ def test_what_is_gone_is_no_longer_said_to_have_landed(lived):
     assert "two/1: gone" not in lived.cli("why", "one").stdout and "landed as" in lived.cli("wait", "one").stdout
     # As long as it may come back it cannot be submitted anew, and so not land twice.
     assert not lived.hand_in("two", head).new
+    said = lived.cli("submit", head, "--change", "two", ok=5).stderr
+    assert "two/1 has landed, but somebody else moved trunk" in said and "hint: agentctl bot restore" in said
     assert "neither rejected nor withdrawn" in lived.cli("queue", "retry", "two", ok=5).stderr
 
     lived.cli("bot", "adopt")
