@@ -18,6 +18,7 @@ from dataclasses import dataclass
 
 from agentctl.core import refnames
 from agentctl.core.ledger import State
+from agentctl.core.printable import printable
 from agentctl.engine.locks import Held
 from agentctl.errors import Contended, PolicyError, Refused
 from agentctl.git import refs
@@ -119,11 +120,15 @@ def known_trunk(hub: Hub) -> str:
     return next((ref.removeprefix("refs/heads/") for ref in marks.read(hub).refs if ref.startswith("refs/heads/")), "")
 
 
+def _trunk(hub: Hub) -> str:
+    return known_trunk(hub) or in_force(hub)[1].trunk
+
+
 def trace(hub: Hub, trunk: str, new: str) -> str:
     """What the branch's reflog says of its last move, if that led to `new`: a hint at who it was."""
     said = hub.git("reflog", "-n1", "--format=%H%x00%gn%x00%gs", refnames.branch(trunk), "--", ok=(0, 128))
     tip, *words = said.split("\0")
-    found = ", ".join(word for word in words if word)
+    found = printable(", ".join(word for word in words if word), 200)
     return f" (its reflog names {found})" if tip == new and found else ""
 
 
@@ -139,7 +144,7 @@ def restore(hub: Hub) -> list[str]:
         if not marks.put_back(hub, odd):
             raise Contended(f"{odd.ref} is being moved")
         done.append(f"{odd.ref} is back at {odd.own[:12]}" if odd.own and not odd.lost else f"{odd.ref} is empty again")
-    trunk = known_trunk(hub) or in_force(hub)[1].trunk
+    trunk = _trunk(hub)
     move = look(hub, trunk, Ledger.read(hub).state())
     if move and refused(hub, move):
         done.append(_move_back(hub, trunk, move))
@@ -154,9 +159,10 @@ def _move_back(hub: Hub, trunk: str, move: Move) -> str:
     if move.new and not hub.holds(move.old, move.new):
         kept = marks.keep(hub, move.new, back)
     marks.adopt(hub, "")
+    # Checkouts first: after a kill in between the same command still knows where they come from.
+    behind = landing.bring_along(hub, trunk, move.new, move.old) if move.new else []
     back.commit()
     hub.sync()
-    behind = landing.bring_along(hub, trunk, move.new, move.old) if move.new else []
     return f"{trunk} is back at {move.old[:12]}" + (f"; {move.new[:12]} is kept as {kept}" if kept else "") + \
         "".join(f"; local changes keep the checkout {path} from following" for path in behind)
 
@@ -172,7 +178,8 @@ def adopt_ledger(hub: Hub, held: Held) -> list[str]:
         kept = marks.keep(hub, odd.own, keep)
         keep.commit()
         hub.sync()
-    for ref in marks.OWN:
+    # The ledger last: after a kill in between the same command begins again.
+    for ref in (refnames.VERDICTS, refnames.STATE):
         marks.accept(hub, ref)
     told = f"{odd.ref} is taken for right " + (f"at {odd.found[:12]}" if odd.found else "as it is: there is none")
     names = [] if odd.found else labels(hub)
@@ -183,14 +190,14 @@ def adopt_ledger(hub: Hub, held: Held) -> list[str]:
 
 def labels(hub: Hub) -> list[str]:
     """The changes that the commits on trunk are labelled with, newest first: no proof, but a sign."""
-    tip = refs.get(hub.git_dir, refnames.branch(known_trunk(hub) or in_force(hub)[1].trunk))
+    tip = refs.get(hub.git_dir, refnames.branch(_trunk(hub)))
     form = "--format=%(trailers:key=Agentctl-Change,valueonly,separator=%x2c)"
-    return hub.git("log", "--first-parent", form, tip).split() if tip else []
+    return [printable(name) for name in hub.git("log", "--first-parent", form, tip).split()] if tip else []
 
 
 def adopt(hub: Hub) -> list[str]:
     """Have the bot take trunk as it is from its next turn on; returns what was done, in words."""
-    trunk = known_trunk(hub) or in_force(hub)[1].trunk
+    trunk = _trunk(hub)
     ledger = Ledger.read(hub)
     move = stop(hub, trunk, ledger.state())
     if not move:

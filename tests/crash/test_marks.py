@@ -6,13 +6,14 @@ The file is written before a ref moves and after; a run dies before its n-th eff
 import pytest
 
 from agentctl.core import refnames
+from agentctl.engine import locks
 from agentctl.git.hub import find
 from agentctl.queue import foreign, marks
 from agentctl.queue.ledger import Ledger
 from tests.crash.test_landing import Counter, Crash, begin, holds, run  # noqa: F401
 from tests.support.hub import Repo
 
-BOTH = {"mark", "git update-ref"}
+BOTH = {"mark", "git update-ref", "git read-tree"}
 
 
 @pytest.fixture
@@ -72,11 +73,47 @@ def test_a_restoration_that_was_broken_is_finished_by_the_same_command(begin, co
         foreign.restore(find(str(repo.path)))
         no_alarm(repo)
         lose_salvage(repo)
-        holds(repo)
+        holds(repo)  # The checkout of trunk is clean, too.
         if untouched:
             break
         fatal += 1
     assert fatal > 2
+
+
+def another_bots_ledger(repo):
+    """More was written to it elsewhere, and fetched; so were verdicts."""
+    objects = repo.hub.objects
+    for ref in (refnames.STATE, refnames.VERDICTS):
+        tip = repo.git("rev-parse", ref).strip()
+        repo.git("update-ref", ref, objects.write_commit(objects.commit(tip).tree, [tip], "elsewhere\n", 1))
+
+
+def test_an_adoption_that_was_broken_is_finished_by_the_same_command(begin, counter):  # noqa: F811
+    def adopt(repo):
+        hub = find(str(repo.path))
+        if any(odd.ref == refnames.STATE for odd in marks.findings(hub)):
+            with locks.acquire(hub.own_path("locks", "bot.lock"), "the bot") as held:
+                foreign.adopt_ledger(hub, held)
+        return hub
+
+    fatal = 1
+    while True:
+        repo = harmed(begin, another_bots_ledger)
+        wanted = [repo.git("rev-parse", ref).strip() for ref in marks.OWN]
+        counter.arm(fatal)
+        try:
+            adopt(repo)
+            untouched = True
+        except Crash:
+            untouched = False
+        counter.arm(0)
+        hub = adopt(repo)
+        no_alarm(repo)
+        assert [marks.tip(hub, ref) for ref in marks.OWN] == wanted
+        if untouched:
+            break
+        fatal += 1
+    assert fatal > 3
 
 
 def lose_salvage(repo):
