@@ -9,10 +9,12 @@ import click
 from agentctl import signals
 from agentctl.commands.narrator import Narrator
 from agentctl.commands.parser import Given, command, given, group
+from agentctl.core import refnames
 from agentctl.core.lifecycle import Stage
-from agentctl.core.model import Probe, Verdict
+from agentctl.core.model import Probe
 from agentctl.core.printable import printable, uncoloured, visible
 from agentctl.engine import locks
+from agentctl.queue import foreign, marks
 from agentctl.queue.bot import Bot
 from agentctl.queue.verdicts import Judgement
 
@@ -20,7 +22,7 @@ POLL = 0.25
 """Seconds between two looks at the inbox when nothing else happens."""
 
 
-@group("bot", "agentctl bot run\nagentctl bot run --once --junit report.xml")
+@group("bot", "agentctl bot run\nagentctl bot run --once --junit report.xml\nagentctl bot restore\nagentctl bot adopt")
 def bot_group() -> None:
     """The merge queue alone: on a laptop, or as a CI job."""
 
@@ -40,7 +42,9 @@ def run_command(given: Given, once: bool, junit: str | None, slots: int | None, 
     """Admit, test and land what is submitted, until stopped.
 
     With --once it ends when the queue is empty, or paused with nothing left to test: exit
-    status 0 if nothing was rejected, 7 if something was.
+    status 0 if nothing was rejected, 7 if something was; 5 if somebody else moved trunk, and not
+    forward: then nothing lands until a person says what is right; 125 if trunk itself fails its
+    gate and nothing in the queue mends it. Without --once it waits for all these.
     """
     return run(given, once, junit, slots, batch)
 
@@ -69,7 +73,47 @@ def run(given: Given, once: bool, junit: str | None, slots: int | None, batch: i
     given.say(f"landed {landed}, rejected {rejected}, probes {len(bot.judged)}")
     if bot.paused:
         given.say(f"{printable(str(bot.paused))}; queued still: {len(bot.state.queue)}")
+    if bot.blocked:
+        raise bot.blocked
     return 7 if rejected else 0
+
+
+@bot_group.add_command
+@command("restore", "agentctl bot restore")
+@given
+def restore_command(given: Given) -> int:
+    """Put trunk, ledger and verdicts back where the bot left them.
+
+    For when somebody else moved or deleted them. What is there instead is kept in a ref below
+    refs/agentctl/salvage, and checkouts of trunk follow. A trunk that was moved forward stays,
+    unless the policy says `foreign: stop`. A bot that runs goes on by itself.
+    """
+    return _report(given, foreign.restore(given.hub), "trunk, ledger and verdicts are as the bot left them")
+
+
+@bot_group.add_command
+@command("adopt", "agentctl bot adopt")
+@given
+def adopt_command(given: Given) -> int:
+    """Take trunk and the ledger as somebody else left them.
+
+    For when they were meant to be moved. Where trunk was before is kept in a ref below
+    refs/agentctl/salvage. What landed and is no longer on trunk is named; it may be submitted
+    again. A bot that runs goes on by itself; the ledger can only be adopted while none does.
+    """
+    done = []
+    if any(odd.ref == refnames.STATE for odd in marks.findings(given.hub)):
+        with take_lock(given) as held:
+            done = foreign.adopt_ledger(given.hub, held)
+    return _report(given, done + foreign.adopt(given.hub), "trunk and ledger are as the bot knows them")
+
+
+def _report(given: Given, done: list[str], nothing: str) -> int:
+    if given.json:
+        given.emit({"done": done})
+    for line in done or [nothing]:
+        given.say(line)
+    return 0
 
 
 def take_lock(given: Given) -> locks.Held:

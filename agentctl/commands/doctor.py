@@ -24,7 +24,7 @@ from agentctl.git import files, process, refs
 from agentctl.git.checkouts import Checkout
 from agentctl.git.hub import POLICY_PATH, Hub
 from agentctl.git.objects import EMPTY_TREE, TREE
-from agentctl.queue import inbox, landing, recovery
+from agentctl.queue import foreign, inbox, landing, recovery
 from agentctl.queue.ledger import Ledger
 
 ROOM = 1 << 30
@@ -73,6 +73,7 @@ def diagnose(given: Given) -> list[Finding]:
     found = [*_disk(hub), *_locks(hub), *_broken_refs(hub)]
     if any("broken ref" in f.what for f in found):
         return found
+    found += [Finding(*odd) for odd in foreign.findings(hub)]
     try:
         trunk = given.trunk
     except AgentctlError as error:

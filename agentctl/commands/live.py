@@ -41,7 +41,9 @@ def _draw(narrator: Narrator, fleet: Fleet, bot: Bot, begun: float, height: int)
 
     where = Counter(fleet.statuses.values())
     head = Text(ago(begun) + "   " + "  ".join(
-        f"{where[s]} {s}" for s in ("landed", "done", "submitted", "working", "ready", "blocked", "parked") if where[s]))
+        f"{where[s]} {s}" for s in ("landed", "done", "submitted", "working", "ready", "blocked", "parked", "gone") if where[s]))
+    if bot.moved:
+        head.append(f"   {bot.moved.text}: nothing lands", style=COLORS["moved"])
     if bot.paused:
         head.append(visible(f"   {bot.paused}"), style=COLORS["paused"])
     if fleet.pace.why:

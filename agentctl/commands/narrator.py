@@ -15,9 +15,10 @@ from agentctl.queue import answers
 from agentctl.queue.turn import News
 
 COLORS = {"landed": "green", "rejected": "red", "parked": "yellow", "trouble": "red", "behind": "yellow",
-          "adopted": "yellow", "paused": "yellow", "resumed": "green", "ended": "cyan", "braked": "yellow",
-          "released": "green"}
-OWN_WORDS = {"session", "ended", "adopted", "behind", "trouble", "paused", "resumed", "braked", "released"}
+          "adopted": "yellow", "moved": "red", "red": "red", "restored": "yellow", "paused": "yellow", "resumed": "green",
+          "ended": "cyan", "braked": "yellow", "released": "green"}
+OWN_WORDS = {"session", "ended", "adopted", "moved", "red", "restored", "behind", "trouble", "paused", "resumed", "braked",
+             "released"}
 """News whose text says by itself what it is about."""
 QUIET_KINDS = {"started", "session", "known"}
 """Told only with --verbose."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from dataclasses import asdict
 
@@ -9,13 +10,15 @@ import click
 
 from agentctl.commands.parser import Given, command, given, group
 from agentctl.commands.submit import report
+from agentctl.core import refnames
 from agentctl.core.ledger import Staged, State
 from agentctl.core.lifecycle import Stage
 from agentctl.core.planner import usual_seconds
 from agentctl.core.printable import printable
-from agentctl.errors import Refused
+from agentctl.errors import AgentctlError, Refused
+from agentctl.git import refs
 from agentctl.messages import ago, aligned, many
-from agentctl.queue import inbox, pause, standing
+from agentctl.queue import foreign, inbox, landing, mending, pause, standing
 from agentctl.queue.ledger import Ledger
 
 
@@ -40,15 +43,22 @@ def listing(given: Given, everything: bool) -> int:
     ledger = Ledger.read(hub)
     state = ledger.state()
     ended = sorted(ledger.ended(), key=lambda r: r.ended) if everything else []
+    moved, trouble = foreign.stopped(hub, state), _red(given, state)
+    tip = refs.get(hub.git_dir, refnames.branch(foreign.known_trunk(hub))) or ""
+    away = landing.gone(hub, tip, [r.commit for r in ended if landing.landed(r)])
     if given.json:
         given.emit({
-            "paused": asdict(paused) if paused else None,
+            "paused": asdict(paused) if paused else None, "red": asdict(trouble) if trouble else None, "moved": asdict(moved) if moved else None,
             "waiting": [r.key for r in waiting], "queued": [asdict(r) for r in state.queue.values()],
-            "probes": [asdict(p) for p in state.probes], "ended": [asdict(r) for r in ended]})
+            "probes": [asdict(p) for p in state.probes], "ended": [asdict(r) for r in ended], "gone": [r.key for r in ended if r.commit in away]})
         return 0
+    if trouble:
+        given.say(f"{trouble.text}; {trouble.tries}")
+    if moved:
+        given.say(f"{moved.text}: nothing lands until: {moved.ways}")
     if paused:
         given.say(f"{printable(str(paused))}{f', {ago(paused.at)} ago' if paused.at else ''}; {paused.effect}")
-    for line in aligned([(record.stage, record.key, record.change.agent, printable(record.why or record.subject))
+    for line in aligned([("gone" if record.commit in away else record.stage, record.key, record.change.agent, printable(record.why or record.subject))
                          for record in ended]):
         given.say(line, hang=12)
     tested = {key: p for p in state.probes for key in p.probe.asked}
@@ -69,6 +79,13 @@ def listing(given: Given, everything: bool) -> int:
     elif (state.queue or waiting) and not _bot(given):
         given.say("hint: no bot runs: agentctl bot run")
     return 0
+
+
+def _red(given: Given, state: State) -> mending.Red | None:
+    """A queue is listed whatever the policy is."""
+    with contextlib.suppress(AgentctlError):
+        return mending.red(given.hub, given.policy, state)
+    return None
 
 
 def _usual(state: State, staged: Staged) -> str:
@@ -145,10 +162,11 @@ def bump_command(given: Given, change: str, priority: int | None) -> int:
 def retry_command(given: Given, change: str) -> int:
     """Submit CHANGE again as it was, with all it came with.
 
-    It must have been rejected or withdrawn.
+    It must have been rejected or withdrawn, or have landed on a trunk that no longer holds it.
     """
     found = standing.find(given.hub, change.split("/")[0])
-    if found.stage not in (Stage.REJECTED, Stage.WITHDRAWN):
+    gone = found.record and inbox.given_up(given.hub, found.record)
+    if found.stage not in (Stage.REJECTED, Stage.WITHDRAWN) and not gone:
         raise Refused(f"{found.key} is {found.stage}, neither rejected nor withdrawn", hint=f"agentctl why {change}")
     return report(given, inbox.retry(given.hub, found.record, given.tip))
 

@@ -127,10 +127,14 @@ def loop(given: Given, job: Job, narrator: Narrator) -> tuple[Summary, dict[str,
         refresh = stack.enter_context(view(given, narrator, fleet, bot))
         while True:
             bot.tick()
+            if bot.moved and not bot.moved.new:
+                raise bot.moved.refusal
             fleet.tick()
             refresh()
             if fleet.done and bot.idle:
                 break
+            if bot.blocked and bot.halted and not fleet.runs:
+                raise bot.blocked
             bot.wake.wait(POLL)
             signals.check()
     mine = {name: fleet.statuses[name] for name in (fleet.tasks if job.only is None else job.only)}

@@ -14,7 +14,9 @@ from agentctl.core.lifecycle import Stage
 from agentctl.errors import Refused, UsageError
 from agentctl.fleet import agents
 from agentctl.git import checkouts, process, worktrees
-from agentctl.queue import inbox
+from agentctl.queue import inbox, landing
+from agentctl.queue.ledger import Ledger
+from agentctl.queue.marks import ADOPT, RESTORE
 
 
 @command("submit", """
@@ -27,22 +29,25 @@ agentctl submit && agentctl wait fix-crash
 @click.option("--agent", help="Who submits (default: of the worktree, else your user name).")
 @click.option("--after", multiple=True, metavar="CHANGE", help="A change that must land first; may be repeated.")
 @click.option("--priority", type=int, default=0, help="Higher is tested first.")
+@click.option("--mends-trunk", is_flag=True, help="Say that it mends a red trunk: it is tried on that first.")
 @click.option("--again", is_flag=True, help="Submit a head anew that was rejected.")
 @given
-def command(given: Given, commit: str, change, agent, after, priority: int, again: bool) -> int:
+def command(given: Given, commit: str, change, agent, after, priority: int, mends_trunk: bool, again: bool) -> int:
     """Submit COMMIT (default HEAD) to the merge queue.
 
     A newer head of the same change takes the place of the older one. Submitting the same
-    head twice changes nothing.
+    head twice changes nothing. While trunk itself fails its gate, what is queued is tried on it
+    one by one, and what turns it green lands.
     """
     with _found(given, commit) as (head, branch, changed):
         if changed and commit == "HEAD":
             raise Refused("there are uncommitted changes, which would not be submitted",
                           hint="git commit -a, or name the commit: agentctl submit HEAD~0")
-        return report(given, _submit(given, head, branch, change, agent, after, priority, again))
+        return report(given, _submit(given, head, branch, change, agent, after, priority, again, mends_trunk))
 
 
-def _submit(given: Given, head: str, branch: str, change, agent, after, priority: int, again: bool) -> inbox.Receipt:
+def _submit(given: Given, head: str, branch: str, change, agent, after, priority: int, again: bool,
+            mends: bool) -> inbox.Receipt:
     task = os.environ.get("AGENTCTL_TASK")
     name = change or task or _change_id(given, head) or refnames.slug(branch.removeprefix("agent/"))
     if not name or (name == given.trunk and not change):
@@ -50,7 +55,8 @@ def _submit(given: Given, head: str, branch: str, change, agent, after, priority
     generation = os.environ.get("AGENTCTL_GENERATION", "")
     return inbox.submit(
         given.hub, head, agent or _agent(given, branch), name, given.tip, again=again, task=task,
-        generation=int(generation) if task and generation.isdigit() else None, priority=priority, after=list(after))
+        generation=int(generation) if task and generation.isdigit() else None, priority=priority, after=list(after),
+        mends=mends)
 
 
 @contextlib.contextmanager
@@ -73,6 +79,8 @@ def _found(given: Given, commit: str) -> Iterator[tuple[str, str, Sequence[str]]
 
 def report(given: Given, receipt: inbox.Receipt) -> int:
     change = receipt.key.split("/")[0]
+    if receipt.stage == Stage.LANDED:
+        _refuse_gone(given, receipt.key)
     if given.json:
         given.emit({"change": change, "key": receipt.key, "head": receipt.head, "new": receipt.new,
                     "stage": receipt.stage})
@@ -83,6 +91,14 @@ def report(given: Given, receipt: inbox.Receipt) -> int:
     elif receipt.stage != Stage.LANDED:
         given.say(f"hint: agentctl wait {change}")
     return 0
+
+
+def _refuse_gone(given: Given, key: str) -> None:
+    """Raises Refused for what landed on a trunk that somebody else moved since, and may come back."""
+    record = Ledger.read(given.hub).record(key)
+    if record and landing.has_gone(given.hub, given.tip, record):
+        raise Refused(f"{key} has landed, but somebody else moved trunk, which no longer holds it",
+                      hint=f"{RESTORE}; or, to submit it anew: {ADOPT}")
 
 
 def _change_id(given: Given, head: str) -> str:

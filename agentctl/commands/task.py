@@ -11,10 +11,11 @@ import click
 from agentctl.commands.parser import Given, command, given, group
 from agentctl.core import refnames, tasklist
 from agentctl.core.printable import printable
-from agentctl.core.task import Status, Task, status
+from agentctl.core.task import Status, Task, standings
 from agentctl.errors import Refused, UsageError
 from agentctl.fleet import tasks
 from agentctl.messages import aligned
+from agentctl.queue import landing
 from agentctl.queue.ledger import Ledger
 
 
@@ -116,21 +117,11 @@ def list_command(given: Given, wanted: str | None) -> int:
 
 def statuses(given: Given, known: dict[str, Task]) -> dict[str, Status]:
     """Where every task stands now."""
-    ledger, claims = Ledger.read(given.hub), tasks.claims(given.hub)
-    found: dict[str, Status] = {}
-
-    def of(name: str) -> Status:
-        if name not in found:
-            found[name] = Status.BLOCKED
-            task = known[name]
-            record = ledger.newest(name) if task.revision else None
-            if record and record.change.revision < task.revision:
-                record = None
-            claim = claims[name][0] if name in claims else None
-            found[name] = status(task, claim, record, lambda o: o in known and of(o) in (Status.LANDED, Status.DONE))
-        return found[name]
-
-    return {name: of(name) for name in known}
+    ledger, held = Ledger.read(given.hub), tasks.claims(given.hub)
+    newest = {name: record for name, task in known.items() if (record := tasks.newest(ledger, task))}
+    away = landing.gone(given.hub, given.tip, [r.commit for r in newest.values() if landing.landed(r)])
+    gone = {name for name, record in newest.items() if landing.landed(record) and record.commit in away}
+    return standings(known, {name: claim for name, (claim, _) in held.items()}, newest, gone)
 
 
 @tasks_group.add_command

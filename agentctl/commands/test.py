@@ -28,9 +28,10 @@ def command(given: Given, commit: str | None, again: bool) -> int:
     """Run the gate on this worktree's files, or on COMMIT, with trunk.
 
     The files are taken as they are, uncommitted ones too, and merged with trunk. Gates that
-    passed before on these very files, or on the paths that they name, are not run. The verdict
-    is shared with the bot: what passed here is not tested again when it is submitted and trunk
-    has not moved. Exit status 7 if the gate fails, 6 for a conflict.
+    passed before on these very files, or on the paths that they name, are not run. What they say
+    here is for whoever asks, and is shared with others who call this; it proves nothing to the
+    bot, which tests in an environment of its own whatever is submitted. Exit status 7 if the
+    gate fails, 6 for a conflict.
     """
     hub, policy, tip = given.hub, given.policy, given.tip
     head = hub.commit_of(commit) if commit else _files(given)
@@ -40,9 +41,9 @@ def command(given: Given, commit: str | None, again: bool) -> int:
     if built.conflicts:
         paths = ", ".join(built.conflicts[0].merged.conflicts[:5])
         raise MergeConflict(f"conflicts with trunk in {paths}", hint=f"git rebase {policy.trunk}")
-    known = None if again else verdicts.passed(hub, policy, built.commit, time.time())
+    known = None if again else verdicts.passed(hub, policy, built.commit, time.time(), hints=True)
     if not known:
-        done = frozenset() if again else verdicts.passed_parts(hub, policy, built.tree)
+        done = frozenset() if again else verdicts.passed_parts(hub, policy, built.tree, hints=True)
         names = {name for part in parts(policy) if part.fingerprint not in done for name in part.gates}
         given.note(f"testing {built.tree[:12]}: {', '.join(g.name for g in policy.gates if g.name in names)}")
         runs = gate.Runs()
@@ -52,7 +53,7 @@ def command(given: Given, commit: str | None, again: bool) -> int:
             with signals.held():
                 runs.stop()
                 gate.remove_slots(hub)
-        verdicts.store(hub, [known], time.time())
+        verdicts.store(hub, [known], time.time(), hints=True)
     return _report(given, known)
 
 

@@ -11,7 +11,7 @@ from agentctl.core.ledger import Record
 from agentctl.core.lifecycle import ENDED, Stage
 from agentctl.core.units import duration
 from agentctl.errors import AgentctlError, GateFailed, MergeConflict, Refused, Timeout
-from agentctl.queue import standing
+from agentctl.queue import landing, standing
 
 PAUSE = 0.2
 """Seconds between two looks."""
@@ -25,7 +25,7 @@ def command(given: Given, change: str, timeout: str | None) -> int:
     """Wait until CHANGE has landed (exit status 0) or ended otherwise.
 
     Exit status 7 if the gate failed, 6 for a conflict, 5 if it was refused, withdrawn or
-    superseded.
+    superseded, or if trunk no longer holds it.
     """
     deadline = time.monotonic() + duration(timeout) if timeout else None
     while True:
@@ -39,6 +39,9 @@ def command(given: Given, change: str, timeout: str | None) -> int:
 
 def ended(given: Given, record: Record) -> int:
     """Print or raise how a change ended."""
+    if landing.has_gone(given.hub, given.tip, record):
+        raise Refused(f"{record.key} landed as {record.commit[:12]}, but it is gone: trunk no longer holds that commit",
+                      hint=f"agentctl why {record.key}")
     if record.stage == Stage.LANDED:
         if given.json:
             given.emit({"key": record.key, "stage": record.stage, "commit": record.commit})

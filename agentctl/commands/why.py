@@ -10,10 +10,12 @@ import click
 from agentctl.commands.parser import Given, command, given
 from agentctl.core.ledger import Record, State
 from agentctl.core.lifecycle import Stage
+from agentctl.core.mending import tried as tried_on
+from agentctl.core.policy import fingerprint
 from agentctl.core.printable import uncoloured
 from agentctl.engine.locks import holder
 from agentctl.messages import ago, clock, many, next_step
-from agentctl.queue import answers, pause, standing
+from agentctl.queue import answers, foreign, landing, mending, pause, standing
 from agentctl.queue.ledger import Ledger
 
 
@@ -25,16 +27,19 @@ def command(given: Given, change: str, log: bool) -> int:
     """Say why CHANGE is where it is, and what comes next."""
     ledger = Ledger.read(given.hub)
     found = standing.find(given.hub, change, ledger)
-    reason = _reason(given, found, ledger.state())
-    step = next_step(found.stage, found.key.split("/")[0], given.trunk)
+    moved = foreign.stop(given.hub, given.trunk, ledger.state())
+    gone = found.record and landing.has_gone(given.hub, given.tip, found.record)
+    reason = _reason(given, found, ledger.state()) + _of_trunk(found.stage, moved, gone)
+    change = found.key.split("/")[0]
+    step = moved.ways if moved else AFTER_LOSS.format(change=change) if gone else next_step(found.stage, change, given.trunk)
     past = standing.history(given.hub, found.key)
     answer = answers.read(given.hub, found.record) if found.record and found.stage == Stage.REJECTED else None
     if given.json:
         given.emit({"key": found.key, "stage": found.stage, "reason": reason, "next": step,
-                    "record": asdict(found.record) if found.record else None,
+                    "gone": bool(gone), "record": asdict(found.record) if found.record else None,
                     "answer": asdict(answer) if answer else None, "history": past})
         return 0
-    given.say(f"{found.key}: {found.stage}")
+    given.say(f"{found.key}: {'gone' if gone else found.stage}")
     given.say(f"  {reason}", hang=4)
     for when, line in past:
         given.say(f"  {clock(when)}  {line if len(line) < 160 or log else line[:157] + '...'}", hang=12)
@@ -42,6 +47,16 @@ def command(given: Given, change: str, log: bool) -> int:
         _evidence(given, answer, log)
     given.say(f"next: {step}")
     return 0
+
+
+AFTER_LOSS = "agentctl queue retry {change} submits it anew"
+
+
+def _of_trunk(stage: Stage, moved: foreign.Move | None, gone: bool) -> str:
+    """What somebody else's move of trunk means for a change."""
+    if gone:
+        return "; but it is gone: trunk no longer holds that commit"
+    return f"; nothing lands: {moved.text}" if moved and stage in (Stage.WAITING, Stage.QUEUED) else ""
 
 
 def _reason(given: Given, found: standing.Standing, state: State) -> str:
@@ -57,10 +72,19 @@ def _reason(given: Given, found: standing.Standing, state: State) -> str:
         }.get(found.stage, f"{record.why}, {ended}")
     paused = pause.read(given.hub)
     held = "; it is held back" if paused and paused.holds(record.change.priority) else ""
-    return _queued(record, state) + (f"; the queue is {paused}" if paused else "") + held
+    trouble = mending.red(given.hub, given.policy, state)
+    failed = 0 if trouble else sum(record.key in staged.probe.chain for staged in state.failed)
+    return _queued(record, state, failed) + (_red(given, record, state, trouble) if trouble else "") + (
+        f"; the queue is {paused}" if paused else "") + held
 
 
-def _queued(record: Record, state: State) -> str:
+def _red(given: Given, record: Record, state: State, trouble: mending.Red) -> str:
+    tried = any(record.key in chain for chain in tried_on(state, fingerprint(given.policy)))
+    return f"; {trouble.text}, and this change " + (
+        "was tried on it and does not mend it; nobody is blamed" if tried else "was not tried on it yet")
+
+
+def _queued(record: Record, state: State, failed: int) -> str:
     for staged in state.probes:
         if record.key in staged.probe.chain:
             others = len(staged.probe.chain) - 1
@@ -69,7 +93,6 @@ def _queued(record: Record, state: State) -> str:
     ahead = standing.position(state, record.key) - 1
     blocked = [name for name in record.change.after if state.queued(name)]
     waits = f"; it lands after {', '.join(blocked)}" if blocked else ""
-    failed = sum(record.key in staged.probe.chain for staged in state.failed)
     suspect = f"; {many(failed, 'failed probe')} with it" if failed else ""
     gates = record.change.gates
     judged = "" if gates is None else f"; {', '.join(gates) or 'no gate'} has to judge it"

@@ -182,6 +182,11 @@ def _encode_probes(state: State) -> bytes:
     return _dump(_Probes(state.probes, state.failed))
 
 
+def decode_trunk(meta: bytes) -> str:
+    """Where the bot knows trunk to be, from meta.json alone."""
+    return built(_Meta, loads(meta), META).trunk
+
+
 def decode(files: Mapping[str, bytes]) -> State:
     """The state from its small files and its queue records, by path.
 

@@ -44,6 +44,8 @@ class Change:
     gates: tuple[str, ...] | None = None
     """Names of the gates that judge it, where all gates of the policy name paths: those for
     which it changes something. Changes with the same ones are a lane. None: all."""
+    mends: bool = False
+    """Its author says that it mends a red trunk: it is tried on that before others."""
     key: str = field(init=False)
     """"ID/REVISION"."""
 

@@ -91,6 +91,7 @@ class Limits:
 class Policy:
     version: int
     trunk: str
+    foreign: str
     strategy: str
     gates: tuple[Gate, ...]
     slot: Slot
@@ -118,6 +119,7 @@ def parse(text: str, source: str) -> Policy:
     return Policy(
         version=values["version"],
         trunk=values["trunk"],
+        foreign=values["foreign"],
         strategy=values["strategy"],
         gates=tuple(Gate(**gate) for gate in values["gates"]),
         slot=Slot(**values["slot"]),

@@ -163,7 +163,7 @@ QUEUE = _section(
         ),
         "retries": _number(
             "How often an indeterminate verdict is tried again before the queue reports "
-            "an infrastructure failure.",
+            "an infrastructure failure, and a failure of trunk itself before trunk counts as red.",
             2,
             0,
             100,
@@ -266,6 +266,14 @@ SCHEMA = {
             "main",
             pattern=_BRANCH,
             **{"x-expected": "the name of a branch such as main (not refs/..., not agent/...)"},
+        ),
+        "foreign": _choice(
+            "What becomes of trunk when somebody else moves it forward. adopt: the bot tests it and "
+            "goes on from there. stop: nothing lands until a person says `agentctl bot adopt` or "
+            "`agentctl bot restore`; so it always is with a move that is not forward.",
+            "adopt",
+            "adopt",
+            "stop",
         ),
         "strategy": _choice(
             "How a change lands. squash: as one commit. rebase: each of its commits, one after "

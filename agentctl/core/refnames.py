@@ -8,7 +8,8 @@
     refs/agentctl/tasks/<task>                         the task's events
     refs/agentctl/claims/<task>                        who works on it
     refs/agentctl/salvage/<agent>/<n>                  rescued work
-    refs/agentctl/verdicts                             verdicts by gate and tree
+    refs/agentctl/verdicts                             the bot's verdicts by gate and tree
+    refs/agentctl/hints                                verdicts of others, which prove nothing
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ SALVAGE = ROOT + "salvage/"
 STATE = ROOT + "state"
 PAUSE = ROOT + "pause"
 VERDICTS = ROOT + "verdicts"
+HINTS = ROOT + "hints"
 AGENT_BRANCH = "refs/heads/agent/"
 
 _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_-]|\.(?!\.|$)){0,99}")

@@ -9,13 +9,14 @@ seen from its claim, whether its change is queued or has landed from the ledger:
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 
 from agentctl.core.ending import End
 from agentctl.core.failure import NATURE, Failure
 from agentctl.core.ledger import Record
+from agentctl.core.lending import lent
 from agentctl.core.lifecycle import Stage
 from agentctl.core.refnames import valid_name
 from agentctl.core.shape import built, loads
@@ -32,6 +33,8 @@ class Status(StrEnum):
     """Closed by hand."""
     PARKED = "parked"
     """Given up after too many attempts; the rest goes on."""
+    GONE = "gone"
+    """Its change had landed, and trunk no longer holds it."""
 
 
 FINISHED = frozenset({Status.LANDED, Status.DONE})
@@ -146,13 +149,27 @@ def decode_claim(text: str) -> Claim:
     return claim
 
 
-def status(task: Task, claim: Claim | None, record: Record | None, finished: Callable[[str], bool]) -> Status:
+def standings(tasks: Mapping[str, Task], claims: Mapping[str, Claim], records: Mapping[str, Record],
+              gone: Collection[str]) -> dict[str, Status]:
+    """Where every task stands. `gone`: those whose change landed and is on trunk no longer."""
+
+    def of(task: Task, finished: Callable[[str], bool]) -> Status:
+        return status(task, claims.get(task.id), records.get(task.id), finished, task.id in gone)
+
+    # Whether a task is done does not depend on others.
+    done = {name for name, task in tasks.items() if of(task, lambda _: False) in FINISHED}
+    return {name: of(task, done.__contains__) for name, task in tasks.items()}
+
+
+def status(task: Task, claim: Claim | None, record: Record | None, finished: Callable[[str], bool],
+           gone: bool = False) -> Status:
     """Where a task stands. `record` is the ledger's for its newest revision, None if the
-    bot has not admitted it yet; `finished` says of another task's id whether it is done."""
+    bot has not admitted it yet; `finished` says of another task's id whether it is done; `gone`
+    that what landed is on trunk no longer: such a task is offered again only if it is opened."""
     if task.closed:
         return Status(task.closed)
-    if record and record.stage == Stage.LANDED:
-        return Status.LANDED
+    if record and record.stage == Stage.LANDED and not (gone and task.opened == len(task.sessions)):
+        return Status.GONE if gone else Status.LANDED
     if claim:
         return Status.WORKING
     if task.revision and (record is None or record.stage == Stage.QUEUED):
@@ -203,24 +220,30 @@ def dispatch(
     rules: Rules,
     now: float,
     trying: bool = False,
+    adopted: bool = True,
 ) -> Dispatch:
     """Which ready tasks go to which free agents, and which are given up.
 
-    Order: priority, then age; while it is only tried whether the fleet can work again, the task
-    that was tried least. A deferred task is ready again once trunk has moved, after a
+    Order: priority, then age; a task has the highest priority of those open ones that come
+    after it; while it is only tried whether the fleet can work again, the task that was tried
+    least. A deferred task is ready again once trunk has moved, after a
     pause that doubles each time: asking a hundred tasks that build on one another after each
     landing of one of them would cost more than their work. Where nothing is under way that
     could move trunk, no task pauses, and one that was asked PATIENCE times in all is given
-    up. An agent that worked on a task before gets it back if it is free.
+    up. An agent that worked on a task before gets it back if it is free. A task whose change is
+    gone from trunk is given up too, once that trunk is `adopted`: until then it may come back.
     """
     ready = [t for t in tasks.values() if statuses[t.id] == Status.READY]
     park = [(t.id, reason) for t in ready if (reason := _given_up(t, tasks, rules))]
+    park += [(t.id, f"its change {_revision(t)} landed, and trunk no longer holds it: opened, it is done anew")
+             for t in tasks.values() if adopted and statuses[t.id] == Status.GONE]
     parked = {name for name, _ in park}
     park += [(t.id, f"it comes after {other}, which is parked")
              for t in tasks.values() if statuses[t.id] == Status.BLOCKED
              for other in t.after if statuses.get(other) == Status.PARKED]
+    rank = _priorities(tasks, statuses)
     able = sorted((t for t in ready if t.id not in parked),
-                  key=lambda t: (len(t.sessions) if trying else 0, -t.priority, t.created, t.id))
+                  key=lambda t: (len(t.sessions) if trying else 0, -rank[t.id], t.created, t.id))
     backing_off = {t.id for t in able if _backs_off(t, rules, now)}
     waiting = [t for t in able if t.id not in backing_off and _due(t, trunk, now)]
     if able and not waiting and not backing_off and not {Status.WORKING, Status.SUBMITTED} & set(statuses.values()):
@@ -240,6 +263,16 @@ def _backs_off(task: Task, rules: Rules, now: float) -> bool:
     row = [s for s in task.failures if NATURE[s.failure.kind].fleet]
     longer = min(LONGEST_BACKOFF, 2 ** min(len(row) - 1, 30)) if row else 0
     return bool(row) and row[-1].ended >= rules.begun and now - row[-1].ended < rules.backoff * longer
+
+
+def _priorities(tasks: Mapping[str, Task], statuses: Mapping[str, Status]) -> dict[str, int]:
+    blocked = {t.id: t.after for t in tasks.values() if t.after and statuses[t.id] == Status.BLOCKED}
+    own = {t.id: t.priority for t in tasks.values()}
+    return own | lent(own, blocked)
+
+
+def _revision(task: Task) -> str:
+    return f"{task.id}/{task.revision}"
 
 
 def _due(task: Task, trunk: str, now: float) -> bool:

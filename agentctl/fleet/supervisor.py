@@ -14,13 +14,14 @@ from dataclasses import dataclass, replace
 from agentctl.core.ledger import Record
 from agentctl.core.lifecycle import Stage
 from agentctl.core.policy import Policy
-from agentctl.core.task import FINISHED, Claim, End, Rules, Session, Status, Task, dispatch, status
+from agentctl.core.task import FINISHED, Claim, End, Rules, Session, Status, Task, dispatch, standings
 from agentctl.engine import processes
 from agentctl.errors import AgentctlError, Contended, Infrastructure
 from agentctl.fleet import agents, session, tasks
 from agentctl.fleet.pace import Pace
 from agentctl.git import worktrees
 from agentctl.git.hub import Hub
+from agentctl.queue import landing
 from agentctl.queue.ledger import Ledger
 from agentctl.queue.turn import News
 
@@ -47,6 +48,9 @@ class Fleet:
         self.runs: dict[str, tuple[session.Run, Future]] = {}
         self._cache: dict[str, Task] = {}
         self._ended: dict[str, Record] = {}
+        self._held: set[str] = set()
+        self._held_by = ""
+        """Commits that are on trunk, and the tip that was seen to hold them."""
         self._stopping = False
         self._deaths = 0
         self._pool = ThreadPoolExecutor(max_workers=max(1, len(crew.agents)), thread_name_prefix="session")
@@ -101,10 +105,11 @@ class Fleet:
         room = self.pace.room([run.started for run, _ in self.runs.values()], now)
         chosen = self.tasks if self.only is None else {k: t for k, t in self.tasks.items() if k in self.only}
         rules = Rules(self.policy.agents.attempts, self.policy.agents.backoff, self._begun)
-        plan = dispatch(chosen, self.statuses, free, self._tip, rules, now, self.pace.trying)
+        plan = dispatch(chosen, self.statuses, free, self._tip, rules, now, self.pace.trying, self._adopted)
         for name, reason in plan.park:
             last = self._records.get(name)
-            self.park(name, f"{reason}; {last.key} was {last.stage}: {last.why}" if last else reason)
+            fell = last and last.stage != Stage.LANDED
+            self.park(name, f"{reason}; {last.key} was {last.stage}: {last.why}" if fell else reason)
         for name, agent in plan.start[:room]:
             self._start(name, agent)
 
@@ -112,39 +117,35 @@ class Fleet:
         self._tip = self.hub.trunk_tip(self.trunk)
         self.tasks = tasks.all_tasks(self.hub, self._cache)
         claims, ledger = tasks.claims(self.hub), Ledger.read(self.hub)
-        found: dict[str, Status] = {}
-        records = self._records = {name: self._record(ledger, task) for name, task in self.tasks.items()}
-
-        def finished(name: str) -> bool:
-            return name in self.tasks and of(name) in FINISHED
-
-        def of(name: str) -> Status:
-            if name not in found:
-                claim = claims[name][0] if name in claims else None
-                found[name] = Status.BLOCKED
-                found[name] = status(self.tasks[name], claim, records[name], finished)
-            return found[name]
-
-        for name in self.tasks:
-            of(name)
+        found = {name: self._record(ledger, task) for name, task in self.tasks.items()}
+        self._records = {name: record for name, record in found.items() if record}
+        self._adopted = ledger.trunk() == self._tip
+        statuses = standings(self.tasks, {name: claim for name, (claim, _) in claims.items()}, self._records, self._gone())
         for name in self.runs:
-            if found.get(name) == Status.READY:
-                found[name] = Status.WORKING
-        self.statuses = found
+            if statuses.get(name) == Status.READY:
+                statuses[name] = Status.WORKING
+        self.statuses = statuses
 
     def _record(self, ledger: Ledger, task: Task) -> Record | None:
-        """The ledger's record of the task's newest revision. What landed stays landed, and
-        what a task without submissions had cannot be there."""
-        if task.id in self._ended:
-            return self._ended[task.id]
-        if not task.revision:
-            return None
-        record = ledger.newest(task.id)
-        if not record or record.change.revision < task.revision:
-            return None
-        if record.stage == Stage.LANDED:
+        """The ledger's record of the task's newest revision. A revision that landed stays landed."""
+        known = self._ended.get(task.id)
+        if known and known.change.revision >= task.revision:
+            return known
+        record = tasks.newest(ledger, task)
+        if record and record.stage == Stage.LANDED:
             self._ended[task.id] = record
         return record
+
+    def _gone(self) -> set[str]:
+        """The tasks whose change landed and is on trunk no longer. What trunk held it holds as
+        long as it moves forward."""
+        landed = {name: record.commit for name, record in self._records.items() if landing.landed(record)}
+        if self._held_by and self._tip != self._held_by and not self.hub.holds(self._tip, self._held_by):
+            self._held.clear()
+        away = landing.gone(self.hub, self._tip, set(landed.values()) - self._held)
+        self._held.update(set(landed.values()) - away)
+        self._held_by = self._tip
+        return {name for name, commit in landed.items() if commit in away}
 
     def _start(self, name: str, agent: str) -> None:
         work = session.Work(self.tasks[name], agent, self.crew.argv, self.crew.stdin, self.trunk)

@@ -12,12 +12,14 @@ import time
 from collections.abc import Callable
 
 from agentctl.core import refnames, task as codec
+from agentctl.core.ledger import Record
 from agentctl.core.task import Claim, Task
 from agentctl.errors import Contended, NotFound, UsageError
 from agentctl.git import refs
 from agentctl.git.hub import Hub
 from agentctl.git.objects import EMPTY_TREE
 from agentctl.git.refs import Transaction
+from agentctl.queue.ledger import Ledger
 
 FILE = "task.json"
 
@@ -91,6 +93,13 @@ def change(hub: Hub, name: str, event: str, edit: Callable[[Task], Task]) -> Tas
 def _commit(hub: Hub, task: Task, tip: str | None, event: str) -> str:
     tree = hub.objects.replace(EMPTY_TREE, {FILE: codec.encode(task)})
     return hub.objects.write_commit(tree, [tip] if tip else [], event + "\n", time.time())
+
+
+def newest(ledger: Ledger, task: Task) -> Record | None:
+    """The ledger's record of the task's newest revision. What a task without submissions had
+    cannot be there."""
+    record = ledger.newest(task.id) if task.revision else None
+    return record if record and record.change.revision >= task.revision else None
 
 
 def claims(hub: Hub) -> dict[str, tuple[Claim, str]]:

@@ -122,6 +122,12 @@ class Hub:
                            hint="git branch --list, then set `trunk:` in " + POLICY_PATH)
         return tip
 
+    def holds(self, tip: str, oid: str) -> bool:
+        """True if the history of the commit `tip` has the commit `oid`, and both are there."""
+        with contextlib.suppress(process.GitError):
+            return self.git("rev-list", "-n1", oid, "^" + tip) == ""
+        return False
+
     def person(self, cwd: str | None = None) -> Person:
         """The user's own name and address, as Git would use them."""
         where = self.git_dir if self.agent else cwd or self.top or self.git_dir

@@ -29,7 +29,7 @@ def merge(hub: Hub, base: str, ours: str, theirs: str) -> Merged:
     try:
         return Merged(_woven(hub.objects, base, ours, theirs))
     except _Entangled:
-        return _by_git(hub, base, ours, theirs)
+        return by_git(hub, base, ours, theirs)
 
 
 class _Entangled(Exception):
@@ -77,8 +77,8 @@ def _differing(was: Entries, now: Entries) -> list[bytes]:
     return [name for name, entry in now.items() if was.get(name) != entry] + [name for name in was if name not in now]
 
 
-def _by_git(hub: Hub, base: str, ours: str, theirs: str) -> Merged:
-    """`--merge-base` came with Git 2.40; three commits made for the occasion say the
+def by_git(hub: Hub, base: str, ours: str, theirs: str) -> Merged:
+    """The same by Git alone. `--merge-base` came with Git 2.40; three commits made for the occasion say the
     same to 2.38. Their dates are fixed, so that a merge done twice adds no object.
     """
     objects = hub.objects

@@ -77,14 +77,12 @@ def _known(turn: Turn, change: str) -> dict[int, str]:
 
 def _change(request: Request, now: float) -> Change:
     facts = request.facts
-    task, after = facts.get("task"), facts.get("after")
+    task = facts.get("task")
     return Change(
         id=request.change, revision=request.revision, head=request.head, agent=request.agent, seq=0,
         admitted=float(int(now)),
         task=task if isinstance(task, str) and refnames.valid_name(task) else None,
-        priority=request.priority,
-        after=tuple(a for a in after if isinstance(a, str) and refnames.valid_name(a))
-        if isinstance(after, list) else (),
+        priority=request.priority, after=request.after, mends=request.facts.get("mends") is True,
     )
 
 

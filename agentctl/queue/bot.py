@@ -11,37 +11,35 @@ import contextlib
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from itertools import chain
 
 from agentctl.core import planner, refnames
 from agentctl.core.ledger import Landing, Staged, State
-from agentctl.core.lifecycle import Event
-from agentctl.core.model import Cancel, Land, Plan, Probe, Reject, Result, Start, Verdict, View
+from agentctl.core.mending import BASELINE
+from agentctl.core.model import Cancel, Change, Land, Plan, Probe, Reject, Result, Start, Verdict, View
 from agentctl.core.policy import Policy, fingerprint
 from agentctl.engine.locks import Held
-from agentctl.errors import Contended
+from agentctl.errors import AgentctlError, Contended
 from agentctl.git import refs
 from agentctl.git.hub import Hub
-from agentctl.queue import admit, conflicts, gate, inbox, landing, lanes, pause, recovery, upkeep, verdicts
+from agentctl.queue import admit, conflicts, gate, inbox, landing, lanes, marks, pause, recheck, recovery, upkeep, verdicts
 from agentctl.queue.conviction import convict
+from agentctl.queue.foreign import Move
 from agentctl.queue.ledger import Ledger
-from agentctl.queue.patience import BASELINE, Patience
+from agentctl.queue.mending import Green
+from agentctl.queue.patience import Patience
 from agentctl.queue.pause import Pause
 from agentctl.queue.policyfile import read_policy, same_policy
+from agentctl.queue.running import Running
 from agentctl.queue.stage import Stager
+from agentctl.queue.trunk import Trunk
 from agentctl.queue.turn import News, Turn
 from agentctl.queue.verdicts import Judgement
 
 STUBBORN = 20
 """Contended turns in a row, after which a ref may be locked by a process that died."""
-
-
-@dataclass
-class _Run:
-    staged: Staged
-    future: Future[Judgement]
-    runs: gate.Runs
 
 
 class Bot:
@@ -55,7 +53,6 @@ class Bot:
         self.hub, self.trunk, self._tell, self._slots, self._batch = hub, trunk, tell, slots, batch
         self.wake = threading.Event()
         self.judged: list[tuple[Probe, Judgement]] = []
-        self._runs: dict[int, _Run] = {}
         self._fresh: list[tuple[Staged, Judgement]] = []
         self.paused: Pause | None = None
         self._kept: dict[int, Result] = {}
@@ -65,16 +62,19 @@ class Bot:
         """The gate by whose paths the queued changes are in lanes."""
         self._clashes: set[tuple[str, str]] = set()
         self._patience = Patience()
+        self._green = Green(hub)
         self._contended = 0
         self._held = held
         self._policy_at = ""
         recovery.clean(hub, trunk, held)
+        marks.begin(hub, held)
+        self._put_back = marks.make_sound(hub, held)
         self._upkeep = upkeep.Upkeep(hub, held)
         self._read()
-        landing.complete_checkouts(hub, trunk, self.state.landing)
-        landing.refuse_dirty(hub, trunk)
-        self._policy(hub.trunk_tip(trunk))
-        self._pool = ThreadPoolExecutor(max_workers=self.policy.queue.slots + 1, thread_name_prefix="gate")
+        self._trunk = Trunk(hub, trunk, self.state)
+        self._policy(self._trunk.base)
+        pool = ThreadPoolExecutor(max_workers=self.policy.queue.slots + 1, thread_name_prefix="gate")
+        self._runs = Running(hub, pool, self.wake)
         self._restart()
 
     # observe
@@ -120,31 +120,43 @@ class Bot:
                     or inbox.requests(refs.read(self.hub.git_dir, [refnames.INBOX])))
 
     @property
+    def moved(self) -> Move | None:
+        """What somebody else made of trunk that waits for a person."""
+        return self._trunk.moved
+
+    @property
+    def blocked(self) -> AgentctlError | None:
+        """Why nothing goes on until a person acts, to be raised by whoever does not want to wait."""
+        return self.moved.refusal if self.moved else self._green.refusal
+
+    @property
     def halted(self) -> bool:
-        """Paused, with nothing left to do until somebody resumes or submits."""
-        return bool(self.paused and not (self._runs or self._fresh or self._contended or self.wake.is_set())
+        """Paused, or kept from landing, with nothing left to do until a person acts or submits."""
+        return bool((self.paused or self.blocked) and not (self._runs or self._fresh or self._contended or self.wake.is_set())
                     and not inbox.requests(refs.read(self.hub.git_dir, [refnames.INBOX])))
 
     # the tick
 
     def tick(self, now: float | None = None) -> None:
-        """Take one turn. Raises Infrastructure if trunk itself is red or cannot be judged,
+        """Take one turn. Raises Infrastructure if the gate cannot be run or gives no verdict,
         PolicyError if trunk's policy is invalid; never for what a change did."""
         now = time.time() if now is None else now
         self.wake.clear()
         with self.hub.objects.store.together():
             self._take_turn(now)
+        if self._green.hopeless:
+            raise self._green.hopeless
         self._launch()
         self._upkeep.turn(not (self._runs or self.state.queue))
 
     def _take_turn(self, now: float) -> None:
-        seen = refs.read(self.hub.git_dir, [refnames.INBOX, refnames.CLAIMS, refnames.STATE, refnames.PAUSE])
-        if (seen[refnames.STATE].oid if refnames.STATE in seen else None) != self._ledger.tip:
-            self._read()
+        seen = refs.read(self.hub.git_dir, [refnames.INBOX, refnames.CLAIMS, refnames.PAUSE, *marks.OWN])
+        self._put_back += marks.guard(self.hub, seen, self._held)
         turn = self._turn(now)
         try:
+            self._tell_put_back(turn)
             self._heed(turn, pause.parse(seen.get(refnames.PAUSE)))
-            self._follow_trunk(turn)
+            self._trunk.follow(turn, self._runs.runs)
             self._policy(turn.state.trunk)
             if self._assigned != self._gate:
                 lanes.assign(turn, self.policy)
@@ -152,11 +164,15 @@ class Bot:
                 admit.digest(turn, self.policy, request, seen)
             turn.fall_together()
             self._collect(turn)
-            if self._trunk_is_green(turn):
+            if self._proven(turn, turn.state.trunk):
                 self._work(turn)
+            else:
+                self._mend(turn)
             self._commit(turn)
             self._assigned = self._gate
             self._fresh.clear()
+            self._put_back.clear()
+            self._trunk.recorded(self.state)
             self._contended = 0
         except Contended:
             self._contended += 1
@@ -166,6 +182,11 @@ class Bot:
             recovery.restage(self.hub, self.state.probes, self._held)
             recorded = {staged.probe.number for staged in self.state.probes}
             self._fresh = [(s, j) for s, j in self._fresh if s.probe.number in recorded]
+
+    def _tell_put_back(self, turn: Turn) -> None:
+        for odd in self._put_back:
+            turn.draft.say(f"put back: {odd.text}")
+            turn.tell("restored", f"{odd.text}; it is put back", ref=odd.ref, found=odd.found, own=odd.own)
 
     def _heed(self, turn: Turn, paused: Pause | None) -> None:
         if paused != self.paused:
@@ -178,7 +199,7 @@ class Bot:
     @property
     def _stopped(self) -> bool:
         """Nothing may land."""
-        return bool(self.paused and self.paused.below is None)
+        return bool(self.moved or self.paused and self.paused.below is None)
 
     def _let_through(self, found: list[Result]) -> tuple[Result, ...]:
         """What the planner is told. It lands what passes, so a pass is kept from it while the
@@ -190,37 +211,14 @@ class Bot:
         kept, self._kept = tuple(self._kept.values()), {}
         return kept + rest
 
-    def _follow_trunk(self, turn: Turn) -> None:
-        """Complete, or give up, a landing that was under way; notice who else moved trunk."""
-        tip, under_way = self.hub.trunk_tip(self.trunk), turn.state.landing
-        if under_way and tip == under_way.old:
-            landing.move(self.hub, self.trunk, under_way)
-            tip = under_way.staged.commit
-        if under_way and self._is_ancestor(under_way.staged.commit, tip):
-            self._landed(turn, under_way)
-        elif under_way:
-            turn.draft.set(landing=None)
-            turn.draft.say("trunk was moved by somebody else; what was about to land is tested anew")
-        old = turn.state.trunk
-        if tip == old:
-            return
-        turn.draft.set(trunk=tip)
-        turn.draft.say(f"adopt {tip}: trunk was moved by somebody else" if old else f"begin at {tip}")
-        if old:
-            turn.tell("adopted", f"trunk was moved to {tip[:12]} by somebody else", old=old, new=tip)
-
-    def _is_ancestor(self, old: str, new: str) -> bool:
-        return self.hub.git("rev-list", "-n1", old, "^" + new) == ""
-
     def _collect(self, turn: Turn) -> None:
         """Take in the gates that have ended; what they found out is stored first of all."""
-        for number, run in [(n, r) for n, r in self._runs.items() if r.future.done()]:
-            del self._runs[number]
-            judgement = self._in_force(run.future.result())
-            self._fresh.append((run.staged, judgement))
-            self.judged.append((run.staged.probe, judgement))
-            turn.tell("probed", probe=run.staged.probe, judgement=judgement)
-            self._patience.hear(run.staged.probe, judgement, self.policy.queue.retries)
+        for staged, judgement in self._runs.ended():
+            judgement = self._in_force(judgement)
+            self._fresh.append((staged, judgement))
+            self.judged.append((staged.probe, judgement))
+            turn.tell("probed", probe=staged.probe, judgement=judgement)
+            self._patience.hear(judgement, self.policy.queue.retries)
         verdicts.store(self.hub, [judgement for _, judgement in self._fresh], turn.now)
         over = {staged.probe.number for staged, _ in self._fresh}
         for staged, judgement in self._fresh:
@@ -238,23 +236,38 @@ class Bot:
         turn.draft.say(f"probe {number} {judgement.verdict}" + (f": {judgement.why}" if judgement.why else ""))
         if any(s.probe.number == number for s in turn.before.probes) and number != BASELINE:
             turn.refs.delete(f"{refnames.STAGE}{number}", staged.commit)
-        if judgement.verdict == Verdict.FAILED:
+        if judgement.verdict == Verdict.FAILED and number != BASELINE:
             turn.draft.set(failed=(*turn.state.failed, staged))
+        elif judgement.verdict == Verdict.FAILED:
+            self._green.failed(turn, staged, self.policy)
 
-    def _trunk_is_green(self, turn: Turn) -> bool:
-        """True if trunk's own tree is known to pass; else its test is under way."""
-        trunk = turn.state.trunk
-        if verdicts.passed(self.hub, self.policy, trunk, turn.now):
-            return True
-        tree = self.hub.objects.commit(trunk).tree
-        if not any(s.probe.number == BASELINE for s in turn.state.probes):
-            probe = Probe(BASELINE, trunk, (), 0, "is trunk itself green?")
-            turn.draft.set(probes=(*turn.state.probes, Staged(probe, trunk, tree, (), self._gate, turn.now)))
-        return False
+    def _proven(self, turn: Turn, commit: str) -> bool:
+        return self._green.proven(self.policy, commit, turn.now)
+
+    def _mend(self, turn: Turn) -> None:
+        """Trunk is not known to pass: have it tested, and if it is red, what may mend it."""
+        if not self._green.look(turn, self.policy) or self._stopped:
+            return
+        base = turn.state.trunk
+        ended = (s.probe for s, j in self._fresh if j.verdict is Verdict.PASSED and s.probe.base == base and s.probe.chain)
+        tries = self._green.tries(turn, self.policy, self._thawed(turn), self._clashes)
+        known = (result.probe for probe in tries for result in self._stage(turn, probe))
+        if any(self._land(turn, probe, "it mends trunk") for probe in chain(ended, known)):
+            self.wake.set()
+        else:
+            self._green.tell(turn)
+
+    def _thawed(self, turn: Turn) -> tuple[Change, ...]:
+        """What is queued and not frozen."""
+        held = self.paused or Pause()
+        return tuple(c for c in turn.state.changes if not held.holds(c.priority))
 
     def _work(self, turn: Turn) -> None:
         """Plan and perform until nothing more can be done without waiting."""
-        found = [Result(s.probe, j.verdict, j.seconds, s.commit) for s, j in self._fresh if s.probe.number != BASELINE]
+        for number in self._green.over(turn, self.policy):
+            self._runs.stop(number)
+        found = [Result(s.probe, self._as_evidence(turn, s, j), j.seconds, s.commit)
+                 for s, j in self._fresh if s.probe.number != BASELINE]
         landed: tuple[str, ...] = ()
         while True:
             before = len(turn.state.queue), len(self._clashes)
@@ -278,12 +291,14 @@ class Bot:
             if not (found or landed) and before == (len(turn.state.queue), len(self._clashes)):
                 return
 
+    def _as_evidence(self, turn: Turn, staged: Staged, judgement: Judgement) -> Verdict:
+        """A failure on a trunk that was red says nothing of a change."""
+        failed = judgement.verdict is Verdict.FAILED
+        return Verdict.ABORTED if failed and not self._proven(turn, staged.probe.base) else judgement.verdict
+
     def _plan(self, turn: Turn, found: list[Result], landed: tuple[str, ...]) -> Plan:
-        state, held = turn.state, self.paused or Pause()
-        queued, wanted = state.changes, state.queue.keys()
-        if held.below is not None:
-            queued = tuple(c for c in queued if not held.holds(c.priority))
-            wanted = {c.key for c in queued}
+        state, queued = turn.state, self._thawed(turn)
+        wanted = state.queue.keys() if len(queued) == len(state.queue) else {c.key for c in queued}
         follow = lanes.Following(turn, self.policy, self._stager, wanted, self._lanes)
         finished = self._let_through(follow.results(found))
         return planner.plan(View(
@@ -317,8 +332,7 @@ class Bot:
 
     def _cancel(self, turn: Turn, number: int, reason: str) -> list[Result]:
         turn.draft.say(f"cancel probe {number}: {reason}")
-        if number in self._runs:
-            self._runs[number].runs.stop()
+        self._runs.stop(number)
         kept = self._kept.pop(number, None)
         return [replace(kept, verdict=Verdict.ABORTED)] if kept else []
 
@@ -339,48 +353,27 @@ class Bot:
         staged = Staged(probe, built.commit, built.tree, rest, self._gate, turn.now)
         under_way = Landing(turn.state.trunk, staged, {"tree": judgement.tree, "gate": judgement.gate,
                                                        "at": judgement.at, "commit": judgement.commit})
-        landing.check(self.hub, self.policy.strategy, under_way, [turn.state.queue[key] for key, _ in rest])
+        recheck.check(self.hub, self.policy.strategy, under_way, [turn.state.queue[key] for key, _ in rest])
         turn.draft.set(landing=under_way)
         turn.draft.say(f"land {len(rest)} changes as {staged.commit}: {reason}")
         self._commit(turn)
         landing.move(self.hub, self.trunk, under_way)
-        self._landed(turn, under_way)
+        self._trunk.landed(turn, under_way)
         return tuple(key for key, _ in rest)
-
-    def _landed(self, turn: Turn, under_way: Landing) -> None:
-        new = under_way.staged.commit
-        behind = landing.bring_along(self.hub, self.trunk, under_way.old, new)
-        for key, commit in under_way.staged.landing:
-            if key in turn.state.queue:
-                record = turn.draft.end(key, Event.LAND, turn.now, commit=commit, evidence={
-                    "probe": under_way.staged.probe.number, "tip": new, "old": under_way.old, **under_way.verdict})
-                turn.tell("landed", f"{key} as {commit[:12]}", record=record)
-        turn.draft.set(landing=None, trunk=new)
-        for path in behind:
-            turn.tell("behind", f"local changes keep the checkout {path} from following trunk", path=path)
 
     # record
 
     def _launch(self) -> None:
         """Start the gates of the probes that are recorded and do not run yet."""
         for staged in self.state.probes:
-            number = staged.probe.number
-            if number in self._runs:
-                continue
-            runs = gate.Runs()
-            known = verdicts.passed_parts(self.hub, self.policy, staged.tree, staged.probe.again)
-            future = self._pool.submit(gate.judge, self.hub, self.policy, runs, staged.commit, known,
-                                       staged.probe.base)
-            future.add_done_callback(lambda _: self.wake.set())
-            self._runs[number] = _Run(staged, future, runs)
-            self._tell(News("started", staged.probe.reason, {"probe": staged.probe}))
+            if staged.probe.number not in self._runs:
+                self._runs.start(staged, self.policy)
+                self._tell(News("started", staged.probe.reason, {"probe": staged.probe}))
 
     def close(self) -> None:
         """Stop the gates that run. The next bot tests anew what they were testing."""
-        for run in self._runs.values():
-            run.runs.stop()
+        self._runs.close()
         self._upkeep.close()
-        self._pool.shutdown(wait=True, cancel_futures=True)
         gate.remove_slots(self.hub)
         with contextlib.suppress(Contended):
             self._read()

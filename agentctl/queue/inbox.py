@@ -1,6 +1,6 @@
 """Submitting: one new ref in the inbox, an annotated tag on the head.
 
-The tag's subject is one line of JSON (task, generation, priority, after, withdraw
+The tag's subject is one line of JSON (task, generation, priority, after, mends, withdraw
 or bump), so that the bot learns all it needs from a single listing of refs. A
 plain commit pushed to such a ref is a submission too, without these.
 """
@@ -20,6 +20,7 @@ from agentctl.errors import Contended, NotFound, Refused, UsageError
 from agentctl.git import refs
 from agentctl.git.hub import Hub
 from agentctl.git.refs import Ref, Transaction
+from agentctl.queue import landing
 from agentctl.queue.ledger import Ledger
 
 
@@ -52,6 +53,12 @@ class Request:
         return not (self.withdraws or self.bumps)
 
     @property
+    def after(self) -> tuple[str, ...]:
+        named = self.facts.get("after")
+        return tuple(a for a in named if isinstance(a, str) and refnames.valid_name(a)) \
+            if isinstance(named, list) else ()
+
+    @property
     def priority(self) -> int:
         asked = self.facts.get("priority")
         return max(-1000, min(1000, asked)) if isinstance(asked, int) else 0
@@ -76,9 +83,29 @@ def parse(ref: Ref) -> Request | None:
 
 
 def requests(listed: dict[str, Ref]) -> list[Request]:
-    """All requests among refs, each change's in the order of its revisions."""
+    """All requests among refs, each change's in the order of its revisions, and what a change
+    comes after before it: what is not queued by then counts as landed long ago."""
     parsed = (parse(ref) for name, ref in listed.items() if name.startswith(refnames.INBOX))
-    return sorted((r for r in parsed if r), key=lambda r: (r.change, r.revision))
+    return _dependencies_first(sorted((r for r in parsed if r), key=lambda r: (r.change, r.revision)))
+
+
+def _dependencies_first(found: list[Request]) -> list[Request]:
+    """A walk by a stack of its own: chains may be longer than Python recurses."""
+    changes: dict[str, list[Request]] = {}
+    for request in found:
+        changes.setdefault(request.change, []).append(request)
+    order: list[Request] = []
+    seen: set[str] = set()
+    todo = [(name, False) for name in reversed(changes)]
+    while todo:
+        name, ready = todo.pop()
+        if ready:
+            order += changes[name]
+        elif name in changes and name not in seen:
+            seen.add(name)
+            todo.append((name, True))
+            todo += [(other, False) for request in changes[name] for other in request.after]
+    return order
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +164,7 @@ def retry(hub: Hub, record: Record, trunk: str) -> Receipt:
     """Submit anew what has ended without landing, with what it came with. Raises as `submit` does."""
     old = record.change
     return submit(hub, old.head, old.agent, old.id, trunk, again=True, task=old.task, priority=old.priority,
-                  after=list(old.after))
+                  after=list(old.after), mends=old.mends)
 
 
 def _open(hub: Hub, change: str) -> tuple[list[Request], str, str]:
@@ -162,11 +189,20 @@ def _known(hub: Hub, head: str, change: str, again: bool) -> Receipt | None:
         if request.head == head and request.submits:
             return Receipt(request.key, head, False, Stage.WAITING)
     record: Record | None = Ledger.read(hub).with_head(head)
+    if record and given_up(hub, record):
+        return None
     if record and record.change.id == change and (
         record.stage in (Stage.QUEUED, Stage.LANDED) or (record.stage == Stage.REJECTED and not again)
     ):
         return Receipt(record.key, head, False, record.stage)
     return None
+
+
+def given_up(hub: Hub, record: Record) -> bool:
+    """True if what landed is on trunk no longer, and the bot knows: until a trunk that somebody
+    else moved is adopted it may come back, and would then land twice."""
+    trunk = Ledger.read(hub).trunk() if landing.landed(record) else ""
+    return bool(trunk) and landing.has_gone(hub, trunk, record)
 
 
 def _ask(hub: Hub, head: str, agent: str, change: str, now: float | None, facts: dict) -> Receipt:

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
+
 from agentctl.core import refnames
-from agentctl.core.ledger import Landing, Record
-from agentctl.core.model import Probe
-from agentctl.errors import Infrastructure, Refused
+from agentctl.core.ledger import Landing, Record, State
+from agentctl.core.lifecycle import Stage
+from agentctl.core.model import Probe, Verdict
+from agentctl.errors import Refused
 from agentctl.git import checkouts
 from agentctl.git.hub import Hub
-from agentctl.git.merge import changed
 from agentctl.git.refs import Transaction
-from agentctl.queue.stage import Built, Stager
+from agentctl.queue import marks, verdicts
+from agentctl.queue.stage import Built
+
+
+OID = re.compile(r"[0-9a-f]{40}")
 
 
 def rest(probe: Probe, built: Built, trunk: str) -> tuple[tuple[str, str], ...]:
@@ -22,46 +29,40 @@ def rest(probe: Probe, built: Built, trunk: str) -> tuple[tuple[str, str], ...]:
     return built.landing[way.index(trunk):] if trunk in way else ()
 
 
-def check(hub: Hub, strategy: str, landing: Landing, records: list[Record]) -> None:
-    """Prove once more, from the objects, that the commit is what its changes say.
-
-    Every path that differs between old and new trunk must be one that a change of the
-    batch touched; where that does not explain all (a rename carries other paths along),
-    the chain is merged anew and must give the same commit. Raises Infrastructure.
-    """
-    explained = {path for record in records for path in record.paths}
-    touched = {path for path, *_ in changed(hub, landing.old, landing.staged.commit)}
-    if touched <= explained and _follows(hub, landing):
-        return
-    again = Stager(hub, strategy).chain(landing.old, records)
-    if again.commit != landing.staged.commit:
-        raise Infrastructure(
-            f"the staged commit {landing.staged.commit[:12]} is not what its changes give: "
-            f"{again.commit[:12]}", hint="agentctl verify")
-
-
-def _follows(hub: Hub, landing: Landing) -> bool:
-    """True if first parents lead from the new commit to the old trunk, one for each
-    carrying commit at least."""
-    wanted, oid = {commit for _, commit in landing.staged.landing}, landing.staged.commit
-    for _ in range(100_000):
-        if oid == landing.old:
-            return not wanted
-        wanted.discard(oid)
-        parents = hub.objects.commit(oid).parents
-        if not parents:
-            return False
-        oid = parents[0]
-    return False
-
-
 def move(hub: Hub, trunk: str, landing: Landing) -> None:
     """Fast-forward trunk, durably. Raises Contended if somebody else moved it first."""
-    hub.sync()
+    ref = refnames.branch(trunk)
     refs = Transaction(hub.git_dir, f"land {len(landing.staged.landing)} changes")
-    refs.update(refnames.branch(trunk), landing.staged.commit, landing.old)
-    refs.commit()
-    hub.sync()
+    refs.update(ref, landing.staged.commit, landing.old)
+    with marks.moving(hub, ref, landing.old, landing.staged.commit):
+        hub.sync()
+        refs.commit()
+        hub.sync()
+
+
+def proven(hub: Hub, landing: Landing) -> bool:
+    """True if the tree of a landing under way has a passed verdict of the bot's own."""
+    tree, gate = hub.objects.commit(landing.staged.commit).tree, landing.verdict.get("gate")
+    return isinstance(gate, str) and bool(verdicts.lookup(hub, gate, tree, Verdict.PASSED))
+
+
+def landed(record: Record) -> bool:
+    """True if it is known on which commit."""
+    return record.stage == Stage.LANDED and bool(record.commit)
+
+
+def has_gone(hub: Hub, tip: str, record: Record) -> bool:
+    """True if what landed is no longer in the history of trunk, which is at `tip`."""
+    return landed(record) and bool(gone(hub, tip, [record.commit]))
+
+
+def gone(hub: Hub, tip: str, commits: Iterable[str]) -> set[str]:
+    """Those among `commits` that landed once and that the history of `tip`, empty for no trunk,
+    no longer holds."""
+    asked = set(commits)
+    there = {oid for oid in asked if OID.fullmatch(oid) and hub.objects.exists(oid)} if tip else set()
+    away = hub.git("rev-list", "--no-walk", "--stdin", stdin="\n".join([*there, "^" + tip]).encode()) if there else ""
+    return asked - there | set(away.split())
 
 
 def of_trunk(hub: Hub, trunk: str) -> list[checkouts.Checkout]:
@@ -74,10 +75,14 @@ def bring_along(hub: Hub, trunk: str, old: str, new: str) -> list[str]:
     return [found.path for found in of_trunk(hub, trunk) if not found.follow(old, new)]
 
 
-def complete_checkouts(hub: Hub, trunk: str, under_way: Landing | None) -> None:
-    """Bring along the checkouts of a landing that was cut off after trunk had moved."""
-    if under_way and hub.trunk_tip(trunk) == under_way.staged.commit:
-        bring_along(hub, trunk, under_way.old, under_way.staged.commit)
+def complete_checkouts(hub: Hub, trunk: str, state: State) -> None:
+    """Bring along the checkouts of a landing that was cut off after trunk had moved, or of a
+    trunk that somebody else moved forward with the branch alone."""
+    tip = hub.trunk_tip(trunk)
+    if state.landing and tip == state.landing.staged.commit:
+        bring_along(hub, trunk, state.landing.old, tip)
+    elif state.trunk and tip != state.trunk:
+        bring_along(hub, trunk, state.trunk, tip)
 
 
 def refuse_dirty(hub: Hub, trunk: str) -> None:

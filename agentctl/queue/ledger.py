@@ -7,10 +7,10 @@ from agentctl.core import refnames
 from agentctl.core.ledger import Draft, Record, State
 from agentctl.core.planner.state import load
 from agentctl.errors import Infrastructure
-from agentctl.git import refs
 from agentctl.git.hub import Hub
 from agentctl.git.objects import EMPTY_TREE
 from agentctl.git.refs import Transaction, decoding
+from agentctl.queue import marks
 
 
 class Ledger:
@@ -23,7 +23,8 @@ class Ledger:
 
     @classmethod
     def read(cls, hub: Hub) -> Ledger:
-        return cls(hub, refs.get(hub.git_dir, refnames.STATE))
+        """As the bot left it, whatever somebody else has made of its ref since."""
+        return cls(hub, marks.tip(hub, refnames.STATE))
 
     def state(self) -> State:
         """Raises Malformed, or Infrastructure if a newer agentctl wrote it."""
@@ -43,6 +44,12 @@ class Ledger:
             state = codec.decode(wanted)
             load(state.memory)
             return state
+
+    def trunk(self) -> str:
+        """`state().trunk`, without reading the queue."""
+        with decoding(refnames.STATE):
+            data = self.hub.objects.read(self.tree, codec.META)
+            return codec.decode_trunk(data) if data else ""
 
     def record(self, key: str) -> Record | None:
         """The record of one submission, queued or ended."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from agentctl.core import refnames
 from agentctl.core.policy import Policy, parse
 from agentctl.errors import PolicyError
 from agentctl.git.hub import POLICY_PATH, Hub
+from agentctl.queue import marks
 
 
 def read_policy(hub: Hub, tip: str) -> Policy:
@@ -35,10 +37,23 @@ def in_force(hub: Hub) -> tuple[str, Policy]:
     for name in dict.fromkeys(filter(None, (hub.config("agentctl.trunk"), "main", "master"))):
         tip = hub.git("rev-parse", "--verify", "--quiet", "refs/heads/" + name, ok=(0, 1))
         if tip:
-            policy = read_policy(hub, tip)
+            policy = _at_tip(hub, name, tip)
             if policy.trunk != name:
                 tip = hub.trunk_tip(policy.trunk)
-                policy = read_policy(hub, tip)
+                policy = _at_tip(hub, policy.trunk, tip)
             return tip, policy
+    moved = any(ref.startswith("refs/heads/") for ref in marks.read(hub).refs)
     raise PolicyError("no trunk found: neither agentctl.trunk is configured nor is there a branch main",
-                      hint="agentctl init")
+                      hint=marks.RESTORE if moved else "agentctl init")
+
+
+def _at_tip(hub: Hub, trunk: str, tip: str) -> Policy:
+    """Raises PolicyError, which tells of it if somebody else moved trunk there, and not forward."""
+    try:
+        return read_policy(hub, tip)
+    except PolicyError as error:
+        ref, known = refnames.branch(trunk), marks.read(hub)
+        if known.ours(ref, tip) or hub.holds(tip, known.newest(ref)):
+            raise
+        raise PolicyError(f"{error.message}; the bot left trunk at {known.newest(ref)[:12]}",
+                          hint=marks.RESTORE) from error

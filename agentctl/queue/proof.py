@@ -24,7 +24,7 @@ from agentctl.errors import PolicyError
 from agentctl.git import process, refs
 from agentctl.git.hub import POLICY_PATH, Hub
 from agentctl.git.objects import ObjectError
-from agentctl.queue import verdicts
+from agentctl.queue import foreign, landing, marks, verdicts
 from agentctl.queue.ledger import Ledger
 from agentctl.queue.policyfile import read_policy
 
@@ -53,9 +53,15 @@ def prove(hub: Hub, trunk: str) -> tuple[Counts, list[Finding]]:
     landed = [r for r in ended if r.stage == Stage.LANDED]
     rejected = [r for r in ended if r.stage == Stage.REJECTED]
     tips = {(_fact(r, "old"), _fact(r, "tip")) for r in landed}
-    findings = [*_trunk(hub, trunk, state, tips), *_tested(hub, landed), *_once(hub, ledger, state, ended),
+    findings = [*_moved(hub), *_trunk(hub, trunk, ledger, tips), *_tested(hub, landed), *_once(hub, ledger, state, ended),
                 *_evidence(hub, rejected), *_reachable(hub, trunk, [*ended, *state.queue.values()])]
     return Counts(len(landed), len(rejected), len(state.queue), len(tips)), findings
+
+
+def _moved(hub: Hub) -> Iterator[Finding]:
+    """What follows is proven of the ledger and the verdicts that the bot wrote."""
+    for odd in marks.findings(hub):
+        yield Finding(3 if odd.ref == refnames.STATE else 1, f"{odd.text}: {odd.mend}")
 
 
 def _fact(record: Record, name: str) -> str:
@@ -64,24 +70,33 @@ def _fact(record: Record, name: str) -> str:
         return built(str, record.evidence.get(name, ""), f"{name} of {record.key}")
 
 
-def _trunk(hub: Hub, trunk: str, state: codec.State, tips: set[tuple[str, str]]) -> Iterator[Finding]:
-    tip = hub.trunk_tip(trunk)
+def _trunk(hub: Hub, trunk: str, ledger: Ledger, tips: set[tuple[str, str]]) -> Iterator[Finding]:
+    state, tip = ledger.state(), refs.get(hub.git_dir, refnames.branch(trunk)) or ""
     if not state.trunk:
+        if names := foreign.labels(hub):
+            yield Finding(3, f"trunk's own history names {len(names)} changes that landed, the last {names[0]}, and there "
+                          "is no ledger", grave=False)
         return
-    seen = {oid: age for age, oid in enumerate(_first_parents(hub, tip))}
+    moved, adopted = foreign.look(hub, trunk, state), _adopted(hub, ledger)
+    known = foreign.stop(hub, trunk, state)
+    if known:
+        yield Finding(1, f"{known.text}: {known.ways}")
+    elif moved:
+        yield Finding(1, f"{moved.new[:12]} was put on trunk around the queue, and no bot has tested it yet", grave=False)
+    away = landing.gone(hub, tip, {new for _, new in tips} | set(adopted))
+    given_up = _given_up(hub, away, [old for old in adopted.values() if old])
+    line = {oid: age for age, oid in enumerate(_first_parents(hub, tip))} if tip else {}
     for old, new in tips:
-        if new not in seen:
-            yield Finding(1, f"trunk no longer holds {new[:12]}, which landed")
-        elif old not in seen or seen[old] < seen[new]:
+        if new in away:
+            yield Finding(1, f"trunk no longer holds {new[:12]}, which landed" + (
+                ": a person took trunk as it is" if new in given_up else ""), grave=new not in given_up)
+        elif new in line and (old not in line or line[old] < line[new]):
             yield Finding(1, f"trunk was not fast-forwarded from {old[:12]} to {new[:12]}")
-    for adopted in _adopted(hub):
-        if adopted not in seen and not _ancestor(hub, adopted, tip):
-            yield Finding(1, f"trunk was at {adopted[:12]} once and no longer holds it")
+    for oid in adopted:
+        if oid in away:
+            yield Finding(1, f"trunk was at {oid[:12]} once and no longer holds it", grave=oid not in given_up)
         else:
-            yield Finding(1, f"{adopted[:12]} was put on trunk around the queue", grave=False)
-    if tip != state.trunk and not state.landing:
-        yield Finding(1, f"trunk is at {tip[:12]}, the ledger at {state.trunk[:12]}: moved around the queue",
-                      grave=not _ancestor(hub, state.trunk, tip))
+            yield Finding(1, f"{oid[:12]} was put on trunk around the queue", grave=False)
 
 
 def _first_parents(hub: Hub, tip: str) -> list[str]:
@@ -95,9 +110,18 @@ def _ancestor(hub: Hub, old: str, new: str) -> bool:
         return False
 
 
-def _adopted(hub: Hub) -> list[str]:
-    log = hub.git("log", "--first-parent", "--format=%B", "--grep", "^adopt ", refnames.STATE)
-    return [line.split(" ")[1].rstrip(":") for line in log.splitlines() if line.startswith("adopt ")]
+def _adopted(hub: Hub, ledger: Ledger) -> dict[str, str]:
+    """What somebody else made trunk, and, where it was not forward, what it was before: see `Trunk`."""
+    if not ledger.tip:
+        return {}
+    log = hub.git("log", "--first-parent", "--format=%B", "--grep", "^adopt ", ledger.tip)
+    lines = [line.split(" ") for line in log.splitlines() if line.startswith("adopt ")]
+    return {words[1].rstrip(":"): words[3].rstrip(":") if words[2:3] == ["for"] else "" for words in lines}
+
+
+def _given_up(hub: Hub, away: set[str], before: list[str]) -> set[str]:
+    """What is away because a person took trunk as it was: it was on a trunk before that."""
+    return {oid for oid in away if any(oid == old or _ancestor(hub, oid, old) for old in before)}
 
 
 def _tested(hub: Hub, landed: list[Record]) -> Iterator[Finding]:

@@ -12,7 +12,7 @@ from agentctl.core.lifecycle import Stage
 from agentctl.errors import NotFound
 from agentctl.git import refs
 from agentctl.git.hub import Hub
-from agentctl.queue import inbox
+from agentctl.queue import inbox, marks
 from agentctl.queue.inbox import Request
 from agentctl.queue.ledger import Ledger
 
@@ -60,18 +60,18 @@ def find(hub: Hub, name: str, ledger: Ledger | None = None) -> Standing:
 def history(hub: Hub, key: str, limit: int = 200) -> list[tuple[int, str]]:
     """(time, what the bot did) for every line of the ledger that names a submission or tells
     what became of a probe of it, oldest first."""
-    if not refs.get(hub.git_dir, refnames.STATE):
+    if not (tip := marks.tip(hub, refnames.STATE)):
         return []
-    probes = {found[1] for _, line in _log(hub, [key], limit) if _names(line, key) and (found := _BEGUN.match(line))}
+    probes = {found[1] for _, line in _log(hub, tip, [key], limit) if _names(line, key) and (found := _BEGUN.match(line))}
     about = [key, *(f"probe {number}" for number in sorted(probes, key=int)[-PROBES:])]
-    return [(when, line) for when, line in _log(hub, about, limit)
+    return [(when, line) for when, line in _log(hub, tip, about, limit)
             if _names(line, key) or (found := _ENDED.match(line)) and found[1] in probes][::-1]
 
 
-def _log(hub: Hub, words: list[str], limit: int) -> Iterator[tuple[int, str]]:
+def _log(hub: Hub, tip: str, words: list[str], limit: int) -> Iterator[tuple[int, str]]:
     """Each line of the newest commits of the ledger that hold one of `words`, the newest first."""
     listed = hub.git("log", "-z", "--first-parent", f"-n{limit}", "--format=%ct%n%B", "--fixed-strings",
-                     *(f"--grep={word}" for word in words), refnames.STATE)
+                     *(f"--grep={word}" for word in words), tip)
     for entry in filter(None, listed.split("\0")):
         when, _, body = entry.partition("\n")
         yield from ((int(when), line) for line in reversed(body.splitlines()))

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+from agentctl.core import refnames
 from agentctl.core.ledger import Draft, Record, State, orphans
 from agentctl.core.lifecycle import Event, Stage
+from agentctl.core.mending import remembered
 from agentctl.git.hub import Hub
 from agentctl.git.refs import Transaction
-from agentctl.queue import answers
+from agentctl.queue import answers, marks
 from agentctl.queue.ledger import Ledger
 
 
@@ -60,13 +62,12 @@ class Turn:
         What falls with a rejected change goes in the same commit: the next one no longer
         knows what ended in this."""
         self.fall_together()
-        ended = len(self.draft.ended)
-        if ended or self.state.failed:
-            queue = self.state.queue
-            self.draft.set(failed=tuple(s for s in self.state.failed if any(k in queue for k in s.probe.chain)))
+        if self.state.failed:
+            self.draft.set(failed=remembered(self.state.failed, self.state.trunk, self.state.queue))
         ledger = self.ledger.append(self.draft, self.before, self.refs, self.now)
         self.hub.objects.store.flush()
-        self.refs.commit()
+        with marks.moving(self.hub, refnames.STATE, self.ledger.tip, ledger.tip):
+            self.refs.commit()
         news = self._news
         self._begin(ledger, self.state)
         for item in news:

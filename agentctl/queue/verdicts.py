@@ -8,10 +8,16 @@ tree whose parts have all passed has passed.
 
 Only knowledge is kept: passed and failed, both if a tree was seen to do both. Whatever
 else a run ends in is forgotten.
+
+A verdict is the bot's own, and a proof, if the bot wrote it: in the environment of whoever calls
+`agentctl test` another program may answer to the gate's name. So the bot alone moves the ref,
+`queue.marks` tells what it has written, and nothing else there is read. What others find out is
+kept in refs/agentctl/hints, in the same form: it saves them, not the bot, a second run.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
@@ -20,10 +26,11 @@ from agentctl.core import refnames
 from agentctl.core.model import Verdict
 from agentctl.core.policy import Policy, fingerprint, in_parts, parts
 from agentctl.core.shape import built, loads
-from agentctl.errors import Contended
+from agentctl.errors import Contended, Malformed
 from agentctl.git import refs
 from agentctl.git.hub import Hub
-from agentctl.git.objects import EMPTY_TREE
+from agentctl.git.objects import EMPTY_TREE, ObjectError
+from agentctl.queue import marks
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,47 +59,57 @@ def _path(gate: str, tree: str, verdict: Verdict) -> str:
     return f"{gate}/{tree[:2]}/{tree}/{verdict}"
 
 
-def lookup(hub: Hub, gate: str, tree: str, verdict: Verdict) -> Judgement | None:
-    """The newest run of the gate on a tree that ended in `verdict`, or None."""
-    tip = refs.get(hub.git_dir, refnames.VERDICTS)
-    with refs.decoding(refnames.VERDICTS):
-        data = hub.objects.read(hub.objects.commit(tip).tree, _path(gate, tree, verdict)) if tip else None
+def lookup(hub: Hub, gate: str, tree: str, verdict: Verdict, hints: bool = False) -> Judgement | None:
+    """The newest run of the gate on a tree that ended in `verdict`, or None: the bot's own, or,
+    if `hints` are wanted too, somebody else's."""
+    found = _read(hub, refnames.VERDICTS, _path(gate, tree, verdict))
+    if hints and not found:
+        # Whoever can write refs may have written anything there, and it matters little.
+        with contextlib.suppress(Malformed):
+            return _read(hub, refnames.HINTS, _path(gate, tree, verdict))
+    return found
+
+
+def _read(hub: Hub, ref: str, path: str) -> Judgement | None:
+    tip = marks.tip(hub, ref)
+    with refs.decoding(ref):
+        data = hub.objects.read(hub.objects.commit(tip).tree, path) if tip else None
         return built(Judgement, loads(data)) if data else None
 
 
 def all_of(hub: Hub, gate: str) -> list[Judgement]:
-    """Of the gate with that fingerprint, the newest run of each tree and verdict. Raises Malformed."""
-    tip = refs.get(hub.git_dir, refnames.VERDICTS)
+    """Every verdict of the bot of one gate, in no order. Raises Malformed."""
+    tip = marks.tip(hub, refnames.VERDICTS)
     with refs.decoding(refnames.VERDICTS):
         below = hub.objects.at(hub.objects.commit(tip).tree, gate) if tip else None
         return [built(Judgement, loads(hub.objects.blob(oid))) for _, oid in hub.objects.walk(below[1])] if below else []
 
 
-def passed(hub: Hub, policy: Policy, commit: str, now: float) -> Judgement | None:
-    """The verdict of a commit's tree that passed before, here or where an agent tested it: as
-    a whole, or in each of its parts; that is then stored for the whole.
+def passed(hub: Hub, policy: Policy, commit: str, now: float, hints: bool = False) -> Judgement | None:
+    """The verdict of a commit's tree that passed before: as a whole, or in each of its parts;
+    that is then stored for the whole.
 
     A failure is never taken from memory: it may have been a flake, and whoever asks for the
     same probe again wants a second opinion.
     """
     tree, gate = hub.objects.commit(commit).tree, fingerprint(policy)
-    known = lookup(hub, gate, tree, Verdict.PASSED)
+    known = lookup(hub, gate, tree, Verdict.PASSED, hints)
     if known or (policy.gates and not in_parts(policy)):
         return known
-    if len(passed_parts(hub, policy, tree)) < len(parts(policy)):
+    if len(passed_parts(hub, policy, tree, hints=hints)) < len(parts(policy)):
         return None
     why = "each gate passed on its paths before" if policy.gates else "no gate"
     made = Judgement(Verdict.PASSED, tree, commit, gate, 0.0, now, why=why)
-    store(hub, [made], now)
+    store(hub, [made], now, hints)
     return made
 
 
-def passed_parts(hub: Hub, policy: Policy, tree: str, doubted: bool = False) -> frozenset[str]:
+def passed_parts(hub: Hub, policy: Policy, tree: str, doubted: bool = False, hints: bool = False) -> frozenset[str]:
     """Fingerprints of the parts that are known to pass on a tree; if that is `doubted`, of
     those that were never seen to fail on it. None of a policy without parts."""
     ours = [(p.fingerprint, hub.objects.part(tree, p.paths)) for p in parts(policy)] if in_parts(policy) else []
-    return frozenset(gate for gate, part in ours if lookup(hub, gate, part, Verdict.PASSED)
-                     and not (doubted and lookup(hub, gate, part, Verdict.FAILED)))
+    return frozenset(gate for gate, part in ours if lookup(hub, gate, part, Verdict.PASSED, hints)
+                     and not (doubted and lookup(hub, gate, part, Verdict.FAILED, hints)))
 
 
 def _encode(judgement: Judgement) -> bytes:
@@ -101,21 +118,30 @@ def _encode(judgement: Judgement) -> bytes:
     return (json.dumps(facts, sort_keys=True) + "\n").encode()
 
 
-def store(hub: Hub, judgements: Iterable[Judgement], now: float) -> None:
-    """Remember what is knowledge among `judgements`. Raises Contended after ten tries."""
+def _tree(hub: Hub, tip: str) -> str | None:
+    """None if that is no commit: somebody's nonsense is written over."""
+    with contextlib.suppress(ObjectError):
+        return hub.objects.commit(tip).tree
+    return None
+
+
+def store(hub: Hub, judgements: Iterable[Judgement], now: float, hints: bool = False) -> None:
+    """Remember what is knowledge among `judgements`: as the bot's own, or as `hints` of somebody
+    else. Raises Contended after ten tries."""
+    ref = refnames.HINTS if hints else refnames.VERDICTS
     files = {_path(j.gate, j.tree, j.verdict): _encode(j) for whole in judgements for j in (whole, *whole.parts)
              if j.verdict in (Verdict.PASSED, Verdict.FAILED)}
-    if not files:
-        return
-    for attempt in range(10):
-        tip = refs.get(hub.git_dir, refnames.VERDICTS)
-        tree = hub.objects.replace(hub.objects.commit(tip).tree if tip else EMPTY_TREE, files)
-        made = hub.objects.write_commit(tree, [tip] if tip else [], f"{len(files)} verdicts\n", now)
+    for attempt in range(10 if files else 0):
+        tip = marks.tip(hub, ref)
+        below = _tree(hub, tip) if tip else None
+        tree = hub.objects.replace(below or EMPTY_TREE, files)
+        made = hub.objects.write_commit(tree, [tip] if below else [], f"{len(files)} verdicts\n", now)
         move = refs.Transaction(hub.git_dir, "verdicts")
-        move.update(refnames.VERDICTS, made, tip)
+        move.update(ref, made, tip)
         try:
             hub.objects.store.flush()
-            return move.commit()
+            with contextlib.nullcontext() if hints else marks.moving(hub, ref, tip, made):
+                return move.commit()
         except Contended:
             if attempt == 9:
                 raise

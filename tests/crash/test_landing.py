@@ -94,7 +94,7 @@ def begin(make_repo, tmp_path):
     origin.submit("bad", {"bad.txt": "BUG\n"})
     origin.submit("two", {"two.txt": "two\n"})
     # Trunk's own verdict is there, so that no run spends its time on it.
-    origin.cli("test", "main")
+    origin.trunk_judged()
 
     def copy(number):
         shutil.rmtree(tmp_path / "copy", ignore_errors=True)

@@ -11,7 +11,7 @@ def half_way(repo):
     """A bot for which a and b have passed together, and a has landed alone."""
     for name in ("a", "b"):
         repo.submit(name, {f"{name}.txt": f"{name}\n"})
-    repo.cli("test", "main")
+    repo.trunk_judged()
     begin = repo.tip
     bot = repo.bot()
     here = bot.__enter__()

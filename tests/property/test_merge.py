@@ -1,6 +1,7 @@
 """Merges and differences in process against Git's own, on small trees of every kind."""
 
 import subprocess
+from dataclasses import replace
 
 import pytest
 from hypothesis import HealthCheck, assume, given, settings, strategies as st
@@ -8,6 +9,7 @@ from hypothesis import HealthCheck, assume, given, settings, strategies as st
 from agentctl.git import merge as merging
 from agentctl.git.merge import changed, merge
 from agentctl.git.objects import EMPTY_TREE, EXECUTABLE, FILE, GITLINK, SYMLINK, TREE, ObjectError
+from agentctl.queue.recheck import Step, explained
 from tests.support.hub import Repo
 
 NAMES = ("a", "b", "a.c", "d", "d/a", "d/b", "d/e/a", "d/e/b", "x/a", "x/b", "x/e/a", "z")
@@ -82,8 +84,29 @@ def test_a_merge_is_what_git_makes_of_it(hub, base, one, two):
         woven = merging._woven(hub.objects, old, mine, its)
     except merging._Entangled:
         return
-    git = merging._by_git(hub, old, mine, its)
+    git = merging.by_git(hub, old, mine, its)
     assert (git.tree, git.conflicts) == (woven, ())
+
+
+@quick
+@given(trees, edits, edits, edits)
+def test_the_second_way_finds_the_same_and_nothing_else(hub, base, one, two, harm):
+    sides = [base, edited(base, one), edited(base, two)]
+    assume(all(possible(files) for files in sides))
+    old, mine, its = (built(hub.objects, files) for files in sides)
+    hub.objects.write_tree({})
+    merged = merge(hub, old, mine, its)
+    assume(not merged.conflicts)
+    step = Step(old, mine, its, merged.tree)
+    assert explained(hub, step) or merging.by_git(hub, old, mine, its).tree == merged.tree
+    # What is explained path by path is so in one way only.
+    there = {path: (mode, oid) for path, mode, oid, _ in changed(hub, EMPTY_TREE, merged.tree)}
+    texts = {path: (mode, hub.objects.blob(oid).decode() if mode != GITLINK else oid) for path, (mode, oid) in there.items()}
+    spoilt = edited(texts, harm)
+    assume(possible(spoilt))
+    other = built(hub.objects, spoilt)
+    if other != merged.tree and explained(hub, step):
+        assert not explained(hub, replace(step, made=other))
 
 
 @quick
@@ -123,7 +146,7 @@ def made(objects, changes):
 @pytest.mark.parametrize("case", ORDINARY)
 def test_what_needs_no_process(hub, case, monkeypatch):
     old, mine, its = built(hub.objects, BASE), *(made(hub.objects, side) for side in ORDINARY[case])
-    expected = merging._by_git(hub, old, mine, its)
+    expected = merging.by_git(hub, old, mine, its)
     monkeypatch.setattr(merging, "run", None)
     assert merge(hub, old, mine, its) == expected
 
@@ -146,7 +169,7 @@ def test_what_is_left_to_git(hub, case):
     old, mine, its = built(hub.objects, BASE), *(made(hub.objects, side) for side in ENTANGLED[case])
     with pytest.raises(merging._Entangled):
         merging._woven(hub.objects, old, mine, its)
-    assert merge(hub, old, mine, its) == merging._by_git(hub, old, mine, its)
+    assert merge(hub, old, mine, its) == merging.by_git(hub, old, mine, its)
 
 
 def test_trees_nested_without_end(hub):

@@ -4,7 +4,7 @@ import time
 
 from agentctl.core.ledger import Staged
 from agentctl.core.model import Certificate, Probe, Verdict
-from agentctl.queue import verdicts
+from agentctl.queue import marks, verdicts
 from agentctl.queue.conviction import convict
 from agentctl.queue.verdicts import Judgement
 from tests.support.hub import policy, until
@@ -57,13 +57,14 @@ def test_a_failure_under_a_gate_that_is_not_in_force_convicts_nobody(make_repo):
 
 
 def test_a_failure_whose_verdict_is_gone_convicts_nobody(make_repo):
-    # Whoever wants everything tested anew may delete the verdicts; trunk has one again at once.
+    # Whoever wants everything tested anew may have the bot take it so that there are no verdicts.
     repo = make_repo(files={".agentctl/policy.yaml": INFERENCE})
     with repo.bot() as bot:
         until(bot, lambda: bot.idle)
         queued(repo, bot, x="SLOW\n", a="a\n")
         turn, staged = failed_with(bot, "x/1", "a/1")
         repo.git("update-ref", "-d", "refs/agentctl/verdicts")
+        marks.accept(repo.hub, "refs/agentctl/verdicts")
         tree = repo.hub.objects.commit(staged.probe.base).tree
         verdicts.store(bot.hub, [Judgement(Verdict.PASSED, tree, staged.probe.base, bot._gate, 1.0, 1.0)], 1.0)
         convict(turn, Certificate("x/1", 99, "by inference"), bot._gate)

@@ -52,6 +52,8 @@ STORY = (
     ("submit", "submit topic --change good", 0),
     ("test", "test topic", 0),
     ("bot run", "bot run --once", 0),
+    ("bot restore", "bot restore", 0),
+    ("bot adopt", "bot adopt", 0),
     ("wait", "wait good", 0),
     ("why", "why good", 0),
     ("why", "why ann", 0),

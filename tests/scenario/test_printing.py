@@ -77,7 +77,7 @@ CALLS = [
     (0, "why", "job"), (0, "why", "job", "--log"), (0, "why", "conflict", "--log"), (0, "why", "refused"), (0, "why", "before"),
     (0, "why", "queued"), (0, "logs", "agent-1"), (0, "logs", "ann"), (0, "ps"), (7, "wait", "job"), (5, "wait", "refused"),
     (6, "wait", "conflict"), (0, "verify"), (9, "doctor"), (0, "hook", "status"), (0, "policy", "explain"), (0, "policy", "check"),
-    (5, "queue", "pause", "--reason", EVIL, "--below", "7"), (0, "queue", "resume"), (0, "bot", "run", "--once"),
+    (5, "queue", "pause", "--reason", EVIL, "--below", "7"), (0, "queue", "resume"), (0, "bot", "run", "--once"), (0, "bot", "restore"), (0, "bot", "adopt"),
     (4, "why", EVIL), (4, "task", "show", EVIL), (4, "logs", EVIL), (4, "wait", EVIL), (4, "withdraw", EVIL), (4, "revert", EVIL),
     (4, "queue", "bump", EVIL), (4, "queue", "retry", EVIL), (4, "policy", "explain", EVIL), (4, "help", EVIL), (2, "run", "--adapter", EVIL),
     (2, "spawn", EVIL, "--", "true"), (4, "spawn", "x", "--", EVIL), (4, "stop", EVIL), (2, "task", "add", "--id", EVIL, "x"),

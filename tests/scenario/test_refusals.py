@@ -248,18 +248,21 @@ def test_init_twice_changes_nothing(tmp_path):
     assert "there already" in cli("init", cwd=folder).stdout
 
 
-def test_what_was_tested_by_hand_is_not_tested_again(repo, tmp_path):
-    # Ann tests in a worktree of her own, commits, submits; trunk has not moved.
+def test_what_was_tested_by_hand_is_tested_again_by_the_bot(repo, tmp_path):
+    # Ann tests in a worktree of her own, commits, submits; trunk has not moved. Asked again, her
+    # own test is known; to the bot it is no proof.
     work = tmp_path / "work"
     repo.git("worktree", "add", "-q", "-b", "topic", str(work))
     write(work, {"topic.txt": "topic\n"})
     assert "passed" in repo.cli("test", cwd=work).stdout
     git(work, "add", "-A")
     git(work, "commit", "-q", "-m", "topic")
+    again = repo.cli("-v", "test", cwd=work)
+    assert "passed" in again.stdout and "testing" not in again.stderr
     repo.cli("submit", cwd=work)
     bot = repo.drain()
     assert repo.landings() == ["topic/1"]
-    assert not any(probe.chain for probe, _ in bot.judged)
+    assert [len(probe.chain) for probe, _ in bot.judged] == [0, 1]
     repo.proven()
 
 

@@ -22,7 +22,7 @@ def signal(tmp_path):
 @pytest.fixture
 def repo(make_repo, signal):
     repo = make_repo(gate=f"'{WAITS % signal}'", slots=4)
-    repo.cli("test", "main")
+    repo.trunk_judged()
     return repo
 
 
@@ -69,7 +69,7 @@ def test_the_rest_of_a_train_lands_on_what_landed_before(repo, signal):
 @pytest.mark.parametrize("strategy", ["squash", "rebase", "merge"])
 def test_each_strategy_has_trains(make_repo, strategy):
     repo = make_repo(strategy=strategy)
-    repo.cli("test", "main")
+    repo.trunk_judged()
     first = repo.change({"a.txt": "1\n"}, "half")
     repo.hand_in("a", repo.change({"a.txt": "2\n"}, "whole", first))
     submit(repo, "b")
@@ -139,7 +139,7 @@ def test_what_cannot_land_any_more_does_not(repo, signal, how):
         else:
             repo.push({"other.txt": "other\n"})
             now = turn(bot)
-            bot._follow_trunk(now)
+            bot._trunk.follow(now)
             bot._commit(now)
         tip = repo.tip
         assert land(bot, long) == []
@@ -177,7 +177,7 @@ def test_a_landing_that_changes_the_gate_voids_what_was_tested_with_the_old_one(
     repo.submit("gate", {".agentctl/policy.yaml": text.replace("sh check.sh", "test ! -e c.txt")})
     repo.submit("old", {"c.txt": "fails under the new gate\n"})
     begin = repo.tip
-    repo.cli("test", "main")
+    repo.trunk_judged()
     with repo.bot() as bot:
         admitted(bot)
         short, long = started(bot, 7, begin, "gate"), started(bot, 8, begin, "gate", "old")

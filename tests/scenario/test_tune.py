@@ -9,7 +9,7 @@ import pytest
 
 from agentctl.commands import tune
 from agentctl.core import refnames
-from agentctl.queue import verdicts
+from agentctl.queue import marks, verdicts
 from agentctl.queue.ledger import Ledger
 from agentctl.simulation.world import Arrival, Traffic, write_trace
 from tests.support.hub import Repo
@@ -56,7 +56,8 @@ def test_a_verdict_that_is_none_is_told_by_the_name_of_the_ref(past):
     gate, objects = past.record("a").evidence["gate"], past.hub.objects
     tree = objects.commit(past.git("rev-parse", refnames.VERDICTS).strip()).tree
     forged = objects.replace(tree, {f"{gate}/aa/{'a' * 40}/passed": b"[]"})
-    past.git("update-ref", refnames.VERDICTS, objects.write_commit(forged, (), "forged\n", 1))
+    past.git("update-ref", refnames.VERDICTS, objects.write_commit(forged, (), "as if a bot had\n", 1))
+    marks.accept(past.hub, refnames.VERDICTS)
     assert refnames.VERDICTS in past.cli("policy", "tune", ok=1).stderr
 
 

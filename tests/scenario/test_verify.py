@@ -10,6 +10,7 @@ import pytest
 from agentctl.core import ledger as codec
 from agentctl.core import refnames
 from agentctl.git.objects import EMPTY_TREE
+from agentctl.queue import marks
 from agentctl.queue.ledger import Ledger
 from agentctl.queue.proof import prove
 
@@ -32,11 +33,15 @@ def grave(repo) -> set[int]:
 
 
 def rewrite(repo, files: dict[str, bytes | None], message: str = "forged\n") -> None:
-    """A state that no bot would write."""
+    """A state that no bot would write, as if one had."""
     ledger = Ledger.read(repo.hub)
     tree = repo.hub.objects.replace(ledger.tree, files)
-    made = repo.hub.objects.write_commit(tree, [ledger.tip], message, 1)
-    repo.git("update-ref", refnames.STATE, made)
+    written(repo, refnames.STATE, repo.hub.objects.write_commit(tree, [ledger.tip], message, 1))
+
+
+def written(repo, ref: str, oid: str) -> None:
+    repo.git("update-ref", ref, oid)
+    marks.accept(repo.hub, ref)
 
 
 def forged(repo, key: str, **facts) -> dict[str, bytes]:
@@ -61,7 +66,7 @@ def test_a_push_around_the_queue_is_named_but_breaks_nothing(lived):
 
 
 def test_a_landing_without_a_verdict(lived):
-    lived.git("update-ref", refnames.VERDICTS, lived.hub.objects.write_commit(EMPTY_TREE, (), "none\n", 1))
+    written(lived, refnames.VERDICTS, lived.hub.objects.write_commit(EMPTY_TREE, (), "none\n", 1))
     assert {1, 4} <= grave(lived)
 
 
@@ -101,7 +106,7 @@ def test_a_rejection_without_evidence(lived):
 def test_a_submitted_head_that_nothing_reaches(lived):
     ledger = Ledger.read(lived.hub)
     orphaned = lived.hub.objects.write_commit(ledger.tree, (), "history cut off\n", 1)
-    lived.git("update-ref", refnames.STATE, orphaned)
+    written(lived, refnames.STATE, orphaned)
     lived.git("update-ref", "-d", "refs/agentctl/outbox/ann/bad/1")
     assert 5 in grave(lived)
 

@@ -12,9 +12,10 @@ import agentctl
 from agentctl.engine import locks
 from agentctl.git.hub import find
 from agentctl.git.objects import Person
-from agentctl.queue import inbox, standing
+from agentctl.queue import gate, inbox, standing, verdicts
 from agentctl.queue.bot import Bot
 from agentctl.queue.ledger import Ledger
+from agentctl.queue.policyfile import in_force
 from agentctl.queue.proof import prove
 
 ROOT = Path(agentctl.__file__).parents[1]
@@ -122,6 +123,12 @@ class Repo:
         return new
 
     # what the bot does
+
+    def trunk_judged(self):
+        """Trunk's own verdict by the bot, so that no run of a test spends its time on it."""
+        tip, policy = in_force(self.hub)
+        verdicts.store(self.hub, [gate.judge(self.hub, policy, gate.Runs(), tip)], time.time())
+        gate.remove_slots(self.hub)
 
     @contextlib.contextmanager
     def bot(self, **options):

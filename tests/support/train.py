@@ -16,7 +16,7 @@ def turn(bot):
 def admitted(bot):
     """Take in what was submitted, and plan nothing."""
     now = turn(bot)
-    bot._follow_trunk(now)
+    bot._trunk.follow(now)
     for request in inbox.requests(refs.read(bot.hub.git_dir, [refnames.INBOX])):
         admit.digest(now, bot.policy, request, {})
     bot._commit(now)
@@ -34,7 +34,7 @@ def started(bot, number, base, *names):
 
 def judged(bot, *probes):
     """Wait for the gates of probes, and take in what they said."""
-    eventually(lambda: all(bot._runs[p.number].future.done() for p in probes))
+    eventually(lambda: all(bot._runs.runs[p.number].future.done() for p in probes))
     now = turn(bot)
     bot._collect(now)
     bot._commit(now)

@@ -329,7 +329,7 @@ def test_explain_shows_every_key_in_80_columns():
     assert ["batch", "64", "default"] in words
     shown = {line.split()[0] for line in lines if line.startswith("  ") and line[2] != " "}
     assert shown == {key.split(".")[-1] for key in keys()} - set(SCHEMA["properties"]) | {
-        "version", "trunk", "strategy", "protect"
+        "version", "trunk", "foreign", "strategy", "protect"
     }
 
 

@@ -75,7 +75,8 @@ calculation, for equal risks up to 20% and learning left out, strict rejection t
 
 No change waits for ever. The order is by admission, a level of priority counting as
 `Limits.aging` seconds, so that only what is admitted less than that much, times the
-difference in priority, after a change comes before it; and each segment begins with the
+difference in priority, after a change comes before it (a change has the highest priority of
+those that come after it); and each segment begins with the
 first in that order, so that it waits for no more segments than there are changes before
 it. When one has waited 16 gate times
 without being asked about, bets end and segments are opened and searched in order. Every
@@ -96,15 +97,20 @@ O. Johnson and J. Scarlett 2019, Group testing: an information theory perspectiv
 
 from __future__ import annotations
 
-from agentctl.core.model import Land, Plan, View
+from agentctl.core.model import Change, Land, Plan, View
 from agentctl.core.planner.beliefs import Limits
 from agentctl.core.planner.choose import Chooser, cancel
 from agentctl.core.planner.digest import digest
 from agentctl.core.planner.judge import judge
 from agentctl.core.planner.state import dump, lane, load
-from agentctl.core.planner.turn import Turn
+from agentctl.core.planner.turn import Turn, lifted, rank
 
-__all__ = ["Limits", "plan", "usual_seconds"]
+__all__ = ["Limits", "in_order", "plan", "usual_seconds"]
+
+
+def in_order(queued: tuple[Change, ...], limits: Limits) -> list[Change]:
+    """The changes in the order in which they are to be tested, with the priorities they are lent."""
+    return sorted(lifted(queued), key=lambda change: rank(change, limits))
 
 
 def usual_seconds(memory: dict, gates: tuple[str, ...] | None) -> float | None:

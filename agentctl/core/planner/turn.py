@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Set
+from dataclasses import replace
 from itertools import chain, islice
 
+from agentctl.core.lending import lent
 from agentctl.core.model import Action, Change, Probe, View
 from agentctl.core.planner.beliefs import Beliefs, Limits
 from agentctl.core.planner.state import Failure, Memory, Passed, lane
@@ -31,13 +33,25 @@ def landed_on(mem: Memory, base: str) -> tuple[str, ...] | None:
     return None
 
 
+def rank(change: Change, limits: Limits) -> tuple[float, int]:
+    """Its place in the queue is by this."""
+    return change.admitted - change.priority * limits.aging, change.seq
+
+
+def lifted(queued: tuple[Change, ...]) -> tuple[Change, ...]:
+    """The changes, each with the highest priority of those that come after it."""
+    after = {c.id: c.after for c in queued if c.after}
+    raised = lent({c.id: c.priority for c in queued}, after) if after else {}
+    return tuple(replace(c, priority=raised[c.id]) if c.id in raised else c for c in queued) if raised else queued
+
+
 class Turn:
     def __init__(self, view: View, limits: Limits, mem: Memory, now: float) -> None:
         self.view = view
         self.now = now
         self.limits = limits
         self.mem = mem
-        self.queue: dict[str, Change] = {c.key: c for c in view.queued}
+        self.queue: dict[str, Change] = {c.key: c for c in lifted(view.queued)}
         self.lanes = tuple(dict.fromkeys(c.gates for c in view.queued))
         """The gates of the changes, each set once: of one lane if no gate names paths."""
         self._seconds: dict[tuple[str, ...] | None, float] = {}
@@ -61,9 +75,8 @@ class Turn:
     def ranked(self, aside: Set[str] = frozenset()) -> list[str]:
         """The queue without `aside`, in order: admitted first, a level of priority
         counting as `aging` seconds of waiting."""
-        order = [(c.admitted - c.priority * self.limits.aging, c.seq, key)
-                 for key, c in self.queue.items() if key not in aside]
-        return [key for _, _, key in sorted(order)]
+        return [c.key for c in sorted((c for key, c in self.queue.items() if key not in aside),
+                                      key=lambda c: rank(c, self.limits))]
 
     def risk(self, key: str) -> float:
         return self.beliefs.risk(self.queue.get(key))

@@ -1,0 +1,104 @@
+"""Trunk as the bot of a hub follows it: what lands on it, and what others do to it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from agentctl.core import refnames
+from agentctl.core.ledger import Landing, State
+from agentctl.core.lifecycle import Event
+from agentctl.git import refs
+from agentctl.git.hub import Hub
+from agentctl.queue import foreign, landing, marks
+from agentctl.queue.turn import Turn
+
+
+class Trunk:
+    def __init__(self, hub: Hub, name: str, state: State) -> None:
+        """Raises Refused if a checkout of trunk has changes that a landing could run into, or if
+        somebody else moved trunk and where it was is no longer there."""
+        self.hub, self.name = hub, name
+        self.moved = foreign.stop(hub, name, state)
+        """What somebody else made of trunk that waits for a person: until then nothing lands."""
+        self._told: foreign.Move | None = None
+        if not self.moved:
+            landing.complete_checkouts(hub, name, state)
+            landing.refuse_dirty(hub, name)
+        elif self.moved.lost:
+            raise self.moved.refusal
+
+    @property
+    def base(self) -> str:
+        """The tip, or, as long as that is not adopted, the one that the bot knows."""
+        return self.moved.old if self.moved else self.hub.trunk_tip(self.name)
+
+    def follow(self, turn: Turn, running: Iterable[int] = ()) -> None:
+        """Complete, or give up, a landing that was under way; notice who else moved trunk while
+        the probes `running` were. Raises Refused as the constructor does."""
+        tip, under_way = refs.get(self.hub.git_dir, refnames.branch(self.name)), turn.state.landing
+        proven = under_way and landing.proven(self.hub, under_way)
+        if proven and tip == under_way.old:
+            landing.move(self.hub, self.name, under_way)
+            tip = under_way.staged.commit
+        if under_way and tip and self.hub.holds(tip, under_way.staged.commit):
+            self.landed(turn, under_way)
+        elif under_way:
+            turn.draft.set(landing=None)
+            turn.draft.say(("trunk was moved by somebody else" if proven else "no verdict proves what was tested")
+                           + "; what was about to land is tested anew")
+        self.moved = foreign.stop(self.hub, self.name, turn.state)
+        if self.moved:
+            self._stop(turn, self.moved, running)
+        elif tip != turn.state.trunk:
+            self._adopt(turn, self.hub.trunk_tip(self.name), running)
+
+    def landed(self, turn: Turn, under_way: Landing) -> None:
+        """Trunk holds what was to land."""
+        new = under_way.staged.commit
+        behind = landing.bring_along(self.hub, self.name, under_way.old, new)
+        for key, commit in under_way.staged.landing:
+            if key in turn.state.queue:
+                record = turn.draft.end(key, Event.LAND, turn.now, commit=commit, evidence={
+                    "probe": under_way.staged.probe.number, "tip": new, "old": under_way.old, **under_way.verdict})
+                turn.tell("landed", f"{key} as {commit[:12]}", record=record)
+        turn.draft.set(landing=None, trunk=new)
+        self._tell_behind(turn, behind)
+
+    def recorded(self, state: State) -> None:
+        """The turn is in the ledger."""
+        self._told = self.moved
+        if not self.moved:
+            marks.follow_trunk(self.hub, self.name, state.trunk)
+
+    def _stop(self, turn: Turn, move: foreign.Move, running: Iterable[int]) -> None:
+        if move.lost:
+            raise move.refusal
+        if move != self._told:
+            kept = marks.keep(self.hub, move.old, turn.refs)
+            who = self._suspects(move.new, running)
+            turn.draft.say(f"{move.text}{who}; nothing lands; {move.old[:12]} is kept as {kept}")
+            turn.tell("moved", f"{move.text}{who}; nothing lands until: {move.ways}", old=move.old, new=move.new)
+
+    def _adopt(self, turn: Turn, tip: str, running: Iterable[int]) -> None:
+        """Trunk is where somebody else put it: forward, or where a person takes it for right."""
+        old, who = turn.state.trunk, self._suspects(tip, running)
+        turn.draft.set(trunk=tip)
+        if not old:
+            turn.draft.say(f"begin at {tip}")
+            return
+        if self.hub.holds(tip, old):
+            turn.draft.say(f"adopt {tip}: trunk was moved by somebody else{who}")
+        else:
+            kept = marks.keep(self.hub, old, turn.refs) if self.hub.objects.exists(old) else "nothing"
+            turn.draft.say(f"adopt {tip} for {old}: a person takes it for trunk; what it was is kept as {kept}")
+        turn.tell("adopted", f"trunk was moved from {old[:12]} to {tip[:12]} by somebody else{who}", old=old, new=tip)
+        self._tell_behind(turn, landing.bring_along(self.hub, self.name, old, tip))
+
+    def _suspects(self, tip: str, running: Iterable[int]) -> str:
+        """Who cannot be known; what may help to find out."""
+        at_work = ", ".join(map(str, running))
+        return foreign.trace(self.hub, self.name, tip) + (f", while probe {at_work} ran" if at_work else "")
+
+    def _tell_behind(self, turn: Turn, paths: list[str]) -> None:
+        for path in paths:
+            turn.tell("behind", f"local changes keep the checkout {path} from following trunk", path=path)
