@@ -156,15 +156,18 @@ def _open_up(name: str, at: int) -> None:
 
 
 def fingerprint(path: str, skip: tuple[str, ...] = ()) -> str:
-    """Of a folder and all below it: differs if anything but the files `skip` at its top was written, made, linked or
-    given other permissions. Nobody can set the time of such a change back."""
+    """Of a folder and all below it: differs if anything was written, made, linked or given other permissions. Nobody can set
+    the time of such a change back. What the files `skip` at its top hold does not count. Empty if it is no folder."""
     seen = []
+    if not identity(path):
+        return ""
     for where, below, names in os.walk(path):
         for name in (*below, *names):
             full = os.path.join(where, name)
-            if where == path and name in skip:
-                continue
             found = os.lstat(full)
+            if where == path and name in skip:
+                seen.append((full, stat.S_IFMT(found.st_mode), found.st_nlink))
+                continue
             changed = 0 if stat.S_ISDIR(found.st_mode) else found.st_ctime_ns
             seen.append((full, found.st_mode, found.st_ino, found.st_size if changed else 0, changed))
     return hashlib.sha1(repr(sorted(seen)).encode(errors="surrogateescape")).hexdigest()
