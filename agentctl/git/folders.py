@@ -11,6 +11,7 @@ import hashlib
 import os
 import shutil
 import stat
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -171,6 +172,26 @@ def fingerprint(path: str, skip: tuple[str, ...] = ()) -> str:
             changed = 0 if stat.S_ISDIR(found.st_mode) else found.st_ctime_ns
             seen.append((full, found.st_mode, found.st_ino, found.st_size if changed else 0, changed))
     return hashlib.sha1(repr(sorted(seen)).encode(errors="surrogateescape")).hexdigest()
+
+
+def entries(top: str) -> Iterator[tuple[str, os.DirEntry[str]]]:
+    """(path, entry) of all below a folder: no link is followed, and nothing called .git looked into. A folder without
+    permission gets it. Raises OSError for one that cannot be read."""
+    waiting = [""]
+    while waiting:
+        path = waiting.pop()
+        for entry in _listed(os.path.join(top, path)):
+            yield path + entry.name, entry
+            if entry.name != ".git" and entry.is_dir(follow_symlinks=False):
+                waiting.append(path + entry.name + "/")
+
+
+def _listed(path: str) -> list[os.DirEntry[str]]:
+    with contextlib.suppress(PermissionError), os.scandir(path) as found:
+        return list(found)
+    os.chmod(path, 0o700)
+    with os.scandir(path) as found:
+        return list(found)
 
 
 def content(path: str, limit: int = 1 << 20) -> bytes | None:

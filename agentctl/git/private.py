@@ -190,8 +190,7 @@ def repository(top: str, path: str) -> str | None:
     if said.startswith("gitdir: "):
         entry = os.path.normpath(os.path.join(path, said.removeprefix("gitdir: ")))
     below = entry.startswith(top + os.sep) and os.path.realpath(entry) == os.path.join(os.path.realpath(top), entry[len(top) + 1 :])
-    whole = all(os.path.lexists(os.path.join(entry, name)) for name in ("HEAD", "objects"))
-    return entry if below and whole and folders.identity(entry) else None
+    return entry if below and folders.identity(entry) and folders.identity(os.path.join(entry, "objects")) else None
 
 
 @dataclass(frozen=True, slots=True)
