@@ -228,7 +228,7 @@ def make_safe(hub: Hub, agent: str, tree: Worktree, trunk: str, ignored: bool = 
 def unsafe(hub: Hub, agent: str, tree: Worktree, trunk: str) -> bool:
     """True if the worktree holds work that no ref of the hub reaches."""
     record = tree.record
-    if not record or record.state is not State.GIVEN:
+    if not record or record.state is not State.GIVEN or not tree.there:
         return False
     with found(hub, agent, tree, trunk, "looked at\n", ignored=True) as there:
         return bool(_unreached(hub, there.tips))
