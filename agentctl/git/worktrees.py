@@ -169,6 +169,7 @@ def check_out(tree: Worktree, commit: str, keep: tuple[str, ...] = (), ignored: 
     with contextlib.suppress(FileNotFoundError):
         os.unlink(tree.own("index.lock"))
     emptied = _empty_submodules(tree, look)
+    _drop_special(tree)
     wrong = _made(tree, look, commit, keep, ignored)
     if wrong:
         raise Infrastructure(f"the files of {tree.path} cannot be made those of {commit[:12]}: {wrong[0].path}",
@@ -216,6 +217,13 @@ def _empty_submodules(tree: Worktree, look: scratch.Scratch) -> bool:
     for path in full:
         folders.drop(tree.path, path)
     return bool(full)
+
+
+def _drop_special(tree: Worktree) -> None:
+    """Remove FIFOs, sockets and devices: Git does not see them, and who opens one may wait for ever."""
+    for path, entry in folders.entries(tree.path):
+        if not (entry.is_symlink() or entry.is_file(follow_symlinks=False) or entry.is_dir(follow_symlinks=False)):
+            folders.drop(tree.path, path)
 
 
 def _permit(path: str) -> None:
