@@ -97,9 +97,7 @@ class _Repository:
             return tuple(commits)
         place = self.tree.own("nested")
         scratch.write(place, refs=theirs)
-        shallow = folders.content(os.path.join(self.git_dir, "shallow"))
-        if shallow:
-            folders.replace(os.path.join(place, "shallow"), shallow)
+        folders.replace(os.path.join(place, "shallow"), folders.content(os.path.join(self.git_dir, "shallow")) or b"")
         look = scratch.Scratch(place, self.objects, (os.path.join(self.hub.git_dir, "objects"),))
         asked = "".join(oid + "\n" for oid in commits).encode()
         return tuple(look.text("rev-list", "--stdin", "--not", "--all", stdin=asked).split())
