@@ -173,7 +173,14 @@ def _in_slot(hub: Hub, policy: Policy, runs: Runs, place: Worktree, commit: str,
 def check_out(place: Worktree, policy: Policy, commit: str) -> None:
     """Make the slot's files those of `commit`, proven so, and its Git directory one that no run has touched. Raises
     Infrastructure, GitError."""
-    if worktrees.check_out(place, commit, tuple(policy.slot.keep)):
+    try:
+        emptied = worktrees.check_out(place, commit, tuple(policy.slot.keep))
+    except (OSError, GitError, Infrastructure):
+        # A run may have left what nobody can put right. Nothing in a slot is anybody's.
+        worktrees.remove(place)
+        worktrees.make(place)
+        emptied = worktrees.check_out(place, commit, tuple(policy.slot.keep))
+    if emptied:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(place.own("setup"))
     worktrees.give(place, policy.trunk, None)
