@@ -62,7 +62,7 @@ def work(hub: Hub, tree: Worktree, paths: tuple[str, ...], store: str, who: Pers
 
 def _modules(git_dir: str) -> list[str]:
     """The Git directories of submodules that a repository keeps in its own."""
-    return [where for where, below, _ in os.walk(os.path.join(git_dir, "modules")) if "objects" in below]
+    return [where for where, below, _ in folders.walk(os.path.join(git_dir, "modules")) if "objects" in below]
 
 
 @dataclass(frozen=True, slots=True)

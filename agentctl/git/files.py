@@ -75,13 +75,13 @@ def only_converted(look: Scratch, entries: list[Entry]) -> set[str]:
              and _mode(os.path.join(top, entry.path)) == entry.mode]
     if not plain:
         return set()
-    shutil.rmtree(copies, ignore_errors=True)
+    folders.remove(copies)
     try:
         look.run("checkout-index", "-z", "--stdin", f"--prefix={copies}/", ok=(0, 1, 128),
                  stdin="".join(entry.path + "\0" for entry in plain).encode(errors="surrogateescape"))
         return {entry.path for entry in plain if _same(os.path.join(top, entry.path), os.path.join(copies, entry.path))}
     finally:
-        shutil.rmtree(copies, ignore_errors=True)
+        folders.remove(copies)
 
 
 def _same(path: str, other: str) -> bool:

@@ -228,7 +228,7 @@ def _drop_special(tree: Worktree) -> None:
 
 def _permit(path: str) -> None:
     """Give ourselves the right to write in all folders below."""
-    for where, below, _ in os.walk(path):
+    for where, below, _ in folders.walk(path):
         for name in below:
             with contextlib.suppress(OSError):
                 if folders.identity(os.path.join(where, name)):
