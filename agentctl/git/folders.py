@@ -64,7 +64,7 @@ def discard(path: str, trash: str, known: Identity) -> None:
     """Delete the folder at `path`, or at `trash` if an earlier try came so far, if it is the one that is `known`."""
     if identity(path) == known:
         modes.folder(os.path.dirname(trash))
-        os.rename(path, trash)
+        _rename(path, trash)
     if identity(trash) == known:
         clear(trash)
 
@@ -75,8 +75,19 @@ def set_aside(path: str, folder: str) -> str:
     number = 1
     while os.path.lexists(there := os.path.join(folder, f"{os.path.basename(path)}-{number}")):
         number += 1
-    os.rename(path, there)
+    _rename(path, there)
     return there
+
+
+def _rename(path: str, there: str) -> None:
+    """Also a folder that we may not write in, and so not give another parent."""
+    try:
+        os.rename(path, there)
+    except PermissionError:
+        if not identity(path):
+            raise
+        os.chmod(path, 0o700)
+        os.rename(path, there)
 
 
 def remove(path: str) -> None:
@@ -151,12 +162,13 @@ def _open(name: str, at: int | None, opened: contextlib.ExitStack) -> int:
 
 
 def walk(top: str) -> Iterator[tuple[str, list[str], list[str]]]:
-    """As os.walk, which goes no deeper than Python's stack before 3.12. What cannot be read is left out."""
+    """As os.walk, which goes no deeper than Python's stack before 3.12. Folders without permission get it, what cannot be
+    read all the same is left out."""
     waiting = [top]
     while waiting:
         where, below, names = waiting.pop(), [], []
-        with contextlib.suppress(OSError), os.scandir(where) as found:
-            for entry in found:
+        with contextlib.suppress(OSError):
+            for entry in listed(where):
                 (below if entry.is_dir(follow_symlinks=False) else names).append(entry.name)
         yield where, below, names
         waiting += [os.path.join(where, name) for name in below]
@@ -184,18 +196,20 @@ def fingerprint(path: str, skip: tuple[str, ...] = ()) -> str:
 
 
 def entries(top: str) -> Iterator[tuple[str, os.DirEntry[str]]]:
-    """(path, entry) of all below a folder: no link is followed, and nothing called .git looked into. A folder without
+    """(path, entry) of all below a folder: no link is followed, and nothing called .git walked through. A folder without
     permission gets it. Raises OSError for one that cannot be read."""
     waiting = [""]
     while waiting:
         path = waiting.pop()
-        for entry in _listed(os.path.join(top, path)):
+        found = listed(os.path.join(top, path))
+        for entry in () if os.path.basename(path.rstrip("/")) == ".git" else found:
             yield path + entry.name, entry
-            if entry.name != ".git" and entry.is_dir(follow_symlinks=False):
+            if entry.is_dir(follow_symlinks=False):
                 waiting.append(path + entry.name + "/")
 
 
-def _listed(path: str) -> list[os.DirEntry[str]]:
+def listed(path: str) -> list[os.DirEntry[str]]:
+    """What is in a folder; one without permission gets it."""
     with contextlib.suppress(PermissionError), os.scandir(path) as found:
         return list(found)
     os.chmod(path, 0o700)

@@ -15,6 +15,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import stat
 from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 
@@ -169,7 +170,7 @@ def check_out(tree: Worktree, commit: str, keep: tuple[str, ...] = (), ignored: 
     with contextlib.suppress(FileNotFoundError):
         os.unlink(tree.own("index.lock"))
     emptied = _empty_submodules(tree, look)
-    _drop_special(tree)
+    _settle(tree)
     wrong = _made(tree, look, commit, keep, ignored)
     if wrong:
         raise Infrastructure(f"the files of {tree.path} cannot be made those of {commit[:12]}: {wrong[0].path}",
@@ -219,10 +220,16 @@ def _empty_submodules(tree: Worktree, look: scratch.Scratch) -> bool:
     return bool(full)
 
 
-def _drop_special(tree: Worktree) -> None:
-    """Remove FIFOs, sockets and devices: Git does not see them, and who opens one may wait for ever."""
+def _settle(tree: Worktree) -> None:
+    """Give folders the permission back that a run took from them, and remove FIFOs, sockets and devices: Git sees neither,
+    and who opens a FIFO may wait for ever."""
+    os.chmod(tree.path, 0o700)
     for path, entry in folders.entries(tree.path):
-        if not (entry.is_symlink() or entry.is_file(follow_symlinks=False) or entry.is_dir(follow_symlinks=False)):
+        if entry.is_dir(follow_symlinks=False):
+            mode = stat.S_IMODE(entry.stat(follow_symlinks=False).st_mode)
+            if mode & 0o700 != 0o700:
+                os.chmod(entry.path, mode | 0o700)
+        elif not (entry.is_symlink() or entry.is_file(follow_symlinks=False)):
             folders.drop(tree.path, path)
 
 
