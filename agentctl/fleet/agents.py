@@ -71,7 +71,7 @@ def prepare(hub: Hub, agent: str, commit: str, trunk: str, known: dict[str, str]
     tree = of_agent(hub, agent)
     worktrees.finish(tree)
     if tree.there:
-        make_safe(hub, agent, tree, commit)
+        make_safe(hub, agent, tree, commit, ignored=not os.path.exists(tree.own("ready")))
     worktrees.make(tree)
     new = not os.path.exists(tree.own("ready"))
     emptied = worktrees.check_out(tree, commit, ignored=new)
@@ -89,12 +89,14 @@ def ready(tree: Worktree, by_setup: bool) -> None:
 
 
 @contextlib.contextmanager
-def found(hub: Hub, agent: str, tree: Worktree, trunk: str, message: str) -> Iterator[Found]:
+def found(hub: Hub, agent: str, tree: Worktree, trunk: str, message: str, ignored: bool = False) -> Iterator[Found]:
     """Look into a worktree. Within, all commits that it holds are in the hub, also one with its uncommitted files; the
     caller has a ref name them before the end. Raises Refused if they cannot be taken over.
 
-    `trunk` is the commit that new ones are told by.
+    `trunk` is the commit that new ones are told by. Of what Git ignores only repositories count, and they only if
+    `ignored` says that it is to go too.
     """
+    paths = nested.inside(tree.path)
     git_dir = private.repository(tree.path, tree.path)
     seen = private.flags(git_dir) if git_dir else private.Flags()
     theirs = _alone(tree, git_dir)
@@ -105,7 +107,8 @@ def found(hub: Hub, agent: str, tree: Worktree, trunk: str, message: str) -> Ite
     look = tree.look(store, (theirs,), "look.index")
     differing = files.differing(look, head, seen.absent, _base(tree))
     whole = _snapshot(tree, look, head, differing, agent, message) if differing.dirty else head
-    inner = nested.work(hub, tree, (*differing.nested, *differing.submodules), store, person(agent))
+    paths = tuple(dict.fromkeys([*paths, *differing.submodules]))
+    inner = nested.work(hub, tree, paths if ignored else nested.not_ignored(look, paths), store, person(agent))
     tips = tuple(oid for oid in dict.fromkeys([*own, head, whole, *inner.tips]) if oid != _base(tree))
     with crossing.brought(hub, tree.own("reader"), (store, theirs, *inner.objects), tips, trunk):
         new = head != _base(tree) and bool(hub.git("rev-list", "-n1", head, "^" + trunk))
@@ -201,23 +204,23 @@ def commit_of(hub: Hub, tree: Worktree, name: str, trunk: str) -> Iterator[tuple
         yield found, (branch or "").removeprefix("refs/heads/"), changed
 
 
-def salvage(hub: Hub, agent: str, tree: Worktree, trunk: str) -> str:
+def salvage(hub: Hub, agent: str, tree: Worktree, trunk: str, ignored: bool = True) -> str:
     """Keep what a worktree holds in a salvage ref; returns its name, or "" if there is nothing that is not safe already.
-    Raises Refused if something cannot be read."""
+    Raises Refused if something cannot be read. For `ignored` see `found`."""
     record = tree.record
     if not record or record.state is not State.GIVEN:
         return ""
-    with found(hub, agent, tree, trunk, "salvaged: files that no commit held\n") as there:
+    with found(hub, agent, tree, trunk, "salvaged: files that no commit held\n", ignored) as there:
         kept = keep(hub, agent, there)
     if there.files.hidden:
         raise Refused(f"{there.files.hidden[0]} cannot be read", hint=f"chmod u+r, in {tree.path}")
     return kept
 
 
-def make_safe(hub: Hub, agent: str, tree: Worktree, trunk: str) -> str:
+def make_safe(hub: Hub, agent: str, tree: Worktree, trunk: str, ignored: bool = True) -> str:
     """Salvage what a worktree holds, or, where that cannot be, move its folder aside; returns the ref or the new path."""
     try:
-        return salvage(hub, agent, tree, trunk)
+        return salvage(hub, agent, tree, trunk, ignored)
     except (Refused, GitError, OSError):
         return worktrees.set_aside(tree)
 
@@ -225,9 +228,9 @@ def make_safe(hub: Hub, agent: str, tree: Worktree, trunk: str) -> str:
 def unsafe(hub: Hub, agent: str, tree: Worktree, trunk: str) -> bool:
     """True if the worktree holds work that no ref of the hub reaches."""
     record = tree.record
-    if not record or record.state is not State.GIVEN:
+    if not record or record.state is not State.GIVEN or not tree.there:
         return False
-    with found(hub, agent, tree, trunk, "looked at\n") as there:
+    with found(hub, agent, tree, trunk, "looked at\n", ignored=True) as there:
         return bool(_unreached(hub, there.tips))
 
 

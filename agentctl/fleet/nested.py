@@ -11,14 +11,11 @@ import os
 import time
 from dataclasses import dataclass
 
+from agentctl.errors import Refused
 from agentctl.git import crossing, files, folders, private, scratch
 from agentctl.git.hub import Hub
 from agentctl.git.objects import EMPTY_TREE, Objects, Person
 from agentctl.git.worktrees import Worktree
-
-DEEP = 5
-"""Levels of repositories inside one another that are looked into."""
-
 
 @dataclass(slots=True)
 class Work:
@@ -28,27 +25,44 @@ class Work:
     paths: tuple[str, ...] = ()
     """Of the repositories that hold work."""
 
-    def add(self, tips: tuple[str, ...], objects: tuple[str, ...], paths: tuple[str, ...]) -> None:
-        self.tips += tips
-        self.objects += objects
-        self.paths += paths
+
+def inside(top: str) -> tuple[str, ...]:
+    """Paths of the folders below `top` that have a .git of their own, whatever that is: those that Git ignores or takes for
+    no repository too. Raises Refused if a folder cannot be read."""
+    try:
+        return tuple(sorted(os.path.dirname(path) for path, entry in folders.entries(top)
+                            if entry.name == ".git" and path != ".git"))
+    except OSError as error:
+        raise Refused(f"{error.filename} cannot be read: {error.strerror}", hint=crossing.HINT) from error
 
 
-def work(hub: Hub, tree: Worktree, paths: tuple[str, ...], store: str, who: Person, depth: int = 0) -> Work:
-    """What the repositories at `paths` hold. `store` is a folder that new objects are written to. Raises Refused for one
-    that cannot be read."""
+def not_ignored(look: scratch.Scratch, paths: tuple[str, ...]) -> tuple[str, ...]:
+    """Those of `paths` that are in no folder that Git ignores, and go when the worktree is cleaned."""
+    ignored = look.fields("ls-files", "-z", "-o", "-i", "--exclude-standard", "--directory") if paths else []
+    return tuple(path for path in paths if not any(f"{path}/".startswith(name) for name in ignored))
+
+
+def work(hub: Hub, tree: Worktree, paths: tuple[str, ...], store: str, who: Person) -> Work:
+    """What the repositories at `paths` hold, and the submodules that were removed. `store` is a folder that new objects are
+    written to. Raises Refused for one that cannot be read."""
     found = Work()
-    for path in paths:
-        git_dir = private.repository(tree.path, os.path.join(tree.path, path))
-        if git_dir:
-            place = tree.own(f"nested-{hashlib.sha1(os.fsencode(path)).hexdigest()[:12]}")
-            one = _Repository(hub, tree, path, git_dir, crossing.alone(os.path.join(git_dir, "objects"), place))
-            tips, inner = one.work(store, who)
-            found.add(tips, (one.objects,), (path,) if tips else ())
-            if depth < DEEP:
-                deeper = work(hub, tree, inner, store, who, depth + 1)
-                found.add(deeper.tips, deeper.objects, deeper.paths)
+    top = private.repository(tree.path, tree.path) or os.devnull
+    known = {path: private.repository(tree.path, os.path.join(tree.path, path)) or os.devnull for path in paths}
+    removed = {os.path.relpath(git_dir, tree.path): git_dir for one in (top, *known.values()) for git_dir in _modules(one)
+               if git_dir not in known.values()}
+    for path, git_dir in {**known, **removed}.items():
+        place = tree.own(f"nested-{hashlib.sha1(os.fsencode(path)).hexdigest()[:12]}")
+        one = _Repository(hub, tree, path, git_dir, crossing.alone(os.path.join(git_dir, "objects"), place))
+        tips = one.work(store, who) if path in known else one.only(one.commits())
+        found.tips += tips
+        found.objects += (one.objects,)
+        found.paths += (path,) if tips else ()
     return found
+
+
+def _modules(git_dir: str) -> list[str]:
+    """The Git directories of submodules that a repository keeps in its own."""
+    return [where for where, below, _ in folders.walk(os.path.join(git_dir, "modules")) if "objects" in below]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,37 +71,36 @@ class _Repository:
     tree: Worktree
     path: str
     git_dir: str
+    """The null device where there is none that can be read: its files count all the same."""
     objects: str
 
-    def work(self, store: str, who: Person) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """(commits that only it has, one with its uncommitted files among them; paths of repositories inside it)."""
-        theirs = {name: oid for name, oid in private.refs(self.git_dir).items() if name.startswith("refs/remotes/")}
-        place = self.tree.own("nested")
-        made = crossing.commits(place, self.objects)
-        own = self._beyond(place, made, theirs)
-        head = private.head(self.git_dir)[0]
+    def work(self, store: str, who: Person) -> tuple[str, ...]:
+        """Commits that only it has, one with its uncommitted files among them."""
+        made, head = self.commits(), private.head(self.git_dir)[0]
+        own, index = self.only(made), self.tree.own("nested.index")
         head = head if head in made else None
-        index = self.tree.own("nested.index")
         folders.remove(index)
-        look = scratch.for_files(self.hub, place, os.path.join(self.tree.path, self.path), index, store, (self.objects,),
-                                 scratch.PRIVATE)
+        look = scratch.for_files(self.hub, self.tree.own("nested"), os.path.join(self.tree.path, self.path), index, store,
+                                 (self.objects,), scratch.PRIVATE)
         differing = files.differing(look, head or EMPTY_TREE, private.flags(self.git_dir).absent)
-        inner = tuple(f"{self.path}/{name}" for name in (*differing.nested, *differing.submodules))
         if not differing.dirty:
-            return tuple(own), inner
-        return (*own, self._snapshot(look, differing.dirty, None if theirs and head not in own else head, who)), inner
+            return own
+        return (*own, self._snapshot(look, differing.dirty, head if head in own else None, who))
 
-    def _beyond(self, place: str, commits: list[str], theirs: dict[str, str]) -> list[str]:
-        """Those of `commits` that no remote-tracking branch reaches."""
+    def commits(self) -> list[str]:
+        return crossing.commits(self.tree.own("nested"), self.objects)
+
+    def only(self, commits: list[str]) -> tuple[str, ...]:
+        """Those of `commits` that no remote-tracking branch reaches: nobody else has them."""
+        theirs = {name: oid for name, oid in private.refs(self.git_dir).items() if name.startswith("refs/remotes/")}
         if not theirs or not commits:
-            return commits
+            return tuple(commits)
+        place = self.tree.own("nested")
         scratch.write(place, refs=theirs)
-        shallow = folders.content(os.path.join(self.git_dir, "shallow"))
-        if shallow:
-            folders.replace(os.path.join(place, "shallow"), shallow)
+        folders.replace(os.path.join(place, "shallow"), folders.content(os.path.join(self.git_dir, "shallow")) or b"")
         look = scratch.Scratch(place, self.objects, (os.path.join(self.hub.git_dir, "objects"),))
         asked = "".join(oid + "\n" for oid in commits).encode()
-        return look.text("rev-list", "--stdin", "--not", "--all", stdin=asked).split()
+        return tuple(look.text("rev-list", "--stdin", "--not", "--all", stdin=asked).split())
 
     def _snapshot(self, look: scratch.Scratch, dirty: tuple[str, ...], head: str | None, who: Person) -> str:
         """A commit with the files as they are; without `head`, of a clone whose history is somewhere else, only with those

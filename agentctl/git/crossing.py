@@ -34,17 +34,17 @@ def alone(objects: str, place: str) -> str:
     """
     shutil.rmtree(place, ignore_errors=True)
     modes.folder(place)
-    for name in os.listdir(objects) if folders.identity(objects) else ():
-        part = os.path.join(objects, name)
-        if not _PART.fullmatch(name):
-            continue
-        if not folders.identity(part):
-            raise Refused(_NO_OBJECT + part, hint=HINT)
-        with os.scandir(part) as entries:
-            for entry in entries:
+    try:
+        parts = [entry.path for entry in folders.listed(objects) if _PART.fullmatch(entry.name)] if folders.identity(objects) else []
+        for part in parts:
+            if not folders.identity(part):
+                raise Refused(_NO_OBJECT + part, hint=HINT)
+            for entry in folders.listed(part):
                 if not entry.is_file(follow_symlinks=False):
                     raise Refused(_NO_OBJECT + entry.path, hint=HINT)
-        os.symlink(part, os.path.join(place, name))
+            os.symlink(part, os.path.join(place, os.path.basename(part)))
+    except OSError as error:
+        raise Refused(f"{_NO_OBJECT}{error.filename}: {error.strerror}", hint=HINT) from error
     return place
 
 

@@ -36,8 +36,6 @@ class Files:
     """Of the commit, changed or gone."""
     added: tuple[str, ...] = ()
     """Not in the commit, and not ignored."""
-    nested: tuple[str, ...] = ()
-    """Folders that are repositories of their own, and no submodules of the commit."""
     submodules: tuple[str, ...] = ()
     """Paths of submodules that hold files."""
     hidden: tuple[str, ...] = ()
@@ -77,13 +75,13 @@ def only_converted(look: Scratch, entries: list[Entry]) -> set[str]:
              and _mode(os.path.join(top, entry.path)) == entry.mode]
     if not plain:
         return set()
-    shutil.rmtree(copies, ignore_errors=True)
+    folders.remove(copies)
     try:
         look.run("checkout-index", "-z", "--stdin", f"--prefix={copies}/", ok=(0, 1, 128),
                  stdin="".join(entry.path + "\0" for entry in plain).encode(errors="surrogateescape"))
         return {entry.path for entry in plain if _same(os.path.join(top, entry.path), os.path.join(copies, entry.path))}
     finally:
-        shutil.rmtree(copies, ignore_errors=True)
+        folders.remove(copies)
 
 
 def _same(path: str, other: str) -> bool:
@@ -114,24 +112,20 @@ def differing(look: Scratch, commit: str, absent: frozenset[str] = frozenset(), 
     top = look.work_tree or ""
     found = listed(look, "-o", "--exclude-standard")
     same = only_converted(look, [entry for entry in found if entry.mode])
-    changed, added, nested, hidden = [], [], [], []
+    changed, added, hidden = [], [], []
     for entry in found:
         full = os.path.join(top, entry.path)
         if entry.mode and entry.mode != GITLINK:
             if entry.path not in same and not (entry.gone and entry.path in absent):
                 (changed if entry.gone or _mode(full) and _readable(full) else hidden).append(entry.path)
-        elif entry.path.endswith("/"):
-            nested.append(entry.path.rstrip("/"))
-        elif not entry.mode and _mode(full):
+        elif not entry.mode and not entry.path.endswith("/") and _mode(full):
             (added if _readable(full) else hidden).append(entry.path)
-    return Files(*map(tuple, (changed, added, nested, submodules(look), hidden)))
+    return Files(*map(tuple, (changed, added, submodules(look), hidden)))
 
 
 def submodules(look: Scratch) -> list[str]:
     """Paths of the index that are commits of another repository, where there are files."""
     top = look.work_tree or ""
-    if not os.path.lexists(os.path.join(top, ".gitmodules")):
-        return []
     links = [line.split("\t", 1)[1] for line in look.fields("ls-files", "-s", "-z") if line.startswith("160000 ")]
     return [path for path in links if folders.identity(os.path.join(top, path)) and os.listdir(os.path.join(top, path))]
 

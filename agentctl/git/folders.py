@@ -9,15 +9,17 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-import shutil
 import stat
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from agentctl.git import modes
 
-REMOVERS = 8
-"""Threads that remove one folder's files: they wait more than they work."""
+REMOVERS, FEW = 8, 100
+"""Threads that remove one folder's files, if there are more than a few: they wait more than they work."""
+LONGEST = 2000
+"""Bytes of the path of a folder below one that is cleared: half of what the system takes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +64,7 @@ def discard(path: str, trash: str, known: Identity) -> None:
     """Delete the folder at `path`, or at `trash` if an earlier try came so far, if it is the one that is `known`."""
     if identity(path) == known:
         modes.folder(os.path.dirname(trash))
-        os.rename(path, trash)
+        _rename(path, trash)
     if identity(trash) == known:
         clear(trash)
 
@@ -73,8 +75,19 @@ def set_aside(path: str, folder: str) -> str:
     number = 1
     while os.path.lexists(there := os.path.join(folder, f"{os.path.basename(path)}-{number}")):
         number += 1
-    os.rename(path, there)
+    _rename(path, there)
     return there
+
+
+def _rename(path: str, there: str) -> None:
+    """Also a folder that we may not write in, and so not give another parent."""
+    try:
+        os.rename(path, there)
+    except PermissionError:
+        if not identity(path):
+            raise
+        os.chmod(path, 0o700)
+        os.rename(path, there)
 
 
 def remove(path: str) -> None:
@@ -87,15 +100,36 @@ def remove(path: str) -> None:
 
 
 def clear(path: str) -> None:
-    """Delete a folder and all in it, never what a link in it points to; what has no permission gets it. By several
-    threads: a file system with a journal may have each removal wait for it, one after the other for seconds."""
-    files = [os.path.join(where, name) for where, _, names in os.walk(path) for name in names]
-    with ThreadPoolExecutor(REMOVERS, thread_name_prefix="remove") as pool:
-        for part in range(REMOVERS):
-            pool.submit(_unlink, files[part::REMOVERS])
-    shutil.rmtree(path, onerror=permit)
-    if os.path.lexists(path):
-        shutil.rmtree(path, ignore_errors=True)
+    """Delete a folder and all in it, however deep, never what a link in it points to; what has no permission gets it. By
+    several threads: a file system with a journal may have each removal wait for it, one after the other for seconds."""
+    below, files = _opened(path)
+    if len(files) > FEW:
+        with ThreadPoolExecutor(REMOVERS, thread_name_prefix="remove") as pool:
+            for part in range(REMOVERS):
+                pool.submit(_unlink, files[part::REMOVERS])
+    else:
+        _unlink(files)
+    for where in reversed(below):
+        with contextlib.suppress(OSError):
+            os.rmdir(where)
+
+
+def _opened(path: str) -> tuple[list[str], list[str]]:
+    """(the folder and all folders in it, parents first; all else in it). What is too deep to be named is moved up."""
+    below, files, waiting = [], [], [path]
+    while waiting:
+        where = waiting.pop()
+        with contextlib.suppress(OSError):
+            if len(where) > len(path) + LONGEST:
+                moved = os.path.join(path, os.urandom(8).hex())
+                os.rename(where, moved)
+                where = moved
+            os.chmod(where, 0o700)
+            below.append(where)
+            with os.scandir(where) as found:
+                for entry in found:
+                    (waiting if entry.is_dir(follow_symlinks=False) else files).append(entry.path)
+    return below, files
 
 
 def _unlink(files: list[str]) -> None:
@@ -104,70 +138,83 @@ def _unlink(files: list[str]) -> None:
             os.unlink(path)
 
 
-def permit(_: object, path: str, __: object) -> None:
-    """Give ourselves the right to what could not be removed, and remove it."""
-    with contextlib.suppress(OSError):
-        for one in (os.path.dirname(path), path):
-            if stat.S_ISDIR(os.lstat(one).st_mode):
-                os.chmod(one, 0o700)
-        shutil.rmtree(path) if identity(path) else os.unlink(path)
-
-
 def drop(top: str, path: str) -> None:
     """Delete what is at `path`, relative to the folder `top`, and follow no link on the way."""
     *above, name = path.rstrip("/").split("/")
-    at = os.open(top, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
-    try:
+    with contextlib.ExitStack() as opened, contextlib.suppress(FileNotFoundError):
+        first = at = _open(top, None, opened)
         for part in above:
-            below = os.open(part, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=at)
-            os.close(at)
-            at = below
+            at = _open(part, at, opened)
+        with contextlib.suppress(OSError):
+            os.fchmod(at, 0o700)
         if stat.S_ISDIR(os.lstat(name, dir_fd=at).st_mode):
-            _drop_folder(name, at)
+            moved = os.urandom(8).hex()
+            os.rename(name, moved, src_dir_fd=at, dst_dir_fd=first)
+            clear(os.path.join(top, moved))
         else:
             os.unlink(name, dir_fd=at)
-    except FileNotFoundError:
-        return
-    finally:
-        os.close(at)
 
 
-def _drop_folder(name: str, at: int) -> None:
-    for _ in range(100):
-        # Each try gives rights to one more level.
-        try:
-            shutil.rmtree(name, dir_fd=at)
-            return
-        except FileNotFoundError:
-            return
-        except PermissionError:
-            _open_up(name, at)
-    shutil.rmtree(name, dir_fd=at)
+def _open(name: str, at: int | None, opened: contextlib.ExitStack) -> int:
+    handle = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=at)
+    opened.callback(os.close, handle)
+    return handle
 
 
-def _open_up(name: str, at: int) -> None:
-    with contextlib.suppress(OSError):
-        os.chmod(name, 0o700, dir_fd=at)
-        for where, folders, _, fd in os.fwalk(name, dir_fd=at):
-            for folder in folders:
-                with contextlib.suppress(OSError):
-                    if stat.S_ISDIR(os.lstat(folder, dir_fd=fd).st_mode):
-                        os.chmod(folder, 0o700, dir_fd=fd)
+def walk(top: str) -> Iterator[tuple[str, list[str], list[str]]]:
+    """As os.walk, which goes no deeper than Python's stack before 3.12. Folders without permission get it, what cannot be
+    read all the same is left out."""
+    waiting = [top]
+    while waiting:
+        where, below, names = waiting.pop(), [], []
+        with contextlib.suppress(OSError):
+            for entry in listed(where):
+                (below if entry.is_dir(follow_symlinks=False) else names).append(entry.name)
+        yield where, below, names
+        waiting += [os.path.join(where, name) for name in below]
 
 
 def fingerprint(path: str, skip: tuple[str, ...] = ()) -> str:
-    """Of a folder and all below it: differs if anything but the files `skip` at its top was written, made, linked or
-    given other permissions. Nobody can set the time of such a change back."""
+    """Of a folder and all below it: differs if anything was written, made, linked or given other permissions. Nobody can set
+    the time of such a change back. What the files `skip` at its top hold does not count. Empty for no folder, and for one too deep to be looked through."""
     seen = []
-    for where, below, names in os.walk(path):
+    if not identity(path):
+        return ""
+    for where, below, names in walk(path):
         for name in (*below, *names):
             full = os.path.join(where, name)
+            try:
+                found = os.lstat(full)
+            except OSError:
+                return ""
             if where == path and name in skip:
+                seen.append((full, stat.S_IFMT(found.st_mode), found.st_nlink))
                 continue
-            found = os.lstat(full)
             changed = 0 if stat.S_ISDIR(found.st_mode) else found.st_ctime_ns
             seen.append((full, found.st_mode, found.st_ino, found.st_size if changed else 0, changed))
     return hashlib.sha1(repr(sorted(seen)).encode(errors="surrogateescape")).hexdigest()
+
+
+def entries(top: str) -> Iterator[tuple[str, os.DirEntry[str]]]:
+    """(path, entry) of all below a folder: no link is followed, and nothing called .git walked through. A folder without
+    permission gets it. Raises OSError for one that cannot be read."""
+    waiting = [""]
+    while waiting:
+        path = waiting.pop()
+        found = listed(os.path.join(top, path))
+        for entry in () if os.path.basename(path.rstrip("/")) == ".git" else found:
+            yield path + entry.name, entry
+            if entry.is_dir(follow_symlinks=False):
+                waiting.append(path + entry.name + "/")
+
+
+def listed(path: str) -> list[os.DirEntry[str]]:
+    """What is in a folder; one without permission gets it."""
+    with contextlib.suppress(PermissionError), os.scandir(path) as found:
+        return list(found)
+    os.chmod(path, 0o700)
+    with os.scandir(path) as found:
+        return list(found)
 
 
 def content(path: str, limit: int = 1 << 20) -> bytes | None:

@@ -1,14 +1,15 @@
 """Three-way merges of trees, without a worktree: in process where the two sides changed
-different paths, else by `git merge-tree`."""
+different paths, else by `git merge-tree`, in a scratch directory: no program that the hub's configuration names is run."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from agentctl.git import content, folders, modes, scratch
 from agentctl.git.hub import Hub
 from agentctl.git.objects import EMPTY_TREE, EXECUTABLE, FILE, GITLINK, SYMLINK, TREE, Entries, ObjectError, Objects
-from agentctl.git.process import run
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,20 +80,40 @@ def _differing(was: Entries, now: Entries) -> list[bytes]:
 
 def by_git(hub: Hub, base: str, ours: str, theirs: str) -> Merged:
     """The same by Git alone. `--merge-base` came with Git 2.40; three commits made for the occasion say the
-    same to 2.38. Their dates are fixed, so that a merge done twice adds no object.
+    same to 2.38. Their dates are fixed, so that a merge done twice adds no object. The attributes, such as merge=union,
+    are those of `ours`.
     """
     objects = hub.objects
     root = objects.write_commit(base, (), "base", 0)
     left = objects.write_commit(ours, (root,), "trunk", 0)
     right = objects.write_commit(theirs, (root,), "change", 0)
     objects.store.flush()
-    done = run(["merge-tree", "--write-tree", "-z", "--name-only", "--messages", left, right],
-               git_dir=hub.git_dir, ok=(0, 1))
+    with hub.scratch() as place:
+        top = place + ".files/"
+        modes.folder(top)
+        for path, data in _attributes(hub, ours, base, theirs):
+            modes.folder(os.path.dirname(top + path))
+            folders.replace(top + path, data)
+        scratch.write(place, info={"attributes": content.info(hub, "attributes")})
+        look = scratch.Scratch(place, os.path.join(hub.git_dir, "objects"), work_tree=top)
+        done = look.run("merge-tree", "--write-tree", "-z", "--name-only", "--messages", left, right, ok=(0, 1))
     tree, *rest = done.stdout.decode(errors="surrogateescape").split("\0")
     if done.returncode == 0:
         return Merged(tree)
     end = rest.index("")
     return Merged(tree, tuple(dict.fromkeys(rest[:end])), "\n".join(_messages(rest[end + 1 :])))
+
+
+def _attributes(hub: Hub, ours: str, base: str, theirs: str) -> Iterator[tuple[str, bytes]]:
+    """(path, content) of the .gitattributes of the tree `ours` that may say how to merge what two others differ in."""
+    places = {""}
+    for path, *_ in changed(hub, base, theirs):
+        while path := path.rpartition("/")[0]:
+            places.add(path + "/")
+    for place in sorted(places):
+        found = hub.objects.at(ours, place + ".gitattributes")
+        if found and found[0] in (FILE, EXECUTABLE) and not {".", "..", ".git"} & set(place.split("/")):
+            yield place + ".gitattributes", hub.objects.blob(found[1])
 
 
 def _messages(fields: list[str]) -> list[str]:

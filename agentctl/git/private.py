@@ -76,10 +76,7 @@ def write(hub: Hub, git_dir: str, start: Start, template: str, made: str) -> str
 
 
 def _anew(hub: Hub, git_dir: str, template: str) -> None:
-    if folders.identity(git_dir):
-        shutil.rmtree(git_dir, onerror=folders.permit)
-    else:
-        folders.remove(git_dir)
+    folders.remove(git_dir)
     if os.path.isdir(template):
         shutil.copytree(template, git_dir, symlinks=True, copy_function=_linked)
         for name in ("refs/heads", "refs/remotes"):
@@ -160,7 +157,7 @@ def unfinished(git_dir: str) -> str:
 def _every_ref(git_dir: str) -> Iterator[tuple[str, str]]:
     yield from _packed(git_dir)
     count = 0
-    for where, _, names in os.walk(os.path.join(git_dir, "refs")):
+    for where, _, names in folders.walk(os.path.join(git_dir, "refs")):
         for name in names:
             count += 1
             if count > REFS:
@@ -190,8 +187,7 @@ def repository(top: str, path: str) -> str | None:
     if said.startswith("gitdir: "):
         entry = os.path.normpath(os.path.join(path, said.removeprefix("gitdir: ")))
     below = entry.startswith(top + os.sep) and os.path.realpath(entry) == os.path.join(os.path.realpath(top), entry[len(top) + 1 :])
-    whole = all(os.path.lexists(os.path.join(entry, name)) for name in ("HEAD", "objects"))
-    return entry if below and whole and folders.identity(entry) else None
+    return entry if below and folders.identity(entry) and folders.identity(os.path.join(entry, "objects")) else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,11 +15,13 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shlex
+import stat
 from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 
 from agentctl.core.shape import built, loads
-from agentctl.errors import Infrastructure
+from agentctl.errors import Infrastructure, Refused
 from agentctl.git import content, folders, modes, private, scratch
 from agentctl.git.files import Entry, listed, only_converted, submodules
 from agentctl.git.folders import Identity
@@ -28,7 +30,7 @@ from agentctl.git.merge import changed
 from agentctl.git.objects import FILE, GITLINK, ObjectError
 from agentctl.git.process import GitError
 
-AGENTS, SLOTS = "agents", "slots"
+AGENTS, SLOTS, ASIDE = "agents", "slots", "aside"
 MARKER = "hub"
 """A file beside the folders that names the hub's Git directory."""
 TRIES = 3
@@ -138,7 +140,7 @@ def finish(tree: Worktree) -> None:
 
 def set_aside(tree: Worktree) -> str:
     """Move what stands at its path, and is not known or not safe to delete, to where nothing is deleted."""
-    return folders.set_aside(tree.path, os.path.join(tree.hub.worktrees, "aside"))
+    return folders.set_aside(tree.path, os.path.join(tree.hub.worktrees, ASIDE))
 
 
 def _mark(hub: Hub) -> None:
@@ -169,6 +171,7 @@ def check_out(tree: Worktree, commit: str, keep: tuple[str, ...] = (), ignored: 
     with contextlib.suppress(FileNotFoundError):
         os.unlink(tree.own("index.lock"))
     emptied = _empty_submodules(tree, look)
+    _settle(tree)
     wrong = _made(tree, look, commit, keep, ignored)
     if wrong:
         raise Infrastructure(f"the files of {tree.path} cannot be made those of {commit[:12]}: {wrong[0].path}",
@@ -218,9 +221,22 @@ def _empty_submodules(tree: Worktree, look: scratch.Scratch) -> bool:
     return bool(full)
 
 
+def _settle(tree: Worktree) -> None:
+    """Give folders the permission back that a run took from them, and remove FIFOs, sockets and devices: Git sees neither,
+    and who opens a FIFO may wait for ever."""
+    os.chmod(tree.path, 0o700)
+    for path, entry in folders.entries(tree.path):
+        if entry.is_dir(follow_symlinks=False):
+            mode = stat.S_IMODE(entry.stat(follow_symlinks=False).st_mode)
+            if mode & 0o700 != 0o700:
+                os.chmod(entry.path, mode | 0o700)
+        elif not (entry.is_symlink() or entry.is_file(follow_symlinks=False)):
+            folders.drop(tree.path, path)
+
+
 def _permit(path: str) -> None:
     """Give ourselves the right to write in all folders below."""
-    for where, below, _ in os.walk(path):
+    for where, below, _ in folders.walk(path):
         for name in below:
             with contextlib.suppress(OSError):
                 if folders.identity(os.path.join(where, name)):
@@ -265,7 +281,7 @@ def _forget(tree: Worktree) -> None:
 
 def tidy(hub: Hub) -> None:
     """Remove the folders of worktrees as far as they are empty."""
-    for name in (AGENTS, SLOTS, "trash", "aside"):
+    for name in (AGENTS, SLOTS, "trash", ASIDE):
         for folder in (os.path.join(hub.worktrees, name), os.path.join(hub.own, "worktrees", name)):
             with contextlib.suppress(OSError):
                 os.rmdir(folder)
@@ -283,17 +299,29 @@ def tidy(hub: Hub) -> None:
 def hub_of(path: str) -> Hub | None:
     """The hub whose agent has `path` in its worktree, whatever is in that.
 
-    The file beside the folders names the hub, and the hub's record of that very folder confirms it.
+    The file beside the folders names the hub, and the hub's record of that very folder confirms it. Raises Refused for a
+    folder that is there and not confirmed: its repository is a private one, and never a hub.
     """
     top = os.path.realpath(path)
     while top != (above := os.path.dirname(top)):
-        said = folders.content(os.path.join(os.path.dirname(above), MARKER)) if os.path.basename(above) == AGENTS else None
-        if said:
-            hub = Hub(os.fsdecode(said).removesuffix("\n"), top, os.path.basename(top))
-            if os.path.isdir(hub.git_dir) and of_agent(hub, hub.agent or "").there and not _nested(top, path):
-                return hub
+        place, kind = os.path.split(above)
+        said = folders.content(os.path.join(place, MARKER)) if kind in (AGENTS, SLOTS, ASIDE) else None
+        if said and said.startswith(b"/") and not _nested(top, path):
+            return _confirmed(top, kind, place, os.fsdecode(said).removesuffix("\n"))
         top = above
     return None
+
+
+def _confirmed(top: str, kind: str, place: str, said: str) -> Hub:
+    beside = place.removesuffix(".agentctl")
+    # A hub may have been moved together with its worktrees.
+    for git_dir in (said, os.path.join(beside, ".git"), beside + ".git", beside):
+        hub = Hub(git_dir, top, os.path.basename(top))
+        if kind == AGENTS and os.path.isfile(os.path.join(git_dir, "HEAD")) and of_agent(hub, hub.agent or "").there:
+            return hub
+    known = os.path.isdir(said)
+    raise Refused(f"{top} is no worktree that {said} knows" + ("" if known else ", which is not there any more"),
+                  hint=f"agentctl -C {shlex.quote(said)} ps" if known else "agentctl -C REPO ps, where the repository is now")
 
 
 def _nested(top: str, path: str) -> bool:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -16,7 +15,7 @@ from agentctl.core.model import Verdict
 from agentctl.core.policy import Gate, Part, Policy, fingerprint, in_parts, parts
 from agentctl.engine import environ, local, locks
 from agentctl.errors import Contended, Infrastructure
-from agentctl.git import modes, worktrees
+from agentctl.git import folders, modes, worktrees
 from agentctl.git.hub import Hub
 from agentctl.git.process import GitError
 from agentctl.git.worktrees import Worktree
@@ -83,7 +82,7 @@ def remove_slots(hub: Hub) -> None:
                 place = worktrees.slot(hub, number)
                 if not place.there and os.path.lexists(place.path):
                     worktrees.set_aside(place)
-                shutil.rmtree(place.path + ".tmp", ignore_errors=True)
+                folders.remove(place.path + ".tmp")
                 worktrees.remove(place)
 
 
@@ -131,7 +130,7 @@ def _in_slot(hub: Hub, policy: Policy, runs: Runs, place: Worktree, commit: str,
     """What the gates of these names said, and the seconds that each took which was run."""
     check_out(place, policy, commit)
     scratch = place.path + ".tmp"
-    shutil.rmtree(scratch, ignore_errors=True)
+    folders.remove(scratch)
     modes.folder(scratch)
     took: dict[str, float] = {}
 
@@ -168,13 +167,20 @@ def _in_slot(hub: Hub, policy: Policy, runs: Runs, place: Worktree, commit: str,
                 return said, took
         return {"verdict": Verdict.PASSED, "exit": 0}, took
     finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+        folders.remove(scratch)
 
 
 def check_out(place: Worktree, policy: Policy, commit: str) -> None:
     """Make the slot's files those of `commit`, proven so, and its Git directory one that no run has touched. Raises
     Infrastructure, GitError."""
-    if worktrees.check_out(place, commit, tuple(policy.slot.keep)):
+    try:
+        emptied = worktrees.check_out(place, commit, tuple(policy.slot.keep))
+    except (OSError, GitError, Infrastructure):
+        # A run may have left what nobody can put right. Nothing in a slot is anybody's.
+        worktrees.remove(place)
+        worktrees.make(place)
+        emptied = worktrees.check_out(place, commit, tuple(policy.slot.keep))
+    if emptied:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(place.own("setup"))
     worktrees.give(place, policy.trunk, None)

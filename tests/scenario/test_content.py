@@ -257,3 +257,23 @@ def test_a_filter_that_only_the_hub_knows_is_not_run(make_repo, tmp_path):
     repo.drain()
     assert not (tmp_path / "ran").exists()
     assert content.unprotected_filters(repo.hub) == ["evil"]
+
+
+@pytest.mark.parametrize("path, attributes, conflicts", [
+    ("log", {".gitattributes": "log merge=union\n"}, False),
+    ("a/b/log", {"a/.gitattributes": "log merge=union\n", "a/b/.gitattributes": "other -merge\n"}, False),
+    ("a/b/log", {".gitattributes": "log merge=union\n", "a/b/.gitattributes": "log !merge\n"}, True),
+    ("log", {"a/.gitattributes": "log merge=union\n"}, True),
+])
+def test_changes_are_merged_by_the_attributes_of_trunk(make_repo, tmp_path, path, attributes, conflicts):
+    repo = make_repo(files={path: "log\n", "a/b/other": "x\n", **attributes})
+    base = repo.tip
+    for name in ("one", "two"):
+        git(repo.path, "branch", name, repo.submit(name, {path: f"log\n{name}\n"}, base=base))
+    git(tmp_path, "clone", "-q", str(repo.path), "mine")
+    git(tmp_path / "mine", "merge", "-q", "--no-edit", "origin/one")
+    plain = subprocess.run(["git", "merge", "-q", "--no-edit", "origin/two"], cwd=tmp_path / "mine", capture_output=True)
+    repo.drain()
+    assert bool(plain.returncode) == conflicts == ("rejected" in repo.stages().values())
+    if not conflicts:
+        assert sorted(repo.show(path)) == sorted((tmp_path / "mine" / path).read_text())

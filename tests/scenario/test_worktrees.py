@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from agentctl.fleet import agents
-from agentctl.git import private
+from agentctl.git import folders, private
 from agentctl.git.folders import clear
 
 
@@ -53,3 +53,41 @@ def test_what_a_removed_folder_links_to_stays(tmp_path):
     clear(str(inside))
     assert not inside.exists() and (outside / "kept").read_text() == "kept\n"
     clear(str(inside))
+
+
+def nest(path, name, levels):
+    """A file below that many folders of one name."""
+    at = os.open(path, os.O_RDONLY)
+    for _ in range(levels):
+        os.mkdir(name, dir_fd=at)
+        below = os.open(name, os.O_RDONLY, dir_fd=at)
+        os.close(at)
+        at = below
+    os.close(os.open("file", os.O_CREAT | os.O_WRONLY, dir_fd=at))
+    os.close(at)
+
+
+@pytest.mark.parametrize("name, levels", [("d", 1100), ("d" * 200, 50)])
+def test_no_folder_is_too_deep_to_be_removed(repo, tmp_path, name, levels):
+    # The one is deeper than Python's stack, the other than any path that can be named.
+    (tmp_path / "deep").mkdir()
+    nest(tmp_path / "deep", name, levels)
+    clear(str(tmp_path / "deep"))
+    assert not (tmp_path / "deep").exists()
+
+    # In the Git directory of one session it is in nobody's way in the next.
+    for _ in range(2):
+        tree, _ = agents.prepare(repo.hub, "ann", repo.tip, "main")
+        os.makedirs(tree.git_dir + "/refs", exist_ok=True)
+        nest(tree.git_dir + "/refs", name, levels)
+    assert agents.remove(repo.hub, "ann", repo.tip) == ""
+    assert not os.path.exists(repo.hub.worktrees)
+
+
+def test_a_git_directory_that_was_moved_is_made_anew(repo, tmp_path):
+    tree, _ = agents.prepare(repo.hub, "ann", repo.tip, "main")
+    os.rename(tree.git_dir, tmp_path / "elsewhere")
+    os.symlink(tmp_path / "elsewhere", tree.git_dir)
+    agents.prepare(repo.hub, "ann", repo.tip, "main")
+    assert folders.identity(tree.git_dir)
+    assert sorted(os.listdir(tmp_path / "elsewhere")) == sorted(os.listdir(tree.git_dir))
