@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+
 from agentctl.core import refnames
 from agentctl.core.ledger import Landing, Record
 from agentctl.core.model import Probe
-from agentctl.errors import Infrastructure, Refused
-from agentctl.git import worktrees
+from agentctl.errors import Contended, Infrastructure, Refused
+from agentctl.git import stale, worktrees
 from agentctl.git.hub import Hub
 from agentctl.git.merge import changed
 from agentctl.git.refs import Transaction
 from agentctl.queue.stage import Built, Stager
+
+
+LINGER = 1.0
+"""Seconds that a landing waits for a Git in a checkout of trunk to give up its index."""
 
 
 def rest(probe: Probe, built: Built, trunk: str) -> tuple[tuple[str, str], ...]:
@@ -64,6 +71,12 @@ def move(hub: Hub, trunk: str, landing: Landing) -> None:
     hub.sync()
 
 
+def index_locks(tree: worktrees.Worktree) -> list[str]:
+    """The lock of its index, if there is one."""
+    path = os.path.join(tree.git_dir, "index.lock")
+    return [path] if os.path.lexists(path) else []
+
+
 def checkouts(hub: Hub, trunk: str) -> list[worktrees.Worktree]:
     """The worktrees that have trunk checked out."""
     return [tree for tree, branch in worktrees.listing(hub) if branch == refnames.branch(trunk)]
@@ -71,6 +84,9 @@ def checkouts(hub: Hub, trunk: str) -> list[worktrees.Worktree]:
 
 def bring_along(hub: Hub, trunk: str, old: str, new: str) -> list[str]:
     """Update every checkout of trunk; returns the paths of those that local changes kept behind."""
+    for tree in checkouts(hub, trunk):
+        with contextlib.suppress(Contended):
+            stale.clear(hub.git_dir, index_locks(tree), LINGER)
     return [tree.path for tree in checkouts(hub, trunk) if not worktrees.follow(hub, tree, old, new)]
 
 
