@@ -20,7 +20,7 @@ from agentctl.core.task import decode_claim
 from agentctl.engine import locks, processes
 from agentctl.errors import AgentctlError, Contended, Findings, Malformed
 from agentctl.fleet import adapters, agents, tasks
-from agentctl.git import process, refs
+from agentctl.git import process, refs, stale
 from agentctl.git.hub import POLICY_PATH, Hub
 from agentctl.git.objects import EMPTY_TREE, TREE
 from agentctl.git.worktrees import Worktree
@@ -32,9 +32,6 @@ ROOM = 1 << 30
 
 HISTORY = 1000
 """Commits of trunk among which a checkout that was left behind is looked for."""
-
-MOMENT = 0.3
-"""Seconds between two looks at a lock: a live Git holds one for milliseconds."""
 
 _FIRST_WORD = re.compile(r"\s*(?:\w+=[^\s'\"$`]*\s+)*([\w./+-]+)(?=\s|$)")
 
@@ -178,13 +175,13 @@ def _behind(hub: Hub, trunk: str, tree: Worktree, changes: list[str]) -> bool:
 
 
 def _stale_locks(hub: Hub, trunk: str) -> Iterator[Finding]:
-    first = set(recovery.stale_locks(hub, trunk))
-    if not first:
-        return
-    time.sleep(MOMENT)
-    again = first & set(recovery.stale_locks(hub, trunk))
-    for path in sorted(again) if not recovery.git_at_work(hub) else ():
-        yield Finding(f"a Git that died left {path}", f"rm {_q(path)}")
+    first = {lock for path in recovery.git_locks(hub, trunk) if (lock := stale.look(path))}
+    young = {lock for lock in first if not stale.dead(hub.git_dir, lock)}
+    if young:
+        time.sleep(stale.YOUNG)
+    for lock in sorted(first, key=lambda lock: lock.path):
+        if stale.dead(hub.git_dir, lock):
+            yield Finding(f"a Git that died left {lock.path}", f"rm {_q(lock.path)}")
 
 
 def _processes(hub: Hub) -> Iterator[Finding]:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from agentctl.core import refnames
 from agentctl.core.policy import Policy, parse
 from agentctl.errors import NotFound, PolicyError
-from agentctl.git import process, refs
+from agentctl.git import process, refs, stale
 from agentctl.git.hub import POLICY_PATH, Hub
 
 
@@ -56,6 +56,12 @@ def in_force(hub: Hub) -> tuple[str, Policy]:
         read_policy(hub, first)
     raise PolicyError("no trunk found: there is no branch main, and none with a policy that names it as trunk",
                       hint="agentctl init")
+
+
+def record_trunk(hub: Hub, name: str) -> None:
+    """Write down what trunk is called, where hooks read it without opening a policy."""
+    if hub.config("agentctl.trunk") != name:
+        stale.retrying(hub.git_dir, lambda: hub.git("config", "agentctl.trunk", name))
 
 
 def has_policy(hub: Hub, tip: str) -> bool:
