@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import textwrap
 import time
 from collections.abc import Sequence
@@ -16,6 +17,11 @@ def ago(when: float, now: float | None = None) -> str:
         if seconds >= size:
             return f"{seconds / size:.0f} {unit}"
     return f"{seconds:.0f} s"
+
+
+def quoted(path: str) -> str:
+    """A path or a name as a word of a command line that somebody types; one that begins with a dash is no option."""
+    return shlex.quote("./" + path if path.startswith("-") else path)
 
 
 def many(count: int, one: str) -> str:

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 
 from agentctl.commands.parser import Given, command, given
+from agentctl.commands.program import in_tree
 from agentctl.core import refnames
 from agentctl.core.document import Problems
 from agentctl.core.policy import Policy
@@ -77,7 +78,7 @@ def diagnose(given: Given) -> list[Finding]:
         found.append(Finding(error.message, "agentctl policy check" if invalid else error.hint))
         trunk = hub.config("agentctl.trunk") or "main"
     else:
-        found += [*_programs(given, given.policy), *_globs(hub, given.tip, given.policy), *_adapter(given.policy),
+        found += [*_programs(given, given.policy), *_globs(hub, given.tip, given.policy), *_adapter(given, given.policy),
                   *_checkouts(hub, trunk)]
     return [*found, *_stale_locks(hub, trunk), *_processes(hub), *_claims(hub), *_worktrees(hub), *_inbox(hub), *_malformed(hub)]
 
@@ -146,11 +147,11 @@ def _globs(hub: Hub, tip: str, policy: Policy) -> Iterator[Finding]:
             yield Finding(f"{key} matches no file of trunk: the gate does not run", f"edit {key} in {POLICY_PATH}")
 
 
-def _adapter(policy: Policy) -> Iterator[Finding]:
+def _adapter(given: Given, policy: Policy) -> Iterator[Finding]:
     wanted, mine = policy.agents.adapter, tuple(policy.agents.command)
     try:
         if wanted != "command" or mine:
-            adapters.command(wanted, mine if wanted == "command" else ())
+            adapters.command(wanted, mine if wanted == "command" else (), functools.partial(in_tree, given))
     except AgentctlError as error:
         yield Finding(error.message, error.hint)
 
