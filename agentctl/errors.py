@@ -74,6 +74,15 @@ class Malformed(AgentctlError):
     hint = "git log -p {ref}; if it was written by hand: git update-ref {ref} {ref}^, or -d {ref}"
 
 
+class Defect(AgentctlError):
+    """agentctl itself failed: {message}"""
+
+    code = "defect"
+
+    def __init__(self, what: str, hint: str) -> None:
+        super().__init__("agentctl itself failed: " + what, hint)
+
+
 class Findings(AgentctlError):
     """{message}"""
 

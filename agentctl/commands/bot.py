@@ -13,6 +13,7 @@ from agentctl.core.lifecycle import Stage
 from agentctl.core.model import Probe, Verdict
 from agentctl.core.printable import printable
 from agentctl.engine import locks
+from agentctl.errors import UsageError
 from agentctl.queue.bot import Bot
 from agentctl.queue.verdicts import Judgement
 
@@ -47,6 +48,8 @@ def run_command(given: Given, once: bool, junit: str | None, slots: int | None, 
 
 def run(given: Given, once: bool, junit: str | None, slots: int | None, batch: int | None) -> int:
     hub, trunk = given.hub, given.trunk
+    if junit:
+        _writable(junit)
     narrator = Narrator(given)
     with take_lock(given) as held, signals.held():
         bot = Bot(hub, held, trunk, narrator.tell, slots, batch)
@@ -70,6 +73,14 @@ def run(given: Given, once: bool, junit: str | None, slots: int | None, batch: i
     if bot.paused:
         given.say(f"{printable(str(bot.paused))}; queued still: {len(bot.state.queue)}")
     return 7 if rejected else 0
+
+
+def _writable(path: str) -> None:
+    """Raises UsageError now for a report that could not be written in the end."""
+    try:
+        open(path, "a").close()
+    except OSError as error:
+        raise UsageError(f"--junit {path}: {error.strerror}") from None
 
 
 def take_lock(given: Given) -> locks.Held:

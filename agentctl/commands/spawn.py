@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
@@ -11,7 +10,7 @@ import click
 
 from agentctl import signals
 from agentctl.commands import program
-from agentctl.commands.parser import Given, command, given
+from agentctl.commands.parser import Given, command, given, read_input
 from agentctl.core import refnames
 from agentctl.core.task import End, Session, Task
 from agentctl.errors import AgentctlError, UsageError
@@ -45,7 +44,7 @@ def command(given: Given, name: str, argv, task, prompt, count, adapter) -> int:
         if not refnames.valid_name(each):
             raise UsageError(f"{each!r} cannot be the name of an agent",
                              hint="letters, digits, dot, dash and underscore")
-    text = sys.stdin.read() if prompt == "-" else prompt or ""
+    text = read_input() if prompt == "-" else prompt or ""
     runs = [session.Run(given.hub, policy, session.Work(
         tasks.get(given.hub, task) if task else _adhoc(each, text), each, argv, stdin, given.trunk, bool(task)))
         for each in names]

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from dataclasses import asdict, replace
 
 import click
 
-from agentctl.commands.parser import Given, command, given, group
+from agentctl.commands.parser import Given, command, given, group, read_input
 from agentctl.core import refnames, tasklist
 from agentctl.core.printable import printable
 from agentctl.core.task import Status, Task, status
@@ -55,7 +54,7 @@ def add_command(given: Given, text, file, name, acceptance, after, priority, pat
             raise UsageError("give TEXT or --file, not both")
         return add_list(given, file)
     words = " ".join(text)
-    prompt = sys.stdin.read() if words == "-" else words
+    prompt = read_input() if words == "-" else words
     if not prompt.strip():
         raise UsageError("the task has no text", hint="agentctl task add 'What is to be done'")
     title = prompt.strip().splitlines()[0][:100]
@@ -79,7 +78,7 @@ def add_list(given: Given, file: str) -> int:
 def read_list(given: Given, file: str) -> list[Task]:
     """The tasks of a YAML file, ready to be added. Raises PolicyError naming each bad line."""
     try:
-        text = sys.stdin.read() if file == "-" else open(file, encoding="utf-8").read()
+        text = read_input() if file == "-" else _content(file)
     except UnicodeDecodeError as error:
         raise UsageError(f"{file}: not UTF-8: {error}") from None
     except OSError as error:
@@ -87,6 +86,11 @@ def read_list(given: Given, file: str) -> list[Task]:
     known = frozenset(tasks.all_tasks(given.hub))
     now = time.time()
     return [replace(task, created=now + n / 1000) for n, task in enumerate(tasklist.parse(text, file, known))]
+
+
+def _content(path: str) -> str:
+    with open(path, encoding="utf-8") as file:
+        return file.read()
 
 
 def _added(given: Given, names: list[str]) -> int:
