@@ -61,4 +61,4 @@ NEXT_STEP = {
 
 
 def next_step(stage: Stage, change: str, trunk: str) -> str:
-    return NEXT_STEP[stage].format(change=change, trunk=trunk)
+    return NEXT_STEP[stage].format(change=quoted(change), trunk=quoted(trunk))

@@ -9,6 +9,7 @@ from agentctl.core import refnames
 from agentctl.errors import NotFound, Refused
 from agentctl.fleet import agents
 from agentctl.git import worktrees
+from agentctl.messages import quoted
 
 
 @command("rm", "agentctl rm ann\nagentctl rm ann --force")
@@ -23,7 +24,7 @@ def command(given: Given, agent: str, force: bool) -> int:
     tree = worktrees.at(hub, agents.path_of(hub, agent))
     if tree and not force and agents.unsafe(hub, agent, tree, given.tip):
         raise Refused(f"{agent} has work that was not submitted",
-                      hint=f"agentctl -C {tree.path} submit, or agentctl rm --force {agent}")
+                      hint=f"agentctl -C {quoted(tree.path)} submit, or agentctl rm --force {agent}")
     kept = agents.remove(hub, agent, given.tip)
     if given.json:
         given.emit({"agent": agent, "salvage": kept})

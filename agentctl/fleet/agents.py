@@ -74,7 +74,7 @@ def unlock(hub: Hub, agent: str, tree: Worktree | None) -> None:
     alone, whatever it had checked out. The caller holds the agent's lock."""
     if tree:
         worktrees.unlock(tree)
-    with contextlib.suppress(FileNotFoundError):
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError):
         os.unlink(os.path.join(hub.git_dir, refnames.AGENT_BRANCH + agent + ".lock"))
 
 

@@ -131,9 +131,10 @@ def find(path: str = ".") -> Hub:
         raise Infrastructure(f"Git {have} is too old: `git merge-tree --write-tree` needs 2.38",
                              hint="install a newer Git")
     try:
+        # A path may hold a newline.
         common, bare = process.as_user(
             ["rev-parse", "--path-format=absolute", "--git-common-dir", "--is-bare-repository"], cwd=path
-        ).splitlines()
+        ).rsplit("\n", 1)
     except process.GitError as error:
         raise _not_a_hub(path, error) from None
     top = None

@@ -87,7 +87,24 @@ def bring_along(hub: Hub, trunk: str, old: str, new: str) -> list[str]:
     for tree in checkouts(hub, trunk):
         with contextlib.suppress(Contended):
             stale.clear(hub.git_dir, index_locks(tree), LINGER)
-    return [tree.path for tree in checkouts(hub, trunk) if not worktrees.follow(hub, tree, old, new)]
+    return [tree.path for tree in checkouts(hub, trunk)
+            if _in_the_way(hub, tree, old, new) or not worktrees.follow(hub, tree, old, new)]
+
+
+def _in_the_way(hub: Hub, tree: worktrees.Worktree, old: str, new: str) -> bool:
+    """True if a file that Git ignores is where trunk has one now: Git itself would overwrite it."""
+    had = hub.objects.commit(old).tree
+    for path, mode, oid, _ in changed(hub, old, new):
+        if mode == 0 or hub.objects.at(had, path):
+            continue
+        parts = path.split("/")
+        for n in range(1, len(parts) + 1):
+            full = os.path.join(tree.path, *parts[:n])
+            folder = os.path.isdir(full) and not os.path.islink(full)
+            if os.path.lexists(full) and not (folder and n < len(parts)) and not hub.objects.at(had, "/".join(parts[:n])) \
+                    and not (n == len(parts) and os.path.isfile(full) and tree.git("hash-object", "--path", path, "--", full) == oid):
+                return True
+    return False
 
 
 def complete_checkouts(hub: Hub, trunk: str, under_way: Landing | None) -> None:
@@ -101,4 +118,4 @@ def refuse_dirty(hub: Hub, trunk: str) -> None:
     for tree in checkouts(hub, trunk):
         if tree.git("status", "--porcelain", "--untracked-files=no"):
             raise Refused(f"{tree.path} has {trunk} checked out with uncommitted changes",
-                          hint=f"git -C {tree.path} stash, or commit them on another branch: git switch -c mine")
+                          hint="agentctl doctor")

@@ -89,7 +89,7 @@ def _followed(hub: Hub, name: str, policy: Policy) -> tuple[str, Policy]:
         there = hub.git("for-each-ref", "--format=%(refname:short)", f"refs/remotes/*/{trunk}").split("\n")[0]
         track = f"git branch {shlex.quote(trunk)} {shlex.quote(there)}" if there else ""
         raise NotFound(f"the policy on {name} names {trunk!r} as trunk, and there is no such branch here",
-                       hint=track or f"git branch --list, then set `trunk:` in {POLICY_PATH}")
+                       hint=track or f"git branch --list, then set `trunk:` in {POLICY_PATH}", mend=track)
     found = policy if trunk == name else read_policy(hub, tip)
     if found.trunk != trunk:
         raise PolicyError(f"the policy on {name} says that trunk is {trunk}, and the one there that it is {found.trunk}",

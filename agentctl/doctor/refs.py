@@ -1,0 +1,286 @@
+"""Refs that Git cannot read, and refs that are not what their names say.
+
+A broken ref is a file: it is moved to the folder `broken` of the hub's own, never what a link points to. Its last
+known value comes back, from its reflog, from the ledger for trunk, or from a commit of its kind that nothing holds any
+more. What a ref of the wrong kind points to is held by a salvage ref before that ref goes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import stat
+import time
+from collections.abc import Callable, Iterator
+
+from agentctl.core import refnames
+from agentctl.core.task import decode_claim
+from agentctl.doctor import Check, Finding, Patient
+from agentctl.errors import AgentctlError, Contended, Malformed
+from agentctl.fleet import tasks
+from agentctl.git import process, refs
+from agentctl.git.hub import Hub
+from agentctl.git.refs import Ref, Transaction
+from agentctl.queue import answers, inbox
+from agentctl.queue.ledger import Ledger
+from agentctl.queue.policyfile import read_policy
+
+_VALUE = re.compile(rb"(?:[0-9a-f]{40}|ref: \S+)\s*")
+_COMPLAINT = re.compile(r"(?:broken ref|ref with broken name) (\S+)")
+FOUND = refnames.SALVAGE + "_doctor/"
+"""Below it: what refs of the wrong kind pointed to. No agent can have this name."""
+
+
+# what Git cannot read
+
+def _broken(patient: Patient) -> Iterator[Finding]:
+    for name, why in broken(patient.hub).items():
+        yield Finding(f"broken ref {name}: {why}", patient.mend("refs"))
+    if not list(_odd_files(patient.hub)):
+        try:
+            refs.read(patient.hub.git_dir, [refnames.ROOT, "refs/heads/"])
+        except AgentctlError as error:
+            if not broken(patient.hub):
+                yield Finding(f"refs cannot be read: {error.message}", note=f"git -C {patient.hub.git_dir} fsck")
+
+
+def broken(hub: Hub) -> dict[str, str]:
+    """Why, by name, each ref below refs/agentctl and refs/heads cannot be read. Git itself is asked only when
+    no file is left that it could wait on, or follow out of the repository."""
+    odd = dict(_odd_files(hub))
+    return odd or dict(_refused_by_git(hub))
+
+
+def _odd_files(hub: Hub) -> Iterator[tuple[str, str]]:
+    """Links that lead away, what is no file, and files that hold no object id."""
+    top = os.path.join(hub.git_dir, "refs")
+    for part in ("agentctl", "heads"):
+        for where, folders, files in os.walk(os.path.join(top, part)):
+            for name in [*folders, *files]:
+                path = os.path.join(where, name)
+                why = _odd(path, top)
+                if why and not name.endswith(".lock"):
+                    yield os.path.relpath(path, hub.git_dir), why
+
+
+def _odd(path: str, top: str) -> str:
+    try:
+        mode = os.lstat(path).st_mode
+        if stat.S_ISLNK(mode):
+            inside = os.path.realpath(path).startswith(os.path.realpath(top) + os.sep)
+            return "" if inside and os.path.isfile(path) else f"a link to {os.readlink(path)}"
+        if stat.S_ISDIR(mode):
+            return ""
+        if not stat.S_ISREG(mode):
+            return "no file, but a pipe or a device"
+        with open(path, "rb") as file:
+            content = file.read(1024)
+        return "" if _VALUE.fullmatch(content) else "it is empty" if not content else "it holds no object id"
+    except OSError as error:
+        return "" if isinstance(error, FileNotFoundError) else str(error.strerror)
+
+
+def _refused_by_git(hub: Hub) -> Iterator[tuple[str, str]]:
+    listed = process.run(["for-each-ref", "--format=%(objectname) %(refname)", refnames.ROOT, "refs/heads/"],
+                         git_dir=hub.git_dir, ok=(0, 1, 128))
+    for name in _COMPLAINT.findall(listed.stderr.decode(errors="surrogateescape")):
+        yield name, "Git does not read it"
+    named = [line.split(b" ", 1) for line in listed.stdout.splitlines()]
+    asked = process.run(["cat-file", "--batch-check"], git_dir=hub.git_dir, stdin=b"".join(oid + b"\n" for oid, _ in named))
+    for (oid, name), line in zip(named, asked.stdout.splitlines()):
+        if line.endswith(b" missing"):
+            yield os.fsdecode(name), f"its object {oid[:12].decode()} is missing"
+
+
+def _move_aside(patient: Patient) -> Iterator[str]:
+    hub, done = patient.hub, set[str]()
+    # What Git has to say is heard once the files that it could not read are gone.
+    for _ in range(3):
+        for name in broken(hub):
+            if name in done:
+                continue
+            done.add(name)
+            path, kept = os.path.join(hub.git_dir, name), ""
+            if os.path.lexists(path):
+                kept = _free(os.path.join(hub.own, "broken", name))
+                os.makedirs(os.path.dirname(kept), exist_ok=True)
+                os.rename(path, kept)
+            elif (there := _packed(hub, name)):
+                _drop_packed(hub, name, there)
+            yield f"{name}: {'moved to ' + kept if kept else 'dropped'}{_restored(patient, name)}"
+
+
+def _free(path: str) -> str:
+    """A name that nothing has yet."""
+    return next(name for n in range(1, 10_000) if not os.path.lexists(name := path if n == 1 else f"{path}.{n}"))
+
+
+def _packed(hub: Hub, name: str) -> str | None:
+    with contextlib.suppress(AgentctlError):
+        return refs.get(hub.git_dir, name)
+    return None
+
+
+def _drop_packed(hub: Hub, name: str, oid: str) -> None:
+    """A packed ref whose object is missing: there is nothing to keep but its value."""
+    kept = hub.own_path("broken", name)
+    with open(kept, "w") as file:
+        file.write(oid + "\n")
+    drop = Transaction(hub.git_dir, "doctor")
+    drop.delete(name, oid)
+    drop.commit()
+
+
+def _restored(patient: Patient, name: str) -> str:
+    """Bring back the last known value; what was done, in words."""
+    hub = patient.hub
+    if not re.fullmatch(r"refs/[\w./@+=-]+", name):
+        return ""
+    here = _packed(hub, name)
+    for oid, whence in _last_values(hub, name):
+        if oid == here:
+            return "; its packed value holds"
+        if hub.objects.exists(oid):
+            mend = Transaction(hub.git_dir, f"doctor: from {whence}")
+            mend.update(name, oid, here)
+            with contextlib.suppress(Contended, process.GitError):
+                mend.commit()
+                hub.sync()
+                return f"; it is {oid[:12]} again, from {whence}"
+    return f"; it is {here[:12]} again, which was packed" if here else ""
+
+
+def _last_values(hub: Hub, name: str) -> Iterator[tuple[str, str]]:
+    with contextlib.suppress(OSError), open(os.path.join(hub.git_dir, "logs", name), "rb") as file:
+        for line in reversed(file.read().splitlines()):
+            if re.fullmatch(rb"[0-9a-f]{40} [0-9a-f]{40} .*", line) and not line.startswith(b"0" * 40, 41):
+                yield line[41:81].decode(), "its reflog"
+    if name.startswith("refs/heads/"):
+        with contextlib.suppress(AgentctlError):
+            state = Ledger.read(hub).state()
+            if state.trunk and refnames.branch(read_policy(hub, state.trunk).trunk) == name:
+                yield state.trunk, "the ledger"
+    elif reader := _reader(hub, name):
+        yield from ((oid, "a commit that nothing held") for oid in _lost(hub, name, reader))
+
+
+def _lost(hub: Hub, name: str, read: Callable[[str], object]) -> list[str]:
+    """Commits that no ref leads to and that read as what the ref is for, the newest first."""
+    listed = hub.git("fsck", "--unreachable", "--no-reflogs", "--no-progress", ok=(0, 1, 2, 3, 4, 5, 6, 7))
+    found = []
+    for oid in re.findall(r"^unreachable commit ([0-9a-f]{40})$", listed, re.MULTILINE):
+        with contextlib.suppress(AgentctlError, ValueError):
+            info = hub.objects.commit(oid)
+            if info.author.startswith(b"agentctl <") and read(oid) is not None:
+                found.append((info.time, oid, info.parents[:1]))
+    old = {parent for _, _, first in found for parent in first}
+    return [oid for _, oid, _ in sorted(found, reverse=True) if oid not in old]
+
+
+def _reader(hub: Hub, name: str) -> Callable[[str], object] | None:
+    """A function that raises for a commit which is not what a ref of this name holds."""
+    if name == refnames.STATE:
+        return lambda oid: _state(hub, oid)
+    if name == refnames.VERDICTS:
+        return lambda oid: _verdicts(hub, oid)
+    if name.startswith(refnames.OUTBOX):
+        return lambda oid: answers.parse(hub, name, oid)
+    if name.startswith(refnames.TASKS):
+        return lambda oid: tasks.read(hub, name.removeprefix(refnames.TASKS), oid)
+    return None
+
+
+def _verdicts(hub: Hub, oid: str) -> object:
+    """Raises Malformed; None if they are no verdicts."""
+    with refs.decoding(refnames.VERDICTS):
+        gates = hub.objects.tree(hub.objects.commit(oid).tree)
+        return gates if all(re.fullmatch(rb"[0-9a-f]{16}", name) for name in gates) else None
+
+
+def _state(hub: Hub, oid: str) -> object:
+    """Raises Malformed; None if it is no ledger's."""
+    ledger = Ledger(hub, oid)
+    if hub.objects.at(ledger.tree, "meta.json") is None:
+        return None
+    ledger.state()
+    ledger.ended()
+    return ledger
+
+
+# what is not as its name says
+
+def _of_another_kind(patient: Patient) -> Iterator[Finding]:
+    for ref, what in _misplaced(patient.hub):
+        yield Finding(f"{ref.name} is not {what}", patient.mend("kinds"), "what it points to is kept by a salvage ref")
+
+
+def _misplaced(hub: Hub) -> Iterator[tuple[Ref, str]]:
+    listed = refs.read(hub.git_dir, [refnames.INBOX, refnames.CLAIMS])
+    for name, ref in listed.items():
+        if name.startswith(refnames.INBOX):
+            if inbox.parse(ref) is None:
+                yield ref, "a submission"
+            continue
+        try:
+            decode_claim(ref.subject)
+        except ValueError:
+            yield ref, "a claim"
+
+
+def _set_aside(patient: Patient) -> Iterator[str]:
+    for ref, what in list(_misplaced(patient.hub)):
+        yield f"{ref.name}, not {what}, is {keep(patient.hub, ref.oid, {ref.name: (None, ref.oid)})} now"
+
+
+def keep(hub: Hub, oid: str, moves: dict[str, tuple[str | None, str]]) -> str:
+    """Have a salvage ref hold an object, and move refs, by name (new or None to delete, old). Returns its name."""
+    held = {ref.oid: name for name, ref in refs.read(hub.git_dir, [FOUND]).items()}
+    kept = held.get(oid) or f"{FOUND}{max([0, *(int(n.rsplit('/', 1)[1]) for n in held.values() if n.rsplit('/', 1)[1].isdecimal())]) + 1}"
+    move = Transaction(hub.git_dir, "doctor")
+    if oid not in held:
+        move.create(kept, oid)
+    for name, (new, old) in moves.items():
+        move.update(name, new, old) if new else move.delete(name, old)
+    move.commit()
+    hub.sync()
+    return kept
+
+
+# what is as its name says, and cannot be read all the same
+
+def _malformed(patient: Patient) -> Iterator[Finding]:
+    for ref, error in _unreadable(patient.hub):
+        good = _last_good(patient.hub, ref)
+        yield Finding(error.message, patient.mend("records"),
+                      f"{ref.name} goes back to {good[:12]}, its last commit that can be read" if good else
+                      f"no commit of {ref.name} can be read; it is set aside")
+
+
+def _unreadable(hub: Hub) -> Iterator[tuple[Ref, Malformed]]:
+    for name, ref in refs.read(hub.git_dir, [refnames.STATE, refnames.TASKS, refnames.VERDICTS, refnames.OUTBOX]).items():
+        try:
+            if _reader(hub, name)(ref.oid) is None:
+                raise Malformed(ref=name, why="it is of another kind")
+        except Malformed as error:
+            yield ref, error
+
+
+def _last_good(hub: Hub, ref: Ref) -> str | None:
+    read = _reader(hub, ref.name)
+    for oid in hub.git("rev-list", "--first-parent", "-n1000", ref.target, ok=(0, 128)).split()[1:] if ref.kind == "commit" else ():
+        with contextlib.suppress(AgentctlError):
+            if read(oid) is not None:
+                return oid
+    return None
+
+
+def _go_back(patient: Patient) -> Iterator[str]:
+    for ref, _ in list(_unreadable(patient.hub)):
+        good = _last_good(patient.hub, ref)
+        kept = keep(patient.hub, ref.oid, {ref.name: (good, ref.oid)})
+        yield f"{ref.name} {'is ' + good[:12] + ' again' if good else 'is gone'}; what it held is {kept}"
+
+
+FILES = Check("refs", _broken, _move_aside)
+CHECKS = (Check("kinds", _of_another_kind, _set_aside), Check("records", _malformed, _go_back))
