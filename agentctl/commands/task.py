@@ -65,14 +65,11 @@ def add_command(given: Given, text, file, name, acceptance, after, priority, pat
     for other in after:
         if other not in known:
             raise UsageError(f"--after {other}: there is no such task", hint="agentctl task list")
-    tasks.add(hub, [Task(chosen, title, prompt, acceptance, after, priority, paths, time.time())])
-    return _added(given, [chosen])
+    return _added(given, [Task(chosen, title, prompt, acceptance, after, priority, paths, time.time())])
 
 
 def add_list(given: Given, file: str) -> int:
-    specs = read_list(given, file)
-    tasks.add(given.hub, specs)
-    return _added(given, [task.id for task in specs])
+    return _added(given, read_list(given, file))
 
 
 def read_list(given: Given, file: str) -> list[Task]:
@@ -93,11 +90,13 @@ def _content(path: str) -> str:
         return file.read()
 
 
-def _added(given: Given, names: list[str]) -> int:
+def _added(given: Given, listed: list[Task]) -> int:
+    new = tasks.add(given.hub, listed)
+    there = [task.id for task in listed if task.id not in new]
     if given.json:
-        given.emit({"added": names})
-    for name in names:
-        given.say(name)
+        given.emit({"added": new, "there": there})
+    for task in listed:
+        given.say(task.id if task.id in new else f"{task.id}: there already")
     return 0
 
 

@@ -58,7 +58,7 @@ def read(hub: Hub) -> Pause | None:
 
 
 def pause(hub: Hub, by: str, reason: str, below: int | None = None, now: float | None = None) -> Pause:
-    """Raises Refused if the queue is paused or frozen already."""
+    """Raises Refused if the queue is paused or frozen already, in another way or by somebody else."""
     wanted = Pause(by, reason, time.time() if now is None else now, below)
     hub.objects.write_tree({})
     made = hub.objects.write_commit(EMPTY_TREE, [], json.dumps(asdict(wanted), sort_keys=True) + "\n", wanted.at)
@@ -70,6 +70,8 @@ def pause(hub: Hub, by: str, reason: str, below: int | None = None, now: float |
         there = read(hub)
         if not there:
             raise
+        if (there.by, there.reason, there.below) == (by, reason, below):
+            return there
         raise Refused(f"the queue is {there} already", hint="agentctl queue resume") from None
     hub.sync()
     return wanted
