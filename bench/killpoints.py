@@ -43,12 +43,15 @@ agents:
 SHIM = """\
 #!/bin/sh
 # A Git that writes is counted; the one of that number is killed before its n-th call, and who started it with it.
+# Most of them get an environment of their own, so files tell which.
+here={here}
 case " $* " in {writes}) ;; *) exec {git} "$@" ;; esac
-n=$(($(cat "$KILL_COUNT") + 1)); echo $n >"$KILL_COUNT"
-[ "$n" = "$KILL_GIT" ] || exec {git} "$@"
-strace -qq -o /dev/null -e trace={calls} -e inject={calls}:signal=KILL:when=$KILL_CALL {git} "$@"
+read n <$here/count; n=$((n + 1)); echo $n >$here/count
+read which call <$here/target
+[ "$n" = "$which" ] || exec {git} "$@"
+strace -qq -o /dev/null -e trace={calls} -e inject={calls}:signal=KILL:when=$call {git} "$@"
 status=$?
-[ $status = 137 ] && {{ echo killed >"$KILL_COUNT.done"; kill -9 $PPID; }}
+[ $status = 137 ] && {{ echo killed >$here/killed; kill -9 $PPID; }}
 exit $status
 """
 
@@ -88,10 +91,6 @@ IN_THE_WAY = CHANGE + "; echo new >>README; git stash -q; $AGENTCTL submit one -
 AGENT = "sh -c 'echo $AGENTCTL_TASK >$AGENTCTL_TASK$AGENTCTL_AGENT.txt; sleep 0.1'"
 
 
-def bare_policy(hub: str) -> None:
-    sh(hub, "git rm -q -r .agentctl; git commit -qm 'no policy'")
-
-
 def trunk_and_proof(hub: str) -> object:
     """What a fleet or a bot is run for: trunk's files, the invariants, and nothing left."""
     verified = subprocess.run([*AGENTCTL, "verify"], cwd=hub, env=ENV | {"PYTHONPATH": HERE}, capture_output=True, text=True)
@@ -101,9 +100,9 @@ def trunk_and_proof(hub: str) -> object:
 
 
 COMMANDS: dict[str, Command] = {
-    "init": Command("init", bare_policy),
-    "init of a bare one": Command("init", lambda hub: (bare_policy(hub), sh(hub, "mv .git ../bare; rm -r ./* .[a-z]*; mv ../bare/* .; rmdir "
-                                                                               "../bare; git config core.bare true; rm -f index"))),
+    "init": Command("init", shell("git rm -q -r .agentctl; git commit -qm 'no policy'")),
+    "init of a bare one": Command("init", shell("git rm -q -r .agentctl; git commit -qm 'no policy'", "mv .git ../bare; rm -rf ./* .[a-z]*",
+                                                "mv ../bare/* .; rmdir ../bare; git config core.bare true; rm -f index")),
     "task add": Command("task add Do one", shell(":")),
     "task add --file": Command("task add --file .git/tasks.yaml", shell(TASKS)),
     "task done": Command("task done one --reason no", shell(TASK)),
@@ -113,7 +112,7 @@ COMMANDS: dict[str, Command] = {
     "queue pause": Command("queue pause --reason release"),
     "queue resume": Command("queue resume", shell("$AGENTCTL queue pause; git pack-refs --all")),
     "queue bump": Command("queue bump one", shell(SUBMITTED)),
-    "queue retry": Command("queue retry bad", shell(REJECTED)),
+    "queue retry": Command("queue retry bad", shell(REJECTED), again=(0, 5)),
     "revert": Command("revert one", shell(LANDED)),
     "hook install": Command("hook install --guard-trunk"),
     "hook uninstall": Command("hook uninstall", shell("$AGENTCTL hook install --guard-trunk")),
@@ -156,7 +155,7 @@ def state(hub: str) -> dict[str, str]:
             found[path] = content(os.path.join(hub, path)) if not re.match(r"(\.git/)?(index|packed-refs|refs/|agentctl/|ORIG_HEAD)", path) else ""
         for name in folders:
             found[os.path.relpath(os.path.join(where, name), hub) + "/"] = ""
-    return {name: text for name, text in found.items() if not re.match(r"(\.git/)?refs/", name) or name.startswith("refs/")}
+    return {name: text for name, text in found.items() if not re.match(r"\.git/refs/|(\.git/)?agentctl/$", name)}
 
 
 def skipped(hub: str) -> set[str]:
@@ -172,15 +171,15 @@ def content(path: str) -> str:
 
 
 def leftovers(hub: str) -> list[str]:
-    """Locks of Git's, temporary files, and sidecars of locks that nobody holds."""
+    """Locks of Git's and temporary files. The files of agentctl's own locks stay, and what such a file's sidecar says of
+    a dead holder counts for nothing."""
     found = []
     for top in (hub, hub + ".agentctl"):
         for where, folders, names in os.walk(top):
             for name in [*folders, *names]:
                 path = os.path.join(where, name)
                 ours = "/agentctl/locks/" in path
-                if re.search(r"\.agentctl-new|\.trash$|tmp_|\.tmp$|\.new$|\.kept-|_tmp", name) or (name.endswith(".lock") and not ours) or \
-                        (ours and name.endswith(".json")):
+                if re.search(r"\.agentctl-new|\.trash$|tmp_|\.tmp$|\.new$|\.kept-|_tmp", name) or (name.endswith(".lock") and not ours):
                     found.append(os.path.relpath(path, os.path.dirname(hub)))
     return found
 
@@ -226,7 +225,7 @@ class Place:
         folder = os.path.join(self.folder, "bin")
         os.makedirs(folder)
         with open(os.path.join(folder, "git"), "w") as file:
-            file.write(SHIM.format(git=shutil.which("git"), calls=CALLS, writes="|".join(f'*" {word} "*' for word in sorted(WRITES))))
+            file.write(SHIM.format(git=shutil.which("git"), calls=CALLS, here=folder, writes="|".join(f'*" {word} "*' for word in sorted(WRITES))))
         os.chmod(os.path.join(folder, "git"), 0o755)
         return folder
 
@@ -240,21 +239,22 @@ class Place:
         """(exit status, how many effects or whether the Git was killed, what was printed)."""
         words = self._words()
         env = ENV | {"PYTHONPATH": HERE, "PYTHONDONTWRITEBYTECODE": "1"}
-        counted = os.path.join(self.folder, "counted")
-        for stale in (counted, counted + ".done"):
-            if os.path.exists(stale):
-                os.unlink(stale)
+        counted, killed = os.path.join(self.folder, "counted"), os.path.join(self.shim, "killed")
+        for old in (counted, killed):
+            if os.path.exists(old):
+                os.unlink(old)
         argv = [*AGENTCTL, *words]
         if point.git:
-            with open(counted, "w") as file:
-                file.write("0\n")
-            env |= {"PATH": f"{self.shim}:{env['PATH']}", "KILL_COUNT": counted, "KILL_GIT": str(point.git), "KILL_CALL": str(point.call)}
+            for name, text in (("count", "0\n"), ("target", f"{point.git} {point.call}\n")):
+                with open(os.path.join(self.shim, name), "w") as file:
+                    file.write(text)
+            env |= {"PATH": f"{self.shim}:{env['PATH']}"}
         elif point.effect:
             argv = [sys.executable, "-m", "bench.killed", str(point.effect), counted, *words]
         done = subprocess.run(argv, cwd=self.hub, env=env, capture_output=True, text=True, timeout=PATIENCE, stdin=subprocess.DEVNULL)
         if point.git:
-            with open(counted) as file:
-                return done.returncode, -1 if os.path.exists(counted + ".done") else int(file.read()), done.stdout + done.stderr
+            count = -1 if os.path.exists(killed) else int(content(os.path.join(self.shim, "count")))
+            return done.returncode, count, done.stdout + done.stderr
         return done.returncode, int(content(counted)) if os.path.exists(counted) else -1, done.stdout + done.stderr
 
     def _words(self) -> list[str]:
@@ -277,7 +277,8 @@ class Place:
         status, _, said = self.run()
         if status not in self.command.again:
             return -1, f"exit status {status}: {said.strip()[-300:]}"
-        left = leftovers(self.hub)
+        # The objects that a killed Git had begun are removed by the next start of a bot.
+        left = [path for path in leftovers(self.hub) if not (point.git and "/objects/" in path)]
         if left:
             return -1, f"left: {', '.join(left)}"
         return -1, _difference(self.goal, self.reached())

@@ -14,7 +14,7 @@ from agentctl.commands.parser import Given, command, given, read_input
 from agentctl.core import refnames
 from agentctl.core.task import End, Session, Task
 from agentctl.errors import AgentctlError, UsageError
-from agentctl.fleet import session, tasks
+from agentctl.fleet import session, supervisor, tasks
 
 
 @command("spawn", """
@@ -44,6 +44,9 @@ def command(given: Given, name: str, argv, task, prompt, count, adapter) -> int:
         if not refnames.valid_name(each):
             raise UsageError(f"{each!r} cannot be the name of an agent",
                              hint="letters, digits, dot, dash and underscore")
+    if task:
+        # A session of the task that was killed with its supervisor still has its claim.
+        supervisor.take_over(given.hub, given.trunk, policy)
     text = read_input() if prompt == "-" else prompt or ""
     runs = [session.Run(given.hub, policy, session.Work(
         tasks.get(given.hub, task) if task else _adhoc(each, text), each, argv, stdin, given.trunk, bool(task)))

@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -81,7 +82,15 @@ class Checkout:
             return name
         return "merge" if self.git("ls-files", "--unmerged") else ""
 
-    def diff(self, index: str | None = None) -> Diff:
+    def diff(self) -> Diff:
+        """Looked at in a copy of the index: what is only looked at is not locked, nor refreshed."""
+        with tempfile.TemporaryDirectory(prefix="agentctl-") as folder:
+            copy = os.path.join(folder, "index")
+            with contextlib.suppress(FileNotFoundError):
+                shutil.copyfile(os.path.join(self.tree.git_dir, "index"), copy)
+            return self._diff(copy)
+
+    def _diff(self, index: str) -> Diff:
         self.git("update-index", "-q", "--refresh", index=index, ok=(0, 1))
         changed = {path: (ours, theirs) for path, ours, theirs in self._raw("diff-index", "--cached", self.tip, index=index)}
         had = self._had(list(changed)) if changed else {}
@@ -187,6 +196,8 @@ def free_branch(hub: Hub) -> str:
 
 
 def _mend(patient: Patient) -> Iterator[str]:
+    for tree in landing.checkouts(patient.hub, patient.trunk):
+        stale.clear(patient.hub.git_dir, landing.index_locks(tree))
     for one, diff in list(_found(patient)):
         if isinstance(diff, Diff) and diff.left_behind:
             yield from bring(one, diff)
@@ -194,7 +205,6 @@ def _mend(patient: Patient) -> Iterator[str]:
 
 def bring(one: Checkout, diff: Diff) -> Iterator[str]:
     """Bring a checkout along, whatever is in the way. Raises Contended if a living Git is at work in it."""
-    stale.clear(one.hub.git_dir, landing.index_locks(one.tree))
     index = os.path.join(one.tree.git_dir, "index")
     with _locked(index) as copy:
         if diff.own:
@@ -216,36 +226,41 @@ def _locked(index: str) -> Iterator[str]:
     except FileExistsError:
         raise Contended(f"a Git has just locked {lock}", hint="run the same command again in a moment") from None
     try:
-        for left in (copy, copy + ".lock"):
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(left)
-        if os.path.exists(index):
-            shutil.copyfile(index, copy)
-        yield copy
-        os.replace(copy, index)
+        with _scratch(copy, index):
+            yield copy
+            os.replace(copy, index)
     finally:
-        for left in (copy, lock):
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(lock)
+
+
+@contextlib.contextmanager
+def _scratch(path: str, source: str = "") -> Iterator[str]:
+    """An index for a while, at first as `source`. It has always the same name: what a kill left goes, its lock too."""
+    def remove() -> None:
+        for left in (path, path + ".lock"):
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(left)
+
+    remove()
+    try:
+        if source and os.path.exists(source):
+            shutil.copyfile(source, path)
+        yield path
+    finally:
+        remove()
 
 
 def _branched(one: Checkout, diff: Diff, copy: str) -> str:
     """The branch with what somebody staged and edited, as one or two commits on the commit that they are edits of."""
     base = _base(one, diff)
-    top = f"{copy}.edits"
-    try:
-        shutil.copyfile(copy, top)
+    with _scratch(f"{copy}.edits", copy) as top:
         one.git("add", "--update", "--", ".", index=top)
-        entries = {path: (f"{mode} {oid}") for mode, oid, path in _listed(one, top)}
-    finally:
-        for left in (top, top + ".lock"):
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(left)
+        entries = {path: (mode, oid) for mode, oid, path in _listed(one, top)}
     objects = one.hub.objects
     staged = {path: None if entry == ABSENT else entry for path, entry in diff.staged.items()}
     head, who = base, one.hub.person(one.tree.path)
-    wanted = [("what was staged", staged), ("what was edited", {path: tuple(entries[path].split()) if path in entries else None
-                                                            for path in diff.own})]
+    wanted = [("what was staged", staged), ("what was edited", {path: entries.get(path) for path in diff.own})]
     for title, files in wanted:
         tree = _with(one, head, files)
         if tree != objects.commit(head).tree:
@@ -264,17 +279,12 @@ def _listed(one: Checkout, index: str) -> Iterator[tuple[str, str, str]]:
 
 def _with(one: Checkout, commit: str, files: dict[str, Entry | None]) -> str:
     """The tree of a commit with other entries for some paths; None removes one."""
-    index = os.path.join(one.tree.git_dir, "index.agentctl-edits")
-    try:
+    with _scratch(os.path.join(one.tree.git_dir, "index.agentctl-new.tree")) as index:
         one.git("read-tree", commit, index=index)
         lines = [f"{' '.join(entry or ABSENT)}\t{path}\0" for path, entry in sorted(files.items(), key=lambda f: f[1] is not None)]
         one.git("update-index", "--add", "--replace", "-z", "--index-info", index=index,
                 stdin="".join(lines).encode(errors="surrogateescape"))
         return one.git("write-tree", index=index)
-    finally:
-        for left in (index, index + ".lock"):
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(left)
 
 
 def _base(one: Checkout, diff: Diff) -> str:

@@ -12,7 +12,7 @@ from agentctl.queue import policyfile
 FIRST = (*machine.CHECKS, *setup.CONFIG, refs.FILES)
 """They need nothing of the hub to be sound. Whatever reads refs is left out while one is broken."""
 
-REST = (*machine.LEFT, *refs.CHECKS)
+REST = (*machine.LEFT, *refs.CHECKS, *setup.POLICY)
 NEED_TRUNK = (*setup.CHECKS, *checkouts.CHECKS, *places.CHECKS)
 ALL = (*FIRST, *REST, *NEED_TRUNK)
 MENDS = {check.name: check for check in ALL if check.mend}

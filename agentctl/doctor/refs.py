@@ -95,60 +95,82 @@ def _refused_by_git(hub: Hub) -> Iterator[tuple[str, str]]:
 
 def _move_aside(patient: Patient) -> Iterator[str]:
     hub, done = patient.hub, set[str]()
-    # What Git has to say is heard once the files that it could not read are gone.
+    # What Git has to say is heard once the files that it could not read are gone. Without any branch it
+    # names no commit that nothing holds, so branches come first.
     for _ in range(3):
-        for name in broken(hub):
-            if name in done:
-                continue
-            done.add(name)
-            path, kept = os.path.join(hub.git_dir, name), ""
-            if os.path.lexists(path):
-                kept = _free(os.path.join(hub.own, "broken", name))
-                os.makedirs(os.path.dirname(kept), exist_ok=True)
-                os.rename(path, kept)
-            elif (there := _packed(hub, name)):
-                _drop_packed(hub, name, there)
-            yield f"{name}: {'moved to ' + kept if kept else 'dropped'}{_restored(patient, name)}"
+        for name in sorted(broken(hub), key=lambda name: not name.startswith("refs/heads/")):
+            if name not in done:
+                done.add(name)
+                yield f"{name}: {_mended(hub, name)}"
 
 
-def _free(path: str) -> str:
-    """A name that nothing has yet."""
-    return next(name for n in range(1, 10_000) if not os.path.lexists(name := path if n == 1 else f"{path}.{n}"))
+def _mended(hub: Hub, name: str) -> str:
+    """What was done. In one step the broken file gives way to the last known value, or to nothing."""
+    path, (value, whence) = os.path.join(hub.git_dir, name), _last_value(hub, name)
+    if not os.path.lexists(path):
+        return _drop_packed(hub, name)
+    kept = _kept(hub, path, name)
+    if value:
+        _put(path, value)
+    else:
+        os.unlink(path)
+    hub.sync()
+    return f"kept as {kept}; it is {value[:12]} again, {whence}" if value else f"moved to {kept}"
 
 
-def _packed(hub: Hub, name: str) -> str | None:
-    with contextlib.suppress(AgentctlError):
-        return refs.get(hub.git_dir, name)
-    return None
+def _kept(hub: Hub, path: str, name: str) -> str:
+    """Another name for the very file or link, below the hub's own folder."""
+    for n in range(1, 10_000):
+        kept = hub.own_path("broken", name if n == 1 else f"{name}.{n}")
+        with contextlib.suppress(FileExistsError):
+            os.link(path, kept, follow_symlinks=False)
+            return kept
+        # A mend that was killed has made it.
+        if os.path.samestat(os.lstat(path), os.lstat(kept)):
+            return kept
+    raise AssertionError("unreachable")
 
 
-def _drop_packed(hub: Hub, name: str, oid: str) -> None:
+def _put(path: str, oid: str) -> None:
+    """Write a ref as Git does. Git itself does not write one that it cannot read."""
+    try:
+        with open(os.open(path + ".lock", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644), "w") as file:
+            file.write(oid + "\n")
+    except FileExistsError:
+        raise Contended(f"{path} is locked", hint="agentctl doctor --mend locks, then the same command again") from None
+    os.rename(path + ".lock", path)
+
+
+def _drop_packed(hub: Hub, name: str) -> str:
     """A packed ref whose object is missing: there is nothing to keep but its value."""
+    oid = _packed(hub, name)
+    if not oid:
+        return "gone"
     kept = hub.own_path("broken", name)
     with open(kept, "w") as file:
         file.write(oid + "\n")
     drop = Transaction(hub.git_dir, "doctor")
     drop.delete(name, oid)
     drop.commit()
+    return f"moved to {kept}"
 
 
-def _restored(patient: Patient, name: str) -> str:
-    """Bring back the last known value; what was done, in words."""
-    hub = patient.hub
-    if not re.fullmatch(r"refs/[\w./@+=-]+", name):
-        return ""
-    here = _packed(hub, name)
-    for oid, whence in _last_values(hub, name):
-        if oid == here:
-            return "; its packed value holds"
-        if hub.objects.exists(oid):
-            mend = Transaction(hub.git_dir, f"doctor: from {whence}")
-            mend.update(name, oid, here)
-            with contextlib.suppress(Contended, process.GitError):
-                mend.commit()
-                hub.sync()
-                return f"; it is {oid[:12]} again, from {whence}"
-    return f"; it is {here[:12]} again, which was packed" if here else ""
+def _packed(hub: Hub, name: str) -> str:
+    with contextlib.suppress(OSError), open(os.path.join(hub.git_dir, "packed-refs"), "rb") as file:
+        found = re.search(rb"^([0-9a-f]{40}) " + re.escape(os.fsencode(name)) + rb"$", file.read(), re.MULTILINE)
+        return found[1].decode() if found else ""
+    return ""
+
+
+def _last_value(hub: Hub, name: str) -> tuple[str, str]:
+    """(last known value, whence); empty if there is none but what was packed."""
+    packed = _packed(hub, name)
+    for oid, whence in _last_values(hub, name) if re.fullmatch(r"refs/[\w./@+=-]+", name) else ():
+        if oid != packed and hub.objects.exists(oid):
+            return oid, f"from {whence}"
+        if oid == packed:
+            return oid, "as it was packed"
+    return "", ""
 
 
 def _last_values(hub: Hub, name: str) -> Iterator[tuple[str, str]]:
@@ -167,7 +189,8 @@ def _last_values(hub: Hub, name: str) -> Iterator[tuple[str, str]]:
 
 def _lost(hub: Hub, name: str, read: Callable[[str], object]) -> list[str]:
     """Commits that no ref leads to and that read as what the ref is for, the newest first."""
-    listed = hub.git("fsck", "--unreachable", "--no-reflogs", "--no-progress", ok=(0, 1, 2, 3, 4, 5, 6, 7))
+    # Its exit status tells of other things that are broken.
+    listed = hub.git("fsck", "--unreachable", "--no-reflogs", "--no-progress", ok=range(256))
     found = []
     for oid in re.findall(r"^unreachable commit ([0-9a-f]{40})$", listed, re.MULTILINE):
         with contextlib.suppress(AgentctlError, ValueError):

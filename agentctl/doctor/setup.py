@@ -167,7 +167,8 @@ def _last_setup(patient: Patient) -> Iterator[Finding]:
                           note=f"agentctl logs {session.agent}; then mend agents.setup in {POLICY_PATH}, and: agentctl task open {task}")
 
 
-CONFIG = (Check("bare", _bare), Check("policy", _policy))
+CONFIG = (Check("bare", _bare),)
+POLICY = (Check("policy", _policy),)
 CHECKS = (Check("trunk", _trunk), Check("programs", _programs), Check("globs", _globs), Check("adapter", _adapter),
           Check("filters", _filters), Check("red", _red), Check("setup", _last_setup))
 """These need a trunk and its policy."""

@@ -1,4 +1,4 @@
-"""Locks that a Git left when it was killed, and the proof that it was.
+"""Locks and half objects that a Git left when it was killed, and the proof that it was.
 
 Git makes a file beside what it is about to write and removes it afterwards; whoever finds one gives up. A lock
 is *dead* once every Git has ended that ran when this process first saw the lock and could have made it: a Git
@@ -14,6 +14,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -27,6 +28,9 @@ PATIENCE = 3.0
 
 YOUNG = 2.0
 """Seconds for which a lock may be that of a program which is not called git."""
+
+OLD = 60.0
+"""Seconds after which nobody writes to a half object any more."""
 
 POLL = 0.02
 
@@ -92,6 +96,15 @@ def ref_locks(git_dir: str) -> Iterator[str]:
             yield from (os.path.join(where, name) for name in names if name.endswith(".lock"))
 
 
+def half_objects(git_dir: str) -> Iterator[str]:
+    """What Git writes objects to before they have their names. Only what is old: other programs write them too."""
+    top = os.path.join(git_dir, "objects")
+    for folder in [top, *(entry.path for entry in os.scandir(top) if len(entry.name) in (2, 4) and entry.is_dir())]:
+        for entry in os.scandir(folder):
+            if entry.name.startswith(("tmp_", ".tmp-")) and time.time() - entry.stat(follow_symlinks=False).st_mtime > OLD:
+                yield entry.path
+
+
 def clear(git_dir: str, paths: Iterable[str], patience: float = PATIENCE) -> list[str]:
     """Remove those of the locks that are dead, and wait for the rest to be given up. Returns what was removed.
 
@@ -102,7 +115,7 @@ def clear(git_dir: str, paths: Iterable[str], patience: float = PATIENCE) -> lis
         with _alone(git_dir):
             for lock in [lock for lock in left if dead(git_dir, lock)]:
                 with contextlib.suppress(FileNotFoundError):
-                    os.unlink(lock.path)
+                    shutil.rmtree(lock.path) if os.path.isdir(lock.path) else os.unlink(lock.path)
                 removed.append(lock.path)
         left &= _looked_at({lock.path for lock in left})
         if left and time.monotonic() > deadline:
@@ -171,13 +184,14 @@ def _gits(git_dir: str, lock: Lock) -> frozenset[Git]:
         owner = os.lstat(lock.path).st_uid
     except OSError:
         return frozenset()
-    index = os.path.basename(lock.path) == "index.lock"
+    name = os.path.basename(lock.path)
+    of_a_ref = name == "packed-refs.new" or (name.endswith(".lock") and name != "index.lock")
     # A process in a linked worktree stands elsewhere, but says in its environment or on its command line where
     # it works, or has the worktree's own folder as its Git directory.
     places = [git_dir, os.path.dirname(git_dir), *_worktrees(git_dir)]
     listed = _processes() if os.path.isdir("/proc/self") else _processes_elsewhere()
     return frozenset(git for uid, git, where, told in listed if uid == owner and _concerns(places, where, told)
-                     and (index or not _harmless(git)))
+                     and not (of_a_ref and _harmless(git)))
 
 
 def _worktrees(git_dir: str) -> list[str]:

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from agentctl.core import refnames
 from agentctl.core.shape import built, loads
 from agentctl.errors import Contended, Refused
-from agentctl.git import refs
+from agentctl.git import refs, stale
 from agentctl.git.hub import Hub
 from agentctl.git.objects import EMPTY_TREE
 from agentctl.git.refs import Ref, Transaction
@@ -85,4 +85,7 @@ def resume(hub: Hub) -> Pause | None:
         delete.delete(refnames.PAUSE, there.oid)
         delete.commit()
         hub.sync()
+    else:
+        # One that was killed may have deleted it and left its locks.
+        stale.clear(hub.git_dir, stale.ref_locks(hub.git_dir))
     return parse(there)

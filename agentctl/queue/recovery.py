@@ -27,6 +27,8 @@ def clean(hub: Hub, trunk: str, held: Held) -> None:
     with worktrees_lock(hub):
         worktrees.tidy(hub)
     stale.clear(hub.git_dir, git_locks(hub, trunk), PATIENCE)
+    with contextlib.suppress(Contended):
+        stale.clear(hub.git_dir, stale.half_objects(hub.git_dir), patience=0)
 
 
 def git_locks(hub: Hub, trunk: str) -> Iterator[str]:

@@ -156,6 +156,27 @@ def test_a_lock_made_anew_under_the_same_name_is_another_one(repo, holder):
     assert not stale.dead(repo.hub.git_dir, first)
 
 
+def test_a_start_removes_what_a_dead_git_began_to_write(repo, holder):
+    objects = repo.path / ".git/objects"
+    (objects / "tmp_objdir-incoming-x/ab").mkdir(parents=True)
+    (objects / "ab").mkdir()
+    old, new = [objects / "ab/tmp_obj_x", objects / "pack/tmp_pack_x", objects / "tmp_objdir-incoming-x"], objects / "ab/tmp_obj_new"
+    for path in (*old[:2], new):
+        path.touch()
+    for path in old:
+        os.utime(path, (time.time() - HOUR,) * 2)
+    # A Git that is at work might be the one that writes them.
+    git = holder("refs/heads/held")
+    with pytest.raises(Contended):
+        stale.clear(repo.hub.git_dir, stale.half_objects(repo.hub.git_dir), patience=0)
+    assert all(path.exists() for path in old)
+    git.kill()
+    git.wait()
+    os.utime(repo.path / ".git/refs/heads/held.lock", (time.time() - HOUR,) * 2)
+    repo.cli("bot", "run", "--once")
+    assert not any(path.exists() for path in old) and new.exists()
+
+
 def test_a_landing_clears_the_index_of_a_checkout(repo):
     repo.submit("one", {"one.txt": "one\n"})
     with repo.bot() as bot:
