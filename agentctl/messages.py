@@ -25,8 +25,8 @@ def quoted(path: str) -> str:
 
 
 def many(count: int, one: str) -> str:
-    """1 change, 2 changes."""
-    return f"{count} {one}" if count == 1 else f"{count} {one}s"
+    """1 change, 2 changes, 2 processes."""
+    return f"{count} {one}" if count == 1 else f"{count} {one}{'es' if one.endswith('s') else 's'}"
 
 
 def folded(line: str, hang: int, width: int) -> str:

@@ -17,6 +17,7 @@ from agentctl.core.gatefiles import gate_files
 from agentctl.core.policy import parse
 from agentctl.engine import files
 from agentctl.errors import NotFound, Refused, UsageError
+from agentctl.git import stale
 from agentctl.git.hub import POLICY_PATH, Hub
 from agentctl.git.refs import Transaction
 from agentctl.queue.policyfile import checked_out, record_trunk
@@ -91,6 +92,8 @@ def init(given: Given, preset: str, gate: str | None, trunk: str | None) -> int:
             raise Refused(f"there is a policy already, and it names {policy.trunk} as trunk",
                           hint=f"set `trunk: {trunk}` in {POLICY_PATH}")
         record_trunk(hub, policy.trunk)
+        # One that was killed when all was done may have left Git's locks.
+        stale.clear(hub.git_dir, stale.ref_locks(hub.git_dir))
         return _report(given, Made("there already", policy.trunk, bool(known)))
     gate = gate or _gate(hub, branch)
     protect, left = gate_files(gate, functools.partial(_text, hub, tree))

@@ -11,7 +11,6 @@ import contextlib
 import os
 import re
 import stat
-import time
 from collections.abc import Callable, Iterator
 
 from agentctl.core import refnames
@@ -19,7 +18,7 @@ from agentctl.core.task import decode_claim
 from agentctl.doctor import Check, Finding, Patient
 from agentctl.errors import AgentctlError, Contended, Malformed
 from agentctl.fleet import tasks
-from agentctl.git import process, refs
+from agentctl.git import process, refs, stale
 from agentctl.git.hub import Hub
 from agentctl.git.refs import Ref, Transaction
 from agentctl.queue import answers, inbox
@@ -111,7 +110,7 @@ def _mended(hub: Hub, name: str) -> str:
         return _drop_packed(hub, name)
     kept = _kept(hub, path, name)
     if value:
-        _put(path, value)
+        _put(hub, path, value)
     else:
         os.unlink(path)
     hub.sync()
@@ -131,13 +130,15 @@ def _kept(hub: Hub, path: str, name: str) -> str:
     raise AssertionError("unreachable")
 
 
-def _put(path: str, oid: str) -> None:
+def _put(hub: Hub, path: str, oid: str) -> None:
     """Write a ref as Git does. Git itself does not write one that it cannot read."""
+    if os.path.lexists(path + ".lock"):
+        stale.clear(hub.git_dir, [path + ".lock"])
     try:
         with open(os.open(path + ".lock", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644), "w") as file:
             file.write(oid + "\n")
     except FileExistsError:
-        raise Contended(f"{path} is locked", hint="agentctl doctor --mend locks, then the same command again") from None
+        raise Contended(f"a Git has just locked {path}", hint="run the same command again in a moment") from None
     os.rename(path + ".lock", path)
 
 
