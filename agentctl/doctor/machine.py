@@ -20,8 +20,9 @@ ROOM = 1 << 30
 
 def _disk(patient: Patient) -> Iterator[Finding]:
     hub = patient.hub
-    for folder in dict.fromkeys((hub.git_dir, os.path.dirname(hub.worktrees))):
-        if os.path.isdir(folder) and (free := shutil.disk_usage(folder).free) < ROOM:
+    folders = {os.stat(folder).st_dev: folder for folder in (os.path.dirname(hub.worktrees), hub.git_dir) if os.path.isdir(folder)}
+    for folder in folders.values():
+        if (free := shutil.disk_usage(folder).free) < ROOM:
             yield Finding(f"only {free >> 20} MiB are free where {folder} is",
                           note=f"what takes the room: du -xh {quoted(folder)} | sort -h | tail -n 20")
 
