@@ -88,7 +88,7 @@ TASKS = "printf -- '- {id: a, prompt: do a}\\n- {id: b, prompt: do b}\\n- {id: c
 IN_THE_WAY = CHANGE + "; echo new >>README; git stash -q; $AGENTCTL submit one --change one; $AGENTCTL bot run --once; " \
     "git update-ref refs/heads/main HEAD~1; git reset -q --hard; echo MINE >one.txt; echo edit >README; " \
     "git update-ref refs/heads/main $(git rev-parse refs/heads/main@{1})"
-AGENT = "sh -c 'echo $AGENTCTL_TASK >$AGENTCTL_TASK$AGENTCTL_AGENT.txt; sleep 0.1'"
+AGENT = "sh -c 'echo $AGENTCTL_TASK >$AGENTCTL_TASK.txt; sleep 0.1'"
 
 
 def trunk_and_proof(hub: str) -> object:

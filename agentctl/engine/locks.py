@@ -102,13 +102,8 @@ def _sidecar(path: Path) -> Path:
 
 def _write_sidecar(path: Path) -> None:
     said = identity() | {"command": shlex.join(sys.orig_argv), "since": time.time()}
-    new = path.with_name(path.name + ".json.new")
-    try:
-        new.write_text(json.dumps(said, sort_keys=True) + "\n", encoding="utf-8")
-        new.replace(_sidecar(path))
-    except OSError:
-        new.unlink(missing_ok=True)
-        raise
+    # Half of it says nothing, which does no harm; a file to be renamed would be left by a kill.
+    _sidecar(path).write_text(json.dumps(said, sort_keys=True) + "\n", encoding="utf-8")
 
 
 def _contended(path: Path, what: str) -> Contended:

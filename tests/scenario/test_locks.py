@@ -84,7 +84,7 @@ def test_a_damaged_sidecar_does_no_harm(tmp_path, other, sidecar):
 
 def test_a_full_disk_keeps_nobody_out(tmp_path):
     path = tmp_path / "full.lock"
-    (tmp_path / "full.lock.json.new").symlink_to("/dev/full")
+    (tmp_path / "full.lock.json").symlink_to("/dev/full")
     with acquire(path, "it"):
         assert holder(path) is None
         with pytest.raises(Contended, match="by another process"):
