@@ -12,6 +12,7 @@ from agentctl.errors import Contended, Infrastructure, Refused
 from agentctl.git import stale, worktrees
 from agentctl.git.hub import Hub
 from agentctl.git.merge import changed
+from agentctl.git.objects import EXECUTABLE, FILE
 from agentctl.git.refs import Transaction
 from agentctl.queue.stage import Built, Stager
 
@@ -110,7 +111,23 @@ def _in_the_way(hub: Hub, tree: worktrees.Worktree, old: str, new: str) -> bool:
 def complete_checkouts(hub: Hub, trunk: str, under_way: Landing | None) -> None:
     """Bring along the checkouts of a landing that was cut off after trunk had moved."""
     if under_way and hub.trunk_tip(trunk) == under_way.staged.commit:
+        for tree in checkouts(hub, trunk):
+            _drop_half_written(hub, tree, under_way.old, under_way.staged.commit)
         bring_along(hub, trunk, under_way.old, under_way.staged.commit)
+
+
+def _drop_half_written(hub: Hub, tree: worktrees.Worktree, old: str, new: str) -> None:
+    """Remove files that a Git which was killed had begun to write: what they hold is the beginning of what trunk has
+    there, so nothing goes that is not on trunk."""
+    had = hub.objects.commit(old).tree
+    for path, mode, oid, _ in changed(hub, old, new):
+        full = os.path.join(tree.path, path)
+        if mode in (FILE, EXECUTABLE) and os.path.isfile(full) and not os.path.islink(full):
+            with open(full, "rb") as file:
+                written = file.read()
+            before = hub.objects.read(had, path)
+            if written != before and written != (whole := hub.objects.blob(oid)) and whole.startswith(written):
+                os.unlink(full)
 
 
 def refuse_dirty(hub: Hub, trunk: str) -> None:
