@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
+import contextlib
 import os
 import sys
-
-from agentctl import signals
 
 SECTIONS = {
     "The main job": ("init", "run", "demo", "replay"),
@@ -16,38 +14,89 @@ SECTIONS = {
 }
 """Every command, as `agentctl --help` lists them; each lives in commands/<name>.py."""
 
+DEBUG = "AGENTCTL_DEBUG"
+
 
 def main(argv: list[str] | None = None) -> None:
     """Entry point: runs one command and exits with its status."""
-    args = sys.argv[1:] if argv is None else argv
+    _quiet()
+    _streams()
+    args, status = sys.argv[1:] if argv is None else argv, 0
+    try:
+        status = _answer(args)
+        sys.stdout.flush()
+    except OSError as error:
+        status = _unwritten(error, status)
+    sys.exit(status)
+
+
+def _answer(args: list[str]) -> int:
+    """Two command lines are answered before anything heavy is imported."""
     if args[:1] == ["--version"]:
         from agentctl import __version__
 
         print(f"agentctl {__version__}")
-        sys.exit(0)
+        return 0
     if args[:2] == ["hook", "run"] and len(args) > 2:
         from agentctl.commands import hookrun
 
-        sys.exit(hookrun.run(args[2:]))
-    signals.install()
-    status = run(args)
-    try:
-        sys.stdout.flush()
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-    sys.exit(status)
+        return hookrun.run(args[2:])
+    from agentctl import signals
+
+    return run(args, signals.install)
 
 
-def run(args: list[str]) -> int:
-    """Run a command line; returns its exit status and prints its errors."""
+def _quiet() -> None:
+    """Until there is something to end in order, an interrupt ends this process without words: one
+    that comes while modules are imported is nobody's to catch. `signal` itself is such a module."""
+    import _signal
+
+    if _signal.getsignal(_signal.SIGINT) is _signal.default_int_handler:
+        _signal.signal(_signal.SIGINT, _signal.SIG_DFL)
+
+
+def _streams() -> None:
+    """A standard stream that is closed becomes /dev/null: the next file that is opened would take its place.
+    What cannot be encoded is escaped."""
+    for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        if getattr(sys, name) is None:
+            opened = os.open(os.devnull, os.O_RDWR)
+            if opened != number:
+                os.dup2(opened, number)
+                os.close(opened)
+            os.set_inheritable(number, True)
+            setattr(sys, name, open(number, mode, closefd=False))
+    sys.stdout.reconfigure(errors="backslashreplace")
+
+
+def _unwritten(error: OSError, status: int) -> int:
+    """The exit status if what was printed cannot be written."""
+    _give_up_output()
+    if isinstance(error, BrokenPipeError):
+        return status
+    with contextlib.suppress(OSError):
+        print(f"agentctl: cannot write the output: {error.strerror}", file=sys.stderr)
+    return status or 125
+
+
+def _give_up_output() -> None:
+    """What is left in the buffer goes nowhere; Python would complain of it at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+
+
+def run(args: list[str], begin=lambda: None) -> int:
+    """Run a command line; returns its exit status and prints its errors. `begin` is called when all
+    is there that the command needs."""
     import click
 
-    from agentctl.commands.parser import root
+    from agentctl import signals
+    from agentctl.commands.parser import Given, root
     from agentctl.errors import AgentctlError, Infrastructure, UsageError
 
     as_json = "--json" in args[: args.index("--")] if "--" in args else "--json" in args
+    given = Given(begin=begin)
     try:
-        return root.main(args, prog_name="agentctl", standalone_mode=False) or 0
+        return root.main(args, prog_name="agentctl", standalone_mode=False, obj=given) or 0
     except click.exceptions.Exit as error:
         return error.exit_code
     except click.exceptions.NoArgsIsHelpError as error:
@@ -64,7 +113,7 @@ def run(args: list[str]) -> int:
         # click turns every KeyboardInterrupt into Abort.
         return signals.status()
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        _give_up_output()
         return 141
     except OSError as error:
         if signals.heard():
@@ -73,15 +122,51 @@ def run(args: list[str]) -> int:
         hint = "free some disk space, then run the same command again" if error.errno == 28 else "agentctl doctor"
         where = f": {error.filename}" if error.filename else ""
         return _fail(Infrastructure(f"{error.strerror or error}{where}", hint=hint), as_json)
+    except Exception as error:
+        return _fail(_defect(error, given), as_json)
+
+
+def _defect(error: Exception, given):
+    """What is said of an exception that nobody foresaw; its traceback goes to a file, for a report."""
+    import traceback
+
+    from agentctl.errors import Defect
+    from agentctl.git.hub import Hub
+
+    text = "".join(traceback.format_exception(error))
+    if os.environ.get(DEBUG):
+        print(text, file=sys.stderr)
+        return Defect(f"{type(error).__name__}: {error}", hint="report it with the lines above")
+    hub = vars(given).get("hub")
+    where = _kept(text, hub if isinstance(hub, Hub) else None)
+    return Defect(f"{type(error).__name__}: {error}",
+                  hint=f"report it with {where}" if where else f"{DEBUG}=1 shows where: set it, and run the same command again")
+
+
+def _kept(text: str, hub) -> str:
+    """The file that holds a traceback now: in the hub's own folder, or where there is none, among temporary files."""
+    import tempfile
+
+    try:
+        folder = os.path.dirname(hub.own_path("logs", "defects", "x")) if hub else None
+        handle, path = tempfile.mkstemp(".log", "agentctl-", folder)
+        with open(handle, "w", errors="backslashreplace") as file:
+            file.write(text)
+        return path
+    except OSError:
+        return ""
 
 
 def _fail(error, as_json: bool) -> int:
     from agentctl.core.printable import visible
 
+    hint = f"\nhint: {error.hint}" if error.hint else ""
+    text = visible(f"agentctl: {error.message}{hint}")
     if as_json:
-        facts = {"code": error.code, "message": error.message, "hint": error.hint, "exit": error.exit}
-        print(json.dumps(facts), file=sys.stderr)
-    else:
-        hint = f"\nhint: {error.hint}" if error.hint else ""
-        print(visible(f"agentctl: {error.message}{hint}"), file=sys.stderr)
+        import json
+
+        text = json.dumps({"code": error.code, "message": error.message, "hint": error.hint, "exit": error.exit})
+    # The exit status tells it, too.
+    with contextlib.suppress(OSError):
+        print(text, file=sys.stderr)
     return error.exit

@@ -71,7 +71,16 @@ class Malformed(AgentctlError):
     """{ref} does not hold what it should: {why}"""
 
     code = "malformed"
-    hint = "git log -p {ref}; if it was written by hand: git update-ref {ref} {ref}^, or -d {ref}"
+    hint = "agentctl doctor mends it; to see it: git log -p {ref}"
+
+
+class Defect(AgentctlError):
+    """agentctl itself failed: {message}"""
+
+    code = "defect"
+
+    def __init__(self, what: str, hint: str) -> None:
+        super().__init__("agentctl itself failed: " + what, hint)
 
 
 class Findings(AgentctlError):

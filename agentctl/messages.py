@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import textwrap
 import time
 from collections.abc import Sequence
@@ -18,9 +19,14 @@ def ago(when: float, now: float | None = None) -> str:
     return f"{seconds:.0f} s"
 
 
+def quoted(path: str) -> str:
+    """A path or a name as a word of a command line that somebody types; one that begins with a dash is no option."""
+    return shlex.quote("./" + path if path.startswith("-") else path)
+
+
 def many(count: int, one: str) -> str:
-    """1 change, 2 changes."""
-    return f"{count} {one}" if count == 1 else f"{count} {one}s"
+    """1 change, 2 changes, 2 processes."""
+    return f"{count} {one}" if count == 1 else f"{count} {one}{'es' if one.endswith('s') else 's'}"
 
 
 def folded(line: str, hang: int, width: int) -> str:
@@ -55,4 +61,4 @@ NEXT_STEP = {
 
 
 def next_step(stage: Stage, change: str, trunk: str) -> str:
-    return NEXT_STEP[stage].format(change=change, trunk=trunk)
+    return NEXT_STEP[stage].format(change=quoted(change), trunk=quoted(trunk))

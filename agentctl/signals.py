@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import sys
 from collections.abc import Iterator
 from types import FrameType
 from typing import TYPE_CHECKING, TypeVar
@@ -51,9 +52,24 @@ def install() -> None:
     """Heed the signals from now on, but for those that whoever started us has us ignore, as
     nohup does."""
     _asked.terminals = [fd for fd in (1, 2) if os.isatty(fd)]
+    sys.unraisablehook = _unraisable
     for number in ASKING:
         if signal.getsignal(number) != signal.SIG_IGN:
             signal.signal(number, _heed)
+
+
+def _unraisable(lost) -> None:
+    """Where Python can raise nothing, as in a callback of its own, it would print Stopped and go on.
+    The signal is given once more, when that is over."""
+    from threading import Timer
+
+    if not issubclass(lost.exc_type, Stopped):
+        sys.__unraisablehook__(lost)
+        return
+    _asked.told = False
+    again = Timer(0.01, os.kill, (os.getpid(), _asked.numbers.pop()))
+    again.daemon = True
+    again.start()
 
 
 def _heed(number: int, _: FrameType | None) -> None:

@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "agentctl"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
-LEVELS = {"core": 0, "simulation": 1, "git": 2, "engine": 3, "queue": 4, "fleet": 4, "demo": 5, "replay": 5, "commands": 6,
+LEVELS = {"core": 0, "simulation": 1, "git": 2, "engine": 3, "queue": 4, "fleet": 4, "demo": 5, "doctor": 5, "replay": 5, "commands": 6,
           "cli": 7}
 ANYWHERE = {"errors", "messages", "signals"}
 READS_SECTIONS = "agentctl/commands/parser.py"

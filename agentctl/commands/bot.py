@@ -14,6 +14,7 @@ from agentctl.core.lifecycle import Stage
 from agentctl.core.model import Probe
 from agentctl.core.printable import printable, uncoloured, visible
 from agentctl.engine import locks
+from agentctl.errors import UsageError
 from agentctl.queue import foreign, marks
 from agentctl.queue.bot import Bot
 from agentctl.queue.verdicts import Judgement
@@ -51,6 +52,8 @@ def run_command(given: Given, once: bool, junit: str | None, slots: int | None, 
 
 def run(given: Given, once: bool, junit: str | None, slots: int | None, batch: int | None) -> int:
     hub, trunk = given.hub, given.trunk
+    if junit:
+        _writable(junit)
     narrator = Narrator(given)
     with take_lock(given) as held, signals.held():
         bot = Bot(hub, held, trunk, narrator.tell, slots, batch)
@@ -76,6 +79,14 @@ def run(given: Given, once: bool, junit: str | None, slots: int | None, batch: i
     if bot.blocked:
         raise bot.blocked
     return 7 if rejected else 0
+
+
+def _writable(path: str) -> None:
+    """Raises UsageError now for a report that could not be written in the end."""
+    try:
+        open(path, "a").close()
+    except OSError as error:
+        raise UsageError(f"--junit {path}: {error.strerror}") from None
 
 
 @bot_group.add_command

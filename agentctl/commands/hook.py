@@ -11,8 +11,10 @@ import click
 from agentctl.commands import hookrun
 from agentctl.commands.data import data_file
 from agentctl.commands.parser import Given, command, given, group
-from agentctl.errors import Refused
+from agentctl.engine import files
+from agentctl.errors import AgentctlError, Refused
 from agentctl.git import process
+from agentctl.queue.policyfile import record_trunk
 
 USUAL = ("pre-commit", "pre-push")
 GUARD = "reference-transaction"
@@ -30,6 +32,27 @@ def _folder(given: Given) -> str:
                            cwd=given.hub.top or given.hub.git_dir)
 
 
+def _own_folder(given: Given) -> str:
+    """As `_folder`; it lies in the hub's Git directory. Raises Refused if it does not: `core.hooksPath`
+    leads to a folder that other repositories share, or to files of the project."""
+    folder, own = _folder(given), os.path.join(given.hub.git_dir, "hooks")
+    if os.path.realpath(folder).startswith(given.hub.git_dir + os.sep):
+        return folder
+    raise Refused(f"core.hooksPath leads to {folder}, which is not this repository's alone: nothing is written there. "
+                  'Call this from your hooks there: agentctl hook run pre-commit "$@"; or have this repository use hooks '
+                  "of its own, and no longer those", hint=f"git config core.hooksPath {shlex.quote(own)} && agentctl hook install")
+
+
+def _record_trunk(given: Given) -> None:
+    """The hooks ask Git's configuration what trunk is called."""
+    try:
+        record_trunk(given.hub, given.trunk)
+    except AgentctlError:
+        # Before the first policy is committed `init` has written it down.
+        if not given.hub.config("agentctl.trunk"):
+            raise
+
+
 def _ours(path: str) -> bool:
     try:
         with open(path, errors="replace") as file:
@@ -44,19 +67,18 @@ def _ours(path: str) -> bool:
 @given
 def install(given: Given, guard_trunk: bool) -> int:
     """Refuse commits on trunk, and pushes by agents. Other people's hooks are left alone."""
-    folder = _folder(given)
+    folder = _own_folder(given)
     names = USUAL + ((GUARD,) if guard_trunk else ())
     for name in names:
         path = os.path.join(folder, name)
         if os.path.exists(path) and not _ours(path):
             raise Refused(f"there is another {name} hook: {path}",
                           hint=f"call this from it: agentctl hook run {name} \"$@\"")
+    _record_trunk(given)
     os.makedirs(folder, exist_ok=True)
     ourselves = shlex.join([sys.executable, "-m", "agentctl"])
     for name in names:
-        with open(os.path.join(folder, name), "w") as file:
-            file.write(data_file("hooks", name).replace("@AGENTCTL@", ourselves))
-        os.chmod(os.path.join(folder, name), 0o755)
+        files.replace(os.path.join(folder, name), data_file("hooks", name).replace("@AGENTCTL@", ourselves), 0o777)
         given.say(f"{name}: installed")
     if given.json:
         given.emit({name: "installed" for name in names})
@@ -68,13 +90,13 @@ def install(given: Given, guard_trunk: bool) -> int:
 @given
 def uninstall(given: Given) -> int:
     """Remove the hooks that install put there."""
-    folder = _folder(given)
-    found = [name for name in (*USUAL, GUARD) if _ours(os.path.join(folder, name))]
-    for name in found:
-        os.unlink(os.path.join(folder, name))
+    found = [(name, path) for folder in dict.fromkeys((_folder(given), os.path.join(given.hub.git_dir, "hooks")))
+             for name in (*USUAL, GUARD) for path in [os.path.join(folder, name)] if _ours(path)]
+    for name, path in found:
+        os.unlink(path)
         given.say(f"{name}: removed")
     if given.json:
-        given.emit({name: "removed" for name in found})
+        given.emit({name: "removed" for name, _ in found})
     return 0
 
 

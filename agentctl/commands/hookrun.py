@@ -17,7 +17,7 @@ def run(args: list[str]) -> int:
 
 
 def pre_commit() -> int:
-    branch, agent = _git("symbolic-ref", "-q", "--short", "HEAD"), os.environ.get("AGENTCTL_AGENT")
+    branch, agent = _git("symbolic-ref", "-q", "--short", "HEAD") or _rebased(), os.environ.get("AGENTCTL_AGENT")
     if agent and branch != f"agent/{agent}":
         return _refuse(f"{agent} commits on {branch or 'a detached HEAD'}, not on its own branch",
                        f"git switch agent/{agent}")
@@ -33,8 +33,8 @@ def pre_push() -> int:
 
 def reference_transaction() -> int:
     trunk = "refs/heads/" + _trunk()
-    for line in sys.stdin:
-        if line.split()[-1:] == [trunk]:
+    for line in sys.stdin.buffer:
+        if os.fsdecode(line).split()[-1:] == [trunk]:
             return _refuse(f"only the merge queue moves {trunk}", "agentctl submit (or agentctl hook uninstall)")
     return 0
 
@@ -43,8 +43,19 @@ def _trunk() -> str:
     return _git("config", "agentctl.trunk") or "main"
 
 
+def _rebased() -> str:
+    """The branch that a rebase under way will move."""
+    for folder in ("rebase-merge", "rebase-apply"):
+        try:
+            with open(os.path.join(_git("rev-parse", "--git-path", folder), "head-name"), errors="replace") as file:
+                return file.read().strip().removeprefix("refs/heads/")
+        except OSError:
+            continue
+    return ""
+
+
 def _git(*args: str) -> str:
-    return subprocess.run(["git", *args], capture_output=True, text=True).stdout.strip()
+    return os.fsdecode(subprocess.run(["git", *args], capture_output=True).stdout).strip()
 
 
 def _refuse(message: str, hint: str, status: int = 5) -> int:

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
+import time
+from dataclasses import asdict, dataclass
 
 import click
 
 from agentctl.commands.data import data_file
 from agentctl.commands.parser import Given, command, given
+from agentctl.core import globs, refnames
+from agentctl.core.gatefiles import gate_files
 from agentctl.core.policy import parse
-from agentctl.errors import NotFound, UsageError
-from agentctl.git import process
+from agentctl.engine import files
+from agentctl.errors import NotFound, Refused, UsageError
+from agentctl.git import stale
 from agentctl.git.hub import POLICY_PATH, Hub
+from agentctl.git.refs import Transaction
+from agentctl.queue.policyfile import checked_out, record_trunk
 
 PRESETS = ("default", "solo", "strict")
 
@@ -28,6 +36,14 @@ GATES = (
 )
 """A file at the top, and the gate to begin with where there is one."""
 
+OWN = "  - .agentctl/**\n"
+REASON = """\
+  # What the gate calls, as far as can be told: who may change it can make any change pass.
+  # Take out what ordinary work has to change.
+"""
+LONGEST = 1 << 20
+"""Bytes of a script that are looked at."""
+
 
 @command("init", """
 agentctl init
@@ -41,47 +57,82 @@ agentctl init --trunk develop
 def command(given: Given, preset: str, gate: str | None, trunk: str | None) -> int:
     """Make this repository a hub: check it and write its policy.
 
-    Writes .agentctl/policy.yaml for you to look at and commit. Where there is one already,
-    nothing changes.
+    Writes .agentctl/policy.yaml for you to look at and commit. The scripts and makefiles that
+    the gate calls are protected there: no change may touch them until you take them out.
+    Where there is a policy already, nothing changes.
     """
     return init(given, preset, gate, trunk)
 
 
+@dataclass(frozen=True, slots=True)
+class Made:
+    """What is told of it."""
+
+    state: str
+    trunk: str
+    committed: bool
+    protect: tuple[str, ...] = ()
+    open: tuple[str, ...] = ()
+    """Files that the gate reads and changes may touch."""
+
+
 def init(given: Given, preset: str, gate: str | None, trunk: str | None) -> int:
+    """In an order in which the same command finishes what a kill cut off."""
     hub = given.hub
     branch = trunk or _default_branch(hub)
-    if not hub.git("rev-parse", "--verify", "--quiet", "refs/heads/" + branch, ok=(0, 1)):
+    if not hub.git("rev-parse", "--verify", "--quiet", refnames.branch(branch), ok=(0, 1)):
         raise NotFound(f"there is no branch {branch!r} with a commit on it",
                        hint="make a first commit, or name one: agentctl init --trunk BRANCH")
-    known = hub.objects.read(hub.objects.commit(hub.trunk_tip(branch)).tree, POLICY_PATH)
+    tree = hub.objects.commit(hub.trunk_tip(branch)).tree
+    known = hub.objects.read(tree, POLICY_PATH)
     path = os.path.join(hub.top, POLICY_PATH) if hub.top else None
     if known or (path and os.path.exists(path)):
-        with_text = known if known else open(path, "rb").read()
-        parse(with_text.decode(errors="replace"), POLICY_PATH)
-        return _report(given, "there already", branch, committed=bool(known))
-    text = filled(preset, branch, gate or _gate(hub, branch))
+        policy = parse((known or _read(path)).decode(errors="replace"), POLICY_PATH)
+        if trunk and policy.trunk != trunk:
+            raise Refused(f"there is a policy already, and it names {policy.trunk} as trunk",
+                          hint=f"set `trunk: {trunk}` in {POLICY_PATH}")
+        record_trunk(hub, policy.trunk)
+        # One that was killed when all was done may have left Git's locks.
+        stale.clear(hub.git_dir, stale.ref_locks(hub.git_dir))
+        return _report(given, Made("there already", policy.trunk, bool(known)))
+    gate = gate or _gate(hub, branch)
+    protect, left = gate_files(gate, functools.partial(_text, hub, tree))
+    text = filled(preset, branch, gate, protect)
+    record_trunk(hub, branch)
     if path:
         os.makedirs(os.path.dirname(path), exist_ok=True)
-        with open(path, "w") as file:
-            file.write(text)
+        files.replace(path, text)
     else:
         _commit(hub, branch, text)
-    if branch not in ("main", "master") or hub.config("agentctl.trunk"):
-        hub.git("config", "agentctl.trunk", branch)
-    return _report(given, "written", branch, committed=path is None)
+    return _report(given, Made("written", branch, path is None, parse(text, POLICY_PATH).protect, left))
 
 
-def filled(preset: str, trunk: str, gate: str) -> str:
-    """The text of a preset with gate and trunk put in. Raises PolicyError if that is invalid."""
+def filled(preset: str, trunk: str, gate: str, protect: tuple[str, ...] = ()) -> str:
+    """The text of a preset with gate, trunk and files to protect put in. Raises PolicyError if that is invalid."""
     text = data_file("policies", preset + ".yaml").replace("@GATE@", json.dumps(gate, ensure_ascii=False))
     if trunk != "main":
         text = text.replace("\ntrunk: main", "\ntrunk: " + json.dumps(trunk))
+    known = parse(text, POLICY_PATH).protect
+    new = [path for path in protect if not any(globs.matches(pattern, path) for pattern in known)]
+    if new:
+        words = [f"  - {json.dumps(path, ensure_ascii=False)}\n" for path in new]
+        text = text.replace(OWN, f"{OWN}{REASON}{''.join(words)}", 1)
     parse(text, POLICY_PATH)
     return text
 
 
+def _read(path: str) -> bytes:
+    with open(path, "rb") as file:
+        return file.read()
+
+
+def _text(hub: Hub, tree: str, path: str) -> str | None:
+    data = hub.objects.read(tree, path)
+    return None if data is None else data[:LONGEST].decode(errors="replace")
+
+
 def _default_branch(hub: Hub) -> str:
-    current = process.as_user(["symbolic-ref", "--short", "-q", "HEAD"], cwd=hub.top or hub.git_dir, ok=(0, 1))
+    current = checked_out(hub)
     return hub.config("agentctl.trunk") or (current if current in ("main", "master") or not _has_main(hub) else "main")
 
 
@@ -99,23 +150,24 @@ def _gate(hub: Hub, branch: str) -> str:
 
 def _commit(hub: Hub, branch: str, text: str) -> None:
     """A bare repository has no worktree to write to: the file is committed on trunk."""
-    from agentctl.git.refs import Transaction
-    import time
-
     tip = hub.trunk_tip(branch)
     who = hub.person()
     tree = hub.objects.replace(hub.objects.commit(tip).tree, {POLICY_PATH: text.encode()})
     made = hub.objects.write_commit(tree, [tip], "agentctl: add the policy\n", time.time(), author=who, committer=who)
     move = Transaction(hub.git_dir, "init")
-    move.update("refs/heads/" + branch, made, tip)
+    move.update(refnames.branch(branch), made, tip)
     move.commit()
 
 
-def _report(given: Given, what: str, branch: str, committed: bool) -> int:
+def _report(given: Given, made: Made) -> int:
     if given.json:
-        given.emit({"policy": POLICY_PATH, "state": what, "trunk": branch, "committed": committed})
-    given.say(f"{POLICY_PATH}: {what}{', committed on ' + branch if committed else ''}")
-    if committed:
+        given.emit({"policy": POLICY_PATH, **asdict(made)})
+    given.say(f"{POLICY_PATH}: {made.state}{', committed on ' + made.trunk if made.committed else ''}")
+    if made.protect:
+        given.say(f"no change may touch: {', '.join(made.protect)} (take out of `protect:` what ordinary work changes)", hang=2)
+    if made.open:
+        given.say(f"changes may touch, though the gate reads it: {', '.join(made.open)}", hang=2)
+    if made.committed:
         given.say("next:\n  agentctl task add 'Describe the work'\n  agentctl run --agents 4 -- COMMAND...")
     else:
         given.say(f"next: look at it, then:\n  git add {POLICY_PATH} && git commit -m 'agentctl: add the policy'")

@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import click
@@ -15,6 +16,7 @@ import click
 from agentctl import __version__
 from agentctl.cli import SECTIONS
 from agentctl.core.printable import visible
+from agentctl.core.units import duration
 from agentctl.messages import folded
 
 NAMES = {"help": "help_"}
@@ -69,11 +71,18 @@ class Given:
     verbose: int = 0
     color: str = "auto"
     no_input: bool = False
+    begin: Callable[[], None] = lambda: None
+    """Called before the command begins."""
 
     @functools.cached_property
     def hub(self):
+        from agentctl.errors import NotFound
         from agentctl.git.hub import find
 
+        try:
+            os.getcwd()
+        except FileNotFoundError:
+            raise NotFound("the folder that this was started in is gone", hint="cd to one that is there") from None
         return find(self.path)
 
     @functools.cached_property
@@ -143,6 +152,46 @@ def _set(ctx: click.Context, option: click.Parameter, value: bool) -> None:
         setattr(ctx.ensure_object(Given), option.name, value)
 
 
+def read_input() -> str:
+    """All of standard input. Raises UsageError for what is no text."""
+    from agentctl.errors import UsageError
+
+    try:
+        text = sys.stdin.buffer.read().decode()
+    except UnicodeDecodeError as error:
+        raise UsageError(f"standard input is not UTF-8: {error}") from None
+    if "\0" in text:
+        raise UsageError("standard input holds a NUL byte: it is no text")
+    return text
+
+
+class Duration(click.ParamType):
+    """Seconds, written as 90s, 10m or 1h30m."""
+
+    name = "time"
+
+    def convert(self, value, param, ctx):
+        if isinstance(value, float):
+            return value
+        try:
+            return duration(value)
+        except ValueError:
+            self.fail(f"{value!r} is no duration such as 90s, 10m or 2h", param, ctx)
+
+
+class Command(click.Command):
+    """Takes words that are text; bytes that are none may stand in paths and in an agent's command line alone."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        rest = super().parse_args(ctx, args)
+        for param in self.params:
+            given = ctx.params.get(param.name)
+            for word in given if isinstance(given, tuple) else (given,):
+                if param.type is click.STRING and isinstance(word, str) and any("\ud800" <= c <= "\udfff" for c in word):
+                    raise click.BadParameter("it is not UTF-8", ctx, param)
+        return rest
+
+
 def _own(build, name: str, examples: str, **options):
     """A command or group whose help ends in examples, and that takes --json and --quiet
     behind its name too."""
@@ -156,7 +205,7 @@ def _own(build, name: str, examples: str, **options):
     return decorate
 
 
-command = functools.partial(_own, click.command)
+command = functools.partial(_own, functools.partial(click.command, cls=Command))
 group = functools.partial(_own, functools.partial(click.group, cls=Group))
 
 
@@ -175,4 +224,6 @@ def root(ctx: click.Context, path: str, as_json: bool, color: str, quiet: bool, 
     Agents work in worktrees of their own; a merge queue tests what they submit, finds
     the culprits, and fast-forwards trunk only to commits whose exact tree has passed.
     """
-    ctx.obj = Given(path, as_json, quiet, verbose, color, no_input)
+    given = ctx.ensure_object(Given)
+    given.path, given.json, given.quiet, given.verbose, given.color, given.no_input = path, as_json, quiet, verbose, color, no_input
+    given.begin()

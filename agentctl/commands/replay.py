@@ -15,9 +15,8 @@ import click
 
 from agentctl.commands import tune
 from agentctl.commands.narrator import Narrator
-from agentctl.commands.parser import Given, command, given
+from agentctl.commands.parser import Duration, Given, command, given
 from agentctl.core.policy import Policy, parse
-from agentctl.core.units import duration
 from agentctl.errors import UsageError
 from agentctl.git.hub import Hub, find
 from agentctl.replay import table
@@ -52,7 +51,7 @@ agentctl replay . HEAD~500..HEAD --gate 'make test' --bad 5% --simulate
 @click.option("--bad", default="0", metavar="P", help="Share of changes with a bug that the gate catches, as 0.1 or 10%.")
 @click.option("--slots", type=click.IntRange(1, 256), default=2, show_default=True, help="Gates that run at a time.")
 @click.option("--batch", type=click.IntRange(1), help="Most changes in one probe.")
-@click.option("--timeout", metavar="TIME", default="10m", show_default=True, help="Of the gate, such as 90s.")
+@click.option("--timeout", type=Duration(), metavar="TIME", default="10m", show_default=True, help="Of the gate, such as 90s.")
 @click.option("--limit", type=click.IntRange(1), help="Only the first commits of the range.")
 @click.option("--seed", type=int, default=1, show_default=True, help="Which changes are bad.")
 @click.option("--compare", is_flag=True, help="Do it a second time one by one: one slot, batches of one.")
@@ -116,13 +115,9 @@ def rehearse(given: Given, hub: Hub, policy: Policy, pieces: list[Piece], mode: 
     return outcome(hub, pieces, summary, parked, narrator.sessions)
 
 
-def _policy(gate: str, setup: str, slots: int, timeout: str) -> tuple[str, Policy]:
-    try:
-        duration(timeout)
-    except ValueError as error:
-        raise UsageError(f"--timeout: {error}") from None
+def _policy(gate: str, setup: str, slots: int, timeout: float) -> tuple[str, Policy]:
     text = json.dumps({
-        "version": 1, "gates": [{"name": "gate", "run": gate, "timeout": timeout}], "queue": {"slots": slots},
+        "version": 1, "gates": [{"name": "gate", "run": gate, "timeout": f"{timeout:.3f}s"}], "queue": {"slots": slots},
         "slot": {"setup": setup}, "agents": {"attempts": ATTEMPTS, "timeout": "10m"}}, ensure_ascii=False, indent=1)
     return text, parse(text, "replay")
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import click
 
 from agentctl.commands.parser import Given, command, given
@@ -38,7 +36,8 @@ def command(given: Given, change: str) -> int:
         raise Refused(f"nothing of {found.key} is left on trunk to undo")
     who = hub.person(given.path)
     message = f'Revert "{landed.subject}"\n\nThis undoes {found.key}, landed as {landed.oid}.\n'
-    made = objects.write_commit(merged.tree, [tip], message, time.time(), author=who, committer=who)
+    # The date of trunk: the same command makes the same commit, and whoever was killed here submits nothing twice.
+    made = objects.write_commit(merged.tree, [tip], message, objects.commit(tip).time, author=who, committer=who)
     name = refnames.slug("revert-" + record.change.id, 90)
     agent = refnames.slug(who.name, 40) or "somebody"
     return report(given, inbox.submit(hub, made, agent, name, tip))

@@ -12,6 +12,7 @@ from agentctl.core import refnames
 from agentctl.errors import NotFound, Refused
 from agentctl.fleet import agents
 from agentctl.git import worktrees
+from agentctl.messages import quoted
 
 
 @command("rm", "agentctl rm ann\nagentctl rm ann --force")
@@ -26,7 +27,7 @@ def command(given: Given, agent: str, force: bool) -> int:
     tree = worktrees.of_agent(hub, agent)
     if not force and agents.unsafe(hub, agent, tree, given.tip):
         raise Refused(f"{agent} has work that was not submitted",
-                      hint=f"agentctl -C {shlex.quote(tree.path)} submit, or agentctl rm --force {agent}")
+                      hint=f"agentctl -C {quoted(tree.path)} submit, or agentctl rm --force {agent}")
     if not force and not tree.there and os.path.lexists(tree.path):
         raise Refused(f"{tree.path} is not the folder that agentctl made for {agent}",
                       hint=f"agentctl rm --force {agent} moves it aside, and deletes nothing")

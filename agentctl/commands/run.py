@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import time
 from dataclasses import asdict, dataclass
 
 import click
 
 from agentctl import signals
+from agentctl.commands import program
 from agentctl.commands.bot import take_lock
 from agentctl.commands.narrator import Narrator
 from agentctl.commands.parser import Given, command, given
@@ -16,7 +18,7 @@ from agentctl.commands.task import read_list
 from agentctl.core.lifecycle import Stage
 from agentctl.core.task import FINISHED, Status
 from agentctl.errors import NotFound
-from agentctl.fleet import adapters, tasks
+from agentctl.fleet import tasks
 from agentctl.fleet.summary import Summary
 from agentctl.fleet.supervisor import Crew, Fleet
 from agentctl.queue.bot import Bot
@@ -44,23 +46,23 @@ def command(ctx: click.Context, given: Given, words, agents, adapter, attempts, 
 
     TASKS is a YAML list of tasks; those not there yet are added. Without it, the tasks
     there are. The command after -- is the agent: it gets the prompt on standard input, in
-    $AGENTCTL_PROMPT_FILE, and in place of {prompt} or {prompt_file}. A failure that hits all
-    agents, such as a refused key or a rate limit, counts against no task: nothing starts for a
-    while, and then one session is tried, until they can work again. Exit status 0 only if
-    every task landed; run again after any interruption and it goes on.
+    $AGENTCTL_PROMPT_FILE, and in place of {prompt} or {prompt_file}. A program such as
+    ./my-agent.sh is the one where you are; if there is none, that of the agent's worktree. A
+    failure that hits all agents, such as a refused key or a rate limit, counts against no task:
+    nothing starts for a while, and then one session is tried, until they can work again. Exit
+    status 0 only if every task landed; run again after any interruption and it goes on.
     """
     from dataclasses import replace
 
     file, argv = split(words)
     policy = given.policy
-    chosen = adapter or ("command" if argv else policy.agents.adapter)
+    chosen, argv, stdin = program.chosen(given, adapter, argv)
     tuned = replace(policy, agents=replace(policy.agents, adapter=chosen, attempts=attempts or policy.agents.attempts))
-    argv = adapters.command(chosen, argv or (tuple(policy.agents.command) if chosen == "command" else ()))
     names = tuple(f"agent-{n}" for n in range(1, (agents or policy.agents.count) + 1))
     only = add_missing(given, file) if file else None
     if not (only or tasks.all_tasks(given.hub)):
         raise NotFound("there are no tasks", hint="agentctl task add 'What is to be done'")
-    job = Job(Crew(names, argv, adapters.lookup(chosen).stdin and not _takes_prompt(argv)), tuned, only, slots, batch, keep)
+    job = Job(Crew(names, argv, stdin), tuned, only, slots, batch, keep)
     return run(given, job)
 
 
@@ -77,16 +79,17 @@ class Job:
 def split(words: tuple[str, ...]) -> tuple[str | None, tuple[str, ...]]:
     """(task file, command) of `[TASKS] [-- CMD...]`: what comes before -- ends with .yaml,
     .yml or is a file; click has taken the -- itself away."""
-    import os
-
-    if words and (words[0].endswith((".yaml", ".yml")) or words[0] == "-" or
-                  (os.path.isfile(words[0]) and not os.access(words[0], os.X_OK))):
+    if words and (words[0].endswith((".yaml", ".yml")) or words[0] == "-" or _is_list(words[0])):
         return words[0], words[1:]
     return None, words
 
 
-def _takes_prompt(argv: tuple[str, ...]) -> bool:
-    return any("{prompt" in word for word in argv)
+def _is_list(path: str) -> bool:
+    """True for a file that is no program, not even one that cannot be executed yet."""
+    if not os.path.isfile(path) or os.access(path, os.X_OK):
+        return False
+    with open(path, "rb") as file:
+        return file.read(2) != b"#!"
 
 
 def add_missing(given: Given, file: str) -> frozenset[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
@@ -10,11 +9,12 @@ from dataclasses import asdict, replace
 import click
 
 from agentctl import signals
-from agentctl.commands.parser import Given, command, given
+from agentctl.commands import program
+from agentctl.commands.parser import Given, command, given, read_input
 from agentctl.core import refnames
 from agentctl.core.task import End, Session, Task
 from agentctl.errors import AgentctlError, UsageError
-from agentctl.fleet import adapters, session, tasks
+from agentctl.fleet import session, supervisor, tasks
 
 
 @command("spawn", """
@@ -39,16 +39,17 @@ def command(given: Given, name: str, argv, task, prompt, count, adapter) -> int:
     if task and (count or prompt):
         raise UsageError("--task goes with neither --count nor --prompt")
     policy = given.policy
-    chosen = adapter or ("command" if argv else policy.agents.adapter)
+    chosen, argv, stdin = program.chosen(given, adapter, argv)
     policy = replace(policy, agents=replace(policy.agents, adapter=chosen))
-    argv = adapters.command(chosen, argv or (tuple(policy.agents.command) if chosen == "command" else ()))
     names = [f"{name}-{n}" for n in range(1, count + 1)] if count else [name]
     for each in names:
         if not refnames.valid_name(each):
             raise UsageError(f"{each!r} cannot be the name of an agent",
                              hint="letters, digits, dot, dash and underscore")
-    text = sys.stdin.read() if prompt == "-" else prompt or ""
-    stdin = adapters.lookup(chosen).stdin and not any("{prompt" in word for word in argv)
+    if task:
+        # A session of the task that was killed with its supervisor still has its claim.
+        supervisor.take_over(given.hub, given.trunk, policy)
+    text = read_input() if prompt == "-" else prompt or ""
     runs = [session.Run(given.hub, policy, session.Work(
         tasks.get(given.hub, task) if task else _adhoc(each, text), each, argv, stdin, given.trunk, bool(task)))
         for each in names]

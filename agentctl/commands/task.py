@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from dataclasses import asdict, replace
 
 import click
 
-from agentctl.commands.parser import Given, command, given, group
+from agentctl.commands.parser import Given, command, given, group, read_input
 from agentctl.core import refnames, tasklist
 from agentctl.core.printable import printable
 from agentctl.core.task import Status, Task, standings
@@ -56,7 +55,7 @@ def add_command(given: Given, text, file, name, acceptance, after, priority, pat
             raise UsageError("give TEXT or --file, not both")
         return add_list(given, file)
     words = " ".join(text)
-    prompt = sys.stdin.read() if words == "-" else words
+    prompt = read_input() if words == "-" else words
     if not prompt.strip():
         raise UsageError("the task has no text", hint="agentctl task add 'What is to be done'")
     title = prompt.strip().splitlines()[0][:100]
@@ -67,20 +66,17 @@ def add_command(given: Given, text, file, name, acceptance, after, priority, pat
     for other in after:
         if other not in known:
             raise UsageError(f"--after {other}: there is no such task", hint="agentctl task list")
-    tasks.add(hub, [Task(chosen, title, prompt, acceptance, after, priority, paths, time.time())])
-    return _added(given, [chosen])
+    return _added(given, [Task(chosen, title, prompt, acceptance, after, priority, paths, time.time())])
 
 
 def add_list(given: Given, file: str) -> int:
-    specs = read_list(given, file)
-    tasks.add(given.hub, specs)
-    return _added(given, [task.id for task in specs])
+    return _added(given, read_list(given, file))
 
 
 def read_list(given: Given, file: str) -> list[Task]:
     """The tasks of a YAML file, ready to be added. Raises PolicyError naming each bad line."""
     try:
-        text = sys.stdin.read() if file == "-" else open(file, encoding="utf-8").read()
+        text = read_input() if file == "-" else _content(file)
     except UnicodeDecodeError as error:
         raise UsageError(f"{file}: not UTF-8: {error}") from None
     except OSError as error:
@@ -90,11 +86,18 @@ def read_list(given: Given, file: str) -> list[Task]:
     return [replace(task, created=now + n / 1000) for n, task in enumerate(tasklist.parse(text, file, known))]
 
 
-def _added(given: Given, names: list[str]) -> int:
+def _content(path: str) -> str:
+    with open(path, encoding="utf-8") as file:
+        return file.read()
+
+
+def _added(given: Given, listed: list[Task]) -> int:
+    new = tasks.add(given.hub, listed)
+    there = [task.id for task in listed if task.id not in new]
     if given.json:
-        given.emit({"added": names})
-    for name in names:
-        given.say(name)
+        given.emit({"added": new, "there": there})
+    for task in listed:
+        given.say(task.id if task.id in new else f"{task.id}: there already")
     return 0
 
 

@@ -16,6 +16,7 @@ from agentctl.core.printable import uncoloured
 from agentctl.errors import GateFailed, Infrastructure, MergeConflict
 from agentctl.fleet import agents
 from agentctl.git import checkouts, worktrees
+from agentctl.messages import quoted
 from agentctl.queue import gate, verdicts
 from agentctl.queue.stage import Stager
 
@@ -40,7 +41,7 @@ def command(given: Given, commit: str | None, again: bool) -> int:
     built = Stager(hub, policy.strategy).chain(tip, [record])
     if built.conflicts:
         paths = ", ".join(built.conflicts[0].merged.conflicts[:5])
-        raise MergeConflict(f"conflicts with trunk in {paths}", hint=f"git rebase {policy.trunk}")
+        raise MergeConflict(f"conflicts with trunk in {paths}", hint=f"git rebase {quoted(policy.trunk)}")
     known = None if again else verdicts.passed(hub, policy, built.commit, time.time(), hints=True)
     if not known:
         done = frozenset() if again else verdicts.passed_parts(hub, policy, built.tree, hints=True)

@@ -6,10 +6,9 @@ import time
 
 import click
 
-from agentctl.commands.parser import Given, command, given
+from agentctl.commands.parser import Duration, Given, command, given
 from agentctl.core.ledger import Record
 from agentctl.core.lifecycle import ENDED, Stage
-from agentctl.core.units import duration
 from agentctl.errors import AgentctlError, GateFailed, MergeConflict, Refused, Timeout
 from agentctl.queue import landing, standing
 
@@ -19,20 +18,20 @@ PAUSE = 0.2
 
 @command("wait", "agentctl wait fix-crash\nagentctl wait fix-crash --timeout 10m")
 @click.argument("change")
-@click.option("--timeout", metavar="TIME", help="Give up after so long, as in 90s or 10m (exit status 124).")
+@click.option("--timeout", type=Duration(), metavar="TIME", help="Give up after so long, as in 90s or 10m (exit status 124).")
 @given
-def command(given: Given, change: str, timeout: str | None) -> int:
+def command(given: Given, change: str, timeout: float | None) -> int:
     """Wait until CHANGE has landed (exit status 0) or ended otherwise.
 
     Exit status 7 if the gate failed, 6 for a conflict, 5 if it was refused, withdrawn or
     superseded, or if trunk no longer holds it.
     """
-    deadline = time.monotonic() + duration(timeout) if timeout else None
+    deadline = None if timeout is None else time.monotonic() + timeout
     while True:
         found = standing.find(given.hub, change)
         if found.stage in ENDED:
             return ended(given, found.record)
-        if deadline and time.monotonic() > deadline:
+        if deadline is not None and time.monotonic() > deadline:
             raise Timeout(f"{found.key} is {found.stage} still", hint=f"agentctl why {change}")
         time.sleep(PAUSE)
 

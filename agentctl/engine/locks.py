@@ -3,7 +3,7 @@
 `acquire` returns the proof: a function that must not run without the lock takes a
 `Held` as an argument. The lock file is never unlinked, which would split the lock
 into two; beside it, `<lock>.json` tells people who holds it. The sidecar decides
-nothing: one that a killed holder left behind is ignored.
+nothing: one that a killed holder left behind is ignored, and one that cannot be written is left out.
 """
 
 from __future__ import annotations
@@ -72,11 +72,11 @@ def acquire(path: str | os.PathLike[str], what: str, timeout: float = 0) -> Held
         raise Infrastructure(f"cannot lock {path}: {error}") from error
     held = Held(path, lock)
     try:
-        _write_sidecar(path)
-    except BaseException as error:
+        # A full disk must not keep out the command that frees some.
+        with suppress(OSError):
+            _write_sidecar(path)
+    except BaseException:
         held.release()
-        if isinstance(error, OSError):
-            raise Infrastructure(f"cannot write beside {path}: {error}") from error
         raise
     return held
 
@@ -103,9 +103,8 @@ def _sidecar(path: Path) -> Path:
 
 def _write_sidecar(path: Path) -> None:
     said = identity() | {"command": shlex.join(sys.orig_argv), "since": time.time()}
-    new = path.with_name(path.name + ".json.new")
-    modes.write(str(new), json.dumps(said, sort_keys=True) + "\n")
-    new.replace(_sidecar(path))
+    # Half of it says nothing, which does no harm; a file to be renamed would be left by a kill.
+    modes.write(str(_sidecar(path)), json.dumps(said, sort_keys=True) + "\n")
 
 
 def _contended(path: Path, what: str) -> Contended:

@@ -105,6 +105,16 @@ def orphans(prefix: str) -> list[int]:
     return sorted(pid for pid in _tops(prefix) if not _is_guard(pid)) if LINUX else []
 
 
+def end_orphans(prefix: str) -> int:
+    """Kill those, and what comes to light below them. Returns how many were killed."""
+    killed: set[int] = set()
+    give_up = time.monotonic() + UNKILLABLE
+    while (left := set(orphans(prefix))) and time.monotonic() < give_up:
+        killed.update(pid for pid, mark in marked(prefix) if pid in left and _kill(pid, mark))
+        time.sleep(0.01)
+    return len(killed)
+
+
 def _tops(prefix: str) -> list[int]:
     found = {pid for pid, _ in marked(prefix)}
     return [pid for pid in found if int((_stat(pid) or [0, 0])[1]) not in found]

@@ -6,7 +6,9 @@ replaced. Flags rot: `agentctl doctor` looks whether a program is there.
 
 from __future__ import annotations
 
+import os
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from agentctl.errors import NotFound, UsageError
@@ -65,21 +67,30 @@ def lookup(name: str) -> Adapter:
     return ADAPTERS[name]
 
 
-def command(name: str, given: tuple[str, ...]) -> tuple[str, ...]:
+def command(name: str, given: tuple[str, ...], in_tree: Callable[[str], bool]) -> tuple[str, ...]:
     """The argument vector, placeholders in it, of adapter `name`; `given` is the user's own.
 
-    For `command` it is the user's; for others the user's arguments are added at the end.
-    Raises UsageError without a command, NotFound if the program is not there.
+    For `command` it is the user's; for others the user's arguments are added at the end. A relative path is
+    a file of the agent's worktree, as `in_tree` knows. Raises UsageError without a command, NotFound if the program
+    is not there.
     """
     adapter = lookup(name)
     argv = adapter.argv + given
     if not argv:
         raise UsageError("no agent command given", hint="agentctl run TASKS -- COMMAND..., or set "
                          "`agents: {adapter: claude}` in .agentctl/policy.yaml")
-    if not shutil.which(argv[0]):
-        raise NotFound(f"the agent's program {argv[0]!r} is not on the PATH",
+    program = argv[0]
+    if "/" in program and not os.path.isabs(program):
+        if not in_tree(program):
+            raise NotFound(f"the agent's program {program!r} is neither here nor a file of trunk",
+                           hint="check the command after --, or commit the program")
+        return argv
+    found = shutil.which(program)
+    if not found:
+        raise NotFound(f"the agent's program {program!r} is not on the PATH",
                        hint=adapter.install or "check the command after --")
-    return argv
+    # With a relative folder on the PATH it is not the agent's worktree that is meant.
+    return argv if os.path.isabs(found) else (os.path.abspath(found), *argv[1:])
 
 
 def filled(argv: tuple[str, ...], prompt: str, values: dict[str, str]) -> tuple[str, ...]:

@@ -38,6 +38,49 @@ class Crew:
     stdin: bool
 
 
+def outlived(claim: Claim) -> bool:
+    """True if the supervisor that made a claim is dead, or it has expired."""
+    return not processes.alive(claim.owner) or claim.expires <= time.time()
+
+
+def take_over(hub: Hub, trunk: str, policy: Policy) -> list[str]:
+    """End the sessions of supervisors that died: kill, make safe, write down, release. Returns
+    their tasks."""
+    done = []
+    for name, (claim, oid) in tasks.claims(hub).items():
+        if not outlived(claim):
+            continue
+        processes.sweep(f"{hub.mark}session/{claim.agent}/")
+        try:
+            with agents.lock(hub, claim.agent):
+                _bury(hub, trunk, policy, name, claim)
+                tasks.release(hub, name, oid)
+                done.append(name)
+        except Contended:
+            continue
+    for name in agents.names(hub):
+        try:
+            with agents.lock(hub, name):
+                processes.sweep(f"{hub.mark}session/{name}/")
+        except Contended:
+            continue
+    return done
+
+
+def _bury(hub: Hub, trunk: str, policy: Policy, name: str, claim: Claim) -> None:
+    task = tasks.get(hub, name)
+    tree = worktrees.of_agent(hub, claim.agent)
+    if any(s.generation == claim.generation for s in task.sessions):
+        return
+    if tree.there:
+        work = session.Work(task, claim.agent, (), False, trunk)
+        ended = session.conclude(hub, policy, work, claim, tree, End.INTERRUPTED, "the supervisor died", 0.0)
+    else:
+        ended = Session(claim.generation, claim.agent, End.INTERRUPTED, time.time(), 0.0, hub.trunk_tip(trunk),
+                        note="the supervisor died")
+    session.record(hub, name, ended)
+
+
 class Fleet:
     def __init__(self, hub: Hub, trunk: str, policy: Policy, crew: Crew, only: frozenset[str] | None = None,
                  tell: Callable[[News], None] = lambda news: None, wake: threading.Event | None = None) -> None:
@@ -54,42 +97,9 @@ class Fleet:
         self._stopping = False
         self._deaths = 0
         self._pool = ThreadPoolExecutor(max_workers=max(1, len(crew.agents)), thread_name_prefix="session")
-        self._take_over()
+        take_over(hub, trunk, policy)
         self._begun = time.time()
         self.pace = Pace(len(crew.agents), policy.agents.backoff, tasks.all_tasks(hub, self._cache).values(), self._begun, tell)
-
-    def _take_over(self) -> None:
-        """End the sessions of supervisors that died: kill, make safe, write down, release."""
-        for name, (claim, oid) in tasks.claims(self.hub).items():
-            if processes.alive(claim.owner) and claim.expires > time.time():
-                continue
-            processes.sweep(f"{self.hub.mark}session/{claim.agent}/")
-            try:
-                with agents.lock(self.hub, claim.agent):
-                    self._bury(name, claim)
-                    tasks.release(self.hub, name, oid)
-            except Contended:
-                continue
-        for name in agents.names(self.hub):
-            try:
-                with agents.lock(self.hub, name):
-                    processes.sweep(f"{self.hub.mark}session/{name}/")
-            except Contended:
-                continue
-
-    def _bury(self, name: str, claim: Claim) -> None:
-        task = tasks.get(self.hub, name)
-        tree = worktrees.of_agent(self.hub, claim.agent)
-        if any(s.generation == claim.generation for s in task.sessions):
-            return
-        if tree.there:
-            work = session.Work(task, claim.agent, (), False, self.trunk)
-            ended = session.conclude(self.hub, self.policy, work, claim, tree, End.INTERRUPTED,
-                                     "the supervisor died", 0.0)
-        else:
-            ended = Session(claim.generation, claim.agent, End.INTERRUPTED, time.time(), 0.0,
-                            self.hub.trunk_tip(self.trunk), note="the supervisor died")
-        session.record(self.hub, name, ended)
 
     # the tick
 

@@ -53,20 +53,29 @@ def get(hub: Hub, name: str) -> Task:
     return read(hub, name, tip)
 
 
-def add(hub: Hub, tasks: list[Task]) -> None:
-    """Create all of them or none. Raises UsageError if one of the names is taken."""
-    transaction = Transaction(hub.git_dir, f"add {len(tasks)} tasks")
+def add(hub: Hub, tasks: list[Task]) -> list[str]:
+    """Create those that are not there yet, all of them or none; returns their names. One that says the very same is
+    there already: whoever was killed while adding them does it again.
+
+    Raises UsageError if a name is taken by another task.
+    """
+    transaction, new = Transaction(hub.git_dir, f"add {len(tasks)} tasks"), []
     for task in tasks:
-        transaction.create(refnames.TASKS + task.id, _commit(hub, task, None, f"created: {task.title}"))
-    try:
-        transaction.commit()
-    except Contended:
-        taken = [t.id for t in tasks if refs.get(hub.git_dir, refnames.TASKS + t.id)]
-        if not taken:
-            raise
-        raise UsageError(f"there is a task {taken[0]!r} already",
-                         hint=f"agentctl task show {taken[0]}, or give the new one another id") from None
+        tip = refs.get(hub.git_dir, refnames.TASKS + task.id)
+        if not tip:
+            transaction.create(refnames.TASKS + task.id, _commit(hub, task, None, f"created: {task.title}"))
+            new.append(task.id)
+        elif _asked(read(hub, task.id, tip)) != _asked(task):
+            raise UsageError(f"there is a task {task.id!r} already",
+                             hint=f"agentctl task show {task.id}, or give the new one another id")
+    transaction.commit()
     hub.sync()
+    return new
+
+
+def _asked(task: Task) -> tuple:
+    """What a person says in a task."""
+    return task.title, task.prompt, task.acceptance, tuple(task.after), task.priority, tuple(task.paths)
 
 
 def change(hub: Hub, name: str, event: str, edit: Callable[[Task], Task]) -> Task:

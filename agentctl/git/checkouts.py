@@ -29,6 +29,10 @@ class Checkout:
     git_dir: str
     """Its own folder, under worktrees/ of the common Git directory, or that itself."""
 
+    @property
+    def index(self) -> str:
+        return os.path.join(self.git_dir, "index")
+
     def head(self) -> str:
         """The commit that HEAD is at."""
         branch = self.branch()
@@ -41,13 +45,12 @@ class Checkout:
         return _branch(_content(os.path.join(self.git_dir, "HEAD"))) or None
 
     @contextlib.contextmanager
-    def look(self, own_index: bool = False) -> Iterator[scratch.Scratch]:
-        """A scratch directory through which its files are seen; with `own_index` its index is written."""
+    def look(self, index: str | None = None) -> Iterator[scratch.Scratch]:
+        """A scratch directory through which its files are seen, beside a copy of its index, or another `index`."""
         with self.hub.scratch() as place:
-            index = os.path.join(self.git_dir, "index")
-            if not own_index:
+            if not index:
                 index = place + ".index"
-                files.fresh_index(index, os.path.join(self.git_dir, "index"))
+                files.fresh_index(index, self.index)
             extra, patterns = self._sparse()
             yield scratch.for_files(self.hub, place, self.path, index, os.path.join(self.hub.git_dir, "objects"), (),
                                     extra, {"sparse-checkout": patterns})
@@ -98,7 +101,7 @@ class Checkout:
         Local changes elsewhere are kept; False, with nothing touched, if one of them is in the way. Doing it again, also
         after a kill half-way, does no harm.
         """
-        with self.look(own_index=True) as look:
+        with self.look(self.index) as look:
             move = ("read-tree", "-m", "-u", old, new)
             with contextlib.suppress(process.GitError):
                 look.run(*move)
@@ -114,6 +117,11 @@ class Checkout:
                 return True
             except process.GitError:
                 return False
+
+    def blob(self, path: str) -> str:
+        """The id of the blob that a file would be."""
+        with self.look() as look:
+            return look.text("hash-object", "--path", path, "--", os.path.join(self.path, path))
 
     def _take_over_written(self, look: scratch.Scratch, old: str, new: str) -> None:
         """Enter in the index what a read-tree that was killed had written to files already."""

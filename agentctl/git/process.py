@@ -146,9 +146,10 @@ def child_environment() -> dict[str, str]:
     return {k: v for k, v in os.environ.items() if k not in tied}
 
 
-def as_user(args: Sequence[str], *, cwd: str, ok: Sequence[int] = (0,)) -> str:
+def as_user(args: Sequence[str], *, cwd: str, ok: Sequence[int] = (0,), env: Mapping[str, str] | None = None,
+            stdin: bytes = b"") -> str:
     """Run git as the user would: with their configuration, in `cwd`."""
-    done = _called([binary(), *args], cwd=cwd, env=child_environment() | {"LC_ALL": "C"})
+    done = _called([binary(), *args], cwd=cwd, env=child_environment() | {"LC_ALL": "C"} | dict(env or {}), input=stdin)
     if done.returncode not in ok:
         raise GitError(args, done.returncode, done.stderr.decode(errors="replace"))
     return done.stdout.decode(errors="surrogateescape").removesuffix("\n")

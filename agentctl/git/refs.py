@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 
 from agentctl.core.printable import printable
 from agentctl.errors import Contended, Infrastructure, Malformed
+from agentctl.git import stale
 from agentctl.git.process import GitError, run
 from agentctl.git.store import ObjectError
 
@@ -134,15 +135,16 @@ class Transaction:
         return bool(self._lines)
 
     def commit(self) -> None:
-        """Raises Contended if a ref was not at its expected value or is locked."""
+        """Raises Contended if a ref was not at its expected value, or is locked by a living Git."""
         if not self._lines:
             return
         # Without these two words Git carries out what it heard when its input ends, which a kill of
         # agentctl may bring about anywhere.
         told = "".join(["start\0", *self._lines, "commit\0"])
         try:
-            run(["update-ref", "--no-deref", "-m", "agentctl: " + self.message, "-z", "--stdin"],
-                git_dir=self.git_dir, stdin=told.encode())
+            stale.retrying(self.git_dir, lambda: run(
+                ["update-ref", "--no-deref", "-m", "agentctl: " + self.message, "-z", "--stdin"],
+                git_dir=self.git_dir, stdin=told.encode()))
         except GitError as error:
             raise _explained(error) from error
 

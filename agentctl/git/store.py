@@ -7,6 +7,7 @@ whatever goes wrong in reading one becomes ObjectError.
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import os
 import struct
@@ -145,7 +146,8 @@ class Store:
         self._waiting = {}
 
     def _loose(self, oid: str, raw: bytes) -> None:
-        """As Git does it: a file of another name, then a rename.
+        """A file without a name that is given one when it is whole: a kill leaves nothing. Where the file
+        system has no such files, as Git does it: a file of another name, then a rename.
 
         dulwich's add_object locks the object's own path: of two writers of the same object
         one fails, and a killed writer's lock makes every later one fail, for good.
@@ -165,8 +167,10 @@ class Store:
         self._rename(os.path.join(folder, "tmp_pack_"), name + ".pack", packed, True)
         self._rename(os.path.join(folder, "tmp_idx_"), name + ".idx", index, True)
 
-    @staticmethod
-    def _rename(prefix: str, path: str, content: bytes, sync: bool) -> None:
+    @classmethod
+    def _rename(cls, prefix: str, path: str, content: bytes, sync: bool) -> None:
+        if cls._linked(path, content, sync):
+            return
         made = prefix + os.urandom(8).hex()
         try:
             with open(os.open(made, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o444), "wb") as file:
@@ -179,6 +183,30 @@ class Store:
             with contextlib.suppress(OSError):
                 os.unlink(made)
             raise
+
+
+    @staticmethod
+    def _linked(path: str, content: bytes, sync: bool) -> bool:
+        """False, with nothing done, if there are no nameless files here."""
+        try:
+            handle = os.open(os.path.dirname(path), os.O_TMPFILE | os.O_WRONLY, 0o444)
+        except (AttributeError, OSError):
+            return False
+        with open(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            if sync:
+                os.fsync(handle)
+            try:
+                # With a descriptor it is linkat(2) that follows the link, and not link(2).
+                os.link(f"/proc/self/fd/{handle}", path, src_dir_fd=handle, follow_symlinks=True)
+            except FileExistsError:
+                pass
+            except OSError as error:
+                if error.errno == errno.ENOSPC:
+                    raise
+                return False
+        return True
 
 
 def encode_pack(objects: dict[str, tuple[bytes, bytes]]) -> tuple[bytes, bytes]:

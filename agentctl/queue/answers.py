@@ -57,9 +57,11 @@ def read(hub: Hub, record: Record) -> Answer | None:
     change = record.change
     ref = refnames.outbox(change.agent, change.id, change.revision)
     tip = get(hub.git_dir, ref)
-    if not tip:
-        return None
+    return parse(hub, ref, tip) if tip else None
 
+
+def parse(hub: Hub, ref: str, tip: str) -> Answer:
+    """The answer in a commit of an outbox ref. Raises Malformed."""
     def part(name: str) -> str:
         return (hub.objects.read(hub.objects.commit(tip).tree, name) or b"").decode(errors="replace")
 

@@ -38,9 +38,6 @@ from agentctl.queue.trunk import Trunk
 from agentctl.queue.turn import News, Turn
 from agentctl.queue.verdicts import Judgement
 
-STUBBORN = 20
-"""Contended turns in a row, after which a ref may be locked by a process that died."""
-
 
 class Bot:
     """The one bot of a hub: its constructor takes the proof that the bot's lock is held.
@@ -176,8 +173,6 @@ class Bot:
             self._contended = 0
         except Contended:
             self._contended += 1
-            if self._contended % STUBBORN == 0:
-                recovery.break_old(self.hub, self._held)
             self._read()
             recovery.restage(self.hub, self.state.probes, self._held)
             recorded = {staged.probe.number for staged in self.state.probes}

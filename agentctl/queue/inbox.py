@@ -156,7 +156,9 @@ def bump(hub: Hub, change: str, priority: int, now: float | None = None) -> Rece
 
     Raises NotFound, or Refused if it has ended already.
     """
-    _, agent, head = _open(hub, change)
+    waiting, agent, head = _open(hub, change)
+    if any(request.bumps and request.priority == priority for request in waiting[-1:]):
+        return Receipt(waiting[-1].key, head, False, Stage.WAITING)
     return _ask(hub, head, agent, change, now, {"bump": True, "priority": priority})
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import re
 from collections.abc import Iterable
 
@@ -9,15 +11,22 @@ from agentctl.core import refnames
 from agentctl.core.ledger import Landing, Record, State
 from agentctl.core.lifecycle import Stage
 from agentctl.core.model import Probe, Verdict
-from agentctl.errors import Refused
-from agentctl.git import checkouts
+from agentctl.errors import Contended, Refused
+from agentctl.git import checkouts, stale
+from agentctl.git.checkouts import Checkout
 from agentctl.git.hub import Hub
+from agentctl.git.merge import changed
+from agentctl.git.objects import EXECUTABLE, FILE
 from agentctl.git.refs import Transaction
 from agentctl.queue import marks, verdicts
 from agentctl.queue.stage import Built
 
 
 OID = re.compile(r"[0-9a-f]{40}")
+
+
+LINGER = 1.0
+"""Seconds that a landing waits for a Git in a checkout of trunk to give up its index."""
 
 
 def rest(probe: Probe, built: Built, trunk: str) -> tuple[tuple[str, str], ...]:
@@ -70,9 +79,35 @@ def of_trunk(hub: Hub, trunk: str) -> list[checkouts.Checkout]:
     return [found for found, branch in checkouts.listing(hub) if branch == refnames.branch(trunk)]
 
 
+def index_locks(tree: Checkout) -> list[str]:
+    """The lock of its index, if there is one."""
+    path = os.path.join(tree.git_dir, "index.lock")
+    return [path] if os.path.lexists(path) else []
+
+
 def bring_along(hub: Hub, trunk: str, old: str, new: str) -> list[str]:
     """Update every checkout of trunk; returns the paths of those that local changes kept behind."""
-    return [found.path for found in of_trunk(hub, trunk) if not found.follow(old, new)]
+    for tree in of_trunk(hub, trunk):
+        with contextlib.suppress(Contended):
+            stale.clear(hub.git_dir, index_locks(tree), LINGER)
+    return [tree.path for tree in of_trunk(hub, trunk)
+            if _in_the_way(hub, tree, old, new) or not tree.follow(old, new)]
+
+
+def _in_the_way(hub: Hub, tree: Checkout, old: str, new: str) -> bool:
+    """True if a file that Git ignores is where trunk has one now: Git itself would overwrite it."""
+    had = hub.objects.commit(old).tree
+    for path, mode, oid, _ in changed(hub, old, new):
+        if mode == 0 or hub.objects.at(had, path):
+            continue
+        parts = path.split("/")
+        for n in range(1, len(parts) + 1):
+            full = os.path.join(tree.path, *parts[:n])
+            folder = os.path.isdir(full) and not os.path.islink(full)
+            if os.path.lexists(full) and not (folder and n < len(parts)) and not hub.objects.at(had, "/".join(parts[:n])) \
+                    and not (n == len(parts) and os.path.isfile(full) and tree.blob(path) == oid):
+                return True
+    return False
 
 
 def complete_checkouts(hub: Hub, trunk: str, state: State) -> None:
@@ -80,9 +115,25 @@ def complete_checkouts(hub: Hub, trunk: str, state: State) -> None:
     trunk that somebody else moved forward with the branch alone."""
     tip = hub.trunk_tip(trunk)
     if state.landing and tip == state.landing.staged.commit:
+        for tree in of_trunk(hub, trunk):
+            _drop_half_written(hub, tree, state.landing.old, tip)
         bring_along(hub, trunk, state.landing.old, tip)
     elif state.trunk and tip != state.trunk:
         bring_along(hub, trunk, state.trunk, tip)
+
+
+def _drop_half_written(hub: Hub, tree: Checkout, old: str, new: str) -> None:
+    """Remove files that a Git which was killed had begun to write: what they hold is the beginning of what trunk has
+    there, so nothing goes that is not on trunk."""
+    had = hub.objects.commit(old).tree
+    for path, mode, oid, _ in changed(hub, old, new):
+        full = os.path.join(tree.path, path)
+        if mode in (FILE, EXECUTABLE) and os.path.isfile(full) and not os.path.islink(full):
+            with open(full, "rb") as file:
+                written = file.read()
+            before = hub.objects.read(had, path)
+            if written != before and written != (whole := hub.objects.blob(oid)) and whole.startswith(written):
+                os.unlink(full)
 
 
 def refuse_dirty(hub: Hub, trunk: str) -> None:
@@ -90,4 +141,4 @@ def refuse_dirty(hub: Hub, trunk: str) -> None:
     for tree in of_trunk(hub, trunk):
         if tree.dirty():
             raise Refused(f"{tree.path} has {trunk} checked out with uncommitted changes",
-                          hint=f"git -C {tree.path} stash, or commit them on another branch: git switch -c mine")
+                          hint="agentctl doctor")

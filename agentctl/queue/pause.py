@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from agentctl.core import refnames
 from agentctl.core.shape import built, loads
 from agentctl.errors import Contended, Refused
-from agentctl.git import refs
+from agentctl.git import refs, stale
 from agentctl.git.hub import Hub
 from agentctl.git.objects import EMPTY_TREE
 from agentctl.git.refs import Ref, Transaction
@@ -58,7 +58,7 @@ def read(hub: Hub) -> Pause | None:
 
 
 def pause(hub: Hub, by: str, reason: str, below: int | None = None, now: float | None = None) -> Pause:
-    """Raises Refused if the queue is paused or frozen already."""
+    """Raises Refused if the queue is paused or frozen already, in another way or by somebody else."""
     wanted = Pause(by, reason, time.time() if now is None else now, below)
     hub.objects.write_tree({})
     made = hub.objects.write_commit(EMPTY_TREE, [], json.dumps(asdict(wanted), sort_keys=True) + "\n", wanted.at)
@@ -70,6 +70,8 @@ def pause(hub: Hub, by: str, reason: str, below: int | None = None, now: float |
         there = read(hub)
         if not there:
             raise
+        if (there.by, there.reason, there.below) == (by, reason, below):
+            return there
         raise Refused(f"the queue is {there} already", hint="agentctl queue resume") from None
     hub.sync()
     return wanted
@@ -83,4 +85,7 @@ def resume(hub: Hub) -> Pause | None:
         delete.delete(refnames.PAUSE, there.oid)
         delete.commit()
         hub.sync()
+    else:
+        # One that was killed may have deleted it and left its locks.
+        stale.clear(hub.git_dir, stale.ref_locks(hub.git_dir))
     return parse(there)

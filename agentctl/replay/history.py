@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import shlex
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
@@ -61,7 +62,7 @@ def commits_of(hub: Hub, words: str) -> tuple[str | None, list[CommitInfo]]:
             raise UsageError(f"{old[:-1]} is not among the first parents of {new}")
         listed = listed[listed.index(first):]
     if not listed:
-        raise UsageError(f"the range {words} is empty", hint="git log --oneline --first-parent " + words)
+        raise UsageError(f"the range {words} is empty", hint="git log --oneline --first-parent " + shlex.quote(words))
     return below, [hub.objects.commit(oid) for oid in listed]
 
 

@@ -82,6 +82,16 @@ def test_a_damaged_sidecar_does_no_harm(tmp_path, other, sidecar):
         acquire(tmp_path / "bot.lock", "the bot")
 
 
+def test_a_full_disk_keeps_nobody_out(tmp_path):
+    path = tmp_path / "full.lock"
+    (tmp_path / "full.lock.json").symlink_to("/dev/full")
+    with acquire(path, "it"):
+        assert holder(path) is None
+        with pytest.raises(Contended, match="by another process"):
+            acquire(path, "it")
+    assert sorted(p.name for p in tmp_path.glob("full*")) == ["full.lock"]
+
+
 def test_a_place_that_cannot_be_locked_is_an_infrastructure_error(tmp_path):
     (tmp_path / "folder.lock").mkdir()
     with pytest.raises(Infrastructure):

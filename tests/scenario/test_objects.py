@@ -45,14 +45,17 @@ def test_an_object_that_is_there_is_made_young_again(repo):
     assert path.stat().st_mtime > 1000
 
 
-def test_nothing_of_a_failed_write_remains(repo, monkeypatch):
+@pytest.mark.parametrize("nameless", [True, False], ids=["a file without a name", "a file that is renamed"])
+def test_nothing_of_a_failed_write_remains(repo, monkeypatch, nameless):
     objects = repo.hub.objects
     before = {str(path) for path in (repo.path / ".git/objects").rglob("*") if path.is_file()}
 
-
-    def full(fd, mode):
+    def full(*_, **__):
         raise OSError(28, "No space left on device")
 
+    if not nameless:
+        monkeypatch.delattr(os, "O_TMPFILE")
+    monkeypatch.setattr(os, "link", full)
     monkeypatch.setattr(os, "rename", full)
     with pytest.raises(OSError):
         objects.write_blob(b"content")

@@ -1,0 +1,208 @@
+"""Which files of a repository a gate's command is made of.
+
+A change that may edit them can weaken the gate that judges it: `init` protects them. Looked at are the command
+itself and, one step further, the scripts and makefiles that it calls. This is a guess from text, for a person to look at:
+what a program does with its arguments is not known.
+"""
+
+from __future__ import annotations
+
+import json
+import posixpath
+import re
+import shlex
+from collections.abc import Callable, Iterator
+
+Read = Callable[[str], str | None]
+"""The text of a file of the repository; None if there is none."""
+
+MANIFESTS = frozenset((
+    "package.json", "pyproject.toml", "setup.py", "setup.cfg", "Cargo.toml", "go.mod", "pom.xml", "build.gradle",
+    "build.gradle.kts", "CMakeLists.txt", "Gemfile", "composer.json", "deno.json"))
+"""Read by gates, and changed by ordinary work: a new dependency, a new file."""
+
+CONFIGURED = {
+    "make": (("GNUmakefile", "makefile", "Makefile"),), "gmake": (("GNUmakefile", "makefile", "Makefile"),),
+    "just": (("justfile", "Justfile", ".justfile"),),
+    "task": (("Taskfile.yml", "Taskfile.yaml"),),
+    "rake": (("Rakefile",),), "tox": (("tox.ini",),), "nox": (("noxfile.py",),),
+    "pytest": (("pytest.ini", ".pytest.ini", "tox.ini"), ("pyproject.toml",)), "pre-commit": ((".pre-commit-config.yaml",),),
+    "jest": (("jest.config.js", "jest.config.ts", "jest.config.mjs", "jest.config.cjs", "jest.config.json"),),
+    "vitest": (("vitest.config.ts", "vitest.config.js", "vitest.config.mts", "vitest.config.mjs"),),
+    "mocha": ((".mocharc.json", ".mocharc.js", ".mocharc.cjs", ".mocharc.yml", ".mocharc.yaml"),),
+    "cargo": ((".cargo/config.toml",), ("Cargo.toml",)), "bazel": ((".bazelrc",),),
+    "npm": (("package.json",),), "yarn": (("package.json",),), "pnpm": (("package.json",),), "bun": (("package.json",),),
+    "mvn": (("pom.xml",),), "gradle": (("build.gradle", "build.gradle.kts"),), "go": (("go.mod",),),
+    "ctest": (("CMakeLists.txt",),),
+    "docker": (("Dockerfile",), ("compose.yaml", "compose.yml", "docker-compose.yaml", "docker-compose.yml")),
+}
+"""By program: for each kind of file that it reads, the names of which the first counts."""
+
+FILED = frozenset(("make", "gmake", "just", "task", "docker"))
+"""Programs that take the name of such a file by -f."""
+CI = (".ci/", "ci/", ".circleci/", ".github/", ".gitlab", ".buildkite/")
+SHELLS = frozenset(("sh", "bash", "dash", "zsh", "ksh"))
+INTERPRETERS = frozenset(("node", "ruby", "perl", "php", "deno", "lua", "Rscript", "ts-node", "tsx"))
+WRAPPERS = {"env": 0, "time": 0, "exec": 0, "command": 0, "nohup": 0, "nice": 0, "sudo": 0, "xvfb-run": 0, "npx": 0,
+            "timeout": 1, "uv": 1, "poetry": 1, "pdm": 1, "hatch": 1, "pipenv": 1, "rye": 1, "bundle": 1}
+"""Programs that run the rest of their words, and how many of these are their own."""
+
+_PYTHON = re.compile(r"python[0-9.]*|pypy[0-9.]*")
+_KEYWORDS = frozenset(("if", "then", "else", "elif", "fi", "while", "until", "do", "done", "!", "{", "}", "for", "case", "esac"))
+_ENDS = frozenset((";", "&&", "||", "|", "&", "(", ")", "\n", ";;", "|&"))
+_SAFE = re.compile(r"[\w@+~-][\w@+~. /-]*|\.[\w@+~-][\w@+~. /-]*")
+"""What stands for itself in a glob, and needs no escape in YAML but quotes."""
+
+
+def gate_files(command: str, read: Read) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """(files to protect, manifests that are read too), both sorted."""
+    first = dict.fromkeys(_called(command, read, ""))
+    found = dict(first)
+    for path in first:
+        for line in _lines(path, read(path) or "", command):
+            found.update(dict.fromkeys(_called(line, read, posixpath.dirname(path))))
+    safe = sorted(path for path in found if _SAFE.fullmatch(path))
+    return (tuple(path for path in safe if posixpath.basename(path) not in MANIFESTS),
+            tuple(path for path in safe if posixpath.basename(path) in MANIFESTS))
+
+
+def _called(command: str, read: Read, beside: str) -> Iterator[str]:
+    """The files that the words of a command name, or that its programs read unasked."""
+    at = ""
+    for words in _simple_commands(command):
+        if words[0] == "cd" and len(words) == 2:
+            at = posixpath.normpath(posixpath.join(at, words[1]))
+        elif at:
+            yield from (posixpath.normpath(posixpath.join(at, path)) for path in _of_words(
+                words, lambda path, at=at: read(posixpath.normpath(posixpath.join(at, path))), beside))
+        else:
+            yield from _of_words(words, read, beside)
+
+
+def _simple_commands(command: str) -> Iterator[list[str]]:
+    lexer = shlex.shlex(command.replace("\\\n", " ").replace("\n", " ; "), posix=True, punctuation_chars=True)
+    lexer.commenters, lexer.whitespace_split, words = "", True, []
+    try:
+        tokens = list(lexer)
+    except ValueError:
+        tokens = command.split()
+    for token in [*tokens, ";"]:
+        if token in _ENDS:
+            if words:
+                yield words
+            words = []
+        elif words or (token not in _KEYWORDS and not re.match(r"[A-Za-z_]\w*=", token)):
+            words.append(token)
+
+
+def _of_words(words: list[str], read: Read, beside: str) -> Iterator[str]:
+    program, rest = words[0], words[1:]
+    name = posixpath.basename(program)
+    if name in WRAPPERS and (inner := _inner(rest, WRAPPERS[name])):
+        yield from _of_words(inner, read, beside)
+        return
+    if "/" in program:
+        yield from _there(program, read, beside)
+    if name in SHELLS or name in (".", "source") or name in INTERPRETERS:
+        yield from _script(name, rest, read, beside)
+    elif _PYTHON.fullmatch(name) or name == "coverage":
+        yield from _python(rest[name == "coverage":], read, beside)
+    yield from (path for word in rest if word.startswith(CI) for path in _there(word, read, beside))
+    folder = _option(rest, "-C", "--directory") or ""
+    if name in FILED and (named := _option(rest, "-f", "--file", "--makefile", "--justfile")):
+        yield from _there(posixpath.join(folder, named), read, beside)
+    else:
+        for names in CONFIGURED.get(name, ()):
+            yield from [found for each in names for found in _there(posixpath.join(folder, each), read, "")][:1]
+    if name in ("gradlew", "mvnw"):
+        yield from (path for path in ("gradle/wrapper/gradle-wrapper.properties", ".mvn/wrapper/maven-wrapper.properties")
+                    if read(path) is not None)
+    for named in (_option(rest, "--config", "--config-file", "--rcfile", "--conf"), _option(rest, "-c")):
+        if named and name not in SHELLS:
+            yield from _there(named, read, beside)
+
+
+def _inner(rest: list[str], own: int) -> list[str]:
+    """The words that a wrapper runs: behind its options, its assignments and `own` words."""
+    while rest and (rest[0].startswith("-") or "=" in rest[0].split("/")[0]):
+        value = rest[0] in ("-n", "-k", "-s", "-u", "-p") and len(rest) > 1
+        rest = rest[2 if value else 1:]
+    return rest[own:]
+
+
+def _script(name: str, rest: list[str], read: Read, beside: str) -> Iterator[str]:
+    """The file that a shell or an interpreter runs, or what its -c runs."""
+    for n, word in enumerate(rest):
+        if name in SHELLS and re.fullmatch(r"-[a-z]*c", word):
+            yield from _called(" ".join(rest[n + 1:n + 2]), read, beside)
+            return
+        if not word.startswith(("-", "+")) and word not in ("run", "test"):
+            yield from _there(word, read, beside)
+            return
+
+
+def _python(rest: list[str], read: Read, beside: str) -> Iterator[str]:
+    if "-m" in rest[:4]:
+        module, *more = rest[rest.index("-m") + 1:] or [""]
+        path = module.replace(".", "/")
+        yield from _of_words([module, *more], read, beside) if module and "/" not in module else ()
+        yield from (each for each in (path + ".py", path + "/__main__.py") if module and read(each) is not None)
+        return
+    yield from _script("python", rest, read, beside)
+
+
+def _there(word: str, read: Read, beside: str) -> Iterator[str]:
+    """The file that a word names, seen from beside the script that has the word, or from the top. What a
+    variable stands for is not known, and taken for the folder of the script."""
+    tail = re.sub(r".*[$)}\"'`][^/]*/", "", word) if "$" in word or "`" in word else word
+    for folder in dict.fromkeys((beside, "")):
+        path = posixpath.normpath(posixpath.join(folder, tail))
+        if tail and not path.startswith(("/", "..")) and path != "." and read(path) is not None:
+            yield path
+            return
+
+
+def _option(words: list[str], *names: str) -> str | None:
+    for n, word in enumerate(words):
+        if word in names and n + 1 < len(words):
+            return words[n + 1]
+        for name in names:
+            if name.startswith("--") and word.startswith(name + "="):
+                return word[len(name) + 1:]
+    return None
+
+
+def _lines(path: str, text: str, command: str) -> Iterator[str]:
+    """The commands that a file holds, as far as its kind is known."""
+    name = posixpath.basename(path)
+    if name == "package.json":
+        yield from _scripts(text, command)
+    elif name.lower().endswith(("makefile", ".mk")):
+        yield from _recipes(text)
+    elif name == "tox.ini":
+        yield from (re.sub(r"^[\w ]*=", "", line).strip().lstrip("-") for line in text.splitlines())
+    elif re.match(r"#!.*\b(?:ba|da|z|k)?sh\b", text) if text.startswith("#!") else "." not in name or name.endswith("sh"):
+        yield from (line for line in text.replace("\\\n", " ").splitlines() if not line.lstrip().startswith("#"))
+
+
+def _scripts(text: str, command: str) -> Iterator[str]:
+    """Of package.json: those that the command names, and `test`, which may be named by nothing."""
+    try:
+        scripts = json.loads(text).get("scripts", {})
+    except (ValueError, AttributeError):
+        return
+    words = {word for words in _simple_commands(command) for word in words} | {"test"}
+    for name, line in scripts.items() if isinstance(scripts, dict) else ():
+        if isinstance(line, str) and name.removeprefix("pre").removeprefix("post") in words:
+            yield line
+
+
+def _recipes(text: str) -> Iterator[str]:
+    """Of a makefile: every recipe, for which targets need which others is make's to know; and what it includes."""
+    values = dict(re.findall(r"^(\w+)\s*[:?]?=\s*(.*?)\s*$", text, re.MULTILINE))
+    for line in text.replace("\\\n", " ").splitlines():
+        if line.startswith("\t"):
+            bare = line.strip().lstrip("@-+")
+            yield re.sub(r"\$[({](\w+)[)}]", lambda found: "make" if found[1] == "MAKE" else values.get(found[1], found[0]), bare)
+        elif line.startswith(("include ", "-include ")):
+            yield from ("source " + word for word in line.split()[1:])

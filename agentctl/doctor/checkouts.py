@@ -1,0 +1,349 @@
+"""Checkouts of trunk that did not follow it: files in the way are moved aside, edits become a commit on a branch.
+
+What is left behind and what somebody edited is told apart path by path: an entry of the index that trunk once had
+was left behind, whatever else in the index was staged by somebody; a file that is neither as in the index nor as on trunk
+was edited. A checkout that was kept from following more than once is at no single commit.
+
+All is done on a copy of the index, which takes its place at the end: killed anywhere, the same mend goes on.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from agentctl.core import refnames
+from agentctl.doctor import Check, Finding, Patient
+from agentctl.errors import Contended
+from agentctl.git import checkouts, refs, stale
+from agentctl.git.hub import Hub
+from agentctl.git.refs import Transaction
+from agentctl.messages import many, quoted
+from agentctl.queue import landing
+
+HISTORY = 1000
+"""Commits of trunk among which what was left behind is looked for."""
+
+UNFINISHED = {"MERGE_HEAD": "merge", "CHERRY_PICK_HEAD": "cherry-pick", "REVERT_HEAD": "revert", "rebase-apply": "rebase",
+              "rebase-merge": "rebase"}
+
+ABSENT = ("000000", "0" * 40)
+Entry = tuple[str, str]
+"""(mode, object id)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Diff:
+    """How a checkout differs from trunk's tip."""
+
+    behind: dict[str, Entry]
+    """What trunk has, of each path whose entry in the index is an older one."""
+    staged: dict[str, Entry]
+    """What somebody staged."""
+    edited: tuple[str, ...]
+    """Files that are neither as in the index nor as on trunk."""
+    began: dict[str, Entry]
+    """What trunk had of each path that somebody staged or edited when they began, where it has something else now."""
+
+    def __bool__(self) -> bool:
+        return bool(self.behind or self.staged or self.edited)
+
+    @property
+    def left_behind(self) -> bool:
+        return bool(self.behind or self.began)
+
+    @property
+    def own(self) -> list[str]:
+        return sorted({*self.staged, *self.edited})
+
+
+@dataclass(frozen=True, slots=True)
+class Checkout:
+    """One of trunk's, seen through a scratch directory."""
+
+    hub: Hub
+    tree: checkouts.Checkout
+    trunk: str
+    tip: str
+
+    def git(self, *args: str, index: str | None = None, stdin: bytes = b"", ok: Sequence[int] = (0,)) -> str:
+        with self.tree.look(index=index) as look:
+            return look.text(*args, stdin=stdin, ok=ok)
+
+    def unfinished(self) -> str:
+        """What is under way in it, such as a merge."""
+        if name := next((word for name, word in UNFINISHED.items() if os.path.exists(os.path.join(self.tree.git_dir, name))), ""):
+            return name
+        return "merge" if self.git("ls-files", "--unmerged") else ""
+
+    def diff(self) -> Diff:
+        """Looked at in a copy of the index: what is only looked at is not locked, nor refreshed."""
+        with tempfile.TemporaryDirectory(prefix="agentctl-") as folder:
+            copy = os.path.join(folder, "index")
+            with contextlib.suppress(FileNotFoundError):
+                shutil.copyfile(os.path.join(self.tree.git_dir, "index"), copy)
+            return self._diff(copy)
+
+    def _diff(self, index: str) -> Diff:
+        self.git("update-index", "-q", "--refresh", index=index, ok=(0, 1))
+        changed = {path: (ours, theirs) for path, ours, theirs in self._raw("diff-index", "--cached", self.tip, index=index)}
+        had = self._had(list(changed)) if changed else {}
+        behind = {path: ours for path, (ours, theirs) in changed.items() if theirs in had.get(path, ())}
+        staged = {path: theirs for path, (ours, theirs) in changed.items() if path not in behind}
+        loose = [path for path, *_ in self._raw("diff-files", index=index)]
+        edited = tuple(path for path in loose if self.entry(path) != self.on_trunk(path))
+        began = {path: theirs for path, (_, theirs) in changed.items() if path in behind and path in edited}
+        for path in staged:
+            before = self.at(self._trunk_before(path), path)
+            if before != self.on_trunk(path):
+                began[path] = before
+        return Diff(behind, staged, edited, began)
+
+    def _trunk_before(self, path: str) -> str:
+        """Trunk when a file was last written, as the reflog tells; its tip if that does not. What was staged tells
+        nothing of what it was an edit of."""
+        log = os.path.join(self.hub.git_dir, "logs", refnames.branch(self.trunk))
+        with contextlib.suppress(OSError), open(log, errors="replace") as file:
+            written = int(os.lstat(os.path.join(self.tree.path, path)).st_mtime)
+            for line in file:
+                facts = line.partition("\t")[0].split(" ")
+                if facts[-2].isdigit() and int(facts[-2]) >= written and self._is_past(facts[0]):
+                    return facts[0]
+        return self.tip
+
+    def _is_past(self, oid: str) -> bool:
+        return oid == self.tip or self.hub.git("rev-list", "-n1", oid, "^" + self.tip, ok=(0, 128)) == "" and self.hub.objects.exists(oid)
+
+    def _raw(self, *args: str, index: str | None = None) -> Iterator[tuple[str, Entry, Entry]]:
+        """(path, entry before, entry after); an entry that is in no index has no object id."""
+        fields = self.git(args[0], "--raw", "--no-renames", "--no-ext-diff", "-z", "--abbrev=40", *args[1:], index=index).split("\0")
+        for facts, path in zip(fields[0::2], fields[1::2]):
+            before, after, old, new, _ = facts.removeprefix(":").split(" ")
+            yield path, (before, old), (after, new)
+
+    def _had(self, paths: list[str]) -> dict[str, set[Entry]]:
+        """The entries that trunk ever had of each of these paths."""
+        found: dict[str, set[Entry]] = {}
+        wanted = set(paths)
+        fields = self.git("log", f"-n{HISTORY}", "--first-parent", "--diff-merges=first-parent", "--raw", "--no-renames", "-z",
+                          "--abbrev=40", "--format=", "--no-ext-diff", self.tip).split("\0")
+        rest = iter(fields)
+        for facts in rest:
+            path = next(rest, "") if facts.startswith(":") else ""
+            if path in wanted:
+                before, after, old, new, _ = facts.removeprefix(":").split(" ")
+                found.setdefault(path, set()).update({(before, old), (after, new)})
+        return found
+
+    def at(self, commit: str, path: str) -> Entry:
+        found = self.hub.objects.at(self.hub.objects.commit(commit).tree, path)
+        return (f"{found[0]:06o}", found[1]) if found else ABSENT
+
+    def on_trunk(self, path: str) -> Entry:
+        return self.at(self.tip, path)
+
+    def entry(self, path: str) -> Entry:
+        """What `git add` would make of the file, by the user's filters."""
+        full = os.path.join(self.tree.path, path)
+        if os.path.islink(full):
+            return "120000", self.git("hash-object", "--stdin", stdin=os.fsencode(os.readlink(full)))
+        if not os.path.isfile(full):
+            return ABSENT
+        executable = os.access(full, os.X_OK)
+        return "100755" if executable else "100644", self.git("hash-object", "--path", path, "--", full)
+
+
+def _found(patient: Patient) -> Iterator[tuple[Checkout, Diff | str]]:
+    """Each checkout of trunk that is not as trunk, and how it differs or what is under way in it."""
+    for tree in landing.of_trunk(patient.hub, patient.trunk):
+        one = Checkout(patient.hub, tree, patient.trunk, patient.tip)
+        if under_way := one.unfinished():
+            yield one, under_way
+        elif diff := one.diff():
+            yield one, diff
+
+
+def _findings(patient: Patient) -> Iterator[Finding]:
+    for one, diff in _found(patient):
+        path, trunk = one.tree.path, patient.trunk
+        if isinstance(diff, str):
+            yield Finding(f"{path} has {trunk} checked out, and a {diff} under way", note=f"finish it, or: git -C {quoted(path)} "
+                          f"{diff} --abort; the bot does not start as long as it stands")
+        elif diff.left_behind:
+            edits = f"; what you edited is kept on a branch: {_some(diff.own)}" if diff.own else ""
+            yield Finding(f"{path} has {trunk} checked out, but the files of an older commit", patient.mend("checkout"),
+                          f"what is in the way is moved aside{edits}")
+        else:
+            yield Finding(f"{path} has {trunk} checked out with uncommitted changes: {_some(diff.own)}",
+                          f"git -C {quoted(path)} switch -c {free_branch(patient.hub)}",
+                          "they are yours still, on that branch; commit them, agentctl submit")
+
+
+def _some(paths: list[str]) -> str:
+    shown = ", ".join(quoted(path) for path in paths[:3])
+    return shown if len(paths) <= 3 else f"{shown} and {len(paths) - 3} more"
+
+
+def free_branch(hub: Hub) -> str:
+    taken = refs.read(hub.git_dir, ["refs/heads/"])
+    return next(name for n in range(1, len(taken) + 2) if refnames.branch(name := f"edits-{n}") not in taken)
+
+
+def _mend(patient: Patient) -> Iterator[str]:
+    for tree in landing.of_trunk(patient.hub, patient.trunk):
+        stale.clear(patient.hub.git_dir, landing.index_locks(tree))
+    for one, diff in list(_found(patient)):
+        if isinstance(diff, Diff) and diff.left_behind:
+            yield from bring(one, diff)
+
+
+def bring(one: Checkout, diff: Diff) -> Iterator[str]:
+    """Bring a checkout along, whatever is in the way. Raises Contended if a living Git is at work in it."""
+    index = os.path.join(one.tree.git_dir, "index")
+    with _locked(index) as copy:
+        if diff.own:
+            yield f"{one.tree.path}: what you edited is on the branch {_branched(one, diff, copy)}"
+        one.git("add", "--update", "--", ".", index=copy)
+        aside = list(_clear_way(one, diff.behind, copy))
+        if aside:
+            yield f"{one.tree.path}: {many(len(aside), 'file')} moved aside: {_some(aside)}"
+        one.git("read-tree", "-m", "-u", one.git("write-tree", index=copy), one.tip, index=copy)
+    yield f"{one.tree.path}: brought to {one.tip[:12]}"
+
+
+@contextlib.contextmanager
+def _locked(index: str) -> Iterator[str]:
+    """A copy of the index that takes its place in the end, while Git's own lock keeps others from it."""
+    lock, copy = index + ".lock", index + ".agentctl-new"
+    try:
+        os.close(os.open(lock, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644))
+    except FileExistsError:
+        raise Contended(f"a Git has just locked {lock}", hint="run the same command again in a moment") from None
+    try:
+        with _scratch(copy, index):
+            yield copy
+            os.replace(copy, index)
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(lock)
+
+
+@contextlib.contextmanager
+def _scratch(path: str, source: str = "") -> Iterator[str]:
+    """An index for a while, at first as `source`. It has always the same name: what a kill left goes, its lock too."""
+    def remove() -> None:
+        for left in (path, path + ".lock"):
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(left)
+
+    remove()
+    try:
+        if source and os.path.exists(source):
+            shutil.copyfile(source, path)
+        yield path
+    finally:
+        remove()
+
+
+def _branched(one: Checkout, diff: Diff, copy: str) -> str:
+    """The branch with what somebody staged and edited, as one or two commits on the commit that they are edits of."""
+    base = _base(one, diff)
+    with _scratch(f"{copy}.edits", copy) as top:
+        one.git("add", "--update", "--", ".", index=top)
+        entries = {path: (mode, oid) for mode, oid, path in _listed(one, top)}
+    objects = one.hub.objects
+    staged = {path: None if entry == ABSENT else entry for path, entry in diff.staged.items()}
+    head, who = base, one.hub.person(one.tree.path)
+    wanted = [("what was staged", staged), ("what was edited", {path: entries.get(path) for path in diff.own})]
+    for title, files in wanted:
+        tree = _with(one, head, files)
+        if tree != objects.commit(head).tree:
+            # Its date is that of the commit below, so that a mend that was cut off makes the same one again.
+            head = objects.write_commit(tree, [head], f"{title} in a checkout of trunk\n", objects.commit(base).time, author=who,
+                                        committer=who)
+    return _name(one.hub, head)
+
+
+def _listed(one: Checkout, index: str) -> Iterator[tuple[str, str, str]]:
+    for line in one.git("ls-files", "--stage", "-z", index=index).split("\0"):
+        if line:
+            facts, _, path = line.partition("\t")
+            yield *facts.split(" ")[:2], path
+
+
+def _with(one: Checkout, commit: str, files: dict[str, Entry | None]) -> str:
+    """The tree of a commit with other entries for some paths; None removes one."""
+    with _scratch(os.path.join(one.tree.git_dir, "index.agentctl-new.tree")) as index:
+        one.git("read-tree", commit, index=index)
+        lines = [f"{' '.join(entry or ABSENT)}\t{path}\0" for path, entry in sorted(files.items(), key=lambda f: f[1] is not None)]
+        one.git("update-index", "--add", "--replace", "-z", "--index-info", index=index,
+                stdin="".join(lines).encode(errors="surrogateescape"))
+        return one.git("write-tree", index=index)
+
+
+def _base(one: Checkout, diff: Diff) -> str:
+    """The newest commit of trunk in which the edited files are as their edits began."""
+    for oid in one.git("rev-list", "--first-parent", f"-n{HISTORY}", one.tip).split():
+        if all(one.at(oid, path) == entry for path, entry in diff.began.items()):
+            return oid
+    return one.tip
+
+
+def _name(hub: Hub, head: str) -> str:
+    """A branch at `head`: one that a mend has made already, or a new one."""
+    for name, ref in refs.read(hub.git_dir, ["refs/heads/"]).items():
+        if ref.oid == head and name.startswith("refs/heads/edits-"):
+            return name.removeprefix("refs/heads/")
+    made = free_branch(hub)
+    create = Transaction(hub.git_dir, "doctor")
+    create.create(refnames.branch(made), head)
+    create.commit()
+    hub.sync()
+    return made
+
+
+def _clear_way(one: Checkout, behind: dict[str, Entry], copy: str) -> Iterator[str]:
+    """Move aside what is not in the index where trunk has a file or a folder, or enter it if it is the same."""
+    tracked = {path for *_, path in _listed(one, copy)}
+    for path, entry in sorted(behind.items()):
+        if entry == ABSENT or path in tracked:
+            continue
+        parts = path.split("/")
+        for n in range(1, len(parts) + 1):
+            part = "/".join(parts[:n])
+            full = os.path.join(one.tree.path, part)
+            folder = os.path.isdir(full) and not os.path.islink(full)
+            if not os.path.lexists(full) or part in tracked or (folder and n < len(parts)):
+                continue
+            if n == len(parts) and one.entry(path) == entry:
+                one.git("update-index", "--add", "--cacheinfo", f"{entry[0]},{entry[1]},{path}", index=copy)
+            elif folder and any(other.startswith(part + "/") for other in tracked):
+                yield from _move_untracked(one, part, tracked)
+            else:
+                yield _move(one, part, part)
+
+
+def _move_untracked(one: Checkout, folder: str, tracked: set[str]) -> Iterator[str]:
+    """What lies in a folder beside files that trunk moves away itself."""
+    for where, _, names in os.walk(os.path.join(one.tree.path, folder)):
+        for name in names:
+            path = os.path.relpath(os.path.join(where, name), one.tree.path)
+            if path not in tracked:
+                yield _move(one, path, f"{folder}.kept{path.removeprefix(folder)}")
+
+
+def _move(one: Checkout, path: str, wanted: str) -> str:
+    """Rename within the checkout, to a name that nothing and nobody has."""
+    names = (wanted if n == 0 and wanted != path else f"{wanted}.kept{f'-{n}' if n > 1 else ''}" for n in range(10_000))
+    name = next(n for n in names if not os.path.lexists(os.path.join(one.tree.path, n)) and one.on_trunk(n) == ABSENT)
+    full = os.path.join(one.tree.path, name)
+    os.makedirs(os.path.dirname(full), exist_ok=True)
+    os.rename(os.path.join(one.tree.path, path), full)
+    return name
+
+
+CHECKS = (Check("checkout", _findings, _mend),)

@@ -1,0 +1,62 @@
+"""All checks, in order, and their mends."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from agentctl.doctor import Check, Finding, Patient, checkouts, machine, places, refs, setup
+from agentctl.errors import AgentctlError
+from agentctl.queue import policyfile
+
+FIRST = (*machine.CHECKS, *setup.CONFIG, refs.FILES)
+"""They need nothing of the hub to be sound. Whatever reads refs is left out while one is broken."""
+
+REST = (*machine.LEFT, *refs.CHECKS, *setup.POLICY)
+NEED_TRUNK = (*setup.CHECKS, *checkouts.CHECKS, *places.CHECKS)
+ALL = (*FIRST, *REST, *NEED_TRUNK)
+MENDS = {check.name: check for check in ALL if check.mend}
+"""In the order in which one does not stumble over what another mends."""
+
+
+def examine(patient: Patient) -> list[Finding]:
+    """Every finding, each told once."""
+    found: dict[str, Finding] = {}
+    for each in _findings(patient):
+        found.setdefault(each.what, each)
+    return list(found.values())
+
+
+def mend(patient: Patient, names: list[str]) -> Iterator[str]:
+    """Mend what these checks find; yields what was done. Raises what keeps trunk or its policy from being read, if
+    one of them needs that."""
+    for name in names:
+        if MENDS[name] in NEED_TRUNK:
+            policyfile.in_force(patient.hub)
+        yield from MENDS[name].mend(_with_trunk(patient))
+
+
+def _findings(patient: Patient) -> Iterator[Finding]:
+    for check in FIRST:
+        yield from _by(check, patient)
+        if check is refs.FILES and refs.broken(patient.hub):
+            return
+    # What has a mend goes first: another check may stumble over the same thing.
+    patient = _with_trunk(patient)
+    for check in (*REST, *(NEED_TRUNK if patient.tip else ())):
+        yield from _by(check, patient)
+
+
+def _by(check: Check, patient: Patient) -> Iterator[Finding]:
+    try:
+        yield from check.find(patient)
+    except AgentctlError as error:
+        yield Finding(error.message, note=error.hint)
+
+
+def _with_trunk(patient: Patient) -> Patient:
+    try:
+        tip, policy = policyfile.in_force(patient.hub)
+        return replace(patient, trunk=policy.trunk, tip=tip, policy=policy)
+    except AgentctlError:
+        return replace(patient, trunk=patient.hub.config("agentctl.trunk") or patient.trunk)

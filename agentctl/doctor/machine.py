@@ -1,0 +1,71 @@
+"""The machine: disk, locks, and what killed processes left."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Iterator
+
+from agentctl.doctor import Check, Finding, Patient
+from agentctl.engine import locks, processes
+from agentctl.errors import AgentctlError, Contended
+from agentctl.git import stale
+from agentctl.messages import many, quoted
+from agentctl.queue import recovery
+
+ROOM = 1 << 30
+"""Bytes of free disk below which worktrees soon fail."""
+
+
+def _disk(patient: Patient) -> Iterator[Finding]:
+    hub = patient.hub
+    folders = {os.stat(folder).st_dev: folder for folder in (os.path.dirname(hub.worktrees), hub.git_dir) if os.path.isdir(folder)}
+    for folder in folders.values():
+        if (free := shutil.disk_usage(folder).free) < ROOM:
+            yield Finding(f"only {free >> 20} MiB are free where {folder} is",
+                          note=f"what takes the room: du -xh {quoted(folder)} | sort -h | tail -n 20")
+
+
+def _locking(patient: Patient) -> Iterator[Finding]:
+    """Whether a lock keeps a second taker out, which some network file systems do not."""
+    path = patient.hub.own_path("locks", "doctor.lock")
+    away = Finding(f"locks do not work where {patient.hub.git_dir} is", note="move the repository to a local disk")
+    try:
+        with locks.acquire(path, "the doctor's lock", timeout=5):
+            with locks.acquire(path, "the doctor's lock"):
+                yield away
+    except Contended:
+        return
+    except AgentctlError:
+        yield away
+
+
+def _stale(patient: Patient) -> Iterator[Finding]:
+    hub = patient.hub
+    seen = [lock for path in recovery.git_locks(hub, patient.trunk) if (lock := stale.look(path))]
+    if any(not stale.dead(hub.git_dir, lock) for lock in seen):
+        time.sleep(stale.YOUNG)
+    for lock in seen:
+        if stale.dead(hub.git_dir, lock):
+            yield Finding(f"a Git that died left {lock.path}", patient.mend("locks"))
+
+
+def _clear(patient: Patient) -> Iterator[str]:
+    for path in stale.clear(patient.hub.git_dir, recovery.git_locks(patient.hub, patient.trunk)):
+        yield f"removed {path}"
+
+
+def _orphans(patient: Patient) -> Iterator[Finding]:
+    left = processes.orphans(patient.hub.mark)
+    if left:
+        yield Finding(f"{many(len(left), 'process')} of gates or sessions run with nobody to watch them: "
+                      + " ".join(map(str, left)), patient.mend("processes"))
+
+
+def _end_orphans(patient: Patient) -> Iterator[str]:
+    yield f"killed {many(processes.end_orphans(patient.hub.mark), 'process')}"
+
+
+CHECKS = (Check("disk", _disk), Check("locking", _locking))
+LEFT = (Check("locks", _stale, _clear), Check("processes", _orphans, _end_orphans))

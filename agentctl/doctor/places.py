@@ -1,0 +1,73 @@
+"""Agents, their claims and the gates' slots. This alone of the doctor's looks into worktrees that agents wrote."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+
+from agentctl.core import refnames
+from agentctl.core.task import decode_claim
+from agentctl.doctor import Check, Finding, Patient
+from agentctl.engine import locks
+from agentctl.errors import AgentctlError, Contended
+from agentctl.fleet import agents, supervisor
+from agentctl.git import refs, worktrees
+from agentctl.git.worktrees import Worktree
+from agentctl.queue import gate
+
+
+def _claims(patient: Patient) -> Iterator[Finding]:
+    for name, ref in refs.read(patient.hub.git_dir, [refnames.CLAIMS]).items():
+        with contextlib.suppress(ValueError):
+            claim = decode_claim(ref.subject)
+            if supervisor.outlived(claim):
+                yield Finding(f"the claim of {claim.agent} on {name.removeprefix(refnames.CLAIMS)} outlived its supervisor",
+                              patient.mend("claims"), "its work is made safe, and the task is open again; so does agentctl run")
+
+
+def _take_over(patient: Patient) -> Iterator[str]:
+    for name in supervisor.take_over(patient.hub, patient.trunk, patient.policy):
+        yield f"{name}: open again"
+
+
+def _agents(patient: Patient) -> Iterator[Finding]:
+    hub = patient.hub
+    for name in agents.names(hub):
+        if locks.holder(hub.own_path("locks", "agents", f"{name}.lock")):
+            continue
+        tree = worktrees.of_agent(hub, name)
+        unsafe = not tree.there or _unsafe(patient, tree)
+        yield Finding(f"{name} has a worktree but runs no session", f"{patient.agentctl} rm {'--force ' if unsafe else ''}{name}",
+                      "it has work that was not submitted, which is kept by a salvage ref" if unsafe else "")
+
+
+def _unsafe(patient: Patient, tree: Worktree) -> bool:
+    try:
+        return agents.unsafe(patient.hub, tree.name, tree, patient.tip)
+    except AgentctlError:
+        return True
+
+
+def _aside(patient: Patient) -> Iterator[Finding]:
+    """What was moved there is somebody's to look at; nothing deletes it."""
+    folder = os.path.join(patient.hub.worktrees, worktrees.ASIDE)
+    for name in sorted(os.listdir(folder)) if os.path.isdir(folder) else ():
+        yield Finding(f"{os.path.join(folder, name)} stood in the place of a worktree, or held work that cannot be read",
+                      note="look into it, take what you need, and delete it")
+
+
+def _slots(patient: Patient) -> Iterator[Finding]:
+    slots = os.path.join(patient.hub.worktrees, "slots")
+    if os.path.isdir(slots) and not locks.holder(patient.hub.own_path("locks", "bot.lock")):
+        yield Finding(f"the gates' worktrees in {slots} have no bot", patient.mend("slots"))
+
+
+def _remove_slots(patient: Patient) -> Iterator[str]:
+    with contextlib.suppress(Contended), locks.acquire(patient.hub.own_path("locks", "bot.lock"), "the bot"):
+        gate.remove_slots(patient.hub)
+        yield "removed the gates' worktrees"
+
+
+CHECKS = (Check("claims", _claims, _take_over), Check("agents", _agents), Check("slots", _slots, _remove_slots),
+          Check("aside", _aside))

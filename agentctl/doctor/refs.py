@@ -1,0 +1,310 @@
+"""Refs that Git cannot read, and refs that are not what their names say.
+
+A broken ref is a file: it is moved to the folder `broken` of the hub's own, never what a link points to. Its last
+known value comes back, from its reflog, from the ledger for trunk, or from a commit of its kind that nothing holds any
+more. What a ref of the wrong kind points to is held by a salvage ref before that ref goes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import stat
+from collections.abc import Callable, Iterator
+
+from agentctl.core import refnames
+from agentctl.core.task import decode_claim
+from agentctl.doctor import Check, Finding, Patient
+from agentctl.errors import AgentctlError, Contended, Malformed
+from agentctl.fleet import tasks
+from agentctl.git import process, refs, stale
+from agentctl.git.hub import Hub
+from agentctl.git.refs import Ref, Transaction
+from agentctl.queue import answers, inbox
+from agentctl.queue.ledger import Ledger
+from agentctl.queue.policyfile import read_policy
+
+_VALUE = re.compile(rb"(?:[0-9a-f]{40}|ref: \S+)\s*")
+_COMPLAINT = re.compile(r"(?:broken ref|ref with broken name) (\S+)")
+FOUND = refnames.SALVAGE + "_doctor/"
+"""Below it: what refs of the wrong kind pointed to. No agent can have this name."""
+
+
+# what Git cannot read
+
+def _broken(patient: Patient) -> Iterator[Finding]:
+    for name, why in broken(patient.hub).items():
+        yield Finding(f"broken ref {name}: {why}", patient.mend("refs"))
+    if not list(_odd_files(patient.hub)):
+        try:
+            refs.read(patient.hub.git_dir, [refnames.ROOT, "refs/heads/"])
+        except AgentctlError as error:
+            if not broken(patient.hub):
+                yield Finding(f"refs cannot be read: {error.message}", note=f"git -C {patient.hub.git_dir} fsck")
+
+
+def broken(hub: Hub) -> dict[str, str]:
+    """Why, by name, each ref below refs/agentctl and refs/heads cannot be read. Git itself is asked only when
+    no file is left that it could wait on, or follow out of the repository."""
+    odd = dict(_odd_files(hub))
+    return odd or dict(_refused_by_git(hub))
+
+
+def _odd_files(hub: Hub) -> Iterator[tuple[str, str]]:
+    """Links that lead away, what is no file, and files that hold no object id."""
+    top = os.path.join(hub.git_dir, "refs")
+    for part in ("agentctl", "heads"):
+        for where, folders, files in os.walk(os.path.join(top, part)):
+            for name in [*folders, *files]:
+                path = os.path.join(where, name)
+                why = _odd(path, top)
+                if why and not name.endswith(".lock"):
+                    yield os.path.relpath(path, hub.git_dir), why
+
+
+def _odd(path: str, top: str) -> str:
+    try:
+        mode = os.lstat(path).st_mode
+        if stat.S_ISLNK(mode):
+            inside = os.path.realpath(path).startswith(os.path.realpath(top) + os.sep)
+            return "" if inside and os.path.isfile(path) else f"a link to {os.readlink(path)}"
+        if stat.S_ISDIR(mode):
+            return ""
+        if not stat.S_ISREG(mode):
+            return "no file, but a pipe or a device"
+        with open(path, "rb") as file:
+            content = file.read(1024)
+        return "" if _VALUE.fullmatch(content) else "it is empty" if not content else "it holds no object id"
+    except OSError as error:
+        return "" if isinstance(error, FileNotFoundError) else str(error.strerror)
+
+
+def _refused_by_git(hub: Hub) -> Iterator[tuple[str, str]]:
+    listed = process.run(["for-each-ref", "--format=%(objectname) %(refname)", refnames.ROOT, "refs/heads/"],
+                         git_dir=hub.git_dir, ok=(0, 1, 128))
+    for name in _COMPLAINT.findall(listed.stderr.decode(errors="surrogateescape")):
+        yield name, "Git does not read it"
+    named = [line.split(b" ", 1) for line in listed.stdout.splitlines()]
+    asked = process.run(["cat-file", "--batch-check"], git_dir=hub.git_dir, stdin=b"".join(oid + b"\n" for oid, _ in named))
+    for (oid, name), line in zip(named, asked.stdout.splitlines()):
+        if line.endswith(b" missing"):
+            yield os.fsdecode(name), f"its object {oid[:12].decode()} is missing"
+
+
+def _move_aside(patient: Patient) -> Iterator[str]:
+    hub, done = patient.hub, set[str]()
+    # What Git has to say is heard once the files that it could not read are gone. Without any branch it
+    # names no commit that nothing holds, so branches come first.
+    for _ in range(3):
+        for name in sorted(broken(hub), key=lambda name: not name.startswith("refs/heads/")):
+            if name not in done:
+                done.add(name)
+                yield f"{name}: {_mended(hub, name)}"
+
+
+def _mended(hub: Hub, name: str) -> str:
+    """What was done. In one step the broken file gives way to the last known value, or to nothing."""
+    path, (value, whence) = os.path.join(hub.git_dir, name), _last_value(hub, name)
+    if not os.path.lexists(path):
+        return _drop_packed(hub, name)
+    kept = _kept(hub, path, name)
+    if value:
+        _put(hub, path, value)
+    else:
+        os.unlink(path)
+    hub.sync()
+    return f"kept as {kept}; it is {value[:12]} again, {whence}" if value else f"moved to {kept}"
+
+
+def _kept(hub: Hub, path: str, name: str) -> str:
+    """Another name for the very file or link, below the hub's own folder."""
+    for n in range(1, 10_000):
+        kept = hub.own_path("broken", name if n == 1 else f"{name}.{n}")
+        with contextlib.suppress(FileExistsError):
+            os.link(path, kept, follow_symlinks=False)
+            return kept
+        # A mend that was killed has made it.
+        if os.path.samestat(os.lstat(path), os.lstat(kept)):
+            return kept
+    raise AssertionError("unreachable")
+
+
+def _put(hub: Hub, path: str, oid: str) -> None:
+    """Write a ref as Git does. Git itself does not write one that it cannot read."""
+    if os.path.lexists(path + ".lock"):
+        stale.clear(hub.git_dir, [path + ".lock"])
+    try:
+        with open(os.open(path + ".lock", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644), "w") as file:
+            file.write(oid + "\n")
+    except FileExistsError:
+        raise Contended(f"a Git has just locked {path}", hint="run the same command again in a moment") from None
+    os.rename(path + ".lock", path)
+
+
+def _drop_packed(hub: Hub, name: str) -> str:
+    """A packed ref whose object is missing: there is nothing to keep but its value."""
+    oid = _packed(hub, name)
+    if not oid:
+        return "gone"
+    kept = hub.own_path("broken", name)
+    with open(kept, "w") as file:
+        file.write(oid + "\n")
+    drop = Transaction(hub.git_dir, "doctor")
+    drop.delete(name, oid)
+    drop.commit()
+    return f"moved to {kept}"
+
+
+def _packed(hub: Hub, name: str) -> str:
+    with contextlib.suppress(OSError), open(os.path.join(hub.git_dir, "packed-refs"), "rb") as file:
+        found = re.search(rb"^([0-9a-f]{40}) " + re.escape(os.fsencode(name)) + rb"$", file.read(), re.MULTILINE)
+        return found[1].decode() if found else ""
+    return ""
+
+
+def _last_value(hub: Hub, name: str) -> tuple[str, str]:
+    """(last known value, whence); empty if there is none but what was packed."""
+    packed = _packed(hub, name)
+    for oid, whence in _last_values(hub, name) if re.fullmatch(r"refs/[\w./@+=-]+", name) else ():
+        if oid != packed and hub.objects.exists(oid):
+            return oid, f"from {whence}"
+        if oid == packed:
+            return oid, "as it was packed"
+    return "", ""
+
+
+def _last_values(hub: Hub, name: str) -> Iterator[tuple[str, str]]:
+    with contextlib.suppress(OSError), open(os.path.join(hub.git_dir, "logs", name), "rb") as file:
+        for line in reversed(file.read().splitlines()):
+            if re.fullmatch(rb"[0-9a-f]{40} [0-9a-f]{40} .*", line) and not line.startswith(b"0" * 40, 41):
+                yield line[41:81].decode(), "its reflog"
+    if name.startswith("refs/heads/"):
+        with contextlib.suppress(AgentctlError):
+            state = Ledger.read(hub).state()
+            if state.trunk and refnames.branch(read_policy(hub, state.trunk).trunk) == name:
+                yield state.trunk, "the ledger"
+    elif reader := _reader(hub, name):
+        yield from ((oid, "a commit that nothing held") for oid in _lost(hub, name, reader))
+
+
+def _lost(hub: Hub, name: str, read: Callable[[str], object]) -> list[str]:
+    """Commits that no ref leads to and that read as what the ref is for, the newest first."""
+    # Its exit status tells of other things that are broken.
+    listed = hub.git("fsck", "--unreachable", "--no-reflogs", "--no-progress", ok=range(256))
+    found = []
+    for oid in re.findall(r"^unreachable commit ([0-9a-f]{40})$", listed, re.MULTILINE):
+        with contextlib.suppress(AgentctlError, ValueError):
+            info = hub.objects.commit(oid)
+            if info.author.startswith(b"agentctl <") and read(oid) is not None:
+                found.append((info.time, oid, info.parents[:1]))
+    old = {parent for _, _, first in found for parent in first}
+    return [oid for _, oid, _ in sorted(found, reverse=True) if oid not in old]
+
+
+def _reader(hub: Hub, name: str) -> Callable[[str], object] | None:
+    """A function that raises for a commit which is not what a ref of this name holds."""
+    if name == refnames.STATE:
+        return lambda oid: _state(hub, oid)
+    if name == refnames.VERDICTS:
+        return lambda oid: _verdicts(hub, oid)
+    if name.startswith(refnames.OUTBOX):
+        return lambda oid: answers.parse(hub, name, oid)
+    if name.startswith(refnames.TASKS):
+        return lambda oid: tasks.read(hub, name.removeprefix(refnames.TASKS), oid)
+    return None
+
+
+def _verdicts(hub: Hub, oid: str) -> object:
+    """Raises Malformed; None if they are no verdicts."""
+    with refs.decoding(refnames.VERDICTS):
+        gates = hub.objects.tree(hub.objects.commit(oid).tree)
+        return gates if all(re.fullmatch(rb"[0-9a-f]{16}", name) for name in gates) else None
+
+
+def _state(hub: Hub, oid: str) -> object:
+    """Raises Malformed; None if it is no ledger's."""
+    ledger = Ledger(hub, oid)
+    if hub.objects.at(ledger.tree, "meta.json") is None:
+        return None
+    ledger.state()
+    ledger.ended()
+    return ledger
+
+
+# what is not as its name says
+
+def _of_another_kind(patient: Patient) -> Iterator[Finding]:
+    for ref, what in _misplaced(patient.hub):
+        yield Finding(f"{ref.name} is not {what}", patient.mend("kinds"), "what it points to is kept by a salvage ref")
+
+
+def _misplaced(hub: Hub) -> Iterator[tuple[Ref, str]]:
+    listed = refs.read(hub.git_dir, [refnames.INBOX, refnames.CLAIMS])
+    for name, ref in listed.items():
+        if name.startswith(refnames.INBOX):
+            if inbox.parse(ref) is None:
+                yield ref, "a submission"
+            continue
+        try:
+            decode_claim(ref.subject)
+        except ValueError:
+            yield ref, "a claim"
+
+
+def _set_aside(patient: Patient) -> Iterator[str]:
+    for ref, what in list(_misplaced(patient.hub)):
+        yield f"{ref.name}, not {what}, is {keep(patient.hub, ref.oid, {ref.name: (None, ref.oid)})} now"
+
+
+def keep(hub: Hub, oid: str, moves: dict[str, tuple[str | None, str]]) -> str:
+    """Have a salvage ref hold an object, and move refs, by name (new or None to delete, old). Returns its name."""
+    held = {ref.oid: name for name, ref in refs.read(hub.git_dir, [FOUND]).items()}
+    kept = held.get(oid) or f"{FOUND}{max([0, *(int(n.rsplit('/', 1)[1]) for n in held.values() if n.rsplit('/', 1)[1].isdecimal())]) + 1}"
+    move = Transaction(hub.git_dir, "doctor")
+    if oid not in held:
+        move.create(kept, oid)
+    for name, (new, old) in moves.items():
+        move.update(name, new, old) if new else move.delete(name, old)
+    move.commit()
+    hub.sync()
+    return kept
+
+
+# what is as its name says, and cannot be read all the same
+
+def _malformed(patient: Patient) -> Iterator[Finding]:
+    for ref, error in _unreadable(patient.hub):
+        good = _last_good(patient.hub, ref)
+        yield Finding(error.message, patient.mend("records"),
+                      f"{ref.name} goes back to {good[:12]}, its last commit that can be read" if good else
+                      f"no commit of {ref.name} can be read; it is set aside")
+
+
+def _unreadable(hub: Hub) -> Iterator[tuple[Ref, Malformed]]:
+    for name, ref in refs.read(hub.git_dir, [refnames.STATE, refnames.TASKS, refnames.VERDICTS, refnames.OUTBOX]).items():
+        try:
+            if _reader(hub, name)(ref.oid) is None:
+                raise Malformed(ref=name, why="it is of another kind")
+        except Malformed as error:
+            yield ref, error
+
+
+def _last_good(hub: Hub, ref: Ref) -> str | None:
+    read = _reader(hub, ref.name)
+    for oid in hub.git("rev-list", "--first-parent", "-n1000", ref.target, ok=(0, 128)).split()[1:] if ref.kind == "commit" else ():
+        with contextlib.suppress(AgentctlError):
+            if read(oid) is not None:
+                return oid
+    return None
+
+
+def _go_back(patient: Patient) -> Iterator[str]:
+    for ref, _ in list(_unreadable(patient.hub)):
+        good = _last_good(patient.hub, ref)
+        kept = keep(patient.hub, ref.oid, {ref.name: (good, ref.oid)})
+        yield f"{ref.name} {'is ' + good[:12] + ' again' if good else 'is gone'}; what it held is {kept}"
+
+
+FILES = Check("refs", _broken, _move_aside)
+CHECKS = (Check("kinds", _of_another_kind, _set_aside), Check("records", _malformed, _go_back))

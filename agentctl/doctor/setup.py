@@ -1,0 +1,174 @@
+"""The set-up: configuration, policy, and the programs that it calls. What a gate said is read, none is run."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+
+from agentctl.core import refnames
+from agentctl.core.model import Verdict
+from agentctl.core.policy import fingerprint, in_parts, parts
+from agentctl.doctor import Check, Finding, Patient
+from agentctl.errors import AgentctlError
+from agentctl.fleet import adapters, tasks
+from agentctl.git import process, refs
+from agentctl.git.hub import POLICY_PATH
+from agentctl.git.objects import EMPTY_TREE, TREE
+from agentctl.messages import quoted
+from agentctl.queue import gate, policyfile, verdicts
+from agentctl.queue.verdicts import Judgement
+
+_FIRST_WORD = re.compile(r"\s*(?:\w+=[^\s'\"$`]*\s+)*([\w./+-]+)(?=\s|$)")
+_PROBED = re.compile(r"probe \d+ (?:passed|failed|indeterminate)(?:: (.*))?")
+_FILTER = re.compile(r"(?:^|\s)filter=(\S+)")
+RECENT = 50
+"""Turns of the bot among which its last gate run is looked for."""
+
+
+def _bare(patient: Patient) -> Iterator[Finding]:
+    """A repository with an index has a checkout; a bare one, also with worktrees around it, has none."""
+    hub = patient.hub
+    if hub.config("core.bare") == "true" and os.path.basename(hub.git_dir) == ".git" \
+            and os.path.exists(os.path.join(hub.git_dir, "index")):
+        yield Finding(f"core.bare is set, and {os.path.dirname(hub.git_dir)} has a checkout, which nobody brings along",
+                      f"git --git-dir={quoted(hub.git_dir)} config core.bare false")
+
+
+def _trunk(patient: Patient) -> Iterator[Finding]:
+    """What `git config agentctl.trunk` says, which hooks go by."""
+    named = patient.hub.config("agentctl.trunk")
+    if named and patient.tip and named != patient.trunk:
+        there = "which is not trunk" if refs.get(patient.hub.git_dir, refnames.branch(named)) else "and there is no such branch"
+        yield Finding(f"agentctl.trunk names {named!r}, {there}: trunk is {patient.trunk}",
+                      f"git --git-dir={quoted(patient.hub.git_dir)} config agentctl.trunk {quoted(patient.trunk)}")
+
+
+def _policy(patient: Patient) -> Iterator[Finding]:
+    try:
+        policyfile.in_force(patient.hub)
+    except AgentctlError as error:
+        yield Finding(error.message, str(error.values.get("mend", "")), "" if error.values.get("mend") else error.hint)
+
+
+def _programs(patient: Patient) -> Iterator[Finding]:
+    hub, policy = patient.hub, patient.policy
+    tree = hub.objects.commit(patient.tip).tree
+    steps = [(f"gates.{g.name}.run", g.run, g.env) for g in policy.gates]
+    made = policy.slot.setup or policy.agents.setup
+    for key, line, env in [*steps, ("slot.setup", policy.slot.setup, {}), ("agents.setup", policy.agents.setup, policy.agents.env)]:
+        found = _FIRST_WORD.match(line)
+        word = found.group(1) if found else ""
+        # A relative path may be what a setup makes.
+        if word and not _is_command(word, env) and not hub.objects.at(tree, os.path.normpath(word)) \
+                and not (made and not key.endswith("setup") and "/" in word):
+            yield Finding(f"{key} calls {word}, which is not on the PATH", note=f"install it, or edit {key} in {POLICY_PATH}")
+
+
+def _is_command(word: str, env: dict[str, str]) -> bool:
+    return subprocess.run(["/bin/sh", "-c", 'command -v -- "$1"', "sh", word], cwd="/", env=os.environ | dict(env),
+                          capture_output=True).returncode == 0
+
+
+def _globs(patient: Patient) -> Iterator[Finding]:
+    """Globs that a person took for the names of directories, and gates that judge no file."""
+    hub, policy = patient.hub, patient.policy
+    tree = hub.objects.commit(patient.tip).tree
+    listed = [(f"gates.{g.name}.paths", g.paths) for g in policy.gates]
+    for key, patterns in [*listed, ("slot.setup_on", policy.slot.setup_on), ("protect", policy.protect)]:
+        for pattern in patterns:
+            entry = hub.objects.at(tree, pattern)
+            if entry and entry[0] == TREE:
+                yield Finding(f"{key} names the directory {pattern}, and so nothing in it",
+                              note=f"write {pattern}/** there, in {POLICY_PATH}")
+    for key, patterns in listed:
+        if patterns and hub.objects.part(tree, patterns) == EMPTY_TREE:
+            yield Finding(f"{key} matches no file of trunk: the gate does not run", note=f"edit {key} in {POLICY_PATH}")
+
+
+def _adapter(patient: Patient) -> Iterator[Finding]:
+    agents, tree = patient.policy.agents, patient.hub.objects.commit(patient.tip).tree
+    mine = tuple(agents.command) if agents.adapter == "command" else ()
+    try:
+        if mine or agents.adapter != "command":
+            adapters.command(agents.adapter, mine, lambda path: patient.hub.objects.at(tree, os.path.normpath(path)) is not None)
+    except AgentctlError as error:
+        yield Finding(error.message, note=error.hint)
+
+
+def _filters(patient: Patient) -> Iterator[Finding]:
+    """Filters that the tree asks for. Without one, files come out as they are stored, such as pointers of Git LFS."""
+    hub = patient.hub
+    for name in sorted(_asked_for(patient)):
+        scopes = {line.split("\t")[0] for line in process.as_user(
+            ["config", "--show-scope", "--get-regexp", rf"^filter\.{re.escape(name)}\.(clean|smudge|process)$"],
+            cwd=hub.top or hub.git_dir, ok=(0, 1)).splitlines()}
+        if scopes & {"global", "system"}:
+            continue
+        lfs = f"git{' lfs install --skip-repo'}" if name == "lfs" and shutil.which("git-lfs") else ""
+        key = quoted(f"filter.{name}.clean")
+        if scopes:
+            yield Finding(f".gitattributes names the filter {name}, configured in this repository alone, where agents could write",
+                          lfs, f"gates and agents do without it; to trust it: git config --global {key} \"$(git config {key})\"")
+        else:
+            yield Finding(f".gitattributes names the filter {name}, which is configured nowhere",
+                          lfs, "" if lfs else "install Git LFS, then: git lfs install" if name == "lfs" else
+                          f"git config --global {key} COMMAND, and the same for smudge")
+
+
+def _asked_for(patient: Patient) -> set[str]:
+    objects, found = patient.hub.objects, set()
+    for path, oid in objects.walk(objects.commit(patient.tip).tree):
+        if os.path.basename(path) == ".gitattributes":
+            lines = objects.blob(oid).decode(errors="replace").splitlines()
+            found.update(name for line in lines if not line.startswith("#") for name in _FILTER.findall(line))
+    return found
+
+
+def _red(patient: Patient) -> Iterator[Finding]:
+    failed = [known for ours, tree in _judged(patient) if (known := _last(patient, ours, tree))]
+    for known in failed:
+        yield Finding(f"trunk is red: {known.why or known.step} at {known.commit[:12]}",
+                      note="submit a change that mends it, or undo what broke it: agentctl revert CHANGE")
+
+
+def _judged(patient: Patient) -> list[tuple[str, str]]:
+    """(fingerprint, tree) of all that trunk's gates judge."""
+    objects, policy = patient.hub.objects, patient.policy
+    tree = objects.commit(patient.tip).tree
+    if in_parts(policy):
+        return [(part.fingerprint, objects.part(tree, part.paths)) for part in parts(policy)]
+    return [(fingerprint(policy), tree)]
+
+
+def _last(patient: Patient, ours: str, tree: str) -> Judgement | None:
+    """The last verdict, if that is a failure."""
+    failed = verdicts.lookup(patient.hub, ours, tree, Verdict.FAILED)
+    passed = verdicts.lookup(patient.hub, ours, tree, Verdict.PASSED)
+    return failed if failed and (not passed or passed.at < failed.at) else None
+
+
+def _last_setup(patient: Patient) -> Iterator[Finding]:
+    """What the last gate run and the last session tell of their setup."""
+    hub = patient.hub
+    if refs.get(hub.git_dir, refnames.STATE):
+        told = hub.git("log", f"-n{RECENT}", "--first-parent", "--format=%B%x00", refnames.STATE).split("\0")
+        last = next((found for turn in told for line in reversed(turn.splitlines()) if (found := _PROBED.match(line))), None)
+        if last and (last[1] or "").startswith(gate.SETUP + ":"):
+            yield Finding(f"the last gate run did not come past its setup: {last[1]}",
+                          note=f"see it fail: agentctl test; then mend slot.setup in {POLICY_PATH}, or what it needs")
+    sessions = [(session, task.id) for task in tasks.all_tasks(hub).values() for session in task.sessions]
+    if sessions:
+        session, task = max(sessions, key=lambda item: item[0].ended)
+        if "set-up command failed" in session.note:
+            yield Finding(f"the last session did not come past its setup: {session.note}",
+                          note=f"agentctl logs {session.agent}; then mend agents.setup in {POLICY_PATH}, and: agentctl task open {task}")
+
+
+CONFIG = (Check("bare", _bare),)
+POLICY = (Check("policy", _policy),)
+CHECKS = (Check("trunk", _trunk), Check("programs", _programs), Check("globs", _globs), Check("adapter", _adapter),
+          Check("filters", _filters), Check("red", _red), Check("setup", _last_setup))
+"""These need a trunk and its policy."""

@@ -1,0 +1,100 @@
+"""Which program an agent is: the one beside the person, or the project's own."""
+
+import json
+import subprocess
+
+import pytest
+
+from tests.support.agents import add
+from tests.support.hub import command, environment, policy, write
+
+SAYS = '#!/bin/sh\ncat >/dev/null\necho {} >"said-$AGENTCTL_TASK$AGENTCTL_AGENT.txt"\n'
+
+
+def script(path, said):
+    write(path.parent, {path.name: SAYS.format(said)})
+    path.chmod(0o755)
+
+
+@pytest.fixture
+def beside(repo):
+    """A script of the person's, which is not committed."""
+    write(repo.path, {".git/info/exclude": "my-agent.sh\n"})
+    script(repo.path / "my-agent.sh", "mine")
+    script(repo.path.parent / "up.sh", "up")
+    script(repo.path / "docs/agent.sh", "docs")
+    repo.git("add", "docs")
+    return repo
+
+
+def with_script(repo, name="tools/agent.sh", said="project"):
+    """The project's own script, on trunk and in its checkout."""
+    script(repo.path / name, said)
+    repo.git("add", name)
+    repo.git("commit", "-qm", "a script")
+
+
+@pytest.mark.parametrize("where, program, said", [
+    (".", "./my-agent.sh", "mine"), (".", "../up.sh", "up"), ("docs", "../my-agent.sh", "mine"), ("docs", "./agent.sh", "docs"),
+    (".", "docs/agent.sh", "docs")])
+def test_a_program_beside_the_person(beside, where, program, said):
+    beside.git("commit", "-qm", "docs")
+    add(beside, "one")
+    done = beside.cli("run", "-n", "1", "--", program, cwd=beside.path / where)
+    assert "1 of 1 landed" in done.stdout
+    assert beside.show("said-oneagent-1.txt") == said + "\n"
+
+
+def test_the_folder_that_was_named_is_where_the_person_stands(beside):
+    beside.git("commit", "-qm", "docs")
+    add(beside, "one")
+    beside.cli("-C", beside.path, "run", "-n", "1", "--", "./my-agent.sh", cwd="/")
+    assert beside.show("said-oneagent-1.txt") == "mine\n"
+
+
+def test_a_script_of_the_project_is_the_worktrees_own(repo):
+    with_script(repo)
+    (repo.path / "tools/agent.sh").unlink()
+    done = repo.cli("spawn", "ann", "--", "tools/agent.sh")
+    assert "ann: submitted" in done.stdout
+    ref = repo.refs("refs/agentctl/inbox/ann")[0]
+    assert repo.show("said-annann.txt", ref) == "project\n"
+
+
+def test_from_a_bare_repository(make_repo):
+    repo = make_repo()
+    with_script(repo)
+    subprocess.run(["git", "clone", "-q", "--bare", repo.path, repo.path.parent / "bare.git"], check=True)
+    done = repo.cli("spawn", "ann", "--", "./tools/agent.sh", cwd=repo.path.parent / "bare.git")
+    assert "ann: submitted" in done.stdout
+
+
+def test_the_policys_program_is_the_projects_wherever_one_stands(make_repo):
+    text = policy().replace("agents:\n", "agents:\n  command: [tools/agent.sh]\n")
+    repo = make_repo(files={".agentctl/policy.yaml": text})
+    with_script(repo)
+    write(repo.path, {"docs/tools/agent.sh": "exit 1\n"})
+    assert "ann: submitted" in repo.cli("spawn", "ann", cwd=repo.path / "docs").stdout
+    (repo.path / "docs/tools/agent.sh").unlink()
+    repo.cli("rm", "ann", "--force")
+    assert json.loads(repo.cli("doctor", "--json").stdout) == []
+
+
+@pytest.mark.parametrize("words", [["run", "-n", "1"], ["spawn", "ann"]], ids=["run", "spawn"])
+def test_what_cannot_be_run_is_told(repo, words):
+    add(repo, "one")
+    write(repo.path, {"plain.sh": "#!/bin/sh\n"})
+    said = repo.cli(*words, "--", "./plain.sh", ok=4).stderr
+    assert "./plain.sh is not executable" in said
+    hint = said.split("hint: ")[1]
+    subprocess.run(["sh", "-c", hint], cwd=repo.path, check=True)
+    assert (repo.path / "plain.sh").stat().st_mode & 0o100
+    assert "is neither here nor a file of trunk" in repo.cli(*words, "--", "./absent.sh", ok=4).stderr
+    assert "is not on the PATH" in repo.cli(*words, "--", "no-such-program", ok=4).stderr
+    assert repo.refs("refs/agentctl/claims") == []
+
+
+def test_a_relative_folder_on_the_path(beside):
+    done = subprocess.run(command("spawn", "ann", "--", "agent.sh"), cwd=beside.path, capture_output=True, text=True,
+                          env=environment() | {"PATH": "docs:" + environment()["PATH"]})
+    assert "ann: submitted" in done.stdout, done.stderr
