@@ -16,6 +16,7 @@ from agentctl.commands.parser import Given, command, given
 from agentctl.core import refnames
 from agentctl.core.document import Problems
 from agentctl.core.policy import Policy
+from agentctl.core.printable import printable
 from agentctl.core.task import decode_claim
 from agentctl.engine import locks, processes
 from agentctl.errors import AgentctlError, Contended, Findings, Malformed
@@ -106,14 +107,10 @@ def _locks(hub: Hub) -> Iterator[Finding]:
 
 
 def _broken_refs(hub: Hub) -> Iterator[Finding]:
-    try:
-        refs.read(hub.git_dir, [refnames.ROOT, "refs/heads/"])
-    except AgentctlError as error:
-        names = re.findall(r"broken ref (\S+)", error.message)
-        for name in names:
-            yield Finding(f"broken ref {name}", f"rm {_q(os.path.join(hub.git_dir, name))}")
-        if not names:
-            yield Finding(f"broken ref: {error.message}", f"git -C {_q(hub.git_dir)} fsck")
+    for name, why in refs.scan(hub.git_dir, [refnames.ROOT, "refs/heads/"], hub.objects).odd.items():
+        path = os.path.join(hub.git_dir, name)
+        mend = f"rm {_q(path)}" if os.path.lexists(path) else f"git -C {_q(hub.git_dir)} update-ref -d {_q(name)}"
+        yield Finding(f"broken ref {printable(name)}: {why}", mend)
 
 
 def _programs(given: Given, policy: Policy) -> Iterator[Finding]:

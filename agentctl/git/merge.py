@@ -108,7 +108,7 @@ def _messages(fields: list[str]) -> list[str]:
 def diff(hub: Hub, old: str, new: str, paths: tuple[str, ...] = (), limit: int = 65536) -> str:
     """A patch from one tree to another, cut at `limit` characters."""
     args = ["diff-tree", "-r", "-p", "--no-color", "--no-ext-diff", "--no-textconv", old, new]
-    text = hub.git(*args, *(("--", *paths) if paths else ()))
+    text = hub.git(*args, *(("--", *(":(literal)" + path for path in paths)) if paths else ()))
     return text if len(text) <= limit else text[:limit] + "\n... (cut)\n"
 
 

@@ -69,6 +69,7 @@ class Bot:
         self._held = held
         self._policy_at = ""
         recovery.clean(hub, trunk, held)
+        hub.objects.store.lasting = True
         self._upkeep = upkeep.Upkeep(hub, held)
         self._read()
         landing.complete_checkouts(hub, trunk, self.state.landing)
@@ -163,6 +164,7 @@ class Bot:
             if self._contended % STUBBORN == 0:
                 recovery.break_old(self.hub, self._held)
             self._read()
+            self._stager.forget()
             recovery.restage(self.hub, self.state.probes, self._held)
             recorded = {staged.probe.number for staged in self.state.probes}
             self._fresh = [(s, j) for s, j in self._fresh if s.probe.number in recorded]
@@ -210,7 +212,7 @@ class Bot:
             turn.tell("adopted", f"trunk was moved to {tip[:12]} by somebody else", old=old, new=tip)
 
     def _is_ancestor(self, old: str, new: str) -> bool:
-        return self.hub.git("rev-list", "-n1", old, "^" + new) == ""
+        return self.hub.descends(new, old)
 
     def _collect(self, turn: Turn) -> None:
         """Take in the gates that have ended; what they found out is stored first of all."""
@@ -379,9 +381,10 @@ class Bot:
         """Stop the gates that run. The next bot tests anew what they were testing."""
         for run in self._runs.values():
             run.runs.stop()
-        self._upkeep.close()
         self._pool.shutdown(wait=True, cancel_futures=True)
         gate.remove_slots(self.hub)
         with contextlib.suppress(Contended):
             self._read()
             self._restart()
+        self.hub.objects.close()
+        self._upkeep.close()

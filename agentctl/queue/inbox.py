@@ -106,7 +106,7 @@ def submit(
     known = _known(hub, head, change, again)
     if known:
         return known
-    if not hub.git("rev-list", "-n1", head, "^" + trunk):
+    if hub.descends(trunk, head):
         raise Refused("nothing to submit: trunk already holds every commit of this branch",
                       hint="commit your work first: git commit -a")
     return _ask(hub, head, agent, change, now, {k: v for k, v in facts.items() if v})

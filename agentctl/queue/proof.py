@@ -90,7 +90,7 @@ def _first_parents(hub: Hub, tip: str) -> list[str]:
 
 def _ancestor(hub: Hub, old: str, new: str) -> bool:
     try:
-        return hub.git("rev-list", "-n1", old, "^" + new) == ""
+        return hub.descends(new, old)
     except process.GitError:
         return False
 
@@ -190,7 +190,10 @@ def _reachable(hub: Hub, trunk: str, records: list[Record]) -> Iterator[Finding]
                             stdin="\n".join(sorted(heads)).encode(), ok=range(256))
         if asked.returncode:
             yield Finding(5, "a submitted head is gone: " + asked.stderr.decode(errors="replace").strip())
-        for oid in asked.stdout.decode().split():
+        # Odd dates in history lead that one astray; a whole listing they do not.
+        lone = set(asked.stdout.decode().split()) & heads
+        every = hub.git("rev-list", "--all").split() if lone else ()
+        for oid in sorted(lone.difference(every)):
             yield Finding(5, f"the submitted head {oid[:12]} is not reachable from any ref")
     for tree, _ in worktrees.listing(hub):
         if tree.path.startswith(hub.worktrees) and not refs.get(hub.git_dir, tree.head()):

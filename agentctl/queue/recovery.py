@@ -13,7 +13,7 @@ from agentctl.core.ledger import Staged
 from agentctl.engine import processes
 from agentctl.engine.locks import Held
 from agentctl.errors import Contended
-from agentctl.git import refs, worktrees
+from agentctl.git import kept, plain, refs, worktrees
 from agentctl.git.hub import Hub
 from agentctl.queue import landing
 from agentctl.queue.gate import worktrees_lock
@@ -28,6 +28,8 @@ def clean(hub: Hub, trunk: str, held: Held) -> None:
     """Needs the proof of the bot's lock. Raises Contended if a lock is held by a live Git."""
     for what in ("gate", "upkeep"):
         processes.sweep(hub.mark + what)
+    plain.sweep()
+    kept.sweep(hub.git_dir)
     with worktrees_lock(hub):
         worktrees.tidy(hub)
     deadline = time.monotonic() + 30

@@ -59,6 +59,10 @@ class Turn:
 
         What falls with a rejected change goes in the same commit: the next one no longer
         knows what ended in this."""
+        with self.hub.objects.store.together():
+            self._commit()
+
+    def _commit(self) -> None:
         self.fall_together()
         ended = len(self.draft.ended)
         if ended or self.state.failed:
