@@ -185,7 +185,7 @@ class Objects:
     def at(self, tree: str, path: str) -> tuple[int, str] | None:
         """(mode, object id) of `path` under `tree`, or None."""
         entry: tuple[int, str] | None = (TREE, tree)
-        for part in path.encode().split(b"/"):
+        for part in path.encode(errors="surrogateescape").split(b"/"):
             if entry is None or entry[0] != TREE:
                 return None
             entry = self.tree(entry[1]).get(part)
@@ -268,7 +268,7 @@ class Objects:
         below: dict[bytes, dict[str, bytes | None]] = {}
         for path, data in files.items():
             first, slash, rest = path.partition("/")
-            name = first.encode()
+            name = first.encode(errors="surrogateescape")
             if slash:
                 below.setdefault(name, {})[rest] = data
             elif data is None:

@@ -9,6 +9,8 @@ import os
 import shutil
 import signal
 import subprocess
+import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
 
 from agentctl import signals
@@ -140,15 +142,25 @@ def _called(argv: Sequence[str], *, cwd: str | None, env: Mapping[str, str],
             git = ends.enter_context(subprocess.Popen(argv, cwd=cwd, env=env, process_group=0, stdin=subprocess.PIPE,
                                                       stdout=subprocess.PIPE, stderr=subprocess.PIPE))
             ends.push(lambda interrupted, *_: interrupted and _end(git))
+        # Popen's own limit would look every half millisecond whether a Git has ended that takes two.
+        over = threading.Event()
+        watch = threading.Timer(limit, _expire, (git, over))
+        watch.daemon = True
+        watch.start()
         try:
-            out, said = git.communicate(input, limit)
-        except subprocess.TimeoutExpired:
-            _end(git)
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                git.wait(GRACE)
-            _end(git, signal.SIGKILL)
-            raise
+            out, said = git.communicate(input)
+        finally:
+            watch.cancel()
+    if over.is_set():
+        raise subprocess.TimeoutExpired(argv, limit)
     return subprocess.CompletedProcess(argv, git.returncode, out, said)
+
+
+def _expire(git: subprocess.Popen, over: threading.Event) -> None:
+    over.set()
+    for how in (signal.SIGTERM, signal.SIGKILL):
+        _end(git, how)
+        time.sleep(GRACE)
 
 
 def _end(git: subprocess.Popen, how: int = signal.SIGTERM) -> None:

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from agentctl.core.printable import printable
-from agentctl.errors import Contended, Infrastructure, Malformed
+from agentctl.errors import AgentctlError, Contended, Infrastructure, Malformed
 from agentctl.git.objects import Objects
 from agentctl.git.process import GitError, run
 from agentctl.git.store import ObjectError
@@ -119,7 +119,7 @@ def _text(path: str) -> str:
     """Of a small file that is no link. Never waits for somebody to write."""
     try:
         handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         raise
     except OSError as error:
         raise _Odd("it is a symbolic link" if os.path.islink(path) else error.strerror or str(error)) from None
@@ -135,10 +135,11 @@ def _text(path: str) -> str:
 def scan(git_dir: str, prefixes: Iterable[str], objects: Objects | None = None) -> Listing:
     """The refs at or under `prefixes` with what they name, and what is odd there."""
     listed = names(git_dir, prefixes)
-    return _described(listed, objects or Objects(git_dir)) if listed.oids else Listing({}, listed.odd)
+    return described(listed, objects or Objects(git_dir)) if listed.oids else Listing({}, listed.odd)
 
 
-def _described(listed: Names, objects: Objects) -> Listing:
+def described(listed: Names, objects: Objects) -> Listing:
+    """What refs name. One whose object cannot be read is odd."""
     found, odd = {}, dict(listed.odd)
     for name, oid in sorted(listed.oids.items()):
         try:
@@ -258,11 +259,21 @@ class Transaction:
     def delete(self, ref: str, old: str) -> None:
         self._lines.append(f"delete {ref}\0{old}\0")
 
+    def leave_out(self, ref: str) -> None:
+        """Do nothing about a ref after all."""
+        self._lines = [line for line in self._lines if line.partition("\0")[0].partition(" ")[2] != ref]
+
+    def named(self, prefix: str) -> list[str]:
+        """The refs below a prefix that it is about."""
+        names = (line.partition("\0")[0].partition(" ")[2] for line in self._lines)
+        return [name for name in names if name.startswith(prefix)]
+
     def __bool__(self) -> bool:
         return bool(self._lines)
 
     def commit(self) -> None:
-        """Raises Contended if a ref was not at its expected value or is locked."""
+        """Raises Contended if a ref was not at its expected value or is locked, Blocked if something
+        else is in its way; their values name the `ref`."""
         if not self._lines:
             return
         # Without these two words Git carries out what it heard when its input ends, which a kill of
@@ -275,9 +286,18 @@ class Transaction:
             raise _explained(error) from error
 
 
+class Blocked(AgentctlError):
+    """the ref {ref} cannot be written: {why}"""
+
+    code = "blocked"
+    hint = "agentctl doctor"
+
+
 def _explained(error: GitError) -> Exception:
+    named = re.search(r" ref '(refs/[^']+)'", error.stderr)
+    ref = named[1] if named else ""
     contended = ("is at ", "already exists", "unable to resolve reference", "File exists",
                  "reference is missing", "but expected", "nonexistent object")
     if any(sign in error.stderr for sign in contended):
-        return Contended("contended: " + error.stderr)
-    return error
+        return Contended("contended: " + error.stderr, ref=ref)
+    return Blocked(ref=ref, why=error.stderr) if ref else error

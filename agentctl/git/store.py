@@ -97,6 +97,12 @@ class Store:
                         return answer
         raise ObjectError(oid=oid, why="it is not there")
 
+    def loose(self) -> Iterator[str]:
+        """The ids of those that have files of their own."""
+        for folder in os.listdir(self._path):
+            if len(folder) == 2:
+                yield from (folder + name for name in os.listdir(os.path.join(self._path, folder)) if len(name) == 38)
+
     def write(self, kind: bytes, data: bytes) -> str:
         """Store an object; returns its id."""
         raw = b"%s %d\0%s" % (kind, len(data), data)
