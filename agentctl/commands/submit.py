@@ -9,9 +9,13 @@ import click
 from agentctl.commands.parser import Given, command, given
 from agentctl.core import refnames
 from agentctl.core.lifecycle import Stage
+from agentctl.core.request import PRIORITY
 from agentctl.errors import Refused, UsageError
 from agentctl.git import process
+from agentctl.git.hub import Hub
+from agentctl.queue import again as again_
 from agentctl.queue import inbox
+from agentctl.queue.ledger import Ledger
 
 
 @command("submit", """
@@ -23,14 +27,15 @@ agentctl submit && agentctl wait fix-crash
 @click.option("--change", help="Its name (default: the task, a Change-Id trailer, or the branch).")
 @click.option("--agent", help="Who submits (default: of the worktree, else your user name).")
 @click.option("--after", multiple=True, metavar="CHANGE", help="A change that must land first; may be repeated.")
-@click.option("--priority", type=int, default=0, help="Higher is tested first.")
+@click.option("--priority", type=click.IntRange(-PRIORITY, PRIORITY), default=0, help="Higher is tested first.")
 @click.option("--again", is_flag=True, help="Submit a head anew that was rejected.")
 @given
 def command(given: Given, commit: str, change, agent, after, priority: int, again: bool) -> int:
     """Submit COMMIT (default HEAD) to the merge queue.
 
-    A newer head of the same change takes the place of the older one. Submitting the same
-    head twice changes nothing.
+    A newer head of the same change takes the place of the older one, unless another agent
+    submitted that and still has its task. Submitting the same head twice changes nothing. What
+    has landed, or is on trunk already, is not taken again.
     """
     hub, where = given.hub, given.path
     head = process.as_user(["rev-parse", "--verify", "-q", "--end-of-options", commit + "^{commit}"], cwd=where, ok=(0, 1, 128))
@@ -40,15 +45,29 @@ def command(given: Given, commit: str, change, agent, after, priority: int, agai
         raise Refused("there are uncommitted changes, which would not be submitted",
                       hint="git commit -a, or name the commit: agentctl submit HEAD~0")
     branch = process.as_user(["symbolic-ref", "-q", "--short", "HEAD"], cwd=where, ok=(0, 1))
-    task = os.environ.get("AGENTCTL_TASK")
-    name = change or task or _change_id(given, head) or refnames.slug(branch.removeprefix("agent/"))
-    if not name or (name == given.trunk and not change):
+    task, session = os.environ.get("AGENTCTL_TASK"), os.environ.get("AGENTCTL_AGENT")
+    own = "" if branch == given.trunk else refnames.of_branch(branch)
+    name = change or task or _change_id(given, head) or own
+    if not name:
         raise UsageError("cannot tell what to call this change", hint="agentctl submit --change NAME")
+    inbox.check_name("change", name)
+    if not inbox.known(hub, head, name, again):
+        _refuse_again(hub, head, name)
+        again_.refuse_idle(hub, head, given.tip)
+    who = inbox.owner(hub, name, agent or session) or _agent(given, branch)
     generation = os.environ.get("AGENTCTL_GENERATION", "")
     receipt = inbox.submit(
-        hub, head, agent or _agent(given, branch), name, given.tip, again=again, task=task,
+        hub, head, who, name, given.tip, again=again, task=task,
         generation=int(generation) if task and generation.isdigit() else None, priority=priority, after=list(after))
     return report(given, receipt)
+
+
+def _refuse_again(hub: Hub, head: str, name: str) -> None:
+    ledger = Ledger.read(hub)
+    before = ledger.with_head(head)
+    if before and before.stage == Stage.LANDED:
+        why, hint = again_.landed_once(ledger, before)
+        raise Refused(why, hint=hint)
 
 
 def report(given: Given, receipt: inbox.Receipt) -> int:
@@ -71,5 +90,6 @@ def _change_id(given: Given, head: str) -> str:
 
 
 def _agent(given: Given, branch: str) -> str:
-    name = os.environ.get("AGENTCTL_AGENT") or branch.removeprefix("agent/") if branch.startswith("agent/") else ""
-    return name or refnames.slug(given.hub.person(given.path).name, 40) or "somebody"
+    """Whose worktree this is, or else who the person is."""
+    own = branch.removeprefix("agent/") if branch.startswith("agent/") else ""
+    return own if refnames.valid_name(own) else refnames.of_person(given.hub.person(given.path).name) or "somebody"

@@ -26,6 +26,7 @@ class Status(StrEnum):
     WORKING = "working"
     SUBMITTED = "submitted"
     LANDED = "landed"
+    """Or trunk held all of it before it could land."""
     DONE = "done"
     """Closed by hand."""
     PARKED = "parked"
@@ -148,7 +149,7 @@ def status(task: Task, claim: Claim | None, record: Record | None, finished: Cal
     bot has not admitted it yet; `finished` says of another task's id whether it is done."""
     if task.closed:
         return Status(task.closed)
-    if record and record.stage == Stage.LANDED:
+    if record and (record.stage == Stage.LANDED or record.kind == "there"):
         return Status.LANDED
     if claim:
         return Status.WORKING

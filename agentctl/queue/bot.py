@@ -23,8 +23,10 @@ from agentctl.engine.locks import Held
 from agentctl.errors import Contended
 from agentctl.git import refs
 from agentctl.git.hub import Hub
-from agentctl.queue import admit, conflicts, gate, inbox, landing, lanes, pause, recovery, upkeep, verdicts
+from agentctl.queue import conflicts, doubt, gate, inbox, landing, lanes, layout, pause, recovery, upkeep, verdicts
+from agentctl.queue.border import Border
 from agentctl.queue.conviction import convict
+from agentctl.queue.faults import Fault
 from agentctl.queue.ledger import Ledger
 from agentctl.queue.patience import BASELINE, Patience
 from agentctl.queue.pause import Pause
@@ -71,12 +73,14 @@ class Bot:
         recovery.clean(hub, trunk, held)
         hub.objects.store.lasting = True
         self._upkeep = upkeep.Upkeep(hub, held)
+        self._border = Border(hub)
+        self._blame = doubt.Blame(hub, self._border)
         self._read()
         landing.complete_checkouts(hub, trunk, self.state.landing)
         landing.refuse_dirty(hub, trunk)
         self._policy(hub.trunk_tip(trunk))
         self._pool = ThreadPoolExecutor(max_workers=self.policy.queue.slots + 1, thread_name_prefix="gate")
-        self._restart()
+        self._restart(died=True)
 
     # observe
 
@@ -104,27 +108,22 @@ class Bot:
         turn.commit()
         self._ledger, self.state = turn.ledger, turn.state
 
-    def _restart(self) -> None:
-        """Forget the probes that a bot left when it stopped or died."""
+    def _restart(self, died: bool) -> None:
         turn = self._turn(time.time())
-        for ref in refs.read(self.hub.git_dir, [refnames.STAGE]).values():
-            turn.refs.delete(ref.name, ref.oid)
-        if self.state.probes:
-            turn.draft.set(probes=())
-            turn.draft.say(f"{len(self.state.probes)} probes were cut off")
+        doubt.forget(turn, died)
         self._commit(turn)
 
     @property
     def idle(self) -> bool:
         """Nothing is queued, running or waiting to be admitted."""
         return not (self._runs or self._fresh or self.state.queue or self.state.landing
-                    or inbox.requests(refs.read(self.hub.git_dir, [refnames.INBOX])))
+                    or inbox.waits(self.hub))
 
     @property
     def halted(self) -> bool:
         """Paused, with nothing left to do until somebody resumes or submits."""
         return bool(self.paused and not (self._runs or self._fresh or self._contended or self.wake.is_set())
-                    and not inbox.requests(refs.read(self.hub.git_dir, [refnames.INBOX])))
+                    and not inbox.waits(self.hub))
 
     # the tick
 
@@ -139,18 +138,17 @@ class Bot:
         self._upkeep.turn(not (self._runs or self.state.queue))
 
     def _take_turn(self, now: float) -> None:
-        seen = refs.read(self.hub.git_dir, [refnames.INBOX, refnames.CLAIMS, refnames.STATE, refnames.PAUSE])
-        if (seen[refnames.STATE].oid if refnames.STATE in seen else None) != self._ledger.tip:
+        seen = refs.names(self.hub.git_dir, [refnames.INBOX, refnames.STATE, refnames.PAUSE])
+        if seen.oids.get(refnames.STATE) != self._ledger.tip or refnames.STATE in seen.odd:
             self._read()
         turn = self._turn(now)
         try:
-            self._heed(turn, pause.parse(seen.get(refnames.PAUSE)))
+            self._heed(turn, pause.seen(self.hub, seen))
             self._follow_trunk(turn)
             self._policy(turn.state.trunk)
             if self._assigned != self._gate:
                 lanes.assign(turn, self.policy)
-            for request in inbox.requests(seen):
-                admit.digest(turn, self.policy, request, seen)
+            self._border.take(turn, self.policy, seen)
             turn.fall_together()
             self._collect(turn)
             if self._trunk_is_green(turn):
@@ -159,15 +157,26 @@ class Bot:
             self._assigned = self._gate
             self._fresh.clear()
             self._contended = 0
-        except Contended:
-            self._contended += 1
-            if self._contended % STUBBORN == 0:
-                recovery.break_old(self.hub, self._held)
-            self._read()
-            self._stager.forget()
-            recovery.restage(self.hub, self.state.probes, self._held)
-            recorded = {staged.probe.number for staged in self.state.probes}
-            self._fresh = [(s, j) for s, j in self._fresh if s.probe.number in recorded]
+            if self._border.done():
+                self.wake.set()
+        except (Contended, Fault) as error:
+            self._void(error)
+
+    def _void(self, error: Contended | Fault) -> None:
+        self._contended += 1
+        self._border.moved(str(error.values.get("ref", "")))
+        if self._contended % STUBBORN == 0:
+            recovery.break_old(self.hub, self._held)
+        self._read()
+        self._stager.forget()
+        recovery.restage(self.hub, self.state.probes, self._held)
+        recorded = {staged.probe.number for staged in self.state.probes}
+        self._fresh = [(s, j) for s, j in self._fresh if s.probe.number in recorded]
+        if isinstance(error, Fault):
+            self.wake.set()
+            turn = self._turn(time.time())
+            self._blame.hear(turn, error)
+            self._commit(turn)
 
     def _heed(self, turn: Turn, paused: Pause | None) -> None:
         if paused != self.paused:
@@ -198,7 +207,7 @@ class Bot:
         if under_way and tip == under_way.old:
             landing.move(self.hub, self.trunk, under_way)
             tip = under_way.staged.commit
-        if under_way and self._is_ancestor(under_way.staged.commit, tip):
+        if under_way and self.hub.descends(tip, under_way.staged.commit):
             self._landed(turn, under_way)
         elif under_way:
             turn.draft.set(landing=None)
@@ -210,9 +219,6 @@ class Bot:
         turn.draft.say(f"adopt {tip}: trunk was moved by somebody else" if old else f"begin at {tip}")
         if old:
             turn.tell("adopted", f"trunk was moved to {tip[:12]} by somebody else", old=old, new=tip)
-
-    def _is_ancestor(self, old: str, new: str) -> bool:
-        return self.hub.descends(new, old)
 
     def _collect(self, turn: Turn) -> None:
         """Take in the gates that have ended; what they found out is stored first of all."""
@@ -240,6 +246,7 @@ class Bot:
         turn.draft.say(f"probe {number} {judgement.verdict}" + (f": {judgement.why}" if judgement.why else ""))
         if any(s.probe.number == number for s in turn.before.probes) and number != BASELINE:
             turn.refs.delete(f"{refnames.STAGE}{number}", staged.commit)
+        doubt.clear(turn, staged, judgement.verdict)
         if judgement.verdict == Verdict.FAILED:
             turn.draft.set(failed=(*turn.state.failed, staged))
 
@@ -286,6 +293,7 @@ class Bot:
         if held.below is not None:
             queued = tuple(c for c in queued if not held.holds(c.priority))
             wanted = {c.key for c in queued}
+        queued = doubt.apart(state.struck, queued)
         follow = lanes.Following(turn, self.policy, self._stager, wanted, self._lanes)
         finished = self._let_through(follow.results(found))
         return planner.plan(View(
@@ -365,13 +373,14 @@ class Bot:
 
     def _launch(self) -> None:
         """Start the gates of the probes that are recorded and do not run yet."""
+        under_way = self._runs.keys() | {staged.probe.number for staged, _ in self._fresh}
         for staged in self.state.probes:
             number = staged.probe.number
-            if number in self._runs:
+            if number in under_way:
                 continue
             runs = gate.Runs()
             known = verdicts.passed_parts(self.hub, self.policy, staged.tree, staged.probe.again)
-            future = self._pool.submit(gate.judge, self.hub, self.policy, runs, staged.commit, known,
+            future = self._pool.submit(layout.judge, self.hub, self.policy, runs, staged.commit, known,
                                        staged.probe.base)
             future.add_done_callback(lambda _: self.wake.set())
             self._runs[number] = _Run(staged, future, runs)
@@ -385,6 +394,7 @@ class Bot:
         gate.remove_slots(self.hub)
         with contextlib.suppress(Contended):
             self._read()
-            self._restart()
+            self._restart(died=False)
+        self._border.close()
         self.hub.objects.close()
         self._upkeep.close()

@@ -16,7 +16,7 @@ from agentctl.core.model import Verdict
 from agentctl.core.policy import Part, Policy, fingerprint, in_parts, parts
 from agentctl.engine import local, locks
 from agentctl.errors import Contended
-from agentctl.git import process, worktrees
+from agentctl.git import process, refs, worktrees
 from agentctl.git.hub import Hub
 from agentctl.git.worktrees import Worktree
 from agentctl.queue.verdicts import Judgement
@@ -76,7 +76,7 @@ def slot(hub: Hub) -> Iterator[Worktree]:
 def _make(hub: Hub, path: str) -> Worktree:
     with worktrees_lock(hub):
         shutil.rmtree(path, ignore_errors=True)
-        return worktrees.add(hub, path, hub.git("rev-list", "-n1", "--all"))
+        return worktrees.add(hub, path, next(iter(refs.names(hub.git_dir, ["refs/heads/"]).oids.values())))
 
 
 def worktrees_lock(hub: Hub):
@@ -203,6 +203,8 @@ def _said(name: str, ended: local.Ended | None, timeout: float) -> dict | None:
         return {"verdict": Verdict.FAILED, "why": f"{name}: timed out after {timeout:g} s", "exit": 124}
     if ended.reason == "output":
         return {"verdict": Verdict.FAILED, "why": f"{name}: wrote too much output"}
+    if ended.reason == "lost":
+        return {"verdict": Verdict.FAILED, "why": f"{name}: the process that watches it was killed"}
     if ended.reason != "exited" and ended.signal is None:
         return {"verdict": Verdict.INDETERMINATE, "why": f"{name}: {ended.reason} {ended.message}".strip()}
     if ended.exit == 0:

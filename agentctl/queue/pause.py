@@ -16,7 +16,7 @@ from agentctl.core.shape import built, loads
 from agentctl.errors import Contended, Refused
 from agentctl.git import refs
 from agentctl.git.hub import Hub
-from agentctl.git.objects import EMPTY_TREE
+from agentctl.git.objects import EMPTY_TREE, ObjectError
 from agentctl.git.refs import Ref, Transaction
 
 
@@ -50,6 +50,17 @@ def parse(ref: Ref | None) -> Pause | None:
     try:
         return built(Pause, loads(ref.subject))
     except ValueError:
+        return Pause()
+
+
+def seen(hub: Hub, names: refs.Names) -> Pause | None:
+    """As of a listing of refs. One that is broken pauses like any other."""
+    if refnames.PAUSE in names.odd:
+        return Pause(reason=f"its ref is broken: {names.odd[refnames.PAUSE]}")
+    oid = names.oids.get(refnames.PAUSE)
+    try:
+        return parse(refs.describe(hub.objects, refnames.PAUSE, oid)) if oid else None
+    except ObjectError:
         return Pause()
 
 

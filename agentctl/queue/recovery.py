@@ -77,7 +77,7 @@ def restage(hub: Hub, probes: Iterable[Staged], held: Held) -> None:
     """Make the refs below stage what the ledger says: one that somebody made, moved or deleted
     by hand would keep every turn from its end. Needs the proof of the bot's lock."""
     wanted = {f"{refnames.STAGE}{staged.probe.number}": staged.commit for staged in probes}
-    found = {ref.name: ref.oid for ref in refs.read(hub.git_dir, [refnames.STAGE]).values()}
+    found = refs.names(hub.git_dir, [refnames.STAGE]).oids
     mend = refs.Transaction(hub.git_dir, "stage as recorded")
     for name, oid in wanted.items() - found.items():
         mend.update(name, oid, found.get(name))

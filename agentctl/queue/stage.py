@@ -12,8 +12,9 @@ from agentctl.core import wording
 from agentctl.core.ledger import Record
 from agentctl.git.ancestry import between
 from agentctl.git.hub import Hub
-from agentctl.git.merge import Merged, merge
+from agentctl.git.merge import Merged, collisions, merge
 from agentctl.git.objects import BOT, EMPTY_TREE, CommitInfo
+from agentctl.queue import faults
 
 REMEMBERED = 20_000
 """Commits, and merges, some hundred bytes each."""
@@ -81,11 +82,17 @@ class Stager:
     def apply(self, tip: CommitInfo, record: Record) -> CommitInfo | Merged:
         """The commit that carries `record` on top of `tip`, or the conflict."""
         steps = {"squash": self._squash, "rebase": self._rebase, "merge": self._merge}
-        applied = steps[self.strategy](tip, record)
-        if isinstance(applied, CommitInfo):
-            if len(self._applied) > REMEMBERED:
-                self._applied.clear()
-            self._applied[tip.oid, record.key] = applied
+        with faults.within(record.key):
+            applied = steps[self.strategy](tip, record)
+            if isinstance(applied, Merged):
+                return applied
+            if applied.tree == tip.tree:
+                return Merged(tip.tree, nothing=True)
+            if same := next(collisions(self.hub, tip.tree, applied.tree), None):
+                return Merged(applied.tree, same=same)
+        if len(self._applied) > REMEMBERED:
+            self._applied.clear()
+        self._applied[tip.oid, record.key] = applied
         return applied
 
     def _merged(self, base: str, ours: str, theirs: str) -> Merged:
