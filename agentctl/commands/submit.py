@@ -51,8 +51,9 @@ def command(given: Given, commit: str, change, agent, after, priority: int, agai
     if not name:
         raise UsageError("cannot tell what to call this change", hint="agentctl submit --change NAME")
     inbox.check_name("change", name)
-    if not inbox.known(hub, head, name, again):
-        _refuse_again(hub, head, name)
+    there = inbox.known(hub, head, name, again)
+    _refuse_again(hub, head, there)
+    if not there:
         again_.refuse_idle(hub, head, given.tip)
     who = inbox.owner(hub, name, agent or session) or _agent(given, branch)
     generation = os.environ.get("AGENTCTL_GENERATION", "")
@@ -62,10 +63,11 @@ def command(given: Given, commit: str, change, agent, after, priority: int, agai
     return report(given, receipt)
 
 
-def _refuse_again(hub: Hub, head: str, name: str) -> None:
+def _refuse_again(hub: Hub, head: str, there: inbox.Receipt | None) -> None:
+    """Raises Refused for a head that landed, unless that is all there is to say: it is on trunk."""
     ledger = Ledger.read(hub)
     before = ledger.with_head(head)
-    if before and before.stage == Stage.LANDED:
+    if before and before.stage == Stage.LANDED and (not there or again_.undone_by(ledger, before)):
         why, hint = again_.landed_once(ledger, before)
         raise Refused(why, hint=hint)
 

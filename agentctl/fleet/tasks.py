@@ -54,10 +54,12 @@ def get(hub: Hub, name: str) -> Task:
 def add(hub: Hub, tasks: list[Task]) -> None:
     """Create all of them or none. Raises UsageError if one of the names is taken."""
     transaction = Transaction(hub.git_dir, f"add {len(tasks)} tasks")
-    for task in tasks:
-        transaction.create(refnames.TASKS + task.id, _commit(hub, task, None, f"created: {task.title}"))
     try:
-        transaction.commit()
+        with hub.objects.store.together():
+            for task in tasks:
+                transaction.create(refnames.TASKS + task.id, _commit(hub, task, None, f"created: {task.title}"))
+            hub.objects.store.flush()
+            transaction.commit()
     except Contended:
         taken = [t.id for t in tasks if refs.get(hub.git_dir, refnames.TASKS + t.id)]
         if not taken:
@@ -78,9 +80,11 @@ def change(hub: Hub, name: str, event: str, edit: Callable[[Task], Task]) -> Tas
         if after == before:
             return before
         move = Transaction(hub.git_dir, event)
-        move.update(refnames.TASKS + name, _commit(hub, after, tip, event), tip)
         try:
-            move.commit()
+            with hub.objects.store.together():
+                move.update(refnames.TASKS + name, _commit(hub, after, tip, event), tip)
+                hub.objects.store.flush()
+                move.commit()
             return after
         except Contended:
             if attempt == 9:
@@ -104,11 +108,13 @@ def claims(hub: Hub) -> dict[str, tuple[Claim, str]]:
 
 def claim(hub: Hub, name: str, wanted: Claim) -> str:
     """Take a task. Returns the claim's object id; raises Contended if somebody has it."""
-    hub.objects.write_tree({})
-    made = hub.objects.write_commit(EMPTY_TREE, [], codec.encode_claim(wanted) + "\n", time.time())
-    create = Transaction(hub.git_dir, f"claim {name}")
-    create.create(refnames.CLAIMS + name, made)
-    create.commit()
+    with hub.objects.store.together():
+        hub.objects.write_tree({})
+        made = hub.objects.write_commit(EMPTY_TREE, [], codec.encode_claim(wanted) + "\n", time.time())
+        create = Transaction(hub.git_dir, f"claim {name}")
+        create.create(refnames.CLAIMS + name, made)
+        hub.objects.store.flush()
+        create.commit()
     return made
 
 

@@ -21,7 +21,12 @@ FULL = 8
 """Full packs, upon which all of them are given up to `git gc`."""
 REPLACED = 16
 """Packs that a later one replaces, upon which that one is synced and they go."""
+TRIES = 10
+"""At a file that a prune takes away while it is written."""
 _MARK = b"agentctl %d\n"
+_WRITING = "writing-"
+"""A pack that is not whole yet: with the process behind it, so that another one clears it away. Git
+prunes what it calls tmp_ itself, and would do so while we write."""
 
 
 class Kept:
@@ -106,12 +111,11 @@ class Kept:
     def _write(self, entries: Mapping[str, packs.Entry], sync: bool) -> str:
         """The pack, then its index, which makes it count; before both, what keeps it."""
         packed, index = packs.encode(entries)
-        os.makedirs(self._folder, exist_ok=True)
         # A name of its own even for what was packed before: that one may be on its way out.
         name = "pack-" + os.urandom(20).hex()
         try:
             for end, content in ((".keep", _MARK % os.getpid()), (".pack", packed), (".idx", index)):
-                write(os.path.join(self._folder, "tmp_" + end[1:] + "_"), os.path.join(self._folder, name + end),
+                write(os.path.join(self._folder, f"{_WRITING}{os.getpid()}-"), os.path.join(self._folder, name + end),
                       content, sync and end != ".keep")
         except BaseException:
             for end in (".idx", ".pack", ".keep"):
@@ -130,11 +134,12 @@ class Kept:
 
 
 def sweep(git_dir: str) -> None:
-    """Give up what killed processes kept. Nothing else of this process is at work on the hub."""
+    """Give up what killed processes kept, and clear away what they were writing."""
     folder = os.path.join(git_dir, "objects", "pack")
     for name in os.listdir(folder) if os.path.isdir(folder) else ():
         path = os.path.join(folder, name)
-        if name.endswith(".keep") and _abandoned(path):
+        if (name.endswith(".keep") and _abandoned(path)) or (
+                name.startswith(_WRITING) and _dead(name.removeprefix(_WRITING).partition("-")[0])):
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(path)
 
@@ -145,28 +150,37 @@ def _abandoned(path: str) -> bool:
             word, _, pid = file.read(64).decode(errors="replace").strip().partition(" ")
     except OSError:
         return False
-    if word != "agentctl" or not pid.isdecimal():
-        return False
+    return word == "agentctl" and _dead(pid)
+
+
+def _dead(pid: str) -> bool:
     try:
         os.kill(int(pid), 0)
     except ProcessLookupError:
         return True
-    except OSError:
-        return False
+    except (OSError, ValueError, OverflowError):
+        pass
     return False
 
 
 def write(prefix: str, path: str, content: bytes, sync: bool) -> None:
-    """A whole file or none: under another name first. Git's own `prune` knows leftovers by these."""
-    made = prefix + os.urandom(8).hex()
-    try:
-        with open(os.open(made, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o444), "wb") as file:
-            file.write(content)
-            if sync:
-                file.flush()
-                os.fsync(file.fileno())
-        os.rename(made, path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(made)
-        raise
+    """A whole file or none: under another name first. A prune may take that name, or an empty folder
+    with it, from under our hands."""
+    for attempt in range(TRIES):
+        made = prefix + os.urandom(8).hex()
+        try:
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+            with open(os.open(made, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o444), "wb") as file:
+                file.write(content)
+                if sync:
+                    file.flush()
+                    os.fsync(file.fileno())
+            os.rename(made, path)
+            return
+        except FileNotFoundError:
+            if attempt + 1 == TRIES:
+                raise
+        except BaseException:
+            with contextlib.suppress(OSError):
+                os.unlink(made)
+            raise

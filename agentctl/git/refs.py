@@ -77,21 +77,39 @@ def _under(name: str, prefix: str) -> bool:
 
 
 def _walk(git_dir: str, prefix: str, found: Names) -> None:
-    paths = [prefix.rstrip("/")]
-    while paths:
-        name = paths.pop()
+    first = prefix.rstrip("/")
+    try:
+        mode = os.lstat(os.path.join(git_dir, first)).st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    if not stat.S_ISDIR(mode):
+        if _under(first, prefix):
+            _take(git_dir, first, found)
+        return
+    folders = [first]
+    while folders:
+        folder = folders.pop()
         try:
-            if name.endswith(".lock") or os.path.basename(name).startswith("."):
-                continue
-            mode = os.lstat(os.path.join(git_dir, name)).st_mode
-            if stat.S_ISDIR(mode):
-                paths += [f"{name}/{one}" for one in os.listdir(os.path.join(git_dir, name))]
-            elif _under(name, prefix):
-                found.oids[name] = _loose(git_dir, name)
-        except FileNotFoundError:
+            with os.scandir(os.path.join(git_dir, folder)) as entries:
+                for entry in entries:
+                    if entry.is_dir(follow_symlinks=False):
+                        folders.append(f"{folder}/{entry.name}")
+                    elif not entry.name.endswith(".lock") and not entry.name.startswith("."):
+                        _take(git_dir, f"{folder}/{entry.name}", found)
+        except (FileNotFoundError, NotADirectoryError):
             continue
-        except (OSError, _Odd) as error:
-            found.odd[name] = error.strerror or str(error) if isinstance(error, OSError) else str(error)
+        except OSError as error:
+            found.odd[folder] = error.strerror or str(error)
+
+
+def _take(git_dir: str, name: str, found: Names) -> None:
+    try:
+        found.oids[name] = _loose(git_dir, name)
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+        # It went while we looked.
+        pass
+    except _Odd as error:
+        found.odd[name] = str(error)
 
 
 class _Odd(Exception):
@@ -123,13 +141,15 @@ def _text(path: str) -> str:
         raise
     except OSError as error:
         raise _Odd("it is a symbolic link" if os.path.islink(path) else error.strerror or str(error)) from None
-    with open(handle, "rb") as file:
+    try:
         mode = os.fstat(handle).st_mode
         if stat.S_ISDIR(mode):
             raise IsADirectoryError(path)
         if not stat.S_ISREG(mode):
             raise _Odd("it is no file but a FIFO, a socket or a device")
-        return file.read(4096).decode(errors="replace").strip()
+        return os.read(handle, 4096).decode(errors="replace").strip()
+    finally:
+        os.close(handle)
 
 
 def scan(git_dir: str, prefixes: Iterable[str], objects: Objects | None = None) -> Listing:

@@ -163,10 +163,8 @@ class Store:
         dulwich's add_object locks the object's own path: of two writers of the same object
         one fails, and a killed writer's lock makes every later one fail, for good.
         """
-        folder = os.path.join(self._path, oid[:2])
-        with contextlib.suppress(FileExistsError):
-            os.mkdir(folder)
-        write(os.path.join(folder, "tmp_obj_"), self._folders[0].file(oid), zlib.compress(raw, packs.QUICK), False)
+        # Git's own `prune` knows leftovers by this name.
+        write(os.path.join(self._path, oid[:2], "tmp_obj_"), self._folders[0].file(oid), zlib.compress(raw, packs.QUICK), False)
 
 
 class _Folder:
