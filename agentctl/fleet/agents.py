@@ -16,8 +16,8 @@ from agentctl.git.hub import Hub
 from agentctl.git.objects import Person
 from agentctl.git.refs import Transaction
 from agentctl.git.worktrees import Worktree
+from agentctl.queue import inbox
 from agentctl.queue.gate import worktrees_lock
-from agentctl.queue.inbox import requests
 from agentctl.queue.ledger import Ledger
 
 
@@ -124,9 +124,8 @@ def keep(hub: Hub, agent: str, head: str, trunk: str) -> str:
 
 def _safe(hub: Hub, agent: str, head: str, trunk: str) -> tuple[bool, dict[str, str]]:
     """(whether `head` is reachable for good, the agent's salvage refs by object id)."""
-    listed = refs.read(hub.git_dir, [refnames.SALVAGE + agent, refnames.INBOX])
-    held = {ref.oid: name for name, ref in listed.items() if name.startswith(refnames.SALVAGE)}
-    safe = (head in held or any(r.head == head for r in requests(listed))
+    held = {oid: name for name, oid in refs.names(hub.git_dir, [refnames.SALVAGE + agent]).oids.items()}
+    safe = (head in held or any(r.head == head and r.submits for r in inbox.read(hub))
             or Ledger.read(hub).with_head(head) is not None
             or hub.git("rev-list", "-n1", head, "^" + trunk) == "")
     return safe, held

@@ -14,13 +14,13 @@ import os
 import time
 from dataclasses import dataclass, field, replace
 
-from agentctl.core import health, prompt, refnames
+from agentctl.core import health, prompt
 from agentctl.core.lifecycle import Stage
 from agentctl.core.policy import Policy
 from agentctl.core.task import Claim, End, Session, Task
 from agentctl.engine import local, processes
 from agentctl.fleet import adapters, agents, tasks
-from agentctl.git import process, refs, worktrees
+from agentctl.git import process, worktrees
 from agentctl.git.hub import Hub
 from agentctl.git.worktrees import Worktree
 from agentctl.messages import many
@@ -239,9 +239,8 @@ def link_log(hub: Hub, agent: str, target: str) -> None:
 
 def _submitted_by_itself(hub: Hub, change: str, head: str) -> int:
     """The revision under which this head is waiting or queued already; 0 if it is not."""
-    listed = refs.read(hub.git_dir, [refnames.INBOX])
-    for request in inbox.requests(listed):
-        if request.change == change and request.head == head and request.submits:
+    for request in inbox.read(hub, change):
+        if request.head == head and request.submits:
             return request.revision
     known = Ledger.read(hub).with_head(head)
     if known and known.change.id == change and known.stage in (Stage.QUEUED, Stage.LANDED):

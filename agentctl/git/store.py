@@ -127,24 +127,47 @@ class Store:
         if self._waiting is not None:
             yield
             return
-        self._own.waiting = {}
+        self._own.waiting, self._own.loose = {}, {}
         with self._lock:
             self._writers += 1
         try:
             yield
             self.flush()
         finally:
-            self._own.waiting = None
+            self._secure(self._own.loose)
+            self._own.waiting = self._own.loose = None
             with self._lock:
                 self._writers -= 1
                 if not self._writers:
                     self._kept.rest() if self.lasting else self._kept.release()
 
     def flush(self) -> None:
-        """Write what this thread has waiting."""
-        if self._waiting:
-            self._pack(self._waiting)
-            self._own.waiting = {}
+        """Write what this thread has waiting: a bot's, what is much, and what a `git gc` that runs
+        could take, into packs that are kept; a few objects, which would be a pack for each
+        submission, into files of their own."""
+        waiting = self._waiting
+        if not waiting:
+            return
+        if self.lasting or len(waiting) > FEW or self._collecting():
+            self._pack(waiting)
+        else:
+            for oid, (kind, data) in waiting.items():
+                self._loose(oid, b"%s %d\0%s" % (kind, len(data), data))
+            self._own.loose |= waiting
+        self._own.waiting = {}
+
+    def _secure(self, loose: dict[str, tuple[bytes, bytes]]) -> None:
+        """Refs hold now what has files of its own. A `git gc` that began before that may yet take it;
+        one that has ended may have taken it."""
+        if loose and self._collecting():
+            return self._pack(loose)
+        for oid, (kind, data) in loose.items():
+            if not os.path.exists(self._folders[0].file(oid)):
+                self._loose(oid, b"%s %d\0%s" % (kind, len(data), data))
+
+    def _collecting(self) -> bool:
+        """Whether a `git gc` runs, by the file that it holds the whole time."""
+        return os.path.exists(os.path.join(os.path.dirname(self._path), "gc.pid"))
 
     @contextlib.contextmanager
     def synced(self) -> Iterator[None]:

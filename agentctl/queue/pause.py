@@ -65,7 +65,7 @@ def seen(hub: Hub, names: refs.Names) -> Pause | None:
 
 
 def read(hub: Hub) -> Pause | None:
-    return parse(refs.read(hub.git_dir, [refnames.PAUSE]).get(refnames.PAUSE))
+    return seen(hub, refs.names(hub.git_dir, [refnames.PAUSE]))
 
 
 def pause(hub: Hub, by: str, reason: str, below: int | None = None, now: float | None = None) -> Pause:

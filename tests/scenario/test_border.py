@@ -6,8 +6,7 @@ import os
 import subprocess
 import threading
 
-import pytest
-
+from agentctl.git import connected
 from agentctl.git.objects import EMPTY_TREE, FILE, SYMLINK
 from tests.support.hub import Repo, eventually, finish, git
 
@@ -228,8 +227,6 @@ def test_a_ledger_from_before_is_read(repo):
 
 
 def test_of_many_heads_those_that_are_broken_are_found(repo):
-    from agentctl.git import connected
-
     good = [repo.change({f"{n}.txt": f"{n}\n"}) for n in range(20)]
     bad = broken_heads(repo)
     found = connected.broken(repo.hub.git_dir, [*good[:9], *bad.values(), *good[9:]], [repo.tip])

@@ -5,6 +5,7 @@ Each is planted, shown to be run by Git as people call it, and stays while bot a
 
 import os
 import subprocess
+import sys
 
 import pytest
 
@@ -150,7 +151,7 @@ def test_none_of_it_is_run(planted):
     assert p.ran() == []
     for words in (["why", "clash", "--log"], ["why", "top"], ["queue", "--all"], ["queue", "bump", "none"], ["wait", "top"],
                   ["revert", "end"], ["withdraw", "revert-end"], ["policy", "check"], ["task", "list"], ["doctor"]):
-        subprocess.run([os.sys.executable, "-m", "agentctl", *words], cwd=repo.path, capture_output=True, timeout=60)
+        subprocess.run([sys.executable, "-m", "agentctl", *words], cwd=repo.path, capture_output=True, timeout=60)
     repo.drain()
     repo.hub.descends(repo.tip, base)
     # `fsmonitor` and hooks of Git as the user calls it (`status` before a submission) are the user's.

@@ -1,10 +1,11 @@
 """When agentctl itself fails on a change, or dies of it: the others go on."""
 
-import os
 import subprocess
+import sys
 
 import pytest
 
+from agentctl.core import ledger as codec
 from agentctl.errors import Infrastructure
 from agentctl.queue import faults, lanes, stage
 from tests.support.hub import command, environment, eventually, finish
@@ -85,15 +86,12 @@ def test_before_anybody_is_blamed_the_machine_is_tried(repo, monkeypatch):
 def test_what_would_not_be_read_again_is_not_written(repo, monkeypatch):
     repo.submit("evil", {"evil.txt": "evil\n"}, agent="evil", priority=13)
     repo.submit("good", {"good.txt": "good\n"})
-    before = repo.refs("refs/agentctl/state")
-    from agentctl.core import ledger as codec
-
     real = codec.encode_record
     monkeypatch.setattr(codec, "encode_record", lambda record: real(record) + (
         b"spoilt" if record.change.id == "evil" and record.stage == "queued" else b""))
     repo.drain()
     assert repo.stages() == {"evil/1": "rejected", "good/1": "landed"}
-    assert repo.record("evil").kind == "fault" and before == []
+    assert repo.record("evil").kind == "fault"
     repo.proven()
 
 
@@ -177,7 +175,7 @@ def test_a_bot_that_dies_of_an_admission_looks_at_it_no_third_time(repo):
             "main(['bot', 'run', '--once'])\n")
     deaths = 0
     while deaths < 6:
-        done = subprocess.run([os.sys.executable, "-c", code], cwd=repo.path, env=environment(), capture_output=True, timeout=PATIENCE)
+        done = subprocess.run([sys.executable, "-c", code], cwd=repo.path, env=environment(), capture_output=True, timeout=PATIENCE)
         if done.returncode != -9:
             break
         deaths += 1

@@ -8,6 +8,7 @@ import pytest
 
 from agentctl.core.task import Claim
 from agentctl.fleet import tasks
+from agentctl.git.store import Store
 from tests.support.agents import add
 from tests.support.hub import eventually, finish
 
@@ -94,8 +95,6 @@ def test_a_stager_builds_anew_what_may_be_gone(repo):
 
 def test_a_transaction_that_misses_an_object_is_a_contended_turn(repo, monkeypatch):
     repo.submit("one", {"one.txt": "1\n"})
-    from agentctl.git.store import Store
-
     real, lost = Store.flush, []
 
     def loses(self):

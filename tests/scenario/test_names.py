@@ -3,7 +3,8 @@
 import pytest
 
 from agentctl.core import refnames
-from tests.support.hub import finish, git, until, write
+from agentctl.core.admission import folded
+from tests.support.hub import write
 
 LONG = "a" * 58
 BRANCHES = [f"feature/{LONG}-1", f"feature/{LONG}-2", "größe", "grüße", "x/y", "x-y", "fix"]
@@ -85,14 +86,8 @@ def test_a_name_that_is_one_with_a_name_on_trunk(make_repo, path):
     repo.drain()
     assert repo.stages() == {"evil/1": "rejected", "good/1": "landed"}
     assert "the same name as" in repo.record("evil").why
-    assert len({refnames_fold(name) for name in names(repo)}) == len(names(repo))
+    assert len({folded(name) for name in names(repo)}) == len(names(repo))
     repo.proven()
-
-
-def refnames_fold(name):
-    from agentctl.core.admission import folded
-
-    return folded(name)
 
 
 def test_a_rename_in_case_alone(make_repo):

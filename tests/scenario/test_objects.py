@@ -91,13 +91,18 @@ def test_a_few_objects_at_a_time_make_one_pack_that_grows(repo):
     assert [repo.git("cat-file", "blob", oid) for oid in oids] == [f"content {n}" for n in range(10)]
 
 
-def test_what_no_ref_names_yet_is_safe_from_a_prune(repo):
+@pytest.mark.parametrize("lasting", [True, False], ids=["a bot's", "of a command beside a running gc"])
+def test_what_no_ref_names_yet_is_safe_from_a_prune(repo, lasting):
     objects = repo.hub.objects
+    objects.store.lasting, running = lasting, repo.path / ".git/gc.pid"
     with objects.store.together():
         safe = objects.write_blob(b"safe")
+        running.touch()
         objects.store.flush()
+        running.unlink()
         repo.git("gc", "-q", "--prune=now")
         assert repo.git("cat-file", "blob", safe) == "safe"
+    objects.close()
     # A control: nothing keeps what nobody is about to name.
     loose = objects.write_blob(b"loose")
     repo.git("gc", "-q", "--prune=now")
@@ -106,10 +111,29 @@ def test_what_no_ref_names_yet_is_safe_from_a_prune(repo):
     assert [*(repo.path / ".git/objects/pack").glob("*.keep")] == []
 
 
+def test_what_a_gc_took_before_a_ref_named_it_is_there_again(repo):
+    objects, running = repo.hub.objects, repo.path / ".git/gc.pid"
+    with objects.store.together():
+        oids = [objects.write_blob(b"%d" % n) for n in range(3)]
+        objects.store.flush()
+        repo.git("gc", "-q", "--prune=now")
+        assert not any((repo.path / ".git/objects" / oid[:2] / oid[2:]).exists() for oid in oids)
+    assert [repo.git("cat-file", "blob", oid) for oid in oids] == ["0", "1", "2"]
+    # And one that runs still, with a list of what is to go.
+    with objects.store.together():
+        late = objects.write_blob(b"late")
+        objects.store.flush()
+        running.touch()
+    (repo.path / ".git/objects" / late[:2] / late[2:]).unlink()
+    running.unlink()
+    assert repo.git("cat-file", "blob", late) == "late"
+
+
 def test_what_a_killed_process_kept_is_given_up_by_the_next_bot(repo):
     objects, packs = repo.hub.objects, repo.path / ".git/objects/pack"
     child = os.fork()
     if not child:
+        objects.store.lasting = True
         with objects.store.together():
             objects.write_blob(b"half way")
             objects.store.flush()
