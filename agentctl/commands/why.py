@@ -12,7 +12,7 @@ from agentctl.core.ledger import Record, State
 from agentctl.core.lifecycle import Stage
 from agentctl.engine.locks import holder
 from agentctl.messages import ago, clock, many, next_step
-from agentctl.queue import answers, pause, standing
+from agentctl.queue import answers, border, pause, standing
 from agentctl.queue.ledger import Ledger
 
 
@@ -45,6 +45,9 @@ def command(given: Given, change: str, log: bool) -> int:
 
 def _reason(given: Given, found: standing.Standing, state: State) -> str:
     if found.stage == Stage.WAITING:
+        theirs = sum(record.change.agent == found.request.agent for record in state.queue.values())
+        if theirs >= border.OPEN:
+            return f"submitted; {many(theirs, 'change')} of {found.request.agent} are queued, the most of one agent"
         running = holder(given.hub.own_path("locks", "bot.lock"))
         return f"submitted; the bot (process {running['pid']}) has not admitted it yet" if running else \
             "submitted; no bot runs here that could admit it"
