@@ -15,10 +15,11 @@ from agentctl.core.ledger import Staged, State
 from agentctl.core.lifecycle import Stage
 from agentctl.core.planner import usual_seconds
 from agentctl.core.printable import printable
+from agentctl.core.request import Bump, Submit
 from agentctl.errors import AgentctlError, Refused
 from agentctl.git import refs
 from agentctl.messages import ago, aligned, many
-from agentctl.queue import foreign, inbox, landing, mending, pause, standing
+from agentctl.queue import foreign, inbox, landing, mending, pause, rights, standing
 from agentctl.queue.ledger import Ledger
 
 
@@ -38,13 +39,14 @@ def queue_group(ctx: click.Context, given: Given, everything: bool) -> int:
 
 def listing(given: Given, everything: bool) -> int:
     hub = given.hub
-    waiting = [r for r in standing.requests(hub) if r.submits]
+    waiting = [r for r in standing.requests(hub) if r.waits]
     paused = pause.read(hub)
     ledger = Ledger.read(hub)
     state = ledger.state()
     ended = sorted(ledger.ended(), key=lambda r: r.ended) if everything else []
     moved, trouble = foreign.stopped(hub, state), _red(given, state)
-    tip = refs.get(hub.git_dir, refnames.branch(foreign.known_trunk(hub))) or ""
+    trunk = foreign.known_trunk(hub)
+    tip = (trunk and refs.get(hub.git_dir, refnames.branch(trunk))) or ""
     away = landing.gone(hub, tip, [r.commit for r in ended if landing.landed(r)])
     if given.json:
         given.emit({
@@ -144,11 +146,12 @@ def resume_command(given: Given) -> int:
 @given
 def bump_command(given: Given, change: str, priority: int | None) -> int:
     """Change the priority of CHANGE. Probes that run already go on."""
+    change = standing.named(given.hub, change)
     if priority is None:
-        others = [r.priority for r in standing.requests(given.hub) if r.change != change]
+        others = [r.priority for r in standing.requests(given.hub) if r.change != change and isinstance(r, (Submit, Bump))]
         others += [r.change.priority for r in Ledger.read(given.hub).state().queue.values() if r.change.id != change]
         priority = min(1000, max([0, *others]) + 1)
-    receipt = inbox.bump(given.hub, change.split("/")[0], priority)
+    receipt = inbox.bump(given.hub, change, priority, os.environ.get("AGENTCTL_AGENT"))
     if given.json:
         given.emit({"change": change, "priority": priority, "new": receipt.new})
     given.say(f"{change}: priority {priority} from the bot's next turn on")
@@ -164,7 +167,9 @@ def retry_command(given: Given, change: str) -> int:
 
     It must have been rejected or withdrawn, or have landed on a trunk that no longer holds it.
     """
-    found = standing.find(given.hub, change.split("/")[0])
+    found, by = standing.find(given.hub, standing.named(given.hub, change)), os.environ.get("AGENTCTL_AGENT")
+    if found.record and by and not rights.allows(given.hub, by, found.record):
+        raise Refused(f"{found.key} is {found.record.change.agent}'s", hint=f"agentctl why {change}")
     gone = found.record and inbox.given_up(given.hub, found.record)
     if found.stage not in (Stage.REJECTED, Stage.WITHDRAWN) and not gone:
         raise Refused(f"{found.key} is {found.stage}, neither rejected nor withdrawn", hint=f"agentctl why {change}")

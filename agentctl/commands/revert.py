@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import os
+
 import click
 
 from agentctl.commands.parser import Given, command, given
 from agentctl.commands.submit import report
 from agentctl.core import refnames
+from agentctl.core.ledger import Record
 from agentctl.core.lifecycle import Stage
 from agentctl.errors import MergeConflict, Refused
 from agentctl.git.merge import merge
-from agentctl.queue import inbox, standing
+from agentctl.queue import again, inbox, standing
+from agentctl.queue.ledger import Ledger
 
 
 @command("revert", "agentctl revert fix-crash && agentctl wait revert-fix-crash")
@@ -24,23 +28,30 @@ def command(given: Given, change: str) -> int:
     hub, tip = given.hub, given.tip
     found = standing.find(hub, change)
     record = found.record
-    if not record or found.stage != Stage.LANDED:
+    if found.stage != Stage.LANDED and "/" not in change:
+        record = Ledger.read(hub).newest_landed(found.key.partition("/")[0])
+    if not record or record.stage != Stage.LANDED:
         raise Refused(f"{found.key} has not landed: it is {found.stage}", hint=f"agentctl why {change}")
-    objects, landed = hub.objects, hub.objects.commit(record.commit)
-    before = _before(hub, record)
+    with hub.objects.store.together():
+        return report(given, _undo(given, record, tip))
+
+
+def _undo(given: Given, record: Record, tip: str) -> inbox.Receipt:
+    hub, objects = given.hub, given.hub.objects
+    landed, before = objects.commit(record.commit), _before(hub, record)
     merged = merge(hub, landed.tree, objects.commit(tip).tree, objects.commit(before).tree)
     if merged.conflicts:
-        raise MergeConflict(f"undoing {found.key} conflicts with later work in {', '.join(merged.conflicts[:5])}",
+        raise MergeConflict(f"undoing {record.key} conflicts with later work in {', '.join(merged.conflicts[:5])}",
                             hint=f"git revert {landed.oid[:12]} in a worktree, mend it, agentctl submit")
     if merged.tree == objects.commit(tip).tree:
-        raise Refused(f"nothing of {found.key} is left on trunk to undo")
+        raise Refused(f"nothing of {record.key} is left on trunk to undo", hint=f"agentctl why {record.key}")
     who = hub.person(given.path)
-    message = f'Revert "{landed.subject}"\n\nThis undoes {found.key}, landed as {landed.oid}.\n'
+    message = f'Revert "{landed.subject}"\n\nThis undoes {record.key}, landed as {landed.oid}.\n'
     # The date of trunk: the same command makes the same commit, and whoever was killed here submits nothing twice.
     made = objects.write_commit(merged.tree, [tip], message, objects.commit(tip).time, author=who, committer=who)
-    name = refnames.slug("revert-" + record.change.id, 90)
-    agent = refnames.slug(who.name, 40) or "somebody"
-    return report(given, inbox.submit(hub, made, agent, name, tip))
+    name = again.revert_of(record.change.id)
+    agent = inbox.owner(hub, name, os.environ.get("AGENTCTL_AGENT")) or refnames.of_person(who.name) or "somebody"
+    return inbox.submit(hub, made, agent, name, tip)
 
 
 def _before(hub, record) -> str:

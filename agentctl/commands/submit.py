@@ -11,9 +11,12 @@ import click
 from agentctl.commands.parser import Given, command, given
 from agentctl.core import refnames
 from agentctl.core.lifecycle import Stage
+from agentctl.core.request import PRIORITY
 from agentctl.errors import Refused, UsageError
 from agentctl.fleet import agents
 from agentctl.git import checkouts, process, worktrees
+from agentctl.git.hub import Hub
+from agentctl.queue import again as again_
 from agentctl.queue import inbox, landing
 from agentctl.queue.ledger import Ledger
 from agentctl.queue.marks import ADOPT, RESTORE
@@ -28,16 +31,17 @@ agentctl submit && agentctl wait fix-crash
 @click.option("--change", help="Its name (default: the task, a Change-Id trailer, or the branch).")
 @click.option("--agent", help="Who submits (default: of the worktree, else your user name).")
 @click.option("--after", multiple=True, metavar="CHANGE", help="A change that must land first; may be repeated.")
-@click.option("--priority", type=int, default=0, help="Higher is tested first.")
+@click.option("--priority", type=click.IntRange(-PRIORITY, PRIORITY), default=0, help="Higher is tested first.")
 @click.option("--mends-trunk", is_flag=True, help="Say that it mends a red trunk: it is tried on that first.")
 @click.option("--again", is_flag=True, help="Submit a head anew that was rejected.")
 @given
 def command(given: Given, commit: str, change, agent, after, priority: int, mends_trunk: bool, again: bool) -> int:
     """Submit COMMIT (default HEAD) to the merge queue.
 
-    A newer head of the same change takes the place of the older one. Submitting the same
-    head twice changes nothing. While trunk itself fails its gate, what is queued is tried on it
-    one by one, and what turns it green lands.
+    A newer head of the same change takes the place of the older one, unless another agent
+    submitted that and still has its task. Submitting the same head twice changes nothing. What
+    has landed, or is on trunk already, is not taken again. While trunk itself fails its gate, what
+    is queued is tried on it one by one, and what turns it green lands.
     """
     with _found(given, commit) as (head, branch, changed):
         if changed and commit == "HEAD":
@@ -48,13 +52,20 @@ def command(given: Given, commit: str, change, agent, after, priority: int, mend
 
 def _submit(given: Given, head: str, branch: str, change, agent, after, priority: int, again: bool,
             mends: bool) -> inbox.Receipt:
-    task = os.environ.get("AGENTCTL_TASK")
-    name = change or task or _change_id(given, head) or refnames.slug(branch.removeprefix("agent/"))
-    if not name or (name == given.trunk and not change):
+    hub, task, session = given.hub, os.environ.get("AGENTCTL_TASK"), os.environ.get("AGENTCTL_AGENT")
+    own = "" if branch == given.trunk else refnames.of_branch(branch)
+    name = change or task or _change_id(given, head) or own
+    if not name:
         raise UsageError("cannot tell what to call this change", hint="agentctl submit --change NAME")
+    inbox.check_name("change", name)
+    there = inbox.known(hub, head, name, again)
+    _refuse_again(hub, head, there)
+    if not there:
+        again_.refuse_idle(hub, head, given.tip)
+    who = inbox.owner(hub, name, agent or session) or _agent(given, branch)
     generation = os.environ.get("AGENTCTL_GENERATION", "")
     return inbox.submit(
-        given.hub, head, agent or _agent(given, branch), name, given.tip, again=again, task=task,
+        hub, head, who, name, given.tip, again=again, task=task,
         generation=int(generation) if task and generation.isdigit() else None, priority=priority, after=list(after),
         mends=mends)
 
@@ -75,6 +86,15 @@ def _found(given: Given, commit: str) -> Iterator[tuple[str, str, Sequence[str]]
         raise UsageError(f"no commit called {commit!r}", hint="git log --oneline")
     branch = (where.branch() if where else None) or ""
     yield head, branch.removeprefix("refs/heads/"), where.dirty() if where else ()
+
+
+def _refuse_again(hub: Hub, head: str, there: inbox.Receipt | None) -> None:
+    """Raises Refused for a head that landed, unless that is all there is to say: it is on trunk."""
+    ledger = Ledger.read(hub)
+    before = ledger.with_head(head)
+    if before and landing.landed(before) and not inbox.given_up(hub, before) and (not there or again_.undone_by(ledger, before)):
+        why, hint = again_.landed_once(ledger, before)
+        raise Refused(why, hint=hint)
 
 
 def report(given: Given, receipt: inbox.Receipt) -> int:
@@ -107,5 +127,6 @@ def _change_id(given: Given, head: str) -> str:
 
 
 def _agent(given: Given, branch: str) -> str:
-    name = os.environ.get("AGENTCTL_AGENT") or branch.removeprefix("agent/") if branch.startswith("agent/") else ""
-    return name or refnames.slug(given.hub.person(given.path).name, 40) or "somebody"
+    """Whose worktree this is, or else who the person is."""
+    own = branch.removeprefix("agent/") if branch.startswith("agent/") else ""
+    return own if refnames.valid_name(own) else refnames.of_person(given.hub.person(given.path).name) or "somebody"

@@ -18,7 +18,7 @@ from agentctl.fleet import agents
 from agentctl.git import checkouts, worktrees
 from agentctl.messages import quoted
 from agentctl.queue import gate, verdicts
-from agentctl.queue.stage import Stager
+from agentctl.queue.stage import Built, Stager
 
 
 @command("test", "agentctl test\nagentctl test HEAD~1")
@@ -39,8 +39,11 @@ def command(given: Given, commit: str | None, again: bool) -> int:
     base = hub.git("merge-base", tip, head)
     record = Record(Change("test", 1, head, "test", 0, float(int(time.time()))), base)
     built = Stager(hub, policy.strategy).chain(tip, [record])
+    if built.conflicts and built.conflicts[0].merged.nothing:
+        built = Built(tip, hub.objects.commit(tip).tree, ())
     if built.conflicts:
-        paths = ", ".join(built.conflicts[0].merged.conflicts[:5])
+        merged = built.conflicts[0].merged
+        paths = ", ".join((merged.conflicts or merged.same)[:5])
         raise MergeConflict(f"conflicts with trunk in {paths}", hint=f"git rebase {quoted(policy.trunk)}")
     known = None if again else verdicts.passed(hub, policy, built.commit, time.time(), hints=True)
     if not known:

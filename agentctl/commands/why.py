@@ -15,7 +15,7 @@ from agentctl.core.policy import fingerprint
 from agentctl.core.printable import uncoloured
 from agentctl.engine.locks import holder
 from agentctl.messages import ago, clock, many, next_step
-from agentctl.queue import answers, foreign, landing, mending, pause, standing
+from agentctl.queue import answers, border, foreign, landing, mending, pause, standing
 from agentctl.queue.ledger import Ledger
 
 
@@ -61,6 +61,9 @@ def _of_trunk(stage: Stage, moved: foreign.Move | None, gone: bool) -> str:
 
 def _reason(given: Given, found: standing.Standing, state: State) -> str:
     if found.stage == Stage.WAITING:
+        theirs = sum(record.change.agent == found.request.agent for record in state.queue.values())
+        if theirs >= border.OPEN:
+            return f"submitted; {many(theirs, 'change')} of {found.request.agent} are queued, the most of one agent"
         running = holder(given.hub.own_path("locks", "bot.lock"))
         return f"submitted; the bot (process {running['pid']}) has not admitted it yet" if running else \
             "submitted; no bot runs here that could admit it"

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import os
+
 import click
 
 from agentctl.commands.parser import Given, command, given
-from agentctl.queue import inbox
+from agentctl.queue import inbox, standing
 
 
 @command("withdraw", "agentctl withdraw fix-crash")
 @click.argument("change")
 @given
 def command(given: Given, change: str) -> int:
-    """Take CHANGE out of the queue, with what is stacked on it. Its commits are kept."""
-    receipt = inbox.withdraw(given.hub, change.split("/")[0])
+    """Take CHANGE out of the queue, with what is stacked on it. Its commits are kept.
+
+    A branch names the change that was submitted from it. In a session an agent withdraws only
+    what it has submitted, or what belongs to its task.
+    """
+    change = standing.named(given.hub, change)
+    receipt = inbox.withdraw(given.hub, change, os.environ.get("AGENTCTL_AGENT"))
     if given.json:
         given.emit({"change": change, "new": receipt.new})
     given.say(f"{change}: {'to be withdrawn' if receipt.new else 'to be withdrawn already'}; "

@@ -17,10 +17,13 @@ from itertools import islice
 
 from agentctl.core.globs import matches
 from agentctl.core.policy import Limits
-from agentctl.core.printable import decoded, printable
+from agentctl.core.printable import decoded, encoded, printable
 
 FILE, PROGRAM, SYMLINK, GITLINK = 0o100644, 0o100755, 0o120000, 0o160000
 REPORTED = 50
+NAME = 255
+"""Bytes of one component of a path."""
+_READ_BY_GIT = frozenset((".gitmodules", ".gitattributes", ".gitignore", ".mailmap"))
 
 _IGNORED_BY_HFS = re.compile("[\u200c-\u200f\u202a-\u202e\u206a-\u206f\ufeff]")
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
@@ -61,6 +64,11 @@ def check_message(message: bytes, limits: Limits) -> list[str]:
     return [f"commit message: {len(message)} bytes, over limits.message ({limits.message})"]
 
 
+def same_name(path: str, other: str) -> str:
+    """The refusal of a path that is the same as another one for some file systems."""
+    return f"{printable(path)}: {_SAME} {printable(other)}"
+
+
 def folded(name: str) -> str:
     """The form in which names are one: without what HFS+ ignores, case or composition."""
     kept = unicodedata.normalize("NFD", _IGNORED_BY_HFS.sub("", name))
@@ -97,7 +105,7 @@ def _totals(taken: list[Entry], limits: Limits) -> Iterator[str]:
 
 def _path_size(entry: Entry, path: str, limits: Limits) -> Iterator[str]:
     raw = entry.path
-    length = len(raw if isinstance(raw, bytes) else raw.encode("utf-8", "surrogatepass"))
+    length = len(raw if isinstance(raw, bytes) else encoded(raw))
     if length > limits.path:
         yield f"a path of {length} bytes, over limits.path ({limits.path})"
     elif path.count("/") >= limits.depth:
@@ -116,6 +124,9 @@ def _names(path: str) -> Iterator[str]:
     parts = path.split("/")
     if any(part in ("", ".", "..") for part in parts):
         yield "an empty, . or .. component"
+    longest = max(len(encoded(part)) for part in parts)
+    if longest > NAME:
+        yield f"a name of {longest} bytes, more than file systems take ({NAME})"
     if _CONTROL.search(path):
         yield "a control character in the name"
     if _reaches_git(path):
@@ -130,8 +141,17 @@ def _reaches_git(path: str) -> bool:
     return any(stem in (".git", "git~1") for stem in stems)
 
 
+def _for_git(path: str) -> bool:
+    """Whether Git reads a file of that name, and so follows no link there: it does not even check
+    out a .gitmodules that is one."""
+    name = re.split(r"[/\\]", folded(path))[-1].split(":")[0].rstrip(". ")
+    return name in _READ_BY_GIT or bool(re.fullmatch(r"(gitmod~[1-4]|gi7eba~\d)", name))
+
+
 def _kind(entry: Entry, path: str, limits: Limits) -> Iterator[str]:
-    if entry.mode == SYMLINK:
+    if entry.mode == SYMLINK and _for_git(path):
+        yield "a symbolic link in the place of a file that Git reads"
+    elif entry.mode == SYMLINK:
         yield from _link(entry.target, path, limits)
     elif entry.mode == GITLINK:
         if not limits.allow_submodules:
@@ -178,7 +198,7 @@ def _collisions(paths: list[str]) -> Iterator[str]:
             if other != part and (node, part) not in told:
                 told.add((node, part))
                 before = "/".join(parts[: i + 1])
-                yield f"{printable(before)}: {_SAME} {printable(other)}"
+                yield same_name(before, other)
             if other != part:
                 break
             parent = node

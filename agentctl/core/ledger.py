@@ -28,6 +28,8 @@ from functools import cache
 
 from agentctl.core.lifecycle import Event, Stage, step
 from agentctl.core.model import Change, Probe
+from agentctl.core.printable import one_line
+from agentctl.core.queued import Queue
 from agentctl.core.refnames import valid_name
 from agentctl.core.shape import built, loads
 
@@ -49,9 +51,12 @@ class Record:
     commit: str = ""
     """On trunk, if it landed."""
     kind: str = ""
-    """Of a rejection: gate, conflict, policy or dependency."""
+    """Of a rejection: gate, conflict, policy, dependency, there (trunk held all of it before), fault
+    (agentctl failed on it), border (it is no proper submission) or refused (the change is another's)."""
     why: str = ""
     evidence: dict = field(default_factory=dict)
+    kept: bool = True
+    """False if nothing may hold its head, which is no commit or lacks objects."""
 
     @property
     def key(self) -> str:
@@ -96,12 +101,19 @@ class State:
     probes: tuple[Staged, ...] = ()
     failed: tuple[Staged, ...] = ()
     """Probes that failed and have a member in the queue still."""
-    queue: Mapping[str, Record] = field(default_factory=dict)
+    queue: Queue = field(default_factory=Queue)
     """By change key."""
+    struck: Mapping[str, int] = field(default_factory=dict)
+    """How often the bot died while a probe that asked about a queued change ran, by change key.
+    The end of such a probe clears it."""
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.queue, Queue):
+            object.__setattr__(self, "queue", Queue(self.queue))
 
     def queued(self, change: str) -> Record | None:
         """The queued revision of a change; there is at most one."""
-        return next((r for r in self.queue.values() if r.change.id == change), None)
+        return self.queue.of_change(change)
 
     @property
     def changes(self) -> tuple[Change, ...]:
@@ -111,6 +123,10 @@ class State:
         return tuple(r.change if ids.issuperset(r.change.after) else
                      replace(r.change, after=tuple(name for name in r.change.after if name in ids))
                      for r in self.queue.values())
+
+
+BESIDE = frozenset(("border", "refused"))
+"""Kinds of rejections that tell nothing of the change whose name they have."""
 
 
 def shard(name: str) -> str:
@@ -172,6 +188,7 @@ class _Probes:
 
     running: tuple[Staged, ...]
     failed: tuple[Staged, ...]
+    struck: dict[str, int] = field(default_factory=dict)
 
 
 def _encode_meta(state: State) -> bytes:
@@ -179,7 +196,21 @@ def _encode_meta(state: State) -> bytes:
 
 
 def _encode_probes(state: State) -> bytes:
-    return _dump(_Probes(state.probes, state.failed))
+    return _dump(_Probes(state.probes, state.failed, dict(state.struck)))
+
+
+def read_back(path: str, data: bytes) -> None:
+    """Raises ValueError for a file that would not be read as it was written."""
+    if path == META:
+        again = _dump(built(_Meta, loads(data), META))
+    elif path == PROBES:
+        again = _dump(built(_Probes, loads(data), PROBES))
+    elif path.startswith(("queue/", "done/")):
+        again = encode_record(decode_record(data))
+    else:
+        return
+    if again != data:
+        raise ValueError(f"{path} is not read as it was written")
 
 
 def decode_trunk(meta: bytes) -> str:
@@ -199,7 +230,8 @@ def decode(files: Mapping[str, bytes]) -> State:
     return State(
         trunk=meta.trunk, seq=meta.seq, next_probe=meta.probe, landing=meta.landing,
         memory=built(dict, loads(files[MEMORY]), MEMORY), probes=probes.running, failed=probes.failed,
-        queue={r.key: r for r in sorted(records, key=lambda r: r.change.seq)},
+        queue=Queue({r.key: r for r in sorted(records, key=lambda r: r.change.seq)}),
+        struck={key: built(int, count, f"struck.{key}") for key, count in probes.struck.items()},
     )
 
 
@@ -207,7 +239,9 @@ def decode(files: Mapping[str, bytes]) -> State:
 class Draft:
     """The next state under construction, and the files by which it differs.
 
-    Nothing here touches Git: `files` and `message` are for whoever writes the commit.
+    Nothing here touches Git: `files` and `message` are for whoever writes the commit. The queue is
+    this draft's own and changes in place: a copy for each admission would make a thousand of them
+    a million.
     """
 
     state: State
@@ -215,16 +249,25 @@ class Draft:
     heads: list[str] = field(default_factory=list)
     lines: list[str] = field(default_factory=list)
     ended: list[Record] = field(default_factory=list)
+    _ended: dict[str, Record] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.state = replace(self.state, queue=Queue(self.state.queue))
 
     def say(self, line: str) -> None:
-        self.lines.append(line)
+        self.lines.append(one_line(line))
+
+    def known(self, key: str) -> Record | None:
+        """A submission that is queued, or was until now."""
+        return self.state.queue.get(key) or self._ended.get(key)
 
     def admit(self, record: Record) -> None:
         """Queue a waiting submission. Its `seq` is given here."""
         step(Stage.WAITING, Event.ADMIT)
         seq = self.state.seq + 1
         record = replace(record, change=replace(record.change, seq=seq))
-        self.state = replace(self.state, seq=seq, queue={**self.state.queue, record.key: record})
+        self.state = replace(self.state, seq=seq)
+        self.state.queue[record.key] = record
         self.files[queue_path(record.key)] = encode_record(record)
         self._index(record)
         self.say(f"admit {record.key} from {record.change.agent}: {record.subject}")
@@ -238,22 +281,28 @@ class Draft:
         """Change fields of a queued change. Raises KeyError if it is not queued."""
         old = self.state.queue[key]
         record = replace(old, change=replace(old.change, **facts))
-        self.state = replace(self.state, queue={**self.state.queue, key: record})
+        self.state.queue[key] = record
         self.files[queue_path(key)] = encode_record(record)
 
-    def turn_away(self, record: Record, event: Event, now: float, **facts: object) -> Record:
-        """End a waiting submission without queueing it."""
-        ended = replace(record, stage=step(Stage.WAITING, event), ended=now, **facts)
+    def turn_away(self, record: Record, event: Event, now: float, index: bool = True, keep: bool = True,
+                  **facts: object) -> Record:
+        """End a waiting submission without queueing it. Its head is found by `index`, and held by the
+        ledger if it is to be kept: one that lacks objects would break every clone for good."""
+        ended = replace(record, stage=step(Stage.WAITING, event), ended=now, kept=keep, **facts)
         self._close(ended)
-        self._index(ended)
+        if index and keep:
+            self._index(ended)
+        elif keep:
+            self.heads.append(ended.change.head)
         return ended
 
     def end(self, key: str, event: Event, now: float, **facts: object) -> Record:
         """End a queued submission. Raises KeyError if it is not queued."""
         record = self.state.queue[key]
         ended = replace(record, stage=step(record.stage, event), ended=now, **facts)
-        rest = {k: r for k, r in self.state.queue.items() if k != key}
-        self.state = replace(self.state, queue=rest)
+        del self.state.queue[key]
+        if key in self.state.struck:
+            self.set(struck={k: count for k, count in self.state.struck.items() if k != key})
         self.files[queue_path(key)] = None
         self._close(ended)
         return ended
@@ -261,6 +310,7 @@ class Draft:
     def _close(self, ended: Record) -> None:
         self.files[done_path(ended.key)] = encode_record(ended)
         self.ended.append(ended)
+        self._ended[ended.key] = ended
         self.say(f"{ended.stage} {ended.key}: {ended.why}" if ended.why else f"{ended.stage} {ended.key}")
 
     def _index(self, record: Record) -> None:
@@ -278,7 +328,8 @@ class Draft:
             out[META] = _encode_meta(self.state)
         if self.state.memory != before.memory or not before.trunk:
             out[MEMORY] = _dump(self.state.memory)
-        if not before.trunk or (self.state.probes, self.state.failed) != (before.probes, before.failed):
+        probes = (self.state.probes, self.state.failed, self.state.struck)
+        if not before.trunk or probes != (before.probes, before.failed, before.struck):
             out[PROBES] = _encode_probes(self.state)
         if not before.trunk:
             out[FORMAT] = f"{VERSION}\n".encode()

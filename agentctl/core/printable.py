@@ -18,6 +18,14 @@ def decoded(name: bytes | str) -> str:
     return name if isinstance(name, str) else name.decode("utf-8", "surrogateescape")
 
 
+def encoded(text: str) -> bytes:
+    """The bytes that `decoded` was given; of what no bytes stand for, something."""
+    try:
+        return text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "surrogatepass")
+
+
 def printable(name: bytes | str, limit: int = 200) -> str:
     """One line that no terminal obeys: control, bidirectional and undecodable
     characters are escaped, and what is longer than `limit` is cut."""
@@ -44,6 +52,9 @@ def split_colour(output: str) -> tuple[str, str]:
     if found := _BEGINS_COLOUR.search(output):
         cut = found.start()
     return output[:cut], output[cut:]
+def one_line(text: str) -> str:
+    """Without what ends a line, controls a terminal or cannot be encoded."""
+    return "".join(char if char.isprintable() or "\udc80" <= char <= "\udcff" else " " for char in text)
 
 
 def _escaped(char: str) -> str:

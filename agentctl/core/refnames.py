@@ -14,6 +14,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 
 ROOT = "refs/agentctl/"
@@ -29,6 +30,11 @@ VERDICTS = ROOT + "verdicts"
 HINTS = ROOT + "hints"
 AGENT_BRANCH = "refs/heads/agent/"
 
+REVISION = 10**9
+"""Above every number that a revision is given."""
+LONGEST = 100
+"""Characters of a name."""
+
 _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_-]|\.(?!\.|$)){0,99}")
 
 
@@ -43,6 +49,27 @@ def slug(text: str, limit: int = 60) -> str:
     return words[:limit].strip("-")
 
 
+def distinct(text: str, shown: str | None = None, limit: int = LONGEST) -> str:
+    """A valid name made from any text, and from no other: the text itself if it is one, else what
+    can be kept of it (or of `shown`, a part of it) and a digest of the whole. Empty for no text."""
+    if not text or (valid_name(text) and len(text) <= limit):
+        return text
+    digest = hashlib.sha1(text.encode(errors="surrogatepass")).hexdigest()[:8]
+    kept = slug(text if shown is None else shown, min(60, limit - len(digest) - 1))
+    return f"{kept}-{digest}" if kept else digest
+
+
+def of_branch(name: str) -> str:
+    """What the change of a branch is called unless somebody names it otherwise."""
+    return distinct(name, name.removeprefix("agent/"))
+
+
+def of_person(name: str) -> str:
+    """The agent that a person is. Names that differ in case and punctuation alone are one."""
+    spelt = "".join(char for char in name if char.isascii() or char.isalnum())
+    return slug(name, 40) if spelt.isascii() and slug(name, 41) == slug(name, 40) else distinct(name, limit=40)
+
+
 def branch(name: str) -> str:
     return "refs/heads/" + name
 
@@ -55,6 +82,14 @@ def outbox(agent: str, change: str, revision: int) -> str:
     return f"{OUTBOX}{agent}/{change}/{revision}"
 
 
+def is_submission(ref: str) -> bool:
+    """Whether an inbox ref has the form of the protocol."""
+    try:
+        return bool(split_submission(ref, INBOX))
+    except ValueError:
+        return False
+
+
 def split_submission(ref: str, prefix: str) -> tuple[str, str, int]:
     """(agent, change, revision) of an inbox or outbox ref.
 
@@ -63,6 +98,6 @@ def split_submission(ref: str, prefix: str) -> tuple[str, str, int]:
     agent, change, revision = ref.removeprefix(prefix).split("/")
     if not (valid_name(agent) and valid_name(change) and revision.isascii() and revision.isdigit()):
         raise ValueError(ref)
-    if revision.startswith("0"):
+    if revision.startswith("0") or len(revision) >= len(str(REVISION)):
         raise ValueError(ref)
     return agent, change, int(revision)

@@ -29,6 +29,7 @@ class Status(StrEnum):
     WORKING = "working"
     SUBMITTED = "submitted"
     LANDED = "landed"
+    """Or trunk held all of it before it could land."""
     DONE = "done"
     """Closed by hand."""
     PARKED = "parked"
@@ -168,7 +169,8 @@ def status(task: Task, claim: Claim | None, record: Record | None, finished: Cal
     that what landed is on trunk no longer: such a task is offered again only if it is opened."""
     if task.closed:
         return Status(task.closed)
-    if record and record.stage == Stage.LANDED and not (gone and task.opened == len(task.sessions)):
+    if record and (record.stage == Stage.LANDED or record.kind == "there") and not (
+            gone and task.opened == len(task.sessions)):
         return Status.GONE if gone else Status.LANDED
     if claim:
         return Status.WORKING

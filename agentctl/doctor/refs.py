@@ -10,23 +10,21 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import stat
 from collections.abc import Callable, Iterator
 
 from agentctl.core import refnames
+from agentctl.core.printable import printable
 from agentctl.core.task import decode_claim
 from agentctl.doctor import Check, Finding, Patient
 from agentctl.errors import AgentctlError, Contended, Malformed
 from agentctl.fleet import tasks
-from agentctl.git import process, refs, stale
+from agentctl.git import refs, stale
 from agentctl.git.hub import Hub
 from agentctl.git.refs import Ref, Transaction
 from agentctl.queue import answers, inbox
 from agentctl.queue.ledger import Ledger
 from agentctl.queue.policyfile import read_policy
 
-_VALUE = re.compile(rb"(?:[0-9a-f]{40}|ref: \S+)\s*")
-_COMPLAINT = re.compile(r"(?:broken ref|ref with broken name) (\S+)")
 FOUND = refnames.SALVAGE + "_doctor/"
 """Below it: what refs of the wrong kind pointed to. No agent can have this name."""
 
@@ -35,72 +33,18 @@ FOUND = refnames.SALVAGE + "_doctor/"
 
 def _broken(patient: Patient) -> Iterator[Finding]:
     for name, why in broken(patient.hub).items():
-        yield Finding(f"broken ref {name}: {why}", patient.mend("refs"))
-    if not list(_odd_files(patient.hub)):
-        try:
-            refs.read(patient.hub.git_dir, [refnames.ROOT, "refs/heads/"])
-        except AgentctlError as error:
-            if not broken(patient.hub):
-                yield Finding(f"refs cannot be read: {error.message}", note=f"git -C {patient.hub.git_dir} fsck")
+        yield Finding(f"broken ref {printable(name)}: {why}", patient.mend("refs"))
 
 
 def broken(hub: Hub) -> dict[str, str]:
-    """Why, by name, each ref below refs/agentctl and refs/heads cannot be read. Git itself is asked only when
-    no file is left that it could wait on, or follow out of the repository."""
-    odd = dict(_odd_files(hub))
-    return odd or dict(_refused_by_git(hub))
-
-
-def _odd_files(hub: Hub) -> Iterator[tuple[str, str]]:
-    """Links that lead away, what is no file, and files that hold no object id."""
-    top = os.path.join(hub.git_dir, "refs")
-    for part in ("agentctl", "heads"):
-        for where, folders, files in os.walk(os.path.join(top, part)):
-            for name in [*folders, *files]:
-                path = os.path.join(where, name)
-                why = _odd(path, top)
-                if why and not name.endswith(".lock"):
-                    yield os.path.relpath(path, hub.git_dir), why
-
-
-def _odd(path: str, top: str) -> str:
-    try:
-        mode = os.lstat(path).st_mode
-        if stat.S_ISLNK(mode):
-            inside = os.path.realpath(path).startswith(os.path.realpath(top) + os.sep)
-            return "" if inside and os.path.isfile(path) else f"a link to {os.readlink(path)}"
-        if stat.S_ISDIR(mode):
-            return ""
-        if not stat.S_ISREG(mode):
-            return "no file, but a pipe or a device"
-        with open(path, "rb") as file:
-            content = file.read(1024)
-        return "" if _VALUE.fullmatch(content) else "it is empty" if not content else "it holds no object id"
-    except OSError as error:
-        return "" if isinstance(error, FileNotFoundError) else str(error.strerror)
-
-
-def _refused_by_git(hub: Hub) -> Iterator[tuple[str, str]]:
-    listed = process.run(["for-each-ref", "--format=%(objectname) %(refname)", refnames.ROOT, "refs/heads/"],
-                         git_dir=hub.git_dir, ok=(0, 1, 128))
-    for name in _COMPLAINT.findall(listed.stderr.decode(errors="surrogateescape")):
-        yield name, "Git does not read it"
-    named = [line.split(b" ", 1) for line in listed.stdout.splitlines()]
-    asked = process.run(["cat-file", "--batch-check"], git_dir=hub.git_dir, stdin=b"".join(oid + b"\n" for oid, _ in named))
-    for (oid, name), line in zip(named, asked.stdout.splitlines()):
-        if line.endswith(b" missing"):
-            yield os.fsdecode(name), f"its object {oid[:12].decode()} is missing"
+    """Why, by name, each ref below refs/agentctl and refs/heads cannot be read."""
+    return refs.scan(hub.git_dir, [refnames.ROOT, "refs/heads/"], hub.objects).odd
 
 
 def _move_aside(patient: Patient) -> Iterator[str]:
-    hub, done = patient.hub, set[str]()
-    # What Git has to say is heard once the files that it could not read are gone. Without any branch it
-    # names no commit that nothing holds, so branches come first.
-    for _ in range(3):
-        for name in sorted(broken(hub), key=lambda name: not name.startswith("refs/heads/")):
-            if name not in done:
-                done.add(name)
-                yield f"{name}: {_mended(hub, name)}"
+    # Without any branch Git names no commit that nothing holds, so branches come first.
+    for name in sorted(broken(patient.hub), key=lambda name: not name.startswith("refs/heads/")):
+        yield f"{name}: {_mended(patient.hub, name)}"
 
 
 def _mended(hub: Hub, name: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, replace
 
-from agentctl.core import ending, refnames
+from agentctl.core import ending
 from agentctl.core.ending import Left, Use
 from agentctl.core.failure import Failure
 from agentctl.core.lifecycle import Stage
@@ -15,7 +15,7 @@ from agentctl.engine import environ
 from agentctl.errors import Refused
 from agentctl.fleet import agents, result, tasks
 from agentctl.fleet.agents import Found
-from agentctl.git import process, refs, worktrees
+from agentctl.git import process, worktrees
 from agentctl.git.hub import Hub
 from agentctl.git.worktrees import Worktree
 from agentctl.messages import many
@@ -107,9 +107,8 @@ def record(hub: Hub, name: str, session: Session) -> None:
 
 def _submitted_by_itself(hub: Hub, change: str, head: str) -> int:
     """The revision under which this head is waiting or queued already; 0 if it is not."""
-    listed = refs.read(hub.git_dir, [refnames.INBOX])
-    for request in inbox.requests(listed):
-        if request.change == change and request.head == head and request.submits:
+    for request in inbox.read(hub, change):
+        if request.head == head and request.submits:
             return request.revision
     known = Ledger.read(hub).with_head(head)
     if known and known.change.id == change and known.stage in (Stage.QUEUED, Stage.LANDED):

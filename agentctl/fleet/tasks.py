@@ -60,15 +60,17 @@ def add(hub: Hub, tasks: list[Task]) -> list[str]:
     Raises UsageError if a name is taken by another task.
     """
     transaction, new = Transaction(hub.git_dir, f"add {len(tasks)} tasks"), []
-    for task in tasks:
-        tip = refs.get(hub.git_dir, refnames.TASKS + task.id)
-        if not tip:
-            transaction.create(refnames.TASKS + task.id, _commit(hub, task, None, f"created: {task.title}"))
-            new.append(task.id)
-        elif _asked(read(hub, task.id, tip)) != _asked(task):
-            raise UsageError(f"there is a task {task.id!r} already",
-                             hint=f"agentctl task show {task.id}, or give the new one another id")
-    transaction.commit()
+    with hub.objects.store.together():
+        for task in tasks:
+            tip = refs.get(hub.git_dir, refnames.TASKS + task.id)
+            if not tip:
+                transaction.create(refnames.TASKS + task.id, _commit(hub, task, None, f"created: {task.title}"))
+                new.append(task.id)
+            elif _asked(read(hub, task.id, tip)) != _asked(task):
+                raise UsageError(f"there is a task {task.id!r} already",
+                                 hint=f"agentctl task show {task.id}, or give the new one another id")
+        hub.objects.store.flush()
+        transaction.commit()
     hub.sync()
     return new
 
@@ -89,9 +91,11 @@ def change(hub: Hub, name: str, event: str, edit: Callable[[Task], Task]) -> Tas
         if after == before:
             return before
         move = Transaction(hub.git_dir, event)
-        move.update(refnames.TASKS + name, _commit(hub, after, tip, event), tip)
         try:
-            move.commit()
+            with hub.objects.store.together():
+                move.update(refnames.TASKS + name, _commit(hub, after, tip, event), tip)
+                hub.objects.store.flush()
+                move.commit()
             return after
         except Contended:
             if attempt == 9:
@@ -122,11 +126,13 @@ def claims(hub: Hub) -> dict[str, tuple[Claim, str]]:
 
 def claim(hub: Hub, name: str, wanted: Claim) -> str:
     """Take a task. Returns the claim's object id; raises Contended if somebody has it."""
-    hub.objects.write_tree({})
-    made = hub.objects.write_commit(EMPTY_TREE, [], codec.encode_claim(wanted) + "\n", time.time())
-    create = Transaction(hub.git_dir, f"claim {name}")
-    create.create(refnames.CLAIMS + name, made)
-    create.commit()
+    with hub.objects.store.together():
+        hub.objects.write_tree({})
+        made = hub.objects.write_commit(EMPTY_TREE, [], codec.encode_claim(wanted) + "\n", time.time())
+        create = Transaction(hub.git_dir, f"claim {name}")
+        create.create(refnames.CLAIMS + name, made)
+        hub.objects.store.flush()
+        create.commit()
     return made
 
 

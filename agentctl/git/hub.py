@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from agentctl.core import refnames
 from agentctl.errors import Infrastructure, NotFound, Refused
-from agentctl.git import modes, process, refs
+from agentctl.git import modes, plain, process, refs
 from agentctl.git.ancestry import Line
 from agentctl.git.objects import Objects, Person
 
@@ -105,8 +105,20 @@ class Hub:
                 shutil.rmtree(left) if os.path.isdir(left) else os.unlink(left)
 
     def git(self, *args: str, **options) -> str:
+        """Standard output of Git. What asks for objects alone, by id or by full names of refs, runs
+        without the hub's configuration."""
         self.objects.store.flush()
-        return process.text(args, git_dir=self.git_dir, **options)
+        if args[0] not in plain.ASKS_OBJECTS or "--all" in args:
+            return process.text(args, git_dir=self.git_dir, **options)
+        names = args.index("--") if "--" in args else len(args)
+        asked = [refs.get(self.git_dir, word) or word if word.startswith("refs/") else word for word in args[:names]]
+        return process.decoded(plain.run(self.git_dir, [*asked, *args[names:]], **options))
+
+    def descends(self, new: str, old: str) -> bool:
+        """Whether one commit is, or has among its ancestors, another. Unlike `rev-list old ^new`
+        it is right whatever the dates of commits say. Raises GitError for what is no commit."""
+        self.objects.store.flush()
+        return plain.run(self.git_dir, ["merge-base", "--is-ancestor", old, new], ok=(0, 1)).returncode == 0
 
     def commit_of(self, name: str) -> str:
         """The commit a user's word stands for. Raises NotFound."""
@@ -125,7 +137,7 @@ class Hub:
     def holds(self, tip: str, oid: str) -> bool:
         """True if the history of the commit `tip` has the commit `oid`, and both are there."""
         with contextlib.suppress(process.GitError):
-            return self.git("rev-list", "-n1", oid, "^" + tip) == ""
+            return self.descends(tip, oid)
         return False
 
     def person(self, cwd: str | None = None) -> Person:
@@ -141,17 +153,21 @@ class Hub:
         Git syncs files but never directories: without this a power cut undoes a
         ref update that was reported as done.
         """
-        self.objects.store.flush()
-        handle = os.open(self.git_dir, os.O_RDONLY)
-        try:
-            syncfs = getattr(ctypes.CDLL(None, use_errno=True), "syncfs", None)
-            if syncfs is None:
-                os.sync()
-            elif syncfs(handle) != 0:
-                code = ctypes.get_errno()
-                raise Infrastructure(f"the file system of the hub cannot be synced: {os.strerror(code)}")
-        finally:
-            os.close(handle)
+        with self.objects.store.synced():
+            handle = os.open(self.git_dir, os.O_RDONLY)
+            try:
+                _syncfs(handle)
+            finally:
+                os.close(handle)
+
+
+def _syncfs(handle: int) -> None:
+    syncfs = getattr(ctypes.CDLL(None, use_errno=True), "syncfs", None)
+    if syncfs is None:
+        os.sync()
+    elif syncfs(handle) != 0:
+        code = ctypes.get_errno()
+        raise Infrastructure(f"the file system of the hub cannot be synced: {os.strerror(code)}")
 
 
 def find(path: str = ".") -> Hub:

@@ -3,13 +3,20 @@ different paths, else by `git merge-tree`, in a scratch directory: no program th
 
 from __future__ import annotations
 
+import contextlib
 import os
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
-from agentctl.git import content, folders, modes, scratch
+from agentctl.core.admission import folded
+from agentctl.git import attributes, plain
 from agentctl.git.hub import Hub
 from agentctl.git.objects import EMPTY_TREE, EXECUTABLE, FILE, GITLINK, SYMLINK, TREE, Entries, ObjectError, Objects
+from agentctl.git.process import run
+from agentctl.git.scratch import quoted
+from agentctl.git.store import Store
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +26,10 @@ class Merged:
     conflicts: tuple[str, ...] = ()
     """Paths."""
     messages: str = ""
+    same: tuple[str, ...] = ()
+    """Where all merged, but two names are one for some file systems: what is new, and what it is the same as."""
+    nothing: bool = False
+    """All merged, and it changes nothing."""
 
 
 def merge(hub: Hub, base: str, ours: str, theirs: str) -> Merged:
@@ -79,24 +90,22 @@ def _differing(was: Entries, now: Entries) -> list[bytes]:
 
 
 def by_git(hub: Hub, base: str, ours: str, theirs: str) -> Merged:
-    """The same by Git alone. `--merge-base` came with Git 2.40; three commits made for the occasion say the
-    same to 2.38. Their dates are fixed, so that a merge done twice adds no object. The attributes, such as merge=union,
-    are those of `ours`.
+    """The same by Git alone, in a place of its own: what Git makes lies there first, and comes into the hub as
+    what we write does, safe from `git gc` until a ref names it.
+
+    `--merge-base` came with Git 2.40; three commits made for the occasion say the same to 2.38.
     """
     objects = hub.objects
-    root = objects.write_commit(base, (), "base", 0)
-    left = objects.write_commit(ours, (root,), "trunk", 0)
-    right = objects.write_commit(theirs, (root,), "change", 0)
     objects.store.flush()
-    with hub.scratch() as place:
-        top = place + ".files/"
-        modes.folder(top)
-        for path, data in _attributes(hub, ours, base, theirs):
-            modes.folder(os.path.dirname(top + path))
-            folders.replace(top + path, data)
-        scratch.write(place, info={"attributes": content.info(hub, "attributes")})
-        look = scratch.Scratch(place, os.path.join(hub.git_dir, "objects"), work_tree=top)
-        done = look.run("merge-tree", "--write-tree", "-z", "--name-only", "--messages", left, right, ok=(0, 1))
+    with plain.place() as place, _borrowing(place, hub.git_dir) as aside:
+        root = _commit(aside, base, b"base")
+        left, right = _commit(aside, ours, b"trunk", root), _commit(aside, theirs, b"change", root)
+        files = os.path.join(place, "files")
+        attributes.lay_out(files, attributes.found(objects, ours, _meeting(objects, base, ours, theirs)))
+        done = run(["merge-tree", "--write-tree", "-z", "--name-only", "--messages", left, right],
+                   git_dir=place, cwd=files, env={"GIT_WORK_TREE": files}, ok=(0, 1))
+        for oid in set(aside.loose()) - {root, left, right}:
+            objects.store.write(*aside.read(oid))
     tree, *rest = done.stdout.decode(errors="surrogateescape").split("\0")
     if done.returncode == 0:
         return Merged(tree)
@@ -104,16 +113,39 @@ def by_git(hub: Hub, base: str, ours: str, theirs: str) -> Merged:
     return Merged(tree, tuple(dict.fromkeys(rest[:end])), "\n".join(_messages(rest[end + 1 :])))
 
 
-def _attributes(hub: Hub, ours: str, base: str, theirs: str) -> Iterator[tuple[str, bytes]]:
-    """(path, content) of the .gitattributes of the tree `ours` that may say how to merge what two others differ in."""
-    places = {""}
-    for path, *_ in changed(hub, base, theirs):
-        while path := path.rpartition("/")[0]:
-            places.add(path + "/")
-    for place in sorted(places):
-        found = hub.objects.at(ours, place + ".gitattributes")
-        if found and found[0] in (FILE, EXECUTABLE) and not {".", "..", ".git"} & set(place.split("/")):
-            yield place + ".gitattributes", hub.objects.blob(found[1])
+@contextlib.contextmanager
+def _borrowing(place: str, git_dir: str) -> Iterator[Store]:
+    """The objects of a place, which borrows those of a hub; it is empty before and after."""
+    store, alternates = Store(place), os.path.join(place, "objects", "info", "alternates")
+    try:
+        with open(alternates, "wb") as file:
+            file.write(os.fsencode(quoted(plain.objects(git_dir))) + b"\n")
+        yield store
+    finally:
+        os.unlink(alternates)
+        for oid in store.loose():
+            os.unlink(os.path.join(place, "objects", oid[:2], oid[2:]))
+        for name in os.listdir(os.path.join(place, "files")):
+            _gone(os.path.join(place, "files", name))
+
+
+def _gone(path: str) -> None:
+    shutil.rmtree(path) if os.path.isdir(path) else os.unlink(path)
+
+
+def _commit(store: Store, tree: str, name: bytes, *parents: str) -> str:
+    lines = [b"tree " + tree.encode(), *(b"parent " + oid.encode() for oid in parents)]
+    return store.write(b"commit", b"\n".join(lines) + b"\nauthor x <x> 0 +0000\ncommitter x <x> 0 +0000\n\n" + name)
+
+
+def _meeting(objects: Objects, base: str, ours: str, theirs: str) -> Iterator[str]:
+    """The paths that both sides may have changed, under the names that they have in the end."""
+    renamed = False
+    for path, _, _, status in _changed(objects, base, theirs, b""):
+        yield path
+        renamed = renamed or (status != "A" and not objects.at(ours, path))
+    if renamed:
+        yield from (path for path, _, _, status in _changed(objects, base, ours, b"") if status == "A")
 
 
 def _messages(fields: list[str]) -> list[str]:
@@ -129,7 +161,7 @@ def _messages(fields: list[str]) -> list[str]:
 def diff(hub: Hub, old: str, new: str, paths: tuple[str, ...] = (), limit: int = 65536) -> str:
     """A patch from one tree to another, cut at `limit` characters."""
     args = ["diff-tree", "-r", "-p", "--no-color", "--no-ext-diff", "--no-textconv", old, new]
-    text = hub.git(*args, *(("--", *paths) if paths else ()))
+    text = hub.git(*args, *(("--", *(":(literal)" + path for path in paths)) if paths else ()))
     return text if len(text) <= limit else text[:limit] + "\n... (cut)\n"
 
 
@@ -165,6 +197,39 @@ def _changed(objects: Objects, old: str, new: str, prefix: bytes) -> Iterator[tu
         path = (prefix + name).decode(errors="surrogateescape")
         status = "A" if not before else "D" if not after else "T" if _kind(before) != _kind(after) else "M"
         yield path, *(after or (0, "0" * 40)), status
+
+
+def collisions(hub: Hub, old: str, new: str) -> Iterator[tuple[str, str]]:
+    """(path, other path) of what is in the second of two trees or commits and not in the first, and
+    is there the same as another one for a file system that heeds neither case nor Unicode form."""
+    objects = hub.objects
+    return _collisions(objects, objects.tree_of(old), objects.tree_of(new), b"")
+
+
+def _collisions(objects: Objects, old: str, new: str, prefix: bytes) -> Iterator[tuple[str, str]]:
+    if prefix.count(b"/") > DEEP:
+        raise ObjectError(oid=new, why=f"its directories are nested more than {DEEP} deep, the most that is supported")
+    was, now = objects.tree(old), objects.tree(new)
+    if fresh := [name for name in now if name not in was]:
+        same: dict[bytes, list[bytes]] = {}
+        for name in now:
+            same.setdefault(_folded(name), []).append(name)
+        for name in fresh:
+            for other in same[_folded(name)]:
+                if other != name:
+                    yield os.fsdecode(prefix + name), os.fsdecode(prefix + other)
+                    break
+    for name, (mode, oid) in now.items():
+        before = was.get(name, (TREE, EMPTY_TREE))
+        if mode == TREE and before != (mode, oid):
+            yield from _collisions(objects, before[1] if before[0] == TREE else EMPTY_TREE, oid, prefix + name + b"/")
+
+
+@lru_cache(100_000)
+def _folded(name: bytes) -> bytes:
+    if name.isascii():
+        return name.lower()
+    return folded(name.decode(errors="surrogateescape")).encode("utf-8", "surrogatepass")
 
 
 def _kind(entry: tuple[int, str]) -> int:

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from agentctl.core import globs
+from agentctl.core.printable import printable
 from agentctl.git.store import ObjectError, Store
 
 __all__ = ["BOT", "EMPTY_TREE", "EXECUTABLE", "FILE", "GITLINK", "SYMLINK", "TREE",
@@ -33,8 +34,7 @@ class Person:
     email: str
 
     def __bytes__(self) -> bytes:
-        clean = [part.translate({ord(c): None for c in "<>\n\0"}) for part in (self.name, self.email)]
-        return f"{clean[0]} <{clean[1]}>".encode(errors="surrogateescape")
+        return _person(*(part.encode(errors="surrogateescape") for part in (self.name, self.email)))
 
 
 BOT = Person("agentctl", "agentctl@localhost")
@@ -46,13 +46,15 @@ class CommitInfo:
     tree: str
     parents: tuple[str, ...]
     author: bytes
-    """As in the object: b'Name <email>'."""
+    """b'Name <email>', with nothing in it that Git would not write."""
     author_time: int
-    author_zone: int
-    """Seconds east of UTC."""
+    author_zone: bytes
+    """As Git writes it: b'+0200'."""
     time: int
-    """Of the committer."""
+    """Of the committer; 0 where Git reads none."""
     message: bytes
+    flaw: str = ""
+    """What is in its head that Git would not write, if anything is."""
 
     @property
     def subject(self) -> str:
@@ -61,27 +63,49 @@ class CommitInfo:
 
 
 _OID = re.compile(rb"[0-9a-f]{40}")
-_SIGNED = re.compile(rb"(.*?) ?(-?\d{1,18}) ([+-])(\d\d)(\d\d)")
+_SIGNED = re.compile(rb"([^<>\n\0]+ <[^<>\n\0]*>) (0|[1-9]\d{0,17}) ([+-]\d{4})")
+"""Of an author or a committer, as `git fsck` wants it."""
+_LATEST = 1 << 40
+"""Seconds since 1970: what Git adds and compares without overflow, some 35,000 years."""
 
 
 def parse_commit(oid: str, data: bytes) -> CommitInfo:
-    """Raises ObjectError for what is no commit that Git would write."""
+    """As Git reads it, which forgives much: old histories have time zones, dates and names that
+    nobody writes today. Raises ObjectError for what Git would not read either."""
     head, _, message = data.partition(b"\n\n")
-    fields: dict[bytes, list[bytes]] = {}
-    for line in head.split(b"\n"):
-        key, _, value = line.partition(b" ")
-        fields.setdefault(key, []).append(value)
-    try:
-        tree, author, committer = fields[b"tree"][0], fields[b"author"][0], fields[b"committer"][0]
-        ids = [tree, *fields.get(b"parent", ())]
-        by, when = _SIGNED.fullmatch(author), _SIGNED.fullmatch(committer)
-        if not (by and when and all(_OID.fullmatch(one) for one in ids)):
-            raise ValueError("a malformed line in its head")
-    except (KeyError, ValueError) as error:
-        raise ObjectError(oid=oid, why=f"no commit: {error}") from error
-    zone = (int(by[4]) * 3600 + int(by[5]) * 60) * (-1 if by[3] == b"-" else 1)
-    return CommitInfo(oid, tree.decode(), tuple(parent.decode() for parent in ids[1:]), by[1], int(by[2]), zone,
-                      int(when[2]), message)
+    lines = head.split(b"\n")
+    tree, at = lines[0].removeprefix(b"tree "), 1
+    while at < len(lines) and lines[at].startswith(b"parent "):
+        at += 1
+    parents = [line.removeprefix(b"parent ") for line in lines[1:at]]
+    if not lines[0].startswith(b"tree ") or not all(_OID.fullmatch(one) for one in (tree, *parents)):
+        raise ObjectError(oid=oid, why="no commit: a malformed line in its head")
+    author, committer = (_signed(lines, n, word) for n, word in ((at, b"author "), (at + 1, b"committer ")))
+    return CommitInfo(oid, tree.decode(), tuple(parent.decode() for parent in parents), *author[:3], committer[1],
+                      message, author[3] or committer[3])
+
+
+def _signed(lines: list[bytes], at: int, word: bytes) -> tuple[bytes, int, bytes, str]:
+    """(person, time, zone, flaw) of one line of a head."""
+    line = lines[at] if at < len(lines) else b""
+    found = _SIGNED.fullmatch(line.removeprefix(word)) if line.startswith(word) else None
+    if found and int(found[2]) <= _LATEST:
+        return found[1], int(found[2]), found[3], ""
+    kind = word.decode().strip()
+    if not line.startswith(word):
+        return _person(b"", b""), 0, b"+0000", f"it has no {kind} where Git looks for one"
+    who, _, when = line.removeprefix(word).rpartition(b">")
+    name, _, email = who.partition(b"<")
+    time, _, zone = when.strip().partition(b" ")
+    seconds = int(time) if re.fullmatch(rb"\d{1,18}", time) and int(time) <= _LATEST else 0
+    fits = re.fullmatch(rb"[+-]\d{4}", zone)
+    return (_person(name, email), seconds, zone if fits else b"+0000",
+            f"the line of its {kind} is none that Git writes: {printable(line.removeprefix(word), 100)}")
+
+
+def _person(name: bytes, email: bytes) -> bytes:
+    clean = [re.sub(rb"[<>\n\0]", b"", part).strip() for part in (name, email)]
+    return b"%s <%s>" % (clean[0] or b"unknown", clean[1])
 
 
 class Objects:
@@ -219,14 +243,13 @@ class Objects:
         *,
         author: Person | bytes = BOT,
         author_time: float | None = None,
-        author_zone: int = 0,
+        author_zone: bytes = b"+0000",
         committer: Person = BOT,
     ) -> str:
         when = int(time if author_time is None else author_time)
-        sign, zone = "-" if author_zone < 0 else "+", abs(author_zone) // 60
         lines = [f"tree {tree}", *(f"parent {parent}" for parent in parents)]
         head = "\n".join(lines).encode() + b"\nauthor %s %d %s\ncommitter %s %d +0000\n\n" % (
-            bytes(author), when, f"{sign}{zone // 60:02}{zone % 60:02}".encode(), bytes(committer), int(time))
+            bytes(author), when, author_zone, bytes(committer), int(time))
         return self.store.write(b"commit", head + (
             message if isinstance(message, bytes) else message.encode(errors="surrogateescape")))
 
@@ -245,7 +268,7 @@ class Objects:
         below: dict[bytes, dict[str, bytes | None]] = {}
         for path, data in files.items():
             first, slash, rest = path.partition("/")
-            name = first.encode()
+            name = first.encode(errors="surrogateescape")
             if slash:
                 below.setdefault(name, {})[rest] = data
             elif data is None:

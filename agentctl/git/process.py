@@ -9,13 +9,22 @@ import os
 import shutil
 import signal
 import subprocess
-from collections.abc import Mapping, Sequence
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from typing import IO
 
 from agentctl import signals
-from agentctl.errors import AgentctlError, Infrastructure
+from agentctl.errors import AgentctlError, Infrastructure, Timeout
 
 MINIMUM = (2, 38)
+
+QUICK, SLOW = 60.0, 600.0
+"""Seconds after which a Git is ended: one that is asked for a name or to move refs, and one that
+may walk the whole history. A FIFO among the refs, or a lock of a dead mount, would hold it for ever."""
+_QUICK = frozenset(("config", "rev-parse", "symbolic-ref", "update-ref"))
+GRACE = 2.0
+"""Seconds that such a Git has to remove its locks."""
 
 FULL = (os.strerror(errno.ENOSPC), "Out of diskspace")
 """How Git says that there is no room left."""
@@ -27,6 +36,7 @@ _QUIET = (
     "maintenance.auto=false",
     "advice.detachedHead=false",
     "core.quotePath=false",
+    "log.showSignature=false",
     "protocol.ext.allow=never",
 )
 
@@ -52,7 +62,7 @@ def binary() -> str:
 
 @functools.cache
 def version() -> tuple[int, ...]:
-    text = subprocess.run([binary(), "version"], capture_output=True, text=True).stdout
+    text = subprocess.run([binary(), "version"], capture_output=True, text=True, timeout=QUICK).stdout
     return tuple(int(part) for part in text.split()[2].split(".")[:3] if part.isdigit())
 
 
@@ -91,15 +101,18 @@ def run(
     stdin: bytes = b"",
     source: str | None = None,
     ok: Sequence[int] = (0,),
+    limit: float | None = None,
 ) -> subprocess.CompletedProcess[bytes]:
     """Run git closed off from system and global configuration, hooks and prompts. Its input is
     `stdin`, or the file `source`.
 
-    Raises GitError for an exit status not in `ok`.
+    Raises GitError for an exit status not in `ok`, Timeout after `limit` seconds (by default
+    QUICK or SLOW, as it is asked for).
     """
     argv, closed = command(args, git_dir)
-    with open(source, "rb") if source else contextlib.nullcontext(subprocess.PIPE) as feed:
-        done = _called(argv, cwd=cwd or git_dir, env=closed | dict(env or {}), input=stdin, feed=feed)
+    with open(source, "rb") if source else contextlib.nullcontext(subprocess.PIPE) as feed, _told(args):
+        done = _called(argv, cwd=cwd or git_dir, env=closed | dict(env or {}), input=stdin, feed=feed,
+                       limit=limit or _limit(args))
     if done.returncode not in ok:
         said = done.stderr.decode(errors="replace")
         if any(words in said for words in FULL):
@@ -109,33 +122,72 @@ def run(
     return done
 
 
+def _limit(args: Sequence[str]) -> float:
+    return QUICK if args[0] in _QUICK else SLOW
+
+
+@contextlib.contextmanager
+def _told(args: Sequence[str]) -> Iterator[None]:
+    """Says in words which Git was ended for its slowness."""
+    try:
+        yield
+    except subprocess.TimeoutExpired as error:
+        raise Timeout(f"git {' '.join(args[:3])} did not end within {error.timeout:g} s and was stopped",
+                      hint="agentctl doctor tells of what may hold a Git") from None
+
+
 def _called(argv: Sequence[str], *, cwd: str | None, env: Mapping[str, str],
-            input: bytes = b"", feed: IO[bytes] | int = subprocess.PIPE) -> subprocess.CompletedProcess[bytes]:
+            input: bytes = b"", feed: IO[bytes] | int = subprocess.PIPE,
+            limit: float = SLOW) -> subprocess.CompletedProcess[bytes]:
     """In a process group of its own, so that Ctrl-C on the terminal reaches agentctl alone. If
-    that is interrupted here, Git is ended so that it removes its locks and temporary files."""
+    that is interrupted here, Git is ended so that it removes its locks and temporary files; so
+    it is after `limit` seconds, and killed if it does not end."""
     with contextlib.ExitStack() as ends:
         with signals.kept_from_children():
             git = ends.enter_context(subprocess.Popen(argv, cwd=cwd, env=env, process_group=0, stdin=feed,
                                                       stdout=subprocess.PIPE, stderr=subprocess.PIPE))
             ends.push(lambda interrupted, *_: interrupted and _end(git))
-        out, said = git.communicate(input if feed == subprocess.PIPE else None)
+        # Popen's own limit would look every half millisecond whether a Git has ended that takes two.
+        over = threading.Event()
+        watch = threading.Timer(limit, _expire, (git, over))
+        watch.daemon = True
+        watch.start()
+        try:
+            out, said = git.communicate(input if feed == subprocess.PIPE else None)
+        finally:
+            watch.cancel()
+    if over.is_set():
+        raise subprocess.TimeoutExpired(argv, limit)
     return subprocess.CompletedProcess(argv, git.returncode, out, said)
 
 
-def _end(git: subprocess.Popen) -> None:
+def _expire(git: subprocess.Popen, over: threading.Event) -> None:
+    over.set()
+    for how in (signal.SIGTERM, signal.SIGKILL):
+        _end(git, how)
+        time.sleep(GRACE)
+
+
+def _end(git: subprocess.Popen, how: int = signal.SIGTERM) -> None:
+    """It and what it has started."""
     with contextlib.suppress(ProcessLookupError):
-        os.killpg(git.pid, signal.SIGTERM)
+        os.killpg(git.pid, how)
 
 
 def text(args: Sequence[str], **options) -> str:
     """Standard output of `run`, decoded and stripped of its last newline."""
-    return run(args, **options).stdout.decode(errors="surrogateescape").removesuffix("\n")
+    return decoded(run(args, **options))
+
+
+def decoded(done: subprocess.CompletedProcess[bytes]) -> str:
+    """Its standard output, without the last newline."""
+    return done.stdout.decode(errors="surrogateescape").removesuffix("\n")
 
 
 @functools.cache
 def local_variables() -> frozenset[str]:
     """Names of the variables that tie a process to one repository."""
-    done = subprocess.run([binary(), "rev-parse", "--local-env-vars"], capture_output=True, text=True)
+    done = subprocess.run([binary(), "rev-parse", "--local-env-vars"], capture_output=True, text=True, timeout=QUICK)
     return frozenset(done.stdout.split())
 
 
@@ -149,7 +201,9 @@ def child_environment() -> dict[str, str]:
 def as_user(args: Sequence[str], *, cwd: str, ok: Sequence[int] = (0,), env: Mapping[str, str] | None = None,
             stdin: bytes = b"") -> str:
     """Run git as the user would: with their configuration, in `cwd`."""
-    done = _called([binary(), *args], cwd=cwd, env=child_environment() | {"LC_ALL": "C"} | dict(env or {}), input=stdin)
+    with _told(args):
+        done = _called([binary(), *args], cwd=cwd, env=child_environment() | {"LC_ALL": "C"} | dict(env or {}), input=stdin,
+                       limit=_limit(args))
     if done.returncode not in ok:
         raise GitError(args, done.returncode, done.stderr.decode(errors="replace"))
-    return done.stdout.decode(errors="surrogateescape").removesuffix("\n")
+    return decoded(done)

@@ -10,20 +10,22 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import time
+import stat
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from agentctl.core.printable import printable
-from agentctl.errors import Contended, Infrastructure, Malformed
+from agentctl.errors import AgentctlError, Contended, Infrastructure, Malformed
 from agentctl.git import stale
+from agentctl.git.objects import Objects
 from agentctl.git.process import GitError, run
 from agentctl.git.store import ObjectError
 
 ZERO = "0" * 40
-LOOKS = 5
-"""At a listing with warnings, before those that stay are believed."""
-_FORMAT = "%(refname)%00%(objectname)%00%(objecttype)%00%(*objectname)%00%(contents:subject)"
+LINKS = 5
+"""Symbolic refs that are followed one after the other."""
+LARGEST = 1 << 20
+"""Bytes of a tag or commit that a ref may name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,32 +37,178 @@ class Ref:
     target: str
     """The object a tag points to; `oid` itself for anything else."""
     subject: str
+    target_kind: str = ""
+    """What the target is in truth; empty if it is not there. Told of a tag alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """Refs as the files say, no object looked at."""
+
+    oids: dict[str, str] = field(default_factory=dict)
+    odd: dict[str, str] = field(default_factory=dict)
+    """What stands where a ref may be and is none, by its path below the Git directory, and why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    refs: dict[str, Ref]
+    odd: dict[str, str]
+    """As of `Names`; and refs whose object cannot be read."""
+
+
+def names(git_dir: str, prefixes: Iterable[str]) -> Names:
+    """The refs at or under `prefixes`, read as Git keeps them, in process: a Git that walks over
+    a FIFO never ends, one that comes to a link follows it, and one broken ref ends it.
+
+    Files come before packed-refs: Git writes packed-refs before it removes the files of what it
+    packed, and deletes a ref from there before it removes its file.
+    """
+    found = Names()
+    for prefix in prefixes:
+        _walk(git_dir, prefix, found)
+        for oid, name in _packed_lines(git_dir, prefix.rstrip("/").encode()):
+            if _under(name, prefix) and name not in found.odd:
+                found.oids.setdefault(name, oid)
+    return found
+
+
+def _under(name: str, prefix: str) -> bool:
+    return name == prefix or name.startswith(prefix if prefix.endswith("/") else prefix + "/")
+
+
+def _walk(git_dir: str, prefix: str, found: Names) -> None:
+    first = prefix.rstrip("/")
+    try:
+        mode = os.lstat(os.path.join(git_dir, first)).st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    if not stat.S_ISDIR(mode):
+        if _under(first, prefix):
+            _take(git_dir, first, found)
+        return
+    folders = [first]
+    while folders:
+        folder = folders.pop()
+        try:
+            with os.scandir(os.path.join(git_dir, folder)) as entries:
+                for entry in entries:
+                    if entry.is_dir(follow_symlinks=False):
+                        folders.append(f"{folder}/{entry.name}")
+                    elif not entry.name.endswith(".lock") and not entry.name.startswith("."):
+                        _take(git_dir, f"{folder}/{entry.name}", found)
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except OSError as error:
+            found.odd[folder] = error.strerror or str(error)
+
+
+def _take(git_dir: str, name: str, found: Names) -> None:
+    try:
+        found.oids[name] = _loose(git_dir, name)
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+        # It went while we looked.
+        pass
+    except _Odd as error:
+        found.odd[name] = str(error)
+
+
+class _Odd(Exception):
+    """Says why a file is no ref."""
+
+
+def _loose(git_dir: str, name: str, links: int = LINKS) -> str:
+    if not _ALLOWED.fullmatch(name):
+        raise _Odd("its name is none that Git gives to a ref")
+    text = _text(os.path.join(git_dir, name))
+    if text.startswith("ref: ") and links:
+        target = text.removeprefix("ref: ").strip()
+        with contextlib.suppress(FileNotFoundError, IsADirectoryError, NotADirectoryError):
+            return _loose(git_dir, target, links - 1)
+        packed = _packed(git_dir, target)
+        if packed:
+            return packed
+        raise _Odd(f"it stands for {printable(target)}, which there is not")
+    if not _OID.fullmatch(text):
+        raise _Odd("it is empty" if not text else "it holds no object id")
+    return text
+
+
+def _text(path: str) -> str:
+    """Of a small file that is no link. Never waits for somebody to write."""
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
+    except (FileNotFoundError, NotADirectoryError):
+        raise
+    except OSError as error:
+        raise _Odd("it is a symbolic link" if os.path.islink(path) else error.strerror or str(error)) from None
+    try:
+        mode = os.fstat(handle).st_mode
+        if stat.S_ISDIR(mode):
+            raise IsADirectoryError(path)
+        if not stat.S_ISREG(mode):
+            raise _Odd("it is no file but a FIFO, a socket or a device")
+        return os.read(handle, 4096).decode(errors="replace").strip()
+    finally:
+        os.close(handle)
+
+
+def scan(git_dir: str, prefixes: Iterable[str], objects: Objects | None = None) -> Listing:
+    """The refs at or under `prefixes` with what they name, and what is odd there."""
+    listed = names(git_dir, prefixes)
+    return described(listed, objects or Objects(git_dir)) if listed.oids else Listing({}, listed.odd)
+
+
+def described(listed: Names, objects: Objects) -> Listing:
+    """What refs name. One whose object cannot be read is odd."""
+    found, odd = {}, dict(listed.odd)
+    for name, oid in sorted(listed.oids.items()):
+        try:
+            found[name] = describe(objects, name, oid)
+        except ObjectError as error:
+            odd[name] = error.message
+    return Listing(found, odd)
+
+
+def describe(objects: Objects, name: str, oid: str) -> Ref:
+    """Raises ObjectError."""
+    kind, size = objects.store.head(oid)
+    if kind in ("tree", "blob") or size > LARGEST:
+        return Ref(name, oid, kind, oid, "")
+    head, _, message = objects.store.read(oid)[1].partition(b"\n\n")
+    subject = _subject(message)
+    if kind == "commit":
+        return Ref(name, oid, kind, oid, subject)
+    named = _TAGGED.match(head)
+    if not named:
+        raise ObjectError(oid=oid, why="a tag that names no object")
+    target = named[1].decode()
+    try:
+        return Ref(name, oid, kind, target, subject, objects.store.head(target)[0])
+    except ObjectError:
+        return Ref(name, oid, kind, target, subject)
+
+
+def _subject(message: bytes) -> str:
+    """Its first paragraph on one line, as Git tells it."""
+    return message.lstrip(b"\n").partition(b"\n\n")[0].strip(b"\n").replace(b"\n", b" ").decode(errors="replace")
 
 
 def read(git_dir: str, prefixes: Iterable[str]) -> dict[str, Ref]:
     """The refs at or under `prefixes`, by full name.
 
-    Raises Infrastructure if Git keeps complaining of one of them: it exits 0 with a mere
-    warning when a ref file is empty, and a broken ref must not look like a deleted one.
+    Raises Infrastructure if one of them is broken, for that must not look like a deleted one.
     """
-    args = ["for-each-ref", "--format=" + _FORMAT, *prefixes]
-    done = run(args, git_dir=git_dir)
-    broken = set(done.stderr.splitlines())
-    for _ in range(LOOKS):
-        if not done.stderr:
-            break
-        # A ref that is deleted between Git's listing and its reading is warned of too.
-        time.sleep(0.01)
-        done = run(args, git_dir=git_dir)
-        broken &= set(done.stderr.splitlines())
-    if broken:
-        raise Infrastructure(b"; ".join(sorted(broken)).decode(errors="replace"), hint="agentctl doctor")
-    refs = {}
-    # Not splitlines(): a subject may hold what Python takes for the end of a line, and Git does not.
-    for line in done.stdout.decode(errors="replace").split("\n")[:-1]:
-        name, oid, kind, peeled, subject = line.split("\0", 4)
-        refs[name] = Ref(name, oid, kind, peeled or oid, subject)
-    return refs
+    prefixes = list(prefixes)
+    found = scan(git_dir, prefixes)
+    if found.odd:
+        # What was deleted between the listing and the reading is not odd.
+        again = scan(git_dir, prefixes)
+        broken = [f"broken ref {printable(name)}: {why}" for name, why in again.odd.items() if name in found.odd]
+        if broken:
+            raise Infrastructure("; ".join(broken), hint="agentctl doctor")
+        found = again
+    return found.refs
 
 
 @contextlib.contextmanager
@@ -76,41 +224,42 @@ def decoding(name: str) -> Iterator[None]:
 
 
 def get(git_dir: str, name: str) -> str | None:
-    """The object id of one ref, or None.
+    """The object id of one ref, or None. Raises Infrastructure if something else is in its place.
 
     A plain name is looked up in process, as Git does it: its own file, else packed-refs.
-    Git writes packed-refs before it removes the files of what it packed, and deletes a ref
-    from there before it removes its file, so this order misses nothing.
     """
-    if _PLAIN.fullmatch(name):
-        found = _content(os.path.join(git_dir, name)) or _packed(git_dir, name)
-        if not found or _OID.fullmatch(found):
-            return found
-    done = run(["rev-parse", "--verify", "--quiet", "--end-of-options", name], git_dir=git_dir, ok=(0, 1))
-    return done.stdout.decode().strip() or None
+    if not _PLAIN.fullmatch(name):
+        done = run(["rev-parse", "--verify", "--quiet", "--end-of-options", name], git_dir=git_dir, ok=(0, 1))
+        return done.stdout.decode().strip() or None
+    try:
+        return _loose(git_dir, name)
+    except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
+        return _packed(git_dir, name)
+    except _Odd as error:
+        raise Infrastructure(f"broken ref {name}: {error}", hint="agentctl doctor") from None
 
 
 _OID = re.compile(r"[0-9a-f]{40}")
 _PLAIN = re.compile(r"refs/(?!.*\.\.)[\w./+-]+")
-
-
-def _content(path: str) -> str | None:
-    """Of a ref's file, None if there is none. What is no object id (a symbolic ref, an empty
-    file) is for Git to judge."""
-    try:
-        with open(path, errors="replace") as file:
-            return file.read().strip() or "empty"
-    except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
-        return None
+_ALLOWED = re.compile(r"refs/(?!.*(?:\.\.|//|@\{|/\.|\.lock(?:/|$)|[./]$))[^\x00-\x20\x7f~^:?*\[\\]+", re.DOTALL)
+"""Names of refs, by git-check-ref-format(1)."""
+_TAGGED = re.compile(rb"object ([0-9a-f]{40})\ntype ")
+_PACKED = rb"^([0-9a-f]{40}) (%s(?:/[^\n]*)?)$"
 
 
 def _packed(git_dir: str, name: str) -> str | None:
+    return next((oid for oid, found in _packed_lines(git_dir, name.encode(errors="surrogateescape")) if found == name), None)
+
+
+def _packed_lines(git_dir: str, prefix: bytes) -> Iterator[tuple[str, str]]:
+    """(object id, name) of each line of packed-refs at or under a prefix."""
     try:
-        with open(os.path.join(git_dir, "packed-refs"), "rb") as file:
-            found = re.search(rb"^([0-9a-f]{40}) " + re.escape(name.encode()) + rb"$", file.read(), re.MULTILINE)
+        with open(os.open(os.path.join(git_dir, "packed-refs"), os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
+            data = file.read() if stat.S_ISREG(os.fstat(file.fileno()).st_mode) else b""
     except FileNotFoundError:
-        return None
-    return found and found[1].decode()
+        return
+    for line in re.finditer(_PACKED % re.escape(prefix), data, re.MULTILINE):
+        yield line[1].decode(), os.fsdecode(line[2])
 
 
 @dataclass(slots=True)
@@ -131,11 +280,21 @@ class Transaction:
     def delete(self, ref: str, old: str) -> None:
         self._lines.append(f"delete {ref}\0{old}\0")
 
+    def leave_out(self, ref: str) -> None:
+        """Do nothing about a ref after all."""
+        self._lines = [line for line in self._lines if line.partition("\0")[0].partition(" ")[2] != ref]
+
+    def named(self, prefix: str) -> list[str]:
+        """The refs below a prefix that it is about."""
+        names = (line.partition("\0")[0].partition(" ")[2] for line in self._lines)
+        return [name for name in names if name.startswith(prefix)]
+
     def __bool__(self) -> bool:
         return bool(self._lines)
 
     def commit(self) -> None:
-        """Raises Contended if a ref was not at its expected value, or is locked by a living Git."""
+        """Raises Contended if a ref was not at its expected value, or is locked by a living Git, Blocked if
+        something else is in its way; their values name the `ref`."""
         if not self._lines:
             return
         # Without these two words Git carries out what it heard when its input ends, which a kill of
@@ -144,14 +303,23 @@ class Transaction:
         try:
             stale.retrying(self.git_dir, lambda: run(
                 ["update-ref", "--no-deref", "-m", "agentctl: " + self.message, "-z", "--stdin"],
-                git_dir=self.git_dir, stdin=told.encode()))
+                git_dir=self.git_dir, stdin=os.fsencode(told)))
         except GitError as error:
             raise _explained(error) from error
 
 
+class Blocked(AgentctlError):
+    """the ref {ref} cannot be written: {why}"""
+
+    code = "blocked"
+    hint = "agentctl doctor"
+
+
 def _explained(error: GitError) -> Exception:
+    named = re.search(r" ref '(refs/[^']+)'", error.stderr)
+    ref = named[1] if named else ""
     contended = ("is at ", "already exists", "unable to resolve reference", "File exists",
-                 "reference is missing", "but expected")
+                 "reference is missing", "but expected", "nonexistent object")
     if any(sign in error.stderr for sign in contended):
-        return Contended("contended: " + error.stderr)
-    return error
+        return Contended("contended: " + error.stderr, ref=ref)
+    return Blocked(ref=ref, why=error.stderr) if ref else error

@@ -1,29 +1,31 @@
 """Where objects lie: one file each, or many in one pack. Raw: their kind and their bytes.
 
-What an agent wrote is hostile: an object is believed only if it hashes to its name, and
-whatever goes wrong in reading one becomes ObjectError.
+What an agent wrote is hostile: an object is believed only if it hashes to its name, is not
+unpacked before its size is known, and whatever goes wrong in reading one becomes ObjectError.
 """
 
 from __future__ import annotations
 
 import contextlib
-import errno
 import hashlib
+import mmap
 import os
-import struct
 import threading
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
 
 from agentctl.errors import AgentctlError
+from agentctl.git import packs
+from agentctl.git.kept import Kept, write
 
 FEW = 64
-"""Objects written together that get files of their own: a pack for each turn of an idle bot
-would make every Git slower that looks for an object."""
-QUICK = 1
-"""Level of compression."""
-KINDS = {b"commit": 1, b"tree": 2, b"blob": 3, b"tag": 4}
-_NAMES = {number: kind for kind, number in KINDS.items()}
+"""Objects written together that are not synced by themselves."""
+MOST = 1 << 27
+"""Bytes of one object that are read: what is larger is Git's business alone."""
+LOOKS = 3
+"""At an object that a repack may have moved meanwhile."""
+Answer = TypeVar("Answer")
 
 
 class ObjectError(AgentctlError):
@@ -37,113 +39,146 @@ class Store:
     """The object folder of one hub. Safe to use from several threads."""
 
     def __init__(self, git_dir: str) -> None:
-        from dulwich.object_store import DiskObjectStore
-
         self._path = os.path.join(git_dir, "objects")
-        self._packs = DiskObjectStore(self._path)
+        self._folders = _opened(self._path)
         self._lock = threading.RLock()
-        self._gatherer: int | None = None
-        """The thread that writes together. What others write is theirs to name at once."""
-        self._waiting: dict[str, tuple[bytes, bytes]] = {}
+        self._own = threading.local()
+        """`waiting`: what this thread writes together, which is its own to read and to name."""
+        self._writers = 0
+        self._kept = Kept(os.path.join(self._path, "pack"))
+        self.lasting = False
+        """True while a bot runs: what it wrote stays safe from `git gc` from one turn to the next."""
 
     def close(self) -> None:
-        self._packs.close()
+        """Keep nothing from `git gc` any more."""
+        self.lasting = False
+        self._kept.release()
 
-    def _file(self, oid: str) -> str:
-        return os.path.join(self._path, oid[:2], oid[2:])
+    @property
+    def era(self) -> int:
+        """Another one once `git gc` may take what was written and no ref names."""
+        return self._kept.era
 
     def read(self, oid: str) -> tuple[bytes, bytes]:
         """(kind, content). Raises ObjectError."""
-        waiting = self._waiting.get(oid)
-        if waiting:
-            return waiting
-        try:
-            with open(self._file(oid), "rb") as file:
-                raw = zlib.decompress(file.read())
-        except OSError:
-            return self._read_packed(oid)
-        except zlib.error as error:
-            raise ObjectError(oid=oid, why=str(error)) from error
-        head, _, data = raw.partition(b"\0")
-        kind, _, size = head.partition(b" ")
-        if hashlib.sha1(raw).hexdigest() != oid or kind not in KINDS or size != b"%d" % len(data):
-            raise ObjectError(oid=oid, why="its content is another one's")
-        return kind, data
+        return self._remembered(oid) or self._found(oid, _Folder.content)
 
-    def _read_packed(self, oid: str) -> tuple[bytes, bytes]:
-        try:
-            return self._once(oid)
-        except ObjectError:
-            # It may have moved: a repack removes the packs, and the files, that its new pack holds.
-            with self._lock:
-                self._packs.close()
-            return self._once(oid)
-
-    def _once(self, oid: str) -> tuple[bytes, bytes]:
-        with self._lock:
-            try:
-                number, data = self._packs.get_raw(oid.encode())
-                return _NAMES[number], bytes(data)
-            except (KeyboardInterrupt, SystemExit):
-                raise
-            except BaseException as error:
-                # Anything: dulwich's compiled parts panic on some hostile packs.
-                raise ObjectError(oid=oid, why=f"{type(error).__name__}: {error}") from error
-
-    def exists(self, oid: str) -> bool:
-        if oid in self._waiting or os.path.exists(self._file(oid)):
-            return True
-        with self._lock:
-            return oid.encode() in self._packs
+    def head(self, oid: str) -> tuple[str, int]:
+        """(kind, bytes of its content) without reading that. Raises ObjectError."""
+        found = self._remembered(oid)
+        if found:
+            return found[0].decode(), len(found[1])
+        kind, size = self._found(oid, _Folder.head)
+        return kind.decode(), size
 
     def size(self, oid: str) -> int:
-        """Bytes of its content; of an object in a file only the head is read."""
-        if oid not in self._waiting:
-            with contextlib.suppress(OSError, zlib.error, ValueError), open(self._file(oid), "rb") as file:
-                head, end, _ = zlib.decompressobj().decompress(file.read(256), 64).partition(b"\0")
-                if end:
-                    return int(head.split(b" ")[1])
-        return len(self.read(oid)[1])
+        return self.head(oid)[1]
+
+    def exists(self, oid: str) -> bool:
+        if self._remembered(oid):
+            return True
+        with self._lock:
+            return any(folder.has(oid) for folder in self._folders)
+
+    def _remembered(self, oid: str) -> tuple[bytes, bytes] | None:
+        waiting = self._waiting
+        return waiting[oid] if waiting and oid in waiting else self._kept.read(oid)
+
+    @property
+    def _waiting(self) -> dict[str, tuple[bytes, bytes]] | None:
+        return getattr(self._own, "waiting", None)
+
+    def _found(self, oid: str, ask: Callable[[_Folder, str], Answer | None]) -> Answer:
+        with self._lock:
+            for _ in range(LOOKS):
+                for folder in self._folders:
+                    answer = ask(folder, oid)
+                    if answer is not None:
+                        return answer
+        raise ObjectError(oid=oid, why="it is not there")
+
+    def loose(self) -> Iterator[str]:
+        """The ids of those that have files of their own."""
+        for folder in os.listdir(self._path):
+            if len(folder) == 2:
+                yield from (folder + name for name in os.listdir(os.path.join(self._path, folder)) if len(name) == 38)
 
     def write(self, kind: bytes, data: bytes) -> str:
         """Store an object; returns its id."""
         raw = b"%s %d\0%s" % (kind, len(data), data)
         oid = hashlib.sha1(raw).hexdigest()
-        gathers = self._gatherer == threading.get_ident()
-        if gathers and oid in self._waiting:
+        waiting = self._waiting
+        if waiting is not None:
+            # Also if it lies there already: nothing says that it stays.
+            waiting[oid] = kind, data
             return oid
         with contextlib.suppress(OSError):
-            # A fresh date keeps a `git gc` from pruning it before a ref holds it.
-            os.utime(self._file(oid))
+            os.utime(self._folders[0].file(oid))
             return oid
-        if gathers:
-            self._waiting[oid] = kind, data
-        else:
-            self._loose(oid, raw)
+        self._loose(oid, raw)
         return oid
 
     @contextlib.contextmanager
     def together(self) -> Iterator[None]:
         """What this thread writes within reaches the disk at its end, or before that by
-        `flush`, which is owed before a ref names it and before Git is to read it. If this is
+        `flush`, which is owed before a ref names it and before Git is to read it; and from
+        then to the end, when refs hold what is to stay, `git gc` does not take it. If this is
         left by an exception, what was not flushed is forgotten."""
-        self._gatherer = threading.get_ident()
+        if self._waiting is not None:
+            yield
+            return
+        self._own.waiting, self._own.loose = {}, {}
+        with self._lock:
+            self._writers += 1
         try:
             yield
             self.flush()
         finally:
-            self._gatherer, self._waiting = None, {}
+            self._secure(self._own.loose)
+            self._own.waiting = self._own.loose = None
+            with self._lock:
+                self._writers -= 1
+                if not self._writers:
+                    self._kept.rest() if self.lasting else self._kept.release()
 
     def flush(self) -> None:
-        """Write what this thread has waiting: a few objects to files, many to one pack, synced."""
-        if not self._waiting or self._gatherer != threading.get_ident():
+        """Write what this thread has waiting: a bot's, what is much, and what a `git gc` that runs
+        could take, into packs that are kept; a few objects, which would be a pack for each
+        submission, into files of their own."""
+        waiting = self._waiting
+        if not waiting:
             return
-        if len(self._waiting) > FEW:
-            self._pack(self._waiting)
+        if self.lasting or len(waiting) > FEW or self._collecting():
+            self._pack(waiting)
         else:
-            for oid, (kind, data) in self._waiting.items():
+            for oid, (kind, data) in waiting.items():
                 self._loose(oid, b"%s %d\0%s" % (kind, len(data), data))
-        self._waiting = {}
+            self._own.loose |= waiting
+        self._own.waiting = {}
+
+    def _secure(self, loose: dict[str, tuple[bytes, bytes]]) -> None:
+        """Refs hold now what has files of its own. A `git gc` that began before that may yet take it;
+        one that has ended may have taken it."""
+        if loose and self._collecting():
+            return self._pack(loose)
+        for oid, (kind, data) in loose.items():
+            if not os.path.exists(self._folders[0].file(oid)):
+                self._loose(oid, b"%s %d\0%s" % (kind, len(data), data))
+
+    def _collecting(self) -> bool:
+        """Whether a `git gc` runs, by the file that it holds the whole time."""
+        return os.path.exists(os.path.join(os.path.dirname(self._path), "gc.pid"))
+
+    @contextlib.contextmanager
+    def synced(self) -> Iterator[None]:
+        """Within, the caller makes durable what was written before."""
+        self.flush()
+        replaced = self._kept.replaced
+        yield
+        self._kept.drop(replaced)
+
+    def _pack(self, objects: dict[str, tuple[bytes, bytes]]) -> None:
+        self._kept.add(objects, len(objects) > FEW)
 
     def _loose(self, oid: str, raw: bytes) -> None:
         """A file without a name that is given one when it is whole: a kill leaves nothing. Where the file
@@ -152,94 +187,121 @@ class Store:
         dulwich's add_object locks the object's own path: of two writers of the same object
         one fails, and a killed writer's lock makes every later one fail, for good.
         """
-        folder = os.path.join(self._path, oid[:2])
-        with contextlib.suppress(FileExistsError):
-            os.mkdir(folder)
         # Git's own `prune` knows leftovers by this name.
-        self._rename(os.path.join(folder, "tmp_obj_"), self._file(oid), zlib.compress(raw, QUICK), False)
+        write(os.path.join(self._path, oid[:2], "tmp_obj_"), self._folders[0].file(oid), zlib.compress(raw, packs.QUICK), False)
 
-    def _pack(self, objects: dict[str, tuple[bytes, bytes]]) -> None:
-        """The pack, then its index, which makes it count."""
-        packed, index = encode_pack(objects)
-        folder = os.path.join(self._path, "pack")
-        os.makedirs(folder, exist_ok=True)
-        name = os.path.join(folder, "pack-" + packed[-20:].hex())
-        self._rename(os.path.join(folder, "tmp_pack_"), name + ".pack", packed, True)
-        self._rename(os.path.join(folder, "tmp_idx_"), name + ".idx", index, True)
 
-    @classmethod
-    def _rename(cls, prefix: str, path: str, content: bytes, sync: bool) -> None:
-        if cls._linked(path, content, sync):
-            return
-        made = prefix + os.urandom(8).hex()
+class _Folder:
+    """An object folder: the hub's own, or one that it borrows from."""
+
+    def __init__(self, path: str) -> None:
+        from dulwich.object_store import DiskObjectStore
+
+        self.path = path
+        self._disk = DiskObjectStore(path)
+        self._packs: list[_Pack] = []
+
+    def borrowed(self) -> list[str]:
+        return [store.path for store in self._disk.alternates]
+
+    def file(self, oid: str) -> str:
+        return os.path.join(self.path, oid[:2], oid[2:])
+
+    def has(self, oid: str) -> bool:
+        return os.path.exists(self.file(oid)) or bool(self._in_packs(oid, lambda *_: True))
+
+    def content(self, oid: str) -> tuple[bytes, bytes] | None:
+        packed = self._beginning(oid, MOST + 1)
+        if packed is None:
+            return self._in_packs(oid, _Pack.content)
         try:
-            with open(os.open(made, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o444), "wb") as file:
-                file.write(content)
-                if sync:
-                    file.flush()
-                    os.fsync(file.fileno())
-            os.rename(made, path)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                os.unlink(made)
-            raise
+            unpacking = zlib.decompressobj()
+            raw = unpacking.decompress(packed, MOST)
+        except zlib.error as error:
+            raise ObjectError(oid=oid, why=str(error)) from error
+        if len(packed) > MOST or unpacking.unconsumed_tail:
+            raise ObjectError(oid=oid, why=_TOO_LARGE)
+        head, _, data = raw.partition(b"\0")
+        kind, _, size = head.partition(b" ")
+        if hashlib.sha1(raw).hexdigest() != oid or kind not in packs.KINDS or size != b"%d" % len(data):
+            raise ObjectError(oid=oid, why="its content is another one's")
+        return kind, data
 
+    def head(self, oid: str) -> tuple[bytes, int] | None:
+        packed = self._beginning(oid, 256)
+        if packed is None:
+            return self._in_packs(oid, _Pack.head)
+        with contextlib.suppress(zlib.error):
+            head, end, _ = zlib.decompressobj().decompress(packed, 64).partition(b"\0")
+            kind, _, size = head.partition(b" ")
+            if end and kind in packs.KINDS and size.isdigit():
+                return kind, int(size)
+        raise ObjectError(oid=oid, why="its head is none that Git writes")
 
-    @staticmethod
-    def _linked(path: str, content: bytes, sync: bool) -> bool:
-        """False, with nothing done, if there are no nameless files here."""
+    def _beginning(self, oid: str, most: int) -> bytes | None:
+        """Of its file; None if it has none."""
         try:
-            handle = os.open(os.path.dirname(path), os.O_TMPFILE | os.O_WRONLY, 0o444)
-        except (AttributeError, OSError):
-            return False
-        with open(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            if sync:
-                os.fsync(handle)
-            try:
-                # With a descriptor it is linkat(2) that follows the link, and not link(2).
-                os.link(f"/proc/self/fd/{handle}", path, src_dir_fd=handle, follow_symlinks=True)
-            except FileExistsError:
-                pass
-            except OSError as error:
-                if error.errno == errno.ENOSPC:
+            with open(os.open(self.file(oid), os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
+                return file.read(most)
+        except OSError:
+            return None
+
+    def _in_packs(self, oid: str, ask: Callable[[_Pack, str, int], Answer]) -> Answer | None:
+        known = self._packs
+        for _ in range(2):
+            for pack in self._packs:
+                try:
+                    found = ask(pack, oid, pack.pack.index.object_offset(bytes.fromhex(oid)))
+                except KeyError:
+                    continue
+                except (KeyboardInterrupt, SystemExit, ObjectError):
                     raise
-                return False
-        return True
+                except BaseException as error:
+                    # Anything: dulwich's compiled parts panic on some hostile packs.
+                    if os.path.exists(pack.path):
+                        raise ObjectError(oid=oid, why=f"{type(error).__name__}: {error}") from error
+                    continue
+                self._packs = [pack, *(other for other in self._packs if other is not pack)]
+                return found
+            if self._packs is known:
+                there = {pack.path: pack for pack in known}
+                listed = (_Pack(pack) for pack in self._disk.packs)
+                self._packs = [there.get(pack.path, pack) for pack in listed]
+        return None
 
 
-def encode_pack(objects: dict[str, tuple[bytes, bytes]]) -> tuple[bytes, bytes]:
-    """(pack, its index), both of version 2, by gitformat-pack(5); no deltas."""
-    parts, offsets, sums = [b"PACK" + struct.pack(">II", 2, len(objects))], {}, {}
-    at = len(parts[0])
-    for oid, (kind, data) in objects.items():
-        entry = _entry_head(KINDS[kind], len(data)) + zlib.compress(data, QUICK)
-        offsets[oid], sums[oid] = at, zlib.crc32(entry)
-        parts.append(entry)
-        at += len(entry)
-    if at >= 1 << 31:
-        raise ValueError("a pack of more than 2 GiB")
-    content = b"".join(parts)
-    trailer = hashlib.sha1(content).digest()
-    names = sorted(objects)
-    fanout, first = [0] * 256, [int(name[:2], 16) for name in names]
-    for byte in first:
-        fanout[byte] += 1
-    for n in range(1, 256):
-        fanout[n] += fanout[n - 1]
-    index = b"".join([
-        b"\377tOc", struct.pack(">I", 2), struct.pack(">256I", *fanout), bytes.fromhex("".join(names)),
-        struct.pack(f">{len(names)}I", *(sums[name] for name in names)),
-        struct.pack(f">{len(names)}I", *(offsets[name] for name in names)), trailer])
-    return content + trailer, index + hashlib.sha1(index).digest()
+class _Pack:
+    """One of dulwich's, and its bytes."""
+
+    def __init__(self, pack: Any) -> None:
+        self.pack, self.path = pack, pack._basename + ".pack"
+        self._content: mmap.mmap | None = None
+
+    def head(self, oid: str, offset: int) -> tuple[bytes, int]:
+        return self._measured(offset)[:2]
+
+    def content(self, oid: str, offset: int) -> tuple[bytes, bytes]:
+        if self._measured(offset)[2] > MOST:
+            raise ObjectError(oid=oid, why=_TOO_LARGE)
+        number, data = self.pack.get_raw(bytes.fromhex(oid))
+        return packs.NAMES[number], bytes(data)
+
+    def _measured(self, offset: int) -> tuple[bytes, int, int]:
+        if self._content is None:
+            with open(self.path, "rb") as file:
+                self._content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        return packs.measured(self._content, offset, self.pack.index.object_offset)
 
 
-def _entry_head(number: int, size: int) -> bytes:
-    """Kind and size of a packed object: four bits of the size, then seven in each byte."""
-    byte, size, out = number << 4 | size & 15, size >> 4, bytearray()
-    while size:
-        out.append(byte | 128)
-        byte, size = size & 127, size >> 7
-    out.append(byte)
-    return bytes(out)
+_TOO_LARGE = f"it is larger than {MOST >> 20} MiB"
+
+
+def _opened(path: str) -> list[_Folder]:
+    """The folder and those that it borrows from, and these from others."""
+    found, paths = [], [path]
+    while paths and len(found) < 100:
+        one = paths.pop(0)
+        if one not in {folder.path for folder in found}:
+            found.append(_Folder(one))
+            paths += found[-1].borrowed()
+    return found

@@ -8,18 +8,27 @@ a commit on top of the submitted head whose tree holds
 
 from __future__ import annotations
 
+import contextlib
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 from agentctl.core import refnames, wording
+from agentctl.core.admission import same_name
 from agentctl.core.ledger import Record
+from agentctl.core.printable import encoded, one_line, printable
 from agentctl.core.shape import built, loads
+from agentctl.errors import AgentctlError, Infrastructure
 from agentctl.git.ancestry import between
 from agentctl.git.hub import Hub
 from agentctl.git.merge import diff
 from agentctl.git.objects import EMPTY_TREE
 from agentctl.git.refs import Transaction, decoding, get
 from agentctl.queue.stage import Conflict
+
+
+Shown = TypeVar("Shown")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,18 +47,23 @@ class Other:
     subject: str = ""
 
 
-def write(hub: Hub, record: Record, answer: Answer, refs: Transaction, now: float) -> None:
-    """Add the creation of the outbox ref of an ended record to the transaction."""
+def write(hub: Hub, record: Record, answer: Answer, refs: Transaction, now: float, keep: bool = True) -> None:
+    """Add the creation of the outbox ref of an ended record to the transaction. Its commit has the
+    head as parent, if that is to be kept."""
     files = {"verdict.json": (json.dumps(answer.verdict, indent=1, sort_keys=True) + "\n").encode()}
     if answer.log:
-        files["gate.log"] = answer.log.encode(errors="surrogateescape")
+        files["gate.log"] = encoded(answer.log)
     if answer.conflict:
-        files["conflict.diff"] = answer.conflict.encode(errors="surrogateescape")
+        files["conflict.diff"] = encoded(answer.conflict)
     change = record.change
     tree = hub.objects.replace(EMPTY_TREE, files)
-    made = hub.objects.write_commit(tree, [change.head], f"rejected {record.key}: {record.why}\n", now)
+    made = hub.objects.write_commit(tree, [change.head] if keep else [],
+                                    f"rejected {record.key}: {one_line(record.why)}\n", now)
     ref = refnames.outbox(change.agent, change.id, change.revision)
-    refs.update(ref, made, get(hub.git_dir, ref))
+    old = None
+    with contextlib.suppress(Infrastructure):
+        old = get(hub.git_dir, ref)
+    refs.update(ref, made, old)
 
 
 def read(hub: Hub, record: Record) -> Answer | None:
@@ -90,19 +104,45 @@ def landed_since(hub: Hub, base: str, trunk: str, paths: tuple[str, ...] = (), l
     form = "%H%x00%(trailers:key=Agentctl-Change,valueonly,separator=%x2c)%x00%s"
     where = ("--", *(":(literal)" + p for p in paths)) if paths else ()
     listed = hub.git("log", f"-n{limit}", "--format=" + form, trunk, "^" + base, *where)
-    return [dict(zip(("commit", "change", "subject"), line.split("\0"))) for line in listed.splitlines()]
+    return [dict(zip(("commit", "change", "subject"), line.split("\0", 2))) for line in listed.split("\n") if line]
 
 
-def of_conflict(hub: Hub, record: Record, conflict: Conflict) -> tuple[str, Answer]:
-    """(why, answer) of a change that does not merge with trunk."""
-    paths = conflict.merged.conflicts
-    other = landed_since(hub, record.base, conflict.onto, paths)
+def of_conflict(hub: Hub, record: Record, conflict: Conflict) -> tuple[str, str, Answer]:
+    """(kind, why, answer) of a change that cannot be applied to trunk."""
+    merged, onto = conflict.merged, conflict.onto
+    if merged.nothing:
+        return _of_nothing(hub, record, onto)
+    paths = merged.conflicts or merged.same
+    other = _shown(landed_since, hub, record.base, onto, paths) or []
     named = ", ".join(o["change"] or o["commit"][:10] for o in other[:5]) or "trunk"
-    why = f"conflicts in {', '.join(paths[:5])} with {named}"
-    ours = hub.objects.commit(conflict.onto).tree
+    why = f"conflicts in {', '.join(printable(path) for path in paths[:5])} with {printable(named)}"
+    if merged.same:
+        why = f"{same_name(*merged.same)}, which is on trunk"
     facts = {
         "kind": "conflict", "change": record.key, "why": why, "paths": list(paths), "with": other,
-        "trunk": conflict.onto, "messages": conflict.merged.messages,
-        "landed": landed_since(hub, record.base, conflict.onto),
+        "trunk": onto, "messages": merged.messages, "landed": _shown(landed_since, hub, record.base, onto) or [],
     }
-    return why, Answer(facts, conflict=diff(hub, ours, conflict.merged.tree, paths))
+    ours = hub.objects.commit(onto).tree
+    return "conflict", why, Answer(facts, conflict=_shown(diff, hub, ours, merged.tree, paths) or "")
+
+
+def _of_nothing(hub: Hub, record: Record, onto: str) -> tuple[str, str, Answer]:
+    """What would change nothing: since trunk holds it all, or since what it did was undone."""
+    trunk, head = (hub.objects.commit(oid).tree for oid in (onto, record.change.head))
+    there = record.paths and all(hub.objects.at(trunk, path) == hub.objects.at(head, path) for path in record.paths)
+    other = (_shown(landed_since, hub, record.base, onto, record.paths) or []) if there else []
+    named = ", ".join(o["change"] or o["commit"][:10] for o in other[:5])
+    why = "it would change nothing: " + (
+        f"trunk holds all that it does already{', with ' + printable(named) if named else ''}" if there else
+        "what trunk holds by now leaves nothing of it to do")
+    return "there" if there else "policy", why, Answer({"change": record.key, "with": other})
+
+
+def _shown(make: Callable[..., Shown], *given: object) -> Shown | None:
+    """What helps a reader, but no more than that: None if it cannot be made."""
+    try:
+        return make(*given)
+    except (AgentctlError, ValueError) as error:
+        if isinstance(error, Infrastructure):
+            raise
+        return None

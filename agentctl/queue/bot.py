@@ -24,8 +24,10 @@ from agentctl.engine.locks import Held
 from agentctl.errors import AgentctlError, Contended
 from agentctl.git import refs
 from agentctl.git.hub import Hub
-from agentctl.queue import admit, conflicts, gate, inbox, landing, lanes, marks, pause, recheck, recovery, upkeep, verdicts
+from agentctl.queue import conflicts, doubt, gate, inbox, landing, lanes, marks, pause, recheck, recovery, upkeep, verdicts
+from agentctl.queue.border import Border
 from agentctl.queue.conviction import convict
+from agentctl.queue.faults import Fault
 from agentctl.queue.foreign import Move
 from agentctl.queue.ledger import Ledger
 from agentctl.queue.mending import Green
@@ -66,13 +68,16 @@ class Bot:
         recovery.clean(hub, trunk, held)
         marks.begin(hub, held)
         self._put_back = marks.make_sound(hub, held)
+        hub.objects.store.lasting = True
         self._upkeep = upkeep.Upkeep(hub, held)
+        self._border = Border(hub)
+        self._blame = doubt.Blame(hub, self._border)
         self._read()
         self._trunk = Trunk(hub, trunk, self.state)
         self._policy(self._trunk.base)
         pool = ThreadPoolExecutor(max_workers=self.policy.queue.slots + 1, thread_name_prefix="gate")
         self._runs = Running(hub, pool, self.wake)
-        self._restart()
+        self._restart(died=True)
 
     # observe
 
@@ -100,21 +105,16 @@ class Bot:
         turn.commit()
         self._ledger, self.state = turn.ledger, turn.state
 
-    def _restart(self) -> None:
-        """Forget the probes that a bot left when it stopped or died."""
+    def _restart(self, died: bool) -> None:
         turn = self._turn(time.time())
-        for ref in refs.read(self.hub.git_dir, [refnames.STAGE]).values():
-            turn.refs.delete(ref.name, ref.oid)
-        if self.state.probes:
-            turn.draft.set(probes=())
-            turn.draft.say(f"{len(self.state.probes)} probes were cut off")
+        doubt.forget(turn, died)
         self._commit(turn)
 
     @property
     def idle(self) -> bool:
         """Nothing is queued, running or waiting to be admitted."""
         return not (self._runs or self._fresh or self.state.queue or self.state.landing
-                    or inbox.requests(refs.read(self.hub.git_dir, [refnames.INBOX])))
+                    or inbox.waits(self.hub))
 
     @property
     def moved(self) -> Move | None:
@@ -130,7 +130,7 @@ class Bot:
     def halted(self) -> bool:
         """Paused, or kept from landing, with nothing left to do until a person acts or submits."""
         return bool((self.paused or self.blocked) and not (self._runs or self._fresh or self._contended or self.wake.is_set())
-                    and not inbox.requests(refs.read(self.hub.git_dir, [refnames.INBOX])))
+                    and not inbox.waits(self.hub))
 
     # the tick
 
@@ -147,18 +147,19 @@ class Bot:
         self._upkeep.turn(not (self._runs or self.state.queue))
 
     def _take_turn(self, now: float) -> None:
-        seen = refs.read(self.hub.git_dir, [refnames.INBOX, refnames.CLAIMS, refnames.PAUSE, *marks.OWN])
-        self._put_back += marks.guard(self.hub, seen, self._held)
+        seen = refs.names(self.hub.git_dir, [refnames.INBOX, refnames.PAUSE, *marks.OWN])
+        self._put_back += marks.guard(self.hub, seen.oids, self._held)
+        if seen.oids.get(refnames.STATE) != self._ledger.tip:
+            self._read()
         turn = self._turn(now)
         try:
             self._tell_put_back(turn)
-            self._heed(turn, pause.parse(seen.get(refnames.PAUSE)))
+            self._heed(turn, pause.seen(self.hub, seen))
             self._trunk.follow(turn, self._runs.runs)
             self._policy(turn.state.trunk)
             if self._assigned != self._gate:
                 lanes.assign(turn, self.policy)
-            for request in inbox.requests(seen):
-                admit.digest(turn, self.policy, request, seen)
+            self._border.take(turn, self.policy, seen)
             turn.fall_together()
             self._collect(turn)
             if self._proven(turn, turn.state.trunk):
@@ -171,12 +172,25 @@ class Bot:
             self._put_back.clear()
             self._trunk.recorded(self.state)
             self._contended = 0
-        except Contended:
-            self._contended += 1
-            self._read()
-            recovery.restage(self.hub, self.state.probes, self._held)
-            recorded = {staged.probe.number for staged in self.state.probes}
-            self._fresh = [(s, j) for s, j in self._fresh if s.probe.number in recorded]
+            if self._border.done():
+                self.wake.set()
+        except (Contended, Fault) as error:
+            self._void(error)
+
+    def _void(self, error: Contended | Fault) -> None:
+        """Nothing of the turn has happened."""
+        self._contended += 1
+        self._border.moved(str(error.values.get("ref", "")))
+        self._read()
+        self._stager.forget()
+        recovery.restage(self.hub, self.state.probes, self._held)
+        recorded = {staged.probe.number for staged in self.state.probes}
+        self._fresh = [(s, j) for s, j in self._fresh if s.probe.number in recorded]
+        if isinstance(error, Fault):
+            self.wake.set()
+            turn = self._turn(time.time())
+            self._blame.hear(turn, error)
+            self._commit(turn)
 
     def _tell_put_back(self, turn: Turn) -> None:
         for odd in self._put_back:
@@ -231,6 +245,7 @@ class Bot:
         turn.draft.say(f"probe {number} {judgement.verdict}" + (f": {judgement.why}" if judgement.why else ""))
         if any(s.probe.number == number for s in turn.before.probes) and number != BASELINE:
             turn.refs.delete(f"{refnames.STAGE}{number}", staged.commit)
+        doubt.clear(turn, staged, judgement.verdict)
         if judgement.verdict == Verdict.FAILED and number != BASELINE:
             turn.draft.set(failed=(*turn.state.failed, staged))
         elif judgement.verdict == Verdict.FAILED:
@@ -245,7 +260,8 @@ class Bot:
             return
         base = turn.state.trunk
         ended = (s.probe for s, j in self._fresh if j.verdict is Verdict.PASSED and s.probe.base == base and s.probe.chain)
-        tries = self._green.tries(turn, self.policy, self._thawed(turn), self._clashes)
+        queued = doubt.apart(turn.state.struck, self._thawed(turn))
+        tries = self._green.tries(turn, self.policy, queued, self._clashes)
         known = (result.probe for probe in tries for result in self._stage(turn, probe))
         if any(self._land(turn, probe, "it mends trunk") for probe in chain(ended, known)):
             self.wake.set()
@@ -292,8 +308,9 @@ class Bot:
         return Verdict.ABORTED if failed and not self._proven(turn, staged.probe.base) else judgement.verdict
 
     def _plan(self, turn: Turn, found: list[Result], landed: tuple[str, ...]) -> Plan:
-        state, queued = turn.state, self._thawed(turn)
-        wanted = state.queue.keys() if len(queued) == len(state.queue) else {c.key for c in queued}
+        state, thawed = turn.state, self._thawed(turn)
+        wanted = state.queue.keys() if len(thawed) == len(state.queue) else {c.key for c in thawed}
+        queued = doubt.apart(state.struck, thawed)
         follow = lanes.Following(turn, self.policy, self._stager, wanted, self._lanes)
         finished = self._let_through(follow.results(found))
         return planner.plan(View(
@@ -360,16 +377,19 @@ class Bot:
 
     def _launch(self) -> None:
         """Start the gates of the probes that are recorded and do not run yet."""
+        under_way = self._runs.runs.keys() | {staged.probe.number for staged, _ in self._fresh}
         for staged in self.state.probes:
-            if staged.probe.number not in self._runs:
+            if staged.probe.number not in under_way:
                 self._runs.start(staged, self.policy)
                 self._tell(News("started", staged.probe.reason, {"probe": staged.probe}))
 
     def close(self) -> None:
         """Stop the gates that run. The next bot tests anew what they were testing."""
         self._runs.close()
-        self._upkeep.close()
         gate.remove_slots(self.hub)
         with contextlib.suppress(Contended):
             self._read()
-            self._restart()
+            self._restart(died=False)
+        self._border.close()
+        self.hub.objects.close()
+        self._upkeep.close()

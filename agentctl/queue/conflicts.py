@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from agentctl.core.ledger import Record
 from agentctl.core.model import Probe
 from agentctl.queue import answers
-from agentctl.queue.stage import Built, Stager
+from agentctl.queue.stage import Built, Conflict, Stager
 from agentctl.queue.turn import Turn
 
 
@@ -18,13 +19,19 @@ def settle(turn: Turn, stager: Stager, probe: Probe, built: Built) -> set[tuple[
             continue
         alone = stager.chain(turn.state.trunk, [record]).conflicts
         if alone:
-            why, answer = answers.of_conflict(turn.hub, record, alone[0])
-            evidence = {"trunk": turn.state.trunk, "paths": list(alone[0].merged.conflicts)}
-            turn.reject(record.key, "conflict", why, answer, evidence)
+            kind, why, answer = answers.of_conflict(turn.hub, record, alone[0])
+            evidence = {"trunk": turn.state.trunk, "paths": list(_paths(record, alone[0]))}
+            turn.reject(record.key, kind, why, answer, evidence)
             continue
         before = probe.chain[: probe.chain.index(conflict.key)]
-        paths = set(conflict.merged.conflicts)
+        paths = set(_paths(record, conflict))
         touching = [key for key in before if key in turn.state.queue
                     and paths & set(turn.state.queue[key].paths)]
         clashes |= {(min(key, conflict.key), max(key, conflict.key)) for key in touching or before}
     return clashes
+
+
+def _paths(record: Record, conflict: Conflict) -> tuple[str, ...]:
+    """That do not merge, are one name, or are as the change wants them already."""
+    merged = conflict.merged
+    return merged.conflicts or merged.same or record.paths

@@ -1,111 +1,50 @@
 """Submitting: one new ref in the inbox, an annotated tag on the head.
 
 The tag's subject is one line of JSON (task, generation, priority, after, mends, withdraw
-or bump), so that the bot learns all it needs from a single listing of refs. A
-plain commit pushed to such a ref is a submission too, without these.
+or bump), so that the bot learns all it needs from the ref. A plain commit pushed
+to such a ref is a submission too, without these. core.request reads them.
 """
 
 from __future__ import annotations
 
 import json
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from agentctl.core import refnames
+from agentctl.core import refnames, request as asked
 from agentctl.core.ledger import Record, shard
 from agentctl.core.lifecycle import Stage
-from agentctl.core.shape import loads
+from agentctl.core.request import Bump, Request, Withdraw
 from agentctl.engine import locks
 from agentctl.errors import Contended, NotFound, Refused, UsageError
 from agentctl.git import refs
 from agentctl.git.hub import Hub
 from agentctl.git.refs import Ref, Transaction
-from agentctl.queue import landing
+from agentctl.queue import landing, rights
 from agentctl.queue.ledger import Ledger
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
-    """What an inbox ref asks for."""
-
-    ref: str
-    oid: str
-    head: str
-    agent: str
-    change: str
-    revision: int
-    facts: dict = field(default_factory=dict)
-
-    @property
-    def key(self) -> str:
-        return f"{self.change}/{self.revision}"
-
-    @property
-    def withdraws(self) -> bool:
-        return self.facts.get("withdraw") is True
-
-    @property
-    def bumps(self) -> bool:
-        return self.facts.get("bump") is True
-
-    @property
-    def submits(self) -> bool:
-        return not (self.withdraws or self.bumps)
-
-    @property
-    def after(self) -> tuple[str, ...]:
-        named = self.facts.get("after")
-        return tuple(a for a in named if isinstance(a, str) and refnames.valid_name(a)) \
-            if isinstance(named, list) else ()
-
-    @property
-    def priority(self) -> int:
-        asked = self.facts.get("priority")
-        return max(-1000, min(1000, asked)) if isinstance(asked, int) else 0
-
-
 def parse(ref: Ref) -> Request | None:
-    """The request of an inbox ref, or None if its name or kind is not of the protocol."""
-    try:
-        agent, change, revision = refnames.split_submission(ref.name, refnames.INBOX)
-    except ValueError:
-        return None
-    facts = {}
-    if ref.kind == "tag":
-        try:
-            facts = loads(ref.subject)
-        except ValueError:
-            facts = {}
-    elif ref.kind != "commit":
-        return None
-    return Request(ref.name, ref.oid, ref.target, agent, change, revision,
-                   facts if isinstance(facts, dict) else {})
+    """The request of an inbox ref, or None if its name is not of the protocol."""
+    return asked.parse(ref.name, ref.oid, ref.kind, ref.target, ref.target_kind, ref.subject)
 
 
 def requests(listed: dict[str, Ref]) -> list[Request]:
-    """All requests among refs, each change's in the order of its revisions, and what a change
-    comes after before it: what is not queued by then counts as landed long ago."""
+    """All requests among refs, each change's in the order of its revisions."""
     parsed = (parse(ref) for name, ref in listed.items() if name.startswith(refnames.INBOX))
-    return _dependencies_first(sorted((r for r in parsed if r), key=lambda r: (r.change, r.revision)))
+    return sorted((r for r in parsed if r), key=lambda r: (r.change, r.revision))
 
 
-def _dependencies_first(found: list[Request]) -> list[Request]:
-    """A walk by a stack of its own: chains may be longer than Python recurses."""
-    changes: dict[str, list[Request]] = {}
-    for request in found:
-        changes.setdefault(request.change, []).append(request)
-    order: list[Request] = []
-    seen: set[str] = set()
-    todo = [(name, False) for name in reversed(changes)]
-    while todo:
-        name, ready = todo.pop()
-        if ready:
-            order += changes[name]
-        elif name in changes and name not in seen:
-            seen.add(name)
-            todo.append((name, True))
-            todo += [(other, False) for request in changes[name] for other in request.after]
-    return order
+def read(hub: Hub, change: str | None = None) -> list[Request]:
+    """All requests, or those of one change, each change's in the order of its revisions."""
+    names = refs.names(hub.git_dir, [refnames.INBOX]).oids
+    wanted = {name: oid for name, oid in names.items() if change is None or f"/{change}/" in name}
+    return requests(refs.described(refs.Names(wanted), hub.objects).refs)
+
+
+def waits(hub: Hub) -> bool:
+    """Whether a bot has something to take in."""
+    return any(map(refnames.is_submission, refs.names(hub.git_dir, [refnames.INBOX]).oids))
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,42 +63,61 @@ def submit(
     """Put `head` into the inbox as the next revision of `change`.
 
     `trunk` is the commit at trunk's tip; `again` submits a head anew that was rejected.
-    Raises UsageError for a bad name, Refused if there is nothing to submit.
+    Raises UsageError for a bad name or fact, Refused if there is nothing to submit.
     """
-    for kind, name in (("agent", agent), ("change", change)):
-        if not refnames.valid_name(name):
-            raise UsageError(f"{name!r} cannot be the name of {kind}: letters, digits, dot, dash and "
-                             "underscore, beginning with a letter or digit")
-    known = _known(hub, head, change, again)
-    if known:
-        return known
-    if not hub.git("rev-list", "-n1", head, "^" + trunk):
+    check_name("agent", agent)
+    check_name("change", change)
+    there = known(hub, head, change, again)
+    if there:
+        return there
+    if hub.descends(trunk, head):
         raise Refused("nothing to submit: trunk already holds every commit of this branch",
                       hint="commit your work first: git commit -a")
     return _ask(hub, head, agent, change, now, {k: v for k, v in facts.items() if v})
 
 
-def withdraw(hub: Hub, change: str, now: float | None = None) -> Receipt:
-    """Ask the bot to take the newest revision of `change` out of the queue.
+def check_name(kind: str, name: str) -> None:
+    """Raises UsageError."""
+    if not refnames.valid_name(name):
+        raise UsageError(f"{name!r} cannot be the name of {kind}: letters, digits, dot, dash and "
+                         "underscore, beginning with a letter or digit")
 
-    Raises NotFound, or Refused if it has ended already.
+
+def withdraw(hub: Hub, change: str, by: str | None = None, now: float | None = None) -> Receipt:
+    """Ask the bot to take the newest revision of `change` out of the queue. `by` is the agent that
+    asks; without it a person does, in the name of the agent that submitted it.
+
+    Raises NotFound, or Refused if it has ended already or is not theirs.
     """
-    waiting, agent, head = _open(hub, change)
-    if any(request.withdraws for request in waiting[-1:]):
+    waiting, agent, head = _open(hub, change, by)
+    if any(isinstance(request, Withdraw) for request in waiting[-1:]):
         return Receipt(waiting[-1].key, head, False, Stage.WITHDRAWN)
     receipt = _ask(hub, head, agent, change, now, {"withdraw": True})
     return Receipt(receipt.key, head, True, Stage.WITHDRAWN)
 
 
-def bump(hub: Hub, change: str, priority: int, now: float | None = None) -> Receipt:
-    """Ask the bot to give the newest revision of `change` another priority.
+def bump(hub: Hub, change: str, priority: int, by: str | None = None, now: float | None = None) -> Receipt:
+    """Ask the bot to give the newest revision of `change` another priority, as `withdraw` asks.
 
-    Raises NotFound, or Refused if it has ended already.
+    Raises NotFound, or Refused if it has ended already or is not theirs.
     """
-    waiting, agent, head = _open(hub, change)
-    if any(request.bumps and request.priority == priority for request in waiting[-1:]):
+    waiting, agent, head = _open(hub, change, by)
+    if any(isinstance(request, Bump) and request.priority == priority for request in waiting[-1:]):
         return Receipt(waiting[-1].key, head, False, Stage.WAITING)
     return _ask(hub, head, agent, change, now, {"bump": True, "priority": priority})
+
+
+def owner(hub: Hub, change: str, by: str | None) -> str | None:
+    """In whose name a person asks something about a change that is open: the agent's that has it.
+    None if it is not open. Raises Refused if an agent asks, `by`, that may not."""
+    waiting = read(hub, change)
+    # The inbox is read before the ledger: what leaves it in between is in the ledger.
+    record = Ledger.read(hub).newest(change)
+    if record and record.stage == Stage.QUEUED:
+        if by and not rights.allows(hub, by, record):
+            raise Refused(rights.refusal(by, record), hint=f"agentctl why {change}, or take another name: --change NAME")
+        return by or record.change.agent
+    return by or (waiting[0].agent if waiting else None)
 
 
 def retry(hub: Hub, record: Record, trunk: str) -> Receipt:
@@ -169,25 +127,21 @@ def retry(hub: Hub, record: Record, trunk: str) -> Receipt:
                   after=list(old.after), mends=old.mends)
 
 
-def _open(hub: Hub, change: str) -> tuple[list[Request], str, str]:
-    """(what waits in the inbox of a change that has not ended, its agent, its head)."""
+def _open(hub: Hub, change: str, by: str | None) -> tuple[list[Request], str, str]:
+    """(what waits in the inbox of a change that has not ended, who asks, its head)."""
+    waiting = read(hub, change) if refnames.valid_name(change) else []
     record = Ledger.read(hub).newest(change) if refnames.valid_name(change) else None
-    waiting = _waiting(hub, change)
     if not record and not waiting:
         raise NotFound(f"no change called {change!r}", hint="agentctl queue")
     if not waiting and record.stage != Stage.QUEUED:
         raise Refused(f"{record.key} is {record.stage} already", hint=f"agentctl why {change}")
-    if waiting:
-        return waiting, waiting[-1].agent, waiting[-1].head
-    return waiting, record.change.agent, record.change.head
+    head = waiting[-1].head if waiting else record.change.head
+    return waiting, owner(hub, change, by) or waiting[-1].agent, head
 
 
-def _waiting(hub: Hub, change: str) -> list[Request]:
-    return [r for r in requests(refs.read(hub.git_dir, [refnames.INBOX])) if r.change == change]
-
-
-def _known(hub: Hub, head: str, change: str, again: bool) -> Receipt | None:
-    for request in _waiting(hub, change):
+def known(hub: Hub, head: str, change: str, again: bool) -> Receipt | None:
+    """If that head was submitted as that change, and is not to be once more."""
+    for request in read(hub, change):
         if request.head == head and request.submits:
             return Receipt(request.key, head, False, Stage.WAITING)
     record: Record | None = Ledger.read(hub).with_head(head)
@@ -211,17 +165,23 @@ def _ask(hub: Hub, head: str, agent: str, change: str, now: float | None, facts:
     when = time.time() if now is None else now
     # Two agents may choose the same revision of a change: their refs differ, so that both
     # could be created. The bot sorts out what comes by push, without this lock.
-    with locks.acquire(hub.own_path("locks", "inbox", shard(change) + ".lock"), f"submitting {change}", timeout=60):
+    with (locks.acquire(hub.own_path("locks", "inbox", shard(change) + ".lock"), f"submitting {change}", timeout=60),
+          hub.objects.store.together()):
         return _create(hub, head, agent, change, when, facts)
 
 
 def _create(hub: Hub, head: str, agent: str, change: str, when: float, facts: dict) -> Receipt:
     for attempt in range(20):
-        taken = [r.revision for r in _waiting(hub, change)] + Ledger.read(hub).revisions(change)
+        taken = [r.revision for r in read(hub, change)] + Ledger.read(hub).revisions(change)
         revision = max(taken, default=0) + 1
         tag = hub.objects.write_tag(head, f"{change}/{revision}", json.dumps(facts, sort_keys=True), when)
+        ref = refnames.inbox(agent, change, revision)
+        wrong = asked.parse(ref, tag, "tag", head, "commit", json.dumps(facts))
+        if isinstance(wrong, asked.Unfit):
+            raise UsageError(f"the bot would refuse that: {wrong.why}", hint="agentctl submit --help")
         create = Transaction(hub.git_dir, f"submit {change}/{revision}")
-        create.create(refnames.inbox(agent, change, revision), tag)
+        create.create(ref, tag)
+        hub.objects.store.flush()
         try:
             create.commit()
         except Contended:

@@ -62,7 +62,7 @@ def landed(record: Record) -> bool:
 
 def has_gone(hub: Hub, tip: str, record: Record) -> bool:
     """True if what landed is no longer in the history of trunk, which is at `tip`."""
-    return landed(record) and bool(gone(hub, tip, [record.commit]))
+    return landed(record) and not (tip and hub.holds(tip, record.commit))
 
 
 def gone(hub: Hub, tip: str, commits: Iterable[str]) -> set[str]:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+
 from agentctl.core import ledger as codec
 from agentctl.core import refnames
 from agentctl.core.ledger import Draft, Record, State
+from agentctl.core.lifecycle import Stage
 from agentctl.core.planner.state import load
 from agentctl.errors import Infrastructure
 from agentctl.git.hub import Hub
 from agentctl.git.objects import EMPTY_TREE
 from agentctl.git.refs import Transaction, decoding
-from agentctl.queue import marks
+from agentctl.queue import faults, marks
 
 
 class Ledger:
@@ -76,8 +79,17 @@ class Ledger:
         return sorted(found)
 
     def newest(self, change: str) -> Record | None:
-        revisions = self.revisions(change)
-        return self.record(f"{change}/{revisions[-1]}") if revisions else None
+        """The newest revision of a change; one that tells nothing of it only if there is no other."""
+        found = self._newest(change, lambda record: record.kind not in codec.BESIDE)
+        return found or self._newest(change, lambda record: True)
+
+    def _newest(self, change: str, fits: Callable[[Record], bool]) -> Record | None:
+        records = (self.record(f"{change}/{n}") for n in reversed(self.revisions(change)))
+        return next((record for record in records if record and fits(record)), None)
+
+    def newest_landed(self, change: str) -> Record | None:
+        """The newest revision of a change that has landed."""
+        return self._newest(change, lambda record: record.stage == Stage.LANDED)
 
     def ended(self) -> list[Record]:
         """Every ended record. Reads them all."""
@@ -95,7 +107,21 @@ class Ledger:
         if not files and not draft.lines:
             return self
         tree = self.hub.objects.replace(self.tree, files)
-        parents = ([self.tip] if self.tip else []) + draft.heads
+        parents = ([self.tip] if self.tip else []) + list(dict.fromkeys(draft.heads))
         tip = self.hub.objects.write_commit(tree, parents, draft.message(), now)
         refs.update(refnames.STATE, tip, self.tip)
-        return Ledger(self.hub, tip)
+        written = Ledger(self.hub, tip)
+        written._read_back(files)
+        return written
+
+    def _read_back(self, files: Mapping[str, bytes | None]) -> None:
+        """What nobody could read must not become what everybody has to read. Raises Fault, or
+        Malformed where that is no change's."""
+        for path, data in files.items():
+            if data is None:
+                continue
+            record = path.startswith(("queue/", "done/"))
+            with faults.within(path.split("/", 2)[2]) if record else decoding(f"{refnames.STATE}:{path}"):
+                if self.hub.objects.read(self.tree, path) != data:
+                    raise ValueError(f"{path} is not there as it was written")
+                codec.read_back(path, data)

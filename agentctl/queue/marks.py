@@ -16,7 +16,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from agentctl.core import marks as codec
@@ -26,7 +26,7 @@ from agentctl.engine.locks import Held
 from agentctl.errors import Contended, Refused
 from agentctl.git import refs
 from agentctl.git.hub import Hub
-from agentctl.git.refs import Ref, Transaction
+from agentctl.git.refs import Blocked, Transaction
 
 FILE = "marks.json"
 OWN = (refnames.STATE, refnames.VERDICTS)
@@ -73,14 +73,14 @@ def _locked(hub: Hub) -> Iterator[None]:
 
 @contextlib.contextmanager
 def moving(hub: Hub, ref: str, old: str | None, new: str | None) -> Iterator[None]:
-    """Within, the bot moves `ref` from `old` to `new`, or fails to, raising Contended."""
+    """Within, the bot moves `ref` from `old` to `new`, or fails to, raising Contended or Blocked."""
     if old == new:
         yield
         return
     edit(hub, lambda marks: marks.moving(ref, old, new))
     try:
         yield
-    except Contended:
+    except (Contended, Blocked):
         edit(hub, lambda marks: marks.settled(ref, old), sync=False)
         raise
     edit(hub, lambda marks: marks.settled(ref, new), sync=False)
@@ -175,11 +175,11 @@ def make_sound(hub: Hub, held: Held) -> list[Strange]:
     return [one for one in odd if put_back(hub, one)]
 
 
-def guard(hub: Hub, seen: dict[str, Ref], held: Held) -> list[Strange]:
-    """While a bot runs: put back whatever somebody else has made of its refs, which are among
-    those `seen`. Returns what was put back."""
+def guard(hub: Hub, seen: Mapping[str, str], held: Held) -> list[Strange]:
+    """While a bot runs: put back whatever somebody else has made of its refs, whose object ids by
+    name are among those `seen`. Returns what was put back."""
     known = read(hub)
-    moved = [ref for ref in OWN if not known.ours(ref, seen[ref].oid if ref in seen else None)]
+    moved = [ref for ref in OWN if not known.ours(ref, seen.get(ref))]
     odd = [found for ref in moved if (found := strange(hub, ref))]
     for one in odd:
         if one.lost and one.ref == refnames.STATE:

@@ -16,7 +16,7 @@ from agentctl.core.shape import built, loads
 from agentctl.errors import Contended, Refused
 from agentctl.git import refs, stale
 from agentctl.git.hub import Hub
-from agentctl.git.objects import EMPTY_TREE
+from agentctl.git.objects import EMPTY_TREE, ObjectError
 from agentctl.git.refs import Ref, Transaction
 
 
@@ -53,8 +53,19 @@ def parse(ref: Ref | None) -> Pause | None:
         return Pause()
 
 
+def seen(hub: Hub, names: refs.Names) -> Pause | None:
+    """As of a listing of refs. One that is broken pauses like any other."""
+    if refnames.PAUSE in names.odd:
+        return Pause(reason=f"its ref is broken: {names.odd[refnames.PAUSE]}")
+    oid = names.oids.get(refnames.PAUSE)
+    try:
+        return parse(refs.describe(hub.objects, refnames.PAUSE, oid)) if oid else None
+    except ObjectError:
+        return Pause()
+
+
 def read(hub: Hub) -> Pause | None:
-    return parse(refs.read(hub.git_dir, [refnames.PAUSE]).get(refnames.PAUSE))
+    return seen(hub, refs.names(hub.git_dir, [refnames.PAUSE]))
 
 
 def pause(hub: Hub, by: str, reason: str, below: int | None = None, now: float | None = None) -> Pause:

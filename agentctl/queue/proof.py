@@ -29,6 +29,10 @@ from agentctl.queue.ledger import Ledger
 from agentctl.queue.policyfile import read_policy
 
 
+REASONS = frozenset(("conflict", "policy", "dependency", "there", "fault", "border", "refused"))
+"""Kinds of rejections that say themselves why; of a gate's the verdicts do."""
+
+
 @dataclass(frozen=True, slots=True)
 class Finding:
     invariant: int
@@ -105,7 +109,7 @@ def _first_parents(hub: Hub, tip: str) -> list[str]:
 
 def _ancestor(hub: Hub, old: str, new: str) -> bool:
     try:
-        return hub.git("rev-list", "-n1", old, "^" + new) == ""
+        return hub.descends(new, old)
     except process.GitError:
         return False
 
@@ -196,7 +200,7 @@ def _evidence(hub: Hub, rejected: list[Record]) -> Iterator[Finding]:
                 yield Finding(4, f"{record.key} was rejected without a passed verdict that lacks it")
         elif record.kind == "conflict" and not facts.get("paths"):
             yield Finding(4, f"{record.key} was rejected for a conflict that names no path")
-        elif record.kind not in ("conflict", "policy", "dependency") or not record.why:
+        elif record.kind not in REASONS or not record.why:
             yield Finding(4, f"{record.key} was rejected without a reason")
         if not refs.get(hub.git_dir, refnames.outbox(change.agent, change.id, change.revision)):
             yield Finding(4, f"the answer to {record.key} is gone from the outbox", grave=False)
@@ -208,11 +212,14 @@ def _reachable(hub: Hub, trunk: str, records: list[Record]) -> Iterator[Finding]
     if done.returncode:
         for line in (done.stdout + done.stderr).decode(errors="replace").splitlines()[:20]:
             yield Finding(5, f"git fsck: {line}")
-    heads = {r.change.head for r in records}
+    heads = {r.change.head for r in records if r.kept}
     if heads:
         asked = process.run(["rev-list", "--no-walk", "--stdin", "--not", "--all"], git_dir=hub.git_dir,
                             stdin="\n".join(sorted(heads)).encode(), ok=range(256))
         if asked.returncode:
             yield Finding(5, "a submitted head is gone: " + asked.stderr.decode(errors="replace").strip())
-        for oid in asked.stdout.decode().split():
+        # Odd dates in history lead that one astray; a whole listing they do not.
+        lone = set(asked.stdout.decode().split()) & heads
+        every = hub.git("rev-list", "--all").split() if lone else ()
+        for oid in sorted(lone.difference(every)):
             yield Finding(5, f"the submitted head {oid[:12]} is not reachable from any ref")

@@ -11,7 +11,7 @@ from agentctl.core.ledger import Staged
 from agentctl.engine import processes
 from agentctl.engine.locks import Held
 from agentctl.errors import Contended
-from agentctl.git import refs, stale
+from agentctl.git import kept, plain, refs, stale
 from agentctl.git.hub import Hub
 from agentctl.queue import landing
 
@@ -23,6 +23,8 @@ def clean(hub: Hub, trunk: str, held: Held) -> None:
     """Needs the proof of the bot's lock. Raises Contended if a lock is held by a live Git."""
     for what in ("gate", "upkeep"):
         processes.sweep(hub.mark + what)
+    plain.sweep()
+    kept.sweep(hub.git_dir)
     stale.clear(hub.git_dir, git_locks(hub, trunk), PATIENCE)
     with contextlib.suppress(Contended):
         stale.clear(hub.git_dir, stale.half_objects(hub.git_dir), patience=0)
@@ -39,7 +41,7 @@ def restage(hub: Hub, probes: Iterable[Staged], held: Held) -> None:
     """Make the refs below stage what the ledger says: one that somebody made, moved or deleted
     by hand would keep every turn from its end. Needs the proof of the bot's lock."""
     wanted = {f"{refnames.STAGE}{staged.probe.number}": staged.commit for staged in probes}
-    found = {ref.name: ref.oid for ref in refs.read(hub.git_dir, [refnames.STAGE]).values()}
+    found = refs.names(hub.git_dir, [refnames.STAGE]).oids
     mend = refs.Transaction(hub.git_dir, "stage as recorded")
     for name, oid in wanted.items() - found.items():
         mend.update(name, oid, found.get(name))

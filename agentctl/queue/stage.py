@@ -12,8 +12,9 @@ from agentctl.core import wording
 from agentctl.core.ledger import Record
 from agentctl.git.ancestry import between
 from agentctl.git.hub import Hub
-from agentctl.git.merge import Merged, merge
+from agentctl.git.merge import Merged, collisions, merge
 from agentctl.git.objects import BOT, EMPTY_TREE, CommitInfo
+from agentctl.queue import faults
 
 REMEMBERED = 20_000
 """Commits, and merges, some hundred bytes each."""
@@ -54,46 +55,50 @@ class Stager:
     """By the commit below and the change key."""
     _squashed: dict[str, tuple[CommitInfo, str]] = field(default_factory=dict)
     """(whose author counts, message) by change key."""
+    _era: int = 0
+    """Of the store, in which what is remembered was built."""
+
+    def forget(self) -> None:
+        """Build anew what is asked for: objects that no ref names may have gone."""
+        self._applied.clear()
+        self._merges.clear()
+        self._era = self.hub.objects.store.era
 
     def chain(self, trunk: str, records: list[Record]) -> Built:
         """Apply `records` in order on `trunk`; what conflicts is left out."""
         objects = self.hub.objects
-        tip, landing, conflicts, known = objects.commit(trunk), [], [], False
+        if self._era != objects.store.era or not objects.store.lasting:
+            self.forget()
+        tip, landing, conflicts = objects.commit(trunk), [], []
         for record in records:
-            remembered = self._applied.get((tip.oid, record.key))
-            if known and not remembered and not objects.exists(tip.oid):
-                return self._anew(trunk, records)
-            known = bool(remembered)
-            applied = remembered or self.apply(tip, record)
+            applied = self._applied.get((tip.oid, record.key)) or self.apply(tip, record)
             if isinstance(applied, Merged):
                 conflicts.append(Conflict(record.key, applied, tip.oid))
                 continue
             tip = applied
             landing.append((record.key, tip.oid))
-        if known and not objects.exists(tip.oid):
-            return self._anew(trunk, records)
         return Built(tip.oid, tip.tree, tuple(landing), tuple(conflicts))
-
-    def _anew(self, trunk: str, records: list[Record]) -> Built:
-        """Nothing refers to what was staged for a probe that has ended: `git gc` may take it."""
-        self._applied.clear()
-        self._merges.clear()
-        return self.chain(trunk, records)
 
     def apply(self, tip: CommitInfo, record: Record) -> CommitInfo | Merged:
         """The commit that carries `record` on top of `tip`, or the conflict."""
         steps = {"squash": self._squash, "rebase": self._rebase, "merge": self._merge}
-        applied = steps[self.strategy](tip, record)
-        if isinstance(applied, CommitInfo):
-            if len(self._applied) > REMEMBERED:
-                self._applied.clear()
-            self._applied[tip.oid, record.key] = applied
+        with faults.within(record.key):
+            applied = steps[self.strategy](tip, record)
+            if isinstance(applied, Merged):
+                return applied
+            if applied.tree == tip.tree:
+                return Merged(tip.tree, nothing=True)
+            if same := next(collisions(self.hub, tip.tree, applied.tree), None):
+                return Merged(applied.tree, same=same)
+        if len(self._applied) > REMEMBERED:
+            self._applied.clear()
+        self._applied[tip.oid, record.key] = applied
         return applied
 
     def _merged(self, base: str, ours: str, theirs: str) -> Merged:
         inputs = (base, ours, theirs)
         known = self._merges.get(inputs)
-        if not known or not self.hub.objects.exists(known.tree):
+        if not known:
             if len(self._merges) > REMEMBERED:
                 self._merges.clear()
                 self._squashed.clear()

@@ -34,27 +34,45 @@ class Standing:
 
 
 def requests(hub: Hub) -> list[Request]:
-    return inbox.requests(refs.read(hub.git_dir, [refnames.INBOX]))
+    return inbox.read(hub)
 
 
 def find(hub: Hub, name: str, ledger: Ledger | None = None) -> Standing:
-    """The newest revision of a change, or the one that CHANGE/REVISION names. Raises NotFound."""
+    """The newest revision of a change, or the one that CHANGE/REVISION names; a branch names the
+    change that was submitted from it. Raises NotFound."""
+    for meant in dict.fromkeys((name, refnames.of_branch(name), refnames.slug(name.removeprefix("agent/")))):
+        found = _find(hub, meant, ledger)
+        if found:
+            return found
+    change = name.partition("/")[0]
+    if refnames.valid_name(change) and refs.get(hub.git_dir, refnames.TASKS + change):
+        raise NotFound(f"the task {change!r} has submitted no change", hint=f"agentctl task show {change}")
+    raise NotFound(f"no change called {name!r}", hint="agentctl queue --all")
+
+
+def named(hub: Hub, name: str) -> str:
+    """The change that somebody means. One that there is not is left to whoever asks for it."""
+    try:
+        return find(hub, name).key.partition("/")[0]
+    except NotFound:
+        return name.partition("/")[0]
+
+
+def _find(hub: Hub, name: str, ledger: Ledger | None) -> Standing | None:
     change, _, revision = name.partition("/")
-    waiting = [r for r in requests(hub) if r.change == change and r.submits]
+    if not refnames.valid_name(change):
+        return None
+    waiting = [r for r in inbox.read(hub, change) if r.waits]
     # The inbox is read before the ledger: what leaves it in between is in the ledger.
     ledger = ledger or Ledger.read(hub)
     if revision:
         waiting = [r for r in waiting if str(r.revision) == revision]
-        record = ledger.record(name) if revision.isdigit() else None
+        record = ledger.record(name) if revision.isdecimal() else None
     else:
-        record = ledger.newest(change) if refnames.valid_name(change) else None
+        record = ledger.newest(change)
     if waiting and (record is None or waiting[-1].revision > record.change.revision):
         return Standing(waiting[-1].key, Stage.WAITING, waiting[-1], None)
-    if record is None:
-        if refnames.valid_name(change) and refs.get(hub.git_dir, refnames.TASKS + change):
-            raise NotFound(f"the task {change!r} has submitted no change", hint=f"agentctl task show {change}")
-        raise NotFound(f"no change called {name!r}", hint="agentctl queue --all")
-    return Standing(record.key, record.stage, None, record)
+    return Standing(record.key, record.stage, None, record) if record else None
 
 
 def history(hub: Hub, key: str, limit: int = 200) -> list[tuple[int, str]]:

@@ -9,10 +9,16 @@ from agentctl.core import refnames
 from agentctl.core.ledger import Draft, Record, State, orphans
 from agentctl.core.lifecycle import Event, Stage
 from agentctl.core.mending import remembered
+from agentctl.core.printable import printable
+from agentctl.errors import Contended
 from agentctl.git.hub import Hub
-from agentctl.git.refs import Transaction
+from agentctl.git.refs import Blocked, Transaction
 from agentctl.queue import answers, marks
 from agentctl.queue.ledger import Ledger
+
+
+SPOILT = 3
+"""Answers whose refs cannot be written, before the others of that turn are left unwritten too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,23 +67,45 @@ class Turn:
 
         What falls with a rejected change goes in the same commit: the next one no longer
         knows what ended in this."""
+        with self.hub.objects.store.together():
+            self._commit()
+
+    def _commit(self) -> None:
         self.fall_together()
         if self.state.failed:
             self.draft.set(failed=remembered(self.state.failed, self.state.trunk, self.state.queue))
         ledger = self.ledger.append(self.draft, self.before, self.refs, self.now)
         self.hub.objects.store.flush()
         with marks.moving(self.hub, refnames.STATE, self.ledger.tip, ledger.tip):
-            self.refs.commit()
+            self._move()
         news = self._news
         self._begin(ledger, self.state)
         for item in news:
             self._tell(item)
 
-    def answer(self, record: Record, answer: answers.Answer) -> None:
+    def _move(self) -> None:
+        """Nobody's answer may keep the turn from its end: one whose ref cannot be written is left out,
+        and after a few of them all are. What they say is in the ledger too."""
+        for left in range(SPOILT, -1, -1):
+            try:
+                return self.refs.commit()
+            except (Contended, Blocked) as error:
+                ref = str(error.values.get("ref", ""))
+                if not ref.startswith(refnames.OUTBOX):
+                    raise
+                for name in [ref] if left else self.refs.named(refnames.OUTBOX):
+                    self.refs.leave_out(name)
+                self.tell("odd", f"the answer {ref} cannot be written: {printable(error.message)}", ref=ref)
+        self.refs.commit()
+
+    def reply(self, record: Record, answer: answers.Answer, keep: bool) -> None:
+        """Put an answer into the outbox."""
+        answers.write(self.hub, record, answer, self.refs, self.now, keep)
+
+    def answer(self, record: Record, answer: answers.Answer, keep: bool = True) -> None:
         """Send back a record that has just ended in a rejection."""
         facts = {"kind": record.kind, "change": record.key, "why": record.why, "trunk": self.state.trunk}
-        answer = answers.Answer(facts | answer.verdict, answer.log, answer.conflict)
-        answers.write(self.hub, record, answer, self.refs, self.now)
+        self.reply(record, answers.Answer(facts | answer.verdict, answer.log, answer.conflict), keep)
         self.tell("rejected", f"{record.key}: {record.why}", record=record)
 
     def reject(self, key: str, kind: str, why: str, answer: answers.Answer = answers.Answer({}),

@@ -23,7 +23,7 @@ from agentctl.fleet import tasks
 from agentctl.git import refs
 from agentctl.git.objects import EMPTY_TREE
 from agentctl.git.refs import Ref
-from agentctl.queue import admit, answers, inbox, pause, verdicts
+from agentctl.queue import answers, pause, verdicts
 from agentctl.queue.ledger import Ledger
 from agentctl.queue.verdicts import Judgement
 
@@ -105,20 +105,6 @@ TASK = Task("one", "do it", "do it well", "done", ("two",), 1, ("a",), 1.0,
             (Session(1, "ann", End.CRASHED, 2.0, 1.0, OID, 1, "note", "refs/x"),), "parked", "why", 1)
 ANSWER = {"kind": "gate", "change": "one/1", "why": "why", "with": [{"commit": OID, "change": "two", "subject": "s"}],
           "landed": [{"commit": OID, "change": "two", "subject": "s"}]}
-FACTS = {"task": "one", "generation": 1, "priority": 2, "after": ["two"], "withdraw": False, "bump": False}
-
-
-@SETTINGS
-@given(subject=spoilt(json.dumps(FACTS)), claim=spoilt(encode_claim(Claim("ann", 2, 1.0))))
-def test_a_submission_is_one_whatever_its_subject_says(subject, claim):
-    name = refnames.inbox("ann", "one", 1)
-    request = inbox.parse(Ref(name, OID, "tag", OID, subject))
-    assert request.key == "one/1" and isinstance(request.priority, int)
-    assert [request.withdraws, request.bumps, request.submits].count(True) in (1, 2)
-    change = admit._change(request, 5.0)
-    claims = {refnames.CLAIMS + "one": Ref(refnames.CLAIMS + "one", OID, "commit", OID, claim)}
-    assert codec.decode_record(codec.encode_record(codec.Record(change, OID))).change == change
-    assert isinstance(admit._fence(request, claims), str)
 
 
 @SETTINGS

@@ -92,7 +92,7 @@ class World:
     def check(self):
         """One listing of refs and one ledger: every submission stands in exactly one place."""
         listed = refs.read(self.repo.hub.git_dir, [refnames.INBOX])
-        waiting = {r.key for r in inbox.requests(listed) if not r.withdraws}
+        waiting = {r.key for r in inbox.requests(listed) if r.waits}
         ledger = Ledger.read(self.repo.hub)
         queued, ended = set(ledger.state().queue), {r.key: str(r.stage) for r in ledger.ended()}
         places = Counter([*(waiting - queued - ended.keys()), *queued, *ended])

@@ -23,14 +23,15 @@ def test_many_agents_submit_at_once(repo):
 
 
 def test_two_agents_submit_the_same_change_at_once(repo):
-    # Each gets a revision of its own; the later one takes the place of the earlier.
+    # Each gets a revision of its own; the later one is refused, for the change is the other's.
     heads = [repo.change({"same.txt": f"{n}\n"}, f"version {n}") for n in range(2)]
     receipts = by_threads(repo, [lambda view, n=n: view.hand_in("same", heads[n], f"agent-{n}") for n in range(2)])
     assert all(receipt.new for receipt in receipts)
     repo.drain()
     stages = repo.stages()
     assert {receipt.key for receipt in receipts} == stages.keys()
-    assert sorted(stages.values()) == ["landed", "superseded"]
+    assert [stages["same/1"], stages["same/2"]] == ["landed", "rejected"]
+    assert "agent-" in repo.record("same/2").why and repo.record("same").key == "same/1"
     repo.proven()
 
 
@@ -44,13 +45,13 @@ def test_two_agents_push_the_same_revision(repo):
 
     push()
     repo.drain()
-    assert repo.stages() == {"same/1": "superseded", "same/2": "landed"}
+    assert repo.stages() == {"same/1": "landed", "same/2": "rejected"}
     assert [repo.record(key).change.head for key in ("same/1", "same/2")] == [heads["ann"], heads["bob"]]
 
     # A bot that was killed before it cleared the inbox finds both once more: nothing new.
     push()
     repo.drain()
-    assert repo.stages() == {"same/1": "superseded", "same/2": "landed"}
+    assert repo.stages() == {"same/1": "landed", "same/2": "rejected"}
     assert repo.refs("refs/agentctl/inbox") == []
     repo.proven()
 

@@ -79,14 +79,104 @@ def test_what_is_written_together_is_one_pack(repo):
     assert repo.git("show", "packed:f3") == "333"
 
 
-def test_a_few_objects_make_no_pack(repo):
+def test_a_few_objects_at_a_time_make_one_pack_that_grows(repo):
+    objects, packs = repo.hub.objects, repo.path / ".git/objects/pack"
+    objects.store.lasting = True
+    oids = []
+    for n in range(10):
+        with objects.store.together():
+            oids.append(objects.write_blob(b"content %d" % n))
+            assert repo.git("cat-file", "--batch-all-objects", "--batch-check").count(oids[-1]) == 0
+            objects.store.flush()
+            assert repo.git("cat-file", "blob", oids[-1]) == f"content {n}"
+    objects.close()
+    assert sorted(path.suffix for path in packs.iterdir()) == [".idx", ".pack"]
+    assert [repo.git("cat-file", "blob", oid) for oid in oids] == [f"content {n}" for n in range(10)]
+
+
+@pytest.mark.parametrize("lasting", [True, False], ids=["a bot's", "of a command beside a running gc"])
+def test_what_no_ref_names_yet_is_safe_from_a_prune(repo, lasting):
     objects = repo.hub.objects
+    objects.store.lasting, running = lasting, repo.path / ".git/gc.pid"
     with objects.store.together():
-        oid = objects.write_blob(b"content")
-        assert repo.git("cat-file", "--batch-all-objects", "--batch-check").count(oid) == 0
+        safe = objects.write_blob(b"safe")
+        running.touch()
         objects.store.flush()
-        assert repo.git("cat-file", "blob", oid) == "content"
-    assert not [*(repo.path / ".git/objects/pack").iterdir()]
+        running.unlink()
+        repo.git("gc", "-q", "--prune=now")
+        assert repo.git("cat-file", "blob", safe) == "safe"
+    objects.close()
+    # A control: nothing keeps what nobody is about to name.
+    loose = objects.write_blob(b"loose")
+    repo.git("gc", "-q", "--prune=now")
+    assert repo.git("cat-file", "--batch-all-objects", "--batch-check").count(loose) == 0
+    assert repo.git("cat-file", "--batch-all-objects", "--batch-check").count(safe) == 0
+    assert [*(repo.path / ".git/objects/pack").glob("*.keep")] == []
+
+
+def test_what_a_gc_took_before_a_ref_named_it_is_there_again(repo):
+    objects, running = repo.hub.objects, repo.path / ".git/gc.pid"
+    with objects.store.together():
+        oids = [objects.write_blob(b"%d" % n) for n in range(3)]
+        objects.store.flush()
+        repo.git("gc", "-q", "--prune=now")
+        assert not any((repo.path / ".git/objects" / oid[:2] / oid[2:]).exists() for oid in oids)
+    assert [repo.git("cat-file", "blob", oid) for oid in oids] == ["0", "1", "2"]
+    # And one that runs still, with a list of what is to go.
+    with objects.store.together():
+        late = objects.write_blob(b"late")
+        objects.store.flush()
+        running.touch()
+    (repo.path / ".git/objects" / late[:2] / late[2:]).unlink()
+    running.unlink()
+    assert repo.git("cat-file", "blob", late) == "late"
+
+
+def test_what_a_killed_process_kept_is_given_up_by_the_next_bot(repo):
+    objects, packs = repo.hub.objects, repo.path / ".git/objects/pack"
+    child = os.fork()
+    if not child:
+        objects.store.lasting = True
+        with objects.store.together():
+            objects.write_blob(b"half way")
+            objects.store.flush()
+            os._exit(0)
+    os.waitpid(child, 0)
+    users = packs / "pack-of-the-user.keep"
+    users.touch()
+    assert len([*packs.glob("*.keep")]) == 2
+    repo.drain()
+    assert [*packs.glob("*.keep")] == [users]
+
+
+def test_an_object_too_large_to_be_unpacked_is_not(repo, monkeypatch):
+    objects = repo.hub.objects
+    large = objects.write_blob(bytes(store.MOST + 1))
+    assert objects.size(large) == store.MOST + 1
+    with pytest.raises(ObjectError, match="larger than"):
+        objects.blob(large)
+    repo.git("update-ref", "refs/heads/large", objects.write_commit(
+        objects.write_tree({b"large": (FILE, large)}), (), "large", 1))
+    repo.git("repack", "-adq")
+    fresh = Objects(repo.hub.git_dir)
+    assert fresh.size(large) == store.MOST + 1 and fresh.store.head(large)[0] == "blob"
+    with pytest.raises(ObjectError, match="larger than"):
+        fresh.blob(large)
+
+
+def test_heads_of_packed_objects_are_those_that_git_tells(repo):
+    # Lines that change a little from one file to the next become deltas upon deltas.
+    text = [f"line {n} {'x' * (n % 50)}" for n in range(400)]
+    for n in range(30):
+        text[n * 7] = f"changed {n}"
+        repo.push({"long.txt": "\n".join(text), f"d/{n}": f"{n}"})
+    repo.git("repack", "-adfq", "--depth=50")
+    listed = repo.git("cat-file", "--batch-all-objects", "--batch-check=%(objectname) %(objecttype) %(objectsize) %(deltabase)")
+    rows = [line.split() for line in listed.splitlines()]
+    assert any(base.strip("0") for *_, base in rows)
+    fresh = Objects(repo.hub.git_dir)
+    for oid, kind, size, _ in rows:
+        assert fresh.store.head(oid) == (kind, int(size)) and len(fresh.store.read(oid)[1]) == int(size)
 
 
 def test_what_an_exception_cuts_off_is_forgotten(repo):

@@ -2,7 +2,7 @@
 
 import subprocess
 
-from tests.support.hub import ROOT, Repo
+from tests.support.hub import ROOT, Repo, write
 
 PAGE = (ROOT / "man/man7/agentctl-refs.7").read_text()
 PLAIN = (("\\(aq", "'"), ("\\-", "-"), ("\\&", ""))
@@ -50,13 +50,16 @@ def test_looking_at_a_hub(repo, tmp_path):
 def test_submitting_by_plain_git(repo, tmp_path):
     repo.git("clone", "-q", str(repo.path), str(tmp_path / "clone"))
     clone = Repo(tmp_path / "clone")
-    clone.git("commit", "-q", "--allow-empty", "-m", "nothing was left to do")
+    write(clone.path, {"parser.txt": "1\n"})
+    clone.git("add", "-A")
+    clone.git("commit", "-q", "-m", "a parser")
     sh(clone, "push origin HEAD:")
     repo.drain()
     assert repo.stages() == {"parser/1": "landed"}
 
     # With facts: the page's tag, handed in after the first has gone from the inbox.
-    clone.git("commit", "-q", "--allow-empty", "-m", "once more")
+    write(clone.path, {"parser.txt": "2\n"})
+    clone.git("commit", "-q", "-a", "-m", "once more")
     sh(clone, "git tag")
     clone.git("push", "-q", "origin", "refs/tags/parser-1:refs/agentctl/inbox/ann/parser/2")
     assert '"after": ["docs"]' in repo.git("for-each-ref", "--format=%(contents:subject)", "refs/agentctl/inbox")

@@ -5,7 +5,6 @@ import time
 from agentctl.core.model import Probe
 from agentctl.git import refs
 from agentctl.core import refnames
-from agentctl.queue import admit, inbox
 from tests.support.hub import eventually
 
 
@@ -17,8 +16,7 @@ def admitted(bot):
     """Take in what was submitted, and plan nothing."""
     now = turn(bot)
     bot._trunk.follow(now)
-    for request in inbox.requests(refs.read(bot.hub.git_dir, [refnames.INBOX])):
-        admit.digest(now, bot.policy, request, {})
+    bot._border.take(now, bot.policy, refs.names(bot.hub.git_dir, [refnames.INBOX]))
     bot._commit(now)
 
 

@@ -130,6 +130,21 @@ def test_symbolic_links(target, rule):
     assert (found == []) if rule is None else (len(found) == 1 and rule in found[0])
 
 
+@pytest.mark.parametrize("path", [".gitmodules", "a/.gitattributes", ".GITMODULES", ".gitmodules .", "gitmod~1", "GI7EBA~4",
+                                  ".g\u200citignore", "a/.mailmap", ".gitmodules:x"])
+def test_a_link_in_the_place_of_what_git_reads(path):
+    assert refusals(Entry(path, LINK, 1, "elsewhere")) == [
+        f"{printable(path)}: a symbolic link in the place of a file that Git reads"]
+    assert refusals(Entry(path, FILE)) == []
+
+
+@pytest.mark.parametrize("name", ["a" * 255, "ü" * 127, "d/" + "a" * 255])
+def test_a_name_that_a_file_system_takes(name):
+    assert named(name) == []
+    [line] = named(name + "ü")
+    assert line.endswith("more than file systems take (255)")
+
+
 def test_submodules_only_where_they_are_allowed():
     assert refusals(Entry("sub", GITLINK)) == [
         "sub: a submodule, which limits.allow_submodules forbids"

@@ -1,0 +1,220 @@
+"""What a process writes and no ref names yet, safe from `git gc --prune=now`: in packs beside which
+lies a file .keep, as Git itself does it while it fetches.
+
+Small writes go into one pack that grows: each time it is written anew, with what it held, and the
+one before it goes. So the packs are few. Loose files are no way: a prune that has begun before a
+ref was moved takes them away after it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import threading
+from collections.abc import Mapping
+from typing import BinaryIO
+
+from agentctl.git import packs
+
+FULL_BYTES, FULL_OBJECTS = 1 << 19, 2_000
+"""Of a pack that grows no more."""
+FULL = 8
+"""Full packs, upon which all of them are given up to `git gc`."""
+REPLACED = 16
+"""Packs that a later one replaces, upon which that one is synced and they go."""
+TRIES = 10
+"""At a file that a prune takes away while it is written."""
+_MARK = b"agentctl %d\n"
+_WRITING = "writing-"
+"""A pack that is not whole yet: with the process behind it, so that another one clears it away. Git
+prunes what it calls tmp_ itself, and would do so while we write."""
+
+
+class Kept:
+    """Of one object folder and process. Safe to use from several threads."""
+
+    def __init__(self, folder: str) -> None:
+        self._folder = folder
+        self._lock = threading.RLock()
+        self._growing = ""
+        self._entries: dict[str, packs.Entry] = {}
+        self._bytes = 0
+        self._replaced: list[str] = []
+        self._full: list[str] = []
+        self.era = 0
+
+    def __contains__(self, oid: str) -> bool:
+        return oid in self._entries
+
+    def read(self, oid: str) -> tuple[bytes, bytes] | None:
+        """(kind, content) of what is in the pack that grows."""
+        entry = self._entries.get(oid)
+        return entry and (entry.kind, entry.content())
+
+    def add(self, objects: Mapping[str, tuple[bytes, bytes]], sync: bool) -> None:
+        """Write them; `sync` makes them durable at once."""
+        with self._lock:
+            fresh = {oid: packs.entry(*one) for oid, one in objects.items() if oid not in self._entries}
+            if not fresh:
+                return
+            size = sum(len(entry.data) for entry in fresh.values())
+            if size > FULL_BYTES or len(fresh) > FULL_OBJECTS:
+                self._full.append(self._write(fresh, sync))
+                return
+            if self._bytes + size > FULL_BYTES or len(self._entries) + len(fresh) > FULL_OBJECTS:
+                self._full.append(self._growing)
+                self._growing, self._entries, self._bytes = "", {}, 0
+            entries = {**self._entries, **fresh}
+            made = self._write(entries, sync)
+            if self._growing:
+                self._replaced.append(self._growing)
+            self._growing, self._entries, self._bytes = made, entries, self._bytes + size
+            if len(self._replaced) > REPLACED:
+                self._sync(made)
+                self.drop(self.replaced)
+
+    @property
+    def replaced(self) -> list[str]:
+        """Packs that go once what is written now is durable."""
+        return list(self._replaced)
+
+    def drop(self, gone: list[str]) -> None:
+        """Of what was `replaced` before all was made durable."""
+        with self._lock:
+            self._replaced = [name for name in self._replaced if name not in gone]
+            for name in gone:
+                # The index goes first, as in Git: without it a pack is none.
+                for end in (".idx", ".pack", ".keep"):
+                    self._unlink(name + end)
+
+    def rest(self) -> None:
+        """Nobody is about to move a ref. If many packs are full, give them up."""
+        with self._lock:
+            if len(self._full) > FULL:
+                self._give_up(self._full)
+                self._full = []
+
+    def release(self) -> None:
+        """Give all of it up to `git gc`."""
+        with self._lock:
+            if self._replaced:
+                self._sync(self._growing)
+                self.drop(self.replaced)
+            if self._full or self._growing:
+                self._give_up([*self._full, self._growing])
+            self._growing, self._entries, self._bytes, self._full = "", {}, 0, []
+
+    def _give_up(self, names: list[str]) -> None:
+        self.era += 1
+        for name in names:
+            self._unlink(name + ".keep")
+
+    def _write(self, entries: Mapping[str, packs.Entry], sync: bool) -> str:
+        """The pack, then its index, which makes it count; before both, what keeps it."""
+        packed, index = packs.encode(entries)
+        # A name of its own even for what was packed before: that one may be on its way out.
+        name = "pack-" + os.urandom(20).hex()
+        try:
+            for end, content in ((".keep", _MARK % os.getpid()), (".pack", packed), (".idx", index)):
+                write(os.path.join(self._folder, f"{_WRITING}{os.getpid()}-"), os.path.join(self._folder, name + end),
+                      content, sync and end != ".keep")
+        except BaseException:
+            for end in (".idx", ".pack", ".keep"):
+                self._unlink(name + end)
+            raise
+        return name
+
+    def _sync(self, name: str) -> None:
+        for end in (".pack", ".idx"):
+            with contextlib.suppress(FileNotFoundError), open(os.path.join(self._folder, name + end), "rb") as file:
+                os.fsync(file.fileno())
+
+    def _unlink(self, name: str) -> None:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(os.path.join(self._folder, name))
+
+
+def sweep(git_dir: str) -> None:
+    """Give up what killed processes kept, and clear away what they were writing."""
+    folder = os.path.join(git_dir, "objects", "pack")
+    for name in os.listdir(folder) if os.path.isdir(folder) else ():
+        path = os.path.join(folder, name)
+        if (name.endswith(".keep") and _abandoned(path)) or (
+                name.startswith(_WRITING) and _dead(name.removeprefix(_WRITING).partition("-")[0])):
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(path)
+
+
+def _abandoned(path: str) -> bool:
+    try:
+        with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
+            word, _, pid = file.read(64).decode(errors="replace").strip().partition(" ")
+    except OSError:
+        return False
+    return word == "agentctl" and _dead(pid)
+
+
+def _dead(pid: str) -> bool:
+    try:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return True
+    except (OSError, ValueError, OverflowError):
+        pass
+    return False
+
+
+def write(prefix: str, path: str, content: bytes, sync: bool) -> None:
+    """A whole file or none: one without a name is given it when it is whole, so that a kill leaves nothing; where the
+    file system has no such files, under another name first. A prune may take that name, or an empty folder with it,
+    from under our hands."""
+    for attempt in range(TRIES):
+        try:
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+            if not _linked(path, content, sync):
+                _renamed(prefix + os.urandom(8).hex(), path, content, sync)
+            return
+        except FileNotFoundError:
+            if attempt + 1 == TRIES:
+                raise
+
+
+def _linked(path: str, content: bytes, sync: bool) -> bool:
+    """False, with nothing done, if there are no nameless files here."""
+    try:
+        handle = os.open(os.path.dirname(path), os.O_TMPFILE | os.O_WRONLY, 0o444)
+    except (AttributeError, OSError):
+        return False
+    with open(handle, "wb") as file:
+        _fill(file, content, sync)
+        try:
+            # With a descriptor it is linkat(2) that follows the link, and not link(2).
+            os.link(f"/proc/self/fd/{handle}", path, src_dir_fd=handle, follow_symlinks=True)
+        except FileExistsError:
+            pass
+        except FileNotFoundError:
+            raise
+        except OSError as error:
+            if error.errno == errno.ENOSPC:
+                raise
+            return False
+    return True
+
+
+def _renamed(made: str, path: str, content: bytes, sync: bool) -> None:
+    try:
+        with open(os.open(made, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o444), "wb") as file:
+            _fill(file, content, sync)
+        os.rename(made, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(made)
+        raise
+
+
+def _fill(file: BinaryIO, content: bytes, sync: bool) -> None:
+    file.write(content)
+    file.flush()
+    if sync:
+        os.fsync(file.fileno())

@@ -1,0 +1,131 @@
+"""The format of packs and of their indexes, by gitformat-pack(5): writing them without deltas, and
+what an entry will grow to before it is read."""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+import zlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+QUICK = 1
+"""Level of compression."""
+KINDS = {b"commit": 1, b"tree": 2, b"blob": 3, b"tag": 4}
+NAMES = {number: kind for kind, number in KINDS.items()}
+_OFFSET, _REFERENCE = 6, 7
+"""Numbers of deltas: on what is so many bytes before, and on an object of that id."""
+DEEPEST = 10_000
+"""Deltas upon deltas."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One object as it lies in a pack."""
+
+    kind: bytes
+    data: bytes
+    """Head and compressed content."""
+
+    def content(self) -> bytes:
+        at = next(n for n, byte in enumerate(self.data) if byte < 128) + 1
+        return zlib.decompress(self.data[at:])
+
+
+def entry(kind: bytes, content: bytes) -> Entry:
+    return Entry(kind, _head(KINDS[kind], len(content)) + zlib.compress(content, QUICK))
+
+
+def encode(entries: Mapping[str, Entry]) -> tuple[bytes, bytes]:
+    """(pack, its index), both of version 2; no deltas."""
+    parts, offsets = [b"PACK" + struct.pack(">II", 2, len(entries))], {}
+    at = len(parts[0])
+    for oid, one in entries.items():
+        offsets[oid] = at
+        parts.append(one.data)
+        at += len(one.data)
+    if at >= 1 << 31:
+        raise ValueError("a pack of more than 2 GiB")
+    content = b"".join(parts)
+    trailer = hashlib.sha1(content).digest()
+    names = sorted(entries)
+    fanout = [0] * 256
+    for name in names:
+        fanout[int(name[:2], 16)] += 1
+    for n in range(1, 256):
+        fanout[n] += fanout[n - 1]
+    index = b"".join([
+        b"\377tOc", struct.pack(">I", 2), struct.pack(">256I", *fanout), bytes.fromhex("".join(names)),
+        struct.pack(f">{len(names)}I", *(zlib.crc32(entries[name].data) for name in names)),
+        struct.pack(f">{len(names)}I", *(offsets[name] for name in names)), trailer])
+    return content + trailer, index + hashlib.sha1(index).digest()
+
+
+def _head(number: int, size: int) -> bytes:
+    """Kind and size of a packed object: four bits of the size, then seven in each byte."""
+    byte, size, out = number << 4 | size & 15, size >> 4, bytearray()
+    while size:
+        out.append(byte | 128)
+        byte, size = size & 127, size >> 7
+    out.append(byte)
+    return bytes(out)
+
+
+def measured(pack, offset: int, find: Callable[[bytes], int]) -> tuple[bytes, int, int]:
+    """(kind, size, bytes of the largest object on the way to it) of the entry at an offset of a
+    pack's bytes, from heads alone: nothing is unpacked. `find` gives the offset of an object id.
+
+    Raises ValueError for what is no entry, KeyError for a base that is elsewhere.
+    """
+    size, most = -1, 0
+    for _ in range(DEEPEST):
+        number, length, at = _read_head(pack, offset)
+        if number in NAMES:
+            return NAMES[number], length if size < 0 else size, max(most, length)
+        if number == _OFFSET:
+            base, at = _distance(pack, at)
+            base = offset - base
+        elif number == _REFERENCE:
+            base, at = find(bytes(pack[at : at + 20])), at + 20
+        else:
+            raise ValueError(f"an entry of kind {number}")
+        before, after = _delta_sizes(bytes(pack[at : at + 64]))
+        size, most, offset = after if size < 0 else size, max(most, length, before, after), base
+    raise ValueError("deltas without end")
+
+
+def _read_head(pack, at: int) -> tuple[int, int, int]:
+    """(number of the kind, size, where the content begins)."""
+    byte, shift = pack[at], 4
+    number, size, at = byte >> 4 & 7, byte & 15, at + 1
+    while byte & 128:
+        byte = pack[at]
+        size, shift, at = size | (byte & 127) << shift, shift + 7, at + 1
+        if shift > 70:
+            raise ValueError("a size without end")
+    return number, size, at
+
+
+def _distance(pack, at: int) -> tuple[int, int]:
+    byte, at = pack[at], at + 1
+    found = byte & 127
+    while byte & 128:
+        byte, at = pack[at], at + 1
+        found = found + 1 << 7 | byte & 127
+        if found > 1 << 62:
+            raise ValueError("a distance without end")
+    return found, at
+
+
+def _delta_sizes(compressed: bytes) -> tuple[int, int]:
+    """Of the base, and of what a delta makes of it."""
+    head, sizes, at = zlib.decompressobj().decompress(compressed, 24), [], 0
+    for _ in range(2):
+        size = shift = 0
+        while True:
+            byte = head[at]
+            size, shift, at = size | (byte & 127) << shift, shift + 7, at + 1
+            if not byte & 128:
+                break
+        sizes.append(size)
+    return sizes[0], sizes[1]

@@ -1,0 +1,47 @@
+"""A head lands once. Handed in anew it would change nothing; or, where it was undone since, it would
+change more than anybody sees who looks at its commits. What undid it can be undone."""
+
+from __future__ import annotations
+
+from agentctl.core import refnames
+from agentctl.core.ledger import Record
+from agentctl.errors import Refused
+from agentctl.git.hub import Hub
+from agentctl.git.merge import changed
+from agentctl.queue.ledger import Ledger
+
+
+def revert_of(change: str) -> str:
+    """What the change is called that undoes another one."""
+    return refnames.distinct("revert-" + change)
+
+
+def undone_by(ledger: Ledger, record: Record) -> Record | None:
+    """What has undone a landed change since, if `agentctl revert` made it."""
+    found = ledger.newest_landed(revert_of(record.change.id))
+    return found if found and found.ended >= record.ended else None
+
+
+def landed_once(ledger: Ledger, record: Record) -> tuple[str, str]:
+    """(why the head of a landed change is not taken again, what to do)."""
+    undone = undone_by(ledger, record)
+    if undone:
+        return f"this very commit landed as {record.key}, and {undone.key} undid it", f"agentctl revert {undone.change.id}"
+    return f"this very commit landed as {record.key}", "to land it once more make it anew: git commit --amend --no-edit"
+
+
+NEAR = 1000
+"""Commits of a change that are looked at in process."""
+
+
+def refuse_idle(hub: Hub, head: str, tip: str) -> None:
+    """Raises Refused for a head of which trunk holds all already."""
+    near = hub.line.meets(head, tip, NEAR)
+    base = near[1] if near else hub.git("merge-base", tip, head, ok=(0, 1))
+    if not base:
+        return
+    trunk = hub.objects.commit(tip).tree
+    paths = list(changed(hub, base, head))
+    if all((hub.objects.at(trunk, path) or (0, "0" * 40)) == (mode, oid) for path, mode, oid, _ in paths):
+        what = "trunk holds all that it changes already" if paths else "it changes no file"
+        raise Refused(f"nothing to submit: {what}", hint="git log --oneline -3 names the commits; agentctl submit COMMIT takes another one")

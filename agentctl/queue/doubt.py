@@ -1,0 +1,82 @@
+"""Changes in whose company the bot died, since a gate may kill its bot or take the memory of the
+machine; and queued changes on which agentctl itself fails.
+
+After two deaths with a change in a running probe it is tested alone, with nothing else running; if
+the bot dies of that too, the change is set aside. A probe that ends clears what it asked about.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+
+from agentctl.core import refnames
+from agentctl.core.ledger import Staged
+from agentctl.core.model import Change, Verdict
+from agentctl.git import refs
+from agentctl.git.hub import Hub
+from agentctl.queue import faults
+from agentctl.queue.border import Border
+from agentctl.queue.faults import Fault
+from agentctl.queue.turn import Turn
+
+DEATHS = 2
+"""With a change in a running probe, upon which it is tested alone."""
+
+
+class Blame:
+    """Counts how often we failed on each queued change."""
+
+    def __init__(self, hub: Hub, border: Border) -> None:
+        self._hub, self._border = hub, border
+        self._times: Counter[str] = Counter()
+
+    def hear(self, turn: Turn, fault: Fault) -> None:
+        """A turn was void for it. The last time the change is set aside, if the machine is well."""
+        if self._times[fault.name] + 1 >= faults.TIMES:
+            faults.try_machine(self._hub)
+        self._times[fault.name] += 1
+        if self._border.blames(fault) or self._times[fault.name] < faults.TIMES or fault.name not in turn.state.queue:
+            return
+        turn.reject(fault.name, "fault", f"agentctl fails on it: {fault.why}", evidence={"error": fault.why})
+
+
+def forget(turn: Turn, died: bool) -> None:
+    """Forget the probes that a bot left when it stopped or died."""
+    for name, oid in refs.names(turn.hub.git_dir, [refnames.STAGE]).oids.items():
+        turn.refs.delete(name, oid)
+    probes = turn.state.probes
+    if probes and died:
+        count(turn, probes)
+    if probes:
+        turn.draft.set(probes=())
+        turn.draft.say(f"{len(probes)} probes were cut off")
+
+
+def count(turn: Turn, running: Iterable[Staged]) -> None:
+    """These probes ran when the bot died."""
+    asked = [key for staged in running for key in staged.probe.asked if key in turn.state.queue]
+    struck = {**turn.state.struck, **{key: turn.state.struck.get(key, 0) + 1 for key in asked}}
+    if len(asked) == 1 and struck[asked[0]] > DEATHS:
+        times = struck[asked[0]]
+        why = f"the bot died {times} times while its gate ran, the last time with nothing else running"
+        turn.reject(asked[0], "fault", why, evidence={"deaths": times})
+        struck = {key: deaths for key, deaths in struck.items() if key != asked[0]}
+    turn.draft.set(struck=struck)
+
+
+def clear(turn: Turn, staged: Staged, verdict: Verdict) -> None:
+    """That probe has ended, and the bot lives."""
+    struck = turn.state.struck
+    if verdict != Verdict.ABORTED and not struck.keys().isdisjoint(staged.probe.asked):
+        turn.draft.set(struck={key: deaths for key, deaths in struck.items() if key not in staged.probe.asked})
+
+
+def apart(struck: Mapping[str, int], queued: tuple[Change, ...]) -> tuple[Change, ...]:
+    """What the planner is told of: while changes are in doubt, those before the first of them, and
+    when these are gone that one alone. Without one all; so too if it comes after another one, for
+    then it is not tested alone."""
+    first = next((c for c in queued if struck.get(c.key, 0) >= DEATHS), None)
+    if first is None or not {c.id for c in queued}.isdisjoint(first.after):
+        return queued
+    return tuple(c for c in queued if c.seq < first.seq) or (first,)

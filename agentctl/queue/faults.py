@@ -1,0 +1,124 @@
+"""When agentctl itself fails on a change: nobody else's work may wait for that.
+
+It is tried a second time, and if the machine is found well meanwhile, the change is set aside with
+the error as evidence. What ends the bot itself, so that nobody is left to count, is counted by a
+note of what it was at, which it leaves behind.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+from collections.abc import Iterable, Iterator
+
+from agentctl.core.printable import printable
+from agentctl.core.shape import built, loads
+from agentctl.errors import AgentctlError, Contended, Infrastructure, Malformed, PolicyError
+from agentctl.git import plain
+from agentctl.git.hub import Hub
+
+TIMES = 2
+"""How often agentctl may fail on a change."""
+_MACHINE = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.EMFILE, errno.ENFILE))
+
+
+class Fault(AgentctlError):
+    """agentctl fails on {name}: {why}"""
+
+    code = "fault"
+
+    def __init__(self, name: str, error: Exception) -> None:
+        self.name, self.why = name, told(error)
+        super().__init__(name=name, why=self.why)
+
+
+def told(error: BaseException) -> str:
+    """In one line."""
+    words = error.message if isinstance(error, AgentctlError) else f"{type(error).__name__}: {error}"
+    return printable(words.strip(), 500)
+
+
+def is_ours(error: BaseException) -> bool:
+    """True for what a change may have brought about; false for what the machine, the ledger or
+    somebody who moved a ref did."""
+    if isinstance(error, OSError) and error.errno in _MACHINE:
+        return False
+    return isinstance(error, Exception) and not isinstance(error, (Contended, Infrastructure, Malformed, PolicyError))
+
+
+@contextlib.contextmanager
+def within(name: str) -> Iterator[None]:
+    """What goes wrong in here is the fault of what is called so. Raises Fault."""
+    try:
+        yield
+    except Exception as error:
+        if isinstance(error, Fault) or not is_ours(error):
+            raise
+        raise Fault(name, error) from error
+
+
+def try_machine(hub: Hub) -> None:
+    """Before anybody is blamed: do what has nothing to do with any change. Raises what goes wrong."""
+    path = hub.own_path("at-work", "trial")
+    with open(path, "wb") as file:
+        file.write(bytes(4096))
+        os.fsync(file.fileno())
+    os.unlink(path)
+    plain.run(hub.git_dir, ["hash-object", "--stdin"], stdin=b"well?")
+
+
+class Tried:
+    """How often agentctl failed on each of some names, the deaths of bots counted."""
+
+    def __init__(self, hub: Hub, what: str) -> None:
+        self._hub = hub
+        self._counts: dict[str, int] = {}
+        self._why: dict[str, str] = {}
+        self._note = os.open(hub.own_path("at-work", what + ".json"), os.O_RDWR | os.O_CREAT, 0o600)
+        with contextlib.suppress(OSError, ValueError):
+            for name, count in built(dict, loads(os.pread(self._note, 1 << 20, 0))).items():
+                self.failed(name, "the bot died while it was at work on it", built(int, count))
+
+    def failed(self, name: str, why: str, times: int = 1) -> None:
+        """So often more."""
+        self._counts[name] = self._counts.get(name, 0) + times
+        self._why[name] = why
+
+    def given_up(self, name: str) -> str:
+        """Why it is not to be tried again; empty if it is."""
+        return self._why[name] if self._counts.get(name, 0) >= TIMES else ""
+
+    def forgive(self, names: Iterable[str]) -> None:
+        """All has gone well with them in the end."""
+        if self._counts:
+            for name in names:
+                self._counts.pop(name, None)
+            self._write(self._counts)
+
+    @contextlib.contextmanager
+    def on(self, name: str) -> Iterator[None]:
+        """What goes wrong in here is counted, and goes no further. The last time it is looked first
+        whether the machine is well. Raises what is not the fault of what is called so."""
+        self._write({**self._counts, name: self._counts.get(name, 0) + 1})
+        try:
+            yield
+        except Exception as error:
+            if not is_ours(error):
+                raise
+            if self._counts.get(name, 0) + 1 >= TIMES:
+                try_machine(self._hub)
+            self.failed(name, told(error))
+        finally:
+            self._write(self._counts)
+
+    def _write(self, counts: dict[str, int]) -> None:
+        """If the note is lost, something is tried once more."""
+        data = json.dumps(counts).encode() if counts else b""
+        with contextlib.suppress(OSError):
+            os.ftruncate(self._note, 0)
+            os.pwrite(self._note, data, 0)
+
+    def close(self) -> None:
+        os.close(self._note)

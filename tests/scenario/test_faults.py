@@ -1,0 +1,185 @@
+"""When agentctl itself fails on a change, or dies of it: the others go on."""
+
+import subprocess
+import sys
+
+import pytest
+
+from agentctl.core import ledger as codec
+from agentctl.errors import Infrastructure
+from agentctl.queue import faults, lanes, stage
+from tests.support.hub import command, environment, eventually, finish
+
+PATIENCE = 120
+
+
+def failing(monkeypatch, owner, name, on, error):
+    """Makes a function of ours fail where `on` says so."""
+    real = getattr(owner, name)
+
+    def fails(*args, **options):
+        if on(*args):
+            raise error
+        return real(*args, **options)
+
+    monkeypatch.setattr(owner, name, fails)
+
+
+@pytest.mark.parametrize("error", [OSError(36, "File name too long"), ValueError("odd"), MemoryError(), RecursionError("deep"),
+                                   KeyError("x"), UnicodeEncodeError("utf-8", "\ud800", 0, 1, "surrogates")], ids=repr)
+def test_an_admission_on_which_we_fail_is_set_aside_the_second_time(repo, monkeypatch, error):
+    head = repo.submit("evil", {"evil.txt": "evil\n"}, agent="evil")
+    repo.submit("good", {"good.txt": "good\n"})
+    failing(monkeypatch, lanes, "judged_by", lambda hub, policy, base, of: of == head, error)
+    with repo.bot() as bot:
+        bot.tick()
+        assert "good/1" in bot.state.queue and repo.stage("evil") == "waiting"
+        finish(bot)
+    assert repo.stages() == {"evil/1": "rejected", "good/1": "landed"}
+    record = repo.record("evil")
+    assert record.kind == "fault" and "agentctl fails on it: " in record.why and type(error).__name__ in record.why
+    assert repo.verdict("evil")["kind"] == "fault"
+    repo.proven()
+
+
+def test_a_staging_on_which_we_fail_is_set_aside_the_second_time(repo, monkeypatch):
+    for name in ("evil", "good", "other"):
+        repo.submit(name, {f"{name}.txt": f"{name}\n"}, agent=name)
+    failing(monkeypatch, stage.Stager, "_squash", lambda self, tip, record: record.key == "evil/1", OSError(36, "too long"))
+    repo.drain()
+    assert repo.stages() == {"evil/1": "rejected", "good/1": "landed", "other/1": "landed"}
+    assert repo.record("evil").kind == "fault" and "too long" in repo.record("evil").evidence["error"]
+    repo.proven()
+
+
+def test_a_failure_that_passes_costs_nobody_anything(repo, monkeypatch):
+    repo.submit("one", {"one.txt": "1\n"})
+    times = []
+    failing(monkeypatch, stage.Stager, "_squash", lambda *_: not times and not times.append(1), ValueError("once"))
+    repo.drain()
+    assert repo.stages() == {"one/1": "landed"}
+
+
+@pytest.mark.parametrize("where", [(lanes, "judged_by"), (stage.Stager, "_squash")], ids=["admission", "staging"])
+def test_a_machine_that_fails_blames_nobody(repo, monkeypatch, where):
+    repo.submit("one", {"one.txt": "1\n"})
+    failing(monkeypatch, *where, lambda *_: True, OSError(28, "No space left on device"))
+    with pytest.raises(OSError, match="No space"):
+        repo.drain()
+    monkeypatch.undo()
+    assert repo.stages().get("one/1", "queued") == "queued"
+    repo.drain()
+    assert repo.stages() == {"one/1": "landed"}
+
+
+def test_before_anybody_is_blamed_the_machine_is_tried(repo, monkeypatch):
+    repo.submit("one", {"one.txt": "1\n"})
+    failing(monkeypatch, lanes, "judged_by", lambda *_: True, ValueError("odd"))
+    failing(monkeypatch, faults, "try_machine", lambda *_: True, Infrastructure("it is the machine"))
+    with pytest.raises(Infrastructure, match="it is the machine"):
+        repo.drain()
+    monkeypatch.undo()
+    repo.drain()
+    assert repo.stages() == {"one/1": "landed"}
+
+
+def test_what_would_not_be_read_again_is_not_written(repo, monkeypatch):
+    repo.submit("evil", {"evil.txt": "evil\n"}, agent="evil", priority=13)
+    repo.submit("good", {"good.txt": "good\n"})
+    real = codec.encode_record
+    monkeypatch.setattr(codec, "encode_record", lambda record: real(record) + (
+        b"spoilt" if record.change.id == "evil" and record.stage == "queued" else b""))
+    repo.drain()
+    assert repo.stages() == {"evil/1": "rejected", "good/1": "landed"}
+    assert repo.record("evil").kind == "fault"
+    repo.proven()
+
+
+KILLS = """\
+# The gate: one that kills whoever started it, up to the first that is called so, where the tree says so.
+[ -e killer ] || exit 0
+up=$$
+until tr '\\0' ' ' </proc/$up/cmdline | grep -q "$(cat killer)"; do up=$(cut -d' ' -f4 /proc/$up/stat); done
+kill -9 $up
+exec sleep 1000
+"""
+
+
+def starts(repo, most=8):
+    """Run a bot as somebody does who starts it again; returns how often it died."""
+    for died in range(most):
+        done = subprocess.run(command("bot", "run", "--once"), cwd=repo.path, env=environment(), capture_output=True, text=True,
+                              timeout=PATIENCE)
+        if done.returncode != -9:
+            assert done.returncode == 7, done.stderr
+            return died
+    raise AssertionError("the bot dies at every start")
+
+
+def test_a_gate_that_kills_its_bot_is_set_aside(make_repo):
+    repo = make_repo(files={"check.sh": KILLS})
+    for name in ("a", "b"):
+        repo.submit(name, {f"{name}.txt": f"{name}\n"}, agent=name)
+    repo.submit("killer", {"killer": "bot run\n"}, agent="evil")
+    repo.submit("z", {"z.txt": "z\n"}, agent="z")
+    assert starts(repo) == 3
+    assert repo.stages() == {"a/1": "landed", "b/1": "landed", "z/1": "landed", "killer/1": "rejected"}
+    record = repo.record("killer")
+    assert record.kind == "fault" and "the bot died 3 times" in record.why
+    repo.proven()
+
+
+def test_a_gate_that_kills_its_guard_has_failed(make_repo):
+    repo = make_repo(files={"check.sh": KILLS})
+    repo.submit("a", {"a.txt": "a\n"})
+    repo.submit("killer", {"killer": "guard.py\n"}, agent="evil")
+    repo.drain()
+    assert repo.stages() == {"a/1": "landed", "killer/1": "rejected"}
+    assert repo.record("killer").kind == "gate" and "watches it was killed" in repo.record("killer").why
+    repo.proven()
+
+
+def test_a_bot_that_is_killed_now_and_then_blames_nobody(make_repo, tmp_path):
+    # Twice with the same changes in a running probe: they are tested apart, and land.
+    go, begun = tmp_path / "go", tmp_path / "begun"
+    repo = make_repo(files={"check.sh": f"echo >>{begun}; while [ ! -e {go} ]; do sleep 0.02; done\n"})
+    go.touch()
+    repo.drain()
+    go.unlink()
+    for name in ("a", "b", "c"):
+        repo.submit(name, {f"{name}.txt": f"{name}\n"}, agent=name)
+    for _ in range(2):
+        begun.unlink()
+        running = subprocess.Popen(command("bot", "run", "--once"), cwd=repo.path, env=environment(), stdout=subprocess.DEVNULL)
+        eventually(begun.exists)
+        running.kill()
+        running.wait()
+    go.touch()
+    with repo.bot() as bot:
+        assert set(bot.state.struck.values()) == {2}
+        finish(bot)
+        assert [probe.chain for probe, _ in bot.judged if probe.chain] == [("a/1",), ("b/1",), ("c/1",)]
+        assert bot.state.struck == {}
+    assert sorted(repo.landings()) == ["a/1", "b/1", "c/1"]
+    repo.proven()
+
+
+def test_a_bot_that_dies_of_an_admission_looks_at_it_no_third_time(repo):
+    repo.submit("evil", {"evil.txt": "evil\n"}, agent="evil")
+    repo.submit("good", {"good.txt": "good\n"})
+    code = ("import os, sys; from agentctl.queue import lanes; from agentctl.cli import main; real = lanes.judged_by\n"
+            "def dies(hub, policy, base, head):\n"
+            "    if hub.objects.commit(head).subject == 'add evil': os.kill(os.getpid(), 9)\n"
+            "    return real(hub, policy, base, head)\n"
+            "lanes.judged_by = dies\n"
+            "main(['bot', 'run', '--once'])\n")
+    deaths = 0
+    while deaths < 6:
+        done = subprocess.run([sys.executable, "-c", code], cwd=repo.path, env=environment(), capture_output=True, timeout=PATIENCE)
+        if done.returncode != -9:
+            break
+        deaths += 1
+    assert (deaths, done.returncode) == (2, 7)
+    assert repo.stages() == {"evil/1": "rejected", "good/1": "landed"}
+    assert "the bot died while it was at work on it" in repo.record("evil").why
+    repo.proven()

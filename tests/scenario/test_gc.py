@@ -1,0 +1,111 @@
+"""Somebody's `git gc --prune=now` runs all the time beside bot and people: nothing is lost by it."""
+
+import subprocess
+import threading
+import time
+
+import pytest
+
+from agentctl.core.task import Claim
+from agentctl.fleet import tasks
+from agentctl.git.store import Store
+from tests.support.agents import add
+from tests.support.hub import eventually, finish
+
+
+@pytest.fixture
+def pruned(repo):
+    """A hub in which Git collects garbage without end, and how often it has."""
+    stop, runs = threading.Event(), []
+
+    def collect():
+        while not stop.is_set():
+            subprocess.run(["git", "gc", "-q", "--prune=now"], cwd=repo.path, capture_output=True)
+            subprocess.run(["git", "pack-refs", "--all", "--prune"], cwd=repo.path, capture_output=True)
+            runs.append(time.monotonic())
+
+    thread = threading.Thread(target=collect)
+    thread.start()
+    repo.collected = runs
+    yield repo
+    stop.set()
+    thread.join()
+
+
+def kept(repo, files, base=None):
+    """A change that a branch holds, as that of an agent's worktree is held."""
+    with repo.hub.objects.store.together():
+        head = repo.change(files, base=base)
+        repo.hub.objects.store.flush()
+        repo.git("branch", f"work/{head[:10]}", head)
+    return head
+
+
+def test_the_bot_lands_rejects_and_answers_all_the_same(pruned):
+    repo = pruned
+    repo.push({"word": "zero\n"})
+    base = repo.tip
+    with repo.bot() as bot:
+        for round in range(4):
+            for n in range(5):
+                repo.hand_in(f"good-{round}-{n}", kept(repo, {f"{round}/{n}.txt": f"{n}\n"}, base), f"agent-{n}")
+            repo.hand_in(f"bad-{round}", kept(repo, {f"bad-{round}.txt": "BUG\n"}, base), "bad")
+            repo.hand_in(f"clash-{round}", kept(repo, {"word": f"{round}\n"}, base), "clash")
+            finish(bot)
+    stages = repo.stages()
+    assert sum(stage == "landed" for stage in stages.values()) == 21 and len(stages) == 28
+    # What was acknowledged is answered, and all that any ref names is there.
+    assert len(repo.refs("refs/agentctl/outbox")) == 7
+    assert repo.git("fsck", "--full", "--no-dangling") == ""
+    assert len(repo.collected) > 5
+    repo.proven()
+
+
+def test_submissions_tasks_and_claims(pruned):
+    repo = pruned
+    heads = [kept(repo, {f"{n}.txt": f"{n}\n"}) for n in range(10)]
+    for n, head in enumerate(heads):
+        repo.hand_in(f"c{n}", head)
+        add(repo, f"t{n}")
+        tasks.claim(repo.hub, f"t{n}", Claim("ann", 1, 1.0))
+        tasks.change(repo.hub, f"t{n}", "renamed", lambda task: task.__class__(task.id, "another title", task.prompt))
+    before = len(repo.collected)
+    eventually(lambda: len(repo.collected) > before + 1)
+    assert repo.git("fsck", "--full", "--no-dangling") == ""
+    assert len(tasks.all_tasks(repo.hub)) == len(tasks.claims(repo.hub)) == 10
+    repo.drain()
+    assert len(repo.landings()) == 10
+
+
+def test_a_stager_builds_anew_what_may_be_gone(repo):
+    one = repo.submit("one", {"one.txt": "1\n"})
+    with repo.bot() as bot:
+        finish(bot)
+        record = repo.record("one")
+        built = bot._stager.chain(record.evidence["old"], [record])
+        assert bot._stager._applied
+        # All that was written is given up, as when many packs are full.
+        repo.hub.objects.store._kept.release()
+        repo.git("gc", "-q", "--prune=now")
+        again = bot._stager.chain(record.evidence["old"], [record])
+        repo.hub.objects.store.flush()
+        assert again.commit == built.commit and record.change.head == one
+        repo.git("cat-file", "-e", f"{again.commit}^{{tree}}")
+
+
+def test_a_transaction_that_misses_an_object_is_a_contended_turn(repo, monkeypatch):
+    repo.submit("one", {"one.txt": "1\n"})
+    real, lost = Store.flush, []
+
+    def loses(self):
+        if self._waiting and len(lost) < 3 and any(kind == b"commit" for kind, _ in self._waiting.values()):
+            lost.append(self._waiting.copy())
+            self._own.waiting = {}
+        real(self)
+
+    with repo.bot() as bot:
+        monkeypatch.setattr(Store, "flush", loses)
+        finish(bot)
+        assert len(lost) == 3
+    assert repo.landings() == ["one/1"]
+    assert repo.git("fsck", "--full", "--no-dangling") == ""

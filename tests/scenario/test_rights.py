@@ -1,0 +1,122 @@
+"""Who may replace, withdraw or bump a queued change."""
+
+import subprocess
+import time
+
+from agentctl.core.task import Claim, End, Session
+from agentctl.fleet import session, tasks
+from agentctl.queue import inbox
+from tests.scenario.test_border import push, tag
+from tests.support.agents import add
+from tests.support.hub import command, environment, until
+
+
+def as_agent(repo, agent, *words, task=None):
+    """A command in the session of an agent."""
+    env = environment() | {"AGENTCTL_AGENT": agent} | ({"AGENTCTL_TASK": task} if task else {})
+    return subprocess.run(command(*words), cwd=repo.path, env=env, capture_output=True, text=True)
+
+
+def queued(repo, name, agent="ann", **facts):
+    """A change that waits in a frozen queue."""
+    repo.cli("queue", "pause", "--below", "1000")
+    head = repo.submit(name, {f"{name}.txt": f"{name}\n"}, agent=agent, **facts)
+    with repo.bot() as bot:
+        until(bot, lambda: f"{name}/1" in bot.state.queue)
+    return head
+
+
+def taken_in(repo):
+    with repo.bot() as bot:
+        until(bot, lambda: not inbox.waits(repo.hub))
+        return {r.key: (r.change.agent, r.change.priority) for r in bot.state.queue.values()}
+
+
+def test_a_stranger_is_refused_and_what_is_queued_stays(repo):
+    head = queued(repo, "x")
+    push(repo, "x", repo.change({"x.txt": "mine\n"}), revision=2)
+    push(repo, "x", tag(repo, head, '{"withdraw": true}'), revision=3)
+    push(repo, "x", tag(repo, head, '{"bump": true, "priority": 1000}'), revision=4)
+    push(repo, "x", tag(repo, head, '{"priority": true}'), revision=5)
+    assert taken_in(repo) == {"x/1": ("ann", 0)}
+    # Each is answered, and none of them tells anything of the change.
+    assert repo.stages() == {"x/1": "queued", "x/2": "rejected", "x/5": "rejected"}
+    for number in range(2, 6):
+        assert "neither submitted it" in repo.git("show", f"refs/agentctl/outbox/evil/x/{number}:verdict.json")
+    assert "x/1: queued" in repo.cli("why", "x").stdout and "neither submitted" in " ".join(repo.cli("why", "x/2").stdout.split())
+    repo.cli("queue", "resume")
+    repo.drain()
+    assert repo.landings() == ["x/1"] and repo.show("x.txt") == "x\n"
+    repo.proven()
+
+
+def test_the_same_agent_may(repo):
+    head = queued(repo, "x")
+    push(repo, "x", tag(repo, head, '{"bump": true, "priority": 7}'), "ann", 2)
+    assert taken_in(repo) == {"x/1": ("ann", 7)}
+    push(repo, "x", repo.change({"x.txt": "newer\n"}), "ann", 3)
+    assert taken_in(repo) == {"x/3": ("ann", 0)}
+    push(repo, "x", tag(repo, head, '{"withdraw": true}'), "ann", 4)
+    assert taken_in(repo) == {}
+
+
+def test_what_was_asked_before_a_newer_revision_is_not_meant_for_that(repo):
+    head = queued(repo, "x")
+    push(repo, "x", repo.change({"x.txt": "newer\n"}), "ann", 5)
+    taken_in(repo)
+    push(repo, "x", tag(repo, head, '{"withdraw": true}'), "ann", 3)
+    assert taken_in(repo) == {"x/5": ("ann", 0)}
+
+
+def test_who_works_on_its_task_now_may(repo):
+    add(repo, "job")
+    queued(repo, "job", "agent-1", task="job", generation=1)
+    head = repo.change({"job.txt": "better\n"})
+    tasks.claim(repo.hub, "job", Claim("agent-2", 2, time.time() + 1000))
+    push(repo, "job", tag(repo, head, '{"task": "job", "generation": 2}'), "agent-3", 2)
+    push(repo, "job", tag(repo, head, '{"task": "job", "generation": 2}'), "agent-2", 3)
+    assert taken_in(repo) == {"job/3": ("agent-2", 0)}
+    assert repo.stages() == {"job/1": "superseded", "job/2": "rejected", "job/3": "queued"}
+
+
+def test_who_worked_on_its_task_last_may(repo):
+    # The claim goes as soon as a session has submitted, often before a bot looks.
+    add(repo, "job")
+    queued(repo, "job", "agent-1", task="job", generation=1)
+    session.record(repo.hub, "job", Session(2, "agent-2", End.SUBMITTED, 1.0, 1.0, repo.tip))
+    push(repo, "job", repo.change({"job.txt": "better\n"}), "agent-2", 2)
+    assert taken_in(repo) == {"job/2": ("agent-2", 0)}
+
+
+def test_a_person_acts_in_the_name_of_the_changes_agent(repo):
+    queued(repo, "x", "agent-7")
+    repo.cli("queue", "bump", "x", "--priority", "3")
+    assert taken_in(repo) == {"x/1": ("agent-7", 3)}
+    head = repo.change({"x.txt": "mended by a person\n"})
+    repo.cli("submit", "--change", "x", head)
+    assert taken_in(repo) == {"x/2": ("agent-7", 0)}
+    repo.cli("withdraw", "x")
+    assert taken_in(repo) == {}
+
+
+def test_in_a_session_the_agent_asks(repo):
+    queued(repo, "x", "agent-7")
+    head = repo.change({"x.txt": "mine\n"})
+    for words in (("withdraw", "x"), ("queue", "bump", "x"), ("submit", "--change", "x", head)):
+        said = as_agent(repo, "agent-8", *words)
+        assert said.returncode == 5 and "x/1 is queued for agent-7" in said.stderr and "hint: " in said.stderr
+    assert as_agent(repo, "agent-7", "queue", "bump", "x", "--priority", "3").returncode == 0
+    assert taken_in(repo) == {"x/1": ("agent-7", 3)}
+    # Of what is rejected nobody else makes a new try either.
+    repo.submit("bad", {".agentctl/policy.yaml": "no\n"}, agent="agent-7")
+    taken_in(repo)
+    assert as_agent(repo, "agent-8", "queue", "retry", "bad").returncode == 5
+    assert as_agent(repo, "agent-7", "queue", "retry", "bad").returncode == 0
+
+
+def test_a_name_that_is_free_is_anybodys(repo):
+    repo.submit("x", {"x.txt": "BUG\n"}, agent="ann")
+    repo.drain()
+    repo.submit("x", {"x.txt": "x\n"}, agent="bob")
+    repo.drain()
+    assert repo.stages() == {"x/1": "rejected", "x/2": "landed"}

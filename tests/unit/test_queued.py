@@ -1,0 +1,81 @@
+"""The queue by its three keys, and what is told of it while changes are in doubt."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+
+from agentctl.core.ledger import Draft, Record, State
+from agentctl.core.lifecycle import Event
+from agentctl.core.model import Change
+from agentctl.core.queued import Queue
+from agentctl.queue.doubt import apart
+
+
+def record(name: str, revision: int = 1, head: str = "") -> Record:
+    return Record(Change(name, revision, head or name.ljust(40, "0"), "ann", 0, 1.0), "b" * 40)
+
+
+def test_a_record_is_found_by_key_change_and_head():
+    one, newer = record("one"), record("one", 2, "f" * 40)
+    queue = Queue({"one/1": one})
+    assert queue.of_change("one") is queue.of_head(one.change.head) is queue["one/1"] is one
+    queue["one/2"] = newer
+    del queue["one/1"]
+    assert queue.of_change("one") is queue.of_head("f" * 40) is newer
+    assert queue.of_head(one.change.head) is None and queue.of_change("two") is None
+    del queue["one/2"]
+    assert not queue and queue.of_change("one") is None
+
+
+def test_a_draft_does_not_change_the_state_that_it_was_made_from():
+    before = State(trunk="t", queue=Queue({"one/1": record("one")}))
+    draft = Draft(before)
+    draft.admit(record("two"))
+    draft.end("one/1", Event.WITHDRAW, 1.0)
+    assert list(before.queue) == ["one/1"] and list(draft.state.queue) == ["two/1"]
+    assert draft.known("one/1").stage == "withdrawn" and draft.known("two/1") and not draft.known("three/1")
+    assert before.queued("one") and not draft.state.queued("one")
+
+
+def test_admissions_cost_the_same_however_many_there_are():
+    def seconds(count: int) -> float:
+        draft, records = Draft(State(trunk="t")), [record(f"c{n}") for n in range(count)]
+        begun = time.process_time()
+        for one in records:
+            assert not draft.state.queued(one.change.id)
+            draft.admit(one)
+        return time.process_time() - begun
+
+    seconds(100)
+    assert seconds(8000) / 8 < 4 * min(seconds(1000) for _ in range(3))
+
+
+def test_a_line_of_the_ledger_is_one_line():
+    draft = Draft(State(trunk="t"))
+    draft.say("one\nadmit two/1 from evil\u2028\x1b[31m \ud800 \udcff")
+    assert draft.lines == ["one admit two/1 from evil  [31m   \udcff"]
+    draft.message().encode(errors="surrogateescape")
+
+
+def changes(*names: str) -> tuple[Change, ...]:
+    return tuple(replace(record(name).change, seq=n + 1) for n, name in enumerate(names))
+
+
+def test_while_nobody_is_in_doubt_all_is_told():
+    queued = changes("a", "b")
+    assert apart({}, queued) == apart({"a/1": 1, "gone/1": 9}, queued) == queued
+
+
+def test_who_is_in_doubt_comes_alone_and_after_those_before_it():
+    queued = changes("a", "b", "c", "d")
+    assert [c.id for c in apart({"b/1": 2, "c/1": 3}, queued)] == ["a"]
+    assert [c.id for c in apart({"b/1": 2, "c/1": 3}, queued[1:])] == ["b"]
+    assert [c.id for c in apart({"c/1": 3}, queued[2:])] == ["c"]
+
+
+def test_who_comes_after_another_is_not_kept_from_it():
+    a, b = changes("a", "b")
+    b = replace(b, after=("a",))
+    assert apart({"b/1": 2}, (a, b)) == (a, b)
+    assert apart({"b/1": 2}, (b,)) == (b,)
