@@ -14,14 +14,15 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from agentctl.core import refnames
 from agentctl.doctor import Check, Finding, Patient
 from agentctl.errors import Contended
-from agentctl.git import checkouts, refs, stale
+from agentctl.git import checkouts, files, refs, stale
 from agentctl.git.hub import Hub
 from agentctl.git.refs import Transaction
+from agentctl.git.scratch import Scratch
 from agentctl.messages import many, quoted
 from agentctl.queue import landing
 
@@ -67,12 +68,15 @@ class Checkout:
 
     hub: Hub
     tree: checkouts.Checkout
+    look: Scratch
     trunk: str
     tip: str
 
     def git(self, *args: str, index: str | None = None, stdin: bytes = b"", ok: Sequence[int] = (0,)) -> str:
-        with self.tree.look(index=index) as look:
-            return look.text(*args, stdin=stdin, ok=ok)
+        """With its index as it is now, or another one."""
+        if not index:
+            files.fresh_index(self.look.index, self.tree.index)
+        return replace(self.look, index=index or self.look.index).text(*args, stdin=stdin, ok=ok)
 
     def unfinished(self) -> str:
         """What is under way in it, such as a merge."""
@@ -160,11 +164,12 @@ class Checkout:
 def _found(patient: Patient) -> Iterator[tuple[Checkout, Diff | str]]:
     """Each checkout of trunk that is not as trunk, and how it differs or what is under way in it."""
     for tree in landing.of_trunk(patient.hub, patient.trunk):
-        one = Checkout(patient.hub, tree, patient.trunk, patient.tip)
-        if under_way := one.unfinished():
-            yield one, under_way
-        elif diff := one.diff():
-            yield one, diff
+        with tree.look() as look:
+            one = Checkout(patient.hub, tree, look, patient.trunk, patient.tip)
+            if under_way := one.unfinished():
+                yield one, under_way
+            elif diff := one.diff():
+                yield one, diff
 
 
 def _findings(patient: Patient) -> Iterator[Finding]:
@@ -196,7 +201,7 @@ def free_branch(hub: Hub) -> str:
 def _mend(patient: Patient) -> Iterator[str]:
     for tree in landing.of_trunk(patient.hub, patient.trunk):
         stale.clear(patient.hub.git_dir, landing.index_locks(tree))
-    for one, diff in list(_found(patient)):
+    for one, diff in _found(patient):
         if isinstance(diff, Diff) and diff.left_behind:
             yield from bring(one, diff)
 

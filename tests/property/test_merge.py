@@ -147,7 +147,7 @@ def made(objects, changes):
 def test_what_needs_no_process(hub, case, monkeypatch):
     old, mine, its = built(hub.objects, BASE), *(made(hub.objects, side) for side in ORDINARY[case])
     expected = merging.by_git(hub, old, mine, its)
-    monkeypatch.setattr(merging.scratch.Scratch, "run", None)
+    monkeypatch.setattr(merging, "run", None)
     assert merge(hub, old, mine, its) == expected
 
 
