@@ -264,8 +264,8 @@ def _branched(one: Checkout, diff: Diff, copy: str) -> str:
     staged = {path: None if entry == ABSENT else entry for path, entry in diff.staged.items()}
     head, who = base, one.hub.person(one.tree.path)
     wanted = [("what was staged", staged), ("what was edited", {path: entries.get(path) for path in diff.own})]
-    for title, files in wanted:
-        tree = _with(one, head, files)
+    for title, differing in wanted:
+        tree = _with(one, head, differing)
         if tree != objects.commit(head).tree:
             # Its date is that of the commit below, so that a mend that was cut off makes the same one again.
             head = objects.write_commit(tree, [head], f"{title} in a checkout of trunk\n", objects.commit(base).time, author=who,

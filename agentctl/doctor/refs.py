@@ -18,13 +18,15 @@ from agentctl.core.task import decode_claim
 from agentctl.doctor import Check, Finding, Patient
 from agentctl.errors import AgentctlError, Contended, Malformed
 from agentctl.fleet import tasks
-from agentctl.git import refs, stale
+from agentctl.git import folders, refs, stale
 from agentctl.git.hub import Hub
 from agentctl.git.refs import Ref, Transaction
-from agentctl.queue import answers, inbox
+from agentctl.queue import answers, foreign, inbox
 from agentctl.queue.ledger import Ledger
 from agentctl.queue.policyfile import read_policy
 
+LOG = 1 << 28
+"""Bytes of a reflog that is read."""
 FOUND = refnames.SALVAGE + "_doctor/"
 """Below it: what refs of the wrong kind pointed to. No agent can have this name."""
 
@@ -101,10 +103,7 @@ def _drop_packed(hub: Hub, name: str) -> str:
 
 
 def _packed(hub: Hub, name: str) -> str:
-    with contextlib.suppress(OSError), open(os.path.join(hub.git_dir, "packed-refs"), "rb") as file:
-        found = re.search(rb"^([0-9a-f]{40}) " + re.escape(os.fsencode(name)) + rb"$", file.read(), re.MULTILINE)
-        return found[1].decode() if found else ""
-    return ""
+    return refs.packed(hub.git_dir, name) or ""
 
 
 def _last_value(hub: Hub, name: str) -> tuple[str, str]:
@@ -119,10 +118,9 @@ def _last_value(hub: Hub, name: str) -> tuple[str, str]:
 
 
 def _last_values(hub: Hub, name: str) -> Iterator[tuple[str, str]]:
-    with contextlib.suppress(OSError), open(os.path.join(hub.git_dir, "logs", name), "rb") as file:
-        for line in reversed(file.read().splitlines()):
-            if re.fullmatch(rb"[0-9a-f]{40} [0-9a-f]{40} .*", line) and not line.startswith(b"0" * 40, 41):
-                yield line[41:81].decode(), "its reflog"
+    for line in reversed((folders.content(os.path.join(hub.git_dir, "logs", name), LOG) or b"").splitlines()):
+        if re.fullmatch(rb"[0-9a-f]{40} [0-9a-f]{40} .*", line) and not line.startswith(b"0" * 40, 41):
+            yield line[41:81].decode(), "its reflog"
     if name.startswith("refs/heads/"):
         with contextlib.suppress(AgentctlError):
             state = Ledger.read(hub).state()
@@ -215,6 +213,14 @@ def keep(hub: Hub, oid: str, moves: dict[str, tuple[str | None, str]]) -> str:
     return kept
 
 
+# what is not as the bot left it
+
+def _moved(patient: Patient) -> Iterator[Finding]:
+    """Trunk and the refs of the bot."""
+    for what, way in foreign.findings(patient.hub):
+        yield Finding(what, way.replace("agentctl", patient.agentctl, 1))
+
+
 # what is as its name says, and cannot be read all the same
 
 def _malformed(patient: Patient) -> Iterator[Finding]:
@@ -251,4 +257,4 @@ def _go_back(patient: Patient) -> Iterator[str]:
 
 
 FILES = Check("refs", _broken, _move_aside)
-CHECKS = (Check("kinds", _of_another_kind, _set_aside), Check("records", _malformed, _go_back))
+CHECKS = (Check("moved", _moved), Check("kinds", _of_another_kind, _set_aside), Check("records", _malformed, _go_back))

@@ -21,7 +21,7 @@ import filelock
 
 from agentctl.engine.processes import alive, identity
 from agentctl.errors import Contended, Infrastructure
-from agentctl.git import modes
+from agentctl.git import folders, modes
 
 # A version without the keyword never falls back to a soft lock, which would
 # outlive its holder.
@@ -88,7 +88,7 @@ def holder(path: str | os.PathLike[str]) -> dict | None:
     free `acquire` alone can tell.
     """
     try:
-        said = json.loads(_sidecar(Path(path)).read_bytes())
+        said = json.loads(folders.content(str(_sidecar(Path(path)))) or b"")
         wanted = {"pid": int, "host": str, "command": str, "since": (int, float)}
         if all(isinstance(said[name], kind) for name, kind in wanted.items()) and alive(said):
             return said

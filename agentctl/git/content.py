@@ -70,11 +70,8 @@ def unprotected_filters(hub: Hub) -> list[str]:
 
 def info(hub: Hub, name: str) -> str:
     """The hub's info/exclude or info/attributes; empty if there is none."""
-    try:
-        with open(os.path.join(hub.git_dir, "info", name), errors="surrogateescape") as file:
-            return file.read()
-    except OSError:
-        return ""
+    found = folders.content(os.path.join(hub.git_dir, "info", name))
+    return (found or b"").decode(errors="surrogateescape")
 
 
 def encoded(listed: tuple[Setting, ...]) -> str:

@@ -7,6 +7,7 @@ above all, is moved aside. Deleting goes by a rename into the trash, so that a k
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import hashlib
 import os
 import stat
@@ -215,6 +216,24 @@ def listed(path: str) -> list[os.DirEntry[str]]:
     os.chmod(path, 0o700)
     with os.scandir(path) as found:
         return list(found)
+
+
+def claim(path: str) -> int | None:
+    """A descriptor with the lock of a folder, which is made if there is none; None if somebody else has that, or has
+    just taken the folder away. The lock is held until the descriptor is closed."""
+    modes.folder(path)
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if os.path.samestat(os.stat(path), os.fstat(handle)):
+            return handle
+    except OSError:
+        pass
+    os.close(handle)
+    return None
 
 
 def content(path: str, limit: int = 1 << 20) -> bytes | None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from agentctl.core import refnames
 from agentctl.errors import Infrastructure, NotFound, Refused
-from agentctl.git import modes, plain, process, refs
+from agentctl.git import folders, modes, plain, process, refs
 from agentctl.git.ancestry import Line
 from agentctl.git.objects import Objects, Person
 
@@ -96,13 +96,19 @@ class Hub:
 
     @contextlib.contextmanager
     def scratch(self) -> Iterator[str]:
-        """A path for a scratch directory, removed at the end with all whose names begin with it."""
-        path = self.own_path("scratch", os.urandom(8).hex())
+        """A folder for a while, removed at the end with all whose names begin with its path. What killed processes left
+        goes too: whoever uses such a folder holds its lock."""
+        top = os.path.dirname(self.own_path("scratch", "any"))
+        for path in {os.path.join(top, name.partition(".")[0]) for name in os.listdir(top)}:
+            if (handle := folders.claim(path)) is not None:
+                _remove_scratch(path, handle)
+        handle = None
+        while handle is None:
+            handle = folders.claim(path := os.path.join(top, os.urandom(8).hex()))
         try:
             yield path
         finally:
-            for left in glob.glob(glob.escape(path) + "*"):
-                shutil.rmtree(left) if os.path.isdir(left) else os.unlink(left)
+            _remove_scratch(path, handle)
 
     def git(self, *args: str, **options) -> str:
         """Standard output of Git. What asks for objects alone, by id or by full names of refs, runs
@@ -159,6 +165,16 @@ class Hub:
                 _syncfs(handle)
             finally:
                 os.close(handle)
+
+
+def _remove_scratch(path: str, handle: int) -> None:
+    """The folder last: as long as it stands, what a kill leaves is found by it."""
+    try:
+        for left in glob.glob(glob.escape(path) + ".*"):
+            shutil.rmtree(left) if os.path.isdir(left) else os.unlink(left)
+        shutil.rmtree(path)
+    finally:
+        os.close(handle)
 
 
 def _syncfs(handle: int) -> None:

@@ -125,9 +125,8 @@ def _loose(git_dir: str, name: str, links: int = LINKS) -> str:
         target = text.removeprefix("ref: ").strip()
         with contextlib.suppress(FileNotFoundError, IsADirectoryError, NotADirectoryError):
             return _loose(git_dir, target, links - 1)
-        packed = _packed(git_dir, target)
-        if packed:
-            return packed
+        if found := packed(git_dir, target):
+            return found
         raise _Odd(f"it stands for {printable(target)}, which there is not")
     if not _OID.fullmatch(text):
         raise _Odd("it is empty" if not text else "it holds no object id")
@@ -141,7 +140,7 @@ def _text(path: str) -> str:
     except (FileNotFoundError, NotADirectoryError):
         raise
     except OSError as error:
-        raise _Odd("it is a symbolic link" if os.path.islink(path) else error.strerror or str(error)) from None
+        raise _Odd(f"it is a link to {printable(os.readlink(path))}" if os.path.islink(path) else error.strerror or str(error)) from None
     try:
         mode = os.fstat(handle).st_mode
         if stat.S_ISDIR(mode):
@@ -234,7 +233,7 @@ def get(git_dir: str, name: str) -> str | None:
     try:
         return _loose(git_dir, name)
     except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
-        return _packed(git_dir, name)
+        return packed(git_dir, name)
     except _Odd as error:
         raise Infrastructure(f"broken ref {name}: {error}", hint="agentctl doctor") from None
 
@@ -247,7 +246,8 @@ _TAGGED = re.compile(rb"object ([0-9a-f]{40})\ntype ")
 _PACKED = rb"^([0-9a-f]{40}) (%s(?:/[^\n]*)?)$"
 
 
-def _packed(git_dir: str, name: str) -> str | None:
+def packed(git_dir: str, name: str) -> str | None:
+    """What packed-refs says of one ref."""
     return next((oid for oid, found in _packed_lines(git_dir, name.encode(errors="surrogateescape")) if found == name), None)
 
 

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from agentctl.errors import Contended
+from agentctl.git import folders
 from agentctl.git.process import GitError
 
 PATIENCE = 3.0
@@ -198,8 +199,8 @@ def _worktrees(git_dir: str) -> list[str]:
     folder, found = os.path.join(git_dir, "worktrees"), []
     with contextlib.suppress(OSError):
         for name in os.listdir(folder):
-            with contextlib.suppress(OSError), open(os.path.join(folder, name, "gitdir"), errors="surrogateescape") as file:
-                found.append(os.path.dirname(file.read().strip()))
+            if pointer := folders.content(os.path.join(folder, name, "gitdir")):
+                found.append(os.path.dirname(os.fsdecode(pointer).strip()))
     return found
 
 

@@ -20,6 +20,7 @@ import stat
 from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 
+from agentctl.core.printable import printable
 from agentctl.core.shape import built, loads
 from agentctl.errors import Infrastructure, Refused
 from agentctl.git import content, folders, modes, private, scratch
@@ -34,6 +35,12 @@ AGENTS, SLOTS, ASIDE = "agents", "slots", "aside"
 MARKER = "hub"
 """A file beside the folders that names the hub's Git directory."""
 TRIES = 3
+
+
+class NotLaidOut(Infrastructure):
+    """the files of {path} cannot be made those of {commit}: {name}"""
+
+    hint = "see who owns that file; the folder may be deleted"
 
 
 class State(StrEnum):
@@ -159,7 +166,7 @@ def check_out(tree: Worktree, commit: str, keep: tuple[str, ...] = (), ignored: 
     """Make its files those of `commit`, and prove it; remove all else, ignored files too unless told otherwise, except
     `keep` (patterns as in .gitignore). True if submodules were emptied, so that a setup has to fill them.
 
-    Raises GitError, and Infrastructure if the files cannot be made so.
+    Raises GitError, and NotLaidOut if the files cannot be made so.
     """
     record, settings = tree.record, content.digest(tree.hub)
     assert record and tree.there, tree.path
@@ -174,8 +181,7 @@ def check_out(tree: Worktree, commit: str, keep: tuple[str, ...] = (), ignored: 
     _settle(tree)
     wrong = _made(tree, look, commit, keep, ignored)
     if wrong:
-        raise Infrastructure(f"the files of {tree.path} cannot be made those of {commit[:12]}: {wrong[0].path}",
-                             hint="see who owns that file; the folder may be deleted")
+        raise NotLaidOut(path=tree.path, commit=commit[:12], name=printable(wrong[0].path))
     return emptied
 
 

@@ -19,6 +19,7 @@ from agentctl.git import folders, modes, worktrees
 from agentctl.git.hub import Hub
 from agentctl.git.process import GitError
 from agentctl.git.worktrees import Worktree
+from agentctl.queue.faults import is_ours, told
 from agentctl.queue.verdicts import Judgement
 
 TAIL = 16_384
@@ -26,6 +27,10 @@ TAIL = 16_384
 LOGS_KEPT = 200
 SETUP = "slot setup"
 """The step before the gates; no gate can have this name."""
+
+
+LAYOUT = "slot"
+"""The step before all others, in which a slot gets the files of a commit."""
 
 
 @dataclass
@@ -128,7 +133,8 @@ def _of_part(hub: Hub, whole: Judgement, part: Part, took: dict[str, float]) -> 
 def _in_slot(hub: Hub, policy: Policy, runs: Runs, place: Worktree, commit: str, log: str,
              names: set[str], base: str | None) -> tuple[dict, dict[str, float]]:
     """What the gates of these names said, and the seconds that each took which was run."""
-    check_out(place, policy, commit)
+    if said := _lay_out(place, policy, commit, base):
+        return said, {}
     scratch = place.path + ".tmp"
     folders.remove(scratch)
     modes.folder(scratch)
@@ -168,6 +174,20 @@ def _in_slot(hub: Hub, policy: Policy, runs: Runs, place: Worktree, commit: str,
         return {"verdict": Verdict.PASSED, "exit": 0}, took
     finally:
         folders.remove(scratch)
+
+
+def _lay_out(place: Worktree, policy: Policy, commit: str, base: str | None) -> dict | None:
+    """Check out `commit`; what there is to say if no slot can hold its files, and this one those of `base`: it has a name
+    that the file system does not take, or a link that Git does not write. Raises what the machine does to us."""
+    try:
+        check_out(place, policy, commit)
+        return None
+    except (OSError, GitError, worktrees.NotLaidOut) as error:
+        if not base or not (isinstance(error, worktrees.NotLaidOut) or is_ours(error)):
+            raise
+        check_out(place, policy, base)
+        return {"verdict": Verdict.FAILED, "step": LAYOUT, "log": told(error),
+                "why": f"{LAYOUT}: its files cannot be laid out, and those of {base[:12]} can"}
 
 
 def check_out(place: Worktree, policy: Policy, commit: str) -> None:
@@ -233,11 +253,8 @@ def _setup_due(policy: Policy, place: Worktree) -> bool:
     """Without anything kept between runs, what a setup made is gone each time."""
     if not policy.slot.setup:
         return False
-    try:
-        with open(place.own("setup")) as file:
-            return not policy.slot.keep or file.read() != _setup_state(policy, place)
-    except OSError:
-        return True
+    done = folders.content(place.own("setup"))
+    return done is None or not policy.slot.keep or done.decode(errors="replace") != _setup_state(policy, place)
 
 
 def _setup_done(policy: Policy, place: Worktree) -> None:

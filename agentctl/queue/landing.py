@@ -12,12 +12,13 @@ from agentctl.core.ledger import Landing, Record, State
 from agentctl.core.lifecycle import Stage
 from agentctl.core.model import Probe, Verdict
 from agentctl.errors import Contended, Refused
-from agentctl.git import checkouts, stale
+from agentctl.git import checkouts, folders, stale
 from agentctl.git.checkouts import Checkout
 from agentctl.git.hub import Hub
 from agentctl.git.merge import changed
 from agentctl.git.objects import EXECUTABLE, FILE
 from agentctl.git.refs import Transaction
+from agentctl.git.store import MOST
 from agentctl.queue import marks, verdicts
 from agentctl.queue.stage import Built
 
@@ -128,9 +129,7 @@ def _drop_half_written(hub: Hub, tree: Checkout, old: str, new: str) -> None:
     had = hub.objects.commit(old).tree
     for path, mode, oid, _ in changed(hub, old, new):
         full = os.path.join(tree.path, path)
-        if mode in (FILE, EXECUTABLE) and os.path.isfile(full) and not os.path.islink(full):
-            with open(full, "rb") as file:
-                written = file.read()
+        if mode in (FILE, EXECUTABLE) and (written := folders.content(full, MOST)) is not None:
             before = hub.objects.read(had, path)
             if written != before and written != (whole := hub.objects.blob(oid)) and whole.startswith(written):
                 os.unlink(full)

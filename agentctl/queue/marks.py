@@ -24,7 +24,7 @@ from agentctl.core import refnames
 from agentctl.core.marks import Marks
 from agentctl.engine.locks import Held
 from agentctl.errors import Contended, Refused
-from agentctl.git import refs
+from agentctl.git import folders, refs
 from agentctl.git.hub import Hub
 from agentctl.git.refs import Blocked, Transaction
 
@@ -41,9 +41,8 @@ def path(hub: Hub) -> str:
 def read(hub: Hub) -> Marks:
     """Without anything in them if there are none that can be read."""
     try:
-        with open(path(hub), "rb") as file:
-            return codec.decode(file.read())
-    except (OSError, ValueError):
+        return codec.decode(folders.content(path(hub)) or b"")
+    except ValueError:
         return Marks()
 
 

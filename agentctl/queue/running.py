@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from agentctl.core.ledger import Staged
 from agentctl.core.policy import Policy
 from agentctl.git.hub import Hub
-from agentctl.queue import gate, layout, verdicts
+from agentctl.queue import gate, verdicts
 from agentctl.queue.verdicts import Judgement
 
 
@@ -39,7 +39,7 @@ class Running:
     def start(self, staged: Staged, policy: Policy) -> None:
         runs = gate.Runs()
         known = verdicts.passed_parts(self.hub, policy, staged.tree, staged.probe.again)
-        future = self.pool.submit(layout.judge, self.hub, policy, runs, staged.commit, known, staged.probe.base)
+        future = self.pool.submit(gate.judge, self.hub, policy, runs, staged.commit, known, staged.probe.base)
         future.add_done_callback(lambda _: self.wake.set())
         self.runs[staged.probe.number] = Run(staged, future, runs)
 

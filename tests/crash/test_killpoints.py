@@ -18,7 +18,7 @@ def test_the_same_command_finishes_what_was_killed(name):
 @pytest.mark.parametrize("name", ["submit", "queue resume"])
 def test_also_what_was_killed_within_git(name):
     count, _, _, wrong = killpoints.measured(name, every=3)
-    assert wrong == [] and count > 3
+    assert wrong == [] and count >= 3
 
 
 @pytest.mark.slow

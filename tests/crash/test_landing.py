@@ -10,7 +10,8 @@ import threading
 
 import pytest
 
-from agentctl.git import process, worktrees
+from agentctl.git import process
+from agentctl.git.checkouts import Checkout
 from agentctl.git.hub import Hub
 from agentctl.git.store import Store
 from tests.support.hub import Repo
@@ -172,13 +173,13 @@ def test_a_checkout_whose_files_were_half_written(begin, monkeypatch):
     # Git makes a file and then writes it: killed in between, it leaves the beginning of it, and the old index.
     repo = begin(1)
 
-    def cut_off(hub, tree, old, new):
-        with open(tree.path + "/one.txt", "w") as file:
+    def cut_off(checkout, old, new):
+        with open(checkout.path + "/one.txt", "w") as file:
             file.write("on")
         raise Crash("read-tree")
 
     with monkeypatch.context() as patched:
-        patched.setattr(worktrees, "follow", cut_off)
+        patched.setattr(Checkout, "follow", cut_off)
         with pytest.raises(Crash):
             Repo(repo.path).drain()
     assert (repo.path / "one.txt").read_text() == "on"

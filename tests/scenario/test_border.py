@@ -220,6 +220,7 @@ def test_a_ledger_from_before_is_read(repo):
             found.pop("kept", None)
             old[path] = (json.dumps(found) + "\n").encode()
     repo.git("update-ref", "refs/agentctl/state", objects.write_commit(objects.replace(tip.tree, old), [tip.oid], "as of old\n", 1))
+    repo.cli("bot", "adopt")
     repo.submit("two", {"two.txt": "2\n"})
     repo.drain()
     assert repo.stages() == {"one/1": "rejected", "two/1": "landed"}

@@ -166,7 +166,7 @@ def a_ref_that_holds_no_id(repo):
 
 
 def a_ref_whose_object_is_missing(repo):
-    return broken(repo, "refs/heads/half", "1" * 40 + "\n") + ": its object 111111111111 is missing"
+    return broken(repo, "refs/heads/half", "1" * 40 + "\n") + ": object 1111111"
 
 
 def a_packed_ref_whose_object_is_missing(repo):
@@ -188,17 +188,17 @@ def precious(repo):
 def a_link_to_a_folder_elsewhere(repo):
     (repo.path / ".git/refs/agentctl").mkdir()
     os.symlink(precious(repo), repo.path / ".git/refs/agentctl/inbox")
-    return "broken ref refs/agentctl/inbox: a link to"
+    return "broken ref refs/agentctl/inbox: it is a link to"
 
 
 def a_link_to_a_file_elsewhere(repo):
     os.symlink(precious(repo) / "deed", repo.path / ".git/refs/heads/link")
-    return "broken ref refs/heads/link: a link to"
+    return "broken ref refs/heads/link: it is a link to"
 
 
 def a_pipe(repo):
     os.mkfifo(repo.path / ".git/refs/heads/pipe")
-    return "broken ref refs/heads/pipe: no file, but a pipe"
+    return "broken ref refs/heads/pipe: it is no file but a FIFO"
 
 
 def trunk_empty(repo):
@@ -239,6 +239,13 @@ def verdicts_that_are_none(repo):
     return "refs/agentctl/verdicts does not hold what it should"
 
 
+def trunk_moved_back(repo):
+    repo.submit("one", {"one.txt": "one\n"})
+    repo.drain()
+    repo.git("reset", "-q", "--hard", "main^")
+    return "trunk was moved"
+
+
 MENDED = {
     "locks": (a_lock_that_git_left, a_lock_from_the_future, the_lock_of_an_index), "processes": (a_process_that_nobody_watches,),
     "slots": (a_bot_that_was_killed,), "claims": (a_claim_whose_supervisor_died,),
@@ -249,6 +256,7 @@ MENDED = {
              a_ref_with_a_name_that_git_does_not_take, a_link_to_a_folder_elsewhere, a_link_to_a_file_elsewhere, a_pipe, trunk_empty,
              a_ledger_that_is_empty),
     "kinds": (an_inbox_ref_of_another_form, a_claim_that_is_none),
+    "moved": (trunk_moved_back,),
     "records": (a_ledger_changed_by_hand, a_task_that_is_none, verdicts_that_are_none),
 }
 """By check. Those of checkouts are in a file of their own."""

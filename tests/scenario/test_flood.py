@@ -2,6 +2,7 @@
 
 import pytest
 
+from agentctl import cli
 from agentctl.git import refs
 from agentctl.queue import border, inbox
 from tests.support.hub import finish, until
@@ -44,7 +45,7 @@ def test_ten_honest_changes_beside_many_refs(repo, what):
     repo.proven()
 
 
-def test_of_one_agent_a_bounded_number_is_queued(repo, monkeypatch):
+def test_of_one_agent_a_bounded_number_is_queued(repo, monkeypatch, capsys):
     monkeypatch.setattr(border, "OPEN", 5)
     repo.cli("queue", "pause", "--below", "1000")
     flooded(repo, changes(repo, 12))
@@ -55,7 +56,8 @@ def test_of_one_agent_a_bounded_number_is_queued(repo, monkeypatch):
         queued = [record.change.agent for record in bot.state.queue.values()]
         assert (queued.count("evil"), queued.count("ann")) == (5, 1)
         waiting = next(name for name in (f"a-{n:05}" for n in range(12)) if repo.stage(name) == "waiting")
-        assert "5 changes of evil are queued" in repo.cli("why", waiting).stdout
+        assert cli.run(["-C", str(repo.path), "why", waiting]) == 0
+        assert "5 changes of evil are queued" in capsys.readouterr().out
         repo.cli("queue", "resume")
         finish(bot)
     assert set(repo.stages().values()) == {"landed"} and len(repo.stages()) == 13

@@ -264,10 +264,9 @@ def test_what_the_bot_knew_is_gone_for_good(make_repo):
     repo.drain()
     landed, begin = repo.tip, repo.git("rev-parse", "main^").strip()
     repo.git("update-ref", "refs/heads/main", begin)
-    for oid in {landed, repo.git("rev-parse", f"{landed}^{{tree}}").strip()}:
-        path = repo.path / "objects" / oid[:2] / oid[2:]
-        assert path.exists()
-        path.unlink()
+    repo.git("reflog", "expire", "--expire=now", "--all")
+    repo.git("gc", "-q", "--prune=now")
+    assert not repo.hub.objects.exists(landed)
     said = repo.cli("bot", "run", "--once", ok=5).stderr
     assert "no longer in the repository" in said and "hint: agentctl bot adopt" in said
     assert "bot adopt" in repo.cli("bot", "restore", ok=5).stderr
