@@ -132,10 +132,13 @@ def _last_values(hub: Hub, name: str) -> Iterator[tuple[str, str]]:
 
 def _lost(hub: Hub, name: str, read: Callable[[str], object]) -> list[str]:
     """Commits that no ref leads to and that read as what the ref is for, the newest first."""
-    # Its exit status tells of other things that are broken.
-    listed = hub.git("fsck", "--unreachable", "--no-reflogs", "--no-progress", ok=range(256))
+    # `git fsck` would wait for a pipe among the refs.
+    listed = hub.git("cat-file", "--batch-all-objects", "--batch-check=%(objectname) %(objecttype)", "--unordered", ok=range(256))
+    sound = refs.scan(hub.git_dir, ["refs/"], hub.objects).refs.values()
+    held = hub.git("rev-list", "--stdin", "--ignore-missing", stdin="".join(ref.target + "\n" for ref in sound).encode(),
+                   ok=range(256))
     found = []
-    for oid in re.findall(r"^unreachable commit ([0-9a-f]{40})$", listed, re.MULTILINE):
+    for oid in {*re.findall(r"^([0-9a-f]{40}) commit$", listed, re.MULTILINE)} - {*held.split()}:
         with contextlib.suppress(AgentctlError, ValueError):
             info = hub.objects.commit(oid)
             if info.author.startswith(b"agentctl <") and read(oid) is not None:

@@ -179,7 +179,7 @@ def _measured(turn: Turn, policy: Policy, record: Record) -> tuple[Record, list[
     base, after = merge_base, list(record.change.after)
     for oid in own[1:]:
         below = _below(turn, oid)
-        if below and below.change.id != record.change.id and below.stage in (Stage.LANDED, Stage.QUEUED):
+        if below and (below.stage == Stage.LANDED or below.stage == Stage.QUEUED and below.change.id != record.change.id):
             base = oid
             if below.stage == Stage.QUEUED and below.change.id not in after:
                 after.append(below.change.id)

@@ -43,7 +43,7 @@ def test_looking_at_a_hub(repo, tmp_path):
     # A clone fetches all of it.
     repo.git("clone", "-q", str(repo.path), str(tmp_path / "copy"))
     copy = Repo(tmp_path / "copy")
-    sh(copy, "git fetch")
+    sh(copy, "git fetch origin")
     assert copy.refs() == repo.refs()
 
 
@@ -65,7 +65,7 @@ def test_submitting_by_plain_git(repo, tmp_path):
     assert '"after": ["docs"]' in repo.git("for-each-ref", "--format=%(contents:subject)", "refs/agentctl/inbox")
     repo.drain()
     assert repo.record("parser").change.priority == 5
-    assert repo.stages() == {"parser/1": "landed", "parser/2": "landed"}
+    assert repo.stages() == {"parser/1": "landed", "parser/2": "landed"}, repo.cli("why", "parser").stdout
     repo.proven()
 
 

@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from agentctl.errors import Infrastructure, Malformed
+from agentctl.errors import Infrastructure, Refused
 from agentctl.git import refs
 from tests.support.hub import finish, until
 
@@ -85,9 +85,8 @@ def test_it_stops_neither_bot_nor_queue_nor_doctor(repo):
     for path in left:
         assert f"broken ref {path.relative_to(repo.path / '.git')}: " in found
     # The command that is printed mends that, and touches nothing else.
-    for line in found.splitlines():
-        if line.startswith(" mend: rm "):
-            subprocess.run(["sh", "-c", line.removeprefix(" mend: ")], check=True)
+    assert " mend: agentctl doctor --mend refs\n" in found
+    repo.cli("doctor", "--mend", "refs")
     assert not any(map(os.path.lexists, left)) and os.path.exists("/etc/passwd")
     repo.cli("doctor")
     repo.proven()
@@ -112,7 +111,7 @@ def test_in_the_place_of_a_ref_that_matters_it_is_no_missing_one(repo, make):
     if not there:
         with pytest.raises(Infrastructure, match="refs/agentctl/state"):
             refs.get(repo.hub.git_dir, "refs/agentctl/state")
-    with pytest.raises(Malformed if there else Infrastructure, match="refs/agentctl/state"):
+    with pytest.raises(Refused if there else Infrastructure, match="refs/agentctl/state"):
         repo.drain()
 
 
