@@ -8,6 +8,7 @@ is judged by what it left, by the table MEANING; a missing key is the error.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import StrEnum
 
 
@@ -34,7 +35,8 @@ class Left(StrEnum):
 
     NOTHING = "nothing"
     FILES = "uncommitted files alone"
-    COMMITS = "commits, uncommitted files beside them or not"
+    COMMITS = "commits, and no uncommitted files but litter"
+    BOTH = "commits, and uncommitted files beside them"
     REPEATED = "once more what was rejected, unchanged"
     UNFINISHED = "something under way, such as a merge or a rebase"
     EXCUSE = "an empty commit after a rejection, and no word of what did the work"
@@ -45,7 +47,7 @@ class Use(StrEnum):
 
     NOTHING = "nothing"
     SUBMIT = "the commits are submitted"
-    SWEEP = "the files are committed and submitted"
+    SWEEP = "the files are committed, and all is submitted"
     SALVAGE = "all of it is kept in a salvage ref"
 
 
@@ -53,6 +55,7 @@ MEANING: dict[Left, tuple[End, Use]] = {
     Left.NOTHING: (End.EMPTY, Use.NOTHING),
     Left.FILES: (End.SUBMITTED, Use.SWEEP),
     Left.COMMITS: (End.SUBMITTED, Use.SUBMIT),
+    Left.BOTH: (End.SUBMITTED, Use.SWEEP),
     Left.REPEATED: (End.EMPTY, Use.NOTHING),
     Left.UNFINISHED: (End.EMPTY, Use.SALVAGE),
     Left.EXCUSE: (End.GAVE_UP, Use.NOTHING),
@@ -60,10 +63,20 @@ MEANING: dict[Left, tuple[End, Use]] = {
 """Of a session that ended well."""
 
 
+def is_litter(path: str, known: Callable[[str], bool]) -> bool:
+    """True for an uncommitted file that a tool keeps for itself: it is hidden, or in a folder that is, and no part of the
+    project, which `known` tells of a path."""
+    parts = path.split("/")
+    return any(part.startswith(".") and not known("/".join(parts[: n + 1])) for n, part in enumerate(parts))
+
+
 def left(committed: bool, dirty: bool, repeated: bool, excuse: bool) -> Left:
-    """Which of them it is, from what was found in the worktree."""
+    """Which of them it is, from what was found in the worktree; `dirty`: there are uncommitted files, which beside commits
+    are neither litter nor kept out by the policy."""
     if not committed:
         return Left.FILES if dirty else Left.NOTHING
+    if dirty:
+        return Left.BOTH
     return Left.REPEATED if repeated else Left.EXCUSE if excuse else Left.COMMITS
 
 

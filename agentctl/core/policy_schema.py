@@ -194,9 +194,10 @@ AGENTS = _section(
         "timeout": _duration("A session that runs longer is ended.", "30m"),
         "attempts": _number("How many sessions a task gets before it is parked.", 3, 1, 1000),
         "dirty": _choice(
-            "What happens to uncommitted files of a session that ends well and made no commit "
-            "itself. commit: they are committed and submitted. salvage: they are kept under a "
-            "salvage ref. Those beside commits of the agent's are salvaged in any case.",
+            "What happens to uncommitted files of a session that ends well. commit: they are "
+            "committed and submitted; beside commits of the agent's own all but what is hidden and "
+            "new, which is a tool's litter. salvage: they are kept under a salvage ref, and so is "
+            "litter in any case.",
             "commit",
             "commit",
             "salvage",

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -88,8 +87,7 @@ class Checkout:
         """Looked at in a copy of the index: what is only looked at is not locked, nor refreshed."""
         with tempfile.TemporaryDirectory(prefix="agentctl-") as folder:
             copy = os.path.join(folder, "index")
-            with contextlib.suppress(FileNotFoundError):
-                shutil.copyfile(os.path.join(self.tree.git_dir, "index"), copy)
+            files.fresh_index(copy, self.tree.index)
             return self._diff(copy)
 
     def _diff(self, index: str) -> Diff:
@@ -247,8 +245,8 @@ def _scratch(path: str, source: str = "") -> Iterator[str]:
 
     remove()
     try:
-        if source and os.path.exists(source):
-            shutil.copyfile(source, path)
+        if source:
+            files.fresh_index(path, source)
         yield path
     finally:
         remove()

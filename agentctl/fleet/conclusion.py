@@ -56,20 +56,31 @@ def conclude(hub: Hub, policy: Policy, work: Work, claim: Claim, tree: Worktree,
     message = f"{work.task.title}\n\nTask: {work.task.id}\n"
     try:
         with agents.found(hub, claim.agent, tree, tip, message) as there:
-            got = result.of(hub, work.task.id, there, tip)
+            got = result.of(hub, work.task.id, there, tip, sweep=policy.agents.dirty == "commit" and not failure)
             if end is None and failure and got.left in (Left.NOTHING, Left.FILES):
                 end, note = End.CRASHED, "; ".join(filter(None, [f"it ended by an error: {failure.said}", note]))
             revision = _submitted_by_itself(hub, work.task.id, there.head)
             end, use = (End.SUBMITTED, Use.NOTHING) if revision else ending.meaning(end, got.left, policy.agents.dirty)
-            submitted = {Use.SWEEP: there.whole, Use.SUBMIT: there.head}.get(use)
+            submitted = _swept(hub, claim.agent, there, got.litter) if use == Use.SWEEP else there.head if use == Use.SUBMIT else None
             if submitted:
                 revision = _submit(hub, work, claim, tip, submitted)
             told = use == Use.SALVAGE or bool(there.files.changed and use != Use.SWEEP)
             kept = agents.keep(hub, claim.agent, there, besides=not told)
     except (Refused, process.GitError) as error:
         return session(End.CRASHED, f"its work stays in {worktrees.set_aside(tree)}: {error.message}")
-    return session(end, got.note if end in (End.EMPTY, End.GAVE_UP) else "", _rest(there, submitted or there.head, kept),
+    loose = () if submitted == there.whole else got.litter if use == Use.SWEEP else there.files.dirty
+    return session(end, got.note if end in (End.EMPTY, End.GAVE_UP) else "", _rest(there, loose, kept),
                    revision=revision, salvage=kept if told else "")
+
+
+def _swept(hub: Hub, agent: str, there: Found, litter: tuple[str, ...]) -> str:
+    """The commit with all that was found, but for litter."""
+    if not litter:
+        return there.whole
+    whole = hub.objects.commit(there.whole)
+    tree = hub.objects.replace(whole.tree, {path: None for path in litter})
+    who = agents.person(agent)
+    return hub.objects.write_commit(tree, whole.parents, whole.message, whole.time, author=who, committer=who)
 
 
 def _submit(hub: Hub, work: Work, claim: Claim, tip: str, head: str) -> int:
@@ -80,15 +91,14 @@ def _submit(hub: Hub, work: Work, claim: Claim, tip: str, head: str) -> int:
     return int(receipt.key.rsplit("/", 1)[1])
 
 
-def _rest(there: Found, submitted: str, kept: str) -> str:
-    """What became of all else, in words."""
+def _rest(there: Found, loose: tuple[str, ...], kept: str) -> str:
+    """What became of all else, in words; `loose` are files that were not handed in."""
     parts = []
     if there.repositories:
         parts.append(f"a repository of its own in {', '.join(there.repositories)} is no part of the change")
     if there.files.hidden:
         parts.append(f"{many(len(there.files.hidden), 'file')} cannot be read")
     if kept:
-        loose = there.files.dirty if submitted != there.whole else ()
         parts.append(f"{many(len(loose), 'uncommitted file') if loose else 'its commits'} kept in {kept}")
     return "; ".join(parts)
 

@@ -26,15 +26,21 @@ class Result:
     left: Left
     note: str = ""
     """What there is to say about it, if that is not plain."""
+    litter: tuple[str, ...] = ()
+    """Uncommitted files beside commits that are no part of it."""
 
 
-def of(hub: Hub, change: str, found: Found, trunk: str) -> Result:
-    """Of what was found in a worktree, as work on a change; `trunk` is trunk's tip."""
-    commit, dirty = found.head, bool(found.files.dirty)
+def of(hub: Hub, change: str, found: Found, trunk: str, sweep: bool) -> Result:
+    """Of what was found in a worktree, as work on a change; `trunk` is trunk's tip. `sweep`: uncommitted files beside
+    commits may be a part of it."""
+    commit = found.head
     if found.unfinished:
         return Result(Left.UNFINISHED, f"it ended in the middle of {found.unfinished}")
     if not found.new:
-        return Result(ending.left(False, dirty, False, False))
+        return Result(ending.left(False, bool(found.files.dirty), False, False))
+    tree = _tree(hub, commit)
+    litter = tuple(path for path in found.files.added if ending.is_litter(path, lambda part: hub.objects.at(tree, part) is not None))
+    dirty = sweep and len(litter) < len(found.files.dirty)
     ledger = Ledger.read(hub)
     base = hub.git("merge-base", commit, trunk, ok=(0, 1)).strip()
     last, known = ledger.newest(change), ledger.with_head(commit)
@@ -44,6 +50,8 @@ def of(hub: Hub, change: str, found: Found, trunk: str) -> Result:
     excuse = bool(rejected and base and _tree(hub, base) == _tree(hub, commit)
                   and not _accounted(hub, commit, rejected, trunk))
     left = ending.left(True, dirty, bool(again), excuse)
+    if left == Left.BOTH:
+        return Result(left, litter=litter)
     if left == Left.REPEATED:
         return Result(left, f"the same was rejected already as {again.key}")
     if left == Left.EXCUSE:

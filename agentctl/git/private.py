@@ -71,7 +71,8 @@ def write(hub: Hub, git_dir: str, start: Start, template: str, made: str) -> str
         listed[start.branch] = start.commit
     _put(os.path.join(git_dir, "packed-refs"), "".join(f"{oid} {name}\n" for name, oid in sorted(listed.items())))
     _put(os.path.join(git_dir, "HEAD"), f"ref: {start.branch}\n" if start.branch else start.commit + "\n")
-    shutil.copyfile(start.index, os.path.join(git_dir, "index"))
+    # With its date: by that Git knows which entries to look at twice.
+    shutil.copy2(start.index, os.path.join(git_dir, "index"))
     return folders.fingerprint(git_dir, REWRITTEN)
 
 

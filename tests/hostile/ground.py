@@ -25,7 +25,7 @@ from agentctl import cli
 from agentctl.git import content, folders
 from agentctl.git.merge import changed
 from agentctl.git.objects import EXECUTABLE, FILE, SYMLINK
-from tests.support.hub import Repo, cli as command_line, git
+from tests.support.hub import Repo, git
 
 PATIENCE = 60
 """Seconds that a command may take, also where somebody left a FIFO to wait for."""

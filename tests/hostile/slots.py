@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agentctl.git import folders
-from tests.hostile.ground import Ground
 from tests.hostile.setups import Setup
 from tests.support.hub import git, policy, write
 

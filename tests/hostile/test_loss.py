@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.hostile.setups import BRANCH, END, HAND_OVER, REMOVE, Setup
+from tests.hostile.setups import BRANCH, END, Setup
 from tests.hostile.trial import agents_worktree, loses
 
 KIND = "work in odd states and places"

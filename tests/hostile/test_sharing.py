@@ -11,7 +11,6 @@ import pytest
 from tests.hostile.ground import closed
 from tests.hostile.setups import Setup
 from tests.hostile.trial import look
-from tests.support.hub import git
 
 
 @dataclass(frozen=True, slots=True)

@@ -185,3 +185,12 @@ def test_a_git_at_work_in_the_checkout_is_waited_for(checkout, tmp_path):
         git_.wait()
     typed(checkout, line, tmp_path)
     sound(checkout)
+
+
+def test_an_edit_right_after_a_checkout_that_keeps_the_size_is_seen(repo):
+    for word in ("one", "two", "six", "ten"):
+        write(repo.path, {"word.txt": word + "\n"})
+        git(repo.path, "add", "word.txt")
+        git(repo.path, "commit", "-q", "-m", word)
+        (repo.path / "word.txt").write_text(word.upper() + "\n")
+        assert any("uncommitted changes: word.txt" in found["what"] for found in doctor(repo)), word

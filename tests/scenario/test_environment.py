@@ -8,7 +8,7 @@ import pytest
 
 from agentctl.engine import environ
 from tests.support import agents
-from tests.support.hub import ROOT, command, environment
+from tests.support.hub import command, environment
 
 HERE = os.getpid()
 """The same test may run elsewhere on this machine."""

@@ -3,8 +3,6 @@
 import json
 import subprocess
 
-import pytest
-
 from agentctl.queue import mending
 from tests.support.agents import add, run, task
 from tests.support.hub import command, environment, eventually, finish, until
