@@ -35,8 +35,8 @@ class Left(StrEnum):
 
     NOTHING = "nothing"
     FILES = "uncommitted files alone"
-    COMMITS = "commits, and no uncommitted files but litter"
-    BOTH = "commits, and uncommitted files beside them"
+    COMMITS = "commits, and beside them no new files but litter"
+    BOTH = "commits, and new files beside them that were not added"
     REPEATED = "once more what was rejected, unchanged"
     UNFINISHED = "something under way, such as a merge or a rebase"
     EXCUSE = "an empty commit after a rejection, and no word of what did the work"
@@ -71,8 +71,8 @@ def is_litter(path: str, known: Callable[[str], bool]) -> bool:
 
 
 def left(committed: bool, dirty: bool, repeated: bool, excuse: bool) -> Left:
-    """Which of them it is, from what was found in the worktree; `dirty`: there are uncommitted files, which beside commits
-    are neither litter nor kept out by the policy."""
+    """Which of them it is, from what was found in the worktree; `dirty`: there are uncommitted files; beside commits: new
+    ones that are neither litter nor kept out by the policy."""
     if not committed:
         return Left.FILES if dirty else Left.NOTHING
     if dirty:

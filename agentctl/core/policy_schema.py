@@ -195,9 +195,9 @@ AGENTS = _section(
         "attempts": _number("How many sessions a task gets before it is parked.", 3, 1, 1000),
         "dirty": _choice(
             "What happens to uncommitted files of a session that ends well. commit: they are "
-            "committed and submitted; beside commits of the agent's own all but what is hidden and "
-            "new, which is a tool's litter. salvage: they are kept under a salvage ref, and so is "
-            "litter in any case.",
+            "committed and submitted; beside commits of the agent's own only new files that are not "
+            "hidden: it forgot to add them. salvage: they are kept under a salvage ref, as is "
+            "in any case what is not submitted.",
             "commit",
             "commit",
             "salvage",

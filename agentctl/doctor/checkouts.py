@@ -280,12 +280,9 @@ def _listed(one: Checkout, index: str) -> Iterator[tuple[str, str, str]]:
 
 def _with(one: Checkout, commit: str, files: dict[str, Entry | None]) -> str:
     """The tree of a commit with other entries for some paths; None removes one."""
-    with _scratch(os.path.join(one.tree.git_dir, "index.agentctl-new.tree")) as index:
-        one.git("read-tree", commit, index=index)
-        lines = [f"{' '.join(entry or ABSENT)}\t{path}\0" for path, entry in sorted(files.items(), key=lambda f: f[1] is not None)]
-        one.git("update-index", "--add", "--replace", "-z", "--index-info", index=index,
-                stdin="".join(lines).encode(errors="surrogateescape"))
-        return one.git("write-tree", index=index)
+    objects = one.hub.objects
+    return objects.replace(objects.commit(commit).tree, {
+        path: (int(entry[0], 8), entry[1]) if entry else None for path, entry in files.items()})
 
 
 def _base(one: Checkout, diff: Diff) -> str:

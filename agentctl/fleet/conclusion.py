@@ -64,21 +64,23 @@ def conclude(hub: Hub, policy: Policy, work: Work, claim: Claim, tree: Worktree,
             submitted = _swept(hub, claim.agent, there, got.litter) if use == Use.SWEEP else there.head if use == Use.SUBMIT else None
             if submitted:
                 revision = _submit(hub, work, claim, tip, submitted)
-            told = use == Use.SALVAGE or bool(there.files.changed and use != Use.SWEEP)
+            told = use == Use.SALVAGE or bool(there.files.changed and submitted != there.whole)
             kept = agents.keep(hub, claim.agent, there, besides=not told)
     except (Refused, process.GitError) as error:
         return session(End.CRASHED, f"its work stays in {worktrees.set_aside(tree)}: {error.message}")
-    loose = () if submitted == there.whole else got.litter if use == Use.SWEEP else there.files.dirty
+    loose = () if submitted == there.whole else there.files.changed + got.litter if use == Use.SWEEP else there.files.dirty
     return session(end, got.note if end in (End.EMPTY, End.GAVE_UP) else "", _rest(there, loose, kept),
                    revision=revision, salvage=kept if told else "")
 
 
 def _swept(hub: Hub, agent: str, there: Found, litter: tuple[str, ...]) -> str:
-    """The commit with all that was found, but for litter."""
-    if not litter:
+    """The commit with all that was found; beside commits without litter, and without edits of what is committed."""
+    out = {path: hub.objects.at(hub.objects.commit(there.head).tree, path) for path in there.files.changed} if there.new else {}
+    out |= dict.fromkeys(litter)
+    if not out:
         return there.whole
     whole = hub.objects.commit(there.whole)
-    tree = hub.objects.replace(whole.tree, {path: None for path in litter})
+    tree = hub.objects.replace(whole.tree, out)
     who = agents.person(agent)
     return hub.objects.write_commit(tree, whole.parents, whole.message, whole.time, author=who, committer=who)
 

@@ -31,8 +31,8 @@ class Result:
 
 
 def of(hub: Hub, change: str, found: Found, trunk: str, sweep: bool) -> Result:
-    """Of what was found in a worktree, as work on a change; `trunk` is trunk's tip. `sweep`: uncommitted files beside
-    commits may be a part of it."""
+    """Of what was found in a worktree, as work on a change; `trunk` is trunk's tip. `sweep`: new files that an agent
+    forgot beside its commits are a part of it."""
     commit = found.head
     if found.unfinished:
         return Result(Left.UNFINISHED, f"it ended in the middle of {found.unfinished}")
@@ -40,7 +40,7 @@ def of(hub: Hub, change: str, found: Found, trunk: str, sweep: bool) -> Result:
         return Result(ending.left(False, bool(found.files.dirty), False, False))
     tree = _tree(hub, commit)
     litter = tuple(path for path in found.files.added if ending.is_litter(path, lambda part: hub.objects.at(tree, part) is not None))
-    dirty = sweep and len(litter) < len(found.files.dirty)
+    forgotten = sweep and len(litter) < len(found.files.added)
     ledger = Ledger.read(hub)
     base = hub.git("merge-base", commit, trunk, ok=(0, 1)).strip()
     last, known = ledger.newest(change), ledger.with_head(commit)
@@ -49,7 +49,7 @@ def of(hub: Hub, change: str, found: Found, trunk: str, sweep: bool) -> Result:
         rejected if rejected and _same(hub, rejected, commit, base) else None)
     excuse = bool(rejected and base and _tree(hub, base) == _tree(hub, commit)
                   and not _accounted(hub, commit, rejected, trunk))
-    left = ending.left(True, dirty, bool(again), excuse)
+    left = ending.left(True, forgotten, bool(again), excuse)
     if left == Left.BOTH:
         return Result(left, litter=litter)
     if left == Left.REPEATED:

@@ -3,7 +3,7 @@
 The agent's objects are read through a scratch directory: nothing else of its repository counts, not what it borrows
 from elsewhere either. The pack is checked as a push would be (`index-pack --strict`: well-formed, and nothing that it
 refers to is missing), and it has a `.keep` file until a ref names what it brought, so that a `git gc --prune=now` in
-the hub leaves it alone.
+the hub leaves it alone. `git.kept` sweeps such files of processes that were killed.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ def _transfer(hub: Hub, scratch_dir: str, stores: tuple[str, ...], tips: list[st
     try:
         name = reader.text("pack-objects", "--revs", "--quiet", "--delta-base-offset", "--threads=1", packed, stdin=asked)
         said = scratch.Scratch(scratch_dir, objects).text(
-            "index-pack", "--stdin", "--strict", f"--max-input-size={LARGEST}", "--keep=agentctl",
+            "index-pack", "--stdin", "--strict", f"--max-input-size={LARGEST}", f"--keep=agentctl {os.getpid()}",
             source=f"{packed}-{name}.pack")
     except process.GitError as error:
         raise Refused(f"commits cannot be taken over: {error.stderr}", hint=HINT) from error

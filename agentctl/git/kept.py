@@ -15,7 +15,7 @@ import threading
 from collections.abc import Mapping
 from typing import BinaryIO
 
-from agentctl.git import packs
+from agentctl.git import packs, process
 
 FULL_BYTES, FULL_OBJECTS = 1 << 19, 2_000
 """Of a pack that grows no more."""
@@ -141,7 +141,7 @@ def sweep(git_dir: str) -> None:
     for name in os.listdir(folder) if os.path.isdir(folder) else ():
         path = os.path.join(folder, name)
         if (name.endswith(".keep") and _abandoned(path)) or (
-                name.startswith(_WRITING) and _dead(name.removeprefix(_WRITING).partition("-")[0])):
+                name.startswith(_WRITING) and process.ended(name.removeprefix(_WRITING).partition("-")[0])):
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(path)
 
@@ -152,17 +152,7 @@ def _abandoned(path: str) -> bool:
             word, _, pid = file.read(64).decode(errors="replace").strip().partition(" ")
     except OSError:
         return False
-    return word == "agentctl" and _dead(pid)
-
-
-def _dead(pid: str) -> bool:
-    try:
-        os.kill(int(pid), 0)
-    except ProcessLookupError:
-        return True
-    except (OSError, ValueError, OverflowError):
-        pass
-    return False
+    return word == "agentctl" and process.ended(pid)
 
 
 def write(prefix: str, path: str, content: bytes, sync: bool) -> None:

@@ -17,7 +17,9 @@ from agentctl.git.store import ObjectError, Store
 __all__ = ["BOT", "EMPTY_TREE", "EXECUTABLE", "FILE", "GITLINK", "SYMLINK", "TREE",
            "CommitInfo", "Entries", "ObjectError", "Objects", "Person", "parse_commit"]
 
-Entries = Mapping[bytes, tuple[int, str]]
+Entry = tuple[int, str]
+"""(mode, object id)."""
+Entries = Mapping[bytes, Entry]
 """Of one tree, by name: (mode, object id)."""
 COMMITS, ENTRIES = 20_000, 200_000
 """Parsed commits, and entries of parsed trees, that are remembered; some 200 bytes each."""
@@ -258,14 +260,14 @@ class Objects:
         return self.store.write(b"tag", b"object %s\ntype commit\ntag %s\ntagger %s %d +0000\n\n%s" % (
             target.encode(), name.encode(), bytes(tagger), int(time), message.encode()))
 
-    def replace(self, tree: str, files: Mapping[str, bytes | None]) -> str:
-        """The tree with `files` written (None: removed) and the rest as it was.
+    def replace(self, tree: str, files: Mapping[str, bytes | Entry | None]) -> str:
+        """The tree with `files` written, or entries put there (None: removed), and the rest as it was.
 
         Reads and writes only the trees on the paths that change; a directory that
         becomes empty goes.
         """
         here = dict(self.tree(tree))
-        below: dict[bytes, dict[str, bytes | None]] = {}
+        below: dict[bytes, dict[str, bytes | Entry | None]] = {}
         for path, data in files.items():
             first, slash, rest = path.partition("/")
             name = first.encode(errors="surrogateescape")
@@ -274,7 +276,7 @@ class Objects:
             elif data is None:
                 here.pop(name, None)
             else:
-                here[name] = (FILE, self.write_blob(data))
+                here[name] = (FILE, self.write_blob(data)) if isinstance(data, bytes) else data
         for name, inner in below.items():
             mode, oid = here.get(name, (TREE, EMPTY_TREE))
             changed = self.replace(oid if mode == TREE else EMPTY_TREE, inner)

@@ -85,15 +85,5 @@ def sweep() -> None:
     folder = tempfile.gettempdir()
     for name in os.listdir(folder):
         pid = name.removeprefix(_PREFIX).partition("-")[0]
-        if name.startswith(_PREFIX) and pid.isdecimal() and not _alive(int(pid)):
+        if name.startswith(_PREFIX) and process.ended(pid):
             shutil.rmtree(os.path.join(folder, name), ignore_errors=True)
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        pass
-    return True

@@ -191,6 +191,17 @@ def local_variables() -> frozenset[str]:
     return frozenset(done.stdout.split())
 
 
+def ended(pid: str) -> bool:
+    """True if a text names a process, and there is none of that number here."""
+    try:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return True
+    except (OSError, ValueError, OverflowError):
+        pass
+    return False
+
+
 def child_environment() -> dict[str, str]:
     """Our environment for a child that may call Git itself, tied to no repository and to no
     moment: a hook of `git commit` is given the date of that commit."""

@@ -21,20 +21,20 @@ IN_A_WORKTREE = (
             cp "$EVIL" .git/hooks/$hook
         done""", "git add -A; git commit --allow-empty -m done"),
     Setup("a folder of hooks in the tree", """
-        commit work.txt; mkdir tools; cp "$EVIL" tools/post-checkout; git config core.hooksPath tools""",
-        "git checkout -q HEAD~1", lands=("work.txt",)),
+        commit work.txt; mkdir -p tools; cp "$EVIL" tools/post-checkout; git config core.hooksPath tools""",
+        "git checkout -q HEAD~1", lands=("work.txt", "tools/*")),
     Setup("a clean filter", FILTERED + 'git config filter.evil.clean "$EVIL"; work more.txt', "git add -A",
-          lands=("work.txt", ".gitattributes")),
+          lands=("work.txt", ".gitattributes", "more.txt")),
     Setup("a smudge filter", FILTERED + 'git config filter.evil.smudge "$EVIL"; rm work.txt', "git reset --hard",
           lands=("work.txt", ".gitattributes")),
     Setup("a filter process", FILTERED + 'git config filter.evil.process "$EVIL quit"; work more.txt', "git add -A",
-          lands=("work.txt", ".gitattributes")),
+          lands=("work.txt", ".gitattributes", "more.txt")),
     Setup("a filter by info/attributes", """
         commit work.txt; echo "* filter=evil" >.git/info/attributes; git config filter.evil.clean "$EVIL"
-        git config filter.evil.required true; work more.txt""", "git add -A"),
+        git config filter.evil.required true; work more.txt""", "git add -A", lands=("work.txt", "more.txt")),
     Setup("a filter by an attributes file of its own", """
         commit work.txt; echo "* filter=evil" >.git/mine; git config core.attributesFile .git/mine
-        git config filter.evil.clean "$EVIL"; work more.txt""", "git add -A"),
+        git config filter.evil.clean "$EVIL"; work more.txt""", "git add -A", lands=("work.txt", "more.txt")),
     Setup("an included file of the tree", """
         commit work.txt; printf '# %s\\n[core]\\n\\tfsmonitor = %s\\n' "$TOKEN" "$EVIL" >settings
         git add settings; git commit -q -m settings; git config include.path ../settings""", "git status", lands=("work.txt", "settings")),
@@ -62,7 +62,7 @@ IN_A_WORKTREE = (
     Setup("a bare repository in the tree", """
         git init -q --bare sub; git -C sub config core.fsmonitor "$EVIL"; git -C sub config core.bare false
         git -C sub config core.worktree .; touch sub/refs/.keep sub/objects/.keep; commit work.txt""",
-        "cd sub; git status"),
+        "cd sub; git status", lands=("work.txt", "sub/*", "sub/hooks/*", "sub/info/*")),
     Setup("an editor, a pager and a signing program", """
         commit work.txt; git config core.editor "$EVIL"; git config core.pager "$EVIL"; git config gpg.program "$EVIL"
         git config sequence.editor "$EVIL"; git config commit.gpgSign true""",

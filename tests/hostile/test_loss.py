@@ -62,8 +62,8 @@ BROKEN = (
     Setup("a configuration that cannot be read", "commit work.txt; echo '[core' >.git/config", END),
     Setup("an empty HEAD", "commit work.txt; : >.git/HEAD", END),
     Setup("no HEAD any more", "commit work.txt; rm .git/HEAD", END),
-    Setup("an index of garbage", "commit work.txt; work more.txt; printf 'DIRC garbage' >.git/index", END),
-    Setup("locks of a Git that died", "commit work.txt; work more.txt; touch .git/index.lock .git/HEAD.lock .git/config.lock", END),
+    Setup("an index of garbage", "commit work.txt; work more.txt; printf 'DIRC garbage' >.git/index", END, lands=("work.txt", "more.txt")),
+    Setup("locks of a Git that died", "commit work.txt; work more.txt; touch .git/index.lock .git/HEAD.lock .git/config.lock", END, lands=("work.txt", "more.txt")),
     Setup("packed refs of garbage", "commit work.txt; head -c 300 /dev/zero >.git/packed-refs", END),
     Setup("no way to the hub's objects", "commit work.txt; rm .git/objects/info/alternates", END),
     Setup("an object that is empty", """
@@ -92,7 +92,8 @@ NESTED = (
         rm -rf "$tree.inner"; git init -q --separate-git-dir="$tree.inner" inner; (cd inner; commit one; work two); commit work.txt""", END),
     Setup("a worktree of its own inside", """
         git worktree add -q inner -b inner; (cd inner; commit one; work two); commit work.txt""", END),
-    Setup("a repository inside without a HEAD", "git init -q inner; (cd inner; commit one; work two; rm .git/HEAD); commit work.txt", END),
+    Setup("a repository inside without a HEAD", "git init -q inner; (cd inner; commit one; work two; rm .git/HEAD); commit work.txt", END,
+          lands=("work.txt", "inner/*")),
     Setup("a repository inside that is broken", """
         git init -q inner; (cd inner; commit one; work two; echo '[core' >.git/config; printf garbage >.git/index); commit work.txt""", END),
     Setup("a clone inside with work in it", """
@@ -138,18 +139,18 @@ FILES = (
 
 AROUND = (
     Setup("the folder swapped for a link", "commit work.txt; work loose.txt", 'git clean -qffdx "$tree/"; cd "$tree/" && rm -rf ./*',
-          meanwhile='rm -rf "$tree.real"; mv "$tree" "$tree.real"; ln -s "$victim" "$tree"'),
+          lands=("work.txt", "loose.txt"), meanwhile='rm -rf "$tree.real"; mv "$tree" "$tree.real"; ln -s "$victim" "$tree"'),
     Setup("the folder swapped for another", "commit work.txt; work loose.txt", 'rm -rf "$tree"',
-          meanwhile='rm -rf "$tree.real"; mv "$tree" "$tree.real"; cp -R "$victim" "$tree"; work "$tree/others"; keep "$tree/precious"'),
+          lands=("work.txt", "loose.txt"), meanwhile='rm -rf "$tree.real"; mv "$tree" "$tree.real"; cp -R "$victim" "$tree"; work "$tree/others"; keep "$tree/precious"'),
     Setup("the folder restored from a copy", "commit work.txt; work loose.txt", 'rm -rf "$tree"',
-          meanwhile='rm -rf "$tree.copy"; cp -Rp "$tree" "$tree.copy"; rm -rf "$tree"; mv "$tree.copy" "$tree"'),
+          lands=("work.txt", "loose.txt"), meanwhile='rm -rf "$tree.copy"; cp -Rp "$tree" "$tree.copy"; rm -rf "$tree"; mv "$tree.copy" "$tree"'),
     Setup("the folder swapped for a file", "commit work.txt; work loose.txt", 'rm -rf "$tree"',
-          meanwhile='rm -rf "$tree.real"; mv "$tree" "$tree.real"; cd "$place"; work it; mv it "$tree"'),
+          lands=("work.txt", "loose.txt"), meanwhile='rm -rf "$tree.real"; mv "$tree" "$tree.real"; cd "$place"; work it; mv it "$tree"'),
     Setup("links in the place of files of its Git directory", """
         work work.txt; for name in HEAD index packed-refs; do rm -f .git/$name; ln -s "$victim/precious" .git/$name; done""",
         "echo 'ref: refs/heads/main' >.git/HEAD; git pack-refs --all"),
     Setup("the folder away", "commit work.txt; work loose.txt", 'git -C "$hub" worktree prune; rm -rf "$tree.real"',
-          meanwhile='rm -rf "$tree.real"; mv "$tree" "$tree.real"'),
+          lands=("work.txt", "loose.txt"), meanwhile='rm -rf "$tree.real"; mv "$tree" "$tree.real"'),
 )
 
 EVERY = (*COMMITS, *BROKEN, *NESTED, *FILES, *AROUND)

@@ -71,10 +71,11 @@ def test_what_a_session_with_a_result_prints_is_its_own_affair(repo):
 def test_litter_beside_commits_is_kept_but_no_part_of_the_change(repo):
     ended = run(repo, "echo w > w; git add w; git commit -qm work; mkdir .cache; echo z > .cache/z; echo more >> README; echo n > n")
     assert (ended.end, ended.revision) == (End.SUBMITTED, 1)
-    assert "1 uncommitted file kept in refs/agentctl/salvage/ann/rest" in ended.note
+    assert "2 uncommitted files kept in refs/agentctl/salvage/ann/" in ended.note
     repo.drain()
-    assert (repo.show("w"), repo.show("n"), repo.show("README")) == ("w\n", "n\n", "read me\nmore\n")
-    assert repo.show(".cache/z") is None and repo.show(".cache/z", "refs/agentctl/salvage/ann/rest") == "z\n"
+    assert (repo.show("w"), repo.show("n"), repo.show("README")) == ("w\n", "n\n", "read me\n")
+    assert repo.show(".cache/z") is None and repo.show(".cache/z", ended.salvage) == "z\n"
+    assert repo.show("README", ended.salvage) == "read me\nmore\n"
 
 
 def test_the_policy_may_keep_out_all_that_was_not_committed(repo):
