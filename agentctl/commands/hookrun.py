@@ -22,9 +22,21 @@ def pre_commit() -> int:
         return _refuse(f"{agent} commits on {branch or 'a detached HEAD'}, not on its own branch",
                        f"git switch agent/{agent}")
     if branch == _trunk():
-        return _refuse(f"a commit on {branch} goes around the merge queue",
-                       "git switch -c NAME, commit, agentctl submit (or git commit --no-verify)")
+        hint = "git switch -c NAME, commit, agentctl submit (or git commit --no-verify)"
+        if _lags():
+            hint = "agentctl doctor --mend checkout: its files are older than trunk, and a commit would undo what landed since"
+        return _refuse(f"a commit on {branch} goes around the merge queue", hint)
     return 0
+
+
+def _lags() -> bool:
+    """Whether the checkout was kept from following its branch: the index is as an older commit was in something that a
+    newer one changed."""
+    for past in _git("rev-list", "--first-parent", "-n20", "--skip=1", "HEAD").split():
+        landed = set(_git("diff-tree", "-r", "-z", "--raw", "--no-renames", "--abbrev=40", "HEAD", past).split(":"))
+        if landed & set(_git("diff-index", "--cached", "-z", "--raw", "--no-renames", "--abbrev=40", "HEAD").split(":")) - {""}:
+            return True
+    return False
 
 
 def pre_push() -> int:

@@ -13,7 +13,7 @@ from agentctl.core import refnames
 from agentctl.core.lifecycle import Stage
 from agentctl.core.request import PRIORITY
 from agentctl.errors import Refused, UsageError
-from agentctl.fleet import agents
+from agentctl.fleet import agents, tasks
 from agentctl.git import checkouts, process, worktrees
 from agentctl.git.hub import Hub
 from agentctl.queue import again as again_
@@ -52,8 +52,9 @@ def command(given: Given, commit: str, change, agent, after, priority: int, mend
 
 def _submit(given: Given, head: str, branch: str, change, agent, after, priority: int, again: bool,
             mends: bool) -> inbox.Receipt:
-    hub, task, session = given.hub, os.environ.get("AGENTCTL_TASK"), os.environ.get("AGENTCTL_AGENT")
-    own = "" if branch == given.trunk else refnames.of_branch(branch)
+    hub, session = given.hub, os.environ.get("AGENTCTL_AGENT") or given.hub.agent
+    task = os.environ.get("AGENTCTL_TASK") or (tasks.last_of(hub, hub.agent) if hub.agent else None)
+    own = "" if branch == given.trunk else hub.agent if branch == f"agent/{hub.agent}" else refnames.of_branch(branch)
     name = change or task or _change_id(given, head) or own
     if not name:
         raise UsageError("cannot tell what to call this change", hint="agentctl submit --change NAME")

@@ -113,7 +113,10 @@ def _of_words(words: list[str], read: Read, beside: str) -> Iterator[str]:
         yield from _there(posixpath.join(folder, named), read, beside)
     else:
         for names in CONFIGURED.get(name, ()):
-            yield from [found for each in names for found in _there(posixpath.join(folder, each), read, "")][:1]
+            paths = [posixpath.normpath(posixpath.join(folder, each)) for each in names]
+            there = [n for n, path in enumerate(paths) if read(path) is not None]
+            # One that would come before it takes its place as soon as a change adds it.
+            yield from paths[: there[0] + 1] if there else ()
     if name in ("gradlew", "mvnw"):
         yield from (path for path in ("gradle/wrapper/gradle-wrapper.properties", ".mvn/wrapper/maven-wrapper.properties")
                     if read(path) is not None)

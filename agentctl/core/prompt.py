@@ -11,8 +11,8 @@ RULES = """\
 
 - You work in a Git worktree of your own, on a fresh copy of trunk. Change files only here.
 - Commit your work on the branch you find yourself on. Your session is over when you exit;
-  new commits are the result, whatever you print. Files that you leave uncommitted beside
-  them are not handed in.
+  new commits are the result, whatever you print. Commit all of it: edits that you leave
+  uncommitted beside them are not handed in.
 - If nothing is left to do, say so by an empty commit: `git commit --allow-empty -m REASON`.
 - Do not push, and do not touch other branches, other worktrees or refs/agentctl/.
 - A merge queue tests your commits together with those of others and lands them if they pass.

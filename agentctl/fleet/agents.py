@@ -96,7 +96,9 @@ def found(hub: Hub, agent: str, tree: Worktree, trunk: str, message: str, ignore
     `trunk` is the commit that new ones are told by. Of what Git ignores only repositories count, and they only if
     `ignored` says that it is to go too.
     """
-    paths = nested.inside(tree.path)
+    before = hub.objects.commit(_base(tree) or trunk).tree
+    # A repository that trunk itself holds, as files, is nobody's work.
+    paths = tuple(path for path in nested.inside(tree.path) if not hub.objects.at(before, f"{path}/HEAD"))
     git_dir = private.repository(tree.path, tree.path)
     seen = private.flags(git_dir) if git_dir else private.Flags()
     theirs = _alone(tree, git_dir)
@@ -183,11 +185,13 @@ def commit_of(hub: Hub, tree: Worktree, name: str, trunk: str) -> Iterator[tuple
     """(commit that `name` stands for in an agent's repository, short name of the branch there, paths of tracked files
     that differ from HEAD). Within, the commit is in the hub; the caller has a ref name it before the end.
 
-    Raises NotFound, UsageError.
+    Raises NotFound, UsageError; Refused for HEAD in the middle of a merge, a rebase or the like.
     """
     git_dir = private.repository(tree.path, tree.path)
     if not git_dir:
         raise NotFound(f"{tree.path} has no repository any more", hint="agentctl rm AGENT; its files are kept")
+    if name == "HEAD" and (under_way := _unfinished(git_dir, private.flags(git_dir))):
+        raise Refused(f"{under_way} is under way in {tree.path}", hint="finish it or abort it first: git status")
     objects, place = _alone(tree, git_dir), tree.own("reader")
     head, branch = private.head(git_dir)
     scratch.write(place, refs=private.refs(git_dir), head=f"ref: {branch}" if branch else head or "")

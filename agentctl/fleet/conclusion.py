@@ -10,6 +10,7 @@ from agentctl.core.ending import Left, Use
 from agentctl.core.failure import Failure
 from agentctl.core.lifecycle import Stage
 from agentctl.core.policy import Policy
+from agentctl.core.request import Submit
 from agentctl.core.task import Claim, End, Session, Task
 from agentctl.engine import environ
 from agentctl.errors import Refused
@@ -61,6 +62,9 @@ def conclude(hub: Hub, policy: Policy, work: Work, claim: Claim, tree: Worktree,
                 end, note = End.CRASHED, "; ".join(filter(None, [f"it ended by an error: {failure.said}", note]))
             revision = _submitted_by_itself(hub, work.task.id, there.head)
             end, use = (End.SUBMITTED, Use.NOTHING) if revision else ending.meaning(end, got.left, policy.agents.dirty)
+            if use not in (Use.SWEEP, Use.SUBMIT) and not revision:
+                revision = _handed_in(hub, work.task.id, claim, time.time() - seconds)
+                end = End.SUBMITTED if revision else end
             submitted = _swept(hub, claim.agent, there, got.litter) if use == Use.SWEEP else there.head if use == Use.SUBMIT else None
             if submitted:
                 revision = _submit(hub, work, claim, tip, submitted)
@@ -115,6 +119,17 @@ def record(hub: Hub, name: str, session: Session) -> None:
         return task if known else task.add(session)
 
     tasks.change(hub, name, f"session {session.generation} of {session.agent}: {session.end}", edit)
+
+
+def _handed_in(hub: Hub, change: str, claim: Claim, since: float) -> int:
+    """The revision that a session handed in itself, whatever it did afterwards; 0 if it has handed in none, or that was
+    turned away already."""
+    for request in reversed(inbox.read(hub, change)):
+        if isinstance(request, Submit) and (request.agent, request.generation) == (claim.agent, claim.generation):
+            return request.revision
+    known = Ledger.read(hub).newest(change)
+    own = known and known.change.agent == claim.agent and known.change.admitted >= int(since)
+    return known.change.revision if known and own and known.stage in (Stage.QUEUED, Stage.LANDED) else 0
 
 
 def _submitted_by_itself(hub: Hub, change: str, head: str) -> int:

@@ -26,14 +26,22 @@ class Work:
     """Of the repositories that hold work."""
 
 
+PARTS = frozenset(("HEAD", "objects", "refs"))
+"""Of a repository without a worktree, or a .git that was given another name."""
+
+
 def inside(top: str) -> tuple[str, ...]:
-    """Paths of the folders below `top` that have a .git of their own, whatever that is: those that Git ignores or takes for
-    no repository too. Raises Refused if a folder cannot be read."""
+    """Paths of the folders below `top` that have a .git of their own, whatever that is, or are repositories without a
+    worktree: those that Git ignores or takes for no repository too. Raises Refused if a folder cannot be read."""
+    found: dict[str, set[str]] = {}
     try:
-        return tuple(sorted(os.path.dirname(path) for path, entry in folders.entries(top)
-                            if entry.name == ".git" and path != ".git"))
+        for path, entry in folders.entries(top):
+            if entry.name == ".git" or entry.name in PARTS:
+                found.setdefault(os.path.dirname(path), set()).add(entry.name)
     except OSError as error:
         raise Refused(f"{error.filename} cannot be read: {error.strerror}", hint=crossing.HINT) from error
+    return tuple(sorted(path for path, names in found.items()
+                        if path and ".git" not in path.split("/") and (".git" in names or names >= PARTS)))
 
 
 def not_ignored(look: scratch.Scratch, paths: tuple[str, ...]) -> tuple[str, ...]:
@@ -47,8 +55,9 @@ def work(hub: Hub, tree: Worktree, paths: tuple[str, ...], store: str, who: Pers
     written to. Raises Refused for one that cannot be read."""
     found = Work()
     top = private.repository(tree.path, tree.path) or os.devnull
-    known = {path: private.repository(tree.path, os.path.join(tree.path, path)) or os.devnull for path in paths}
-    removed = {os.path.relpath(git_dir, tree.path): git_dir for one in (top, *known.values()) for git_dir in _modules(one)
+    bare = {path: os.path.join(tree.path, path) for path in paths if not os.path.lexists(os.path.join(tree.path, path, ".git"))}
+    known = {path: private.repository(tree.path, os.path.join(tree.path, path)) or os.devnull for path in paths if path not in bare}
+    removed = bare | {os.path.relpath(git_dir, tree.path): git_dir for one in (top, *known.values(), *bare.values()) for git_dir in _modules(one)
                if git_dir not in known.values()}
     for path, git_dir in {**known, **removed}.items():
         place = tree.own(f"nested-{hashlib.sha1(os.fsencode(path)).hexdigest()[:12]}")

@@ -55,7 +55,8 @@ class Run:
 
     @property
     def folder(self) -> str:
-        name = f"{self.work.task.generation}"
+        # What a session printed tells why it failed, so no other one's is there.
+        name = f"{self.work.task.generation}" if self.work.stored else f"{int(self.started * 1000)}"
         return os.path.dirname(self.hub.own_path("sessions", self.work.task.id, name, "output.log"))
 
     def stop(self) -> None:

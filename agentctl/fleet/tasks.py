@@ -80,6 +80,16 @@ def _asked(task: Task) -> tuple:
     return task.title, task.prompt, task.acceptance, tuple(task.after), task.priority, tuple(task.paths)
 
 
+def last_of(hub: Hub, agent: str) -> str | None:
+    """The open task that an agent works on, or worked on last, if nobody else has taken that up since."""
+    held = next((name for name, (held, _) in claims(hub).items() if held.agent == agent), None)
+    if held:
+        return held
+    known = [task for task in all_tasks(hub).values() if task.sessions and task.sessions[-1].agent == agent]
+    last = max(known, key=lambda task: task.sessions[-1].ended, default=None)
+    return last.id if last and not last.closed else None
+
+
 def change(hub: Hub, name: str, event: str, edit: Callable[[Task], Task]) -> Task:
     """Append an event. Raises NotFound, or Contended after ten tries."""
     for attempt in range(10):

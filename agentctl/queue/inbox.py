@@ -174,6 +174,9 @@ def _create(hub: Hub, head: str, agent: str, change: str, when: float, facts: di
     for attempt in range(20):
         taken = [r.revision for r in read(hub, change)] + Ledger.read(hub).revisions(change)
         revision = max(taken, default=0) + 1
+        if not refnames.is_submission(refnames.inbox(agent, change, revision)):
+            raise Refused(f"there is no number left for another revision of {change}: somebody has taken {revision - 1}",
+                          hint="agentctl submit --change ANOTHER-NAME")
         tag = hub.objects.write_tag(head, f"{change}/{revision}", json.dumps(facts, sort_keys=True), when)
         ref = refnames.inbox(agent, change, revision)
         wrong = asked.parse(ref, tag, "tag", head, "commit", json.dumps(facts))

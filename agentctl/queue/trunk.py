@@ -101,4 +101,5 @@ class Trunk:
 
     def _tell_behind(self, turn: Turn, paths: list[str]) -> None:
         for path in paths:
-            turn.tell("behind", f"local changes keep the checkout {path} from following trunk", path=path)
+            turn.tell("behind", f"local changes keep the checkout {path} from following trunk: a commit there would undo what "
+                      "landed; agentctl doctor --mend checkout keeps them on a branch", path=path)

@@ -83,7 +83,7 @@ def sound(repo):
     assert [name for name in os.listdir(own) if name.startswith("index") and name != "index"] == []
 
 
-@pytest.mark.parametrize("linked", [False, True], ids=["the main worktree", "a linked one"])
+@pytest.mark.parametrize("linked", [False, pytest.param(True, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("fault", FAULTS)
 def test_nothing_that_stood_in_the_way_is_lost(checkout, tmp_path, fault, linked):
     repo = checkout

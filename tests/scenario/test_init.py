@@ -25,14 +25,14 @@ def protected(folder):
 
 def test_what_the_gate_calls_is_protected_and_said(plain):
     said = cli("init", "--gate", "make test && npm test", cwd=plain).stdout
-    assert "no change may touch: .agentctl/**, Makefile, ci/run.sh" in said
+    assert "no change may touch: .agentctl/**, GNUmakefile, Makefile, ci/run.sh, makefile" in said
     assert "changes may touch, though the gate reads it: package.json" in said
-    assert protected(plain) == [".agentctl/**", "Makefile", "ci/run.sh"]
+    assert protected(plain) == [".agentctl/**", "GNUmakefile", "Makefile", "ci/run.sh", "makefile"]
     text = (plain / ".agentctl/policy.yaml").read_text()
     assert "Take out what ordinary work has to change" in text
     # It is a choice: taken out, it is no longer protected.
     write(plain, {".agentctl/policy.yaml": text.replace('  - "Makefile"\n', "")})
-    assert protected(plain) == [".agentctl/**", "ci/run.sh"]
+    assert protected(plain) == [".agentctl/**", "GNUmakefile", "ci/run.sh", "makefile"]
 
 
 @pytest.mark.parametrize("preset", ["default", "solo", "strict"])

@@ -32,7 +32,7 @@ def test_every_branch_is_a_change_of_its_own(submitted):
     submitted.proven()
 
 
-@pytest.mark.parametrize("branch", ["x/y", "größe", "fix"])
+@pytest.mark.parametrize("branch", [pytest.param("x/y", marks=pytest.mark.slow), "größe", "fix"])
 def test_a_branch_names_what_was_submitted_from_it(submitted, branch):
     name = refnames.of_branch(branch)
     assert f"{name}/1: waiting" in submitted.cli("why", branch).stdout
@@ -174,7 +174,7 @@ def test_an_empty_change_is_none(repo):
     assert repo.record("e").why == "it changes nothing"
 
 
-@pytest.mark.parametrize("strategy", ["squash", "rebase", "merge"])
+@pytest.mark.parametrize("strategy", ["squash", pytest.param("rebase", marks=pytest.mark.slow), "merge"])
 def test_what_was_undone_comes_back_by_undoing_that(make_repo, strategy):
     repo = make_repo(strategy=strategy)
     head = repo.submit("g", {"g.txt": "g\n"})

@@ -36,7 +36,7 @@ def fsck(repo):
     return [line.split()[3].rstrip(":") for line in done.stderr.splitlines() if line.startswith("error in commit")]
 
 
-@pytest.mark.parametrize("strategy", ["squash", "rebase", "merge"])
+@pytest.mark.parametrize("strategy", ["squash", *(pytest.param(name, marks=pytest.mark.slow) for name in ("rebase", "merge"))])
 @pytest.mark.parametrize("line", ODD)
 def test_one_on_trunk_stops_nobody(make_repo, line, strategy):
     repo = make_repo(strategy=strategy)

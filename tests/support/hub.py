@@ -17,6 +17,7 @@ from agentctl.queue.bot import Bot
 from agentctl.queue.ledger import Ledger
 from agentctl.queue.policyfile import in_force
 from agentctl.queue.proof import prove
+from tests.support import zygote
 
 ROOT = Path(agentctl.__file__).parents[1]
 ANN = Person("Ann", "ann@example.invalid")
@@ -234,7 +235,6 @@ def command(*args):
 
 def cli(*args, cwd, ok=0, stdin=""):
     """Run the real command line; asserts its exit status."""
-    done = subprocess.run(command(*args), cwd=cwd, env=environment(), input=stdin, capture_output=True, text=True,
-                          timeout=PATIENCE)
+    done = zygote.run(args, cwd, environment(), stdin, PATIENCE)
     assert done.returncode == ok, f"agentctl {' '.join(map(str, args))}: {done.returncode}\n{done.stdout}\n{done.stderr}"
     return done
