@@ -63,7 +63,7 @@ MEANING: dict[Left, tuple[End, Use]] = {
 """Of a session that ended well."""
 
 
-OF_GIT = frozenset((".gitattributes", ".gitignore", ".gitmodules"))
+OF_GIT = frozenset((".gitattributes", ".gitignore"))
 """Hidden files that say what others are."""
 
 

@@ -274,10 +274,7 @@ def keep(hub: Hub, agent: str, there: Found, besides: bool = False) -> str:
 
 def _unreached(hub: Hub, tips: tuple[str, ...]) -> list[str]:
     """Commits that `tips` reach and no ref does."""
-    if not tips:
-        return []
-    asked = "".join(tip + "\n" for tip in tips).encode()
-    return hub.git("rev-list", "--stdin", "--not", "--all", stdin=asked).split()
+    return hub.unreached(tips) if tips else []
 
 
 def _ends(hub: Hub, commits: list[str]) -> list[str]:

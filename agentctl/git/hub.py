@@ -8,7 +8,7 @@ import functools
 import glob
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from agentctl.core import refnames
@@ -16,8 +16,12 @@ from agentctl.errors import Infrastructure, NotFound, Refused
 from agentctl.git import folders, modes, plain, process, refs
 from agentctl.git.ancestry import Line
 from agentctl.git.objects import Objects, Person
+from agentctl.messages import quoted
 
 POLICY_PATH = ".agentctl/policy.yaml"
+
+
+READ_BY_ALL = ("packed-refs", "objects/info/alternates", "objects/info/commit-graph", "info/grafts", "HEAD")
 
 
 @dataclass(frozen=True)
@@ -114,7 +118,7 @@ class Hub:
         """Standard output of Git. What asks for objects alone, by id or by full names of refs, runs
         without the hub's configuration."""
         self.objects.store.flush()
-        if args[0] not in plain.ASKS_OBJECTS or "--all" in args:
+        if args[0] not in plain.ASKS_OBJECTS:
             return process.text(args, git_dir=self.git_dir, **options)
         names = args.index("--") if "--" in args else len(args)
         asked = [refs.get(self.git_dir, word) or word if word.startswith("refs/") else word for word in args[:names]]
@@ -125,6 +129,12 @@ class Hub:
         it is right whatever the dates of commits say. Raises GitError for what is no commit."""
         self.objects.store.flush()
         return plain.run(self.git_dir, ["merge-base", "--is-ancestor", old, new], ok=(0, 1)).returncode == 0
+
+    def unreached(self, tips: Iterable[str]) -> list[str]:
+        """Commits that `tips` reach and no ref does, as far as refs can be read: they are listed in process."""
+        held = set(refs.names(self.git_dir, ["refs/"]).oids.values())
+        asked = "".join(oid + "\n" for oid in (*tips, *("^" + oid for oid in held)))
+        return self.git("rev-list", "--stdin", "--ignore-missing", stdin=asked.encode()).split()
 
     def commit_of(self, name: str) -> str:
         """The commit a user's word stands for. Raises NotFound."""
@@ -229,7 +239,16 @@ def _not_a_hub(path: str, error: process.GitError) -> Exception:
     return error
 
 
+def _refuse_odd_files(hub: Hub) -> None:
+    """Every Git would wait for a pipe in the place of one of these. Raises Infrastructure."""
+    for name in READ_BY_ALL:
+        path = os.path.join(hub.git_dir, name)
+        if os.path.exists(path) and not os.path.isfile(path):
+            raise Infrastructure(f"{path} is no file", hint=f"mv {quoted(path)} {quoted(path + '.odd')}")
+
+
 def _refuse_unsupported(hub: Hub) -> None:
+    _refuse_odd_files(hub)
     kinds = {
         "extensions.objectformat": ("sha256", "uses SHA-256 object ids"),
         "extensions.refstorage": ("reftable", "stores its refs as a reftable"),

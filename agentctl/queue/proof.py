@@ -19,15 +19,19 @@ from agentctl.core.ledger import Record
 from agentctl.core.lifecycle import Stage
 from agentctl.core.model import Verdict
 from agentctl.core.policy import Policy, fingerprint, in_parts, parts
+from agentctl.core.printable import printable
 from agentctl.core.shape import built
 from agentctl.errors import PolicyError
-from agentctl.git import process, refs
+from agentctl.git import plain, process, refs
 from agentctl.git.hub import POLICY_PATH, Hub
 from agentctl.git.objects import ObjectError
 from agentctl.queue import foreign, landing, marks, verdicts
 from agentctl.queue.ledger import Ledger
 from agentctl.queue.policyfile import read_policy
 
+
+FSCKED = 20_000
+"""Refs that `git fsck` is told of, by its command line."""
 
 REASONS = frozenset(("conflict", "policy", "dependency", "there", "fault", "border", "refused"))
 """Kinds of rejections that say themselves why; of a gate's the verdicts do."""
@@ -207,19 +211,22 @@ def _evidence(hub: Hub, rejected: list[Record]) -> Iterator[Finding]:
 
 
 def _reachable(hub: Hub, trunk: str, records: list[Record]) -> Iterator[Finding]:
-    done = process.run(["fsck", "--connectivity-only", "--no-dangling", "--no-progress"], git_dir=hub.git_dir,
-                       ok=range(256))
+    found = refs.scan(hub.git_dir, ["refs/"], hub.objects)
+    for name, why in found.odd.items():
+        yield Finding(5, f"broken ref {printable(name)}: {why}")
+    # In a place of its own: among the refs Git would wait for a pipe.
+    asked = {ref.oid for ref in found.refs.values()}
+    done = plain.run(hub.git_dir, ["fsck", "--connectivity-only", "--no-dangling", "--no-progress", *sorted(asked)[:FSCKED]],
+                     ok=range(256))
     if done.returncode:
         for line in (done.stdout + done.stderr).decode(errors="replace").splitlines()[:20]:
             yield Finding(5, f"git fsck: {line}")
     heads = {r.change.head for r in records if r.kept}
     if heads:
-        asked = process.run(["rev-list", "--no-walk", "--stdin", "--not", "--all"], git_dir=hub.git_dir,
-                            stdin="\n".join(sorted(heads)).encode(), ok=range(256))
-        if asked.returncode:
-            yield Finding(5, "a submitted head is gone: " + asked.stderr.decode(errors="replace").strip())
-        # Odd dates in history lead that one astray; a whole listing they do not.
-        lone = set(asked.stdout.decode().split()) & heads
-        every = hub.git("rev-list", "--all").split() if lone else ()
+        for oid in sorted(oid for oid in heads if not hub.objects.exists(oid)):
+            yield Finding(5, f"a submitted head is gone: {oid}")
+        # Odd dates in history lead the one astray; a whole listing they do not.
+        lone = {*hub.unreached(heads)} & heads
+        every = hub.git("rev-list", "--stdin", "--ignore-missing", stdin="\n".join(sorted(asked)).encode()).split() if lone else ()
         for oid in sorted(lone.difference(every)):
             yield Finding(5, f"the submitted head {oid[:12]} is not reachable from any ref")

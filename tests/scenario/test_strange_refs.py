@@ -152,3 +152,14 @@ def test_a_listing_is_what_git_lists(repo):
             (name, oid, kind, peeled or oid, subject) for name, oid, kind, peeled, subject in listed]
         assert set(refs.read(repo.hub.git_dir, ["refs/agentctl/inbox/ann/one"])) == {"refs/agentctl/inbox/ann/one/1"}
         assert refs.read(repo.hub.git_dir, ["refs/agentctl/inbox/ann/on"]) == {}
+
+
+@pytest.mark.parametrize("name", ["packed-refs", "objects/info/alternates"])
+def test_a_pipe_where_every_git_reads_is_named_at_once(repo, name):
+    path = repo.path / ".git" / name
+    path.unlink(missing_ok=True)
+    os.mkfifo(path)
+    said = repo.cli("queue", ok=125).stderr
+    assert f"{path} is no file" in said
+    subprocess.run(["sh", "-c", said.split("hint: ")[1]], check=True)
+    repo.cli("queue")

@@ -32,7 +32,7 @@ def run(args, cwd, env, stdin, timeout):
             socket.send_fds(served, [b"."], [stream.fileno() for stream in (into, out, err)])
             status = os.waitstatus_to_exitcode(int(served.recv(64)))
         except TimeoutError:
-            os.killpg(_mine.process.pid, signal.SIGKILL)
+            os.killpg(_mine.group, signal.SIGKILL)
             del _mine.served
             raise subprocess.TimeoutExpired(words, timeout) from None
         for stream in (out, err):
@@ -44,17 +44,23 @@ def _served():
     if not hasattr(_mine, "served"):
         _mine.served, theirs = socket.socketpair()
         with theirs:
-            _mine.process = subprocess.Popen([sys.executable, "-m", "tests.support.zygote", str(theirs.fileno())],
-                                             pass_fds=[theirs.fileno()], start_new_session=True)
+            subprocess.run([sys.executable, "-m", "tests.support.zygote", str(theirs.fileno())], pass_fds=[theirs.fileno()],
+                           check=True)
+        _mine.group = int(_mine.served.recv(64))
     return _mine.served
 
 
 def serve(number):
+    """In a session of its own, and no child of the tests, some of which count theirs."""
+    if os.fork():
+        os._exit(0)
+    os.setsid()
     from agentctl.commands.parser import root
 
     for name in root.list_commands(None):
         root.get_command(None, name)
     asks = socket.socket(fileno=number)
+    asks.sendall(b"%d" % os.getpid())
     while size := _line(asks):
         asked = json.loads(_exactly(asks, int(size)))
         _, streams, _, _ = socket.recv_fds(asks, 1, 3)

@@ -39,7 +39,7 @@ def test_the_policy_may_keep_uncommitted_files_out():
 
 @pytest.mark.parametrize(("path", "litter"), [
     ("new.txt", False), ("src/new.txt", False), (".tool.cache/a/b", True), ("src/.tool", True), (".github/new.yml", False),
-    (".github/.new", True), (".gitattributes", False), ("src/.gitignore", False), ("new/.keep", True), ("src/new.", False)])
+    (".github/.new", True), (".gitattributes", False), ("src/.gitignore", False), (".gitmodules", True), ("new/.keep", True), ("src/new.", False)])
 def test_what_a_tool_keeps_for_itself_is_litter(path, litter):
     assert is_litter(path, {".github", "src"}.__contains__) == litter
 
