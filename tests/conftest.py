@@ -32,11 +32,6 @@ signal.signal(signal.SIGHUP, signal.SIG_DFL)
 # hang-ups ignored; so would be every process that a test starts and stops.
 
 
-def pytest_xdist_auto_num_workers(config):
-    """For `-n auto`: a test waits for processes a good part of its time."""
-    return (os.cpu_count() or 1) + 1
-
-
 @pytest.fixture(autouse=True)
 def sealed(tmp_path_factory, monkeypatch):
     """A home of its own, no network, no inherited variable that Git or agentctl would heed."""

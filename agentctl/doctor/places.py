@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator
 
 from agentctl.core import refnames
-from agentctl.core.task import decode_claim
+from agentctl.core.task import Claim, decode_claim
 from agentctl.doctor import Check, Finding, Patient
 from agentctl.engine import locks
 from agentctl.errors import AgentctlError, Contended
@@ -17,13 +17,18 @@ from agentctl.git.worktrees import Worktree
 from agentctl.queue import gate
 
 
-def _claims(patient: Patient) -> Iterator[Finding]:
+def _held(patient: Patient) -> Iterator[tuple[str, Claim]]:
+    """Claims by task; what is none is for another check."""
     for name, ref in refs.read(patient.hub.git_dir, [refnames.CLAIMS]).items():
         with contextlib.suppress(ValueError):
-            claim = decode_claim(ref.subject)
-            if supervisor.outlived(claim):
-                yield Finding(f"the claim of {claim.agent} on {name.removeprefix(refnames.CLAIMS)} outlived its supervisor",
-                              patient.mend("claims"), "its work is made safe, and the task is open again; so does agentctl run")
+            yield name.removeprefix(refnames.CLAIMS), decode_claim(ref.subject)
+
+
+def _claims(patient: Patient) -> Iterator[Finding]:
+    for task, claim in _held(patient):
+        if supervisor.outlived(claim):
+            yield Finding(f"the claim of {claim.agent} on {task} outlived its supervisor",
+                          patient.mend("claims"), "its work is made safe, and the task is open again; so does agentctl run")
 
 
 def _take_over(patient: Patient) -> Iterator[str]:
@@ -32,9 +37,13 @@ def _take_over(patient: Patient) -> Iterator[str]:
 
 
 def _agents(patient: Patient) -> Iterator[Finding]:
-    hub = patient.hub
+    """Those of a living fleet wait for its next session; one with a claim is taken over, and its work told to who goes on."""
+    hub, held = patient.hub, locks.holder(patient.hub.own_path("locks", "bot.lock"))
+    if held and "bot" not in held["command"].split():
+        return
+    claimed = {claim.agent for _, claim in _held(patient)}
     for name in agents.names(hub):
-        if locks.holder(hub.own_path("locks", "agents", f"{name}.lock")):
+        if name in claimed or locks.holder(hub.own_path("locks", "agents", f"{name}.lock")):
             continue
         tree = worktrees.of_agent(hub, name)
         unsafe = not tree.there or _unsafe(patient, tree)

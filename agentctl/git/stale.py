@@ -93,17 +93,19 @@ def ref_locks(git_dir: str) -> Iterator[str]:
         if os.path.lexists(path):
             yield path
     for folder in ("refs/agentctl", "refs/heads"):
-        for where, _, names in os.walk(os.path.join(git_dir, folder)):
-            yield from (os.path.join(where, name) for name in names if name.endswith(".lock"))
+        for where, below, names in os.walk(os.path.join(git_dir, folder)):
+            yield from (os.path.join(where, name) for name in [*names, *below] if name.endswith(".lock"))
 
 
 def half_objects(git_dir: str) -> Iterator[str]:
     """What Git writes objects to before they have their names. Only what is old: other programs write them too."""
     top = os.path.join(git_dir, "objects")
     for folder in [top, *(entry.path for entry in os.scandir(top) if len(entry.name) in (2, 4) and entry.is_dir())]:
-        for entry in os.scandir(folder):
-            if entry.name.startswith(("tmp_", ".tmp-")) and time.time() - entry.stat(follow_symlinks=False).st_mtime > OLD:
-                yield entry.path
+        # A `git gc` may take folder or file away at any moment.
+        with contextlib.suppress(FileNotFoundError):
+            for entry in os.scandir(folder):
+                if entry.name.startswith(("tmp_", ".tmp-")) and time.time() - entry.stat(follow_symlinks=False).st_mtime > OLD:
+                    yield entry.path
 
 
 def clear(git_dir: str, paths: Iterable[str], patience: float = PATIENCE) -> list[str]:
@@ -116,7 +118,7 @@ def clear(git_dir: str, paths: Iterable[str], patience: float = PATIENCE) -> lis
         with _alone(git_dir):
             for lock in [lock for lock in left if dead(git_dir, lock)]:
                 with contextlib.suppress(FileNotFoundError):
-                    shutil.rmtree(lock.path) if os.path.isdir(lock.path) else os.unlink(lock.path)
+                    _remove(lock.path)
                 removed.append(lock.path)
         left &= _looked_at({lock.path for lock in left})
         if left and time.monotonic() > deadline:
@@ -124,6 +126,17 @@ def clear(git_dir: str, paths: Iterable[str], patience: float = PATIENCE) -> lis
         if left:
             time.sleep(POLL)
     return removed
+
+
+def _remove(path: str) -> None:
+    """A folder in the place of a lock is nobody's, but what is in it may be: it stays if it is not empty."""
+    if not os.path.isdir(path) or os.path.islink(path):
+        os.unlink(path)
+    elif path.endswith(".lock"):
+        with contextlib.suppress(OSError):
+            os.rmdir(path)
+    else:
+        shutil.rmtree(path)
 
 
 def dead(git_dir: str, lock: Lock) -> bool:

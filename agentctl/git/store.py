@@ -258,7 +258,8 @@ class _Folder:
                     raise
                 except BaseException as error:
                     # Anything: dulwich's compiled parts panic on some hostile packs.
-                    if os.path.exists(pack.path):
+                    # A pack on its way out loses its index first.
+                    if os.path.exists(pack.path) and os.path.exists(pack.idx):
                         raise ObjectError(oid=oid, why=f"{type(error).__name__}: {error}") from error
                     continue
                 self._packs = [pack, *(other for other in self._packs if other is not pack)]
@@ -274,7 +275,7 @@ class _Pack:
     """One of dulwich's, and its bytes."""
 
     def __init__(self, pack: Any) -> None:
-        self.pack, self.path = pack, pack._basename + ".pack"
+        self.pack, self.path, self.idx = pack, pack._basename + ".pack", pack._basename + ".idx"
         self._content: mmap.mmap | None = None
 
     def head(self, oid: str, offset: int) -> tuple[bytes, int]:

@@ -186,3 +186,10 @@ def test_a_landing_clears_the_index_of_a_checkout(repo):
             bot.wake.wait(0.1)
     assert not path.exists() and (repo.path / "one.txt").exists()
     assert repo.git("status", "--porcelain") == ""
+
+
+def test_a_folder_in_the_place_of_a_lock_stops_nobody(repo):
+    (repo.path / ".git/refs/agentctl/state.lock").mkdir(parents=True)
+    repo.submit("good", {"good.txt": "good\n"})
+    repo.cli("bot", "run", "--once")
+    assert repo.stage("good") == "landed"

@@ -45,7 +45,8 @@ def _served():
         _mine.served, theirs = socket.socketpair()
         with theirs:
             subprocess.run([sys.executable, "-m", "tests.support.zygote", str(theirs.fileno())], pass_fds=[theirs.fileno()],
-                           check=True)
+                           env={name: os.environ[name] for name in ("PATH", "LC_ALL", "PYTHONPATH") if name in os.environ}, check=True,
+                           cwd=os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
         _mine.group = int(_mine.served.recv(64))
     return _mine.served
 
