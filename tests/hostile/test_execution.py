@@ -56,9 +56,9 @@ IN_A_WORKTREE = (
         commit work.txt; git init -q nested; cd nested; commit inner; git config core.fsmonitor "$EVIL" """,
         "git add -A; git status"),
     Setup("a submodule", """
-        commit work.txt; git init -q -b main "$KEPT/library"; (cd "$KEPT/library"; echo theirs >file; git add file; git commit -q -m theirs)
-        git -c protocol.file.allow=always submodule --quiet add "$KEPT/library" library; rm -rf "$KEPT/library"
-        git -C library config core.fsmonitor "$EVIL" """, "git status"),
+        commit work.txt; git init -q -b main "$KEPT/parts"; (cd "$KEPT/parts"; echo theirs >file; git add file; git commit -q -m theirs)
+        git -c protocol.file.allow=always submodule --quiet add "$KEPT/parts" parts; rm -rf "$KEPT/parts"
+        git -C parts config core.fsmonitor "$EVIL" """, "git status"),
     Setup("a bare repository in the tree", """
         git init -q --bare sub; git -C sub config core.fsmonitor "$EVIL"; git -C sub config core.bare false
         git -C sub config core.worktree .; touch sub/refs/.keep sub/objects/.keep; commit work.txt""",
@@ -96,9 +96,9 @@ IN_A_WORKTREE = (
         commit work.txt; git config url."ext::$EVIL quit ".insteadOf "$(git config remote.origin.url)"
         git config protocol.allow always""", "git fetch origin"),
     Setup("a submodule's update", """
-        commit work.txt; git init -q -b main "$KEPT/library"; (cd "$KEPT/library"; echo theirs >file; git add file; git commit -q -m theirs)
-        git -c protocol.file.allow=always submodule --quiet add "$KEPT/library" library; git commit -q -m library
-        rm -rf "$KEPT/library"; (cd library; commit more); git config submodule.library.update "!$EVIL quit" """, "git submodule update", lands=()),
+        commit work.txt; git init -q -b main "$KEPT/parts"; (cd "$KEPT/parts"; echo theirs >file; git add file; git commit -q -m theirs)
+        git -c protocol.file.allow=always submodule --quiet add "$KEPT/parts" parts; git commit -q -m parts
+        rm -rf "$KEPT/parts"; (cd parts; commit more); git config submodule.parts.update "!$EVIL quit" """, "git submodule update", lands=()),
     Setup("a helper for credentials", 'commit work.txt; git config credential.helper "$EVIL"',
           "printf 'protocol=https\\nhost=nowhere.invalid\\n\\n' | GIT_TERMINAL_PROMPT=0 git credential fill"),
     Setup("maintenance", """
