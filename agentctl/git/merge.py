@@ -1,5 +1,5 @@
 """Three-way merges of trees, without a worktree: in process where the two sides changed
-different paths, else by `git merge-tree`, in a scratch directory: no program that the hub's configuration names is run."""
+different paths, else by `git merge-tree`, in a place without configuration: no program that the hub's configuration names is run."""
 
 from __future__ import annotations
 
