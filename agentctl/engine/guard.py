@@ -17,7 +17,6 @@ The request is marshalled and not JSON because importing json doubles the
 start-up; it travels on the pipe because command lines are public to all users.
 """
 
-import ctypes
 import errno
 import marshal
 import os
@@ -29,9 +28,9 @@ import time
 
 # Isolated from all else that could be imported, and so from its own folder.
 sys.path.append(os.path.dirname(os.path.abspath(__file__)))
-from kin import count_descendants, descendants, everybodys_threads, state  # noqa: E402
+from kin import adopt, count_descendants, descendants, everybodys_threads, prctl, state  # noqa: E402
 
-PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
+PR_SET_PDEATHSIG = 1
 STOPS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 FASTEST_WRITER = 200e6
 """Bytes a second that a log is expected to grow by at most: sets how often to look."""
@@ -44,14 +43,6 @@ STORM = 200
 LINGER = 10.0
 """Seconds after which processes that SIGKILL cannot end (another user's, or deep
 in the kernel) are reported instead of awaited."""
-
-
-def prctl(option, value):
-    """True if the kernel knows the option."""
-    try:
-        return ctypes.CDLL(None).prctl(option, value, 0, 0, 0) == 0
-    except (OSError, AttributeError):
-        return False
 
 
 def read_exactly(count):
@@ -93,7 +84,7 @@ class Guard:
         self.look_at = self.count_at = 0.0
         self.others = 0
         self.started = time.monotonic()
-        self.subreaper = prctl(PR_SET_CHILD_SUBREAPER, 1)
+        self.subreaper = adopt()
         self.wake, wake = os.pipe()
         for end in (self.wake, wake):
             os.set_blocking(end, False)

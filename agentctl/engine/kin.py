@@ -3,8 +3,24 @@
 Imported by the guard, too, which has nothing but the standard library.
 """
 
+import ctypes
 import itertools
 import os
+
+PR_SET_CHILD_SUBREAPER = 36
+
+
+def prctl(option, value):
+    """True if the kernel knows the option."""
+    try:
+        return ctypes.CDLL(None).prctl(option, value, 0, 0, 0) == 0
+    except (OSError, AttributeError):
+        return False
+
+
+def adopt():
+    """Become the parent of those whose own parent, somewhere below, dies; True if the kernel knows of this."""
+    return prctl(PR_SET_CHILD_SUBREAPER, 1)
 
 
 def state(pid):
@@ -15,6 +31,16 @@ def state(pid):
     except OSError:
         return None
     return fields[0], int(fields[1])
+
+
+def session(pid):
+    """(the id of its session, when it started in ticks since the boot); None for a process that is gone."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            fields = file.read().rpartition(b")")[2].split()
+    except OSError:
+        return None
+    return int(fields[3]), int(fields[19])
 
 
 def children(pid):
@@ -34,14 +60,16 @@ def children_by_scan(pid):
     return [other for other in pids if (found := state(other)) and found[1] == pid]
 
 
-def descendants():
-    """Each of them, before what is below it is looked for."""
+def below(pid):
+    """Its children, by whatever this kernel tells."""
+    return children(pid) if os.path.exists(f"/proc/self/task/{os.getpid()}/children") else children_by_scan(pid)
+
+
+def descendants(top=None):
+    """Each of them, before what is below it is looked for; of this process, unless `top` is another."""
     if not os.path.isdir("/proc/self"):
         return
-    me = os.getpid()
-    listed = os.path.exists(f"/proc/self/task/{me}/children")
-    below = children if listed else children_by_scan
-    todo = [me]
+    todo = [top or os.getpid()]
     while todo:
         for pid in below(todo.pop()):
             yield pid

@@ -16,11 +16,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agentctl import signals
-from agentctl.engine import environ
+from agentctl.engine import environ, kin
 from agentctl.engine.processes import MARK, Activity, tree_activity
 from agentctl.git import modes
 
 GUARD = str(Path(__file__).with_name("guard.py"))
+LINGER = 10.0
+"""Seconds after which what outlived its guard and cannot be killed is no longer awaited."""
+
+_guards: set[int] = set()
+"""Those that this process has started and that have not ended."""
+_starting = threading.RLock()
 
 
 @dataclass(frozen=True)
@@ -53,12 +59,13 @@ class Job:
 
 @dataclass(frozen=True)
 class Ended:
-    """How a job ended, and that nothing of it is left, unless the reason is "lost"."""
+    """How a job ended, and that nothing of it is left."""
 
     reason: str
     """exited, timeout, output, processes, stopped, not-found, not-executable, error (never
-    started), or lost: the guard was killed, the command died with it, and
-    `processes.sweep` finds what else the command had started."""
+    started), or lost: the guard was killed, and the command died with it. What else the command
+    had started came to this process, and was killed; where there is no such inheritance (it is
+    Linux'), `processes.sweep` finds it by its mark."""
     exit: int | None = None
     """None if the command never ran or a signal ended it."""
     signal: int | None = None
@@ -84,7 +91,8 @@ def start(job: Job) -> Running:
     Raises OSError if the log cannot be opened or no process can be made.
     """
     environ.hide()
-    with open(job.log, "ab", opener=modes.opener) as log, signals.kept_from_children():
+    with open(job.log, "ab", opener=modes.opener) as log, signals.kept_from_children(), _starting:
+        kin.adopt()
         guard = subprocess.Popen(
             [sys.executable, "-I", "-S", GUARD],
             stdin=subprocess.PIPE,
@@ -94,6 +102,7 @@ def start(job: Job) -> Running:
             start_new_session=True,
             bufsize=0,
         )
+        _guards.add(guard.pid)
     request = _request(job)
     with contextlib.suppress(BrokenPipeError):
         _write_all(guard.stdin.fileno(), len(request).to_bytes(4, "big") + request)
@@ -161,14 +170,41 @@ class Running:
 
     def _collect(self) -> Ended:
         line = self._guard.stdout.read()
+        # It may be dead; it is there until it is waited for.
+        born = kin.session(self.pid)
         status = self._guard.wait()
+        with _starting:
+            _guards.discard(self.pid)
         self._guard.stdin.close()
         self._guard.stdout.close()
         if line.endswith(b"\n"):
             return Ended(**json.loads(line))
         how = f"by signal {-status}" if status < 0 else f"with status {status}"
+        if born:
+            _end_left(born[1])
         seconds = time.monotonic() - self._started
         return Ended("lost", message=f"the guard ended {how}; see the log", seconds=seconds)
+
+
+def _left(since: int) -> list[int]:
+    """Children of this process that a guard left to it which was killed. What it calls itself stays in its own session,
+    and nothing can enter that."""
+    with _starting:
+        known = [(pid, kin.session(pid)) for pid in kin.below(os.getpid()) if pid not in _guards]
+        return [pid for pid, found in known if found and found[0] != os.getsid(0) and found[1] >= since]
+
+
+def _end_left(since: int) -> None:
+    """Kill them and all below, again until none is found: they may fork meanwhile."""
+    give_up = time.monotonic() + LINGER
+    while (left := _left(since)) and time.monotonic() < give_up:
+        for top in left:
+            for pid in (top, *kin.descendants(top)):
+                with contextlib.suppress(OSError):
+                    os.kill(pid, signal.SIGKILL)
+            with contextlib.suppress(OSError):
+                os.waitpid(top, os.WNOHANG)
+        time.sleep(0.005)
 
 
 def _request(job: Job) -> bytes:

@@ -12,7 +12,7 @@ from dataclasses import replace
 
 import pytest
 
-from agentctl.engine import processes
+from agentctl.engine import kin, processes
 from agentctl.engine.local import Job, start
 
 ESCAPE = """\
@@ -262,21 +262,32 @@ def test_a_dropped_job_dies(world):
     eventually(lambda: not exists(pid))
 
 
-def test_a_killed_guard_takes_the_command_along_and_sweep_finds_the_rest(world):
-    # By the echo, every helper of the script has ended.
-    running = start(world.shell(world.escaping("echo $$; exec sleep 1000", "marked")))
-    pid = world.daemon("marked")
-    leader = int(eventually(world.text))
+@pytest.mark.parametrize("how", ["marked", "scrubbed"])
+def test_what_a_killed_guard_leaves_is_killed(world, how):
+    """Whoever starts jobs inherits it, whatever session and environment it has made for itself."""
+    other = start(world.shell("echo other; exec sleep 1000"))
+    eventually(lambda: "other" in world.text())
+    running = start(world.shell(world.escaping("echo $$; exec sleep 1000", how)))
+    pid = world.daemon(how)
+    leader = int(eventually(lambda: world.text().removeprefix("other\n")))
     os.kill(running.pid, signal.SIGKILL)
     ended = world.end(running)
     assert ended.reason == "lost" and "signal 9" in ended.message
-    eventually(lambda: not exists(leader))
-    assert exists(pid)
-    assert processes.sweep(world.mark, keep=frozenset({world.mark})) == 0
-    assert processes.sweep(world.mark + "x") == 0
-    assert exists(pid)
-    assert processes.sweep(world.mark[:-3]) == 1
-    eventually(lambda: not exists(pid))
+    assert not exists(leader) and not exists(pid)
+    assert other.poll() is None
+    other.kill()
+    assert world.end(other).reason == "stopped"
+
+
+def test_a_sweep_finds_what_is_marked_and_nobody_watches(world):
+    """As after the death of a guard and of the supervisor."""
+    env = os.environ | {processes.MARK: world.mark}
+    with subprocess.Popen(["sleep", "1000"], env=env, start_new_session=True) as left:
+        eventually(lambda: [pid for pid, _ in processes.marked(world.mark)] == [left.pid])
+        assert processes.sweep(world.mark, keep=frozenset({world.mark})) == 0
+        assert processes.sweep(world.mark + "x") == 0
+        assert left.poll() is None
+        assert processes.sweep(world.mark[:-3]) == 1
 
 
 def test_the_output_limit_kills_and_cuts_the_log(world):
@@ -375,15 +386,13 @@ def test_fifty_jobs_from_eight_threads_and_a_selector(world):
 
 def test_no_descriptor_and_no_zombie_is_left_after_many_jobs(world):
     world.run(world.job("true"))
-    before = len(os.listdir("/proc/self/fd"))
+    before, others = len(os.listdir("/proc/self/fd")), kin.children(os.getpid())
     for _ in range(20):
         jobs = [start(world.job("true")) for _ in range(10)]
         assert [world.end(job).exit for job in jobs] == [0] * 10
         assert [job.poll().reason for job in jobs] == ["exited"] * 10
     assert len(os.listdir("/proc/self/fd")) == before
-    assert processes.tree_activity(os.getpid()).processes == 1
-    with pytest.raises(ChildProcessError):
-        os.waitpid(-1, os.WNOHANG)
+    assert kin.children(os.getpid()) == others
 
 
 def test_a_job_does_not_inherit_what_another_has_open(world):

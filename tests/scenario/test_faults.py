@@ -1,5 +1,6 @@
 """When agentctl itself fails on a change, or dies of it: the others go on."""
 
+import os
 import subprocess
 import sys
 
@@ -136,6 +137,26 @@ def test_a_gate_that_kills_its_guard_has_failed(make_repo):
     repo.drain()
     assert repo.stages() == {"a/1": "landed", "killer/1": "rejected"}
     assert repo.record("killer").kind == "gate" and "watches it was killed" in repo.record("killer").why
+    repo.proven()
+
+
+SPOILS = """\
+[ ! -e killer ] || setsid env -i /bin/sh -c 'echo $$ >"$1"; while :; do for f in "$2"/*/bad.txt; do [ ! -e "$f" ] || echo >"$f"; done; done' sh \
+    "$(cat spoiler)" "$(dirname "$PWD")" </dev/null >/dev/null 2>&1 &
+[ ! -e killer ] || until [ -s "$(cat spoiler)" ]; do sleep 0.01; done
+"""
+
+
+def test_nothing_outlives_a_gate_that_kills_its_guard(make_repo, tmp_path):
+    """It would spoil the slot while the next change is tested there."""
+    repo = make_repo(files={"check.sh": SPOILS + "! grep -rq BUG --include=*.txt . || exit 1\n" + KILLS})
+    repo.submit("killer", {"killer": "guard.py\n", "spoiler": f"{tmp_path}/pid\n"}, agent="evil")
+    repo.drain()
+    left = int((tmp_path / "pid").read_text())
+    assert not os.path.exists(f"/proc/{left}")
+    repo.submit("bad", {"bad.txt": "BUG\n"})
+    repo.drain()
+    assert repo.stages() == {"killer/1": "rejected", "bad/1": "rejected"}
     repo.proven()
 
 
