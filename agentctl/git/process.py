@@ -136,17 +136,68 @@ def _told(args: Sequence[str]) -> Iterator[None]:
                       hint="agentctl doctor tells of what may hold a Git") from None
 
 
+class Leash:
+    """Holds the Gits of one thread: together they get so many seconds, and another thread can end them."""
+
+    def __init__(self) -> None:
+        self._until = float("inf")
+        self._cut = False
+        self._git: subprocess.Popen | None = None
+        self._lock = threading.Lock()
+
+    @contextlib.contextmanager
+    def within(self, seconds: float) -> Iterator[None]:
+        """What this thread calls in here is held."""
+        self._until, _thread.leash = time.monotonic() + seconds, self
+        try:
+            yield
+        finally:
+            _thread.leash = None
+
+    def left(self, limit: float) -> float:
+        """Of the seconds that a Git would get otherwise."""
+        return max(0.01, min(limit, self._until - time.monotonic()))
+
+    @contextlib.contextmanager
+    def on(self, git: subprocess.Popen) -> Iterator[None]:
+        self._hold(git)
+        try:
+            yield
+        finally:
+            self._hold(None)
+
+    def _hold(self, git: subprocess.Popen | None) -> None:
+        with self._lock:
+            self._git = git
+            if git and self._cut:
+                _end(git, signal.SIGKILL)
+
+    def cut(self) -> None:
+        """End the one that runs, and every one that is called later."""
+        with self._lock:
+            self._cut = True
+            if self._git:
+                _end(self._git, signal.SIGKILL)
+
+
+_thread = threading.local()
+
+
 def _called(argv: Sequence[str], *, cwd: str | None, env: Mapping[str, str],
             input: bytes = b"", feed: IO[bytes] | int = subprocess.PIPE,
             limit: float = SLOW) -> subprocess.CompletedProcess[bytes]:
     """In a process group of its own, so that Ctrl-C on the terminal reaches agentctl alone. If
     that is interrupted here, Git is ended so that it removes its locks and temporary files; so
     it is after `limit` seconds, and killed if it does not end."""
+    leash: Leash | None = getattr(_thread, "leash", None)
+    limit = leash.left(limit) if leash else limit
     with contextlib.ExitStack() as ends:
         with signals.kept_from_children():
             git = ends.enter_context(subprocess.Popen(argv, cwd=cwd, env=env, process_group=0, stdin=feed,
                                                       stdout=subprocess.PIPE, stderr=subprocess.PIPE))
             ends.push(lambda interrupted, *_: interrupted and _end(git))
+        if leash:
+            ends.enter_context(leash.on(git))
         # Popen's own limit would look every half millisecond whether a Git has ended that takes two.
         over = threading.Event()
         watch = threading.Timer(limit, _expire, (git, over))

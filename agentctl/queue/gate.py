@@ -14,8 +14,8 @@ from agentctl.core import globs
 from agentctl.core.model import Verdict
 from agentctl.core.policy import Gate, Part, Policy, fingerprint, in_parts, parts
 from agentctl.engine import environ, local, locks
-from agentctl.errors import Contended, Infrastructure
-from agentctl.git import folders, modes, worktrees
+from agentctl.errors import Contended, Infrastructure, Timeout
+from agentctl.git import folders, modes, process, worktrees
 from agentctl.git.hub import Hub
 from agentctl.git.process import GitError
 from agentctl.git.worktrees import Worktree
@@ -33,10 +33,14 @@ LAYOUT = "slot"
 """The step before all others, in which a slot gets the files of a commit."""
 
 
+STOPPED = {"verdict": Verdict.ABORTED, "why": "stopped"}
+
+
 @dataclass
 class Runs:
     """The processes under way, so that they can be stopped from another thread."""
 
+    gits: process.Leash = field(default_factory=process.Leash)
     stopped: bool = False
     _running: set[local.Running] = field(default_factory=set)
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -60,6 +64,7 @@ class Runs:
             self.stopped = True
             for running in self._running:
                 running.kill()
+        self.gits.cut()
 
 
 @contextlib.contextmanager
@@ -112,8 +117,10 @@ def judge(hub: Hub, policy: Policy, runs: Runs, commit: str, known: frozenset[st
             names = {name for part in due for name in part.gates}
             result, took = _in_slot(hub, policy, runs, place, commit, log, names,
                                      base if base != commit else None)
-        except (OSError, GitError, Infrastructure) as error:
+        except (OSError, GitError, Infrastructure, Timeout) as error:
             result, took = {"verdict": Verdict.INDETERMINATE, "why": f"the machine failed us: {error}"}, {}
+            if runs.stopped:
+                result = STOPPED
     _prune(os.path.dirname(log))
     whole = Judgement(seconds=round(time.time() - begun, 3), at=begun, **facts, **result)
     return replace(whole, parts=tuple(_of_part(hub, whole, part, took) for part in due
@@ -133,7 +140,7 @@ def _of_part(hub: Hub, whole: Judgement, part: Part, took: dict[str, float]) -> 
 def _in_slot(hub: Hub, policy: Policy, runs: Runs, place: Worktree, commit: str, log: str,
              names: set[str], base: str | None) -> tuple[dict, dict[str, float]]:
     """What the gates of these names said, and the seconds that each took which was run."""
-    if said := _lay_out(place, policy, commit, base):
+    if said := _lay_out(place, policy, runs, commit, base):
         return said, {}
     scratch = place.path + ".tmp"
     folders.remove(scratch)
@@ -167,7 +174,7 @@ def _in_slot(hub: Hub, policy: Policy, runs: Runs, place: Worktree, commit: str,
 
     try:
         if _setup_due(policy, place) and (said := setup()):
-            return _blame_setup(place, policy, said, setup, base), took
+            return _blame_setup(place, policy, runs, said, setup, base), took
         for gate in policy.gates:
             if gate.name in names and (said := run(gate)):
                 return said, took
@@ -176,16 +183,20 @@ def _in_slot(hub: Hub, policy: Policy, runs: Runs, place: Worktree, commit: str,
         folders.remove(scratch)
 
 
-def _lay_out(place: Worktree, policy: Policy, commit: str, base: str | None) -> dict | None:
+def _lay_out(place: Worktree, policy: Policy, runs: Runs, commit: str, base: str | None) -> dict | None:
     """Check out `commit`; what there is to say if no slot can hold its files, and this one those of `base`: it has a name
-    that the file system does not take, or a link that Git does not write. Raises what the machine does to us."""
+    that the file system does not take, a link that Git does not write, or content that a filter waits for in vain. It
+    has as long as a gate has. Raises what the machine does to us."""
+    limit = policy.gates[0].timeout
     try:
-        check_out(place, policy, commit)
+        with runs.gits.within(limit):
+            check_out(place, policy, commit)
         return None
-    except (OSError, GitError, worktrees.NotLaidOut) as error:
-        if not base or not (isinstance(error, worktrees.NotLaidOut) or is_ours(error)):
+    except (OSError, GitError, worktrees.NotLaidOut, Timeout) as error:
+        if runs.stopped or not base or not (isinstance(error, worktrees.NotLaidOut) or is_ours(error)):
             raise
-        check_out(place, policy, base)
+        with runs.gits.within(limit):
+            check_out(place, policy, base)
         return {"verdict": Verdict.FAILED, "step": LAYOUT, "log": told(error),
                 "why": f"{LAYOUT}: its files cannot be laid out, and those of {base[:12]} can"}
 
@@ -206,12 +217,14 @@ def check_out(place: Worktree, policy: Policy, commit: str) -> None:
     worktrees.give(place, policy.trunk, None)
 
 
-def _blame_setup(place: Worktree, policy: Policy, said: dict, setup: Callable[[], dict | None], base: str | None) -> dict:
+def _blame_setup(place: Worktree, policy: Policy, runs: Runs, said: dict, setup: Callable[[], dict | None],
+                 base: str | None) -> dict:
     """A setup that failed is the fault of what was set up if it passes in `base`, and else of the machine."""
     if said["verdict"] is not Verdict.FAILED:
         return said
     if base:
-        check_out(place, policy, base)
+        with runs.gits.within(policy.gates[0].timeout):
+            check_out(place, policy, base)
         there = setup()
         if not there:
             return said | {"why": f"{said['why']}, and it passes without the changes, at {base[:12]}"}
@@ -223,7 +236,7 @@ def _blame_setup(place: Worktree, policy: Policy, said: dict, setup: Callable[[]
 def _said(name: str, ended: local.Ended | None, timeout: float) -> dict | None:
     """What a step that did not pass says; None if it passed."""
     if ended is None:
-        return {"verdict": Verdict.ABORTED, "why": "stopped"}
+        return STOPPED
     if ended.reason == "timeout":
         return {"verdict": Verdict.FAILED, "why": f"{name}: timed out after {timeout:g} s", "exit": 124}
     if ended.reason == "output":

@@ -3,16 +3,18 @@
 import itertools
 import os
 import shutil
+import signal
 import subprocess
 from pathlib import Path
 
 import pytest
 
+from agentctl.engine import kin
 from agentctl.fleet import agents
 from agentctl.git import content
 from agentctl.queue import gate
 from agentctl.queue.policyfile import read_policy
-from tests.support.hub import git, write
+from tests.support.hub import PATIENCE, command, environment, eventually, git, write
 
 TEXTS = {"lf": b"a\nb\n", "crlf": b"a\r\nb\r\n", "mixed": b"a\nb\r\n", "bare": b"a", "empty": b"", "binary": b"a\0\r\nb\n",
          "latin": "ä\n".encode("latin-1")}
@@ -205,6 +207,55 @@ def test_a_filter_process_of_the_user_is_run_both_ways(make_repo, sealed):
     assert repo.show("data.big").startswith("POINTER ")
     through_a_filter(repo, "POINTER ")
     assert repo.show("added.big").startswith("POINTER ")
+
+
+WAITS = """\
+#!/bin/sh
+# As a smudge filter whose server does not answer, for some content.
+content=$(cat; echo .)
+case $content in *ELSEWHERE*) echo $$ >>"$0.waits"; exec sleep 1000;; esac
+printf %s "${content%.}"
+"""
+
+
+def a_server_that_does_not_answer(make_repo, sealed, timeout):
+    program = sealed / "waits"
+    program.write_text(WAITS)
+    program.chmod(0o755)
+    configure({"filter.far.clean": "cat", "filter.far.smudge": str(program), "filter.far.required": "true"})
+    repo = make_repo(timeout=timeout,
+                     files={".gitattributes": "*.far filter=far\n", "data.far": "here\n"})
+    repo.submit("far", {"far.far": "ELSEWHERE\n"}, agent="far")
+    return repo, program
+
+
+def waiting(program):
+    """Processes of the filter that were begun to wait: how many, and which of them still do."""
+    said = Path(f"{program}.waits")
+    pids = said.read_text().split() if said.exists() else []
+    return len(pids), [pid for pid in pids if kin.state(pid) and kin.state(pid)[0] != b"Z"]
+
+
+def test_a_filter_that_waits_for_ever_fails_the_change_that_needs_it(make_repo, sealed):
+    repo, program = a_server_that_does_not_answer(make_repo, sealed, "2s")
+    repo.submit("near", {"near.far": "here too\n"})
+    repo.drain()
+    assert repo.stages() == {"far/1": "rejected", "near/1": "landed"}
+    record = repo.record("far")
+    assert record.kind == "gate" and record.why.startswith("slot: its files cannot be laid out")
+    assert "did not end within" in str(repo.answer("far"))
+    begun, left = waiting(program)
+    assert begun and not left
+
+
+def test_a_stop_is_heard_while_a_slot_is_laid_out(make_repo, sealed):
+    repo, program = a_server_that_does_not_answer(make_repo, sealed, "900s")
+    with subprocess.Popen(command("bot", "run"), cwd=repo.path, env=environment(), stdout=subprocess.DEVNULL) as bot:
+        eventually(lambda: waiting(program)[0])
+        bot.terminate()
+        assert bot.wait(PATIENCE) == 128 + signal.SIGTERM
+    assert repo.stages() == {"far/1": "queued"}
+    assert waiting(program)[1] == []
 
 
 @pytest.mark.skipif(not shutil.which("git-lfs"), reason="git-lfs is not installed")
