@@ -64,20 +64,30 @@ def replace(path: str, data: bytes) -> None:
 def discard(path: str, trash: str, known: Identity) -> None:
     """Delete the folder at `path`, or at `trash` if an earlier try came so far, if it is the one that is `known`."""
     if identity(path) == known:
-        modes.folder(os.path.dirname(trash))
-        _rename(path, trash)
+        _move(path, trash)
     if identity(trash) == known:
         clear(trash)
 
 
 def set_aside(path: str, folder: str) -> str:
     """Move whatever is at `path` into `folder` under a free name; returns where it is now."""
-    modes.folder(folder)
     number = 1
     while os.path.lexists(there := os.path.join(folder, f"{os.path.basename(path)}-{number}")):
         number += 1
-    _rename(path, there)
+    _move(path, there)
     return there
+
+
+def _move(path: str, there: str) -> None:
+    """Into a folder that is made for it, as often as somebody else removes that while it is empty."""
+    for _ in range(modes.TRIES):
+        modes.folder(os.path.dirname(there))
+        try:
+            return _rename(path, there)
+        except FileNotFoundError:
+            if not os.path.lexists(path):
+                raise
+    raise FileNotFoundError(2, "its folder is removed again and again", there)
 
 
 def _rename(path: str, there: str) -> None:

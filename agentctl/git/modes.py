@@ -10,15 +10,21 @@ from __future__ import annotations
 import contextlib
 import os
 
+TRIES = 10
+"""How often a folder is made whose parent somebody else removes, for it is empty."""
+
 
 def folder(path: str) -> None:
     """Make a folder, and what is missing above it, of mode 0700. One that is there is left alone."""
-    with contextlib.suppress(FileExistsError):
+    for left in reversed(range(TRIES)):
         try:
-            os.mkdir(path, 0o700)
+            return os.mkdir(path, 0o700)
+        except FileExistsError:
+            return None
         except FileNotFoundError:
+            if not left:
+                raise
             folder(os.path.dirname(path))
-            os.mkdir(path, 0o700)
 
 
 def narrow(path: str) -> None:
