@@ -48,6 +48,8 @@ class Diff:
     """Files that are neither as in the index nor as on trunk."""
     began: dict[str, Entry]
     """What trunk had of each path that somebody staged or edited when they began, where it has something else now."""
+    alien: tuple[str, ...] = ()
+    """What of `behind` only the checkout's own Git can write: a filter stands there that nowhere else is configured."""
 
     def __bool__(self) -> bool:
         return bool(self.behind or self.staged or self.edited)
@@ -97,13 +99,14 @@ class Checkout:
         behind = {path: ours for path, (ours, theirs) in changed.items() if theirs in had.get(path, ())}
         staged = {path: theirs for path, (ours, theirs) in changed.items() if path not in behind}
         loose = [path for path, *_ in self._raw("diff-files", index=index)]
-        edited = tuple(path for path in loose if self.entry(path) != self.on_trunk(path))
+        alien = self.tree.alien(self.look, {*loose, *behind})
+        edited = tuple(path for path in loose if path not in alien and self.entry(path) != self.on_trunk(path))
         began = {path: theirs for path, (_, theirs) in changed.items() if path in behind and path in edited}
         for path in staged:
             before = self.at(self._trunk_before(path), path)
             if before != self.on_trunk(path):
                 began[path] = before
-        return Diff(behind, staged, edited, began)
+        return Diff(behind, staged, edited, began, tuple(sorted(alien & behind.keys())))
 
     def _trunk_before(self, path: str) -> str:
         """Trunk when a file was last written, as the reflog tells; its tip if that does not. What was staged tells
@@ -176,6 +179,13 @@ def _findings(patient: Patient) -> Iterator[Finding]:
         if isinstance(diff, str):
             yield Finding(f"{path} has {trunk} checked out, and a {diff} under way", note=f"finish it, or: git -C {quoted(path)} "
                           f"{diff} --abort; the bot does not start as long as it stands")
+        elif diff.alien:
+            git = f"git -C {quoted(path)}"
+            yield Finding(f"{path} has {trunk} checked out, but the files of an older commit, {_some(list(diff.alien))} among them, "
+                          "which is under a filter that only its own configuration has",
+                          "" if diff.own else f'{git} read-tree -m -u "$({git} write-tree)" HEAD',
+                          f"put it into your own configuration, or commit {_some(diff.own)} on a branch first" if diff.own else
+                          "it is the Git there that runs this filter")
         elif diff.left_behind:
             edits = f"; what you edited is kept on a branch: {_some(diff.own)}" if diff.own else ""
             yield Finding(f"{path} has {trunk} checked out, but the files of an older commit", patient.mend("checkout"),
@@ -200,7 +210,9 @@ def _mend(patient: Patient) -> Iterator[str]:
     for tree in landing.of_trunk(patient.hub, patient.trunk):
         stale.clear(patient.hub.git_dir, landing.index_locks(tree))
     for one, diff in _found(patient):
-        if isinstance(diff, Diff) and diff.left_behind:
+        if isinstance(diff, Diff) and diff.alien:
+            yield f"{one.tree.path}: left as it is, only its own Git can write {_some(list(diff.alien))}: agentctl doctor"
+        elif isinstance(diff, Diff) and diff.left_behind:
             yield from bring(one, diff)
 
 

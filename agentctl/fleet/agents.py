@@ -13,7 +13,7 @@ from agentctl.core import refnames
 from agentctl.engine import locks
 from agentctl.errors import NotFound, Refused, UsageError
 from agentctl.fleet import nested
-from agentctl.git import crossing, files, modes, private, refs, scratch, worktrees
+from agentctl.git import content, crossing, files, folders, modes, private, refs, scratch, worktrees
 from agentctl.git.files import Files
 from agentctl.git.hub import Hub
 from agentctl.git.objects import ObjectError, Objects, Person
@@ -107,7 +107,7 @@ def found(hub: Hub, agent: str, tree: Worktree, trunk: str, message: str, ignore
     store = _store(tree)
     files.fresh_index(tree.own("look.index"), tree.own("index"))
     look = tree.look(store, (theirs,), "look.index")
-    differing = files.differing(look, head, seen.absent, _base(tree))
+    differing = files.differing(look, head, seen.absent, _base(tree), alien=_alien(hub, git_dir))
     whole = _snapshot(tree, look, head, differing, agent, message) if differing.dirty else head
     paths = tuple(dict.fromkeys([*paths, *differing.submodules]))
     inner = nested.work(hub, tree, paths if ignored else nested.not_ignored(look, paths), store, person(agent))
@@ -122,6 +122,11 @@ def found(hub: Hub, agent: str, tree: Worktree, trunk: str, message: str, ignore
 def _alone(tree: Worktree, git_dir: str | None) -> str:
     """The folder of the agent's own objects, as far as there is one. Raises Refused."""
     return crossing.alone(os.path.join(git_dir, "objects") if git_dir else os.devnull, tree.own("theirs"))
+
+
+def _alien(hub: Hub, git_dir: str | None) -> frozenset[str]:
+    """Filters that the agent's own Git may have run, and ours does not."""
+    return content.alien_filters(hub, folders.content(os.path.join(git_dir, "config")) or b"" if git_dir else b"")
 
 
 def _unfinished(git_dir: str | None, seen: private.Flags) -> str:
@@ -203,7 +208,7 @@ def commit_of(hub: Hub, tree: Worktree, name: str, trunk: str) -> Iterator[tuple
     if head:
         files.fresh_index(tree.own("look.index"), tree.own("index"))
         look = tree.look(_store(tree), (objects,), "look.index")
-        changed = files.differing(look, head, private.flags(git_dir).absent, _base(tree)).changed
+        changed = files.differing(look, head, private.flags(git_dir).absent, _base(tree), alien=_alien(hub, git_dir)).changed
     with crossing.brought(hub, place, (objects,), [found], trunk):
         yield found, (branch or "").removeprefix("refs/heads/"), changed
 
@@ -217,7 +222,8 @@ def salvage(hub: Hub, agent: str, tree: Worktree, trunk: str, ignored: bool = Tr
     with found(hub, agent, tree, trunk, "salvaged: files that no commit held\n", ignored) as there:
         kept = keep(hub, agent, there)
     if there.files.hidden:
-        raise Refused(f"{there.files.hidden[0]} cannot be read", hint=f"chmod u+r, in {tree.path}")
+        raise Refused(f"{there.files.hidden[0]} cannot be read, or only by a filter of that repository's own",
+                      hint=f"chmod u+r, in {tree.path}")
     return kept
 
 

@@ -10,6 +10,7 @@ from agentctl.core.ending import Left, Use
 from agentctl.core.failure import Failure
 from agentctl.core.lifecycle import Stage
 from agentctl.core.policy import Policy
+from agentctl.core.printable import printable
 from agentctl.core.request import Submit
 from agentctl.core.task import Claim, End, Session, Task
 from agentctl.engine import environ
@@ -103,7 +104,8 @@ def _rest(there: Found, loose: tuple[str, ...], kept: str) -> str:
     if there.repositories:
         parts.append(f"a repository of its own in {', '.join(there.repositories)} is no part of the change")
     if there.files.hidden:
-        parts.append(f"{many(len(there.files.hidden), 'file')} cannot be read")
+        parts.append(f"{many(len(there.files.hidden), 'file')} cannot be read, or only by a filter of that repository's own: "
+                     f"{printable(there.files.hidden[0])}")
     if kept:
         parts.append(f"{many(len(loose), 'uncommitted file') if loose else 'its commits'} kept in {kept}")
     return "; ".join(parts)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from agentctl.git import content, files, folders, process, refs, scratch
@@ -72,14 +72,23 @@ class Checkout:
     def differing(self) -> Files:
         """How its files differ from HEAD."""
         with self.look() as look:
-            return files.differing(look, self.head(), self.absent())
+            return self._differing(look, self.head())
+
+    def _differing(self, look: scratch.Scratch, head: str) -> Files:
+        return files.differing(look, head, self.absent(), alien=content.alien_filters(self.hub))
+
+    def alien(self, look: scratch.Scratch, paths: Iterable[str]) -> set[str]:
+        """Those of `paths` under a filter that only its own configuration has, and that only its own Git runs."""
+        return files.under(look, paths, content.alien_filters(self.hub))
 
     def dirty(self) -> list[str]:
-        """Paths that differ from HEAD, or from the index, untracked ones left out."""
+        """Paths that differ from HEAD, or from the index, untracked ones left out, and files of which that cannot be told:
+        those under a filter that is not ours to run."""
         with self.look() as look:
             staged = look.fields("diff-index", "--cached", "--name-only", "-z", "--no-renames", self.head())
             found = [entry for entry in files.listed(look) if entry.mode]
-            same = files.only_converted(look, found)
+            alien = self.alien(look, (entry.path for entry in found if not entry.gone))
+            same = alien | files.only_converted(look, [entry for entry in found if entry.path not in alien])
             absent = self.absent() if any(entry.gone for entry in found) else frozenset()
             return list(dict.fromkeys([*staged, *(entry.path for entry in found if entry.path not in same
                                                   and not (entry.gone and entry.path in absent))]))
@@ -89,7 +98,7 @@ class Checkout:
         moves."""
         head = self.head()
         with self.look() as look:
-            found = files.differing(look, head, self.absent())
+            found = self._differing(look, head)
             if not found.dirty:
                 return head
             built = files.tree_with(look, found.dirty)
@@ -98,10 +107,12 @@ class Checkout:
     def follow(self, old: str, new: str) -> bool:
         """Bring its files along when its branch was moved from `old` to `new`.
 
-        Local changes elsewhere are kept; False, with nothing touched, if one of them is in the way. Doing it again, also
-        after a kill half-way, does no harm.
+        Local changes elsewhere are kept; False, with nothing touched, if one of them is in the way, or a file to be written is
+        under a filter that is not ours to run. Doing it again, also after a kill half-way, does no harm.
         """
         with self.look(self.index) as look:
+            if content.alien_filters(self.hub) and self.alien(look, [path for path, *_ in changed(self.hub, old, new)]):
+                return False
             move = ("read-tree", "-m", "-u", old, new)
             with contextlib.suppress(process.GitError):
                 look.run(*move)

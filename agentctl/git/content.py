@@ -12,6 +12,7 @@ import hashlib
 import os
 import re
 import time
+from collections.abc import Iterable
 
 from agentctl.git import folders, process
 from agentctl.git.hub import Hub
@@ -60,12 +61,26 @@ def digest(hub: Hub) -> str:
     return hashlib.sha1(said.encode(errors="surrogateescape")).hexdigest()
 
 
-def unprotected_filters(hub: Hub) -> list[str]:
-    """Names of the filters that only the hub's own configuration knows: they are not run."""
-    listed = process.text(["config", "--list", "-z", "--name-only"], git_dir=hub.git_dir)
-    names = {key.split(".", 1)[1].rsplit(".", 1)[0] for key in listed.split("\0") if key.startswith("filter.")}
-    known = {key.split(".", 1)[1].rsplit(".", 1)[0] for key, _ in settings(hub) if key.startswith("filter.")}
-    return sorted(names - known)
+def alien_filters(hub: Hub, config: bytes = b"") -> frozenset[str]:
+    """Names of the filters that are defined where agents can write: in the hub's own configuration, or in a private
+    repository's, given as the content of that file. They are not run, so nobody here knows what a file under one of them is
+    as a blob, nor what a blob is as a file."""
+    named = _named(config) if b"filter" in config.lower() else frozenset()
+    return (named | _of_hub(hub.git_dir, int(time.monotonic() / FRESH))) - _filters(settings(hub))
+
+
+@functools.lru_cache(maxsize=8)
+def _of_hub(git_dir: str, moment: int) -> frozenset[str]:
+    return _named(folders.content(os.path.join(git_dir, "config")) or b"")
+
+
+def _named(config: bytes) -> frozenset[str]:
+    done = process.run(["config", "--file", "-", "--list", "--name-only", "-z"], stdin=config, ok=(0, 1, 128))
+    return _filters((key, "") for key in done.stdout.decode(errors="surrogateescape").split("\0"))
+
+
+def _filters(listed: Iterable[Setting]) -> frozenset[str]:
+    return frozenset(key.split(".", 1)[1].rsplit(".", 1)[0] for key, _ in listed if key.startswith("filter."))
 
 
 def info(hub: Hub, name: str) -> str:

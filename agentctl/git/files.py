@@ -10,6 +10,7 @@ import filecmp
 import os
 import shutil
 import stat
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from agentctl.errors import Infrastructure
@@ -39,7 +40,7 @@ class Files:
     submodules: tuple[str, ...] = ()
     """Paths of submodules that hold files."""
     hidden: tuple[str, ...] = ()
-    """Files and folders that cannot be read."""
+    """Files and folders that cannot be read, and changed files under a filter that is not ours to run."""
 
     @property
     def dirty(self) -> tuple[str, ...]:
@@ -104,17 +105,29 @@ def _mode(path: str) -> int:
     return (EXECUTABLE if found.st_mode & 0o100 else FILE) if stat.S_ISREG(found.st_mode) else 0
 
 
-def differing(look: Scratch, commit: str, absent: frozenset[str] = frozenset(), at: str = "") -> Files:
+def under(look: Scratch, paths: Iterable[str], filters: frozenset[str]) -> set[str]:
+    """Those of `paths` that the attributes put under one of these filters."""
+    asked = "".join(path + "\0" for path in paths) if filters else ""
+    told = look.fields("check-attr", "-z", "--stdin", "filter", stdin=asked.encode(errors="surrogateescape")) if asked else []
+    return {path for path, name in zip(told[::3], told[2::3]) if name in filters}
+
+
+def differing(look: Scratch, commit: str, absent: frozenset[str] = frozenset(), at: str = "",
+              alien: frozenset[str] = frozenset()) -> Files:
     """Compare the files with a commit. The index of `look`, which is `at` a commit, is brought to that one; what it knows of
-    files that were checked out earlier is kept. Paths that are `absent` on purpose (a sparse checkout) are not gone."""
+    files that were checked out earlier is kept. Paths that are `absent` on purpose (a sparse checkout) are not gone. Files
+    under an `alien` filter are told from all others: what they are as blobs is not known."""
     if commit != at:
         look.run("read-tree", "--reset", commit)
     top = look.work_tree or ""
     found = listed(look, "-o", "--exclude-standard")
-    same = only_converted(look, [entry for entry in found if entry.mode])
-    changed, added, hidden = [], [], []
+    strange = under(look, (entry.path for entry in found if not entry.gone), alien)
+    same = only_converted(look, [entry for entry in found if entry.mode and entry.path not in strange])
+    changed, added, hidden = [], [], sorted(strange)
     for entry in found:
         full = os.path.join(top, entry.path)
+        if entry.path in strange:
+            continue
         if entry.mode and entry.mode != GITLINK:
             if entry.path not in same and not (entry.gone and entry.path in absent):
                 (changed if entry.gone or _mode(full) and _readable(full) else hidden).append(entry.path)

@@ -307,7 +307,58 @@ def test_a_filter_that_only_the_hub_knows_is_not_run(make_repo, tmp_path):
     repo.submit("c", {"c.txt": "c\n"})
     repo.drain()
     assert not (tmp_path / "ran").exists()
-    assert content.unprotected_filters(repo.hub) == ["evil"]
+    assert content.alien_filters(repo.hub) == {"evil"}
+
+
+CRYPT = """\
+#!/bin/sh
+# As git-crypt: set up by a command of its own in each repository, nowhere else.
+git config filter.crypt.clean "sed s/^secret/locked/"
+git config filter.crypt.smudge "sed s/^locked/secret/"
+git config filter.crypt.required true
+rm -f .git/index
+git checkout -q HEAD -- .
+"""
+
+
+def test_what_only_a_repositorys_own_filter_unlocks_is_never_handed_in(make_repo, tmp_path, sealed):
+    unlock = sealed / "unlock"
+    unlock.write_text(CRYPT)
+    unlock.chmod(0o755)
+    repo = make_repo(files={".gitattributes": "*.key filter=crypt\n", "a.key": "locked a\n", "b.key": "locked b\n"})
+    subprocess.run([unlock], cwd=repo.path, check=True)
+    assert (repo.path / "a.key").read_text() == "secret a\n" and repo.git("status", "--porcelain") == ""
+    content._settings.cache_clear()
+    content._of_hub.cache_clear()
+    # An agent unlocks its worktree, edits, and commits nothing.
+    tree, _ = agents.prepare(repo.hub, "ann", repo.tip, "main")
+    assert Path(tree.path, "a.key").read_text() == "locked a\n"
+    subprocess.run([unlock], cwd=tree.path, check=True)
+    write(Path(tree.path), {"new.txt": "new\n", "new.key": "secret new\n"})
+    with agents.found(repo.hub, "ann", tree, repo.tip, "work\n") as there:
+        assert there.files.hidden == ("a.key", "b.key", "new.key") and there.files.dirty == ("new.txt",)
+        repo.hand_in("work", there.whole)
+    # What it commits is as its own Git makes it.
+    git(tree.path, "add", "new.key")
+    git(tree.path, "commit", "-q", "-m", "a key", "--", "new.key")
+    with agents.found(repo.hub, "ann", tree, repo.tip, "work\n") as there:
+        repo.hand_in("key", there.head)
+    aside = agents.remove(repo.hub, "ann", repo.tip)
+    assert Path(aside, "b.key").read_text() == "secret b\n"
+    # The checkout of trunk is clean to its own Git, and so it is to the bot.
+    os.utime(repo.path / "b.key")
+    repo.drain()
+    assert sorted(repo.landings()) == ["key/1", "work/1"]
+    assert (repo.path / "new.txt").exists() == (repo.landings()[0] == "work/1")
+    assert "secret" not in repo.git("log", "--all", "-p", "--no-textconv", "--no-ext-diff", "--format=", "--", "*.key")
+    # What the bot cannot write, its own Git can: as doctor says.
+    said = repo.cli("doctor", ok=9).stdout
+    assert "new.key" in said and "filter" in said
+    assert "only its own Git can write new.key" in repo.cli("doctor", "--mend", "checkout").stdout
+    line = next(line for line in said.splitlines() if "read-tree" in line)
+    subprocess.run(["sh", "-c", line[line.index("git "):]], cwd=tmp_path, check=True)
+    assert (repo.path / "new.key").read_text() == "secret new\n" and (repo.path / "new.txt").exists()
+    assert repo.git("status", "--porcelain") == ""
 
 
 @pytest.mark.parametrize("path, attributes, conflicts", [
