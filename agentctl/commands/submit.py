@@ -11,11 +11,13 @@ import click
 from agentctl.commands.parser import Given, command, given
 from agentctl.core import refnames
 from agentctl.core.lifecycle import Stage
+from agentctl.core.printable import printable
 from agentctl.core.request import PRIORITY
 from agentctl.errors import Refused, UsageError
 from agentctl.fleet import agents, tasks
 from agentctl.git import checkouts, process, worktrees
 from agentctl.git.hub import Hub
+from agentctl.messages import many
 from agentctl.queue import again as again_
 from agentctl.queue import inbox, landing
 from agentctl.queue.ledger import Ledger
@@ -47,7 +49,9 @@ def command(given: Given, commit: str, change, agent, after, priority: int, mend
         if changed and commit == "HEAD":
             raise Refused("there are uncommitted changes, which would not be submitted",
                           hint="git commit -a, or name the commit: agentctl submit HEAD~0")
-        return report(given, _submit(given, head, branch, change, agent, after, priority, again, mends_trunk))
+        receipt = _submit(given, head, branch, change, agent, after, priority, again, mends_trunk)
+        undone = again_.undoes(given.hub, head, given.tip) if receipt.new else []
+        return report(given, receipt, undone)
 
 
 def _submit(given: Given, head: str, branch: str, change, agent, after, priority: int, again: bool,
@@ -98,15 +102,19 @@ def _refuse_again(hub: Hub, head: str, there: inbox.Receipt | None) -> None:
         raise Refused(why, hint=hint)
 
 
-def report(given: Given, receipt: inbox.Receipt) -> int:
+def report(given: Given, receipt: inbox.Receipt, undone: Sequence[str] = ()) -> int:
+    """Say what became of it; `undone` are the paths of what landed lately that it takes back."""
     change = receipt.key.split("/")[0]
     if receipt.stage == Stage.LANDED:
         _refuse_gone(given, receipt.key)
     if given.json:
         given.emit({"change": change, "key": receipt.key, "head": receipt.head, "new": receipt.new,
-                    "stage": receipt.stage})
+                    "stage": receipt.stage, "undoes": list(undone)})
         return 0
     given.say(f"{receipt.key}: {'submitted' if receipt.new else receipt.stage + ' already'} ({receipt.head[:12]})")
+    if undone:
+        given.say(f"note: it makes {many(len(undone), 'file')} again what {'it was' if len(undone) == 1 else 'they were'} before "
+                  f"something that landed lately, {printable(undone[0])} among them; not meant: agentctl withdraw {change}")
     if receipt.stage == Stage.REJECTED:
         given.say(f"hint: agentctl why {change}; agentctl submit --again tries the same head once more")
     elif receipt.stage != Stage.LANDED:

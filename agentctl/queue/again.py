@@ -3,6 +3,9 @@ change more than anybody sees who looks at its commits. What undid it can be und
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterator
+
 from agentctl.core import refnames
 from agentctl.core.ledger import Record
 from agentctl.errors import Refused
@@ -32,12 +35,34 @@ def landed_once(ledger: Ledger, record: Record) -> tuple[str, str]:
 
 NEAR = 1000
 """Commits of a change that are looked at in process."""
+LATELY = 20
+"""Commits of trunk that a checkout may have missed which was kept from following it."""
+
+
+def _base(hub: Hub, head: str, tip: str) -> str:
+    near = hub.line.meets(head, tip, NEAR)
+    return near[1] if near else hub.git("merge-base", tip, head, ok=(0, 1))
+
+
+def undoes(hub: Hub, head: str, tip: str) -> list[str]:
+    """Paths that a change makes again what they were before something that landed lately: somebody means that, or commits
+    in a checkout whose files are older than its branch."""
+    base = _base(hub, head, tip)
+    own = set(changed(hub, base, head)) if base else set()
+    past = itertools.islice(_before(hub, base), LATELY) if own else ()
+    return sorted({path for old in past for path, *_ in own & set(changed(hub, base, old))})
+
+
+def _before(hub: Hub, commit: str) -> Iterator[str]:
+    """What trunk was before, as far as it is here."""
+    while (parents := hub.objects.commit(commit).parents) and hub.objects.exists(parents[0]):
+        commit = parents[0]
+        yield commit
 
 
 def refuse_idle(hub: Hub, head: str, tip: str) -> None:
     """Raises Refused for a head of which trunk holds all already."""
-    near = hub.line.meets(head, tip, NEAR)
-    base = near[1] if near else hub.git("merge-base", tip, head, ok=(0, 1))
+    base = _base(hub, head, tip)
     if not base:
         return
     trunk = hub.objects.commit(tip).tree

@@ -197,3 +197,21 @@ def test_a_landed_change_is_reverted_through_the_queue(repo):
     repo.drain()
     assert "word" in repo.cli("revert", "base", ok=6).stderr
     repo.proven()
+
+
+def test_a_change_from_a_checkout_that_lags_is_told_to_undo_what_landed(repo):
+    """The branch went on, its files did not: so `git commit -a` takes back what landed, and nothing says so."""
+    repo.submit("landed", {"README": "landed\n", "other.txt": "landed too\n"})
+    with repo.bot() as bot:
+        write(repo.path, {"README": "a person's edit\n"})
+        finish(bot)
+    repo.git("switch", "-q", "-c", "mine")
+    repo.git("commit", "-q", "-a", "-m", "my edit")
+    said = repo.cli("submit").stdout
+    assert "note: it makes 1 file again what it was before something that landed lately, other.txt among them" in said
+    assert "agentctl withdraw mine" in said
+    # Nothing is said of what goes on from trunk.
+    repo.git("switch", "-q", "--discard-changes", "-c", "fine", "main")
+    write(repo.path, {"README": "landed, and more\n"})
+    repo.git("commit", "-q", "-a", "-m", "more")
+    assert "note" not in repo.cli("submit").stdout
