@@ -39,7 +39,9 @@ class Found:
     tips: tuple[str, ...]
     """Every commit of the agent's that is to stay reachable."""
     repositories: tuple[str, ...]
-    """Paths of repositories inside the worktree that hold work."""
+    """Paths of repositories inside the worktree that hold work, or files of their own that trunk has not."""
+    inner: tuple[str, ...]
+    """Files of `files.added` that are in a repository without a worktree, such as a .git under another name."""
     new: bool
     """False if `head` holds no commit that trunk lacks. An empty commit is one: it says that nothing was left to do."""
 
@@ -111,10 +113,13 @@ def found(hub: Hub, agent: str, tree: Worktree, trunk: str, message: str, ignore
     whole = _snapshot(tree, look, head, differing, agent, message) if differing.dirty else head
     paths = tuple(dict.fromkeys([*paths, *differing.submodules]))
     inner = nested.work(hub, tree, paths if ignored else nested.not_ignored(look, paths), store, person(agent))
+    bare = [path for path in paths if not os.path.lexists(os.path.join(tree.path, path, ".git"))]
+    inside = {path: folder for path in differing.added for folder in bare if path.startswith(folder + "/")}
     tips = tuple(oid for oid in dict.fromkeys([*own, head, whole, *inner.tips]) if oid != _base(tree))
     with crossing.brought(hub, tree.own("reader"), (store, theirs, *inner.objects), tips, trunk):
         new = head != _base(tree) and bool(hub.git("rev-list", "-n1", head, "^" + trunk))
-        yield Found(head, whole, differing, _unfinished(git_dir, seen), tips, inner.paths, new)
+        yield Found(head, whole, differing, _unfinished(git_dir, seen), tips,
+                    tuple(dict.fromkeys([*inner.paths, *inside.values()])), tuple(inside), new)
     for made in (store, theirs, *inner.objects):
         shutil.rmtree(made, ignore_errors=True)
 

@@ -69,11 +69,12 @@ def conclude(hub: Hub, policy: Policy, work: Work, claim: Claim, tree: Worktree,
             submitted = _swept(hub, claim.agent, there, got.litter) if use == Use.SWEEP else there.head if use == Use.SUBMIT else None
             if submitted:
                 revision = _submit(hub, work, claim, tip, submitted)
-            told = use == Use.SALVAGE or bool(there.files.changed and submitted != there.whole)
+            told = use == Use.SALVAGE or bool((there.files.changed or there.inner) and submitted != there.whole)
             kept = agents.keep(hub, claim.agent, there, besides=not told)
     except (Refused, process.GitError) as error:
         return session(End.CRASHED, f"its work stays in {worktrees.set_aside(tree)}: {error.message}")
-    loose = () if submitted == there.whole else there.files.changed + got.litter if use == Use.SWEEP else there.files.dirty
+    left = got.litter + (there.files.changed if there.new else ())
+    loose = () if submitted == there.whole else left if use == Use.SWEEP else there.files.dirty
     return session(end, got.note if end in (End.EMPTY, End.GAVE_UP) else "", _rest(there, loose, kept),
                    revision=revision, salvage=kept if told else "")
 

@@ -27,7 +27,7 @@ class Result:
     note: str = ""
     """What there is to say about it, if that is not plain."""
     litter: tuple[str, ...] = ()
-    """Uncommitted files beside commits that are no part of it."""
+    """Uncommitted files that are no part of it."""
 
 
 def of(hub: Hub, change: str, found: Found, trunk: str, sweep: bool) -> Result:
@@ -37,9 +37,10 @@ def of(hub: Hub, change: str, found: Found, trunk: str, sweep: bool) -> Result:
     if found.unfinished:
         return Result(Left.UNFINISHED, f"it ended in the middle of {found.unfinished}")
     if not found.new:
-        return Result(ending.left(False, bool(found.files.dirty), False, False))
+        return Result(ending.left(False, len(found.files.dirty) > len(found.inner), False, False), litter=found.inner)
     tree = _tree(hub, commit)
-    litter = tuple(path for path in found.files.added if ending.is_litter(path, lambda part: hub.objects.at(tree, part) is not None))
+    litter = tuple(path for path in found.files.added if path in found.inner
+                   or ending.is_litter(path, lambda part: hub.objects.at(tree, part) is not None))
     forgotten = sweep and len(litter) < len(found.files.added)
     ledger = Ledger.read(hub)
     base = hub.git("merge-base", commit, trunk, ok=(0, 1)).strip()

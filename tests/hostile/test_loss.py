@@ -94,6 +94,11 @@ NESTED = (
         git worktree add -q inner -b inner; (cd inner; commit one; work two); commit work.txt""", END),
     Setup("a repository inside without a HEAD", "git init -q inner; (cd inner; commit one; work two; rm .git/HEAD); commit work.txt", END,
           lands=("work.txt", "inner/*")),
+    Setup("a .git under another name", "commit one.txt; git reset -q --hard HEAD^; work work.txt; mv .git .git.bak", END),
+    Setup("a repository inside without a worktree", """
+        git clone -q --bare "$hub" inner; (cd inner; git update-ref refs/heads/new "$(git commit-tree -m "new $TOKEN" 'main^{tree}')")
+        work work.txt""", END),
+    Setup("an empty repository inside without a worktree", "git init -q --bare inner; work inner/description; work work.txt", END),
     Setup("a repository inside that is broken", """
         git init -q inner; (cd inner; commit one; work two; echo '[core' >.git/config; printf garbage >.git/index); commit work.txt""", END),
     Setup("a clone inside with work in it", """
