@@ -18,7 +18,7 @@ from pathlib import Path
 from agentctl import signals
 from agentctl.engine import environ, kin
 from agentctl.engine.processes import MARK, Activity, tree_activity
-from agentctl.git import modes
+from agentctl.git import modes, process
 
 GUARD = str(Path(__file__).with_name("guard.py"))
 LINGER = 10.0
@@ -175,6 +175,7 @@ class Running:
         status = self._guard.wait()
         with _starting:
             _guards.discard(self.pid)
+            _strays.reap(time.monotonic())
         self._guard.stdin.close()
         self._guard.stdout.close()
         if line.endswith(b"\n"):
@@ -184,6 +185,28 @@ class Running:
             _end_left(born[1])
         seconds = time.monotonic() - self._started
         return Ended("lost", message=f"the guard ended {how}; see the log", seconds=seconds)
+
+
+class _Strays:
+    """What a Git left running comes to this process too, and stays a zombie if nobody waits for it: one that is no Git and
+    no guard of ours, and is seen twice, some seconds apart."""
+
+    def __init__(self) -> None:
+        self._seen: set[int] = set()
+        self._looked = 0.0
+
+    def reap(self, now: float) -> None:
+        if now < self._looked + LINGER:
+            return
+        dead = {pid for pid in set(kin.below(os.getpid())) - _guards - process.awaited
+                if (found := kin.state(pid)) and found[0] == b"Z"}
+        for pid in dead & self._seen:
+            with contextlib.suppress(OSError):
+                os.waitpid(pid, os.WNOHANG)
+        self._seen, self._looked = dead - self._seen, now
+
+
+_strays = _Strays()
 
 
 def _left(since: int) -> list[int]:

@@ -26,6 +26,9 @@ _QUICK = frozenset(("config", "rev-parse", "symbolic-ref", "update-ref"))
 GRACE = 2.0
 """Seconds that such a Git has to remove its locks."""
 
+awaited: set[int] = set()
+"""Those that run, by pid: a thread of this process waits for each."""
+
 FULL = (os.strerror(errno.ENOSPC), "Out of diskspace")
 """How Git says that there is no room left."""
 
@@ -195,6 +198,8 @@ def _called(argv: Sequence[str], *, cwd: str | None, env: Mapping[str, str],
         with signals.kept_from_children():
             git = ends.enter_context(subprocess.Popen(argv, cwd=cwd, env=env, process_group=0, stdin=feed,
                                                       stdout=subprocess.PIPE, stderr=subprocess.PIPE))
+            awaited.add(git.pid)
+            ends.callback(awaited.discard, git.pid)
             ends.push(lambda interrupted, *_: interrupted and _end(git))
         if leash:
             ends.enter_context(leash.on(git))

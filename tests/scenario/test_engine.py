@@ -12,7 +12,7 @@ from dataclasses import replace
 
 import pytest
 
-from agentctl.engine import kin, processes
+from agentctl.engine import kin, local, processes
 from agentctl.engine.local import Job, start
 
 ESCAPE = """\
@@ -277,6 +277,18 @@ def test_what_a_killed_guard_leaves_is_killed(world, how):
     assert other.poll() is None
     other.kill()
     assert world.end(other).reason == "stopped"
+
+
+def test_what_others_leave_to_us_stays_no_zombie(world, monkeypatch):
+    """As a Git does that is ended before its own children: they come to whoever starts jobs."""
+    monkeypatch.setattr(local, "LINGER", 0)
+    world.run(world.job("true"))
+    subprocess.run(["sh", "-c", "sleep 0.1 & echo $! >pid"], cwd=world.folder, check=True)
+    left = int((world.folder / "pid").read_text())
+    eventually(lambda: kin.state(left)[0] == b"Z")
+    for _ in range(2):
+        world.run(world.job("true"))
+    assert kin.state(left) is None
 
 
 def test_a_sweep_finds_what_is_marked_and_nobody_watches(world):

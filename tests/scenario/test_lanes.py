@@ -7,7 +7,7 @@ from agentctl.core.policy import parts
 from agentctl.queue import verdicts
 from agentctl.queue.policyfile import in_force
 from agentctl.queue.proof import prove
-from tests.support.hub import finish, until
+from tests.support.hub import eventually, finish, until
 
 POLICY = """\
 version: 1
@@ -61,13 +61,14 @@ def test_the_fast_lane_does_not_wait_for_the_slow_one(repo, gates):
     with repo.bot() as bot:
         until(bot, lambda: any("tortoise/1" in s.probe.chain for s in bot.state.probes))
         assert bot.state.queue["tortoise/1"].change.gates == ("slow",)
+        # Trunk was tested by both gates; then each change is by its own alone.
+        eventually(lambda: gates.log.read_text().split() == ["slow", "fast", "slow"])
 
         # Changes to what the fast gate judges come, and land one after the other.
         for name in ("hare", "rabbit"):
             repo.submit(name, {f"fast/{name}": f"{name}\n"})
             until(bot, lambda: name + "/1" not in bot.state.queue)
         assert repo.landings() == ["hare/1", "rabbit/1"]
-        # Trunk was tested by both gates, each change by its own alone.
         assert gates.runs() == ["slow", "fast", "slow", "fast", "fast"]
 
         # The slow gate passes on a trunk that is no more. On the present one it has nothing new to judge.
@@ -125,6 +126,7 @@ queue:""").replace("! grep -rq BUG slow", "[ -e slow/wait ] || sleep 0.5")
     with repo.bot() as bot:
         until(bot, lambda: any("tortoise/1" in s.probe.chain for s in bot.state.probes))
         assert bot.state.queue["tortoise/1"].change.gates == ("slow", "lint")
+        eventually(lambda: gates.log.read_text().split() == ["slow", "fast", "lint", "slow"])
         for name in ("hare", "rabbit"):
             repo.submit(name, {f"fast/{name}": f"{name}\n"})
             until(bot, lambda: name + "/1" not in bot.state.queue)
