@@ -87,11 +87,11 @@ class Checkout:
         with self.look() as look:
             staged = look.fields("diff-index", "--cached", "--name-only", "-z", "--no-renames", self.head())
             found = [entry for entry in files.listed(look) if entry.mode]
-            alien = self.alien(look, (entry.path for entry in found if not entry.gone))
-            same = alien | files.only_converted(look, [entry for entry in found if entry.path not in alien])
+            alien = self.alien(look, {*staged, *(entry.path for entry in found)})
+            same = files.only_converted(look, [entry for entry in found if entry.path not in alien])
             absent = self.absent() if any(entry.gone for entry in found) else frozenset()
-            return list(dict.fromkeys([*staged, *(entry.path for entry in found if entry.path not in same
-                                                  and not (entry.gone and entry.path in absent))]))
+            changed = [entry.path for entry in found if entry.path not in same and not (entry.gone and entry.path in absent)]
+            return [path for path in dict.fromkeys([*staged, *changed]) if path not in alien]
 
     def snapshot(self, message: str, time: float, author: Person) -> str:
         """A commit on top of HEAD that holds its files as they are, untracked ones included. Neither HEAD nor the index

@@ -24,11 +24,11 @@ IN_A_WORKTREE = (
         commit work.txt; mkdir -p tools; cp "$EVIL" tools/post-checkout; git config core.hooksPath tools""",
         "git checkout -q HEAD~1", lands=("work.txt", "tools/*")),
     Setup("a clean filter", FILTERED + 'git config filter.evil.clean "$EVIL"; work more.txt', "git add -A",
-          lands=("work.txt", ".gitattributes", "more.txt")),
+          lands=("work.txt", ".gitattributes")),
     Setup("a smudge filter", FILTERED + 'git config filter.evil.smudge "$EVIL"; rm work.txt', "git reset --hard",
           lands=("work.txt", ".gitattributes")),
     Setup("a filter process", FILTERED + 'git config filter.evil.process "$EVIL quit"; work more.txt', "git add -A",
-          lands=("work.txt", ".gitattributes", "more.txt")),
+          lands=("work.txt", ".gitattributes")),
     Setup("a filter by info/attributes", """
         commit work.txt; echo "* filter=evil" >.git/info/attributes; git config filter.evil.clean "$EVIL"
         git config filter.evil.required true; work more.txt""", "git add -A", lands=("work.txt", "more.txt")),
