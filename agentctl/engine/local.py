@@ -106,16 +106,21 @@ def start(job: Job) -> Running:
     request = _request(job)
     with contextlib.suppress(BrokenPipeError):
         _write_all(guard.stdin.fileno(), len(request).to_bytes(4, "big") + request)
-    return Running(guard)
+    return Running(guard, job)
 
 
 class Running:
     """A started job. Dropping the last reference to it kills the job, too."""
 
-    def __init__(self, guard: subprocess.Popen) -> None:
+    def __init__(self, guard: subprocess.Popen, job: Job) -> None:
         self.pid = guard.pid
         self._guard = guard
+        self._grace = job.grace
         self._started = time.monotonic()
+        self._overdue = float("inf")
+        """When the guard should have ended at the latest. One that its command has suspended is killed then."""
+        if job.timeout is not None:
+            self._due_in(job.timeout + job.grace)
         self._ended: Ended | None = None
         self._lock = threading.Lock()
 
@@ -130,11 +135,16 @@ class Running:
         return self._guard.stdout.fileno()
 
     def poll(self) -> Ended | None:
-        """The end of the job, or None while it runs. Never blocks."""
+        """The end of the job, or None while it runs. Blocks only for as long as what a killed guard left has to be killed."""
         with self._lock:
             if self._ended is None and _readable(self.fileno(), 0):
                 self._ended = self._collect()
+            elif self._ended is None and time.monotonic() > self._overdue:
+                self._guard.kill()
             return self._ended
+
+    def _due_in(self, seconds: float) -> None:
+        self._overdue = min(self._overdue, time.monotonic() + seconds + 2 * LINGER)
 
     def wait(self, timeout: float | None = None) -> Ended | None:
         """Like poll, after at most `timeout` seconds."""
@@ -154,14 +164,19 @@ class Running:
         with self._lock, contextlib.suppress(BrokenPipeError):
             if not self._guard.stdin.closed:
                 self._guard.stdin.write(b"stop\n")
+                self._awake(self._grace)
 
     def kill(self) -> None:
         """Kill everything at once."""
         with self._lock:
             if self._ended is None:
                 self._guard.stdin.close()
-                # A guard that the command has suspended would not see the pipe.
-                self._guard.send_signal(signal.SIGCONT)
+                self._awake(0)
+
+    def _awake(self, seconds: float) -> None:
+        """A guard that the command has suspended would not see the pipe. Once more suspended, it is killed after a while."""
+        self._guard.send_signal(signal.SIGCONT)
+        self._due_in(seconds)
 
     def activity(self) -> Activity:
         """What the job's processes do; the guard is not counted."""

@@ -112,10 +112,15 @@ def _rest(there: Found, loose: tuple[str, ...], kept: str) -> str:
     return "; ".join(parts)
 
 
-def record(hub: Hub, name: str, session: Session) -> None:
-    """Append the session to its task, once, without the keys that its program may have printed."""
+def redacted(session: Session) -> Session:
+    """It without the keys that its program may have printed."""
     fault = session.failure and replace(session.failure, said=environ.redact(session.failure.said))
-    session = replace(session, note=environ.redact(session.note), failure=fault)
+    return replace(session, note=environ.redact(session.note), failure=fault)
+
+
+def record(hub: Hub, name: str, session: Session) -> None:
+    """Append the session to its task, once."""
+    session = redacted(session)
 
     def edit(task: Task) -> Task:
         known = any(s.generation == session.generation for s in task.sessions)

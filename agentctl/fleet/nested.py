@@ -47,7 +47,8 @@ def inside(top: str) -> tuple[str, ...]:
 def not_ignored(look: scratch.Scratch, paths: tuple[str, ...]) -> tuple[str, ...]:
     """Those of `paths` that are in no folder that Git ignores, and go when the worktree is cleaned."""
     ignored = look.fields("ls-files", "-z", "-o", "-i", "--exclude-standard", "--directory") if paths else []
-    return tuple(path for path in paths if not any(f"{path}/".startswith(name) for name in ignored))
+    whole = tuple(name for name in ignored if name.endswith("/"))
+    return tuple(path for path in paths if not f"{path}/".startswith(whole))
 
 
 def work(hub: Hub, tree: Worktree, paths: tuple[str, ...], store: str, who: Person) -> Work:

@@ -21,7 +21,7 @@ from agentctl.core.policy import Policy
 from agentctl.core.task import Claim, End, Session, Task
 from agentctl.engine import environ, local, processes
 from agentctl.fleet import adapters, agents, result, tasks
-from agentctl.fleet.conclusion import Work, conclude, record
+from agentctl.fleet.conclusion import Work, conclude, record, redacted
 from agentctl.git import files, modes, private, refs
 from agentctl.git.hub import Hub
 from agentctl.git.scratch import Scratch
@@ -88,7 +88,7 @@ class Run:
         session = conclude(self.hub, self.policy, self.work, claim, tree, end, note, ended.seconds, failure)
         if session.end == End.EMPTY and (said := lastwords.quote(self._said())):
             session = replace(session, note="; ".join(filter(None, [session.note, f"its last words: {said}"])))
-        return replace(session, trunk=tip)
+        return redacted(replace(session, trunk=tip))
 
     def _execute(self, tree: Worktree, new: bool, tip: str) -> tuple[local.Ended, End | None, str, Failure | None]:
         """(how it ended, End if that is certain already, note, why it failed if not by the task's fault)."""

@@ -40,19 +40,20 @@ def set_aside(turn: Turn, request: Request, why: str, whole: bool) -> Effect:
         request, Submit) else partial(turn.draft.say, f"pass over {request.ref}: {why}")
 
 
+def numbered(turn: Turn, request: Request) -> Request:
+    """The request with a revision number of its own: of two heads under one number the later one gets the next."""
+    known = _known(turn, request.change) if isinstance(request, (Submit, Unfit)) and _taken(turn, request.key) else {}
+    return request if not known or request.head in known.values() else replace(request, revision=max(known) + 1)
+
+
 def decide(turn: Turn, policy: Policy, request: Request, broken: str = "") -> Effect:
     """What is to be done about a request, once its ref is taken out of the inbox. Doing it again
     after a crash does no harm.
 
     `broken` says why its head cannot be kept, if that is so: objects of it are missing.
     """
-    if isinstance(request, (Submit, Unfit)):
-        known = _known(turn, request.change) if _taken(turn, request.key) else {}
-        if request.head in known.values():
-            return _nothing
-        if known:
-            # Pushed twice under one number: the later one gets the next.
-            request = replace(request, revision=max(known) + 1)
+    if isinstance(request, (Submit, Unfit)) and _taken(turn, request.key):
+        return _nothing
     queued = turn.state.queued(request.change)
     if queued and not rights.allows(turn.hub, request.agent, queued):
         return partial(_refuse, turn, request, rights.refusal(request.agent, queued), not broken)

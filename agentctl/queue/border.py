@@ -52,10 +52,12 @@ class Border:
         """Digest what it is time for. Raises what the machine does to us, never what a request does."""
         self._name(turn, names)
         waiting = self._waiting(names.oids)
-        taken, self._last = fair.choose(waiting, TURN, EACH, self._room(turn), self._last)
-        self._more = len(taken) < sum(map(len, waiting.values()))
-        asked = self._with_dependencies(taken, waiting, names.oids)
-        self._asked, self._digested = {one.key: one.ref for one in asked}, []
+        queued = Counter(record.change.agent for record in turn.state.queue.values())
+        heard = fair.fitting(waiting, lambda agent: OPEN - queued[agent], lambda ref: not turn.state.queued(_change_of(ref)))
+        taken, self._last = fair.choose(heard, TURN, EACH, self._last)
+        self._more = len(taken) < sum(map(len, heard.values()))
+        asked = self._with_dependencies(taken, heard, waiting, names.oids)
+        self._asked, self._digested = {}, []
         broken = self._broken(turn, asked)
         for one in requests.dependencies_first(sorted(asked, key=lambda r: (r.change, r.revision, r.agent))):
             self._digest(turn, policy, one, broken.get(one.head, ""))
@@ -99,31 +101,30 @@ class Border:
             del self._restless[ref]
         return left > 0
 
-    def _with_dependencies(self, taken: Iterable[str], waiting: Mapping[str, list[str]], oids: Mapping[str, str]) -> list[Request]:
+    def _with_dependencies(self, taken: Iterable[str], heard: Mapping[str, list[str]], waiting: Mapping[str, list[str]],
+                           oids: Mapping[str, str]) -> list[Request]:
         """What these refs ask for, and with each what it comes after, if that waits too: what is not queued by then
-        counts as landed long ago. One that comes after more than there is room for waits a turn longer."""
+        counts as landed long ago. One that comes after what there is no room for now waits longer."""
         asked = {ref: self._read(ref, oids[ref]) for ref in taken}
         if not any(isinstance(one, Submit) and one.after for one in asked.values()):
             return [*asked.values()]
         by_change: dict[str, list[str]] = {}
         for ref in chain.from_iterable(waiting.values()):
             by_change.setdefault(_change_of(ref), []).append(ref)
-        todo = deque(asked.values())
+        todo, may = deque(asked.values()), {*chain.from_iterable(heard.values())}
         left: set[str] = set()
+        more = False
         while todo:
             one = todo.popleft()
             for ref in chain.from_iterable(by_change.get(change, ()) for change in (one.after if isinstance(one, Submit) else ())):
-                if ref not in asked and len(asked) < 2 * TURN:
+                if ref not in asked and ref in may and len(asked) < 2 * TURN:
                     asked[ref] = self._read(ref, oids[ref])
                     todo.append(asked[ref])
                 elif ref not in asked:
                     left.add(_change_of(ref))
-        self._more = self._more or bool(left)
+                    more = more or ref in may
+        self._more = self._more or more
         return [one for one in asked.values() if not isinstance(one, Submit) or left.isdisjoint(one.after)]
-
-    def _room(self, turn: Turn):
-        queued = Counter(record.change.agent for record in turn.state.queue.values())
-        return lambda agent: OPEN - queued[agent]
 
     def _read(self, ref: str, oid: str) -> Request:
         try:
@@ -141,7 +142,8 @@ class Border:
 
     def _digest(self, turn: Turn, policy: Policy, one: Request, broken: str) -> None:
         """One on which we fail is tried again in the next turn, and set aside after that."""
-        effect = None
+        one, effect = admit.numbered(turn, one), None
+        self._asked[one.key] = one.ref
         if not self._tried.given_up(one.ref):
             with self._tried.on(one.ref):
                 effect = admit.decide(turn, policy, one, broken)

@@ -244,7 +244,7 @@ def _said(name: str, ended: local.Ended | None, timeout: float) -> dict | None:
     if ended.reason == "processes":
         return {"verdict": Verdict.FAILED, "why": f"{name}: {ended.message}"}
     if ended.reason == "lost":
-        return {"verdict": Verdict.FAILED, "why": f"{name}: the process that watches it was killed"}
+        return {"verdict": Verdict.FAILED, "why": f"{name}: the process that watches it was killed, or held up"}
     if ended.reason != "exited" and ended.signal is None:
         return {"verdict": Verdict.INDETERMINATE, "why": f"{name}: {ended.reason} {ended.message}".strip()}
     if ended.exit == 0:

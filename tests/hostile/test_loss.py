@@ -80,6 +80,9 @@ NESTED = (
     Setup("a repository inside", "git init -q inner; (cd inner; commit one; work two); commit work.txt", END),
     Setup("a repository inside without a commit", "git init -q inner; work inner/one; commit work.txt", END),
     Setup("a repository inside an ignored folder", "mkdir -p build/x; git init -q build/x/inner; (cd build/x/inner; commit one; work two); commit work.txt", END),
+    Setup("a repository inside beside an ignored file", """
+        printf "/server\\n# $TOKEN\\n" >.gitignore; git add .gitignore; git commit -q -m ignored; echo x >server; git init -q server-sdk
+        (cd server-sdk; commit one; work two); commit work.txt""", END, lands=("work.txt", ".gitignore")),
     Setup("repositories in one another", """
         git init -q a; (cd a; commit one; git init -q b; cd b; commit two; git init -q c; work c/three); commit work.txt""", END),
     Setup("repositories nine deep", """

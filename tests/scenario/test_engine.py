@@ -220,6 +220,19 @@ def test_a_daemon_dies_when_the_job_is_killed(world, suspended):
     assert not exists(pid)
 
 
+@pytest.mark.parametrize("how", ["timeout", "stop", "kill"])
+def test_a_job_that_holds_up_its_guard_ends_all_the_same(world, monkeypatch, how):
+    """It is the guard that knows the limits; where it is suspended again and again, whoever started it knows when it was due."""
+    monkeypatch.setattr(local, "LINGER", 0.5)
+    script = world.escaping("trap '' TERM; while :; do kill -STOP $PPID; done")
+    running = start(world.shell(script, grace=0.1, timeout=0.5 if how == "timeout" else None))
+    pid = world.daemon()
+    if how != "timeout":
+        getattr(running, how)()
+    assert world.end(running).reason in ("lost", "timeout", "stopped")
+    assert not exists(pid)
+
+
 def test_a_stop_that_is_ignored_becomes_a_kill(world):
     running = start(world.shell("trap '' TERM; echo ready; sleep 1000", grace=0.2))
     eventually(lambda: "ready" in world.text())

@@ -147,7 +147,10 @@ def test_a_key_that_the_tail_cuts_is_redacted_whole(tmp_path):
 
 
 def test_the_note_of_a_session_holds_no_key(repo):
+    key = "glpat-" + "x1y2z3a4" * 3
+    says = f"echo 'I cannot use {key}'"
     agents.add(repo, "job")
-    agents.run(repo, "exit 3", "--attempts", "1", ok=7)
-    shown = json.loads(repo.cli("task", "show", "job", "--json").stdout)
-    assert shown["sessions"][0]["note"].startswith("exit status 3")
+    shown = [agents.run(repo, says, "--attempts", "1", ok=7).stdout, repo.cli("task", "show", "job").stdout,
+             repo.cli("spawn", "ann", "--", "sh", "-c", says, ok=1).stdout, repo.cli("--json", "spawn", "ann", "--", "sh", "-c", says, ok=1).stdout]
+    for text in shown:
+        assert "I cannot use ***REDACTED" in text and key not in text

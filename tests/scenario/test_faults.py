@@ -53,6 +53,22 @@ def test_a_staging_on_which_we_fail_is_set_aside_the_second_time(repo, monkeypat
     repo.proven()
 
 
+def test_what_was_given_another_number_is_blamed_and_nobody_else(repo, monkeypatch):
+    """Two heads under one number, as whoever pushes to the inbox may name them: the later one is the next revision."""
+    first, second = repo.change({"evil.txt": "one\n"}), repo.change({"evil.txt": "two\n"})
+    ref = "refs/agentctl/inbox/evil/evil/1"
+    failing(monkeypatch, stage.Stager, "_squash", lambda self, tip, record: record.key == "evil/2", OSError(36, "too long"))
+    with repo.bot() as bot:
+        repo.git("update-ref", ref, first)
+        bot.tick()
+        repo.git("update-ref", ref, second)
+        repo.submit("good", {"good.txt": "good\n"})
+        finish(bot)
+    assert repo.stages()["evil/2"] == "rejected" and repo.record("evil").kind == "fault"
+    assert repo.stage("good") == "landed"
+    repo.proven()
+
+
 def test_a_failure_that_passes_costs_nobody_anything(repo, monkeypatch):
     repo.submit("one", {"one.txt": "1\n"})
     times = []

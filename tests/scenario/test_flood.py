@@ -61,3 +61,23 @@ def test_of_one_agent_a_bounded_number_is_queued(repo, monkeypatch, capsys):
         repo.cli("queue", "resume")
         finish(bot)
     assert set(repo.stages().values()) == {"landed"} and len(repo.stages()) == 13
+
+
+def test_who_has_all_its_room_taken_may_take_back_and_mend_what_is_queued(repo, monkeypatch):
+    monkeypatch.setattr(border, "OPEN", 3)
+    repo.cli("queue", "pause", "--below", "1000")
+    flooded(repo, changes(repo, 6))
+    with repo.bot() as bot:
+        until(bot, lambda: len(bot.state.queue) == 3)
+        # What waits for room keeps nobody awake.
+        bot.tick()
+        assert not bot.wake.is_set()
+        one, two, three = (record.change.id for record in bot.state.queue.values())
+        inbox.withdraw(repo.hub, one, "evil")
+        newer = repo.change({f"{two}.txt": "newer\n"})
+        repo.hand_in(two, newer, agent="evil")
+        bot.tick()
+        assert repo.stage(one) == "withdrawn" and bot.state.queue[f"{two}/2"].change.head == newer
+        repo.cli("queue", "resume")
+        finish(bot)
+    assert sorted(repo.stages().values()).count("landed") == 5
