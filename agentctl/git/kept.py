@@ -63,6 +63,7 @@ class Kept:
                 self._full.append(self._write(fresh, sync))
                 return
             if self._bytes + size > FULL_BYTES or len(self._entries) + len(fresh) > FULL_OBJECTS:
+                self._settle()
                 self._full.append(self._growing)
                 self._growing, self._entries, self._bytes = "", {}, 0
             entries = {**self._entries, **fresh}
@@ -71,8 +72,13 @@ class Kept:
                 self._replaced.append(self._growing)
             self._growing, self._entries, self._bytes = made, entries, self._bytes + size
             if len(self._replaced) > REPLACED:
-                self._sync(made)
-                self.drop(self.replaced)
+                self._settle()
+
+    def _settle(self) -> None:
+        """Make the growing pack durable, and let those go that it replaces: one of them may be what made an object durable."""
+        if self._replaced:
+            self._sync(self._growing)
+            self.drop(self.replaced)
 
     @property
     def replaced(self) -> list[str]:
@@ -98,9 +104,7 @@ class Kept:
     def release(self) -> None:
         """Give all of it up to `git gc`."""
         with self._lock:
-            if self._replaced:
-                self._sync(self._growing)
-                self.drop(self.replaced)
+            self._settle()
             if self._full or self._growing:
                 self._give_up([*self._full, self._growing])
             self._growing, self._entries, self._bytes, self._full = "", {}, 0, []

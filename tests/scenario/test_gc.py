@@ -1,5 +1,6 @@
 """Somebody's `git gc --prune=now` runs all the time beside bot and people: nothing is lost by it."""
 
+import os
 import subprocess
 import threading
 import time
@@ -8,6 +9,7 @@ import pytest
 
 from agentctl.core.task import Claim
 from agentctl.fleet import tasks
+from agentctl.git import kept as kept_packs
 from agentctl.git.store import Store
 from tests.support.agents import add
 from tests.support.hub import eventually, finish
@@ -109,3 +111,33 @@ def test_a_transaction_that_misses_an_object_is_a_contended_turn(repo, monkeypat
         assert len(lost) == 3
     assert repo.landings() == ["one/1"]
     assert repo.git("fsck", "--full", "--no-dangling") == ""
+
+
+def test_a_pack_goes_only_when_what_it_held_is_durable_elsewhere(repo, monkeypatch):
+    """Also one that was replaced by a pack which has grown full since."""
+    monkeypatch.setattr(kept_packs, "FULL_OBJECTS", 30)
+    monkeypatch.setattr(kept_packs, "REPLACED", 4)
+    held, durable = {}, set()
+    write, unlink = kept_packs.Kept._write, kept_packs.Kept._unlink
+
+    def written(self, entries, sync):
+        name = write(self, entries, sync)
+        held[name] = set(entries)
+        return name
+
+    def synced(file):
+        name = os.path.basename(os.readlink(f"/proc/self/fd/{file}"))
+        durable.update(held.get(name.removesuffix(".pack"), ()))
+
+    def gone(self, name):
+        assert not name.endswith(".pack") or held[name.removesuffix(".pack")] <= durable
+        unlink(self, name)
+
+    monkeypatch.setattr(kept_packs.Kept, "_write", written)
+    monkeypatch.setattr(kept_packs.Kept, "_unlink", gone)
+    monkeypatch.setattr(kept_packs.os, "fsync", synced)
+    keeping = kept_packs.Kept(f"{repo.hub.git_dir}/objects/pack")
+    for n in range(100):
+        keeping.add({f"{n:040x}": (b"blob", b"%d" % n)}, sync=False)
+    keeping.release()
+    assert len(held) == 100 and len([name for name in os.listdir(f"{repo.hub.git_dir}/objects/pack") if name.endswith(".pack")]) <= 5
