@@ -43,7 +43,7 @@ class Runs:
 
 
 def runs_of(hub: Hub, gate: str) -> Runs:
-    """Of the gate with that fingerprint. Reads all its verdicts; raises Malformed."""
+    """The runs of the gate with that fingerprint. Reads all its verdicts; raises Malformed."""
     seconds: dict[tuple[str, str], float] = {}
     seen: dict[str, set[str]] = {}
     for known in verdicts.all_of(hub, gate):

@@ -176,7 +176,7 @@ def _link(target: bytes | str | None, path: str, limits: Limits) -> Iterator[str
 
 
 def _climbs(parts: list[str], depth: int) -> bool:
-    """After a name .. is refused whatever the depth: that name may be a link itself,
+    """Whether it may lead out. After a name .. is refused whatever the depth: that name may be a link itself,
     and then .. leads elsewhere. With .. in front only, no chain of links gets out."""
     steps = [part for part in parts if part not in ("", ".")]
     ups = next((i for i, part in enumerate(steps) if part != ".."), len(steps))
@@ -184,7 +184,7 @@ def _climbs(parts: list[str], depth: int) -> bool:
 
 
 def _collisions(paths: list[str]) -> Iterator[str]:
-    """Of files and of their directories: A/x and a/y meet in one directory too.
+    """The names that collide, of files and of their directories: A/x and a/y meet in one directory too.
 
     A trie over folded components, since whole prefixes as keys would let few hostile
     paths fill the memory.

@@ -189,7 +189,7 @@ def _lines(path: str, text: str, command: str) -> Iterator[str]:
 
 
 def _scripts(text: str, command: str) -> Iterator[str]:
-    """Of package.json: those that the command names, and `test`, which may be named by nothing."""
+    """The scripts of package.json: those that the command names, and `test`, which may be named by nothing."""
     try:
         scripts = json.loads(text).get("scripts", {})
     except (ValueError, AttributeError):
@@ -201,7 +201,7 @@ def _scripts(text: str, command: str) -> Iterator[str]:
 
 
 def _recipes(text: str) -> Iterator[str]:
-    """Of a makefile: every recipe, for which targets need which others is make's to know; and what it includes."""
+    """The recipes of a makefile: every one, for which targets need which others is make's to know; and what it includes."""
     values = dict(re.findall(r"^(\w+)\s*[:?]?=\s*(.*?)\s*$", text, re.MULTILINE))
     for line in text.replace("\\\n", " ").splitlines():
         if line.startswith("\t"):

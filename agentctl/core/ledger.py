@@ -150,7 +150,7 @@ def _dump(value: object) -> bytes:
 
 
 def _fields(value: object) -> dict:
-    """Of a dataclass; those within it are asked for in turn. `asdict` copies all there is."""
+    """The fields of a dataclass; those within it are asked for in turn. `asdict` copies all there is."""
     return {name: getattr(value, name) for name in _names(type(value))}
 
 
@@ -174,7 +174,7 @@ def decode_record(data: bytes) -> Record:
 
 @dataclass(frozen=True, slots=True)
 class _Meta:
-    """Of meta.json."""
+    """The content of meta.json."""
 
     trunk: str
     seq: int
@@ -184,7 +184,7 @@ class _Meta:
 
 @dataclass(frozen=True, slots=True)
 class _Probes:
-    """Of probes.json."""
+    """The content of probes.json."""
 
     running: tuple[Staged, ...]
     failed: tuple[Staged, ...]

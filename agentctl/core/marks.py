@@ -33,11 +33,11 @@ class Marks:
         return self.refs[ref][-1]
 
     def moving(self, ref: str, old: str | None, new: str | None) -> Marks:
-        """While the bot moves `ref`."""
+        """The marks while the bot moves `ref`."""
         return replace(self, refs={**self.refs, ref: (old or "", new or "")})
 
     def settled(self, ref: str, found: str | None) -> Marks:
-        """After it."""
+        """The marks after it: `ref` is as `found`."""
         return replace(self, refs={**self.refs, ref: (found or "",)})
 
 

@@ -32,7 +32,7 @@ def red_since(state: State, gate: str, retries: int) -> float | None:
 
 
 def remembered(failed: Iterable[Staged], trunk: str, queue: Collection[str]) -> tuple[Staged, ...]:
-    """Of failed runs, those that may still tell something: of a change in the queue, or of trunk."""
+    """Those failed runs that may still tell something: of a change in the queue, or of trunk."""
     return tuple(s for s in failed if any(key in queue for key in s.probe.chain)
                  or s.probe.number == BASELINE and s.commit == trunk)
 

@@ -8,6 +8,9 @@
     refs/agentctl/tasks/<task>                         the task's events
     refs/agentctl/claims/<task>                        who works on it
     refs/agentctl/salvage/<agent>/<n>                  rescued work
+    refs/agentctl/salvage/<agent>/rest                 what an agent left beside a result
+    refs/agentctl/salvage/moved/<n>                    where trunk or the ledger was, or what stood there
+    refs/agentctl/salvage/_doctor/<n>                  what a ref held that is not what its name says
     refs/agentctl/verdicts                             the bot's verdicts by gate and tree
     refs/agentctl/hints                                verdicts of others, which prove nothing
 """

@@ -90,7 +90,7 @@ def _bug(facts: Facts) -> str:
 
 
 def _pair(facts: Facts) -> str:
-    """Of the two, whichever came second."""
+    """What became of one of the two: whichever comes second fails."""
     tests = facts.broke
     if tests:
         return f"came second: {', '.join(tests)[:16]} failed"

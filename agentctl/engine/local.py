@@ -64,8 +64,8 @@ class Ended:
     reason: str
     """exited, timeout, output, processes, stopped, not-found, not-executable, error (never
     started), or lost: the guard was killed, and the command died with it. What else the command
-    had started came to this process, and was killed; where there is no such inheritance (it is
-    Linux'), `processes.sweep` finds it by its mark."""
+    had started came to this process, and was killed; where there is no such inheritance (only
+    Linux has this), `processes.sweep` finds it by its mark."""
     exit: int | None = None
     """None if the command never ran or a signal ended it."""
     signal: int | None = None
@@ -225,8 +225,8 @@ _strays = _Strays()
 
 
 def _left(since: int) -> list[int]:
-    """Children of this process that a guard left to it which was killed. What it calls itself stays in its own session,
-    and nothing can enter that."""
+    """Children that a killed guard left to this process. Our own, Git among them, stay in our session, which no other
+    process can join; so one in another session, started `since` then, counts as left by a guard."""
     with _starting:
         known = [(pid, kin.session(pid)) for pid in kin.below(os.getpid()) if pid not in _guards]
         return [pid for pid, found in known if found and found[0] != os.getsid(0) and found[1] >= since]

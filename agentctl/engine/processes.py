@@ -131,7 +131,7 @@ def _is_guard(pid: int) -> bool:
 
 
 def tree_activity(pid: int) -> Activity:
-    """Of a process and all below it; Activity(0.0, 0) if it is gone."""
+    """What a process and all below it do; Activity(0.0, 0) if it is gone."""
     if not os.path.exists(f"/proc/self/task/{os.getpid()}/children"):
         return _tree_activity_elsewhere(pid)
     cpu, count, todo = 0, 0, [pid]

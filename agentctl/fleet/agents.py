@@ -95,8 +95,8 @@ def found(hub: Hub, agent: str, tree: Worktree, trunk: str, message: str, ignore
     """Look into a worktree. Within, all commits that it holds are in the hub, also one with its uncommitted files; the
     caller has a ref name them before the end. Raises Refused if they cannot be taken over.
 
-    `trunk` is the commit that new ones are told by. Of what Git ignores only repositories count, and they only if
-    `ignored` says that it is to go too.
+    `trunk` is the commit that new ones are told by. Ignored files are passed over; ignored repositories too, unless
+    `ignored`: then they are about to be deleted.
     """
     before = hub.objects.commit(_base(tree) or trunk).tree
     # A repository that trunk itself holds, as files, is nobody's work.
@@ -313,5 +313,5 @@ def remove(hub: Hub, agent: str, trunk: str) -> str:
 
 
 def names(hub: Hub) -> list[str]:
-    """Of every agent that has a worktree."""
+    """The agents that have a worktree."""
     return [name for name in worktrees.known(hub, worktrees.AGENTS) if refnames.valid_name(name)]

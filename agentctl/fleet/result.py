@@ -31,7 +31,7 @@ class Result:
 
 
 def of(hub: Hub, change: str, found: Found, trunk: str, sweep: bool) -> Result:
-    """Of what was found in a worktree, as work on a change; `trunk` is trunk's tip. `sweep`: new files that an agent
+    """What was found in a worktree, taken as work on a change; `trunk` is trunk's tip. `sweep`: new files that an agent
     forgot beside its commits are a part of it."""
     commit = found.head
     if found.unfinished:

@@ -15,7 +15,7 @@ NAME = b".gitattributes"
 LARGEST = 1 << 20
 """Bytes of a file that is heeded."""
 _SPEAKS = re.compile(rb"merge|binary")
-"""In whatever says something of merges: the attribute itself, or the macro that holds it."""
+"""A file says nothing of merges without one of these words: the attribute, or the built-in macro that holds it."""
 _NO_FOLDER = frozenset((b"", b".", b"..", b".git"))
 
 

@@ -69,7 +69,7 @@ def _facts(look: Scratch, paths: set[str]) -> dict[str, tuple[int, str]]:
 
 
 def only_converted(look: Scratch, entries: list[Entry]) -> set[str]:
-    """Of changed paths, those whose file is just what a checkout of the index writes: what stands there differs from
+    """Those changed paths whose file is just what a checkout of the index writes: what stands there differs from
     the blob by line endings or a filter, and nobody changed it."""
     top, copies = look.work_tree or "", look.path + ".copies"
     plain = [entry for entry in entries if not entry.gone and entry.mode in (FILE, EXECUTABLE)
@@ -114,9 +114,9 @@ def under(look: Scratch, paths: Iterable[str], filters: frozenset[str]) -> set[s
 
 def differing(look: Scratch, commit: str, absent: frozenset[str] = frozenset(), at: str = "",
               alien: frozenset[str] = frozenset()) -> Files:
-    """Compare the files with a commit. The index of `look`, which is `at` a commit, is brought to that one; what it knows of
-    files that were checked out earlier is kept. Paths that are `absent` on purpose (a sparse checkout) are not gone. Files
-    under an `alien` filter are told from all others: what they are as blobs is not known."""
+    """Compare the files with a commit. Reads `commit` into the index of `look`, unless the index is `at` it already; what it
+    knows of files that were checked out earlier is kept. Paths that are `absent` on purpose (a sparse checkout) are not gone.
+    Changed files under an `alien` filter are `hidden`: what they are as blobs is not known."""
     if commit != at:
         look.run("read-tree", "--reset", commit)
     top = look.work_tree or ""

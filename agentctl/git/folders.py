@@ -30,7 +30,7 @@ class Identity:
 
 
 def identity(path: str) -> Identity | None:
-    """Of the folder at `path`; None if there is none, or a link or a file."""
+    """The identity of the folder at `path`; None if there is none, or a link or a file."""
     try:
         found = os.lstat(path)
     except OSError:
@@ -186,8 +186,9 @@ def walk(top: str) -> Iterator[tuple[str, list[str], list[str]]]:
 
 
 def fingerprint(path: str, skip: tuple[str, ...] = ()) -> str:
-    """Of a folder and all below it: differs if anything was written, made, linked or given other permissions. Nobody can set
-    the time of such a change back. What the files `skip` at its top hold does not count. Empty for no folder, and for one too deep to be looked through."""
+    """A digest of a folder and all below it: differs if anything was written, made, linked or given other permissions. Nobody
+    can set the time of such a change back. What the files `skip` at its top hold does not count. Empty for no folder, and for
+    one too deep to be looked through."""
     seen = []
     if not identity(path):
         return ""
@@ -247,7 +248,7 @@ def claim(path: str) -> int | None:
 
 
 def content(path: str, limit: int = 1 << 20) -> bytes | None:
-    """Of a plain file: not through a link, and a FIFO is not waited for. None if it is none, or larger."""
+    """The content of a plain file: not through a link, and a FIFO is not waited for. None if it is none, or larger."""
     try:
         handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:

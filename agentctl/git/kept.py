@@ -18,13 +18,13 @@ from typing import BinaryIO
 from agentctl.git import packs, process
 
 FULL_BYTES, FULL_OBJECTS = 1 << 19, 2_000
-"""Of a pack that grows no more."""
+"""What the pack that grows holds at most."""
 FULL = 8
-"""Full packs, upon which all of them are given up to `git gc`."""
+"""When there are more full packs than this, all are released to `git gc`."""
 REPLACED = 16
-"""Packs that a later one replaces, upon which that one is synced and they go."""
+"""When a pack has replaced more packs than this, it is synced and they are removed."""
 TRIES = 10
-"""At a file that a prune takes away while it is written."""
+"""How often to write a file that a prune takes away meanwhile."""
 _MARK = b"agentctl %d\n"
 _WRITING = "writing-"
 """A pack that is not whole yet: with the process behind it, so that another one clears it away. Git
@@ -32,7 +32,7 @@ prunes what it calls tmp_ itself, and would do so while we write."""
 
 
 class Kept:
-    """Of one object folder and process. Safe to use from several threads."""
+    """The packs that one process keeps in one object folder. Safe to use from several threads."""
 
     def __init__(self, folder: str) -> None:
         self._folder = folder
@@ -86,7 +86,7 @@ class Kept:
         return list(self._replaced)
 
     def drop(self, gone: list[str]) -> None:
-        """Of what was `replaced` before all was made durable."""
+        """Remove packs that were `replaced` before all was made durable."""
         with self._lock:
             self._replaced = [name for name in self._replaced if name not in gone]
             for name in gone:

@@ -118,7 +118,7 @@ def _distance(pack, at: int) -> tuple[int, int]:
 
 
 def _delta_sizes(compressed: bytes) -> tuple[int, int]:
-    """Of the base, and of what a delta makes of it."""
+    """The sizes of the base, and of what a delta makes of it."""
     head, sizes, at = zlib.decompressobj().decompress(compressed, 24), [], 0
     for _ in range(2):
         size = shift = 0

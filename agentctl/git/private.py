@@ -201,7 +201,7 @@ class Flags:
 
 
 def flags(git_dir: str) -> Flags:
-    """Of the index in a Git directory; none of one that cannot be read."""
+    """What the index in a Git directory says; nothing if it cannot be read."""
     from dulwich.index import read_index
 
     data = folders.content(os.path.join(git_dir, "index"), PACKED)

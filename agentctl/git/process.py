@@ -158,7 +158,7 @@ class Leash:
             _thread.leash = None
 
     def left(self, limit: float) -> float:
-        """Of the seconds that a Git would get otherwise."""
+        """How many seconds are left of the `limit` that a Git would get otherwise."""
         return max(0.01, min(limit, self._until - time.monotonic()))
 
     @contextlib.contextmanager

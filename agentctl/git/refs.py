@@ -134,7 +134,7 @@ def _loose(git_dir: str, name: str, links: int = LINKS) -> str:
 
 
 def _text(path: str) -> str:
-    """Of a small file that is no link. Never waits for somebody to write."""
+    """The text of a small file that is no link. Never waits for somebody to write."""
     try:
         handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
     except (FileNotFoundError, NotADirectoryError):

@@ -52,7 +52,7 @@ class Scratch:
         return done.stdout.decode(errors="surrogateescape").removesuffix("\n")
 
     def fields(self, *args: str, stdin: bytes = b"") -> list[str]:
-        """Of output whose fields end with a NUL."""
+        """The fields of output in which each ends with a NUL."""
         return self.run(*args, stdin=stdin).stdout.decode(errors="surrogateescape").split("\0")[:-1]
 
     @property

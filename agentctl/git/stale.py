@@ -5,8 +5,8 @@ is *dead* once every Git has ended that ran when this process first saw the lock
 that starts later cannot hold what was there before it. No clock decides, so a lock dated in the future is like any
 other; a date long past only saves the wait that other programs than Git are owed, which hold one for milliseconds.
 
-Dead locks are removed by whoever meets them, one process at a time: between the proof and the removal nobody can
-have made another lock of that name.
+Whoever meets a dead lock removes it, one process at a time. As long as it stands no Git can make another lock of
+its name, so what is removed is what was proven dead.
 """
 
 from __future__ import annotations
@@ -181,7 +181,7 @@ def _held(git_dir: str, lock: Lock) -> Contended:
 
 @contextlib.contextmanager
 def _alone(git_dir: str) -> Iterator[None]:
-    """Of all processes that clear locks of this repository, this one does it."""
+    """Within, no other process clears locks of this repository."""
     folder = os.path.join(git_dir, "agentctl", "locks")
     os.makedirs(folder, exist_ok=True)
     handle = os.open(os.path.join(folder, "stale.lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)

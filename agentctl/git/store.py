@@ -109,7 +109,7 @@ class Store:
         oid = hashlib.sha1(raw).hexdigest()
         waiting = self._waiting
         if waiting is not None:
-            # Also if it lies there already: nothing says that it stays.
+            # Even if it exists: a `git gc` may be about to delete that copy.
             waiting[oid] = kind, data
             return oid
         with contextlib.suppress(OSError):
@@ -239,7 +239,7 @@ class _Folder:
         raise ObjectError(oid=oid, why="its head is none that Git writes")
 
     def _beginning(self, oid: str, most: int) -> bytes | None:
-        """Of its file; None if it has none."""
+        """The first bytes of its file; None if it has none."""
         try:
             with open(os.open(self.file(oid), os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
                 return file.read(most)

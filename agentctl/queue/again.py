@@ -1,5 +1,9 @@
 """A head lands once. Handed in anew it would change nothing; or, where it was undone since, it would
-change more than anybody sees who looks at its commits. What undid it can be undone."""
+change more than anybody sees who looks at its commits. What undid it can be undone.
+
+Also what `submit` asks of a new head: which paths it undoes that landed lately, and whether it changes
+anything at all.
+"""
 
 from __future__ import annotations
 

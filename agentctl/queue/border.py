@@ -26,14 +26,14 @@ EACH = 100
 OPEN = 1000
 """Changes of one agent that are queued at a time; what it submits beyond waits in the inbox."""
 RESTLESS = 20
-"""Turns for which a ref is left alone that was moved while one of them was at work on it."""
+"""Turns to skip a ref that moved during a turn."""
 
 NAMED = 20
 """Odd things that one turn tells of."""
 
 
 class Border:
-    """Of one bot."""
+    """The border of one bot."""
 
     def __init__(self, hub: Hub) -> None:
         self._hub = hub

@@ -50,7 +50,7 @@ def is_ours(error: BaseException) -> bool:
 
 @contextlib.contextmanager
 def within(name: str) -> Iterator[None]:
-    """What goes wrong in here is the fault of what is called so. Raises Fault."""
+    """An error inside that a change may have brought about is the fault of `name`. Raises Fault."""
     try:
         yield
     except Exception as error:
@@ -99,8 +99,8 @@ class Tried:
 
     @contextlib.contextmanager
     def on(self, name: str) -> Iterator[None]:
-        """What goes wrong in here is counted, and goes no further. The last time it is looked first
-        whether the machine is well. Raises what is not the fault of what is called so."""
+        """An error inside is charged to `name`, and goes no further. Before the last one is charged the
+        machine is tried. Raises what is not the fault of `name`."""
         self._write({**self._counts, name: self._counts.get(name, 0) + 1})
         try:
             yield

@@ -184,9 +184,9 @@ def _in_slot(hub: Hub, policy: Policy, runs: Runs, place: Worktree, commit: str,
 
 
 def _lay_out(place: Worktree, policy: Policy, runs: Runs, commit: str, base: str | None) -> dict | None:
-    """Check out `commit`; what there is to say if no slot can hold its files, and this one those of `base`: it has a name
-    that the file system does not take, a link that Git does not write, or content that a filter waits for in vain. It
-    has as long as a gate has. Raises what the machine does to us."""
+    """Check out `commit`. A failed verdict if its files cannot be laid out though those of `base` can; None if all is well.
+    They cannot if there is a name that the file system does not take, a link that Git does not write, or content that a
+    filter waits for in vain. It has as long as the first gate has. Raises what the machine does to us."""
     limit = policy.gates[0].timeout
     try:
         with runs.gits.within(limit):

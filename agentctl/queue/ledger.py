@@ -70,7 +70,7 @@ class Ledger:
             return self.record(key.decode().strip()) if key else None
 
     def revisions(self, change: str) -> list[int]:
-        """Of a change, ascending, queued or ended."""
+        """The revisions of a change, ascending, queued or ended."""
         found = []
         with decoding(refnames.STATE):
             for path in (codec.queue_path(change), codec.done_path(change)):

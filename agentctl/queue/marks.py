@@ -1,7 +1,7 @@
 """What the bot wrote last, kept outside the refs: `agentctl/marks.json` in the Git directory.
 
-Whoever can push to a hub can move any of its refs, and so can an agent's slip; this file they do
-not reach. For each ref that the bot alone moves it holds the ids which that may have by the bot's
+Whoever can push to a hub can move any of its refs, and so can an agent's slip; no push and no
+`update-ref` reaches this file. For each ref that the bot alone moves it holds the ids which that may have by the bot's
 doing (`core.marks`). What a ref holds besides is a stranger's: not read, not believed, and told.
 
 What was only taken from a ref, by deleting it or moving it back, the next bot puts back. What was

@@ -73,7 +73,7 @@ def _moved(hub: Hub) -> Iterator[Finding]:
 
 
 def _fact(record: Record, name: str) -> str:
-    """Of its evidence; empty if that does not tell. Raises Malformed."""
+    """One fact of a record's evidence; empty if that does not tell. Raises Malformed."""
     with refs.decoding(refnames.STATE):
         return built(str, record.evidence.get(name, ""), f"{name} of {record.key}")
 

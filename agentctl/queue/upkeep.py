@@ -32,7 +32,7 @@ LEFT = 86_400.0
 
 
 class Upkeep:
-    """Of one hub; the constructor takes the proof that the bot's lock is held."""
+    """The upkeep of one hub; the constructor takes the proof that the bot's lock is held."""
 
     def __init__(self, hub: Hub, held: Held) -> None:
         self._hub, self._folder = hub, os.path.join(hub.git_dir, "objects", "pack")

@@ -93,7 +93,7 @@ def _differences(hub: Hub, pieces: list[Piece]) -> tuple[str, ...]:
 
 
 def rejected_with_bug(hub: Hub, pieces: list[Piece]) -> dict[str, list[Record]]:
-    """Of each task with a bug, the revisions that held it and were rejected by the gate."""
+    """By task with a bug, the revisions that held it and were rejected by the gate."""
     found: dict[str, list[Record]] = {p.task: [] for p in pieces if p.bug}
     bugs = {p.task: p.bug for p in pieces if p.bug}
     for record in Ledger.read(hub).ended():

@@ -300,7 +300,7 @@ class Simulation:
         return change
 
     def name(self, base: str, chain: Sequence[str]) -> str:
-        """Of the commit that has `chain` on top of `base`."""
+        """The name of the commit that has `chain` on top of `base`."""
         value = int(base, 16)
         for key in chain:
             value = (value * 1_000_003 + int(key[1:-2]) + 1) % PRIME

@@ -24,7 +24,7 @@ class Setting:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """Of one setting."""
+    """What came of one setting."""
 
     slots: int
     batch: int

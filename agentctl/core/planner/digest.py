@@ -153,7 +153,7 @@ def weak_points(turn: Turn, green: tuple[str, ...]) -> list[tuple[int, list[tupl
 
 
 def breaks(turn: Turn, sound: int, seen: list[tuple[int, int, float]]) -> list[tuple[int, int, float]]:
-    """Of (up to where a failed probe carried the green changes, its number, the probability
+    """For each (up to where a failed probe carried the green changes, its number, the probability
     that it failed by itself): the probability that these break together instead."""
     before, otherwise, broken, total = 1.0, 1.0, 0.0, []
     for n, number, alone in seen:

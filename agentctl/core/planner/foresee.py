@@ -74,7 +74,7 @@ class Odds:
 
 
 def odds(turn: Turn, worlds: Worlds, trains: list[tuple[str, ...]], gates: tuple[str, ...] | None) -> Odds:
-    """Of the changes that `gates` judge. `trains`: what the running probes will land if trunk is
+    """The odds of the changes that `gates` judge. `trains`: what the running probes will land if trunk is
     still on their way; what is landed of other lanes is in nobody's way."""
     found = Odds(turn, worlds, Tracks(worlds))
     found.order = [k for k in turn.ranked() if turn.queue[k].gates == gates]
