@@ -57,13 +57,6 @@ def check(entries: Iterable[Entry], limits: Limits, protect: Iterable[str]) -> l
     return [*listed[:REPORTED], "more refusals follow"] if len(listed) > REPORTED else listed
 
 
-def check_message(message: bytes, limits: Limits) -> list[str]:
-    """The refusals of a commit message."""
-    if len(message) <= limits.message:
-        return []
-    return [f"commit message: {len(message)} bytes, over limits.message ({limits.message})"]
-
-
 def same_name(path: str, other: str) -> str:
     """The refusal of a path that is the same as another one for some file systems."""
     return f"{printable(path)}: {_SAME} {printable(other)}"

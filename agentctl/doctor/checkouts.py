@@ -116,7 +116,7 @@ class Checkout:
             written = int(os.lstat(os.path.join(self.tree.path, path)).st_mtime)
             for line in file:
                 facts = line.partition("\t")[0].split(" ")
-                if facts[-2].isdigit() and int(facts[-2]) >= written and self._is_past(facts[0]):
+                if len(facts) > 3 and facts[-2].isdigit() and int(facts[-2]) >= written and self._is_past(facts[0]):
                     return facts[0]
         return self.tip
 

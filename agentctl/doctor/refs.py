@@ -127,10 +127,10 @@ def _last_values(hub: Hub, name: str) -> Iterator[tuple[str, str]]:
             if state.trunk and refnames.branch(read_policy(hub, state.trunk).trunk) == name:
                 yield state.trunk, "the ledger"
     elif reader := _reader(hub, name):
-        yield from ((oid, "a commit that nothing held") for oid in _lost(hub, name, reader))
+        yield from ((oid, "a commit that nothing held") for oid in _lost(hub, reader))
 
 
-def _lost(hub: Hub, name: str, read: Callable[[str], object]) -> list[str]:
+def _lost(hub: Hub, read: Callable[[str], object]) -> list[str]:
     """Commits that no ref leads to and that read as what the ref is for, the newest first."""
     # `git fsck` would wait for a pipe among the refs.
     listed = hub.git("cat-file", "--batch-all-objects", "--batch-check=%(objectname) %(objecttype)", "--unordered", ok=range(256))

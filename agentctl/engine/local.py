@@ -79,10 +79,6 @@ class Ended:
     maxrss: int = 0
     """Bytes of the largest process, at least those of the guard before it started."""
 
-    @property
-    def timed_out(self) -> bool:
-        return self.reason == "timeout"
-
 
 def start(job: Job) -> Running:
     """Start a job; safe from several threads.

@@ -92,8 +92,8 @@ def ready(tree: Worktree, by_setup: bool) -> None:
 
 @contextlib.contextmanager
 def found(hub: Hub, agent: str, tree: Worktree, trunk: str, message: str, ignored: bool = False) -> Iterator[Found]:
-    """Look into a worktree. Within, all commits that it holds are in the hub, also one with its uncommitted files; the
-    caller has a ref name them before the end. Raises Refused if they cannot be taken over.
+    """Look into a worktree, whose lock the caller holds. Within, all commits that it holds are in the hub, also one with
+    its uncommitted files; the caller has a ref name them before the end. Raises Refused if they cannot be taken over.
 
     `trunk` is the commit that new ones are told by. Ignored files are passed over; ignored repositories too, unless
     `ignored`: then they are about to be deleted.
@@ -202,20 +202,28 @@ def commit_of(hub: Hub, tree: Worktree, name: str, trunk: str) -> Iterator[tuple
         raise NotFound(f"{tree.path} has no repository any more", hint="agentctl rm AGENT; its files are kept")
     if name == "HEAD" and (under_way := _unfinished(git_dir, private.flags(git_dir))):
         raise Refused(f"{under_way} is under way in {tree.path}", hint="finish it or abort it first: git status")
-    objects, place = _alone(tree, git_dir), tree.own("reader")
-    head, branch = private.head(git_dir)
-    scratch.write(place, refs=private.refs(git_dir), head=f"ref: {branch}" if branch else head or "")
-    reader = scratch.Scratch(place, objects, (os.path.join(hub.git_dir, "objects"),))
-    found = reader.text("rev-parse", "--verify", "--quiet", "--end-of-options", name + "^{commit}", ok=(0, 1, 128))
-    if not found:
-        raise UsageError(f"no commit called {name!r}", hint="git log --oneline")
-    changed: tuple[str, ...] = ()
-    if head:
-        files.fresh_index(tree.own("look.index"), tree.own("index"))
-        look = tree.look(_store(tree), (objects,), "look.index")
-        changed = files.differing(look, head, private.flags(git_dir).absent, _base(tree), alien=_alien(hub, git_dir)).changed
-    with crossing.brought(hub, place, (objects,), [found], trunk):
-        yield found, (branch or "").removeprefix("refs/heads/"), changed
+    with hub.scratch() as place:
+        objects = crossing.alone(os.path.join(git_dir, "objects"), place + ".theirs")
+        head, branch = private.head(git_dir)
+        scratch.write(place, refs=private.refs(git_dir), head=f"ref: {branch}" if branch else head or "")
+        reader = scratch.Scratch(place, objects, (os.path.join(hub.git_dir, "objects"),))
+        found = reader.text("rev-parse", "--verify", "--quiet", "--end-of-options", name + "^{commit}", ok=(0, 1, 128))
+        if not found:
+            raise UsageError(f"no commit called {name!r}", hint="git log --oneline")
+        changed = _changed(hub, tree, git_dir, head, objects, place) if head else ()
+        with crossing.brought(hub, place, (objects,), [found], trunk):
+            yield found, (branch or "").removeprefix("refs/heads/"), changed
+
+
+def _changed(hub: Hub, tree: Worktree, git_dir: str, head: str, objects: str, place: str) -> tuple[str, ...]:
+    """Paths of tracked files that differ from `head`; looked at beside whoever looks at the same time, in folders of its own
+    whose names begin with `place`."""
+    store, index = place + ".made", place + ".index"
+    modes.folder(store)
+    files.fresh_index(index, tree.own("index"))
+    look = scratch.for_files(hub, place + ".look", tree.path, index, store, (objects, os.path.join(hub.git_dir, "objects")),
+                             scratch.PRIVATE)
+    return files.differing(look, head, private.flags(git_dir).absent, _base(tree), alien=_alien(hub, git_dir)).changed
 
 
 def salvage(hub: Hub, agent: str, tree: Worktree, trunk: str, ignored: bool = True) -> str:
@@ -241,12 +249,13 @@ def make_safe(hub: Hub, agent: str, tree: Worktree, trunk: str, ignored: bool = 
 
 
 def unsafe(hub: Hub, agent: str, tree: Worktree, trunk: str) -> bool:
-    """True if the worktree holds work that no ref of the hub reaches."""
-    record = tree.record
-    if not record or record.state is not State.GIVEN or not tree.there:
-        return False
-    with found(hub, agent, tree, trunk, "looked at\n", ignored=True) as there:
-        return bool(_unreached(hub, there.tips))
+    """True if the worktree holds work that no ref of the hub reaches. Raises Contended if its session runs."""
+    with lock(hub, agent):
+        record = tree.record
+        if not record or record.state is not State.GIVEN or not tree.there:
+            return False
+        with found(hub, agent, tree, trunk, "looked at\n", ignored=True) as there:
+            return bool(_unreached(hub, there.tips))
 
 
 def keep(hub: Hub, agent: str, there: Found, besides: bool = False) -> str:

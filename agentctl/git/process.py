@@ -219,9 +219,9 @@ def _called(argv: Sequence[str], *, cwd: str | None, env: Mapping[str, str],
 
 def _expire(git: subprocess.Popen, over: threading.Event) -> None:
     over.set()
-    for how in (signal.SIGTERM, signal.SIGKILL):
-        _end(git, how)
-        time.sleep(GRACE)
+    _end(git)
+    time.sleep(GRACE)
+    _end(git, signal.SIGKILL)
 
 
 def _end(git: subprocess.Popen, how: int = signal.SIGTERM) -> None:

@@ -194,7 +194,7 @@ def _made(tree: Worktree, look: scratch.Scratch, commit: str, keep: tuple[str, .
                 look.run("read-tree", "--reset", "-u", commit)
             if any(not entry.mode for entry in wrong):
                 look.run("clean", "-ffdxq" if ignored else "-ffdq", *(word for pattern in keep for word in ("-e", pattern)))
-            if not (wrong := _differing(tree, look, keep, ignored)):
+            if not (wrong := _differing(look, keep, ignored)):
                 break
         except GitError:
             if attempt == TRIES - 1:
@@ -211,7 +211,7 @@ def _same_attributes(hub: Hub, old: str, new: str) -> bool:
         return False
 
 
-def _differing(tree: Worktree, look: scratch.Scratch, keep: tuple[str, ...], ignored: bool) -> list[Entry]:
+def _differing(look: scratch.Scratch, keep: tuple[str, ...], ignored: bool) -> list[Entry]:
     """What is in the folder and not in its index, or otherwise."""
     excluded = [f"--exclude={pattern}" for pattern in keep] + ([] if ignored else ["--exclude-standard"])
     found = [entry for entry in listed(look, "-o", "--directory", *excluded) if entry.mode != GITLINK]

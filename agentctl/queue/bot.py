@@ -190,7 +190,8 @@ class Bot:
             self.wake.set()
             turn = self._turn(time.time())
             self._blame.hear(turn, error)
-            self._commit(turn)
+            with contextlib.suppress(Contended):  # Then it fails once more, and is blamed again.
+                self._commit(turn)
 
     def _tell_put_back(self, turn: Turn) -> None:
         for odd in self._put_back:

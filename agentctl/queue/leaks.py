@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 
@@ -26,11 +26,11 @@ def refusals(hub: Hub, policy: Policy, base: str, head: str, own: list[str]) -> 
     Raises ObjectError.
     """
     search = _Search(hub, policy.limits)
-    found = list(islice(search.step(base, head, ""), REPORTED))
+    found = list(islice(search.step((base,), head, ""), REPORTED))
     for oid in own if policy.strategy != "squash" else ():
-        parents = hub.objects.commit(oid).parents
-        if len(parents) < 2 and len(found) < REPORTED:
-            found += islice(search.step(parents[0] if parents else EMPTY_TREE, oid, f" of its commit {oid[:12]}"), REPORTED)
+        if len(found) < REPORTED:
+            parents = hub.objects.commit(oid).parents or (EMPTY_TREE,)
+            found += islice(search.step(parents, oid, f" of its commit {oid[:12]}"), REPORTED)
     return found
 
 
@@ -42,8 +42,12 @@ class _Search:
     """(path, object id)"""
     size: int = 0
 
-    def step(self, old: str, new: str, where: str) -> Iterator[str]:
-        entries = list(islice(changed(self.hub, old, new), self.limits.change_files + 1))
+    def step(self, olds: Sequence[str], new: str, where: str) -> Iterator[str]:
+        """Of what differs from all that came before: of a merge what it has from none of its parents."""
+        entries = list(islice(changed(self.hub, olds[0], new), self.limits.change_files + 1))
+        for other in olds[1:]:
+            own = {(path, oid) for path, _, oid, _ in changed(self.hub, other, new)}
+            entries = [entry for entry in entries if (entry[0], entry[2]) in own]
         was: set[bytes] | None = None
         for path, mode, oid, _ in entries:
             if mode not in (FILE, EXECUTABLE) or (path, oid) in self.looked:
@@ -55,7 +59,8 @@ class _Search:
                 yield f"{printable(path)}{where}: brings its commits over limits.change_bytes ({self.limits.change_bytes})"
                 return
             if there and not any(globs.matches(pattern, path) for pattern in self.limits.allow_secrets):
-                was = self.before(old, [path for path, *_ in entries]) if was is None else was
+                if was is None:
+                    was = set().union(*(self.before(old, [path for path, *_ in entries]) for old in olds))
                 yield from (f"{printable(path)}:{leak.line}{where}: adds a key ({leak.rule}), which limits.allow_secrets "
                             "does not allow there" for leak in there if leak.secret not in was)
 

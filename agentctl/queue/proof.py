@@ -62,7 +62,7 @@ def prove(hub: Hub, trunk: str) -> tuple[Counts, list[Finding]]:
     rejected = [r for r in ended if r.stage == Stage.REJECTED]
     tips = {(_fact(r, "old"), _fact(r, "tip")) for r in landed}
     findings = [*_moved(hub), *_trunk(hub, trunk, ledger, tips), *_tested(hub, landed), *_once(hub, ledger, state, ended),
-                *_evidence(hub, rejected), *_reachable(hub, trunk, [*ended, *state.queue.values()])]
+                *_evidence(hub, rejected), *_reachable(hub, [*ended, *state.queue.values()])]
     return Counts(len(landed), len(rejected), len(state.queue), len(tips)), findings
 
 
@@ -210,7 +210,7 @@ def _evidence(hub: Hub, rejected: list[Record]) -> Iterator[Finding]:
             yield Finding(4, f"the answer to {record.key} is gone from the outbox", grave=False)
 
 
-def _reachable(hub: Hub, trunk: str, records: list[Record]) -> Iterator[Finding]:
+def _reachable(hub: Hub, records: list[Record]) -> Iterator[Finding]:
     found = refs.scan(hub.git_dir, ["refs/"], hub.objects)
     for name, why in found.odd.items():
         yield Finding(5, f"broken ref {printable(name)}: {why}")

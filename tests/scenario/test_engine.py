@@ -108,7 +108,6 @@ def world(tmp_path):
 def test_the_exit_code_is_told(world, code):
     ended = world.run(world.shell(f"exit {code}"))
     assert (ended.reason, ended.exit, ended.signal) == ("exited", code, None)
-    assert not ended.timed_out
 
 
 def test_death_by_a_signal_is_told(world):
@@ -175,14 +174,14 @@ def test_what_cannot_be_opened_is_named(world, field):
 def test_timeout_with_a_command_that_ignores_term(world):
     script = "trap '' TERM; echo ready; while :; do sleep 0.1; done"
     ended = world.run(world.shell(script, timeout=0.3, grace=0.2))
-    assert ended.timed_out and ended.signal == signal.SIGKILL
+    assert ended.reason == "timeout" and ended.signal == signal.SIGKILL
     assert "0.3 s" in ended.message
 
 
 def test_timeout_lets_a_command_clean_up_within_the_grace(world):
     script = "trap 'echo clean; exit 7' TERM; while :; do sleep 0.05; done"
     ended = world.run(world.shell(script, timeout=0.5, grace=60))
-    assert ended.timed_out and ended.exit == 7
+    assert ended.reason == "timeout" and ended.exit == 7
     assert "clean\n" in world.text()
 
 

@@ -124,3 +124,20 @@ def test_a_name_that_is_no_text_is_told(repo):
     repo.hand_in("odd", objects.write_commit(objects.write_tree(tree), [tip], "odd\n", 1))
     repo.drain()
     assert r"k\xe9y:1: adds a key (private-key)" in repo.record("odd").why
+
+
+def test_a_key_that_a_merge_adds_itself_is_found_though_a_later_commit_takes_it_away(make_repo):
+    repo = make_repo(strategy="merge")
+    objects, secret = repo.hub.objects, key()
+    left, right = repo.change({"left.txt": "left\n"}), repo.change({"right.txt": "right\n"})
+
+    def commit(files, *parents):
+        tree = objects.replace(objects.commit(repo.tip).tree, {path: text.encode() for path, text in files.items()})
+        return objects.write_commit(tree, parents, "made by hand\n", 1_600_000_000)
+
+    both = {"left.txt": "left\n", "right.txt": "right\n"}
+    repo.hand_in("leak", commit(both, commit({**both, "a.pem": secret}, left, right)))
+    repo.hand_in("fine", commit({**both, "c.txt": "c\n"}, commit(both, left, right)), agent="bob")
+    repo.drain()
+    assert repo.stages() == {"leak/1": "rejected", "fine/1": "landed"}
+    assert "a.pem:1 of its commit" in repo.record("leak").why

@@ -5,7 +5,7 @@ from itertools import count, repeat
 
 import pytest
 
-from agentctl.core.admission import REPORTED, Entry, check, check_message
+from agentctl.core.admission import REPORTED, Entry, check
 from agentctl.core.globs import matches
 from agentctl.core.policy import parse
 from agentctl.core.printable import printable
@@ -175,8 +175,6 @@ def test_the_limits_are_the_last_value_allowed():
     assert named("a/b/c", depth=2) == ["a/b/c: 3 components, over limits.depth (2)"]
     assert named("éé", b"\xff\xff\xff\xff", path=4) == []
     assert named("ééx", path=4) == ["ééx: a path of 5 bytes, over limits.path (4)"]
-    assert check_message(b"x" * LIMITS.message, LIMITS) == []
-    assert "limits.message" in check_message(b"x" * (LIMITS.message + 1), LIMITS)[0]
 
 
 def test_a_tree_without_end_is_not_read_to_its_end():
