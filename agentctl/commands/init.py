@@ -15,11 +15,13 @@ from agentctl.commands.parser import Given, command, given
 from agentctl.core import globs, refnames
 from agentctl.core.gatefiles import gate_files
 from agentctl.core.policy import parse
+from agentctl.core.printable import printable
 from agentctl.engine import files
 from agentctl.errors import NotFound, Refused, UsageError
 from agentctl.git import stale
 from agentctl.git.hub import POLICY_PATH, Hub
 from agentctl.git.refs import Transaction
+from agentctl.messages import quoted
 from agentctl.queue.policyfile import checked_out, record_trunk
 
 PRESETS = ("default", "solo", "strict")
@@ -82,7 +84,7 @@ def init(given: Given, preset: str, gate: str | None, trunk: str | None) -> int:
     branch = trunk or _default_branch(hub)
     if not hub.git("rev-parse", "--verify", "--quiet", refnames.branch(branch), ok=(0, 1)):
         raise NotFound(f"there is no branch {branch!r} with a commit on it",
-                       hint="make a first commit, or name one: agentctl init --trunk BRANCH")
+                       hint="make a first commit: git add . && git commit, or name another branch: agentctl init --trunk BRANCH")
     tree = hub.objects.commit(hub.trunk_tip(branch)).tree
     known = hub.objects.read(tree, POLICY_PATH)
     path = os.path.join(hub.top, POLICY_PATH) if hub.top else None
@@ -170,5 +172,9 @@ def _report(given: Given, made: Made) -> int:
     if made.committed:
         given.say("next:\n  agentctl task add 'Describe the work'\n  agentctl run --agents 4 -- COMMAND...")
     else:
-        given.say(f"next: look at it, then:\n  git add {POLICY_PATH} && git commit -m 'agentctl: add the policy'")
+        here = checked_out(given.hub)
+        away = f"git switch {quoted(made.trunk)} && " if here and here != made.trunk else ""
+        if away:
+            given.say(f"trunk is {made.trunk}, and {printable(here)} is checked out; should that be trunk: set `trunk:` in the file", hang=2)
+        given.say(f"next: look at it, then:\n  {away}git add {POLICY_PATH} && git commit -m 'agentctl: add the policy'")
     return 0

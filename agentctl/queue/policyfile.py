@@ -13,13 +13,13 @@ from agentctl.git.hub import POLICY_PATH, Hub
 from agentctl.queue import marks
 
 
-def read_policy(hub: Hub, tip: str) -> Policy:
-    """The policy in the tree of the commit `tip`. Raises PolicyError if there is none or
+def read_policy(hub: Hub, tip: str, branch: str = "trunk") -> Policy:
+    """The policy in the tree of the commit `tip`, of a branch called so. Raises PolicyError if there is none or
     if it is invalid, NotFound for a bad `tip`."""
     data = hub.objects.read(hub.objects.commit(tip).tree, POLICY_PATH)
     if data is None:
-        raise PolicyError(f"there is no {POLICY_PATH} on trunk ({tip[:12]})",
-                          hint="agentctl init, then commit the file")
+        raise PolicyError(f"there is no {POLICY_PATH} on {branch} ({tip[:12]})",
+                          hint=f"agentctl init, then commit the file on {branch}")
     try:
         text = data.decode()
     except UnicodeDecodeError as error:
@@ -116,7 +116,7 @@ def _names_itself(hub: Hub, name: str) -> bool:
 def _at_tip(hub: Hub, trunk: str, tip: str) -> Policy:
     """Raises PolicyError, which tells of it if somebody else moved trunk there, and not forward."""
     try:
-        return read_policy(hub, tip)
+        return read_policy(hub, tip, trunk)
     except PolicyError as error:
         ref, known = refnames.branch(trunk), marks.read(hub)
         if known.ours(ref, tip) or hub.holds(tip, known.newest(ref)):

@@ -369,7 +369,7 @@ def an_invalid_policy(make):
 def no_policy(make):
     repo = make()
     repo.push({".agentctl/policy.yaml": None})
-    return repo, "there is no .agentctl/policy.yaml on trunk"
+    return repo, "there is no .agentctl/policy.yaml on main"
 
 
 def a_filter_that_is_configured_nowhere(make):

@@ -1,5 +1,7 @@
 """Which branch is trunk: the one whose policy says so, whatever it is called and wherever one stands."""
 
+import subprocess
+
 import pytest
 
 from agentctl.errors import AgentctlError
@@ -109,4 +111,16 @@ def test_two_branches_that_each_name_themselves_are_told(make_repo):
 def test_a_repository_without_any_policy(tmp_path):
     git(tmp_path, "init", "-q", "-b", "main", "bare")
     git(tmp_path / "bare", "commit", "-qm", "x", "--allow-empty")
-    assert refused(tmp_path / "bare", "there is no .agentctl/policy.yaml on trunk").startswith("agentctl init")
+    assert refused(tmp_path / "bare", "there is no .agentctl/policy.yaml on main").startswith("agentctl init")
+
+
+def test_init_on_another_branch_says_where_the_policy_belongs(tmp_path):
+    hub = tmp_path / "hub"
+    git(tmp_path, "init", "-q", "hub")
+    git(hub, "commit", "-q", "--allow-empty", "-m", "begin")
+    git(hub, "switch", "-q", "-c", "develop")
+    said = cli("init", "--gate", "true", cwd=hub).stdout
+    assert "trunk is main, and develop is checked out" in said
+    assert "on main" in cli("spawn", "a", "--", "true", cwd=hub, ok=3).stderr
+    subprocess.run(["sh", "-ec", "\n".join(line for line in said.splitlines() if line.startswith("  git "))], cwd=hub, check=True)
+    assert "the queue is empty" in cli("queue", cwd=hub).stdout
