@@ -17,6 +17,7 @@ from agentctl.errors import Refused, UsageError
 from agentctl.fleet import agents, tasks
 from agentctl.git import checkouts, process, worktrees
 from agentctl.git.hub import Hub
+from agentctl.git.objects import ObjectError
 from agentctl.messages import many
 from agentctl.queue import again as again_
 from agentctl.queue import inbox, landing
@@ -50,8 +51,7 @@ def command(given: Given, commit: str, change, agent, after, priority: int, mend
             raise Refused("there are uncommitted changes, which would not be submitted",
                           hint="git commit -a, or name the commit: agentctl submit HEAD~0")
         receipt = _submit(given, head, branch, change, agent, after, priority, again, mends_trunk)
-        undone = again_.undoes(given.hub, head, given.tip) if receipt.new else []
-        return report(given, receipt, undone)
+        return report(given, receipt, _undone(given, head) if receipt.new else [])
 
 
 def _submit(given: Given, head: str, branch: str, change, agent, after, priority: int, again: bool,
@@ -91,6 +91,14 @@ def _found(given: Given, commit: str) -> Iterator[tuple[str, str, Sequence[str]]
         raise UsageError(f"no commit called {commit!r}", hint="git log --oneline")
     branch = (where.branch() if where else None) or ""
     yield head, branch.removeprefix("refs/heads/"), where.dirty() if where else ()
+
+
+def _undone(given: Given, head: str) -> list[str]:
+    """What of trunk it takes back; nothing for what the bot will refuse, since objects of it are missing."""
+    try:
+        return again_.undoes(given.hub, head, given.tip)
+    except ObjectError:
+        return []
 
 
 def _refuse_again(hub: Hub, head: str, there: inbox.Receipt | None) -> None:
