@@ -25,22 +25,23 @@ def adopt():
 
 def state(pid):
     """(state letter, parent pid) or None for a process that is gone."""
-    try:
-        with open(f"/proc/{pid}/stat", "rb") as file:
-            fields = file.read().rpartition(b")")[2].split()
-    except OSError:
-        return None
-    return fields[0], int(fields[1])
+    fields = _stat(pid)
+    return fields and (fields[0], int(fields[1]))
 
 
 def session(pid):
     """(the id of its session, when it started in ticks since the boot); None for a process that is gone."""
+    fields = _stat(pid)
+    return fields and (int(fields[3]), int(fields[19]))
+
+
+def _stat(pid):
+    """The fields of /proc/<pid>/stat from the third (state) on, see proc(5); None for a process that is gone."""
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
-            fields = file.read().rpartition(b")")[2].split()
+            return file.read().rpartition(b")")[2].split()
     except OSError:
         return None
-    return int(fields[3]), int(fields[19])
 
 
 def children(pid):
