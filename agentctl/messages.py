@@ -29,6 +29,12 @@ def many(count: int, one: str) -> str:
     return f"{count} {one}" if count == 1 else f"{count} {one}{'es' if one.endswith('s') else 's'}"
 
 
+def some(paths: Sequence[str]) -> str:
+    """The first three of them, and how many more there are."""
+    shown = ", ".join(quoted(path) for path in paths[:3])
+    return shown if len(paths) <= 3 else f"{shown} and {len(paths) - 3} more"
+
+
 def folded(line: str, hang: int, width: int) -> str:
     """Broken at words where it is longer than `width`, and continued at column `hang`."""
     indent = " " * min(hang, width // 3)
@@ -60,5 +66,11 @@ NEXT_STEP = {
 }
 
 
-def next_step(stage: Stage, change: str, trunk: str) -> str:
+PROTECTED = "no change may touch what is protected; a person who wants it commits it on {trunk}, and the bot tests it there"
+
+
+def next_step(stage: Stage, change: str, trunk: str, reason: str) -> str:
+    """What to do about a change that is there for that reason."""
+    if stage == Stage.REJECTED and ": protected by " in reason:
+        return PROTECTED.format(trunk=quoted(trunk))
     return NEXT_STEP[stage].format(change=quoted(change), trunk=quoted(trunk))

@@ -8,7 +8,7 @@ import click
 
 from agentctl.commands.parser import Given, command, given
 from agentctl.core.printable import printable
-from agentctl.doctor import Patient, examination
+from agentctl.doctor import Finding, Patient, examination
 from agentctl.errors import Findings
 from agentctl.git import process
 from agentctl.messages import many, quoted
@@ -31,14 +31,26 @@ def command(given: Given, wanted: str | None) -> int:
     where = "agentctl" if given.path == "." else f"agentctl -C {quoted(given.path)}"
     patient = Patient(given.hub, where)
     if wanted:
-        for line in examination.mend(patient, [*examination.MENDS] if wanted == "all" else [wanted]):
+        names, done = [*examination.MENDS] if wanted == "all" else [wanted], 0
+        for done, line in enumerate(examination.mend(patient, names), 1):
             given.say(printable(line, 4096))
             if given.json:
                 given.emit({"mended": line})
+        _tell(given, examination.left(patient, names))
+        if not done:
+            given.say("nothing to mend")
         return 0
     found = examination.examine(patient)
     if given.json:
         given.emit([asdict(f) for f in found])
+    _tell(given, found)
+    version = ".".join(map(str, process.version()))
+    given.say(f"Git {version}, trunk {given.trunk}, gates {', '.join(g.name for g in given.policy.gates)}: all well")
+    return 0
+
+
+def _tell(given: Given, found: list[Finding]) -> None:
+    """Raises Findings if there are any."""
     for finding in found:
         given.say(f"found: {printable(finding.what, 4096)}")
         for label, text in ((" mend: ", finding.mend), (" note: ", finding.note)):
@@ -46,6 +58,3 @@ def command(given: Given, wanted: str | None) -> int:
                 given.say(f"{label}{text}")
     if found:
         raise Findings(many(len(found), "finding"), hint=found[0].mend or found[0].note)
-    version = ".".join(map(str, process.version()))
-    given.say(f"Git {version}, trunk {given.trunk}, gates {', '.join(g.name for g in given.policy.gates)}: all well")
-    return 0

@@ -24,9 +24,9 @@ def command(given: Given, agent: str, force: bool) -> int:
     if agent not in agents.names(hub) or not refnames.valid_name(agent):
         raise NotFound(f"no agent called {agent!r} has a worktree here", hint="agentctl ps")
     tree = worktrees.of_agent(hub, agent)
-    if not force and agents.unsafe(hub, agent, tree, given.tip):
-        raise Refused(f"{agent} has work that was not submitted",
-                      hint=f"agentctl -C {quoted(tree.path)} submit, or agentctl rm --force {agent}")
+    if not force and (work := agents.unsafe(hub, agent, tree, given.tip)):
+        raise Refused(f"{agent} has work that was not submitted: {work}",
+                      hint=f"commit what is not, then agentctl -C {quoted(tree.path)} submit; or agentctl rm --force {agent}")
     if not force and not tree.there and os.path.lexists(tree.path):
         raise Refused(f"{tree.path} is not the folder that agentctl made for {agent}",
                       hint=f"agentctl rm --force {agent} moves it aside, and deletes nothing")

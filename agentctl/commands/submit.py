@@ -11,14 +11,13 @@ import click
 from agentctl.commands.parser import Given, command, given
 from agentctl.core import refnames
 from agentctl.core.lifecycle import Stage
-from agentctl.core.printable import printable
 from agentctl.core.request import PRIORITY
 from agentctl.errors import Refused, UsageError
 from agentctl.fleet import agents, tasks
 from agentctl.git import checkouts, process, worktrees
 from agentctl.git.hub import Hub
 from agentctl.git.objects import ObjectError
-from agentctl.messages import many
+from agentctl.messages import some
 from agentctl.queue import again as again_
 from agentctl.queue import inbox, landing
 from agentctl.queue.ledger import Ledger
@@ -121,8 +120,8 @@ def report(given: Given, receipt: inbox.Receipt, undone: Sequence[str] = ()) -> 
         return 0
     given.say(f"{receipt.key}: {'submitted' if receipt.new else receipt.stage + ' already'} ({receipt.head[:12]})")
     if undone:
-        given.say(f"note: it makes {many(len(undone), 'file')} again what {'it was' if len(undone) == 1 else 'they were'} before "
-                  f"something that landed lately, {printable(undone[0])} among them; not meant: agentctl withdraw {change}")
+        given.say(f"note: it makes {some(undone)} again as before something that landed lately; not meant: "
+                  f"agentctl withdraw {change}")
     if receipt.stage == Stage.REJECTED:
         given.say(f"hint: agentctl why {change}; agentctl submit --again tries the same head once more")
     elif receipt.stage != Stage.LANDED:

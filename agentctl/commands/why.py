@@ -14,7 +14,8 @@ from agentctl.core.mending import tried as tried_on
 from agentctl.core.policy import fingerprint
 from agentctl.core.printable import uncoloured
 from agentctl.engine.locks import holder
-from agentctl.messages import ago, clock, many, next_step
+from agentctl.git.merge import changed
+from agentctl.messages import ago, clock, many, next_step, some
 from agentctl.queue import answers, border, foreign, landing, mending, pause, standing
 from agentctl.queue.ledger import Ledger
 
@@ -31,7 +32,7 @@ def command(given: Given, change: str, log: bool) -> int:
     gone = found.record and landing.has_gone(given.hub, given.tip, found.record)
     reason = _reason(given, found, ledger.state()) + _of_trunk(found.stage, moved, gone)
     change = found.key.split("/")[0]
-    step = moved.ways if moved else AFTER_LOSS.format(change=change) if gone else next_step(found.stage, change, given.trunk)
+    step = moved.ways if moved else AFTER_LOSS.format(change=change) if gone else next_step(found.stage, change, given.trunk, reason)
     past = standing.history(given.hub, found.key)
     answer = answers.read(given.hub, found.record) if found.record and found.stage == Stage.REJECTED else None
     if given.json:
@@ -49,6 +50,8 @@ def command(given: Given, change: str, log: bool) -> int:
     return 0
 
 
+NONE = (0, "0" * 40)
+"""The entry of a path that is not there, as `changed` gives it."""
 AFTER_LOSS = "agentctl queue retry {change} submits it anew"
 
 
@@ -71,7 +74,7 @@ def _reason(given: Given, found: standing.Standing, state: State) -> str:
     if found.stage != Stage.QUEUED:
         ended = f"{ago(record.ended)} ago"
         return {
-            Stage.LANDED: f"landed as {record.commit[:12]}, {ended}",
+            Stage.LANDED: f"landed as {record.commit[:12]}, {ended}{_undone(given, record)}",
         }.get(found.stage, f"{record.why}, {ended}")
     paused = pause.read(given.hub)
     held = "; it is held back" if paused and paused.holds(record.change.priority) else ""
@@ -79,6 +82,21 @@ def _reason(given: Given, found: standing.Standing, state: State) -> str:
     failed = 0 if trouble else sum(record.key in staged.probe.chain for staged in state.failed)
     return _queued(record, state, failed) + (_red(given, record, state, trouble) if trouble else "") + (
         f"; the queue is {paused}" if paused else "") + held
+
+
+def _undone(given: Given, record: Record) -> str:
+    """What trunk holds no more of what landed, whoever took it back."""
+    objects = given.hub.objects
+    if not landing.landed(record) or not objects.exists(record.commit):
+        return ""
+    landed = objects.commit(record.commit)
+    if not landed.parents or not objects.exists(landed.parents[0]):
+        return ""
+    before, now = objects.commit(landed.parents[0]).tree, objects.commit(given.tip).tree
+    own = [(path, (mode, oid)) for path, mode, oid, _ in changed(given.hub, before, landed.tree)]
+    undone = [path for path, entry in own if (objects.at(now, path) or NONE) != entry
+              and objects.at(now, path) == objects.at(before, path)]
+    return f"; trunk has {some(undone)} again as before it" if undone else ""
 
 
 def _red(given: Given, record: Record, state: State, trouble: mending.Red) -> str:

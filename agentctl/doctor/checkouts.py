@@ -22,7 +22,7 @@ from agentctl.git import checkouts, files, refs, stale
 from agentctl.git.hub import Hub
 from agentctl.git.refs import Transaction
 from agentctl.git.scratch import Scratch
-from agentctl.messages import many, quoted
+from agentctl.messages import many, quoted, some
 from agentctl.queue import landing
 
 HISTORY = 1000
@@ -181,24 +181,19 @@ def _findings(patient: Patient) -> Iterator[Finding]:
                           f"{diff} --abort; the bot does not start as long as it stands")
         elif diff.alien:
             git = f"git -C {quoted(path)}"
-            yield Finding(f"{path} has {trunk} checked out, but the files of an older commit, {_some(list(diff.alien))} among them, "
+            yield Finding(f"{path} has {trunk} checked out, but the files of an older commit, {some(diff.alien)} among them, "
                           "which is under a filter that only its own configuration has",
                           "" if diff.own else f'{git} read-tree -m -u "$({git} write-tree)" HEAD',
-                          f"put it into your own configuration, or commit {_some(diff.own)} on a branch first" if diff.own else
+                          f"put it into your own configuration, or commit {some(diff.own)} on a branch first" if diff.own else
                           "it is the Git there that runs this filter")
         elif diff.left_behind:
-            edits = f"; what you edited is kept on a branch: {_some(diff.own)}" if diff.own else ""
+            edits = f"; what you edited is kept on a branch: {some(diff.own)}" if diff.own else ""
             yield Finding(f"{path} has {trunk} checked out, but the files of an older commit", patient.mend("checkout"),
                           f"what is in the way is moved aside{edits}")
         else:
-            yield Finding(f"{path} has {trunk} checked out with uncommitted changes: {_some(diff.own)}",
+            yield Finding(f"{path} has {trunk} checked out with uncommitted changes: {some(diff.own)}",
                           f"git -C {quoted(path)} switch -c {free_branch(patient.hub)}",
                           "they are yours still, on that branch; commit them, agentctl submit")
-
-
-def _some(paths: list[str]) -> str:
-    shown = ", ".join(quoted(path) for path in paths[:3])
-    return shown if len(paths) <= 3 else f"{shown} and {len(paths) - 3} more"
 
 
 def free_branch(hub: Hub) -> str:
@@ -211,7 +206,7 @@ def _mend(patient: Patient) -> Iterator[str]:
         stale.clear(patient.hub.git_dir, landing.index_locks(tree))
     for one, diff in _found(patient):
         if isinstance(diff, Diff) and diff.alien:
-            yield f"{one.tree.path}: left as it is, only its own Git can write {_some(list(diff.alien))}: agentctl doctor"
+            yield f"{one.tree.path}: left as it is, only its own Git can write {some(diff.alien)}: agentctl doctor"
         elif isinstance(diff, Diff) and diff.left_behind:
             yield from bring(one, diff)
 
@@ -225,7 +220,7 @@ def bring(one: Checkout, diff: Diff) -> Iterator[str]:
         one.git("add", "--update", "--", ".", index=copy)
         aside = list(_clear_way(one, diff.behind, copy))
         if aside:
-            yield f"{one.tree.path}: {many(len(aside), 'file')} moved aside: {_some(aside)}"
+            yield f"{one.tree.path}: {many(len(aside), 'file')} moved aside: {some(aside)}"
         one.git("read-tree", "-m", "-u", one.git("write-tree", index=copy), one.tip, index=copy)
     yield f"{one.tree.path}: brought to {one.tip[:12]}"
 

@@ -36,6 +36,12 @@ def mend(patient: Patient, names: list[str]) -> Iterator[str]:
         yield from MENDS[name].mend(_with_trunk(patient))
 
 
+def left(patient: Patient, names: list[str]) -> list[Finding]:
+    """What these checks find still when they have mended what they mend: what a person has to decide."""
+    patient = _with_trunk(patient)
+    return [found for name in names for found in _by(MENDS[name], patient)]
+
+
 def _findings(patient: Patient) -> Iterator[Finding]:
     for check in FIRST:
         yield from _by(check, patient)

@@ -53,7 +53,7 @@ def _agents(patient: Patient) -> Iterator[Finding]:
 
 def _unsafe(patient: Patient, tree: Worktree) -> bool:
     try:
-        return agents.unsafe(patient.hub, tree.name, tree, patient.tip)
+        return bool(agents.unsafe(patient.hub, tree.name, tree, patient.tip))
     except AgentctlError:
         return True
 

@@ -131,7 +131,8 @@ def _red(patient: Patient) -> Iterator[Finding]:
     failed = [known for ours, tree in _judged(patient) if (known := _last(patient, ours, tree))]
     for known in failed:
         yield Finding(f"trunk is red: {known.why or known.step} at {known.commit[:12]}",
-                      note="submit a change that mends it, or undo what broke it: agentctl revert CHANGE")
+                      note="submit a change that mends it: agentctl submit --mends-trunk; or undo what broke it: agentctl revert CHANGE, or "
+                      "git revert COMMIT on trunk for what was put there around the queue")
 
 
 def _judged(patient: Patient) -> list[tuple[str, str]]:

@@ -20,6 +20,7 @@ from agentctl.git.objects import ObjectError, Objects, Person
 from agentctl.git.process import GitError
 from agentctl.git.refs import Transaction
 from agentctl.git.worktrees import State, Worktree, of_agent
+from agentctl.messages import some
 
 REST = "rest"
 """The salvage ref of commits that an agent itself passed over: amended, reset, stashed."""
@@ -248,14 +249,18 @@ def make_safe(hub: Hub, agent: str, tree: Worktree, trunk: str, ignored: bool = 
         return worktrees.set_aside(tree)
 
 
-def unsafe(hub: Hub, agent: str, tree: Worktree, trunk: str) -> bool:
-    """True if the worktree holds work that no ref of the hub reaches. Raises Contended if its session runs."""
+def unsafe(hub: Hub, agent: str, tree: Worktree, trunk: str) -> str:
+    """In words, what work the worktree holds that no ref of the hub reaches; empty if none. Raises Contended if its session
+    runs."""
     with lock(hub, agent):
         record = tree.record
         if not record or record.state is not State.GIVEN or not tree.there:
-            return False
-        with found(hub, agent, tree, trunk, "looked at\n", ignored=True) as there:
-            return bool(_unreached(hub, there.tips))
+            return ""
+        with found(hub, agent, tree, trunk, "uncommitted files\n", ignored=True) as there:
+            unreached = _unreached(hub, there.tips)
+            if there.whole in unreached and there.files.dirty:
+                return f"not committed: {some(there.files.dirty)}"
+            return "commits" if unreached else ""
 
 
 def keep(hub: Hub, agent: str, there: Found, besides: bool = False) -> str:

@@ -92,7 +92,9 @@ def _trunk(hub: Hub, trunk: str, ledger: Ledger, tips: set[tuple[str, str]]) -> 
     elif moved:
         yield Finding(1, f"{moved.new[:12]} was put on trunk around the queue, and no bot has tested it yet", grave=False)
     away = landing.gone(hub, tip, {new for _, new in tips} | set(adopted))
-    given_up = _given_up(hub, away, [old for old in adopted.values() if old])
+    # What a person takes for right the ledger says from the bot's next turn on.
+    taken = [state.trunk] if moved and not known else []
+    given_up = _given_up(hub, away, [*(old for old in adopted.values() if old), *taken])
     line = {oid: age for age, oid in enumerate(_first_parents(hub, tip))} if tip else {}
     for old, new in tips:
         if new in away:

@@ -208,10 +208,28 @@ def test_a_change_from_a_checkout_that_lags_is_told_to_undo_what_landed(repo):
     repo.git("switch", "-q", "-c", "mine")
     repo.git("commit", "-q", "-a", "-m", "my edit")
     said = repo.cli("submit").stdout
-    assert "note: it makes 1 file again what it was before something that landed lately, other.txt among them" in said
+    assert "note: it makes other.txt again as before something that landed lately" in said
     assert "agentctl withdraw mine" in said
     # Nothing is said of what goes on from trunk.
     repo.git("switch", "-q", "--discard-changes", "-c", "fine", "main")
     write(repo.path, {"README": "landed, and more\n"})
     repo.git("commit", "-q", "-a", "-m", "more")
     assert "note" not in repo.cli("submit").stdout
+
+
+def test_a_commit_around_the_queue_that_takes_back_what_landed_is_told(repo):
+    """Made in the checkout of trunk itself, whose files were older than its branch."""
+    repo.submit("landed", {"README": "landed\n", "other.txt": "landed too\n"})
+    with repo.bot() as bot:
+        write(repo.path, {"README": "a person's edit\n"})
+        finish(bot)
+        repo.git("commit", "-q", "-a", "-m", "my edit")
+        bot.tick()
+        adopted = next(news.text for news in bot.heard if news.kind == "adopted")
+        assert "it makes other.txt again as before something that landed lately" in adopted
+        finish(bot)
+    assert "; trunk has other.txt again as before it" in repo.cli("why", "landed").stdout
+    # Nothing is said of a change that stands.
+    repo.submit("fine", {"third.txt": "fine\n"})
+    repo.drain()
+    assert "again" not in repo.cli("why", "fine").stdout
