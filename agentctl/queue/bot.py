@@ -381,7 +381,7 @@ class Bot:
         under_way = self._runs.runs.keys() | {staged.probe.number for staged, _ in self._fresh}
         for staged in self.state.probes:
             if staged.probe.number not in under_way:
-                self._runs.start(staged, self.policy)
+                self._runs.start(staged, self.policy, self._patience.doubts(staged.tree, self.policy.queue.retries))
                 self._tell(News("started", staged.probe.reason, {"probe": staged.probe}))
 
     def close(self) -> None:

@@ -29,6 +29,8 @@ SETUP = "slot setup"
 """The step before the gates; no gate can have this name."""
 
 
+UNCLEAR = 125
+"""The exit status of a gate that cannot tell."""
 LAYOUT = "slot"
 """The step before all others, in which a slot gets the files of a commit."""
 
@@ -97,13 +99,14 @@ def remove_slots(hub: Hub) -> None:
 
 
 def judge(hub: Hub, policy: Policy, runs: Runs, commit: str, known: frozenset[str] = frozenset(),
-          base: str | None = None) -> Judgement:
+          base: str | None = None, doubted: bool = False) -> Judgement:
     """Run the gates on a commit's tree, in order, in a free slot; not those of the parts that
     are `known` to pass, unless that is all of them.
 
     Exit status 0 of all of them is passed; 125 of one is indeterminate; any other, or a
     timeout, is failed. What is our own or the machine's fault is indeterminate too: a setup
-    that fails there, unless it passes in the tree of `base`.
+    that fails there, unless it passes in the tree of `base`. Where it is `doubted` that 125 is
+    the machine's fault, such a gate has failed if it passes there.
     """
     tree = hub.objects.commit(commit).tree
     facts = {"tree": tree, "commit": commit, "gate": fingerprint(policy)}
@@ -116,7 +119,7 @@ def judge(hub: Hub, policy: Policy, runs: Runs, commit: str, known: frozenset[st
         try:
             names = {name for part in due for name in part.gates}
             result, took = _in_slot(hub, policy, runs, place, commit, log, names,
-                                     base if base != commit else None)
+                                     base if base != commit else None, doubted)
         except (OSError, GitError, Infrastructure, Timeout) as error:
             result, took = {"verdict": Verdict.INDETERMINATE, "why": f"the machine failed us: {error}"}, {}
             if runs.stopped:
@@ -138,7 +141,7 @@ def _of_part(hub: Hub, whole: Judgement, part: Part, took: dict[str, float]) -> 
 
 
 def _in_slot(hub: Hub, policy: Policy, runs: Runs, place: Worktree, commit: str, log: str,
-             names: set[str], base: str | None) -> tuple[dict, dict[str, float]]:
+             names: set[str], base: str | None, doubted: bool) -> tuple[dict, dict[str, float]]:
     """What the gates of these names said, and the seconds that each took which was run."""
     if said := _lay_out(place, policy, runs, commit, base):
         return said, {}
@@ -172,11 +175,19 @@ def _in_slot(hub: Hub, policy: Policy, runs: Runs, place: Worktree, commit: str,
             _setup_done(policy, place)
         return said
 
+    def at_base(step: Callable[[], dict | None]) -> dict | None:
+        """What the step says in the tree of `base`."""
+        with runs.gits.within(policy.gates[0].timeout):
+            check_out(place, policy, base or commit)
+        return step()
+
     try:
         if _setup_due(policy, place) and (said := setup()):
-            return _blame_setup(place, policy, runs, said, setup, base), took
+            return _blame(said, base, lambda: at_base(setup)) if said["verdict"] is Verdict.FAILED else said, took
         for gate in policy.gates:
             if gate.name in names and (said := run(gate)):
+                if doubted and said.get("exit") == UNCLEAR:
+                    said = _blame(said, base, lambda: at_base(lambda: _setup_due(policy, place) and setup() or run(gate)))
                 return said, took
         return {"verdict": Verdict.PASSED, "exit": 0}, took
     finally:
@@ -217,19 +228,15 @@ def check_out(place: Worktree, policy: Policy, commit: str) -> None:
     worktrees.give(place, policy.trunk, None)
 
 
-def _blame_setup(place: Worktree, policy: Policy, runs: Runs, said: dict, setup: Callable[[], dict | None],
-                 base: str | None) -> dict:
-    """A setup that failed is the fault of what was set up if it passes in `base`, and else of the machine."""
-    if said["verdict"] is not Verdict.FAILED:
-        return said
+def _blame(said: dict, base: str | None, there: Callable[[], dict | None]) -> dict:
+    """A step that did not pass is the fault of what was tested if it passes `there`, in the tree of `base`, and else of the
+    machine."""
     if base:
-        with runs.gits.within(policy.gates[0].timeout):
-            check_out(place, policy, base)
-        there = setup()
-        if not there:
-            return said | {"why": f"{said['why']}, and it passes without the changes, at {base[:12]}"}
-        if there["verdict"] is Verdict.ABORTED:
-            return there
+        also = there()
+        if not also:
+            return said | {"verdict": Verdict.FAILED, "why": f"{said['why']}, and it passes without the changes, at {base[:12]}"}
+        if also["verdict"] is Verdict.ABORTED:
+            return also
     return said | {"verdict": Verdict.INDETERMINATE}
 
 
@@ -250,7 +257,7 @@ def _said(name: str, ended: local.Ended | None, timeout: float) -> dict | None:
     if ended.exit == 0:
         return None
     how = f"killed by signal {ended.signal}" if ended.signal else f"exit status {ended.exit}"
-    verdict = Verdict.INDETERMINATE if ended.exit == 125 else Verdict.FAILED
+    verdict = Verdict.INDETERMINATE if ended.exit == UNCLEAR else Verdict.FAILED
     return {"verdict": verdict, "exit": ended.exit, "why": f"{name}: {how}" + (f": {ended.message}" if ended.message else "")}
 
 

@@ -36,10 +36,10 @@ class Running:
     def __contains__(self, number: int) -> bool:
         return number in self.runs
 
-    def start(self, staged: Staged, policy: Policy) -> None:
+    def start(self, staged: Staged, policy: Policy, doubted: bool) -> None:
         runs = gate.Runs()
         known = verdicts.passed_parts(self.hub, policy, staged.tree, staged.probe.again)
-        future = self.pool.submit(gate.judge, self.hub, policy, runs, staged.commit, known, staged.probe.base)
+        future = self.pool.submit(gate.judge, self.hub, policy, runs, staged.commit, known, staged.probe.base, doubted)
         future.add_done_callback(lambda _: self.wake.set())
         self.runs[staged.probe.number] = Run(staged, future, runs)
 

@@ -88,11 +88,34 @@ def test_a_red_trunk_blames_nobody(make_repo):
     repo.proven()
 
 
-def test_no_verdict_again_and_again_blames_nobody(repo):
-    repo.submit("foggy", {"foggy.txt": "UNCLEAR\n"})
-    with pytest.raises(Infrastructure, match="no verdict 3 times in a row"):
+def test_no_verdict_again_and_again_blames_nobody(make_repo, tmp_path):
+    """As where a daemon that the gate needs has gone."""
+    gone = tmp_path / "gone"
+    repo = make_repo(gate=f"if [ -e {gone} ]; then exit 125; fi")
+    repo.drain()
+    gone.touch()
+    for name in ("one", "two", "three"):
+        repo.submit(name, {f"{name}.txt": f"{name}\n"})
+    with pytest.raises(Infrastructure, match="no verdict [34] times in a row"):
         repo.drain()
-    assert repo.stage("foggy") == "queued"
+    assert set(repo.stages().values()) == {"queued"}
+    gone.unlink()
+    repo.drain()
+    assert set(repo.stages().values()) == {"landed"}
+    repo.proven()
+
+
+def test_a_change_with_which_the_gate_gives_no_verdict_stops_nobody_else(repo):
+    """As where it names an image that there is not: `docker run` says 125 to that."""
+    repo.submit("foggy", {"foggy.txt": "UNCLEAR\n"})
+    for name in ("one", "two", "three"):
+        repo.submit(name, {f"{name}.txt": f"{name}\n"}, agent=name)
+    repo.drain()
+    assert repo.stages() == {"foggy/1": "rejected", "one/1": "landed", "two/1": "landed", "three/1": "landed"}
+    record = repo.record("foggy")
+    assert record.kind == "gate"
+    assert "check: exit status 125, and it passes without the changes" in " ".join(repo.cli("why", "foggy").stdout.split())
+    repo.proven()
 
 
 def with_setup(command):
