@@ -113,7 +113,8 @@ GATE = _section(
         ),
         "run": _text(
             "The command, run by sh -c at the top of a slot. Exit status 0 is passed, 125 is "
-            "indeterminate (run again, nobody is blamed), anything else is failed.",
+            "indeterminate: it is run again, and nobody is blamed, unless it goes on so and trunk without the "
+            "changes passes. Anything else is failed.",
             pattern=r"\S",
             **{"x-expected": "a command to run by sh -c"},
         ),
@@ -278,7 +279,7 @@ SCHEMA = {
         ),
         "strategy": _choice(
             "How a change lands. squash: as one commit. rebase: each of its commits, one after "
-            "the other. merge: under a merge commit.",
+            "the other, or as one commit if merges are among them. merge: under a merge commit.",
             "squash",
             "squash",
             "rebase",

@@ -17,7 +17,7 @@ from agentctl.errors import Infrastructure
 from agentctl.git.hub import Hub
 from agentctl.git.merge import by_git, changed
 from agentctl.git.objects import EMPTY_TREE
-from agentctl.queue.stage import own_commits
+from agentctl.queue.stage import line_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +52,9 @@ def _wrong(landing: Landing, what: str) -> Infrastructure:
 def _steps(hub: Hub, strategy: str, landing: Landing, record: Record, below: str, commit: str) -> Iterator[Step]:
     """The merges that lead from `below` to the commit that carries a change."""
     objects, head = hub.objects, hub.objects.commit(record.change.head)
-    if strategy == "rebase":
-        own, line = own_commits(hub, record), _line(hub, below, commit)
+    own = line_of(hub, record) if strategy == "rebase" else []
+    if own:
+        line = _line(hub, below, commit)
         if len(line) != len(own):
             raise _wrong(landing, f"other commits than {record.key}")
         for theirs, made in zip(own, line, strict=True):

@@ -129,7 +129,10 @@ class Stager:
         return self._commit(tip, (tip.oid, head.oid), merged.tree, record, None, message)
 
     def _rebase(self, tip: CommitInfo, record: Record) -> CommitInfo | Merged:
-        for commit in own_commits(self.hub, record):
+        replayed = line_of(self.hub, record)
+        if not replayed:
+            return self._squash(tip, record)
+        for commit in replayed:
             before = self.hub.objects.commit(commit.parents[0]).tree if commit.parents else EMPTY_TREE
             merged = self._merged(before, tip.tree, commit.tree)
             if merged.conflicts:
@@ -150,6 +153,14 @@ class Stager:
         oid = objects.write_commit(tree, parents, wording.with_trailers(message, trailers), time,
                                    committer=BOT, **written)
         return objects.commit(oid)
+
+
+def line_of(hub: Hub, record: Record) -> list[CommitInfo]:
+    """The commits of a change, oldest first, that are put on trunk one by one; none if there is a merge among them: what
+    that holds itself, a conflict resolved or a file adapted, would be lost, so such a change lands as one commit."""
+    if hub.git("rev-list", "-n1", "--merges", record.change.head, "^" + record.base):
+        return []
+    return own_commits(hub, record)
 
 
 def own_commits(hub: Hub, record: Record) -> list[CommitInfo]:

@@ -208,7 +208,7 @@ def test_a_change_from_a_checkout_that_lags_is_told_to_undo_what_landed(repo):
     repo.git("switch", "-q", "-c", "mine")
     repo.git("commit", "-q", "-a", "-m", "my edit")
     said = repo.cli("submit").stdout
-    assert "note: it makes other.txt again as before something that landed lately" in said
+    assert "note: it makes other.txt again as before something that came to trunk lately" in said
     assert "agentctl withdraw mine" in said
     # Nothing is said of what goes on from trunk.
     repo.git("switch", "-q", "--discard-changes", "-c", "fine", "main")
@@ -226,10 +226,47 @@ def test_a_commit_around_the_queue_that_takes_back_what_landed_is_told(repo):
         repo.git("commit", "-q", "-a", "-m", "my edit")
         bot.tick()
         adopted = next(news.text for news in bot.heard if news.kind == "adopted")
-        assert "it makes other.txt again as before something that landed lately" in adopted
+        assert "it makes other.txt again as before something that came to trunk lately" in adopted
         finish(bot)
     assert "; trunk has other.txt again as before it" in repo.cli("why", "landed").stdout
     # Nothing is said of a change that stands.
     repo.submit("fine", {"third.txt": "fine\n"})
     repo.drain()
     assert "again" not in repo.cli("why", "fine").stdout
+
+
+@pytest.mark.parametrize("strategy", ["squash", "rebase", "merge"])
+def test_what_a_merge_commit_of_a_change_holds_itself_lands(make_repo, strategy):
+    """A branch that merged trunk, solved a conflict and adapted a file: none of that is in any other commit."""
+    repo = make_repo(strategy=strategy, files={"text": "one\n"})
+    objects, base = repo.hub.objects, repo.tip
+    mine = repo.change({"text": "mine\n", "new.txt": "new\n"}, "mine")
+    repo.submit("theirs", {"text": "theirs\n"})
+    repo.drain()
+    both = objects.replace(objects.commit(repo.tip).tree, {
+        "text": b"both\n", "new.txt": b"new\n", "adapted.txt": b"adapted\n"})
+    merged = objects.write_commit(both, [mine, repo.tip], "merge trunk\n", 1_600_000_000)
+    repo.hand_in("mine", repo.hub.objects.write_commit(objects.replace(both, {"more.txt": b"more\n"}), [merged], "more\n", 1_600_000_001))
+    repo.submit("other", {"other.txt": "other\n"}, base=base)
+    repo.drain()
+    assert repo.stages() == {"theirs/1": "landed", "mine/1": "landed", "other/1": "landed"}
+    assert [repo.show(name) for name in ("text", "adapted.txt", "more.txt")] == ["both\n", "adapted\n", "more\n"]
+    repo.proven()
+
+
+def test_a_move_of_trunk_that_changes_what_is_protected_is_told(repo):
+    with repo.bot() as bot:
+        finish(bot)
+        repo.push({".agentctl/policy.yaml": repo.show(".agentctl/policy.yaml").replace("sh check.sh", "'true'")})
+        finish(bot)
+        said = next(news.text for news in bot.heard if news.kind == "adopted")
+    assert "; it changes what no change may touch: .agentctl/policy.yaml" in said
+    assert "what no change may touch: .agentctl/policy.yaml" in repo.cli("verify").stdout
+
+
+def test_what_is_renamed_takes_nothing_back(repo):
+    repo.submit("landed", {"a/one.txt": "one\n", "a/two.txt": "two\n"})
+    repo.drain()
+    moved = repo.change({"a/one.txt": None, "a/two.txt": None, "b/one.txt": "one\n", "b/two.txt": "two\n"})
+    repo.git("branch", "moved", moved)
+    assert "note" not in repo.cli("submit", "moved", "--change", "moved").stdout
