@@ -120,7 +120,7 @@ def report(given: Given, receipt: inbox.Receipt, undone: Sequence[str] = ()) -> 
         return 0
     given.say(f"{receipt.key}: {'submitted' if receipt.new else receipt.stage + ' already'} ({receipt.head[:12]})")
     if undone:
-        given.say(f"note: it makes {some(undone)} again as before something that landed lately; not meant: "
+        given.say(f"note: it makes {some(undone)} again as before something that came to trunk lately; not meant: "
                   f"agentctl withdraw {change}")
     if receipt.stage == Stage.REJECTED:
         given.say(f"hint: agentctl why {change}; agentctl submit --again tries the same head once more")

@@ -20,8 +20,8 @@ from agentctl.fleet.agents import Found
 from agentctl.git import process, worktrees
 from agentctl.git.hub import Hub
 from agentctl.git.worktrees import Worktree
-from agentctl.messages import many
-from agentctl.queue import inbox
+from agentctl.messages import many, some
+from agentctl.queue import again, inbox
 from agentctl.queue.ledger import Ledger
 
 
@@ -67,15 +67,18 @@ def conclude(hub: Hub, policy: Policy, work: Work, claim: Claim, tree: Worktree,
                 revision = _handed_in(hub, work.task.id, claim, time.time() - seconds)
                 end = End.SUBMITTED if revision else end
             submitted = _swept(hub, claim.agent, there, got.litter) if use == Use.SWEEP else there.head if use == Use.SUBMIT else None
+            undone: list[str] = []
             if submitted:
                 revision = _submit(hub, work, claim, tip, submitted)
+                undone = again.undoes(hub, submitted, tip)
             told = use == Use.SALVAGE or bool((there.files.changed or there.inner) and submitted != there.whole)
             kept = agents.keep(hub, claim.agent, there, besides=not told)
     except (Refused, process.GitError) as error:
         return session(End.CRASHED, f"its work stays in {worktrees.set_aside(tree)}: {error.message}")
     left = got.litter + (there.files.changed if there.new else ())
     loose = () if submitted == there.whole else left if use == Use.SWEEP else there.files.dirty
-    return session(end, got.note if end in (End.EMPTY, End.GAVE_UP) else "", _rest(there, loose, kept),
+    taken = f"it makes {some(undone)} again as before something that came to trunk lately" if undone else ""
+    return session(end, got.note if end in (End.EMPTY, End.GAVE_UP) else "", taken, _rest(there, loose, kept),
                    revision=revision, salvage=kept if told else "")
 
 

@@ -53,6 +53,9 @@ def undoes(hub: Hub, head: str, tip: str) -> list[str]:
     in a checkout whose files are older than its branch."""
     base = _base(hub, head, tip)
     own = set(changed(hub, base, head)) if base else set()
+    there, new = hub.objects.commit(base).tree if own else "", {oid for _, _, oid, status in own if status == "A"}
+    # What is there under another name now was not taken back.
+    own = {one for one in own if one[1] or (hub.objects.at(there, one[0]) or (0, ""))[1] not in new}
     past = itertools.islice(_before(hub, base), LATELY) if own else ()
     return sorted({path for old in past for path, *_ in own & set(changed(hub, base, old))})
 

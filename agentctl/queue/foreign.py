@@ -16,16 +16,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from agentctl.core import refnames
+from agentctl.core import admission, globs, refnames
 from agentctl.core.ledger import State
 from agentctl.core.printable import printable
 from agentctl.engine.locks import Held
 from agentctl.errors import Contended, PolicyError, Refused
 from agentctl.git import refs
 from agentctl.git.hub import Hub
+from agentctl.git.merge import changed
 from agentctl.git.objects import ObjectError
 from agentctl.git.refs import Transaction
-from agentctl.queue import landing, marks
+from agentctl.messages import some
+from agentctl.queue import again, landing, marks
 from agentctl.queue.ledger import Ledger
 from agentctl.queue.marks import ADOPT, RESTORE
 from agentctl.queue.policyfile import in_force, read_policy
@@ -130,6 +132,19 @@ def trace(hub: Hub, trunk: str, new: str) -> str:
     tip, *words = said.split("\0")
     found = printable(", ".join(word for word in words if word), 200)
     return f" (its reflog names {found})" if tip == new and found else ""
+
+
+def grave(hub: Hub, new: str, old: str) -> str:
+    """What a person should know of a move of trunk, forward from `old` to `new`, that no gate tells: it may be a slip, made
+    in a checkout that did not follow its branch, or switch off what tests the others."""
+    try:
+        undone = again.undoes(hub, new, old)
+        protect = [admission.folded(pattern) for pattern in read_policy(hub, old).protect]
+        closed = [path for path, *_ in changed(hub, old, new) if any(globs.matches(p, admission.folded(path)) for p in protect)]
+    except (ObjectError, PolicyError):
+        return ""
+    return (f"; it makes {some(undone)} again as before something that came to trunk lately" if undone else "") + (
+        f"; it changes what no change may touch: {some(closed)}" if closed else "")
 
 
 def restore(hub: Hub) -> list[str]:

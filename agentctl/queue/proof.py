@@ -94,7 +94,7 @@ def _trunk(hub: Hub, trunk: str, ledger: Ledger, tips: set[tuple[str, str]]) -> 
     away = landing.gone(hub, tip, {new for _, new in tips} | set(adopted))
     # What a person takes for right the ledger says from the bot's next turn on.
     taken = [state.trunk] if moved and not known else []
-    given_up = _given_up(hub, away, [*(old for old in adopted.values() if old), *taken])
+    given_up = _given_up(hub, away, [*(one.before for one in adopted.values() if one.before), *taken])
     line = {oid: age for age, oid in enumerate(_first_parents(hub, tip))} if tip else {}
     for old, new in tips:
         if new in away:
@@ -106,7 +106,7 @@ def _trunk(hub: Hub, trunk: str, ledger: Ledger, tips: set[tuple[str, str]]) -> 
         if oid in away:
             yield Finding(1, f"trunk was at {oid[:12]} once and no longer holds it", grave=oid not in given_up)
         else:
-            yield Finding(1, f"{oid[:12]} was put on trunk around the queue", grave=False)
+            yield Finding(1, f"{oid[:12]} was put on trunk around the queue{adopted[oid].told}", grave=False)
 
 
 def _first_parents(hub: Hub, tip: str) -> list[str]:
@@ -120,13 +120,22 @@ def _ancestor(hub: Hub, old: str, new: str) -> bool:
         return False
 
 
-def _adopted(hub: Hub, ledger: Ledger) -> dict[str, str]:
-    """What somebody else made trunk, and, where it was not forward, what it was before: see `Trunk`."""
+@dataclass(frozen=True, slots=True)
+class Adopted:
+    before: str
+    """What trunk was, where it was not moved forward."""
+    told: str
+    """Who may have moved it, and what else the bot said of it."""
+
+
+def _adopted(hub: Hub, ledger: Ledger) -> dict[str, Adopted]:
+    """What somebody else made trunk: see `Trunk`."""
     if not ledger.tip:
         return {}
     log = hub.git("log", "--first-parent", "--format=%B", "--grep", "^adopt ", ledger.tip)
-    lines = [line.split(" ") for line in log.splitlines() if line.startswith("adopt ")]
-    return {words[1].rstrip(":"): words[3].rstrip(":") if words[2:3] == ["for"] else "" for words in lines}
+    lines = [(line, line.split(" ")) for line in log.splitlines() if line.startswith("adopt ")]
+    return {words[1].rstrip(":"): Adopted(words[3].rstrip(":") if words[2:3] == ["for"] else "",
+                                          printable(line.partition(" by somebody else")[2])) for line, words in lines}
 
 
 def _given_up(hub: Hub, away: set[str], before: list[str]) -> set[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterable
 
 from agentctl.core import refnames
@@ -10,9 +9,7 @@ from agentctl.core.ledger import Landing, State
 from agentctl.core.lifecycle import Event
 from agentctl.git import refs
 from agentctl.git.hub import Hub
-from agentctl.git.objects import ObjectError
-from agentctl.messages import some
-from agentctl.queue import again, foreign, landing, marks
+from agentctl.queue import foreign, landing, marks
 from agentctl.queue.turn import Turn
 
 
@@ -90,20 +87,13 @@ class Trunk:
             turn.draft.say(f"begin at {tip}")
             return
         if self.hub.holds(tip, old):
-            who += self._undone(tip, old)
+            who += foreign.grave(self.hub, tip, old)
             turn.draft.say(f"adopt {tip}: trunk was moved by somebody else{who}")
         else:
             kept = marks.keep(self.hub, old, turn.refs) if self.hub.objects.exists(old) else "nothing"
             turn.draft.say(f"adopt {tip} for {old}: a person takes it for trunk; what it was is kept as {kept}")
         turn.tell("adopted", f"trunk was moved from {old[:12]} to {tip[:12]} by somebody else{who}", old=old, new=tip)
         self._tell_behind(turn, landing.bring_along(self.hub, self.name, old, tip))
-
-    def _undone(self, tip: str, old: str) -> str:
-        """What of that may be a slip: a commit in a checkout that did not follow its branch takes back what landed."""
-        with contextlib.suppress(ObjectError):
-            if undone := again.undoes(self.hub, tip, old):
-                return f"; it makes {some(undone)} again as before something that landed lately"
-        return ""
 
     def _suspects(self, tip: str, running: Iterable[int]) -> str:
         """Who cannot be known; what may help to find out."""

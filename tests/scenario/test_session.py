@@ -163,3 +163,14 @@ def test_locks_of_a_git_that_was_killed_are_in_nobodys_way(repo):
     assert run_again(repo, "echo more > more" + left).revision == 2
     repo.drain()
     assert repo.stages() == {"job/1": "superseded", "job/2": "landed"}
+
+
+def test_a_session_that_takes_back_what_landed_is_told_to(repo):
+    """Files of an older trunk, committed on the newer one: nothing conflicts."""
+    repo.submit("landed", {"landed.txt": "landed\n"})
+    repo.drain()
+    ended = run(repo, "rm landed.txt; echo mine >mine.txt; git add -A; git commit -q -m mine")
+    assert (ended.end, ended.revision) == (End.SUBMITTED, 1)
+    assert "it makes landed.txt again as before something that came to trunk lately" in ended.note
+    repo.drain()
+    assert "; trunk has landed.txt again as before it" in repo.cli("why", "landed").stdout
