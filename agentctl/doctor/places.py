@@ -28,7 +28,8 @@ def _claims(patient: Patient) -> Iterator[Finding]:
     for task, claim in _held(patient):
         if supervisor.outlived(claim):
             yield Finding(f"the claim of {claim.agent} on {task} outlived its supervisor",
-                          patient.mend("claims"), "its work is made safe, and the task is open again; so does agentctl run")
+                          patient.mend("claims"), ("its work is made safe, and " if worktrees.of_agent(patient.hub, claim.agent).there
+                                                   else "its worktree is gone; ") + "the task is open again; so does agentctl run")
 
 
 def _take_over(patient: Patient) -> Iterator[str]:
@@ -47,8 +48,11 @@ def _agents(patient: Patient) -> Iterator[Finding]:
             continue
         tree = worktrees.of_agent(hub, name)
         unsafe = not tree.there or _unsafe(patient, tree)
+        note = "" if not unsafe else "it has work that was not submitted, which is kept by a salvage ref" if tree.there else \
+            "another folder stands there, and is moved aside" if os.path.lexists(tree.path) else \
+            f"{tree.path} is gone, with what work it held: was it moved, or left behind, put it back there first"
         yield Finding(f"{name} has a worktree but runs no session", f"{patient.agentctl} rm {'--force ' if unsafe else ''}{name}",
-                      "it has work that was not submitted, which is kept by a salvage ref" if unsafe else "")
+                      note)
 
 
 def _unsafe(patient: Patient, tree: Worktree) -> bool:

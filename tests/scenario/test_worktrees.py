@@ -1,13 +1,16 @@
 """Agents' worktrees: many at once, and repositories that share nothing but the hub's objects."""
 
+import json
 import os
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
 from agentctl.fleet import agents
 from agentctl.git import folders, private
 from agentctl.git.folders import clear
+from tests.support.hub import write
 
 
 @pytest.mark.parametrize("count", [50, pytest.param(200, marks=pytest.mark.slow)])
@@ -91,3 +94,17 @@ def test_a_git_directory_that_was_moved_is_made_anew(repo, tmp_path):
     agents.prepare(repo.hub, "ann", repo.tip, "main")
     assert folders.identity(tree.git_dir)
     assert sorted(os.listdir(tmp_path / "elsewhere")) == sorted(os.listdir(tree.git_dir))
+
+
+def test_a_worktree_that_was_left_behind_is_not_called_safe(repo):
+    """As where the repository was moved, and the folder beside it was not."""
+    tree, _ = agents.prepare(repo.hub, "ann", repo.tip, "main")
+    write(Path(tree.path), {"work.txt": "work\n"})
+    away = Path(f"{tree.path}.away")
+    os.rename(tree.path, away)
+    assert "is gone, with what work it held" in repo.cli("doctor", ok=9).stdout
+    assert "is gone, and may have held work" in repo.cli("rm", "ann", ok=5).stderr
+    os.rename(away, tree.path)
+    assert "not committed: work.txt" in repo.cli("rm", "ann", ok=5).stderr
+    kept = json.loads(repo.cli("rm", "--json", "--force", "ann").stdout)["salvage"]
+    assert repo.show("work.txt", kept) == "work\n"
