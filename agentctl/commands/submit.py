@@ -19,7 +19,7 @@ from agentctl.git.hub import Hub
 from agentctl.git.objects import ObjectError
 from agentctl.messages import some
 from agentctl.queue import again as again_
-from agentctl.queue import inbox, landing
+from agentctl.queue import inbox, landing, standing
 from agentctl.queue.ledger import Ledger
 from agentctl.queue.marks import ADOPT, RESTORE
 
@@ -122,6 +122,8 @@ def report(given: Given, receipt: inbox.Receipt, undone: Sequence[str] = ()) -> 
     if undone:
         given.say(f"note: it makes {some(undone)} again as before something that came to trunk lately; not meant: "
                   f"agentctl withdraw {change}")
+    if receipt.new and (below := standing.within(given.hub, receipt.head, change, given.tip)):
+        given.say(f"note: it holds the commits of {', '.join(below)}, and brings them also where that is withdrawn or replaced")
     if receipt.stage == Stage.REJECTED:
         given.say(f"hint: agentctl why {change}; agentctl submit --again tries the same head once more")
     elif receipt.stage != Stage.LANDED:

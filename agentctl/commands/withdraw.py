@@ -14,7 +14,7 @@ from agentctl.queue import inbox, standing
 @click.argument("change")
 @given
 def command(given: Given, change: str) -> int:
-    """Take CHANGE out of the queue, with what is stacked on it. Its commits are kept.
+    """Take CHANGE out of the queue, with what was submitted --after it. Its commits are kept.
 
     A branch names the change that was submitted from it. In a session an agent withdraws only
     what it has submitted, or what belongs to its task.
@@ -23,6 +23,8 @@ def command(given: Given, change: str) -> int:
     receipt = inbox.withdraw(given.hub, change, os.environ.get("AGENTCTL_AGENT"))
     if given.json:
         given.emit({"change": change, "new": receipt.new})
+    if above := standing.on_top(given.hub, receipt.head, change):
+        given.say(f"note: its commits are in {', '.join(above)} too, and land with that: withdraw it, or submit it anew without them")
     given.say(f"{change}: {'to be withdrawn' if receipt.new else 'to be withdrawn already'}; "
               "the bot takes it out at its next turn")
     return 0

@@ -50,6 +50,32 @@ def find(hub: Hub, name: str, ledger: Ledger | None = None) -> Standing:
     raise NotFound(f"no change called {name!r}", hint="agentctl queue --all")
 
 
+MOST = 200
+"""Commits of a change in which the heads of others are looked for; changes that one head is looked for in."""
+
+
+def open_heads(hub: Hub) -> dict[str, str]:
+    """The change by its head, of what waits or is queued."""
+    found = {request.head: request.change for request in inbox.read(hub)}
+    return found | {record.change.head: record.change.id for record in Ledger.read(hub).state().queue.values()}
+
+
+def within(hub: Hub, head: str, change: str, tip: str) -> list[str]:
+    """Other changes that wait or are queued, and whose commits are among those of this one."""
+    parents = hub.objects.commit(head).parents
+    if all(hub.holds(tip, parent) for parent in parents):
+        return []
+    own = hub.git("rev-list", f"-n{MOST}", *parents, "^" + tip).split()
+    heads = open_heads(hub)
+    return sorted({heads[oid] for oid in own if oid in heads} - {change})
+
+
+def on_top(hub: Hub, head: str, change: str) -> list[str]:
+    """Other changes that wait or are queued, and have the commit `head` among theirs; not looked for among very many."""
+    heads = open_heads(hub)
+    return sorted({name for oid, name in heads.items() if name != change and hub.holds(oid, head)}) if len(heads) <= MOST else []
+
+
 def named(hub: Hub, name: str) -> str:
     """The change that somebody means. One that there is not is left to whoever asks for it."""
     try:

@@ -172,3 +172,14 @@ def test_stacked_changes_fall_together(repo):
     assert "a-lower/1" in repo.record("b-upper").why
     assert repo.verdict("waits")["kind"] == "dependency"
     repo.proven()
+
+
+def test_a_change_that_holds_the_commits_of_another_is_told_so(repo):
+    below = repo.change({"below.txt": "below\n"})
+    above = repo.change({"above.txt": "above\n"}, base=below)
+    for name, head in (("below", below), ("above", above)):
+        repo.git("branch", name, head)
+    assert "note" not in repo.cli("submit", "below", "--change", "below").stdout
+    assert "note: it holds the commits of below" in repo.cli("submit", "above", "--change", "above").stdout
+    assert "note: its commits are in above too" in repo.cli("withdraw", "below").stdout
+    assert "note" not in repo.cli("withdraw", "above").stdout
