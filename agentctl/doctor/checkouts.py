@@ -328,6 +328,8 @@ def _clear_way(one: Checkout, behind: dict[str, Entry], copy: str) -> Iterator[s
                 continue
             if n == len(parts) and one.entry(path) == entry:
                 one.git("update-index", "--add", "--cacheinfo", f"{entry[0]},{entry[1]},{path}", index=copy)
+            elif n == len(parts) and entry[0].startswith("100") and one.tree.begins(path, entry[1]):
+                os.unlink(full)
             elif folder and any(other.startswith(part + "/") for other in tracked):
                 yield from _move_untracked(one, part, tracked)
             else:

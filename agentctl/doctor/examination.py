@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from dataclasses import replace
 
 from agentctl.doctor import Check, Finding, Patient, checkouts, machine, places, refs, setup
-from agentctl.errors import AgentctlError
+from agentctl.errors import AgentctlError, Contended
+from agentctl.git import stale
 from agentctl.queue import policyfile
 
 FIRST = (*machine.CHECKS, *setup.CONFIG, refs.FILES)
@@ -30,6 +32,9 @@ def examine(patient: Patient) -> list[Finding]:
 def mend(patient: Patient, names: list[str]) -> Iterator[str]:
     """Mend what these checks find; yields what was done. Raises what keeps trunk or its policy from being read, if
     one of them needs that."""
+    with contextlib.suppress(Contended):
+        # Of one that was killed when all was done.
+        stale.clear(patient.hub.git_dir, stale.ref_locks(patient.hub.git_dir))
     for name in names:
         if MENDS[name] in NEED_TRUNK:
             policyfile.in_force(patient.hub)

@@ -17,6 +17,7 @@ from agentctl.git.files import Files
 from agentctl.git.hub import Hub
 from agentctl.git.merge import changed
 from agentctl.git.objects import Person
+from agentctl.git.store import MOST
 
 _OID = re.compile(r"[0-9a-f]{40}")
 SPARSE = ("core.sparsecheckout", "core.sparsecheckoutcone")
@@ -133,6 +134,11 @@ class Checkout:
         """The id of the blob that a file would be."""
         with self.look() as look:
             return look.text("hash-object", "--path", path, "--", os.path.join(self.path, path))
+
+    def begins(self, path: str, oid: str) -> bool:
+        """True if the file there holds no more than the beginning of that blob, as where a Git that wrote it was killed."""
+        written = folders.content(os.path.join(self.path, path), MOST)
+        return written is not None and written != (whole := self.hub.objects.blob(oid)) and whole.startswith(written)
 
     def _take_over_written(self, look: scratch.Scratch, old: str, new: str) -> None:
         """Enter in the index what a read-tree that was killed had written to files already."""

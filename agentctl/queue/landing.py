@@ -129,10 +129,8 @@ def _drop_half_written(hub: Hub, tree: Checkout, old: str, new: str) -> None:
     had = hub.objects.commit(old).tree
     for path, mode, oid, _ in changed(hub, old, new):
         full = os.path.join(tree.path, path)
-        if mode in (FILE, EXECUTABLE) and (written := folders.content(full, MOST)) is not None:
-            before = hub.objects.read(had, path)
-            if written != before and written != (whole := hub.objects.blob(oid)) and whole.startswith(written):
-                os.unlink(full)
+        if mode in (FILE, EXECUTABLE) and tree.begins(path, oid) and folders.content(full, MOST) != hub.objects.read(had, path):
+            os.unlink(full)
 
 
 def refuse_dirty(hub: Hub, trunk: str) -> None:
