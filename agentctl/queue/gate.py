@@ -96,6 +96,8 @@ def remove_slots(hub: Hub) -> None:
                     worktrees.set_aside(place)
                 folders.remove(place.path + ".tmp")
                 worktrees.remove(place)
+    # Also where one that was killed had removed the last.
+    worktrees.tidy(hub)
 
 
 def judge(hub: Hub, policy: Policy, runs: Runs, commit: str, known: frozenset[str] = frozenset(),
