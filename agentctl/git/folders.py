@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from agentctl.git import modes
+from agentctl.git import modes, process
 
 REMOVERS, FEW = 8, 100
 """Threads that remove one folder's files, if there are more than a few: they wait more than they work."""
@@ -54,11 +54,16 @@ def make(path: str) -> Identity:
 
 
 def replace(path: str, data: bytes) -> None:
-    """Write a file, whole or not at all, whoever else writes it."""
-    new = f"{path}.{os.urandom(4).hex()}.new"
+    """Write a file, whole or not at all, whoever else writes it. What killed processes had begun to write goes."""
+    new = f"{path}.{os.getpid()}-{os.urandom(4).hex()}.new"
     with open(new, "wb", opener=modes.opener) as file:
         file.write(data)
     os.rename(new, path)
+    folder, begun = os.path.dirname(path), os.path.basename(path) + "."
+    for name in os.listdir(folder):
+        if name.startswith(begun) and name.endswith(".new") and process.ended(name.removeprefix(begun).partition("-")[0]):
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(os.path.join(folder, name))
 
 
 def discard(path: str, trash: str, known: Identity) -> None:
