@@ -352,7 +352,7 @@ def main(args: list[str]) -> None:
     for name in names:
         count, bad, seconds, wrong = measured(name, every, with_git)
         rows.append((name, count, bad, seconds))
-        print("\n".join(wrong), end="\n" if wrong else "", flush=True)
+        print("\n".join([f"{name}: {count} points, {bad} not finished, {seconds:.0f} s", *wrong]), flush=True)
     rows.append(("all", sum(r[1] for r in rows), sum(r[2] for r in rows), sum(r[3] for r in rows)))
     table(rows, ("command", "kill points", "not finished by the same command", "seconds"))
     sys.exit(1 if rows[-1][2] else 0)
