@@ -158,6 +158,8 @@ def tip(hub: Hub, ref: str) -> str | None:
 
 def begin(hub: Hub, held: Held) -> None:
     """Take the refs for right where nothing is known of them. Needs the proof of the bot's lock."""
+    with _locked(hub), contextlib.suppress(FileNotFoundError):  # What a killed bot had begun to write.
+        os.unlink(path(hub) + ".new")
     state, known = refs.get(hub.git_dir, refnames.STATE), read(hub)
     there = {ref: refs.get(hub.git_dir, ref) if state else None for ref in OWN if ref not in known.refs}
     for ref, found in there.items():
