@@ -92,8 +92,11 @@ def remove_slots(hub: Hub) -> None:
         with contextlib.suppress(Contended):
             with locks.acquire(hub.own_path("locks", "slots", f"{number}.lock"), "removing it"):
                 place = worktrees.slot(hub, number)
-                if not place.there and os.path.lexists(place.path):
-                    worktrees.set_aside(place)
+                if not place.there:
+                    with contextlib.suppress(OSError):
+                        os.rmdir(place.path)  # One that was just made when its bot was killed.
+                    if os.path.lexists(place.path):
+                        worktrees.set_aside(place)
                 folders.remove(place.path + ".tmp")
                 worktrees.remove(place)
     # Also where one that was killed had removed the last.
