@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from pathlib import Path
 
 import pytest
 
@@ -115,3 +116,14 @@ def test_a_link_in_the_place_of_a_worktree_is_moved_aside_and_not_followed(repo,
         assert (victim / "precious").read_text() == "mine\n"
         assert not os.path.islink(path)
     assert worktrees.known(repo.hub, "aside") == ["1-1", "ann-1", "bob-1"]
+
+
+def test_what_a_killed_bot_had_only_begun_goes_with_the_next(make_repo):
+    """A slot's folder that nobody had noted yet, and the beginning of its marks."""
+    repo = make_repo()
+    repo.drain()
+    slot, marks = Path(repo.hub.worktrees, "slots", "2"), Path(repo.hub.own, "marks.json.new")
+    slot.mkdir(parents=True)
+    marks.write_text("{")
+    repo.drain()
+    assert not slot.exists() and not marks.exists() and not Path(repo.hub.worktrees, "aside").exists()
