@@ -37,5 +37,7 @@ def _without(turn: Turn, staged: Staged, key: str) -> str:
     that all were put on. Empty if none of them did."""
     keys = [k for k, _ in staged.landing]
     below = [staged.landing[-2][1] if len(keys) > 1 else staged.probe.base] if keys[-1] == key else []
-    trees = (turn.hub.objects.commit(oid).tree for oid in (*below, turn.state.trunk, staged.probe.base))
+    objects = turn.hub.objects
+    there = (oid for oid in (*below, turn.state.trunk, staged.probe.base) if objects.exists(oid))
+    trees = (objects.commit(oid).tree for oid in there)
     return next((t for t in trees if verdicts.lookup(turn.hub, staged.gate, t, Verdict.PASSED)), "")

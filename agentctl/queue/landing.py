@@ -51,7 +51,10 @@ def move(hub: Hub, trunk: str, landing: Landing) -> None:
 
 
 def proven(hub: Hub, landing: Landing) -> bool:
-    """True if the tree of a landing under way has a passed verdict of the bot's own."""
+    """True if the tree of a landing under way has a passed verdict of the bot's own. What is staged is held by no ref: a
+    mirror of the hub does not have it, and builds it once more."""
+    if not hub.objects.exists(landing.staged.commit):
+        return False
     tree, gate = hub.objects.commit(landing.staged.commit).tree, landing.verdict.get("gate")
     return isinstance(gate, str) and bool(verdicts.lookup(hub, gate, tree, Verdict.PASSED))
 

@@ -44,7 +44,7 @@ class Trunk:
             self.landed(turn, under_way)
         elif under_way:
             turn.draft.set(landing=None)
-            turn.draft.say(("trunk was moved by somebody else" if proven else "no verdict proves what was tested")
+            turn.draft.say(("trunk was moved by somebody else" if proven else "what was tested is not here, or no verdict proves it")
                            + "; what was about to land is tested anew")
         self.moved = foreign.stop(self.hub, self.name, turn.state)
         if self.moved:

@@ -14,7 +14,7 @@ from agentctl.git import process
 from agentctl.git.checkouts import Checkout
 from agentctl.git.hub import Hub
 from agentctl.git.store import Store
-from tests.support.hub import Repo
+from tests.support.hub import Repo, git
 
 WRITES = {"update-ref", "read-tree", "update-index", "worktree", "reset", "clean", "merge-tree", "symbolic-ref"}
 COARSE = 20
@@ -156,6 +156,20 @@ def test_broken_before_every_effect_on_refs_and_worktrees(begin, monkeypatch):
 @pytest.mark.slow
 def test_broken_before_every_effect(begin, monkeypatch):
     assert until_untouched(begin, Counter(monkeypatch)) > 20
+
+
+def test_a_mirror_made_after_any_of_them_goes_on_from_the_refs_alone(begin, monkeypatch, tmp_path):
+    # What nothing names, such as a commit that was about to land, does not come along.
+    counter, fatal, untouched = Counter(monkeypatch, coarse), 1, False
+    while not untouched:
+        repo, mirror = begin(fatal), tmp_path / f"mirror-{fatal}"
+        untouched = run(repo, counter, fatal)
+        git(tmp_path, "clone", "-q", "--mirror", "--no-local", str(repo.path), str(mirror))
+        copy = Repo(mirror)
+        copy.drain()
+        assert copy.stages() == {"one/1": "landed", "two/1": "landed", "bad/1": "rejected"}
+        assert copy.proven().landed == 2
+        fatal += 1
 
 
 @pytest.mark.parametrize("first", [5, 10])
