@@ -10,9 +10,9 @@ from agentctl import signals
 from agentctl.commands.narrator import Narrator
 from agentctl.commands.parser import Given, command, given, group
 from agentctl.core import refnames
-from agentctl.core.lifecycle import Stage
 from agentctl.core.model import Probe
 from agentctl.core.printable import printable, uncoloured, visible
+from agentctl.core.records import Rejected
 from agentctl.engine import locks
 from agentctl.errors import UsageError
 from agentctl.queue import foreign, marks
@@ -68,8 +68,7 @@ def run(given: Given, once: bool, junit: str | None, slots: int | None, batch: i
             bot.close()
             if junit:
                 write_junit(junit, bot.judged, narrator)
-    rejected = narrator.count(Stage.REJECTED)
-    landed = narrator.count(Stage.LANDED)
+    rejected, landed = len(narrator.rejected), len(narrator.landed)
     if given.json:
         given.emit({"kind": "summary", "landed": landed, "rejected": rejected, "probes": len(bot.judged),
                     "queued": len(bot.state.queue), "paused": bool(bot.paused)})
@@ -139,14 +138,14 @@ def write_junit(path: str, judged: list[tuple[Probe, Judgement]], narrator: Narr
         case = ElementTree.SubElement(probes, "testcase", classname="probe", name=f"probe {probe.number}: "
                                       + (", ".join(probe.chain) or "trunk"), time=f"{judgement.seconds:.3f}")
         ElementTree.SubElement(case, "system-out").text = _xml(f"{probe.reason}\n{judgement.verdict} {judgement.why}")
-    failed = [r for r in narrator.ended if r.stage == Stage.REJECTED]
-    changes = ElementTree.SubElement(root, "testsuite", name="changes", tests=str(len(narrator.ended)),
-                                     failures=str(len(failed)))
-    for record in narrator.ended:
+    ended = sorted([*narrator.landed, *narrator.rejected], key=lambda record: record.at)
+    changes = ElementTree.SubElement(root, "testsuite", name="changes", tests=str(len(ended)),
+                                     failures=str(len(narrator.rejected)))
+    for record in ended:
         case = ElementTree.SubElement(changes, "testcase", classname=record.change.agent, name=record.key,
-                                      time=f"{record.ended - record.change.admitted:.3f}")
-        if record.stage == Stage.REJECTED:
-            ElementTree.SubElement(case, "failure", message=_xml(record.why), type=record.kind).text = \
+                                      time=f"{record.at - record.change.admitted:.3f}")
+        if isinstance(record, Rejected):
+            ElementTree.SubElement(case, "failure", message=_xml(record.why), type=record.reason.kind).text = \
                 _xml(narrator.logs.get(record.key, record.why))
     ElementTree.indent(root)
     ElementTree.ElementTree(root).write(path, encoding="utf-8", xml_declaration=True)

@@ -10,12 +10,14 @@ import click
 from agentctl import signals
 from agentctl.commands.narrator import Narrator
 from agentctl.commands.parser import Given, command, given
+from agentctl.core.events import Probed
 from agentctl.core.model import Verdict
+from agentctl.core.notices import Told
 from agentctl.demo import place as places
 from agentctl.demo.checks import Check, all_checks
 from agentctl.demo.place import AGENT, AGENTS, TASKS, Place
 from agentctl.demo.stories import FLAKY, Story, all_stories, row, sent_back_by_chance
-from agentctl.queue.turn import News
+from agentctl.queue import verdicts
 
 
 @command("demo", """
@@ -58,11 +60,12 @@ class Watcher(Narrator):
         super().__init__(given)
         self.flukes = 0
 
-    def tell(self, news: News) -> None:
-        if news.kind == "probed" and news.facts["judgement"].verdict == Verdict.FAILED:
-            log = news.facts["judgement"].log
+    def tell(self, event: Told) -> None:
+        if isinstance(event, Probed) and event.verdict == Verdict.FAILED:
+            seen = verdicts.lookup(self.given.hub, event.gate, event.tree, Verdict.FAILED)
+            log = seen.log if seen else ""
             self.flukes += FLAKY in log and "FAILED (failures=1)" in log
-        super().tell(news)
+        super().tell(event)
 
 
 def demo(given: Given, keep: bool) -> int:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 
 from agentctl.commands.narrator import COLORS, Narrator
 from agentctl.commands.parser import Given
+from agentctl.core import events, notices
 from agentctl.core.printable import visible
 from agentctl.fleet.supervisor import Fleet
 from agentctl.messages import ago, many
@@ -43,11 +44,11 @@ def _draw(narrator: Narrator, fleet: Fleet, bot: Bot, begun: float, height: int)
     head = Text(ago(begun) + "   " + "  ".join(
         f"{where[s]} {s}" for s in ("landed", "done", "submitted", "working", "ready", "blocked", "parked", "gone") if where[s]))
     if bot.moved:
-        head.append(f"   {bot.moved.text}: nothing lands", style=COLORS["moved"])
+        head.append(f"   {bot.moved.text}: nothing lands", style=COLORS[events.Moved])
     if bot.paused:
-        head.append(visible(f"   {bot.paused}"), style=COLORS["paused"])
+        head.append(visible(f"   {bot.paused}"), style=COLORS[events.Paused])
     if fleet.pace.why:
-        head.append(visible(f"   held back: {fleet.pace.why}"), style=COLORS["braked"])
+        head.append(visible(f"   held back: {fleet.pace.why}"), style=COLORS[notices.Braked])
     rows = [(run.work.agent, name, ago(run.started), "")
             for name, (run, _) in sorted(fleet.runs.items())[: max(3, height // 3)]]
     rows += [(f"probe {staged.probe.number}", many(len(staged.probe.chain), "change"), ago(staged.started),
@@ -55,5 +56,5 @@ def _draw(narrator: Narrator, fleet: Fleet, bot: Bot, begun: float, height: int)
     widths = [max((len(row[n]) for row in rows), default=0) for n in range(4)]
     shown = [("", "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths)).rstrip()) for row in rows]
     room = max(3, height - 4 - len(rows))
-    return Group(head, *(Text(visible(line), style=COLORS.get(kind, ""), no_wrap=True, overflow="ellipsis")
-                         for kind, line in (*shown, *narrator.recent[-room:])))
+    return Group(head, *(Text(visible(line), style=colour, no_wrap=True, overflow="ellipsis")
+                         for colour, line in (*shown, *narrator.recent[-room:])))

@@ -1,84 +1,82 @@
-"""Turns the news of bot and fleet into lines, JSON, or a live view, and counts them."""
+"""Turns what a bot and a fleet tell into lines, JSON, or a live view, and counts it."""
 
 from __future__ import annotations
 
 import time
-from dataclasses import asdict, is_dataclass
 
 from agentctl.commands.parser import Given
-from agentctl.core.ledger import Record
-from agentctl.core.lifecycle import Stage
+from agentctl.core import events, notices
+from agentctl.core.form import facts
+from agentctl.core.notices import Told
 from agentctl.core.printable import printable
+from agentctl.core.records import Ended, Landed, Rejected, outline
+from agentctl.core.sentences import told
 from agentctl.core.task import Session
 from agentctl.messages import clock
 from agentctl.queue import answers
-from agentctl.queue.turn import News
 
-COLORS = {"landed": "green", "rejected": "red", "parked": "yellow", "trouble": "red", "behind": "yellow",
-          "adopted": "yellow", "moved": "red", "red": "red", "restored": "yellow", "paused": "yellow", "resumed": "green",
-          "ended": "cyan", "braked": "yellow", "released": "green"}
-OWN_WORDS = {"session", "ended", "adopted", "moved", "red", "restored", "behind", "trouble", "paused", "resumed", "braked",
-             "released"}
-"""News whose text says by itself what it is about."""
-QUIET_KINDS = {"started", "session", "known"}
-"""Told only with --verbose."""
+COLORS: dict[type, str] = {
+    Landed: "green", Rejected: "red", notices.Parked: "yellow", notices.Trouble: "red", notices.Behind: "yellow",
+    events.Adopted: "yellow", events.Moved: "red", notices.Red: "red", events.PutBack: "yellow", events.Paused: "yellow",
+    events.Resumed: "green", notices.SessionEnded: "cyan", notices.Braked: "yellow", notices.Released: "green"}
+SHOWN = (*COLORS, events.Probed, events.Refused, notices.Odd)
+"""What is told without --verbose."""
 
 
 class Narrator:
     def __init__(self, given: Given) -> None:
         self.given = given
-        self.ended: list[Record] = []
+        self.landed: list[Landed] = []
+        self.rejected: list[Rejected] = []
         self.sessions: list[Session] = []
         self.parked: list[str] = []
         self.logs: dict[str, str] = {}
         self.probes = self.known = 0
         self.recent: list[tuple[str, str]] = []
-        """(kind, line), the last of them, for the live view."""
+        """(colour, line), the last of them, for the live view."""
         self.live = False
 
-    def count(self, stage: Stage, kind: str | None = None) -> int:
-        return sum(r.stage == stage and kind in (None, r.kind) for r in self.ended)
-
-    def tell(self, news: News) -> None:
-        self._count(news)
+    def tell(self, event: Told) -> None:
+        self._count(event)
         if self.given.json:
-            self.given.emit({"at": round(time.time(), 3), "kind": news.kind, "text": news.text,
-                             **{k: _plain(v) for k, v in news.facts.items()}})
+            shown = {"record": outline(event)} if isinstance(event, Ended) else facts(event)
+            self.given.emit({"at": round(time.time(), 3), "kind": _kind(event), "text": told(event), **shown})
             return
-        line = self._line(news)
+        line = self._line(event)
         if not line:
             return
-        self.recent = [*self.recent[-30:], (news.kind, line)]
+        colour = COLORS.get(type(event), "")
+        self.recent = [*self.recent[-30:], (colour, line)]
         if not self.live:
-            self.given.say(f"{clock(time.time())} {line}", style=COLORS.get(news.kind))
+            self.given.say(f"{clock(time.time())} {line}", style=colour or None)
 
-    def _count(self, news: News) -> None:
-        facts = news.facts
-        if news.kind in ("landed", "rejected"):
-            self.ended.append(facts["record"])
-        if news.kind == "rejected":
-            answer = answers.read(self.given.hub, facts["record"])
-            self.logs[facts["record"].key] = (answer.log or answer.conflict) if answer else ""
-        self.probes += news.kind == "probed"
-        self.known += news.kind == "known"
-        if news.kind == "ended":
-            self.sessions.append(facts["session"])
-        if news.kind == "parked":
-            self.parked.append(facts["task"])
+    def _count(self, event: Told) -> None:
+        match event:
+            case Landed():
+                self.landed.append(event)
+            case Rejected():
+                self.rejected.append(event)
+                answer = answers.read(self.given.hub, event)
+                self.logs[event.key] = (answer.log or answer.conflict) if answer else ""
+            case events.Probed(known=known):
+                self.known += known
+                self.probes += not known
+            case notices.SessionEnded(session=session):
+                self.sessions.append(session)
+            case notices.Parked(task=task):
+                self.parked.append(task)
 
-    def _line(self, news: News) -> str:
-        if news.kind in QUIET_KINDS and not self.given.verbose:
+    def _line(self, event: Told) -> str:
+        known = isinstance(event, events.Probed) and event.known
+        if (known or not isinstance(event, SHOWN)) and not self.given.verbose:
             return ""
-        if news.kind in ("probed", "known"):
-            probe, judgement = news.facts["probe"], news.facts["judgement"]
-            how = "known" if news.kind == "known" else f"{judgement.seconds:.1f} s"
+        if isinstance(event, events.Probed):
+            probe = event.probe
+            how = "known" if event.known else f"{event.seconds:.1f} s"
             what = f"of {len(probe.chain)}" if probe.chain else "of trunk itself"
-            return f"probe {what} {judgement.verdict} ({how}): {probe.reason}"
-        if news.kind == "started":
-            return f"probe {news.facts['probe'].number}: {news.text}"
-        label = "" if news.kind in OWN_WORDS else news.kind + " "
-        return label + printable(news.text, 400)
+            return f"probe {what} {event.verdict} ({how}): {probe.reason}"
+        return printable(told(event), 400)
 
 
-def _plain(value: object) -> object:
-    return asdict(value) if is_dataclass(value) and not isinstance(value, type) else value
+def _kind(event: Told) -> str:
+    return "known" if isinstance(event, events.Probed) and event.known else str(event.__struct_config__.tag)

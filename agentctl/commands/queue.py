@@ -11,7 +11,10 @@ import click
 from agentctl.commands.parser import Given, command, given, group
 from agentctl.commands.submit import report
 from agentctl.core import refnames
-from agentctl.core.ledger import Staged, State
+from agentctl.core.events import Staged
+from agentctl.core.form import facts
+from agentctl.core.records import Landed, outline
+from agentctl.core.state import State
 from agentctl.core.lifecycle import Stage
 from agentctl.core.planner import usual_seconds
 from agentctl.core.printable import printable
@@ -43,16 +46,16 @@ def listing(given: Given, everything: bool) -> int:
     paused = pause.read(hub)
     ledger = Ledger.read(hub)
     state = ledger.state()
-    ended = sorted(ledger.ended(), key=lambda r: r.ended) if everything else []
+    ended = sorted(ledger.ended(), key=lambda r: r.at) if everything else []
     moved, trouble = foreign.stopped(hub, state), _red(given, state)
     trunk = foreign.known_trunk(hub)
     tip = (trunk and refs.get(hub.git_dir, refnames.branch(trunk))) or ""
-    away = landing.gone(hub, tip, [r.commit for r in ended if landing.landed(r)])
+    away = landing.gone(hub, tip, [r.commit for r in ended if isinstance(r, Landed)])
     if given.json:
         given.emit({
             "paused": asdict(paused) if paused else None, "red": asdict(trouble) if trouble else None, "moved": asdict(moved) if moved else None,
-            "waiting": [r.key for r in waiting], "queued": [asdict(r) for r in state.queue.values()],
-            "probes": [asdict(p) for p in state.probes], "ended": [asdict(r) for r in ended], "gone": [r.key for r in ended if r.commit in away]})
+            "waiting": [r.key for r in waiting], "queued": [outline(r) for r in state.queue.values()],
+            "probes": [facts(p) for p in state.probes], "ended": [outline(r) for r in ended], "gone": [r.key for r in ended if isinstance(r, Landed) and r.commit in away]})
         return 0
     if trouble:
         given.say(f"{trouble.text}; {trouble.tries}")
@@ -60,7 +63,7 @@ def listing(given: Given, everything: bool) -> int:
         given.say(f"{moved.text}: nothing lands until: {moved.ways}")
     if paused:
         given.say(f"{printable(str(paused))}{f', {ago(paused.at)} ago' if paused.at else ''}; {paused.effect}")
-    for line in aligned([("gone" if record.commit in away else record.stage, record.key, record.change.agent, printable(record.why or record.subject))
+    for line in aligned([("gone" if isinstance(record, Landed) and record.commit in away else record.stage, record.key, record.change.agent, printable(record.why or record.subject))
                          for record in ended]):
         given.say(line, hang=12)
     tested = {key: p for p in state.probes for key in p.probe.asked}

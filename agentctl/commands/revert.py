@@ -9,7 +9,7 @@ import click
 from agentctl.commands.parser import Given, command, given
 from agentctl.commands.submit import report
 from agentctl.core import refnames
-from agentctl.core.ledger import Record
+from agentctl.core.records import Record
 from agentctl.core.lifecycle import Stage
 from agentctl.errors import MergeConflict, Refused
 from agentctl.git.merge import merge

@@ -15,7 +15,7 @@ from agentctl.commands.bot import take_lock
 from agentctl.commands.narrator import Narrator
 from agentctl.commands.parser import Given, command, given
 from agentctl.commands.task import read_list
-from agentctl.core.lifecycle import Stage
+from agentctl.core.records import Conflicts
 from agentctl.core.task import FINISHED, Status
 from agentctl.errors import NotFound
 from agentctl.fleet import tasks
@@ -145,8 +145,8 @@ def loop(given: Given, job: Job, narrator: Narrator) -> tuple[Summary, dict[str,
     paused = fleet.pace.paused(time.time())
     return Summary(
         tasks=len(mine), landed=sum(where in FINISHED for where in mine.values()), parked=len(left),
-        changes=narrator.count(Stage.LANDED), rejected=narrator.count(Stage.REJECTED),
-        conflicts=narrator.count(Stage.REJECTED, "conflict"), probes=narrator.probes, known=narrator.known,
+        changes=len(narrator.landed), rejected=len(narrator.rejected),
+        conflicts=sum(isinstance(r.reason, Conflicts) for r in narrator.rejected), probes=narrator.probes, known=narrator.known,
         seconds=time.time() - begun, paused=paused.seconds, pauses=paused.times, why_paused=paused.why), left
 
 

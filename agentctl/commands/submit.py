@@ -12,6 +12,7 @@ from agentctl.commands.parser import Given, command, given
 from agentctl.core import refnames
 from agentctl.core.lifecycle import Stage
 from agentctl.core.request import PRIORITY
+from agentctl.core.records import Landed
 from agentctl.errors import Refused, UsageError
 from agentctl.fleet import agents, tasks
 from agentctl.git import checkouts, process, worktrees
@@ -104,7 +105,7 @@ def _refuse_again(hub: Hub, head: str, there: inbox.Receipt | None) -> None:
     """Raises Refused for a head that landed, unless that is all there is to say: it is on trunk."""
     ledger = Ledger.read(hub)
     before = ledger.with_head(head)
-    if before and landing.landed(before) and not inbox.given_up(hub, before) and (not there or again_.undone_by(ledger, before)):
+    if before and isinstance(before, Landed) and not inbox.given_up(hub, before) and (not there or again_.undone_by(ledger, before)):
         why, hint = again_.landed_once(ledger, before)
         raise Refused(why, hint=hint)
 

@@ -11,6 +11,7 @@ from agentctl.commands.parser import Given, command, given, group, read_input
 from agentctl.core import refnames, tasklist
 from agentctl.core.printable import printable
 from agentctl.core.task import Status, Task, standings
+from agentctl.core.records import Landed
 from agentctl.errors import Refused, UsageError
 from agentctl.fleet import tasks
 from agentctl.messages import aligned
@@ -122,8 +123,8 @@ def statuses(given: Given, known: dict[str, Task]) -> dict[str, Status]:
     """Where every task stands now."""
     ledger, held = Ledger.read(given.hub), tasks.claims(given.hub)
     newest = {name: record for name, task in known.items() if (record := tasks.newest(ledger, task))}
-    away = landing.gone(given.hub, given.tip, [r.commit for r in newest.values() if landing.landed(r)])
-    gone = {name for name, record in newest.items() if landing.landed(record) and record.commit in away}
+    away = landing.gone(given.hub, given.tip, [r.commit for r in newest.values() if isinstance(r, Landed)])
+    gone = {name for name, record in newest.items() if isinstance(record, Landed) and record.commit in away}
     return standings(known, {name: claim for name, (claim, _) in held.items()}, newest, gone)
 
 

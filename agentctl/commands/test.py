@@ -9,7 +9,7 @@ import click
 
 from agentctl import signals
 from agentctl.commands.parser import Given, command, given
-from agentctl.core.ledger import Record
+from agentctl.core.records import Queued, Work
 from agentctl.core.model import Change, Verdict
 from agentctl.core.policy import parts
 from agentctl.core.printable import uncoloured
@@ -37,7 +37,7 @@ def command(given: Given, commit: str | None, again: bool) -> int:
     hub, policy, tip = given.hub, given.policy, given.tip
     head = hub.commit_of(commit) if commit else _files(given)
     base = hub.git("merge-base", tip, head)
-    record = Record(Change("test", 1, head, "test", 0, float(int(time.time()))), base)
+    record = Queued(Change("test", 1, head, "test", 0, float(int(time.time()))), Work(base))
     built = Stager(hub, policy.strategy).chain(tip, [record])
     if built.conflicts and built.conflicts[0].merged.nothing:
         built = Built(tip, hub.objects.commit(tip).tree, ())

@@ -9,8 +9,7 @@ from dataclasses import asdict, dataclass
 import click
 
 from agentctl.commands.parser import Given, command, given
-from agentctl.core.ledger import Record
-from agentctl.core.lifecycle import Stage
+from agentctl.core.records import GateFailed, Landed, Record, Rejected
 from agentctl.core.model import Verdict
 from agentctl.core.planner import Limits
 from agentctl.core.policy import fingerprint
@@ -54,16 +53,25 @@ def runs_of(hub: Hub, gate: str) -> Runs:
     return Runs(seconds, sum(len(said) > 1 for said in passed), len(passed))
 
 
+def _decided_by(record: Record) -> tuple[str, str] | None:
+    """The tree and the verdict by which the gate decided on it."""
+    match record:
+        case Landed(proof=proof):
+            return proof.passed.tree, Verdict.PASSED
+        case Rejected(reason=GateFailed(failed=failed)):
+            return failed, Verdict.FAILED
+    return None
+
+
 def traffic_of(records: Iterable[Record], seconds: Mapping[tuple[str, str], float], seed: int) -> list[Arrival]:
     """The changes that the gate decided on, in the order of admission. A change takes the
     time of the run that decided on it; where that is not known, one drawn from `seed`."""
     dice, measured = random.Random(seed), sorted(seconds.values())
-    decided = [r for r in records if r.stage == Stage.LANDED or (r.stage, r.kind) == (Stage.REJECTED, "gate")]
-    decided.sort(key=lambda r: (r.change.admitted, r.change.seq))
-    own = [seconds.get((str(r.evidence.get("failed")), Verdict.FAILED)) if r.stage == Stage.REJECTED else
-           seconds.get((str(r.evidence.get("tree")), Verdict.PASSED)) for r in decided]
-    return [Arrival(r.change.admitted, r.change.agent, r.stage == Stage.REJECTED, took or dice.choice(measured),
-                    r.change.priority) for r, took in zip(decided, own, strict=True)]
+    decided = [(r, run) for r in records if (run := _decided_by(r))]
+    decided.sort(key=lambda pair: (pair[0].change.admitted, pair[0].change.seq))
+    own = [seconds.get(run) for _, run in decided]
+    return [Arrival(r.change.admitted, r.change.agent, isinstance(r, Rejected), took or dice.choice(measured),
+                    r.change.priority) for (r, _), took in zip(decided, own, strict=True)]
 
 
 @command("tune", """

@@ -7,8 +7,8 @@ import time
 import click
 
 from agentctl.commands.parser import Duration, Given, command, given
-from agentctl.core.ledger import Record
-from agentctl.core.lifecycle import ENDED, Stage
+from agentctl.core.records import AnyEnded, Landed, reason_kind
+from agentctl.core.lifecycle import ENDED
 from agentctl.errors import AgentctlError, GateFailed, MergeConflict, Refused, Timeout
 from agentctl.queue import landing, standing
 
@@ -36,16 +36,16 @@ def command(given: Given, change: str, timeout: float | None) -> int:
         time.sleep(PAUSE)
 
 
-def ended(given: Given, record: Record) -> int:
+def ended(given: Given, record: AnyEnded) -> int:
     """Print or raise how a change ended."""
     if landing.has_gone(given.hub, given.tip, record):
         raise Refused(f"{record.key} landed as {record.commit[:12]}, but it is gone: trunk no longer holds that commit",
                       hint=f"agentctl why {record.key}")
-    if record.stage == Stage.LANDED:
+    if isinstance(record, Landed):
         if given.json:
             given.emit({"key": record.key, "stage": record.stage, "commit": record.commit})
         given.say(f"{record.key}: landed as {record.commit[:12]}")
         return 0
     kinds: dict[str, type[AgentctlError]] = {"gate": GateFailed, "conflict": MergeConflict}
-    raise kinds.get(record.kind, Refused)(f"{record.key} was {record.stage}: {record.why}",
+    raise kinds.get(reason_kind(record), Refused)(f"{record.key} was {record.stage}: {record.why}",
                                           hint=f"agentctl why {record.key}")

@@ -8,7 +8,8 @@ from dataclasses import asdict
 import click
 
 from agentctl.commands.parser import Given, command, given
-from agentctl.core.ledger import Record, State
+from agentctl.core.records import Landed, Queued, Record, outline
+from agentctl.core.state import State
 from agentctl.core.lifecycle import Stage
 from agentctl.core.mending import tried as tried_on
 from agentctl.core.policy import fingerprint
@@ -37,7 +38,7 @@ def command(given: Given, change: str, log: bool) -> int:
     answer = answers.read(given.hub, found.record) if found.record and found.stage == Stage.REJECTED else None
     if given.json:
         given.emit({"key": found.key, "stage": found.stage, "reason": reason, "next": step,
-                    "gone": bool(gone), "record": asdict(found.record) if found.record else None,
+                    "gone": bool(gone), "record": outline(found.record) if found.record else None,
                     "answer": asdict(answer) if answer else None, "history": past})
         return 0
     given.say(f"{found.key}: {'gone' if gone else found.stage}")
@@ -72,10 +73,8 @@ def _reason(given: Given, found: standing.Standing, state: State) -> str:
             "submitted; no bot runs here that could admit it"
     record = found.record
     if found.stage != Stage.QUEUED:
-        ended = f"{ago(record.ended)} ago"
-        return {
-            Stage.LANDED: f"landed as {record.commit[:12]}, {ended}{_undone(given, record)}",
-        }.get(found.stage, f"{record.why}, {ended}")
+        ended = f"{ago(record.at)} ago"
+        return f"landed as {record.commit[:12]}, {ended}{_undone(given, record)}" if isinstance(record, Landed) else f"{record.why}, {ended}"
     paused = pause.read(given.hub)
     held = "; it is held back" if paused and paused.holds(record.change.priority) else ""
     trouble = mending.red(given.hub, given.policy, state)
@@ -87,7 +86,7 @@ def _reason(given: Given, found: standing.Standing, state: State) -> str:
 def _undone(given: Given, record: Record) -> str:
     """What trunk holds no more of what landed, whoever took it back."""
     objects = given.hub.objects
-    if not landing.landed(record) or not objects.exists(record.commit):
+    if not isinstance(record, Landed) or not objects.exists(record.commit):
         return ""
     landed = objects.commit(record.commit)
     if not landed.parents or not objects.exists(landed.parents[0]):
@@ -105,7 +104,7 @@ def _red(given: Given, record: Record, state: State, trouble: mending.Red) -> st
         "was tried on it and does not mend it; nobody is blamed" if tried else "was not tried on it yet")
 
 
-def _queued(record: Record, state: State, failed: int) -> str:
+def _queued(record: Queued, state: State, failed: int) -> str:
     for staged in state.probes:
         if record.key in staged.probe.chain:
             others = len(staged.probe.chain) - 1

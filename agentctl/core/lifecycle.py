@@ -1,4 +1,4 @@
-"""What may become of a submission, as a table; a missing key is the error.
+"""What may become of a submission, as a table; a missing entry is the error.
 
 A submission is one revision of one change. It is `waiting` while its inbox ref
 stands and the ledger does not know it, `queued` from its admission on, and it
@@ -23,27 +23,15 @@ class Stage(StrEnum):
     SUPERSEDED = "superseded"
 
 
-class Event(StrEnum):
-    ADMIT = "admit"
-    LAND = "land"
-    REJECT = "reject"
-    WITHDRAW = "withdraw"
-    SUPERSEDE = "supersede"
-
-
 ENDED = frozenset({Stage.LANDED, Stage.REJECTED, Stage.WITHDRAWN, Stage.SUPERSEDED})
 
-SUBMISSION: dict[tuple[Stage, Event], Stage] = {
-    (Stage.WAITING, Event.ADMIT): Stage.QUEUED,
-    (Stage.WAITING, Event.REJECT): Stage.REJECTED,
-    (Stage.WAITING, Event.SUPERSEDE): Stage.SUPERSEDED,
-    (Stage.QUEUED, Event.LAND): Stage.LANDED,
-    (Stage.QUEUED, Event.REJECT): Stage.REJECTED,
-    (Stage.QUEUED, Event.WITHDRAW): Stage.WITHDRAWN,
-    (Stage.QUEUED, Event.SUPERSEDE): Stage.SUPERSEDED,
+NEXT: dict[Stage, frozenset[Stage]] = {
+    Stage.WAITING: frozenset({Stage.QUEUED, Stage.REJECTED, Stage.SUPERSEDED}),
+    Stage.QUEUED: ENDED,
 }
 
 
-def step(stage: Stage, event: Event) -> Stage:
+def step(before: Stage, after: Stage) -> None:
     """Raises KeyError for a transition that must never happen."""
-    return SUBMISSION[stage, event]
+    if after not in NEXT[before]:
+        raise KeyError(f"{before} to {after}")

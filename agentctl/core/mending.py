@@ -11,38 +11,16 @@ All of it is seen from `State.failed`, so a bot that starts anew tries nothing t
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
-from agentctl.core.ledger import Staged, State
 from agentctl.core.model import Change
-
-BASELINE = 0
-"""Number of the run that tests trunk itself."""
-
-
-def seen_red(state: State, gate: str) -> tuple[Staged, ...]:
-    """The failed runs of the present trunk's own tree, by the gate with that fingerprint."""
-    return tuple(s for s in state.failed if s.probe.number == BASELINE and s.commit == state.trunk and s.gate == gate)
+from agentctl.core.state import State, seen_red
 
 
 def red_since(state: State, gate: str, retries: int) -> float | None:
     """When trunk was first seen to fail; None unless it is red."""
     seen = seen_red(state, gate)
     return seen[0].started if len(seen) > retries else None
-
-
-def remembered(failed: Iterable[Staged], trunk: str, queue: Collection[str]) -> tuple[Staged, ...]:
-    """Those failed runs that may still tell something: of a change in the queue, or of trunk."""
-    return tuple(s for s in failed if any(key in queue for key in s.probe.chain)
-                 or s.probe.number == BASELINE and s.commit == trunk)
-
-
-def with_red(state: State, run: Staged, retries: int) -> tuple[Staged, ...]:
-    """`state.failed` with one more failed run of trunk's own tree: of these the first is kept,
-    and as many of the last as make trunk red."""
-    first, *rest = seen_red(state, run.gate) + (run,)
-    others = tuple(s for s in state.failed if s.probe.number != BASELINE)
-    return (*others, first, *rest[max(0, len(rest) - max(1, retries)):])
 
 
 def tried(state: State, gate: str) -> set[tuple[str, ...]]:

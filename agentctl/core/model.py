@@ -8,6 +8,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import cached_property
+
+from agentctl.core.form import Struct
+
+
+BASELINE = 0
+"""Number of the probe that tests trunk itself."""
 
 
 class Verdict(StrEnum):
@@ -23,8 +30,7 @@ class Verdict(StrEnum):
     ABORTED = "aborted"
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(Struct, frozen=True, dict=True):
     """A submitted head, admitted to the queue: one revision of one change."""
 
     id: str
@@ -46,15 +52,14 @@ class Change:
     which it changes something. Changes with the same ones are a lane. None: all."""
     mends: bool = False
     """Its author says that it mends a red trunk: it is tried on that before others."""
-    key: str = field(init=False)
-    """"ID/REVISION"."""
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "key", f"{self.id}/{self.revision}")
+    @cached_property
+    def key(self) -> str:
+        """"ID/REVISION"."""
+        return f"{self.id}/{self.revision}"
 
 
-@dataclass(frozen=True, slots=True)
-class Probe:
+class Probe(Struct, frozen=True):
     """One gate run: the changes of `chain`, applied in order on `base`."""
 
     number: int

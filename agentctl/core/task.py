@@ -15,7 +15,7 @@ from enum import StrEnum
 
 from agentctl.core.ending import End
 from agentctl.core.failure import NATURE, Failure
-from agentctl.core.ledger import Record
+from agentctl.core.records import AlreadyThere, Landed, Record, Rejected
 from agentctl.core.lending import lent
 from agentctl.core.lifecycle import Stage
 from agentctl.core.refnames import valid_name
@@ -169,7 +169,7 @@ def status(task: Task, claim: Claim | None, record: Record | None, finished: Cal
     that what landed is on trunk no longer: such a task is offered again only if it is opened."""
     if task.closed:
         return Status(task.closed)
-    if record and (record.stage == Stage.LANDED or record.kind == "there") and not (
+    if record and (isinstance(record, Landed) or isinstance(record, Rejected) and isinstance(record.reason, AlreadyThere)) and not (
             gone and task.opened == len(task.sessions)):
         return Status.GONE if gone else Status.LANDED
     if claim:

@@ -7,8 +7,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from agentctl.core.ledger import Record
-from agentctl.core.lifecycle import Stage
+from agentctl.core.records import Landed, Record, reason_kind
 from agentctl.core.task import End, Session, Task
 from agentctl.engine import processes
 from agentctl.fleet import tasks
@@ -29,7 +28,7 @@ class Facts:
     records: tuple[Record, ...]
 
     def rejected(self, kind: str) -> Record | None:
-        return next((r for r in self.records if r.stage == Stage.REJECTED and r.kind == kind), None)
+        return next((r for r in self.records if reason_kind(r) == kind), None)
 
     def ended(self, end: End) -> Session | None:
         return next((s for s in self.task.sessions if s.end == end), None)
@@ -37,12 +36,12 @@ class Facts:
     @property
     def broke(self) -> list[str]:
         """The tests that failed by the first of its rejections that was no fluke."""
-        found = (failing(self.hub, r) for r in self.records if r.kind == "gate")
+        found = (failing(self.hub, r) for r in self.records if reason_kind(r) == "gate")
         return next((tests for tests in found if tests), [])
 
     @property
-    def landed(self) -> Record | None:
-        return next((r for r in self.records if r.stage == Stage.LANDED), None)
+    def landed(self) -> Landed | None:
+        return next((r for r in self.records if isinstance(r, Landed)), None)
 
 
 @dataclass(frozen=True)
@@ -81,7 +80,7 @@ def failing(hub: Hub, record: Record) -> list[str]:
 def sent_back_by_chance(hub: Hub) -> list[str]:
     """Submissions that the gate rejected although only the flaky test failed."""
     return [r.key for r in Ledger.read(hub).ended()
-            if r.stage == Stage.REJECTED and r.kind == "gate" and not failing(hub, r)]
+            if reason_kind(r) == "gate" and not failing(hub, r)]
 
 
 def _bug(facts: Facts) -> str:
@@ -163,7 +162,7 @@ def _deferred(facts: Facts) -> str:
 def _after(facts: Facts) -> str:
     before = Ledger.read(facts.hub).newest(facts.task.after[0])
     begun = min((s.ended - s.seconds for s in facts.task.sessions), default=0.0)
-    landed = before and before.stage == Stage.LANDED and before.ended
+    landed = before.at if isinstance(before, Landed) else 0.0
     return f"begun {begun - landed:.1f} s after that landed" if landed and begun >= landed else ""
 
 

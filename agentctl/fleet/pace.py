@@ -10,10 +10,10 @@ from agentctl.core import brakes
 from agentctl.core.brakes import Outcome
 from agentctl.core.ending import End
 from agentctl.core.failure import NATURE
+from agentctl.core.notices import Braked, Released, Told
 from agentctl.core.task import Session, Task
 from agentctl.errors import Infrastructure
 from agentctl.messages import ago, clock
-from agentctl.queue.turn import News
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class Paused:
 
 
 class Pace:
-    def __init__(self, size: int, base: float, tasks: Iterable[Task], now: float, tell: Callable[[News], None]) -> None:
+    def __init__(self, size: int, base: float, tasks: Iterable[Task], now: float, tell: Callable[[Told], None]) -> None:
         """`size` agents, and a first pause of `base` seconds; `tasks` tell what happened before."""
         self.size, self.base, self.tell = size, base, tell
         self.state = brakes.inherited(_history(tasks), base, now)
@@ -40,7 +40,7 @@ class Pace:
         self._resting: set[str] = set()
         if self.state.failure:
             self._since = now
-            self.tell(News("braked", f"one agent begins, as a try: the last sessions failed: {self.why}", self._facts()))
+            self.tell(self._braked(f"one agent begins, as a try: the last sessions failed: {self.why}"))
 
     def ended(self, task: Task, started: float, session: Session, now: float) -> None:
         """Take note of the end of a session on a task, as it was before."""
@@ -50,8 +50,7 @@ class Pace:
             return
         todo = NATURE[self.state.failure.kind].todo
         what = "the fleet pauses" if self._since is None else "the try failed"
-        self.tell(News("braked", f"{what}: {self.why}; the next try is at {clock(self.state.until)}"
-                       + (f"; {todo}" if todo else ""), self._facts()))
+        self.tell(self._braked(f"{what}: {self.why}; the next try is at {clock(self.state.until)}{'; ' + todo if todo else ''}"))
         self._since = now if self._since is None else self._since
 
     def room(self, running: Iterable[float], now: float) -> int:
@@ -63,8 +62,8 @@ class Pace:
                                  hint=NATURE[self.state.failure.kind].todo)
         if self._since is not None and brakes.proven(self.state, running, self.base, now):
             self._past, self._since = self.paused(now), None
-            self.tell(News("released", f"the try did not fail: the fleet goes on, more agents bit by bit; {self._past}",
-                           {"paused": self._past.seconds, "pauses": self._past.times}))
+            self.tell(Released(f"the try did not fail: the fleet goes on, more agents bit by bit; {self._past}",
+                               self._past.seconds, self._past.times))
         self.state = brakes.released(self.state, running, self.size, self.base, now)
         return brakes.room(self.state, running, self.size, self.base, now)
 
@@ -75,9 +74,9 @@ class Pace:
             until = brakes.resting(self.state, name, now)
             if until and name not in self._resting:
                 last = next(one for one in reversed(self.state.crashes) if one.session.agent == name)
-                self.tell(News("braked", f"{name} gets no work until {clock(until)}: it crashed {brakes.CRASHES} times in "
-                               f"{brakes.CRASHES_WITHIN / 60:.0f} min, the last time on {last.task}: {last.session.note}",
-                               {"agent": name, "until": until}))
+                self.tell(Braked(f"{name} gets no work until {clock(until)}: it crashed {brakes.CRASHES} times in "
+                                 f"{brakes.CRASHES_WITHIN / 60:.0f} min, the last time on {last.task}: {last.session.note}",
+                                 until, agent=name))
             (self._resting.add if until else self._resting.discard)(name)
             if not until:
                 found.append(name)
@@ -100,9 +99,9 @@ class Pace:
             return self._past
         return Paused(self._past.seconds + now - self._since, self._past.times + 1, self.why)
 
-    def _facts(self) -> dict:
+    def _braked(self, how: str) -> Braked:
         failure = self.state.failure
-        return {"failure": failure.kind, "said": failure.said, "until": self.state.until, "tries": self.state.row}
+        return Braked(how, self.state.until, failure.kind, failure.said, self.state.row)
 
 
 def _told(sessions: tuple[Session, ...]) -> Session | None:

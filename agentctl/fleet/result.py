@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from agentctl.core import ending
 from agentctl.core.ending import Left
-from agentctl.core.ledger import Record
+from agentctl.core.records import Record
 from agentctl.core.lifecycle import Stage
 from agentctl.core.printable import printable
 from agentctl.fleet.agents import Found

@@ -11,8 +11,9 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
-from agentctl.core.ledger import Record
-from agentctl.core.lifecycle import Stage
+from agentctl.core import notices
+from agentctl.core.notices import Told
+from agentctl.core.records import Ended, Landed, Record
 from agentctl.core.policy import Policy
 from agentctl.core.task import FINISHED, Claim, End, Rules, Session, Status, Task, dispatch, standings
 from agentctl.engine import processes
@@ -23,7 +24,6 @@ from agentctl.git import worktrees
 from agentctl.git.hub import Hub
 from agentctl.queue import landing
 from agentctl.queue.ledger import Ledger
-from agentctl.queue.turn import News
 
 DEATHS = 3
 """Sessions in a row that our own side failed to run before the fleet gives up."""
@@ -83,7 +83,7 @@ def _bury(hub: Hub, trunk: str, policy: Policy, name: str, claim: Claim) -> None
 
 class Fleet:
     def __init__(self, hub: Hub, trunk: str, policy: Policy, crew: Crew, only: frozenset[str] | None = None,
-                 tell: Callable[[News], None] = lambda news: None, wake: threading.Event | None = None) -> None:
+                 tell: Callable[[Told], None] = lambda event: None, wake: threading.Event | None = None) -> None:
         self.hub, self.trunk, self.policy, self.crew, self.only, self.tell = hub, trunk, policy, crew, only, tell
         self.wake = wake or threading.Event()
         self.tasks: dict[str, Task] = {}
@@ -118,7 +118,7 @@ class Fleet:
         plan = dispatch(chosen, self.statuses, free, self._tip, rules, now, self.pace.trying, self._adopted)
         for name, reason in plan.park:
             last = self._records.get(name)
-            fell = last and last.stage != Stage.LANDED
+            fell = isinstance(last, Ended) and not isinstance(last, Landed)
             self.park(name, f"{reason}; {last.key} was {last.stage}: {last.why}" if fell else reason)
         for name, agent in plan.start[:room]:
             self._start(name, agent)
@@ -142,14 +142,14 @@ class Fleet:
         if known and known.change.revision >= task.revision:
             return known
         record = tasks.newest(ledger, task)
-        if record and record.stage == Stage.LANDED:
+        if isinstance(record, Landed):
             self._ended[task.id] = record
         return record
 
     def _gone(self) -> set[str]:
         """The tasks whose change landed and is on trunk no longer. What trunk held it holds as
         long as it moves forward."""
-        landed = {name: record.commit for name, record in self._records.items() if landing.landed(record)}
+        landed = {name: record.commit for name, record in self._records.items() if isinstance(record, Landed)}
         if self._held_by and self._tip != self._held_by and not self.hub.holds(self._tip, self._held_by):
             self._held.clear()
         away = landing.gone(self.hub, self._tip, set(landed.values()) - self._held)
@@ -164,7 +164,7 @@ class Fleet:
         future.add_done_callback(lambda _: self.wake.set())
         self.runs[name] = (run, future)
         self.statuses[name] = Status.WORKING
-        self.tell(News("session", f"{agent} works on {name}", {"task": name, "agent": agent}))
+        self.tell(notices.SessionBegun(name, agent))
 
     def _reap(self) -> None:
         for name, (run, future) in [(n, r) for n, r in self.runs.items() if r[1].done()]:
@@ -175,14 +175,13 @@ class Fleet:
                 continue
             except (OSError, AgentctlError) as error:
                 self._deaths += 1
-                self.tell(News("trouble", f"{run.work.agent} on {name}: {error}", {"task": name}))
+                self.tell(notices.Trouble(name, run.work.agent, str(error)))
                 if self._deaths >= DEATHS:
                     raise Infrastructure(f"{self._deaths} sessions in a row could not be run: {error}",
                                          hint="agentctl doctor") from error
                 continue
             self._deaths = 0
-            self.tell(News("ended", f"{ended.agent} on {name}: {ended.end}"
-                           + (f", {ended.note}" if ended.note else ""), {"task": name, "session": ended}))
+            self.tell(notices.SessionEnded(name, ended))
             self.pace.ended(run.work.task, run.started, ended, time.time())
 
     def park(self, name: str, reason: str) -> None:
@@ -190,7 +189,7 @@ class Fleet:
         self.tasks[name] = tasks.change(self.hub, name, f"parked: {reason}",
                                         lambda t: replace(t, closed="parked", reason=reason))
         self.statuses[name] = Status.PARKED
-        self.tell(News("parked", f"{name}: {reason}", {"task": name}))
+        self.tell(notices.Parked(name, reason))
 
     @property
     def done(self) -> bool:

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 
 from agentctl.core import refnames, task as codec
-from agentctl.core.ledger import Record
+from agentctl.core.records import Record
 from agentctl.core.task import Claim, Task
 from agentctl.errors import Contended, NotFound, UsageError
 from agentctl.git import refs

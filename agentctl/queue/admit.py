@@ -10,11 +10,13 @@ from dataclasses import replace
 from functools import partial
 from itertools import islice
 
-from agentctl.core import admission
-from agentctl.core.ledger import BESIDE, Record
-from agentctl.core.lifecycle import Event, Stage
+from agentctl.core import admission, form
+from agentctl.core.events import Admitted, Bumped, PassedOver, Refused
+from agentctl.core.form import quoted, said
 from agentctl.core.model import Change
 from agentctl.core.policy import Policy
+from agentctl.core.records import (
+    AgainstRules, AnyReason, Landed, NotProper, NotTheirs, OurFault, Queued, Record, Rejected, Superseded, Withdrawn, Work)
 from agentctl.core.request import Bump, Request, Submit, Unfit, Withdraw
 from agentctl.git.hub import Hub
 from agentctl.git.merge import changed, collisions
@@ -27,6 +29,8 @@ WALK = 1000
 """Commits of one change that are looked at; longer ones are refused."""
 PATHS = 500
 """Paths of one change that its record names."""
+RULES = 20
+"""Broken ones that its record names; its answer names all."""
 MESSAGES = 10
 """Times limits.message that the messages of one change may have together."""
 
@@ -35,9 +39,9 @@ Effect = Callable[[], None]
 
 def set_aside(turn: Turn, request: Request, why: str, whole: bool) -> Effect:
     """End a request on which agentctl itself fails, without another look at what it holds."""
-    why = f"agentctl fails on it: {why}"
-    return partial(_reject, turn, request, "fault", [why], whole) if isinstance(
-        request, Submit) else partial(turn.draft.say, f"pass over {request.ref}: {why}")
+    why = said(f"agentctl fails on it: {why}")
+    return partial(_reject, turn, request, OurFault(why), [why], whole) if isinstance(
+        request, Submit) else partial(turn.happen, PassedOver(request.ref, why))
 
 
 def numbered(turn: Turn, request: Request) -> Request:
@@ -64,11 +68,11 @@ def decide(turn: Turn, policy: Policy, request: Request, broken: str = "") -> Ef
         case Withdraw():
             return partial(_withdraw, turn, queued, request.agent)
         case Bump(priority=priority):
-            return partial(turn.draft.reorder, queued.key, priority)
+            return partial(turn.happen, Bumped(queued.key, priority))
         case Unfit(why=why, whole=whole):
-            return partial(_reject, turn, request, "border", [why], whole and not broken)
+            return partial(_reject, turn, request, NotProper(), [why], whole and not broken)
         case Submit() if broken:
-            return partial(_reject, turn, request, "border", [f"its commit is not whole: {broken}"], False)
+            return partial(_reject, turn, request, NotProper(), [f"its commit is not whole: {broken}"], False)
         case Submit():
             return _submitted(turn, policy, request, queued)
     raise AssertionError(request)
@@ -82,61 +86,57 @@ def _taken(turn: Turn, key: str) -> bool:
     return bool(turn.draft.known(key) or turn.ledger.record(key))
 
 
-def _withdraw(turn: Turn, queued: Record, agent: str) -> None:
-    by = "its author" if agent == queued.change.agent else agent
-    turn.draft.end(queued.key, Event.WITHDRAW, turn.now, why=f"withdrawn by {by}")
+def _withdraw(turn: Turn, queued: Queued, agent: str) -> None:
+    turn.happen(Withdrawn(change=queued.change, at=turn.now, work=queued.work, by=agent))
 
 
 def _refuse(turn: Turn, request: Request, why: str, keep: bool) -> None:
     """Send back what an agent asks about a change that is another's."""
     if isinstance(request, (Submit, Unfit)):
-        return _reject(turn, request, "refused", [why], keep and not (isinstance(request, Unfit) and not request.whole))
-    turn.draft.say(f"refuse {request.key} of {request.agent}: {why}")
+        return _reject(turn, request, NotTheirs(), [why], keep and not (isinstance(request, Unfit) and not request.whole))
+    turn.happen(Refused(request.key, request.agent, why))
     facts = {"kind": "refused", "change": request.key, "why": why, "trunk": turn.state.trunk}
-    turn.reply(Record(_change(request, turn.now), base=request.head, why=why), answers.Answer(facts), False)
-    turn.tell("refused", f"{request.key} of {request.agent}: {why}")
+    turn.reply(_change(request, turn.now), why, answers.Answer(facts), False)
 
 
-def _reject(turn: Turn, request: Request, kind: str, refusals: list[str], keep: bool, index: bool = True) -> None:
+def _reject(turn: Turn, request: Request, reason: AnyReason, refusals: list[str], keep: bool, found: bool = True) -> None:
     why = "; ".join(refusals[:5]) + (f" and {len(refusals) - 5} more" if len(refusals) > 5 else "")
-    record = Record(_change(request, turn.now), base=request.head)
-    ended = turn.draft.turn_away(record, Event.REJECT, turn.now, index and kind not in BESIDE, keep, kind=kind, why=why)
-    turn.answer(ended, answers.Answer({"rules": refusals}), keep)
+    turn.send_back(Rejected(change=_change(request, turn.now), at=turn.now, kept=keep, said=said(why), reason=reason,
+                            found=found), answers.Answer({"rules": refusals}))
 
 
-def _submitted(turn: Turn, policy: Policy, request: Submit, queued: Record | None) -> Effect:
-    draft, now = turn.draft, turn.now
-    record = Record(_change(request, now), base=request.head)
+def _submitted(turn: Turn, policy: Policy, request: Submit, queued: Queued | None) -> Effect:
+    change, now = _change(request, turn.now), turn.now
     if fenced := _fence(turn.hub, request):
-        return partial(draft.turn_away, record, Event.SUPERSEDE, now, why=fenced)
+        return partial(turn.happen, Superseded(change=change, at=now, said=fenced))
     if queued and queued.change.revision > request.revision:
-        return partial(draft.turn_away, record, Event.SUPERSEDE, now, why=f"{queued.key} is newer")
+        return partial(turn.happen, Superseded(change=change, at=now, said=f"{queued.key} is newer"))
     before = turn.ledger.with_head(request.head)
-    if before and landing.landed(before) and not landing.has_gone(turn.hub, turn.state.trunk, before):
-        return partial(_reject, turn, request, "policy", ["; ".join(landed_once(turn.ledger, before))], True, False)
+    if isinstance(before, Landed) and not landing.has_gone(turn.hub, turn.state.trunk, before):
+        refusals = ["; ".join(landed_once(turn.ledger, before))]
+        return partial(_reject, turn, request, AgainstRules(tuple(refusals)), refusals, True, False)
     try:
-        record, refusals = _measured(turn, policy, record)
-        gates = None if refusals else lanes.judged_by(turn.hub, policy, record.base, record.change.head)
+        measured = _measured(turn, policy, change)
     except ObjectError as error:
-        refusals = [f"its objects cannot be read: {error.message}"]
-    if refusals:
-        return partial(_turn_back, turn, request, queued, refusals)
-    return partial(_admit, turn, queued, replace(record, change=replace(record.change, gates=gates)))
+        measured = [f"its objects cannot be read: {error.message}"]
+    return partial(_turn_back, turn, request, queued, measured) if isinstance(measured, list) else partial(
+        _admit, turn, queued, measured)
 
 
-def _turn_back(turn: Turn, request: Submit, queued: Record | None, refusals: list[str]) -> None:
+def _turn_back(turn: Turn, request: Submit, queued: Queued | None, refusals: list[str]) -> None:
     _supersede(turn, queued, request.key)
-    _reject(turn, request, "policy", refusals, True)
+    _reject(turn, request, AgainstRules(tuple(map(said, refusals[:RULES]))), refusals, True)
 
 
-def _admit(turn: Turn, queued: Record | None, record: Record) -> None:
-    _supersede(turn, queued, record.key)
-    turn.draft.admit(record)
+def _admit(turn: Turn, queued: Queued | None, measured: Queued) -> None:
+    _supersede(turn, queued, measured.key)
+    numbered = form.replace(measured.change, seq=turn.state.seq + 1)
+    turn.happen(Admitted(form.replace(measured, change=numbered)))
 
 
-def _supersede(turn: Turn, queued: Record | None, by: str) -> None:
+def _supersede(turn: Turn, queued: Queued | None, by: str) -> None:
     if queued:
-        turn.draft.end(queued.key, Event.SUPERSEDE, turn.now, why=f"replaced by {by}")
+        turn.happen(Superseded(change=queued.change, at=turn.now, work=queued.work, said=f"replaced by {by}"))
 
 
 def _known(turn: Turn, change: str) -> dict[int, str]:
@@ -164,40 +164,42 @@ def _fence(hub: Hub, request: Submit) -> str:
             f"{claim.generation}")
 
 
-def _measured(turn: Turn, policy: Policy, record: Record) -> tuple[Record, list[str]]:
-    """The record with its base, paths and dependencies, and which rules it breaks."""
-    hub, draft, head = turn.hub, turn.draft, record.change.head
+def _measured(turn: Turn, policy: Policy, change: Change) -> Queued | list[str]:
+    """What is to be queued, without its number; or which rules it breaks. Raises ObjectError."""
+    hub, draft, head = turn.hub, turn.draft, change.head
     info = hub.objects.commit(head)
     own, merge_base = hub.line.meets(head, draft.state.trunk, WALK) or _by_git(hub, head, draft.state.trunk)
     if not merge_base:
-        return record, ["it shares no history with trunk"]
+        return ["it shares no history with trunk"]
     if len(own) > WALK:
-        return record, [f"it has more than {WALK} commits that are not on trunk"]
+        return [f"it has more than {WALK} commits that are not on trunk"]
     if not own:
-        return record, ["its commits are on trunk already; if what they did was undone since, undo that: agentctl revert"]
+        return ["its commits are on trunk already; if what they did was undone since, undo that: agentctl revert"]
     if flaws := _flaws(hub, own, policy.limits.message):
-        return record, flaws
-    base, after = merge_base, list(record.change.after)
+        return flaws
+    base, after = merge_base, list(change.after)
     for oid in own[1:]:
         below = _below(turn, oid)
-        if below and (below.stage == Stage.LANDED or below.stage == Stage.QUEUED and below.change.id != record.change.id):
+        if below and (isinstance(below, Landed) or isinstance(below, Queued) and below.change.id != change.id):
             base = oid
-            if below.stage == Stage.QUEUED and below.change.id not in after:
+            if isinstance(below, Queued) and below.change.id not in after:
                 after.append(below.change.id)
             break
     most = policy.limits.change_files
     entries = list(islice(changed(hub, base, head), most + 1))
     if not entries:
-        return record, ["it changes nothing"]
+        return ["it changes nothing"]
     alone = own[: own.index(base) if base in own else None] if policy.strategy == "rebase" else ()
     if any(_files(hub, oid, most) > most for oid in alone):
-        return record, [f"one of its commits has more than limits.change_files ({most}) files"]
-    record = replace(record, base=base, subject=info.subject[:200], change=replace(
-        record.change, after=tuple(a for a in after if draft.state.queued(a))),
-        paths=tuple(path for path, *_ in entries[:PATHS]))
+        return [f"one of its commits has more than limits.change_files ({most}) files"]
     refusals = admission.check([_entry(hub, *e, policy.limits.path) for e in entries], policy.limits, policy.protect)
     refusals = refusals or leaks.refusals(hub, policy, base, head, own[: own.index(base)] if base in own else own)
-    return record, refusals or [admission.same_name(*pair) for pair in islice(collisions(hub, base, head), 10)]
+    refusals = refusals or [admission.same_name(*pair) for pair in islice(collisions(hub, base, head), 10)]
+    if refusals:
+        return refusals
+    work = Work(base, info.subject[:200], tuple(quoted(path) for path, *_ in entries[:PATHS]))
+    return Queued(form.replace(change, after=tuple(a for a in after if draft.state.queued(a)),
+                               gates=lanes.judged_by(hub, policy, base, head)), work)
 
 
 def _flaws(hub: Hub, own: list[str], most: int) -> list[str]:

@@ -11,7 +11,7 @@ import itertools
 from collections.abc import Iterator
 
 from agentctl.core import refnames
-from agentctl.core.ledger import Record
+from agentctl.core.records import Landed
 from agentctl.errors import Refused
 from agentctl.git.hub import Hub
 from agentctl.git.merge import changed
@@ -23,13 +23,13 @@ def revert_of(change: str) -> str:
     return refnames.distinct("revert-" + change)
 
 
-def undone_by(ledger: Ledger, record: Record) -> Record | None:
+def undone_by(ledger: Ledger, record: Landed) -> Landed | None:
     """What has undone a landed change since, if `agentctl revert` made it."""
     found = ledger.newest_landed(revert_of(record.change.id))
-    return found if found and found.ended >= record.ended else None
+    return found if found and found.at >= record.at else None
 
 
-def landed_once(ledger: Ledger, record: Record) -> tuple[str, str]:
+def landed_once(ledger: Ledger, record: Landed) -> tuple[str, str]:
     """(why the head of a landed change is not taken again, what to do)."""
     undone = undone_by(ledger, record)
     if undone:

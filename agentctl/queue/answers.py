@@ -16,8 +16,10 @@ from typing import TypeVar
 
 from agentctl.core import refnames, wording
 from agentctl.core.admission import same_name
-from agentctl.core.ledger import Record
+from agentctl.core.form import quoted
+from agentctl.core.model import Change
 from agentctl.core.printable import encoded, one_line, printable
+from agentctl.core.records import AgainstRules, AlreadyThere, AnyReason, Conflicts, Queued, Record
 from agentctl.core.shape import built, loads
 from agentctl.errors import AgentctlError, Infrastructure
 from agentctl.git.ancestry import between
@@ -47,18 +49,17 @@ class Other:
     subject: str = ""
 
 
-def write(hub: Hub, record: Record, answer: Answer, refs: Transaction, now: float, keep: bool = True) -> None:
-    """Add the creation of the outbox ref of an ended record to the transaction. Its commit has the
+def write(hub: Hub, change: Change, why: str, answer: Answer, refs: Transaction, now: float, keep: bool = True) -> None:
+    """Add the creation of the outbox ref of what was asked to the transaction. Its commit has the
     head as parent, if that is to be kept."""
     files = {"verdict.json": (json.dumps(answer.verdict, indent=1, sort_keys=True) + "\n").encode()}
     if answer.log:
         files["gate.log"] = encoded(answer.log)
     if answer.conflict:
         files["conflict.diff"] = encoded(answer.conflict)
-    change = record.change
     tree = hub.objects.replace(EMPTY_TREE, files)
     made = hub.objects.write_commit(tree, [change.head] if keep else [],
-                                    f"rejected {record.key}: {one_line(record.why)}\n", now)
+                                    f"rejected {change.key}: {one_line(why)}\n", now)
     ref = refnames.outbox(change.agent, change.id, change.revision)
     old = None
     with contextlib.suppress(Infrastructure):
@@ -107,8 +108,8 @@ def landed_since(hub: Hub, base: str, trunk: str, paths: tuple[str, ...] = (), l
     return [dict(zip(("commit", "change", "subject"), line.split("\0", 2))) for line in listed.split("\n") if line]
 
 
-def of_conflict(hub: Hub, record: Record, conflict: Conflict) -> tuple[str, str, Answer]:
-    """(kind, why, answer) of a change that cannot be applied to trunk."""
+def of_conflict(hub: Hub, record: Queued, conflict: Conflict, places: tuple[str, ...]) -> tuple[AnyReason, str, Answer]:
+    """(reason, why, answer) of a change that cannot be applied to trunk, for what stands in these `places`."""
     merged, onto = conflict.merged, conflict.onto
     if merged.nothing:
         return _of_nothing(hub, record, onto)
@@ -123,19 +124,20 @@ def of_conflict(hub: Hub, record: Record, conflict: Conflict) -> tuple[str, str,
         "trunk": onto, "messages": merged.messages, "landed": _shown(landed_since, hub, record.base, onto) or [],
     }
     ours = hub.objects.commit(onto).tree
-    return "conflict", why, Answer(facts, conflict=_shown(diff, hub, ours, merged.tree, paths) or "")
+    return Conflicts(onto, tuple(map(quoted, places))), why, Answer(facts, conflict=_shown(diff, hub, ours, merged.tree, paths) or "")
 
 
-def _of_nothing(hub: Hub, record: Record, onto: str) -> tuple[str, str, Answer]:
+def _of_nothing(hub: Hub, record: Queued, onto: str) -> tuple[AnyReason, str, Answer]:
     """What would change nothing: since trunk holds it all, or since what it did was undone."""
     trunk, head = (hub.objects.commit(oid).tree for oid in (onto, record.change.head))
-    there = record.paths and all(hub.objects.at(trunk, path) == hub.objects.at(head, path) for path in record.paths)
-    other = (_shown(landed_since, hub, record.base, onto, record.paths) or []) if there else []
+    places = record.work.places
+    there = places and all(hub.objects.at(trunk, path) == hub.objects.at(head, path) for path in places)
+    other = (_shown(landed_since, hub, record.base, onto, places) or []) if there else []
     named = ", ".join(o["change"] or o["commit"][:10] for o in other[:5])
     why = "it would change nothing: " + (
         f"trunk holds all that it does already{', with ' + printable(named) if named else ''}" if there else
         "what trunk holds by now leaves nothing of it to do")
-    return "there" if there else "policy", why, Answer({"change": record.key, "with": other})
+    return AlreadyThere() if there else AgainstRules((why,)), why, Answer({"change": record.key, "with": other})
 
 
 def _shown(make: Callable[..., Shown], *given: object) -> Shown | None:

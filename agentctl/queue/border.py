@@ -9,6 +9,8 @@ from collections.abc import Iterable, Mapping
 from itertools import chain
 
 from agentctl.core import fair, refnames, request as requests
+from agentctl.core.form import said
+from agentctl.core.notices import Odd
 from agentctl.core.policy import Policy
 from agentctl.core.printable import printable
 from agentctl.core.request import Request, Submit, Unfit
@@ -165,9 +167,9 @@ class Border:
             if ref.startswith(refnames.INBOX) and not refnames.is_submission(ref)}
         fresh = sorted(odd.keys() - self._told)
         for name in fresh[:NAMED]:
-            turn.tell("odd", f"{printable(name)} is passed over: {odd[name]}", ref=name)
+            turn.notice(Odd(said(name), f"{printable(name)} is passed over: {odd[name]}"))
         if len(fresh) > NAMED:
-            turn.tell("odd", f"{len(fresh) - NAMED} more are passed over: agentctl doctor names them", ref="")
+            turn.notice(Odd("", f"{len(fresh) - NAMED} more are passed over: agentctl doctor names them"))
         self._told |= odd.keys()
 
 

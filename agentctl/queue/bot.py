@@ -15,11 +15,14 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from itertools import chain
 
-from agentctl.core import planner, refnames
-from agentctl.core.ledger import Landing, Staged, State
-from agentctl.core.mending import BASELINE
-from agentctl.core.model import Cancel, Change, Land, Plan, Probe, Reject, Result, Start, Verdict, View
+from agentctl.core import events, planner, refnames
+from agentctl.core.events import Landing, Staged
+from agentctl.core.form import said
+from agentctl.core.model import BASELINE, Cancel, Change, Land, Plan, Probe, Reject, Result, Start, Verdict, View
+from agentctl.core.notices import Told
 from agentctl.core.policy import Policy, fingerprint
+from agentctl.core.records import Passed
+from agentctl.core.state import State
 from agentctl.engine.locks import Held
 from agentctl.errors import AgentctlError, Contended
 from agentctl.git import refs
@@ -37,7 +40,7 @@ from agentctl.queue.policyfile import read_policy, same_policy
 from agentctl.queue.running import Running
 from agentctl.queue.stage import Stager
 from agentctl.queue.trunk import Trunk
-from agentctl.queue.turn import News, Turn
+from agentctl.queue.turn import Turn
 from agentctl.queue.verdicts import Judgement
 
 
@@ -47,7 +50,7 @@ class Bot:
     Raises Refused if trunk is checked out with uncommitted changes.
     """
 
-    def __init__(self, hub: Hub, held: Held, trunk: str, tell: Callable[[News], None] = lambda news: None,
+    def __init__(self, hub: Hub, held: Held, trunk: str, tell: Callable[[Told], None] = lambda event: None,
                  slots: int | None = None, batch: int | None = None) -> None:
         self.hub, self.trunk, self._tell, self._slots, self._batch = hub, trunk, tell, slots, batch
         self.wake = threading.Event()
@@ -195,15 +198,11 @@ class Bot:
 
     def _tell_put_back(self, turn: Turn) -> None:
         for odd in self._put_back:
-            turn.draft.say(f"put back: {odd.text}")
-            turn.tell("restored", f"{odd.text}; it is put back", ref=odd.ref, found=odd.found, own=odd.own)
+            turn.happen(events.PutBack(odd.ref, odd.found, odd.own, odd.text))
 
     def _heed(self, turn: Turn, paused: Pause | None) -> None:
         if paused != self.paused:
-            said = str(paused) if paused else "resumed"
-            turn.draft.say(said)
-            turn.tell("paused" if paused else "resumed", f"the queue is {said}" + (
-                f"; {paused.effect}" if paused else ""))
+            turn.happen(events.Paused(said(str(paused)), paused.effect) if paused else events.Resumed())
         self.paused = paused
 
     @property
@@ -227,13 +226,10 @@ class Bot:
             judgement = self._in_force(judgement)
             self._fresh.append((staged, judgement))
             self.judged.append((staged.probe, judgement))
-            turn.tell("probed", probe=staged.probe, judgement=judgement)
             self._patience.hear(judgement, self.policy.queue.retries)
         verdicts.store(self.hub, [judgement for _, judgement in self._fresh], turn.now)
-        over = {staged.probe.number for staged, _ in self._fresh}
         for staged, judgement in self._fresh:
             self._over(turn, staged, judgement)
-        turn.draft.set(probes=tuple(s for s in turn.state.probes if s.probe.number not in over))
 
     def _in_force(self, judgement: Judgement) -> Judgement:
         """A landing may change the gate while longer chains that hold it are tested."""
@@ -241,15 +237,13 @@ class Bot:
             return judgement
         return replace(judgement, verdict=Verdict.ABORTED, why="the gate was changed meanwhile")
 
-    def _over(self, turn: Turn, staged: Staged, judgement: Judgement) -> None:
+    def _over(self, turn: Turn, staged: Staged, judgement: Judgement, known: bool = False) -> None:
         number = staged.probe.number
-        turn.draft.say(f"probe {number} {judgement.verdict}" + (f": {judgement.why}" if judgement.why else ""))
+        turn.happen(events.Probed(staged.probe, judgement.verdict, staged.tree, staged.gate, judgement.seconds,
+                                  said(judgement.why), known))
         if any(s.probe.number == number for s in turn.before.probes) and number != BASELINE:
             turn.refs.delete(f"{refnames.STAGE}{number}", staged.commit)
-        doubt.clear(turn, staged, judgement.verdict)
-        if judgement.verdict == Verdict.FAILED and number != BASELINE:
-            turn.draft.set(failed=(*turn.state.failed, staged))
-        elif judgement.verdict == Verdict.FAILED:
+        if judgement.verdict == Verdict.FAILED and number == BASELINE:
             self._green.failed(turn, staged, self.policy)
 
     def _proven(self, turn: Turn, commit: str) -> bool:
@@ -284,7 +278,7 @@ class Bot:
         while True:
             before = len(turn.state.queue), len(self._clashes)
             plan = self._plan(turn, found, landed)
-            turn.draft.set(memory=plan.memory)
+            turn.draft.remember(plan.memory)
             found, landed = [], ()
             for action in plan.actions:
                 match action:
@@ -331,20 +325,17 @@ class Bot:
             self._clashes |= conflicts.settle(turn, self._stager, probe, built)
             return []
         staged = Staged(probe, built.commit, built.tree, built.landing, self._gate, turn.now)
-        turn.draft.set(next_probe=max(turn.state.next_probe, probe.number + 1))
-        turn.draft.say(f"probe {probe.number} of {', '.join(probe.chain)}: {probe.reason}")
+        turn.happen(events.ProbeBegun(staged))
         known = None if probe.again else verdicts.passed(self.hub, self.policy, built.commit, turn.now)
         if known is None:
-            turn.draft.set(probes=(*turn.state.probes, staged))
             turn.refs.create(f"{refnames.STAGE}{probe.number}", built.commit)
             return []
         self._fresh.append((staged, known))
-        self._over(turn, staged, known)
-        turn.tell("known", probe=probe, judgement=known)
+        self._over(turn, staged, known, known=True)
         return [Result(probe, known.verdict, 0.0, built.commit)]
 
     def _cancel(self, turn: Turn, number: int, reason: str) -> list[Result]:
-        turn.draft.say(f"cancel probe {number}: {reason}")
+        turn.happen(events.Cancelled(number, reason))
         self._runs.stop(number)
         kept = self._kept.pop(number, None)
         return [replace(kept, verdict=Verdict.ABORTED)] if kept else []
@@ -360,15 +351,12 @@ class Bot:
         rest = landing.rest(probe, built, turn.state.trunk)
         judgement = verdicts.lookup(self.hub, self._gate, built.tree, Verdict.PASSED)
         if not rest or not judgement or any(key not in turn.state.queue for key, _ in rest):
-            turn.draft.set(memory={})
-            turn.draft.say(f"probe {probe.number} cannot land any more; planning begins anew")
+            turn.happen(events.Replanned(f"probe {probe.number} cannot land any more"))
             return ()
         staged = Staged(probe, built.commit, built.tree, rest, self._gate, turn.now)
-        under_way = Landing(turn.state.trunk, staged, {"tree": judgement.tree, "gate": judgement.gate,
-                                                       "at": judgement.at, "commit": judgement.commit})
+        under_way = Landing(turn.state.trunk, staged, Passed(judgement.tree, judgement.gate, judgement.at, judgement.commit))
         recheck.check(self.hub, self.policy.strategy, under_way, [turn.state.queue[key] for key, _ in rest])
-        turn.draft.set(landing=under_way)
-        turn.draft.say(f"land {len(rest)} changes as {staged.commit}: {reason}")
+        turn.happen(events.LandingBegun(under_way, reason))
         self._commit(turn)
         landing.move(self.hub, self.trunk, under_way)
         self._trunk.landed(turn, under_way)
@@ -382,7 +370,6 @@ class Bot:
         for staged in self.state.probes:
             if staged.probe.number not in under_way:
                 self._runs.start(staged, self.policy, self._patience.doubts(staged.tree, self.policy.queue.retries))
-                self._tell(News("started", staged.probe.reason, {"probe": staged.probe}))
 
     def close(self) -> None:
         """Stop the gates that run. The next bot tests anew what they were testing."""

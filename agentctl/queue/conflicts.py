@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from agentctl.core.ledger import Record
 from agentctl.core.model import Probe
+from agentctl.core.records import Queued
 from agentctl.queue import answers
 from agentctl.queue.stage import Built, Conflict, Stager
 from agentctl.queue.turn import Turn
@@ -19,19 +19,18 @@ def settle(turn: Turn, stager: Stager, probe: Probe, built: Built) -> set[tuple[
             continue
         alone = stager.chain(turn.state.trunk, [record]).conflicts
         if alone:
-            kind, why, answer = answers.of_conflict(turn.hub, record, alone[0])
-            evidence = {"trunk": turn.state.trunk, "paths": list(_paths(record, alone[0]))}
-            turn.reject(record.key, kind, why, answer, evidence)
+            reason, why, answer = answers.of_conflict(turn.hub, record, alone[0], _paths(record, alone[0]))
+            turn.reject(record.key, reason, why, answer)
             continue
         before = probe.chain[: probe.chain.index(conflict.key)]
         paths = set(_paths(record, conflict))
         touching = [key for key in before if key in turn.state.queue
-                    and paths & set(turn.state.queue[key].paths)]
+                    and paths & set(turn.state.queue[key].work.places)]
         clashes |= {(min(key, conflict.key), max(key, conflict.key)) for key in touching or before}
     return clashes
 
 
-def _paths(record: Record, conflict: Conflict) -> tuple[str, ...]:
+def _paths(record: Queued, conflict: Conflict) -> tuple[str, ...]:
     """That do not merge, are one name, or are as the change wants them already."""
     merged = conflict.merged
-    return merged.conflicts or merged.same or record.paths
+    return merged.conflicts or merged.same or record.work.places

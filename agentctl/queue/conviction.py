@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from agentctl.core.ledger import Staged
+from agentctl.core.events import Replanned, Staged
 from agentctl.core.model import Certificate, Verdict
+from agentctl.core.form import facts
+from agentctl.core.records import GateFailed
 from agentctl.queue import answers, verdicts
 from agentctl.queue.turn import Turn
 
@@ -18,17 +20,15 @@ def convict(turn: Turn, certificate: Certificate, gate: str) -> None:
     judgement = staged and staged.gate == gate and verdicts.lookup(turn.hub, gate, staged.tree, Verdict.FAILED)
     passed = judgement and _without(turn, staged, record.key)
     if not passed:
-        turn.draft.set(memory={}, failed=())
-        turn.draft.say(f"what failed with {record.key} is no evidence of the gate in force; planning begins anew")
+        turn.happen(Replanned(f"what failed with {record.key} is no evidence of the gate in force", failures=True))
         return
-    evidence = {"probe": certificate.failed, "chain": list(staged.probe.chain), "gate": staged.gate,
-                "failed": staged.tree, "passed": passed}
+    reason = GateFailed(certificate.failed, staged.probe.chain, staged.gate, staged.tree, passed)
     answer = answers.Answer({
         "certificate": certificate.reason, "step": judgement.step, "exit": judgement.exit,
-        "commit": staged.commit, "base": staged.probe.base, **evidence,
+        "commit": staged.commit, "base": staged.probe.base, **facts(reason),
         "landed": answers.landed_since(turn.hub, record.base, turn.state.trunk),
     }, log=judgement.log)
-    turn.reject(record.key, "gate", f"{judgement.why} ({certificate.reason})", answer, evidence)
+    turn.reject(record.key, reason, f"{judgement.why} ({certificate.reason})", answer)
 
 
 def _without(turn: Turn, staged: Staged, key: str) -> str:

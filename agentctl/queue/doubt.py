@@ -8,11 +8,13 @@ the bot dies of that too, the change is set aside. A probe that ends clears what
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 from agentctl.core import refnames
-from agentctl.core.ledger import Staged
-from agentctl.core.model import Change, Verdict
+from agentctl.core.events import CutOff
+from agentctl.core.form import said
+from agentctl.core.model import Change
+from agentctl.core.records import OurFault
 from agentctl.git import refs
 from agentctl.git.hub import Hub
 from agentctl.queue import faults
@@ -38,38 +40,22 @@ class Blame:
         self._times[fault.name] += 1
         if self._border.blames(fault) or self._times[fault.name] < faults.TIMES or fault.name not in turn.state.queue:
             return
-        turn.reject(fault.name, "fault", f"agentctl fails on it: {fault.why}", evidence={"error": fault.why})
+        turn.reject(fault.name, OurFault(said(fault.why)), f"agentctl fails on it: {fault.why}")
 
 
 def forget(turn: Turn, died: bool) -> None:
     """Forget the probes that a bot left when it stopped or died."""
     for name, oid in refs.names(turn.hub.git_dir, [refnames.STAGE]).oids.items():
         turn.refs.delete(name, oid)
-    probes = turn.state.probes
-    if probes and died:
-        count(turn, probes)
-    if probes:
-        turn.draft.set(probes=())
-        turn.draft.say(f"{len(probes)} probes were cut off")
-
-
-def count(turn: Turn, running: Iterable[Staged]) -> None:
-    """These probes ran when the bot died."""
+    running = turn.state.probes
+    if not running:
+        return
+    turn.happen(CutOff(tuple(staged.probe.number for staged in running), died))
     asked = [key for staged in running for key in staged.probe.asked if key in turn.state.queue]
-    struck = {**turn.state.struck, **{key: turn.state.struck.get(key, 0) + 1 for key in asked}}
-    if len(asked) == 1 and struck[asked[0]] > DEATHS:
-        times = struck[asked[0]]
+    times = turn.state.struck.get(asked[0], 0) if died and len(asked) == 1 else 0
+    if times > DEATHS:
         why = f"the bot died {times} times while its gate ran, the last time with nothing else running"
-        turn.reject(asked[0], "fault", why, evidence={"deaths": times})
-        struck = {key: deaths for key, deaths in struck.items() if key != asked[0]}
-    turn.draft.set(struck=struck)
-
-
-def clear(turn: Turn, staged: Staged, verdict: Verdict) -> None:
-    """That probe has ended, and the bot lives."""
-    struck = turn.state.struck
-    if verdict != Verdict.ABORTED and not struck.keys().isdisjoint(staged.probe.asked):
-        turn.draft.set(struck={key: deaths for key, deaths in struck.items() if key not in staged.probe.asked})
+        turn.reject(asked[0], OurFault(why), why)
 
 
 def apart(struck: Mapping[str, int], queued: tuple[Change, ...]) -> tuple[Change, ...]:

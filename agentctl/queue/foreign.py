@@ -17,9 +17,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from agentctl.core import admission, globs, refnames
-from agentctl.core.ledger import State
+from agentctl.core.state import State
 from agentctl.core.printable import printable
 from agentctl.engine.locks import Held
+from agentctl.core.records import Landed
 from agentctl.errors import Contended, PolicyError, Refused
 from agentctl.git import refs
 from agentctl.git.hub import Hub
@@ -226,7 +227,7 @@ def adopt(hub: Hub) -> list[str]:
         keep.commit()
     marks.adopt(hub, move.new)
     hub.sync()
-    landed = [record for record in ledger.ended() if landing.landed(record)]
+    landed = [record for record in ledger.ended() if isinstance(record, Landed)]
     away = landing.gone(hub, move.new, [record.commit for record in landed])
     names = [record.key for record in landed if record.commit in away]
     return [f"{trunk} is taken for right at {move.new[:12]} from the bot's next turn on",

@@ -12,7 +12,8 @@ import time
 from dataclasses import dataclass
 
 from agentctl.core import refnames, request as asked
-from agentctl.core.ledger import Record, shard
+from agentctl.core.ledger import shard
+from agentctl.core.records import Landed, Record
 from agentctl.core.lifecycle import Stage
 from agentctl.core.request import Bump, Request, Withdraw
 from agentctl.engine import locks
@@ -157,7 +158,7 @@ def known(hub: Hub, head: str, change: str, again: bool) -> Receipt | None:
 def given_up(hub: Hub, record: Record) -> bool:
     """True if what landed is on trunk no longer, and the bot knows: until a trunk that somebody
     else moved is adopted it may come back, and would then land twice."""
-    trunk = Ledger.read(hub).trunk() if landing.landed(record) else ""
+    trunk = Ledger.read(hub).trunk() if isinstance(record, Landed) else ""
     return bool(trunk) and landing.has_gone(hub, trunk, record)
 
 

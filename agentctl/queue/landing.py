@@ -8,8 +8,9 @@ import re
 from collections.abc import Iterable
 
 from agentctl.core import refnames
-from agentctl.core.ledger import Landing, Record, State
-from agentctl.core.lifecycle import Stage
+from agentctl.core.events import Landing
+from agentctl.core.records import Landed, Record
+from agentctl.core.state import State
 from agentctl.core.model import Probe, Verdict
 from agentctl.errors import Contended, Refused
 from agentctl.git import checkouts, folders, stale
@@ -55,18 +56,13 @@ def proven(hub: Hub, landing: Landing) -> bool:
     mirror of the hub does not have it, and builds it once more."""
     if not hub.objects.exists(landing.staged.commit):
         return False
-    tree, gate = hub.objects.commit(landing.staged.commit).tree, landing.verdict.get("gate")
-    return isinstance(gate, str) and bool(verdicts.lookup(hub, gate, tree, Verdict.PASSED))
-
-
-def landed(record: Record) -> bool:
-    """True if it is known on which commit."""
-    return record.stage == Stage.LANDED and bool(record.commit)
+    tree = hub.objects.commit(landing.staged.commit).tree
+    return bool(verdicts.lookup(hub, landing.passed.gate, tree, Verdict.PASSED))
 
 
 def has_gone(hub: Hub, tip: str, record: Record) -> bool:
     """True if what landed is no longer in the history of trunk, which is at `tip`."""
-    return landed(record) and not (tip and hub.holds(tip, record.commit))
+    return isinstance(record, Landed) and not (tip and hub.holds(tip, record.commit))
 
 
 def gone(hub: Hub, tip: str, commits: Iterable[str]) -> set[str]:

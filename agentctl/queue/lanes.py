@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Container
 from dataclasses import dataclass, field, replace
 
-from agentctl.core.ledger import Staged
+from agentctl.core.events import Follows, Regated, Staged
+from agentctl.core import form
 from agentctl.core.model import Probe, Result, Verdict
 from agentctl.core.policy import Policy, in_parts, parts
 from agentctl.git.hub import Hub
@@ -30,10 +31,10 @@ def judged_by(hub: Hub, policy: Policy, base: str, head: str) -> tuple[str, ...]
 
 def assign(turn: Turn, policy: Policy) -> None:
     """Say of each queued change by which gates of another policy it is judged."""
-    for key, record in turn.state.queue.items():
+    for key, record in list(turn.state.queue.items()):
         gates = judged_by(turn.hub, policy, record.base, record.change.head)
         if gates != record.change.gates:
-            turn.draft.amend(key, gates=gates)
+            turn.happen(Regated(key, gates))
 
 
 @dataclass
@@ -82,7 +83,7 @@ class Following:
                         self.turn.hub, self.policy, built.commit, self.turn.now):
                     took = result.seconds if number in fresh else 0.0
                     open_[number] = fresh[number] = replace(result, probe=probe, seconds=took, staged=built.commit)
-                    self.turn.draft.say(f"probe {number} holds on {probe.base[:12]} too: each gate passed on its paths")
+                    self.turn.happen(Follows(number, probe.base))
         return list(fresh.values())
 
     def running(self, staged: list[Staged]) -> list[Probe]:
@@ -110,7 +111,7 @@ class Following:
         chain = tuple(key for key in probe.chain if key in self.wanted)
         built = self.stager.chain(self.turn.state.trunk, self.turn.members(chain))
         suspects = sum(key in probe.asked for key in chain)
-        return replace(probe, base=self.turn.state.trunk, chain=chain, suspects=suspects), built
+        return form.replace(probe, base=self.turn.state.trunk, chain=chain, suspects=suspects), built
 
     def _lasts(self, built: Built, staged: Staged) -> bool:
         """True if what gates are finding out on the old trunk, and would find out on what was

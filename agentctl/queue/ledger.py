@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 from agentctl.core import ledger as codec
 from agentctl.core import refnames
-from agentctl.core.ledger import Draft, Record, State
-from agentctl.core.lifecycle import Stage
+from agentctl.core import format1
+from agentctl.core.events import Recorded
+from agentctl.core.records import AnyEnded, Landed, Record, Rejected
+from agentctl.core.state import Draft, State
 from agentctl.core.planner.state import load
 from agentctl.errors import Infrastructure
 from agentctl.git.hub import Hub
@@ -60,7 +62,7 @@ class Ledger:
             for path in (codec.queue_path(key), codec.done_path(key)):
                 data = self.hub.objects.read(self.tree, path)
                 if data:
-                    return codec.decode_record(data)
+                    return codec.decode_queued(data) if path.startswith("queue/") else codec.decode_ended(data)
         return None
 
     def with_head(self, oid: str) -> Record | None:
@@ -80,35 +82,48 @@ class Ledger:
 
     def newest(self, change: str) -> Record | None:
         """The newest revision of a change; one that tells nothing of it only if there is no other."""
-        found = self._newest(change, lambda record: record.kind not in codec.BESIDE)
+        found = self._newest(change, lambda record: not (isinstance(record, Rejected) and record.reason.apart))
         return found or self._newest(change, lambda record: True)
 
     def _newest(self, change: str, fits: Callable[[Record], bool]) -> Record | None:
         records = (self.record(f"{change}/{n}") for n in reversed(self.revisions(change)))
         return next((record for record in records if record and fits(record)), None)
 
-    def newest_landed(self, change: str) -> Record | None:
+    def newest_landed(self, change: str) -> Landed | None:
         """The newest revision of a change that has landed."""
-        return self._newest(change, lambda record: record.stage == Stage.LANDED)
+        return self._newest(change, lambda record: isinstance(record, Landed))
 
-    def ended(self) -> list[Record]:
+    def ended(self) -> list[AnyEnded]:
         """Every ended record. Reads them all."""
         objects = self.hub.objects
         with decoding(refnames.STATE):
             done = objects.at(self.tree, "done")
-            return [codec.decode_record(objects.blob(oid)) for _, oid in objects.walk(done[1])] if done else []
+            return [codec.decode_ended(objects.blob(oid)) for _, oid in objects.walk(done[1])] if done else []
+
+    def history(self, since: float = 0.0, until: float | None = None) -> Iterator[tuple[float, list[Recorded | format1.Line]]]:
+        """(when, what happened) for each commit of the ledger, the newest first: of those between two times."""
+        if not self.tip:
+            return
+        dates = [f"--since={int(since)}"] if since else []
+        dates += [f"--until={int(until) + 1}"] if until is not None else []
+        for line in self.hub.git("rev-list", "--first-parent", "--timestamp", *dates, self.tip).splitlines():
+            when, oid = line.split()
+            with decoding(refnames.STATE):
+                commit = self.hub.objects.commit(oid)
+                data = self.hub.objects.read(commit.tree, codec.EVENTS)
+                yield float(when), codec.decode_events(data) if data else format1.lines(commit.message.decode(errors="replace"))
 
     def append(self, draft: Draft, before: State, refs: Transaction, now: float) -> Ledger:
         """Write the next state's commit and add the move of its ref to the transaction.
 
         The result is the ledger as it will be once the transaction is committed.
         """
-        files = draft.output(before)
-        if not files and not draft.lines:
+        files = codec.output(draft, before)
+        if not files:
             return self
         tree = self.hub.objects.replace(self.tree, files)
         parents = ([self.tip] if self.tip else []) + list(dict.fromkeys(draft.heads))
-        tip = self.hub.objects.write_commit(tree, parents, draft.message(), now)
+        tip = self.hub.objects.write_commit(tree, parents, codec.message(draft), now)
         refs.update(refnames.STATE, tip, self.tip)
         written = Ledger(self.hub, tip)
         written._read_back(files)

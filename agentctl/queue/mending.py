@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from agentctl.core import mending
-from agentctl.core.ledger import Staged, State
-from agentctl.core.mending import BASELINE
-from agentctl.core.model import Change, Probe, Verdict
+from agentctl.core import events, mending, notices
+from agentctl.core.events import Staged
+from agentctl.core.model import BASELINE, Change, Probe, Verdict
 from agentctl.core.planner import Limits, in_order
 from agentctl.core.policy import Policy, fingerprint
+from agentctl.core.state import State, seen_red
 from agentctl.errors import Infrastructure
 from agentctl.git.hub import Hub
 from agentctl.messages import clock, many
@@ -60,7 +60,7 @@ def red(hub: Hub, policy: Policy, state: State) -> Red | None:
     since = mending.red_since(state, gate, policy.queue.retries)
     if since is None:
         return None
-    run = mending.seen_red(state, gate)[-1]
+    run = seen_red(state, gate)[-1]
     said = verdicts.lookup(hub, gate, run.tree, Verdict.FAILED)
     done = len(mending.tried(state, gate))
     return Red(state.trunk, since, said.why, said.log, done, said.exit) if said else Red(state.trunk, since, "", "", done)
@@ -102,17 +102,17 @@ class Green:
         """Trunk's own tree has failed."""
         if run.commit == turn.state.trunk:
             self._looked = run.commit
-            turn.draft.set(failed=mending.with_red(turn.state, run, policy.queue.retries))
+            turn.happen(events.TrunkFailed(run, policy.queue.retries))
 
     def look(self, turn: Turn, policy: Policy) -> bool:
         """True if trunk is red. Its own tree is tested if that is due."""
         state, gate = turn.state, fingerprint(policy)
-        seen, looked = mending.seen_red(state, gate), self._looked == state.trunk
+        seen, looked = seen_red(state, gate), self._looked == state.trunk
         due = len(seen) <= policy.queue.retries or not looked or turn.now >= seen[-1].started + RETEST
         if due and not any(s.probe.number == BASELINE for s in state.probes):
             probe = Probe(BASELINE, state.trunk, (), 0, "is trunk itself green?")
             tree = self._hub.objects.commit(state.trunk).tree
-            turn.draft.set(probes=(*state.probes, Staged(probe, state.trunk, tree, (), gate, turn.now)))
+            turn.happen(events.ProbeBegun(Staged(probe, state.trunk, tree, (), gate, turn.now)))
         self._forget(turn, policy)
         self._stuck = False
         self.red = red(self._hub, policy, turn.state) if looked else None
@@ -135,8 +135,8 @@ class Green:
         self._stuck = all(s.probe.number == BASELINE for s in turn.state.probes)
         said = self.red.tip, self._stuck
         if said != self._said:
-            turn.tell("red", self.red.stuck.message if self._stuck else
-                      f"{self.red.text}; what is queued is tried on it, first what was submitted with --mends-trunk")
+            turn.notice(notices.Red(self.red.stuck.message if self._stuck else
+                        f"{self.red.text}; what is queued is tried on it, first what was submitted with --mends-trunk"))
         self._said = said
 
     def over(self, turn: Turn, policy: Policy) -> list[int]:
@@ -148,7 +148,7 @@ class Green:
 
     def _forget(self, turn: Turn, policy: Policy) -> None:
         """Failures on a trunk that was red, and is trunk no longer, are nobody's."""
-        kept = tuple(s for s in turn.state.failed
-                     if s.probe.base == turn.state.trunk or self.proven(policy, s.probe.base, turn.now))
-        if len(kept) < len(turn.state.failed):
-            turn.draft.set(failed=kept)
+        red = {s.probe.base for s in turn.state.failed
+               if s.probe.base != turn.state.trunk and not self.proven(policy, s.probe.base, turn.now)}
+        if red:
+            turn.happen(events.Forgotten(tuple(sorted(red))))

@@ -13,14 +13,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from agentctl.core import ledger as codec
-from agentctl.core import refnames
-from agentctl.core.ledger import Record
-from agentctl.core.lifecycle import Stage
+from agentctl.core import events, format1, refnames
 from agentctl.core.model import Verdict
 from agentctl.core.policy import Policy, fingerprint, in_parts, parts
 from agentctl.core.printable import printable
-from agentctl.core.shape import built
+from agentctl.core.records import AnyEnded, Conflicts, Ended, GateFailed, Landed, Record, Rejected
+from agentctl.core.state import State
 from agentctl.errors import PolicyError
 from agentctl.git import plain, process, refs
 from agentctl.git.hub import POLICY_PATH, Hub
@@ -32,9 +30,6 @@ from agentctl.queue.policyfile import read_policy
 
 FSCKED = 20_000
 """Refs that `git fsck` is told of, by its command line."""
-
-REASONS = frozenset(("conflict", "policy", "dependency", "there", "fault", "border", "refused"))
-"""Kinds of rejections that say themselves why; of a gate's the verdicts do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +53,11 @@ def prove(hub: Hub, trunk: str) -> tuple[Counts, list[Finding]]:
     """Read the whole ledger and compare it with trunk, verdicts and refs."""
     ledger = Ledger.read(hub)
     state, ended = ledger.state(), ledger.ended()
-    landed = [r for r in ended if r.stage == Stage.LANDED]
-    rejected = [r for r in ended if r.stage == Stage.REJECTED]
-    tips = {(_fact(r, "old"), _fact(r, "tip")) for r in landed}
-    findings = [*_moved(hub), *_trunk(hub, trunk, ledger, tips), *_tested(hub, landed), *_once(hub, ledger, state, ended),
+    landed = [r for r in ended if isinstance(r, Landed)]
+    rejected = [r for r in ended if isinstance(r, Rejected)]
+    tips = {(r.proof.old, r.proof.tip) for r in landed}
+    told = Told.by(ledger)
+    findings = [*_moved(hub), *_trunk(hub, trunk, ledger, tips, told.adopted), *_tested(hub, landed), *_once(told.admitted, state, ended),
                 *_evidence(hub, rejected), *_reachable(hub, [*ended, *state.queue.values()])]
     return Counts(len(landed), len(rejected), len(state.queue), len(tips)), findings
 
@@ -72,20 +68,48 @@ def _moved(hub: Hub) -> Iterator[Finding]:
         yield Finding(3 if odd.ref == refnames.STATE else 1, f"{odd.text}: {odd.mend}")
 
 
-def _fact(record: Record, name: str) -> str:
-    """One fact of a record's evidence; empty if that does not tell. Raises Malformed."""
-    with refs.decoding(refnames.STATE):
-        return built(str, record.evidence.get(name, ""), f"{name} of {record.key}")
+@dataclass(frozen=True, slots=True)
+class Adopted:
+    before: str
+    """What trunk was, where it was not moved forward."""
+    told: str
+    """Who may have moved it, and what else the bot said of it."""
 
 
-def _trunk(hub: Hub, trunk: str, ledger: Ledger, tips: set[tuple[str, str]]) -> Iterator[Finding]:
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What the events of the whole ledger tell that its state does not."""
+
+    admitted: set[str]
+    """Keys."""
+    adopted: dict[str, Adopted]
+    """What somebody else made trunk: see `Trunk`."""
+
+    @classmethod
+    def by(cls, ledger: Ledger) -> Told:
+        told = cls(set(), {})
+        for _, happened in ledger.history():
+            for event in happened:
+                match event:
+                    case events.Admitted(queued=queued):
+                        told.admitted.add(queued.key)
+                    case events.Adopted(old=old, new=new, who=who, kept=kept):
+                        told.adopted[new] = Adopted("" if kept is None else old, printable(who))
+                    case format1.Line(admitted=key) if key:
+                        told.admitted.add(key)
+                    case format1.Line(adopted=(new, before, who)):
+                        told.adopted[new] = Adopted(before, printable(who))
+        return told
+
+
+def _trunk(hub: Hub, trunk: str, ledger: Ledger, tips: set[tuple[str, str]], adopted: dict[str, Adopted]) -> Iterator[Finding]:
     state, tip = ledger.state(), refs.get(hub.git_dir, refnames.branch(trunk)) or ""
     if not state.trunk:
         if names := foreign.labels(hub):
             yield Finding(3, f"trunk's own history names {len(names)} changes that landed, the last {names[0]}, and there "
                           "is no ledger", grave=False)
         return
-    moved, adopted = foreign.look(hub, trunk, state), _adopted(hub, ledger)
+    moved = foreign.look(hub, trunk, state)
     known = foreign.stop(hub, trunk, state)
     if known:
         yield Finding(1, f"{known.text}: {known.ways}")
@@ -120,40 +144,22 @@ def _ancestor(hub: Hub, old: str, new: str) -> bool:
         return False
 
 
-@dataclass(frozen=True, slots=True)
-class Adopted:
-    before: str
-    """What trunk was, where it was not moved forward."""
-    told: str
-    """Who may have moved it, and what else the bot said of it."""
-
-
-def _adopted(hub: Hub, ledger: Ledger) -> dict[str, Adopted]:
-    """What somebody else made trunk: see `Trunk`."""
-    if not ledger.tip:
-        return {}
-    log = hub.git("log", "--first-parent", "--format=%B", "--grep", "^adopt ", ledger.tip)
-    lines = [(line, line.split(" ")) for line in log.splitlines() if line.startswith("adopt ")]
-    return {words[1].rstrip(":"): Adopted(words[3].rstrip(":") if words[2:3] == ["for"] else "",
-                                          printable(line.partition(" by somebody else")[2])) for line, words in lines}
-
-
 def _given_up(hub: Hub, away: set[str], before: list[str]) -> set[str]:
     """What is away because a person took trunk as it was: it was on a trunk before that."""
     return {oid for oid in away if any(oid == old or _ancestor(hub, oid, old) for old in before)}
 
 
-def _tested(hub: Hub, landed: list[Record]) -> Iterator[Finding]:
+def _tested(hub: Hub, landed: list[Landed]) -> Iterator[Finding]:
     known: dict[tuple[str, str], bool] = {}
     policies: dict[tuple[int, str] | None, Policy | None] = {}
     for record in landed:
-        tip, gate = _fact(record, "tip"), _fact(record, "gate")
+        tip, gate = record.proof.tip, record.proof.passed.gate
         if (tip, gate) not in known:
             passed = verdicts.lookup(hub, gate, hub.objects.commit(tip).tree, Verdict.PASSED) if tip else None
             known[tip, gate] = bool(passed)
             if not passed:
                 yield Finding(1, f"{tip[:12]} landed without a passed verdict of its tree")
-            elif names := _unproven(hub, _in_force(hub, _fact(record, "old"), policies), passed):
+            elif names := _unproven(hub, _in_force(hub, record.proof.old, policies), passed):
                 yield Finding(1, f"{tip[:12]} landed without a passed verdict of {', '.join(names)} on its paths")
         if tip and not _ancestor(hub, record.commit, tip):
             yield Finding(2, f"{record.key} is not in the tested commit {tip[:12]}")
@@ -181,42 +187,35 @@ def _unproven(hub: Hub, policy: Policy | None, passed: verdicts.Judgement) -> li
     return [name for part in parts(policy) if part.fingerprint not in known for name in part.gates]
 
 
-def _once(hub: Hub, ledger: Ledger, state: codec.State, ended: list[Record]) -> Iterator[Finding]:
+def _once(admitted: set[str], state: State, ended: list[AnyEnded]) -> Iterator[Finding]:
     keys = [r.key for r in ended]
     commits: dict[str, str] = {}
     for key in keys:
         if key in state.queue:
             yield Finding(3, f"{key} is both queued and ended")
     for record in ended:
-        if record.stage == Stage.LANDED:
+        if isinstance(record, Landed):
             if record.commit in commits:
                 yield Finding(3, f"{record.key} and {commits[record.commit]} landed as one commit")
             commits[record.commit] = record.key
     known = set(keys) | set(state.queue)
-    for key in _admitted(hub, ledger) - known:
+    for key in sorted(admitted - known):
         yield Finding(3, f"{key} was admitted and has vanished")
 
 
-def _admitted(hub: Hub, ledger: Ledger) -> set[str]:
-    if not ledger.tip:
-        return set()
-    log = hub.git("log", "--first-parent", "--format=%B", ledger.tip)
-    return {line.split(" ")[1] for line in log.splitlines() if line.startswith("admit ")}
-
-
-def _evidence(hub: Hub, rejected: list[Record]) -> Iterator[Finding]:
+def _evidence(hub: Hub, rejected: list[Rejected]) -> Iterator[Finding]:
     for record in rejected:
-        facts, change = record.evidence, record.change
-        if record.kind == "gate":
-            gate = _fact(record, "gate")
-            if not verdicts.lookup(hub, gate, _fact(record, "failed"), Verdict.FAILED):
-                yield Finding(4, f"{record.key} was rejected without a failed verdict that contains it")
-            if not verdicts.lookup(hub, gate, _fact(record, "passed"), Verdict.PASSED):
-                yield Finding(4, f"{record.key} was rejected without a passed verdict that lacks it")
-        elif record.kind == "conflict" and not facts.get("paths"):
-            yield Finding(4, f"{record.key} was rejected for a conflict that names no path")
-        elif record.kind not in REASONS or not record.why:
-            yield Finding(4, f"{record.key} was rejected without a reason")
+        change = record.change
+        match record.reason:
+            case GateFailed(gate=gate, failed=failed, passed=passed):
+                if not verdicts.lookup(hub, gate, failed, Verdict.FAILED):
+                    yield Finding(4, f"{record.key} was rejected without a failed verdict that contains it")
+                if not verdicts.lookup(hub, gate, passed, Verdict.PASSED):
+                    yield Finding(4, f"{record.key} was rejected without a passed verdict that lacks it")
+            case Conflicts(paths=()):
+                yield Finding(4, f"{record.key} was rejected for a conflict that names no path")
+            case _ if not record.why:
+                yield Finding(4, f"{record.key} was rejected without a reason")
         if not refs.get(hub.git_dir, refnames.outbox(change.agent, change.id, change.revision)):
             yield Finding(4, f"the answer to {record.key} is gone from the outbox", grave=False)
 
@@ -232,7 +231,7 @@ def _reachable(hub: Hub, records: list[Record]) -> Iterator[Finding]:
     if done.returncode:
         for line in (done.stdout + done.stderr).decode(errors="replace").splitlines()[:20]:
             yield Finding(5, f"git fsck: {line}")
-    heads = {r.change.head for r in records if r.kept}
+    heads = {r.change.head for r in records if not (isinstance(r, Ended) and not r.kept)}
     if heads:
         for oid in sorted(oid for oid in heads if not hub.objects.exists(oid)):
             yield Finding(5, f"a submitted head is gone: {oid}")

@@ -12,7 +12,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from agentctl.core.ledger import Landing, Record
+from agentctl.core.events import Landing
+from agentctl.core.records import Queued
 from agentctl.errors import Infrastructure
 from agentctl.git.hub import Hub
 from agentctl.git.merge import by_git, changed
@@ -30,7 +31,7 @@ class Step:
     made: str
 
 
-def check(hub: Hub, strategy: str, landing: Landing, records: list[Record]) -> None:
+def check(hub: Hub, strategy: str, landing: Landing, records: list[Queued]) -> None:
     """Raises Infrastructure unless `records`, in order on the old trunk, give the new one."""
     below, carrying = landing.old, landing.staged.landing
     if [record.key for record in records] != [key for key, _ in carrying]:
@@ -49,7 +50,7 @@ def _wrong(landing: Landing, what: str) -> Infrastructure:
                           "nothing has landed", hint="agentctl verify")
 
 
-def _steps(hub: Hub, strategy: str, landing: Landing, record: Record, below: str, commit: str) -> Iterator[Step]:
+def _steps(hub: Hub, strategy: str, landing: Landing, record: Queued, below: str, commit: str) -> Iterator[Step]:
     """The merges that lead from `below` to the commit that carries a change."""
     objects, head = hub.objects, hub.objects.commit(record.change.head)
     own = line_of(hub, record) if strategy == "rebase" else []

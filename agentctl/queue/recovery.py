@@ -7,7 +7,7 @@ import contextlib
 from collections.abc import Iterable, Iterator
 
 from agentctl.core import refnames
-from agentctl.core.ledger import Staged
+from agentctl.core.events import Staged
 from agentctl.engine import processes
 from agentctl.engine.locks import Held
 from agentctl.errors import Contended

@@ -4,7 +4,7 @@ its task now. A person at the command line acts in the name of the change's own 
 from __future__ import annotations
 
 from agentctl.core import refnames, task as tasks
-from agentctl.core.ledger import Record
+from agentctl.core.records import Record
 from agentctl.core.task import Claim
 from agentctl.errors import AgentctlError
 from agentctl.git import refs

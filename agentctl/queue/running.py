@@ -6,7 +6,7 @@ import threading
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
-from agentctl.core.ledger import Staged
+from agentctl.core.events import Staged
 from agentctl.core.policy import Policy
 from agentctl.git.hub import Hub
 from agentctl.queue import gate, verdicts

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from agentctl.core import wording
-from agentctl.core.ledger import Record
+from agentctl.core.records import Record
 from agentctl.git.ancestry import between
 from agentctl.git.hub import Hub
 from agentctl.git.merge import Merged, collisions, merge

@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from agentctl.core import refnames
-from agentctl.core.ledger import Record, State
+from agentctl.core.history import about
 from agentctl.core.lifecycle import Stage
+from agentctl.core.records import Ended, Record
+from agentctl.core.state import State
 from agentctl.errors import NotFound
 from agentctl.git import refs
 from agentctl.git.hub import Hub
-from agentctl.queue import inbox, marks
+from agentctl.queue import inbox
 from agentctl.queue.inbox import Request
 from agentctl.queue.ledger import Ledger
-
-
-_BEGUN = re.compile(r"probe (\d+) of ")
-_ENDED = re.compile(r"(?:cancel |land .*: )?probe (\d+)(?! of )\b")
-PROBES = 50
-"""The newest, of those that a history follows to their end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,28 +95,18 @@ def _find(hub: Hub, name: str, ledger: Ledger | None) -> Standing | None:
     return Standing(record.key, record.stage, None, record) if record else None
 
 
-def history(hub: Hub, key: str, limit: int = 200) -> list[tuple[int, str]]:
-    """(time, what the bot did) for every line of the ledger that names a submission or tells
-    what became of a probe of it, oldest first."""
-    if not (tip := marks.tip(hub, refnames.STATE)):
+def history(hub: Hub, key: str) -> list[tuple[float, str]]:
+    """(time, what the bot did) for all that the ledger tells of a submission and of its probes, oldest first."""
+    ledger = Ledger.read(hub)
+    record = ledger.record(key)
+    if not record:
         return []
-    probes = {found[1] for _, line in _log(hub, tip, [key], limit) if _names(line, key) and (found := _BEGUN.match(line))}
-    about = [key, *(f"probe {number}" for number in sorted(probes, key=int)[-PROBES:])]
-    return [(when, line) for when, line in _log(hub, tip, about, limit)
-            if _names(line, key) or (found := _ENDED.match(line)) and found[1] in probes][::-1]
+    since, until = record.change.admitted, record.at if isinstance(record, Ended) else None
+    return about(key, reversed(list(ledger.history(since - SLACK, until and until + SLACK))))
 
 
-def _log(hub: Hub, tip: str, words: list[str], limit: int) -> Iterator[tuple[int, str]]:
-    """Each line of the newest commits of the ledger that hold one of `words`, the newest first."""
-    listed = hub.git("log", "-z", "--first-parent", f"-n{limit}", "--format=%ct%n%B", "--fixed-strings",
-                     *(f"--grep={word}" for word in words), tip)
-    for entry in filter(None, listed.split("\0")):
-        when, _, body = entry.partition("\n")
-        yield from ((int(when), line) for line in reversed(body.splitlines()))
-
-
-def _names(line: str, key: str) -> bool:
-    return any(word.strip(",:;") == key for word in line.split())
+SLACK = 60.0
+"""Seconds that clocks may differ by, of who wrote a record and a commit."""
 
 
 def position(state: State, key: str) -> int:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from agentctl.core import refnames
-from agentctl.core.ledger import Landing, State
-from agentctl.core.lifecycle import Event
+from agentctl.core.events import Adopted, Arrived, Begun, Landing, LandingDropped, Moved
+from agentctl.core.notices import Behind
+from agentctl.core.records import Landed, Proof
+from agentctl.core.state import State
 from agentctl.git import refs
 from agentctl.git.hub import Hub
 from agentctl.queue import foreign, landing, marks
@@ -43,9 +45,8 @@ class Trunk:
         if under_way and tip and self.hub.holds(tip, under_way.staged.commit):
             self.landed(turn, under_way)
         elif under_way:
-            turn.draft.set(landing=None)
-            turn.draft.say(("trunk was moved by somebody else" if proven else "what was tested is not here, or no verdict proves it")
-                           + "; what was about to land is tested anew")
+            turn.happen(LandingDropped("trunk was moved by somebody else" if proven else
+                                       "what was tested is not here, or no verdict proves it"))
         self.moved = foreign.stop(self.hub, self.name, turn.state)
         if self.moved:
             self._stop(turn, self.moved, running)
@@ -57,11 +58,10 @@ class Trunk:
         new = under_way.staged.commit
         behind = landing.bring_along(self.hub, self.name, under_way.old, new)
         for key, commit in under_way.staged.landing:
-            if key in turn.state.queue:
-                record = turn.draft.end(key, Event.LAND, turn.now, commit=commit, evidence={
-                    "probe": under_way.staged.probe.number, "tip": new, "old": under_way.old, **under_way.verdict})
-                turn.tell("landed", f"{key} as {commit[:12]}", record=record)
-        turn.draft.set(landing=None, trunk=new)
+            if queued := turn.state.queue.get(key):
+                proof = Proof(under_way.staged.probe.number, under_way.old, new, under_way.passed)
+                turn.happen(Landed(change=queued.change, at=turn.now, work=queued.work, commit=commit, proof=proof))
+        turn.happen(Arrived(new))
         self._tell_behind(turn, behind)
 
     def recorded(self, state: State) -> None:
@@ -75,24 +75,20 @@ class Trunk:
             raise move.refusal
         if move != self._told:
             kept = marks.keep(self.hub, move.old, turn.refs)
-            who = self._suspects(move.new, running)
-            turn.draft.say(f"{move.text}{who}; nothing lands; {move.old[:12]} is kept as {kept}")
-            turn.tell("moved", f"{move.text}{who}; nothing lands until: {move.ways}", old=move.old, new=move.new)
+            how = move.text + self._suspects(move.new, running)
+            turn.happen(Moved(move.old, move.new, how, kept, move.ways))
 
     def _adopt(self, turn: Turn, tip: str, running: Iterable[int]) -> None:
         """Trunk is where somebody else put it: forward, or where a person takes it for right."""
         old, who = turn.state.trunk, self._suspects(tip, running)
-        turn.draft.set(trunk=tip)
         if not old:
-            turn.draft.say(f"begin at {tip}")
+            turn.happen(Begun(tip))
             return
         if self.hub.holds(tip, old):
-            who += foreign.grave(self.hub, tip, old)
-            turn.draft.say(f"adopt {tip}: trunk was moved by somebody else{who}")
+            turn.happen(Adopted(old, tip, who + foreign.grave(self.hub, tip, old)))
         else:
-            kept = marks.keep(self.hub, old, turn.refs) if self.hub.objects.exists(old) else "nothing"
-            turn.draft.say(f"adopt {tip} for {old}: a person takes it for trunk; what it was is kept as {kept}")
-        turn.tell("adopted", f"trunk was moved from {old[:12]} to {tip[:12]} by somebody else{who}", old=old, new=tip)
+            kept = marks.keep(self.hub, old, turn.refs) if self.hub.objects.exists(old) else ""
+            turn.happen(Adopted(old, tip, who, kept))
         self._tell_behind(turn, landing.bring_along(self.hub, self.name, old, tip))
 
     def _suspects(self, tip: str, running: Iterable[int]) -> str:
@@ -102,5 +98,4 @@ class Trunk:
 
     def _tell_behind(self, turn: Turn, paths: list[str]) -> None:
         for path in paths:
-            turn.tell("behind", f"local changes keep the checkout {path} from following trunk: a commit there would undo what "
-                      "landed; agentctl doctor --mend checkout keeps them on a branch", path=path)
+            turn.notice(Behind(path))

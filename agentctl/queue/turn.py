@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-
 from agentctl.core import refnames
-from agentctl.core.ledger import Draft, Record, State, orphans
-from agentctl.core.lifecycle import Event, Stage
-from agentctl.core.mending import remembered
+from agentctl.core.events import Recorded
+from agentctl.core.form import said
+from agentctl.core.lifecycle import Stage
+from agentctl.core.model import Change
+from agentctl.core.notices import Notice, Odd, Told
 from agentctl.core.printable import printable
+from agentctl.core.records import AnyReason, DependencyFell, Record, Rejected
+from agentctl.core.state import Draft, State, orphans
 from agentctl.errors import Contended
 from agentctl.git.hub import Hub
 from agentctl.git.refs import Blocked, Transaction
@@ -21,15 +23,6 @@ SPOILT = 3
 """Answers whose refs cannot be written, before the others of that turn are left unwritten too."""
 
 
-@dataclass(frozen=True, slots=True)
-class News:
-    """Something that happened, for whoever watches."""
-
-    kind: str
-    text: str
-    facts: dict
-
-
 class Turn:
     """Collects effects; `commit` makes them durable in one ref transaction.
 
@@ -37,14 +30,14 @@ class Turn:
     kill in between leaves an inbox ref too many, never one too few.
     """
 
-    def __init__(self, hub: Hub, ledger: Ledger, state: State, now: float, tell: Callable[[News], None]) -> None:
+    def __init__(self, hub: Hub, ledger: Ledger, state: State, now: float, tell: Callable[[Told], None]) -> None:
         self.hub, self.now, self._tell = hub, now, tell
         self._begin(ledger, state)
 
     def _begin(self, ledger: Ledger, state: State) -> None:
         self.ledger, self.before, self.draft = ledger, state, Draft(state)
         self.refs = Transaction(self.hub.git_dir, "tick")
-        self._news: list[News] = []
+        self._told: list[Told] = []
 
     @property
     def state(self) -> State:
@@ -57,9 +50,14 @@ class Turn:
         found = (self.state.queue.get(key) or ended.get(key) or self.ledger.record(key) for key in chain)
         return [record for record in found if record and record.stage in (Stage.QUEUED, Stage.LANDED)]
 
-    def tell(self, kind: str, text: str = "", **facts: object) -> None:
-        """Announce something once it is durable."""
-        self._news.append(News(kind, text, facts))
+    def happen(self, event: Recorded) -> None:
+        """Change the state, and tell of it once that is durable."""
+        self.draft.happen(event)
+        self._told.append(event)
+
+    def notice(self, event: Notice) -> None:
+        """Tell of something that changes nothing, once the turn is durable."""
+        self._told.append(event)
 
     def commit(self) -> None:
         """Raises Contended if another writer was there first: then nothing has happened,
@@ -72,16 +70,15 @@ class Turn:
 
     def _commit(self) -> None:
         self.fall_together()
-        if self.state.failed:
-            self.draft.set(failed=remembered(self.state.failed, self.state.trunk, self.state.queue))
+        self.draft.settle()
         ledger = self.ledger.append(self.draft, self.before, self.refs, self.now)
         self.hub.objects.store.flush()
         with marks.moving(self.hub, refnames.STATE, self.ledger.tip, ledger.tip):
             self._move()
-        news = self._news
+        told = self._told
         self._begin(ledger, self.state)
-        for item in news:
-            self._tell(item)
+        for event in told:
+            self._tell(event)
 
     def _move(self) -> None:
         """Nobody's answer may keep the turn from its end: one whose ref cannot be written is left out,
@@ -95,26 +92,28 @@ class Turn:
                     raise
                 for name in [ref] if left else self.refs.named(refnames.OUTBOX):
                     self.refs.leave_out(name)
-                self.tell("odd", f"the answer {ref} cannot be written: {printable(error.message)}", ref=ref)
+                self.notice(Odd(ref, f"the answer {ref} cannot be written: {printable(error.message)}"))
         self.refs.commit()
 
-    def reply(self, record: Record, answer: answers.Answer, keep: bool) -> None:
-        """Put an answer into the outbox."""
-        answers.write(self.hub, record, answer, self.refs, self.now, keep)
+    def reply(self, change: Change, why: str, answer: answers.Answer, keep: bool) -> None:
+        """Put an answer into the outbox; on top of the change's head, if that may be kept."""
+        answers.write(self.hub, change, why, answer, self.refs, self.now, keep)
 
-    def answer(self, record: Record, answer: answers.Answer, keep: bool = True) -> None:
-        """Send back a record that has just ended in a rejection."""
-        facts = {"kind": record.kind, "change": record.key, "why": record.why, "trunk": self.state.trunk}
-        self.reply(record, answers.Answer(facts | answer.verdict, answer.log, answer.conflict), keep)
-        self.tell("rejected", f"{record.key}: {record.why}", record=record)
+    def send_back(self, rejected: Rejected, answer: answers.Answer = answers.Answer({})) -> None:
+        """End a submission, and answer it."""
+        self.happen(rejected)
+        facts = {"kind": rejected.reason.kind, "change": rejected.key, "why": rejected.why, "trunk": self.state.trunk}
+        whole = answers.Answer(facts | answer.verdict, answer.log, answer.conflict)
+        self.reply(rejected.change, rejected.why, whole, rejected.kept)
 
-    def reject(self, key: str, kind: str, why: str, answer: answers.Answer = answers.Answer({}),
-               evidence: dict | None = None) -> None:
-        self.answer(self.draft.end(key, Event.REJECT, self.now, kind=kind, why=why, evidence=evidence or {}), answer)
+    def reject(self, key: str, reason: AnyReason, why: str, answer: answers.Answer = answers.Answer({})) -> None:
+        """Send back what is queued. Raises KeyError if it is not."""
+        queued = self.state.queue[key]
+        self.send_back(Rejected(change=queued.change, at=self.now, work=queued.work, said=said(why), reason=reason), answer)
 
     def fall_together(self) -> None:
         """Reject what was stacked on something that left the queue without landing."""
         while fallen := orphans(self.state, self.draft.ended):
             for key, below in fallen:
                 if key in self.state.queue:
-                    self.reject(key, "dependency", f"it builds on {below.key}, which was {below.stage}")
+                    self.reject(key, DependencyFell(below.key), f"it builds on {below.key}, which was {below.stage}")

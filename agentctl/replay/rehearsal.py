@@ -8,8 +8,7 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from agentctl.core.ledger import Record
-from agentctl.core.lifecycle import Stage
+from agentctl.core.records import Record, reason_kind
 from agentctl.core.task import End, Session, Task
 from agentctl.fleet import tasks
 from agentctl.fleet.summary import Summary
@@ -98,7 +97,7 @@ def rejected_with_bug(hub: Hub, pieces: list[Piece]) -> dict[str, list[Record]]:
     bugs = {p.task: p.bug for p in pieces if p.bug}
     for record in Ledger.read(hub).ended():
         bug = bugs.get(record.change.id)
-        if bug and (record.stage, record.kind) == (Stage.REJECTED, "gate"):
+        if bug and reason_kind(record) == "gate":
             if history.holds(hub, hub.objects.commit(record.change.head).tree, bug):
                 found[record.change.id].append(record)
     return found

@@ -8,11 +8,12 @@ one model queue, which is copied where their answers part: each history is run o
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import combinations, product
 
 import pytest
 
+from agentctl.core.form import replace
 from agentctl.core.model import Change, Verdict
 from agentctl.core.planner import Limits
 from agentctl.core.planner.beliefs import Beliefs, odds_bad

@@ -13,7 +13,10 @@ from hypothesis import strategies as st
 
 from agentctl.core import ledger as codec
 from agentctl.core import refnames
-from agentctl.core.lifecycle import Stage
+from agentctl.core import events, form
+from agentctl.core.events import Landing, Staged
+from agentctl.core.records import GateFailed, Passed, Queued, Rejected, Work
+from agentctl.core.state import Draft, State
 from agentctl.core.model import Change, Probe, Verdict
 from agentctl.core.planner.state import Memory, dump
 from agentctl.core.task import Claim, End, Session, Task, decode_claim, dispatch, encode, encode_claim, status
@@ -96,11 +99,12 @@ def named(ref):
 
 
 CHANGE = Change("one", 1, OID, "ann", 1, 1.0, "one", 0, ("two",))
-RECORD = codec.Record(CHANGE, OID, "one", ("a",), Stage.REJECTED, 2.0, "", "gate", "why", {"failed": OID})
+WORK = Work(OID, "one", ("a",))
+QUEUED = Queued(CHANGE, WORK)
+REJECTED = Rejected(change=CHANGE, at=2.0, work=WORK, said="why", reason=GateFailed(1, ("one/1",), "g", OID, OID))
 PROBE = Probe(1, OID, ("one/1",), 1, "first")
-STAGED = codec.Staged(PROBE, OID, OID, (("one/1", OID),), "g", 1.0)
-STATE = codec.State(OID, 1, 2, codec.Landing(OID, STAGED, {"tree": OID}), dump(Memory()), (STAGED,), (STAGED,),
-                    {"one/1": RECORD})
+STAGED = Staged(PROBE, OID, OID, (("one/1", OID),), "g", 1.0)
+STATE = State(OID, 1, 2, Landing(OID, STAGED, Passed(OID, "g", 1.0, OID)), dump(Memory()), (STAGED,), (STAGED,), {"one/1": QUEUED})
 TASK = Task("one", "do it", "do it well", "done", ("two",), 1, ("a",), 1.0,
             (Session(1, "ann", End.CRASHED, 2.0, 1.0, OID, 1, "note", "refs/x"),), "parked", "why", 1)
 ANSWER = {"kind": "gate", "change": "one/1", "why": "why", "with": [{"commit": OID, "change": "two", "subject": "s"}],
@@ -147,16 +151,16 @@ def test_an_answer(repo, text):
     ref = refnames.outbox("ann", "one", 1)
     put(repo, ref, holding(repo, {"verdict.json": data(text)}))
     with named(ref):
-        answer = answers.read(repo.hub, RECORD)
+        answer = answers.read(repo.hub, REJECTED)
         assert all(other["commit"][:12] is not None for other in answer.verdict.get("with", []))
 
 
 def ledger_files():
-    draft = codec.Draft(STATE)
-    files = draft.output(codec.State())
+    draft = Draft(STATE)
+    draft.happen(events.Admitted(QUEUED))
+    files = codec.output(draft, State())
     return {path: content.decode() for path, content in files.items()} | {
-        codec.queue_path("one/1"): codec.encode_record(RECORD).decode(),
-        codec.done_path("one/2"): codec.encode_record(RECORD).decode(),
+        codec.done_path("one/2"): form.dump(REJECTED).decode(),
         codec.head_path(OID): "one/1\n"}
 
 
@@ -170,7 +174,8 @@ def test_the_ledger(repo, path, draw):
     text = draw.draw(spoilt(FILES[path]) if path.endswith((".json", "/1", "/2")) else st.text(max_size=9) | st.just("../x"))
     tip = holding(repo, {**{p: c.encode() for p, c in FILES.items()}, path: data(text)})
     ledger = Ledger(repo.hub, tip)
-    for read in (ledger.state, ledger.ended, lambda: ledger.newest("one"), lambda: ledger.with_head(OID)):
+    for read in (ledger.state, ledger.ended, lambda: list(ledger.history()), lambda: ledger.newest("one"),
+                 lambda: ledger.with_head(OID)):
         with named(refnames.STATE):
             read()
 

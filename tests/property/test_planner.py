@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from agentctl.core.form import replace
 from agentctl.core.model import Change, Verdict
 from agentctl.core.planner import Limits
 from tests.property.watched import Watched

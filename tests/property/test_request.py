@@ -6,7 +6,8 @@ import json
 from hypothesis import given, settings, strategies as st
 
 from agentctl.core import ledger as codec, refnames, request
-from agentctl.core.ledger import Record
+from agentctl.core.form import dump
+from agentctl.core.records import Queued, Work
 from agentctl.core.refnames import valid_name
 from agentctl.core.request import AFTER, GENERATION, PRIORITY, Bump, Submit, Unfit, Withdraw
 from agentctl.queue import admit
@@ -40,7 +41,7 @@ def test_any_subject(subject):
             assert asked.generation is None or (type(asked.generation) is int and 0 <= asked.generation <= GENERATION)
             assert len(asked.after) <= AFTER and all(valid_name(name) for name in asked.after)
             change = admit._change(asked, 5.0)
-            assert codec.decode_record(codec.encode_record(Record(change, OID))).change == change
+            assert codec.decode_queued(dump(Queued(change, Work(OID)))).change == change
         case Bump():
             assert type(asked.priority) is int and -PRIORITY <= asked.priority <= PRIORITY
         case Withdraw():

@@ -3,11 +3,12 @@ arrives behind it, for ever."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agentctl.core.form import replace
 from agentctl.core.model import Change, Plan, Reject, Start, View
 from agentctl.core.planner import Limits
 from agentctl.core.planner.choose import CROWD

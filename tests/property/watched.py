@@ -6,8 +6,9 @@ Both must come to the same decisions wherever these do not depend on what is bel
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
+from agentctl.core.form import replace
 from agentctl.core.model import Cancel, Certificate, Land, Plan, Reject, View
 from agentctl.core.planner.beliefs import Beliefs, odds_bad
 from agentctl.core.planner.judge import AUDIT

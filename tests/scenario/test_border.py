@@ -8,7 +8,8 @@ import threading
 
 from agentctl.git import connected
 from agentctl.git.objects import EMPTY_TREE, FILE, SYMLINK
-from tests.support.hub import Repo, eventually, finish, git
+from agentctl.core.records import reason_kind
+from tests.support.hub import Repo, eventually, finish, git, told
 
 
 def push(repo, name, oid, agent="evil", revision=1):
@@ -46,7 +47,7 @@ def test_facts_of_the_wrong_type(repo):
     others_land(repo)
     for n, why in enumerate(SUBJECTS.values()):
         record = repo.record(f"odd-{n}")
-        assert (record.stage, record.kind) == ("rejected", "border") and why in record.why
+        assert (record.stage, reason_kind(record)) == ("rejected", "border") and why in record.why
         # Its work is kept all the same.
         assert repo.git("rev-parse", f"refs/agentctl/outbox/evil/odd-{n}/1^").strip() == record.change.head
         assert why in repo.cli("why", f"odd-{n}").stdout.replace("\n    ", " ")
@@ -80,7 +81,7 @@ def test_a_head_that_lacks_objects_is_nobodys_parent(repo):
     for name in heads:
         for change in (f"lacks-{name}", f"tagged-{name}"):
             record = repo.record(change)
-            assert (record.kind, record.kept) == ("border", False) and "not whole" in record.why
+            assert (reason_kind(record), record.kept) == ("border", False) and "not whole" in record.why
             assert repo.git("rev-list", "--count", f"refs/agentctl/outbox/evil/{change}/1").strip() == "1"
 
 
@@ -94,7 +95,7 @@ def test_what_is_no_commit(repo):
     push(repo, "withdrawn", tag(repo, tree, '{"withdraw": true}', "tree"))
     others_land(repo)
     for name in (*strange, "withdrawn"):
-        assert (repo.record(name).kind, repo.record(name).kept) == ("border", False)
+        assert (repo.kind(name), repo.record(name).kept) == ("border", False)
         assert "not" in repo.record(name).why and repo.verdict(name)["kind"] == "border"
 
 
@@ -119,7 +120,7 @@ def test_names_that_are_none_are_left_and_named_once(repo):
     with repo.bot() as bot:
         finish(bot)
         bot.tick()
-        said = [news.text for news in bot.heard if news.kind == "odd"]
+        said = told(bot, "odd")
     assert repo.stage("good") == "landed"
     assert len(said) == len(set(said)) == len(repo.refs("refs/agentctl/inbox")) == 4
     found = repo.cli("doctor", ok=9).stdout
@@ -193,7 +194,7 @@ def test_an_answer_that_cannot_be_written_holds_up_nobody(repo):
     bot = repo.drain()
     assert repo.stage("good") == "landed" and {repo.stage(f"bad-{n}") for n in range(6)} == {"rejected"}
     assert repo.record("bad-0").why and repo.stage("wrong") == "rejected"
-    assert any("outbox/ann/bad-" in news.text for news in bot.heard if news.kind == "odd")
+    assert any("outbox/ann/bad-" in line for line in told(bot, "odd"))
     repo.proven()
 
 

@@ -14,6 +14,7 @@ from agentctl.fleet import agents
 from agentctl.git import content
 from agentctl.queue import gate
 from agentctl.queue.policyfile import read_policy
+from agentctl.core.records import reason_kind
 from tests.support.hub import PATIENCE, command, environment, eventually, git, write
 
 TEXTS = {"lf": b"a\nb\n", "crlf": b"a\r\nb\r\n", "mixed": b"a\nb\r\n", "bare": b"a", "empty": b"", "binary": b"a\0\r\nb\n",
@@ -242,7 +243,7 @@ def test_a_filter_that_waits_for_ever_fails_the_change_that_needs_it(make_repo, 
     repo.drain()
     assert repo.stages() == {"far/1": "rejected", "near/1": "landed"}
     record = repo.record("far")
-    assert record.kind == "gate" and record.why.startswith("slot: its files cannot be laid out")
+    assert reason_kind(record) == "gate" and record.why.startswith("slot: its files cannot be laid out")
     assert "did not end within" in str(repo.answer("far"))
     begun, left = waiting(program)
     assert begun and not left

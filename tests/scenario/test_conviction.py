@@ -2,7 +2,8 @@
 
 import time
 
-from agentctl.core.ledger import Staged
+from agentctl.core import events
+from agentctl.core.events import Staged
 from agentctl.core.model import Certificate, Probe, Verdict
 from agentctl.queue import marks, verdicts
 from agentctl.queue.conviction import convict
@@ -19,7 +20,8 @@ def failed_with(bot, *keys):
     built = bot._stager.chain(base, turn.members(keys))
     staged = Staged(Probe(99, base, keys, len(keys), "both"), built.commit, built.tree, built.landing, bot._gate)
     verdicts.store(bot.hub, [Judgement(Verdict.FAILED, built.tree, built.commit, bot._gate, 1.0, 1.0, why="found a bug")], 1.0)
-    turn.draft.set(failed=(staged,))
+    turn.happen(events.ProbeBegun(staged))
+    turn.happen(events.Probed(staged.probe, Verdict.FAILED, staged.tree, staged.gate))
     return turn, staged
 
 
@@ -38,10 +40,10 @@ def test_a_trunk_that_only_another_gate_passed_is_no_evidence(make_repo):
         base = repo.hub.objects.commit(turn.state.trunk).tree
         # The other change has landed since, and what trunk is now passed under another gate alone.
         new = repo.push({"a.txt": "a\n"})
-        turn.draft.set(trunk=new)
+        turn.happen(events.Adopted(turn.state.trunk, new))
         convict(turn, Certificate("x/1", 99, "by inference"), bot._gate)
         bot._commit(turn)
-    assert repo.record("x").evidence["passed"] == base
+    assert repo.record("x").reason.passed == base
     repo.proven()
 
 

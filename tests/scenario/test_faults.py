@@ -9,6 +9,7 @@ import pytest
 from agentctl.core import ledger as codec
 from agentctl.errors import Infrastructure
 from agentctl.queue import faults, lanes, stage
+from agentctl.core.records import Queued, reason_kind
 from tests.support.hub import command, environment, eventually, finish
 
 PATIENCE = 120
@@ -38,7 +39,7 @@ def test_an_admission_on_which_we_fail_is_set_aside_the_second_time(repo, monkey
         finish(bot)
     assert repo.stages() == {"evil/1": "rejected", "good/1": "landed"}
     record = repo.record("evil")
-    assert record.kind == "fault" and "agentctl fails on it: " in record.why and type(error).__name__ in record.why
+    assert reason_kind(record) == "fault" and "agentctl fails on it: " in record.why and type(error).__name__ in record.why
     assert repo.verdict("evil")["kind"] == "fault"
     repo.proven()
 
@@ -49,7 +50,7 @@ def test_a_staging_on_which_we_fail_is_set_aside_the_second_time(repo, monkeypat
     failing(monkeypatch, stage.Stager, "_squash", lambda self, tip, record: record.key == "evil/1", OSError(36, "too long"))
     repo.drain()
     assert repo.stages() == {"evil/1": "rejected", "good/1": "landed", "other/1": "landed"}
-    assert repo.record("evil").kind == "fault" and "too long" in repo.record("evil").evidence["error"]
+    assert repo.kind("evil") == "fault" and "too long" in repo.record("evil").reason.error
     repo.proven()
 
 
@@ -64,7 +65,7 @@ def test_what_was_given_another_number_is_blamed_and_nobody_else(repo, monkeypat
         repo.git("update-ref", ref, second)
         repo.submit("good", {"good.txt": "good\n"})
         finish(bot)
-    assert repo.stages()["evil/2"] == "rejected" and repo.record("evil").kind == "fault"
+    assert repo.stages()["evil/2"] == "rejected" and repo.kind("evil") == "fault"
     assert repo.stage("good") == "landed"
     repo.proven()
 
@@ -103,12 +104,12 @@ def test_before_anybody_is_blamed_the_machine_is_tried(repo, monkeypatch):
 def test_what_would_not_be_read_again_is_not_written(repo, monkeypatch):
     repo.submit("evil", {"evil.txt": "evil\n"}, agent="evil", priority=13)
     repo.submit("good", {"good.txt": "good\n"})
-    real = codec.encode_record
-    monkeypatch.setattr(codec, "encode_record", lambda record: real(record) + (
-        b"spoilt" if record.change.id == "evil" and record.stage == "queued" else b""))
+    real = codec.dump
+    monkeypatch.setattr(codec, "dump", lambda value: real(value) + (
+        b"spoilt" if isinstance(value, Queued) and value.change.id == "evil" else b""))
     repo.drain()
     assert repo.stages() == {"evil/1": "rejected", "good/1": "landed"}
-    assert repo.record("evil").kind == "fault"
+    assert repo.kind("evil") == "fault"
     repo.proven()
 
 
@@ -142,7 +143,7 @@ def test_a_gate_that_kills_its_bot_is_set_aside(make_repo):
     assert starts(repo) == 3
     assert repo.stages() == {"a/1": "landed", "b/1": "landed", "z/1": "landed", "killer/1": "rejected"}
     record = repo.record("killer")
-    assert record.kind == "fault" and "the bot died 3 times" in record.why
+    assert reason_kind(record) == "fault" and "the bot died 3 times" in record.why
     repo.proven()
 
 
@@ -152,7 +153,7 @@ def test_a_gate_that_kills_its_guard_has_failed(make_repo):
     repo.submit("killer", {"killer": "guard.py\n"}, agent="evil")
     repo.drain()
     assert repo.stages() == {"a/1": "landed", "killer/1": "rejected"}
-    assert repo.record("killer").kind == "gate" and "watches it was killed" in repo.record("killer").why
+    assert repo.kind("killer") == "gate" and "watches it was killed" in repo.record("killer").why
     repo.proven()
 
 

@@ -4,10 +4,11 @@ import json
 
 import pytest
 
+from agentctl.core.events import Adopted
 from agentctl.errors import Refused
 from agentctl.queue import marks
 from tests.support.agents import WORK, add, run, task
-from tests.support.hub import finish, policy, until
+from tests.support.hub import finish, policy, until, told
 
 STOP = {".agentctl/policy.yaml": policy() + "foreign: stop\n"}
 
@@ -75,7 +76,7 @@ def test_a_person_takes_trunk_as_it_is(lived, running):
     else:
         assert "no longer on it: two/1" in lived.cli("bot", "adopt").stdout
         bot = lived.drain()
-    assert [n.facts["new"] for n in bot.heard if n.kind == "adopted"] == [mine]
+    assert [event.new for event in bot.heard if isinstance(event, Adopted)] == [mine]
     assert lived.landings() == ["one/1", "three/1"] and lived.record("three").change.head == head
     assert landed in salvaged(lived)
     # It was somebody's word: `verify` tells of it and holds.
@@ -167,8 +168,8 @@ def test_a_gate_that_moves_trunk_is_noticed_and_the_probe_named(make_repo):
     repo.submit("evil", {"evil.txt": "evil\n"})
     with repo.bot() as bot:
         until(bot, lambda: bot.moved)
-        moved = next(n for n in bot.heard if n.kind == "moved")
-        assert "while probe " in moved.text and landed[:12] in moved.text
+        moved = told(bot, "moved")[0]
+        assert "while probe " in moved and landed[:12] in moved
         until(bot, lambda: bot.halted)
     assert repo.stage("evil") == "queued" and "while probe" in repo.git("log", "-9", "--format=%B", "refs/agentctl/state")
 

@@ -31,7 +31,7 @@ def test_a_private_key_is_refused_by_rule_path_and_line(repo):
     repo.submit("leak", {"conf/server.pem": "# ours\n" + secret, "fine.txt": "fine\n"})
     repo.submit("fine", {"other.txt": "fine\n"})
     bot = repo.drain()
-    assert (repo.record("leak").kind, repo.stage("fine")) == ("policy", "landed")
+    assert (repo.kind("leak"), repo.stage("fine")) == ("policy", "landed")
     assert "conf/server.pem:2: adds a key (private-key), which limits.allow_secrets does not allow there" in repo.record("leak").why
     assert not any("leak/1" in probe.chain for probe, _ in bot.judged), "no gate ran for it"
     shown = "".join(repo.answer("leak").values()) + repo.cli("why", "leak", "--log").stdout

@@ -15,7 +15,7 @@ from agentctl.git.objects import EMPTY_TREE
 from agentctl.queue import marks, verdicts
 from agentctl.queue.policyfile import in_force
 from agentctl.queue.verdicts import Judgement
-from tests.support.hub import finish, until, write
+from tests.support.hub import finish, until, write, told
 
 STATE, VERDICTS = refnames.STATE, refnames.VERDICTS
 
@@ -39,8 +39,8 @@ def heads(repo):
     return {name: repo.record(name).change.head for name in ("one", "two")}
 
 
-def told(bot):
-    return [news.text for news in bot.heard if news.kind == "restored"]
+def put_back(bot):
+    return told(bot, "restored")
 
 
 def test_the_file_holds_what_the_refs_hold_and_is_the_owners_alone(lived):
@@ -83,10 +83,10 @@ def test_a_bot_puts_back_what_was_only_taken_and_nothing_lands_twice(lived, harm
     for name, head in again.items():
         lived.git("update-ref", f"refs/agentctl/inbox/ann/{name}/1", head)
     bot = lived.drain()
-    assert any(STATE in text and "put back" in text for text in told(bot))
+    assert any(STATE in text and "put back" in text for text in put_back(bot))
     assert lived.landings() == landings
     assert lived.stages() == {"one/1": "landed", "two/1": "landed", "bad/1": "rejected"}
-    assert "put back: refs/agentctl/state" in lived.git("log", "-5", "--format=%B", STATE)
+    assert "it is put back" in lived.git("log", "-5", "--format=%B", STATE)
     lived.proven()
 
 
@@ -98,7 +98,8 @@ def stranger(repo, parents=()):
     meta = json.loads(objects.read(objects.commit(tip).tree, "meta.json"))
     probe = {"number": 9, "base": repo.tip, "chain": [], "suspects": 0, "reason": "mine", "again": False}
     staged = {"probe": probe, "commit": evil, "tree": objects.commit(evil).tree, "landing": [], "gate": "g", "started": 1}
-    meta["landing"] = {"old": repo.tip, "staged": staged, "verdict": {"gate": fingerprint(in_force(repo.hub)[1])}}
+    meta["landing"] = {"old": repo.tip, "staged": staged, "passed": {
+        "tree": staged["tree"], "gate": fingerprint(in_force(repo.hub)[1]), "at": 1, "commit": evil}}
     tree = objects.replace(objects.commit(tip).tree, {"meta.json": json.dumps(meta).encode()})
     return objects.write_commit(tree, parents, "mine\n", 1)
 
@@ -134,7 +135,7 @@ def test_while_a_bot_runs_no_other_ledger_is_believed(lived):
             lived.git("update-ref", *(["-d", STATE] if harm is None else [STATE, harm]))
             lived.submit("more", {"more.txt": str(harm)})
             finish(bot)
-    assert len(told(bot)) == 3 and lived.show("more.txt") == "None" and lived.show("evil.txt") is None
+    assert len(put_back(bot)) == 3 and lived.show("more.txt") == "None" and lived.show("evil.txt") is None
     assert lived.record("more").key == "more/3"
     lived.proven()
 
@@ -247,7 +248,7 @@ def test_a_forged_pass_lands_nothing(repo, lived_before):
     forged(repo, Verdict.PASSED, head)
     bot = repo.drain()
     assert repo.stage("evil") == "rejected" and repo.show("evil.txt") is None
-    assert [VERDICTS in text for text in told(bot)] == [True]
+    assert [VERDICTS in text for text in put_back(bot)] == [True]
     repo.proven()
 
 

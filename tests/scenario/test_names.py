@@ -4,6 +4,7 @@ import pytest
 
 from agentctl.core import refnames
 from agentctl.core.admission import folded
+from agentctl.core.records import reason_kind
 from tests.support.hub import write
 
 LONG = "a" * 58
@@ -110,7 +111,7 @@ def test_two_changes_that_meet_in_one_name(repo):
     repo.drain()
     assert sorted(repo.stages().values()) == ["landed", "rejected"]
     lost = next(key for key, stage in repo.stages().items() if stage == "rejected")
-    assert "the same name as" in repo.record(lost).why and repo.record(lost).kind == "conflict"
+    assert "the same name as" in repo.record(lost).why and repo.kind(lost) == "conflict"
     repo.proven()
 
 
@@ -119,7 +120,7 @@ def test_what_trunk_got_meanwhile_counts(repo):
     repo.push({"Makefile": "all:\n"})
     repo.submit("late", {"makefile": "all:\n"}, base=base)
     repo.drain()
-    assert repo.record("late").kind == "conflict" and "makefile: " in repo.record("late").why
+    assert repo.kind("late") == "conflict" and "makefile: " in repo.record("late").why
     assert "Makefile" in repo.cli("wait", "late", ok=6).stderr
 
 
@@ -150,7 +151,7 @@ def test_what_is_on_trunk_already_does_not_land_again(make_repo, strategy):
     repo.hand_in("f", head)
     repo.drain()
     record = repo.record("f")
-    assert (record.kind, repo.tip) == ("there", before) and "trunk holds all that it does already" in record.why
+    assert (reason_kind(record), repo.tip) == ("there", before) and "trunk holds all that it does already" in record.why
     repo.proven()
 
 
@@ -161,7 +162,7 @@ def test_of_two_that_do_the_same_the_second_is_told(repo):
     assert sorted(repo.stages().values()) == ["landed", "rejected"]
     lost = next(key for key, stage in repo.stages().items() if stage == "rejected")
     won = next(key for key, stage in repo.stages().items() if stage == "landed")
-    assert repo.record(lost).kind == "there" and won in repo.record(lost).why
+    assert repo.kind(lost) == "there" and won in repo.record(lost).why
     assert len(repo.landings()) == 1
     repo.proven()
 
@@ -189,7 +190,7 @@ def test_what_was_undone_comes_back_by_undoing_that(make_repo, strategy):
     # So is one that is pushed.
     repo.git("update-ref", "refs/agentctl/inbox/ann/g/7", head)
     repo.drain()
-    assert repo.record("g/7").kind == "policy" and "agentctl revert revert-g" in repo.record("g/7").why
+    assert repo.kind("g/7") == "policy" and "agentctl revert revert-g" in repo.record("g/7").why
     assert repo.show("g.txt") is None
     repo.cli("revert", "revert-g")
     repo.drain()

@@ -64,7 +64,7 @@ def test_a_conflict_goes_back_with_both_sides(make_repo):
     # Whichever was first landed; the other one is told of it, by name and as a diff.
     won, lost = ("red", "blue") if repo.stages()["red/1"] == "landed" else ("blue", "red")
     assert repo.stages() == {f"{won}/1": "landed", f"{lost}/1": "rejected"}
-    assert repo.record(lost).kind == "conflict"
+    assert repo.kind(lost) == "conflict"
     assert f"{won}/1" in repo.record(lost).why
     verdict = repo.verdict(lost)
     assert verdict["paths"] == ["color"]
@@ -168,7 +168,7 @@ def test_stacked_changes_fall_together(repo):
     repo.submit("good", {"good.txt": "good\n"})
     repo.drain()
     assert repo.stages() == {"a-lower/1": "rejected", "b-upper/1": "rejected", "waits/1": "rejected", "good/1": "landed"}
-    assert repo.record("b-upper").kind == "dependency"
+    assert repo.kind("b-upper") == "dependency"
     assert "a-lower/1" in repo.record("b-upper").why
     assert repo.verdict("waits")["kind"] == "dependency"
     repo.proven()

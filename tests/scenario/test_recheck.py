@@ -2,12 +2,13 @@
 does not fool it, and what is right passes, whatever the strategy."""
 
 import time
-from dataclasses import replace
 
 import pytest
 
-from agentctl.core.ledger import Landing, Record, Staged
+from agentctl.core.events import Landing, Staged
+from agentctl.core.form import replace
 from agentctl.core.model import Change, Probe
+from agentctl.core.records import Passed, Queued, Work
 from agentctl.errors import Infrastructure
 from agentctl.git import merge
 from agentctl.queue import recheck
@@ -21,11 +22,11 @@ LINES = "".join(f"{n}\n" for n in range(30))
 def staged(repo, strategy, *heads):
     """(a landing of these heads on trunk, their records)."""
     tip = repo.tip
-    records = [Record(Change(f"c{n}", 1, head, "ann", n, 1.0), tip) for n, head in enumerate(heads)]
+    records = [Queued(Change(f"c{n}", 1, head, "ann", n, 1.0), Work(tip)) for n, head in enumerate(heads)]
     built = Stager(repo.hub, strategy).chain(tip, records)
     assert not built.conflicts
     probe = Probe(1, tip, tuple(r.key for r in records), len(records), "?")
-    return Landing(tip, Staged(probe, built.commit, built.tree, built.landing, "g"), {}), records
+    return Landing(tip, Staged(probe, built.commit, built.tree, built.landing, "g"), Passed(built.tree, "g", 1.0, built.commit)), records
 
 
 def on(repo, commit, files, **facts):

@@ -5,7 +5,7 @@ import subprocess
 
 from agentctl.queue import mending
 from tests.support.agents import add, run, task
-from tests.support.hub import command, environment, eventually, finish, until
+from tests.support.hub import command, environment, eventually, finish, until, told
 
 RED = {"trunk.txt": "BUG\n"}
 TOGETHER = "test -e left && test -e right && sh check.sh"
@@ -34,8 +34,8 @@ def test_what_mends_trunk_lands_and_then_the_rest(make_repo):
     assert repo.landings() == ["c-fix/1", "a-fine/1"]
     # On the green trunk Bob's was found out in the ordinary way, by a failure over a pass.
     record = repo.record("b-bad")
-    assert record.stage == "rejected" and record.evidence["passed"]
-    said, = {news.text.partition(":")[0] for news in bot.heard if news.kind == "red"}
+    assert record.stage == "rejected" and record.reason.passed
+    said, = {line.partition(":")[0] for line in told(bot, "red")}
     assert said.startswith("trunk itself is red since")
     counts = repo.proven()
     assert (counts.landed, counts.rejected) == (2, 1)
@@ -182,7 +182,7 @@ def test_a_person_mends_it_by_hand_while_others_are_tried(make_repo):
         until(bot, lambda: any("mend trunk" in s.probe.reason for s in bot.state.probes))
         repo.push({"trunk.txt": "mended\n"})
         until(bot, lambda: repo.record("bad").stage == "rejected")
-    assert repo.record("bad").evidence["passed"] == repo.hub.objects.commit(repo.tip).tree
+    assert repo.record("bad").reason.passed == repo.hub.objects.commit(repo.tip).tree
     assert repo.stage("hangs") == "queued"
     repo.proven()
 
@@ -230,7 +230,7 @@ def test_what_does_not_merge_with_a_red_trunk_goes_back_with_both_sides(make_rep
     repo.submit("clash", {"word": "three\n"}, base=base)
     mend(repo)
     repo.drain()
-    assert repo.record("clash").kind == "conflict" and repo.landings() == ["fix/1"]
+    assert repo.kind("clash") == "conflict" and repo.landings() == ["fix/1"]
     repo.proven()
 
 

@@ -33,7 +33,7 @@ def test_looking_at_a_hub(repo, tmp_path):
     assert 'refs/agentctl/inbox/ann/parser/1 {"priority": 5}\n' in sh(repo, "for-each-ref")
     assert "landed docs/1" in sh(repo, "log --first-parent")
     assert sh(repo, "refs/agentctl/state done").split() == ["done/19/bad/1", "done/71/docs/1"]
-    assert '"stage":"rejected"' in sh(repo, "state:done/19/bad/1")
+    assert '"kind":"rejected"' in sh(repo, "state:done/19/bad/1")
     assert '"kind": "gate"' in sh(repo, "verdict.json")
     assert "+BUG" in sh(repo, "diff main...")
     assert "created: Add a greeting" in sh(repo, "--reverse")

@@ -7,6 +7,7 @@ from xml.etree import ElementTree
 import pytest
 
 from agentctl.errors import Infrastructure, PolicyError
+from agentctl.core.records import reason_kind
 from tests.support.hub import cli, command, environment, eventually, finish, git, policy, until, write
 
 
@@ -15,7 +16,7 @@ from tests.support.hub import cli, command, environment, eventually, finish, git
 def test_a_change_to_a_protected_path_is_refused(repo):
     repo.submit("weaken", {".agentctl/policy.yaml": policy(gate="true")})
     bot = repo.drain()
-    assert repo.record("weaken").kind == "policy"
+    assert repo.kind("weaken") == "policy"
     assert ".agentctl/policy.yaml" in repo.record("weaken").why
     assert repo.verdict("weaken")["rules"]
     # No gate ran for it.
@@ -39,7 +40,7 @@ def test_a_tree_with_two_entries_of_one_name_is_refused(make_repo):
     repo = make_repo(files={"a.txt": "good\n"})
     repo.hand_in("two", with_two_of(repo, "a.txt", "evil\n"))
     repo.drain()
-    assert repo.record("two").kind == "policy" and "Git would not write" in repo.record("two").why
+    assert repo.kind("two") == "policy" and "Git would not write" in repo.record("two").why
     assert repo.show("a.txt") == "good\n"
     repo.proven()
 
@@ -113,7 +114,7 @@ def test_a_change_with_which_the_gate_gives_no_verdict_stops_nobody_else(repo):
     repo.drain()
     assert repo.stages() == {"foggy/1": "rejected", "one/1": "landed", "two/1": "landed", "three/1": "landed"}
     record = repo.record("foggy")
-    assert record.kind == "gate"
+    assert reason_kind(record) == "gate"
     assert "check: exit status 125, and it passes without the changes" in " ".join(repo.cli("why", "foggy").stdout.split())
     repo.proven()
 
@@ -131,7 +132,7 @@ def test_a_setup_that_fails_with_a_change_and_not_without_it_is_the_fault_of_the
     repo.drain()
     assert repo.stage("fine") == "landed"
     record = repo.record("needy")
-    assert record.kind == "gate" and "rejected" in str(record.stage)
+    assert reason_kind(record) == "gate" and "rejected" in str(record.stage)
     told = repo.cli("why", "needy").stdout
     assert f"slot setup: {why}, and it passes without the changes" in " ".join(told.split())
     repo.proven()
@@ -159,7 +160,7 @@ def test_a_gate_may_be_called_setup(make_repo):
     repo = make_repo(files={".agentctl/policy.yaml": policy().replace("name: check", "name: setup")})
     repo.submit("bad", {"bad.txt": "BUG\n"})
     repo.drain()
-    assert repo.record("bad").kind == "gate"
+    assert repo.kind("bad") == "gate"
     repo.proven()
 
 

@@ -3,7 +3,7 @@
 import json
 
 from agentctl.queue import pause
-from tests.support.hub import finish, until
+from tests.support.hub import finish, until, told
 
 
 def passed(bot):
@@ -23,7 +23,7 @@ def test_a_paused_queue_tests_and_rejects_but_does_not_land(repo):
         until(bot, lambda: bot.halted and "bad/1" not in bot.state.queue)
         assert passed(bot) == {"one/1", "two/1"}
         assert repo.tip == begin and set(bot.state.queue) == {"one/1", "two/1"}
-        assert [news.text for news in bot.heard if news.kind == "paused"] == [
+        assert told(bot, "paused") == [
             "the queue is paused by Tess Tester: release; nothing lands until: agentctl queue resume"]
         assert "nothing lands until" in repo.cli("queue").stdout
         assert "the queue is paused by" in repo.cli("why", "one").stdout
@@ -33,7 +33,7 @@ def test_a_paused_queue_tests_and_rejects_but_does_not_land(repo):
         assert repo.cli("queue", "resume").stdout == "resumed\n"
         finish(bot)
         assert len(bot.judged) <= runs + 1
-        assert [news.text for news in bot.heard if news.kind == "resumed"] == ["the queue is resumed"]
+        assert told(bot, "resumed") == ["the queue is resumed"]
     assert repo.stages() == {"one/1": "landed", "two/1": "landed", "bad/1": "rejected"}
     assert "not paused" in repo.cli("queue", "resume").stdout
     assert repo.refs("refs/agentctl/pause") == []
@@ -173,11 +173,11 @@ def test_the_reasons_of_what_the_planner_does_are_told(repo):
     # And when all is over: how each probe of a change ended, what landed it, and on what proof it fell.
     assert f"cancel {probe}: " in repo.cli("why", "slow", "--log").stdout
     one = repo.record("one")
-    passed = f"probe {one.evidence['probe']} passed"
+    passed = f"probe {one.proof.probe} passed"
     said = repo.cli("why", "one", "--log").stdout
-    assert f"  {passed}\n" in said and f"{one.evidence['tip']}: {passed} on trunk with" in said
+    assert f"  {passed}\n" in said and f"{one.proof.tip}: {passed} on trunk with" in said
     bad = repo.cli("why", "bad", "--log").stdout
-    assert "to 1 that it is bad" in bad and "bob" in bad and f"probe {repo.record('bad').evidence['probe']} failed" in bad
+    assert "to 1 that it is bad" in bad and "bob" in bad and f"probe {repo.record('bad').reason.probe} failed" in bad
     log = repo.git("log", "--format=%B", "refs/agentctl/state")
     assert all(line in log for line in (f"cancel {probe}: ", f": {passed} on trunk with", "to 1 that it is bad"))
 

@@ -61,7 +61,7 @@ def test_the_rest_of_a_train_lands_on_what_landed_before(repo, signal):
         submit(repo, "e")
         finish(bot)
     assert repo.landings() == ["a/1", "b/1", "c/1", "d/1", "e/1"]
-    assert repo.record("c").evidence["old"] == repo.record("b").commit
+    assert repo.record("c").proof.old == repo.record("b").commit
     assert (repo.path / "d.txt").exists() and repo.git("status", "--porcelain") == ""
     assert repo.proven().moves == 3
 
@@ -118,7 +118,7 @@ def test_a_failing_train_convicts_its_last(repo, signal):
         bot._commit(now)
     record = repo.record("bad")
     assert record.stage == "rejected"
-    assert record.evidence["passed"] == repo.hub.objects.commit(repo.record("b").commit).tree
+    assert record.reason.passed == repo.hub.objects.commit(repo.record("b").commit).tree
     assert "found a bug" in repo.answer("bad")["gate.log"]
     assert repo.proven().rejected == 1
 

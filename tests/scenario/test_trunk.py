@@ -4,8 +4,9 @@ import os
 
 import pytest
 
+from agentctl.core.notices import Behind
 from agentctl.errors import Refused
-from tests.support.hub import finish, until, write
+from tests.support.hub import finish, until, write, told
 
 
 def two_commits(repo, name="pair"):
@@ -71,8 +72,8 @@ def test_somebody_pushes_while_a_gate_runs(repo):
         finish(bot)
     # What lands was tested on top of what was pushed.
     assert repo.git("rev-parse", "main^").strip() == pushed
-    assert repo.record("mine").evidence["old"] == pushed
-    assert [news.kind for news in bot.heard].count("adopted") == 1
+    assert repo.record("mine").proof.old == pushed
+    assert len(told(bot, "adopted")) == 1
     repo.proven()
 
 
@@ -91,9 +92,9 @@ def test_somebody_rewinds_trunk_while_a_gate_runs(repo):
         # Whether that was meant nobody can tell here. The bot says so and lands nothing; what
         # it tests meanwhile it tests on the trunk that it knows.
         assert repo.tip == begin and repo.stage("second") == "queued"
-        moved, = [news for news in bot.heard if news.kind == "moved"]
+        moved, = told(bot, "moved")
         for word in (landed[:12], begin[:12], "reset: moving to", "agentctl bot restore", "agentctl bot adopt"):
-            assert word in moved.text
+            assert word in moved
         assert any("second/1" in probe.chain and probe.base == landed for probe, _ in bot.judged)
 
         # What trunk was is safe from `git gc`, and `verify` names what trunk lost.
@@ -158,8 +159,7 @@ def test_a_checkout_that_becomes_dirty_is_kept_and_reported(repo):
         finish(bot)
     assert repo.show("README") == "mine\n"
     assert (repo.path / "README").read_text() == "unsaved\n"
-    behind = [news for news in bot.heard if news.kind == "behind"]
-    assert [news.facts["path"] for news in behind] == [str(repo.path)]
+    assert [event.path for event in bot.heard if isinstance(event, Behind)] == [str(repo.path)]
 
 
 def test_local_changes_elsewhere_do_not_hold_a_checkout_back(repo):
@@ -170,7 +170,7 @@ def test_local_changes_elsewhere_do_not_hold_a_checkout_back(repo):
     assert (repo.path / "mine.txt").exists()
     assert (repo.path / "README").read_text() == "unsaved\n"
     assert repo.git("status", "--porcelain") == " M README\n"
-    assert not [news for news in bot.heard if news.kind == "behind"]
+    assert not told(bot, "behind")
 
 
 def test_a_bare_repository_works(make_repo):
@@ -225,7 +225,7 @@ def test_a_commit_around_the_queue_that_takes_back_what_landed_is_told(repo):
         finish(bot)
         repo.git("commit", "-q", "-a", "-m", "my edit")
         bot.tick()
-        adopted = next(news.text for news in bot.heard if news.kind == "adopted")
+        adopted = told(bot, "adopted")[0]
         assert "it makes other.txt again as before something that came to trunk lately" in adopted
         finish(bot)
     assert "; trunk has other.txt again as before it" in repo.cli("why", "landed").stdout
@@ -259,7 +259,7 @@ def test_a_move_of_trunk_that_changes_what_is_protected_is_told(repo):
         finish(bot)
         repo.push({".agentctl/policy.yaml": repo.show(".agentctl/policy.yaml").replace("sh check.sh", "'true'")})
         finish(bot)
-        said = next(news.text for news in bot.heard if news.kind == "adopted")
+        said = told(bot, "adopted")[0]
     assert "; it changes what no change may touch: .agentctl/policy.yaml" in said
     assert "what no change may touch: .agentctl/policy.yaml" in repo.cli("verify").stdout
 

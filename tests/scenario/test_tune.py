@@ -42,18 +42,18 @@ def test_the_hubs_own_past_is_the_traffic(past):
 
 
 def test_each_change_takes_the_time_of_the_run_that_decided_on_it(past):
-    runs = tune.runs_of(past.hub, past.record("a").evidence["gate"])
+    runs = tune.runs_of(past.hub, past.record("a").proof.passed.gate)
     traffic = tune.traffic_of(Ledger.read(past.hub).ended(), runs.seconds, 1)
     records = [past.record(name) for name in "abcd"]
     assert [a.seconds for a in traffic if not a.bad] == [
-        verdicts.lookup(past.hub, r.evidence["gate"], r.evidence["tree"], "passed").seconds for r in records]
-    evidence = past.record("bad").evidence
-    failed = verdicts.lookup(past.hub, evidence["gate"], evidence["failed"], "failed")
+        verdicts.lookup(past.hub, r.proof.passed.gate, r.proof.passed.tree, "passed").seconds for r in records]
+    evidence = past.record("bad").reason
+    failed = verdicts.lookup(past.hub, evidence.gate, evidence.failed, "failed")
     assert [a.seconds for a in traffic if a.bad] == [failed.seconds]
 
 
 def test_a_verdict_that_is_none_is_told_by_the_name_of_the_ref(past):
-    gate, objects = past.record("a").evidence["gate"], past.hub.objects
+    gate, objects = past.record("a").proof.passed.gate, past.hub.objects
     tree = objects.commit(past.git("rev-parse", refnames.VERDICTS).strip()).tree
     forged = objects.replace(tree, {f"{gate}/aa/{'a' * 40}/passed": b"[]"})
     past.git("update-ref", refnames.VERDICTS, objects.write_commit(forged, (), "as if a bot had\n", 1))

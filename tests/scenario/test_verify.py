@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
-
 import pytest
 
 from agentctl.core import ledger as codec
 from agentctl.core import refnames
+from agentctl.core.form import dump, replace
+from agentctl.core.records import AgainstRules, Conflicts, GateFailed, Queued
 from agentctl.git.objects import EMPTY_TREE
 from agentctl.queue import marks
 from agentctl.queue.ledger import Ledger
@@ -46,7 +46,7 @@ def written(repo, ref: str, oid: str) -> None:
 
 def forged(repo, key: str, **facts) -> dict[str, bytes]:
     record = replace(Ledger.read(repo.hub).record(key), **facts)
-    return {codec.done_path(key): codec.encode_record(record)}
+    return {codec.done_path(key): dump(record)}
 
 
 def test_trunk_that_lost_what_landed(lived):
@@ -70,10 +70,9 @@ def test_a_landing_without_a_verdict(lived):
     assert {1, 4} <= grave(lived)
 
 
-@pytest.mark.parametrize("old", [{}, {"old": "f" * 40}])
-def test_a_landing_from_nowhere(lived, old):
-    evidence = lived.record("two").evidence
-    rewrite(lived, forged(lived, "two/1", evidence={k: v for k, v in evidence.items() if k != "old"} | old))
+def test_a_landing_from_nowhere(lived):
+    proof = lived.record("two").proof
+    rewrite(lived, forged(lived, "two/1", proof=replace(proof, old="f" * 40)))
     assert 1 in grave(lived)
 
 
@@ -88,8 +87,8 @@ def test_a_submission_that_vanished(lived):
 
 
 def test_a_submission_both_queued_and_ended(lived):
-    record = replace(Ledger.read(lived.hub).record("bad/1"), stage="queued")
-    rewrite(lived, {codec.queue_path("bad/1"): codec.encode_record(record)})
+    record = Ledger.read(lived.hub).record("bad/1")
+    rewrite(lived, {codec.queue_path("bad/1"): dump(Queued(record.change, record.work))})
     assert 3 in grave(lived)
 
 
@@ -98,8 +97,14 @@ def test_two_submissions_that_landed_as_one(lived):
     assert 3 in grave(lived)
 
 
-def test_a_rejection_without_evidence(lived):
-    rewrite(lived, forged(lived, "bad/1", evidence={}))
+@pytest.mark.parametrize("reason", [GateFailed(1, ("bad/1",), "g", "f" * 40, "f" * 40), Conflicts("f" * 40, ())])
+def test_a_rejection_without_evidence(lived, reason):
+    rewrite(lived, forged(lived, "bad/1", reason=reason))
+    assert 4 in grave(lived)
+
+
+def test_a_rejection_that_says_nothing(lived):
+    rewrite(lived, forged(lived, "bad/1", said="", reason=AgainstRules()))
     assert 4 in grave(lived)
 
 

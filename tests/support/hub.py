@@ -9,6 +9,8 @@ import time
 from pathlib import Path
 
 import agentctl
+from agentctl.core import sentences
+from agentctl.core.records import reason_kind
 from agentctl.engine import locks
 from agentctl.git.hub import find
 from agentctl.git.objects import Person
@@ -154,6 +156,10 @@ class Repo:
     def record(self, name):
         return standing.find(self.hub, name).record
 
+    def kind(self, name):
+        """Why a change was rejected, in a word."""
+        return reason_kind(self.record(name))
+
     def stage(self, name):
         return standing.find(self.hub, name).stage
 
@@ -211,6 +217,11 @@ def until(bot, reached):
             return
         assert time.monotonic() < deadline, f"not reached within {PATIENCE} s"
         bot.wake.wait(0.1)
+
+
+def told(bot, kind):
+    """What a bot told of one kind, in words."""
+    return [sentences.told(event) for event in bot.heard if event.__struct_config__.tag == kind]
 
 
 def write(folder, files):

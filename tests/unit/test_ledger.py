@@ -1,85 +1,105 @@
-from __future__ import annotations
+"""The ledger's files: written and read again, as strictly as they were written."""
 
-import json
-from dataclasses import replace
+from __future__ import annotations
 
 import pytest
 
-from agentctl.core import ledger
-from agentctl.core.ledger import Draft, Landing, Record, Staged, State, orphans
-from agentctl.core.lifecycle import Event, Stage
-from agentctl.core.model import Change, Probe
+from agentctl.core import events, form, ledger
+from agentctl.core.events import Landing, Staged
+from agentctl.core.lifecycle import Stage
+from agentctl.core.model import Change, Probe, Verdict
+from agentctl.core.records import AgainstRules, Landed, Passed, Proof, Queued, Rejected, Superseded, Withdrawn, Work
+from agentctl.core.state import Draft, State, orphans
+
+OID, TIP = "c" * 40, "7" * 40
+PROOF = Proof(7, TIP, OID, Passed("d" * 40, "gate", 1.0, OID))
 
 
-def record(name: str, revision: int = 1, after: tuple[str, ...] = ()) -> Record:
-    change = Change(name, revision, head=name.ljust(40, "0"), agent="ann", seq=0, admitted=5.0, after=after)
-    return Record(change, base="b" * 40, subject="does " + name, paths=("a/b", "c"))
+def queued(name: str, revision: int = 1, after: tuple[str, ...] = ()) -> Queued:
+    head = name.encode().hex().ljust(40, "0")
+    change = Change(name, revision, head=head, agent="ann", seq=0, admitted=5.0, after=after)
+    return Queued(change, Work(base="b" * 40, subject="does " + name, paths=("a/b", "c")))
 
 
-def test_a_record_from_before_there_were_lanes_is_read() -> None:
-    new = replace(record("a"), change=replace(record("a").change, gates=("slow", "fast")))
-    assert ledger.decode_record(ledger.encode_record(new)) == new
-    old = json.loads(ledger.encode_record(record("a")))
-    del old["change"]["gates"]
-    assert ledger.decode_record(json.dumps(old).encode()) == record("a")
+def admit(draft: Draft, *records: Queued) -> None:
+    for record in records:
+        draft.happen(events.Admitted(form.replace(record, change=form.replace(record.change, seq=draft.state.seq + 1))))
+
+
+def end(draft: Draft, key: str, kind: type, **facts) -> object:
+    record = draft.state.queue[key]
+    ended = kind(change=record.change, at=9.0, work=record.work, **facts)
+    draft.happen(ended)
+    return ended
 
 
 def written(draft: Draft, before: State, tree: dict[str, bytes]) -> dict[str, bytes]:
     """The files of the ledger after a draft, as Git would hold them."""
     tree = dict(tree)
-    for path, data in draft.output(before).items():
+    for path, data in ledger.output(draft, before).items():
         if data is None:
             del tree[path]
         else:
             tree[path] = data
+            ledger.read_back(path, data)
     return tree
 
 
 def begun() -> tuple[State, dict[str, bytes]]:
     draft = Draft(State())
-    draft.set(trunk="t" * 40)
+    draft.happen(events.Begun(TIP))
     return draft.state, written(draft, State(), {})
 
 
 def test_what_is_written_is_read_again():
     state, tree = begun()
     draft = Draft(state)
-    draft.admit(record("one"))
-    draft.admit(record("two", 3, after=("one",)))
-    staged = Staged(Probe(7, "t" * 40, ("one/1", "two/3"), 2, "why not"), "c" * 40, "d" * 40,
-                    (("one/1", "e" * 40), ("two/3", "c" * 40)), "gate", 1.5)
-    draft.set(probes=(staged,), failed=(staged,), memory={"green": ["one/1"]}, next_probe=8,
-              landing=Landing("t" * 40, staged, {"tree": "d" * 40}))
-    assert ledger.decode(written(draft, state, tree)) == draft.state
+    admit(draft, queued("one"), queued("two", 3, after=("one",)))
+    staged = Staged(Probe(7, TIP, ("one/1", "two/3"), 2, "why not"), OID, "d" * 40,
+                    (("one/1", "e" * 40), ("two/3", OID)), "gate", 1.5)
+    draft.happen(events.ProbeBegun(staged))
+    draft.happen(events.Probed(staged.probe, Verdict.FAILED, staged.tree, "gate"))
+    draft.happen(events.LandingBegun(Landing(TIP, staged, PROOF.passed), "passed"))
+    draft.remember({"green": ["one/1"]})
+    tree = written(draft, state, tree)
+    assert ledger.decode(tree) == draft.state
+    assert draft.state.failed == (staged,) and draft.state.probes == () and draft.state.next_probe == 8
+    assert ledger.decode_events(tree[ledger.EVENTS]) == draft.events
 
 
 def test_a_submission_is_queued_or_ended_never_both():
     state, tree = begun()
     draft = Draft(state)
-    draft.admit(record("one"))
+    admit(draft, queued("one"))
     tree = written(draft, state, tree)
     assert [p for p in tree if p.startswith(("queue/", "done/"))] == [ledger.queue_path("one/1")]
     after = Draft(draft.state)
-    after.end("one/1", Event.LAND, 9.0, commit="c" * 40)
+    ended = end(after, "one/1", Landed, commit=OID, proof=PROOF)
     tree = written(after, draft.state, tree)
     assert [p for p in tree if p.startswith(("queue/", "done/"))] == [ledger.done_path("one/1")]
-    ended = ledger.decode_record(tree[ledger.done_path("one/1")])
-    assert (ended.stage, ended.commit, ended.ended) == (Stage.LANDED, "c" * 40, 9.0)
+    assert ledger.decode_ended(tree[ledger.done_path("one/1")]) == ended
+    assert (ended.stage, ended.commit, ended.at) == (Stage.LANDED, OID, 9.0)
 
 
 def test_an_ended_submission_cannot_end_again():
-    draft = Draft(State(trunk="t"))
-    draft.admit(record("one"))
-    draft.end("one/1", Event.WITHDRAW, 1.0)
+    draft = Draft(State(trunk=TIP))
+    admit(draft, queued("one"))
+    ended = end(draft, "one/1", Withdrawn, by="ann")
+    for again in (ended, Rejected(change=ended.change, at=9.0, said="no", reason=AgainstRules())):
+        with pytest.raises(KeyError):
+            draft.happen(again)
+
+
+def test_what_waits_cannot_land():
+    one = queued("one")
     with pytest.raises(KeyError):
-        draft.end("one/1", Event.LAND, 2.0)
+        Draft(State(trunk=TIP)).happen(Landed(change=one.change, at=1.0, commit=OID, proof=PROOF))
 
 
 def test_order_of_admission_is_kept_by_number_not_by_name():
     state, tree = begun()
     draft = Draft(state)
-    for name in ("zebra", "mole", "ant"):
-        draft.admit(record(name))
+    admit(draft, *(queued(name) for name in ("zebra", "mole", "ant")))
     read = ledger.decode(written(draft, state, tree))
     assert [r.change.id for r in read.queue.values()] == ["zebra", "mole", "ant"]
     assert [r.change.seq for r in read.queue.values()] == [1, 2, 3]
@@ -87,42 +107,52 @@ def test_order_of_admission_is_kept_by_number_not_by_name():
 
 def test_a_tick_that_does_nothing_writes_nothing():
     state, _ = begun()
-    assert Draft(state).output(state) == {}
+    assert ledger.output(Draft(state), state) == {}
 
 
 def test_a_stack_falls_with_its_lowest():
-    draft = Draft(State(trunk="t"))
-    draft.admit(record("low"))
-    draft.admit(record("high", after=("low",)))
-    draft.admit(record("other"))
-    gone = draft.end("low/1", Event.REJECT, 1.0)
+    draft = Draft(State(trunk=TIP))
+    admit(draft, queued("low"), queued("high", after=("low",)), queued("other"))
+    gone = end(draft, "low/1", Rejected, said="no", reason=AgainstRules())
+    assert [(key, r.key) for key, r in orphans(draft.state, [gone])] == [("high/1", "low/1")]
+    draft = Draft(State(trunk=TIP))
+    admit(draft, queued("low"), queued("high", after=("low",)))
+    gone = end(draft, "low/1", Withdrawn, by="ann")
     assert [(key, r.key) for key, r in orphans(draft.state, [gone])] == [("high/1", "low/1")]
 
 
 def test_a_stack_stays_when_its_lowest_is_replaced_by_a_newer_revision():
-    draft = Draft(State(trunk="t"))
-    draft.admit(record("low"))
-    draft.admit(record("high", after=("low",)))
-    gone = draft.end("low/1", Event.SUPERSEDE, 1.0)
-    draft.admit(record("low", 2))
+    draft = Draft(State(trunk=TIP))
+    admit(draft, queued("low"), queued("high", after=("low",)))
+    gone = end(draft, "low/1", Superseded, said="replaced by low/2")
+    admit(draft, queued("low", 2))
     assert orphans(draft.state, [gone]) == []
 
 
 def test_a_ledger_of_another_version_is_refused():
     _, tree = begun()
-    with pytest.raises(ValueError, match="format 2"):
-        ledger.decode({**tree, ledger.FORMAT: b"2\n"})
+    with pytest.raises(ValueError, match="format 3"):
+        ledger.decode({**tree, ledger.FORMAT: b"3\n"})
 
 
-def test_message_tells_each_event_on_a_line():
+def test_a_record_of_a_name_that_is_none_is_refused():
+    record = queued("one")
+    for wrong in (form.replace(record.change, id="../x"), form.replace(record.change, agent="a/b")):
+        with pytest.raises(ValueError, match="is no name"):
+            ledger.decode_queued(form.dump(form.replace(record, change=wrong)))
+
+
+def test_a_message_tells_each_event_on_a_line():
     draft = Draft(State())
-    draft.say("one thing")
-    assert draft.message() == "one thing\n"
-    draft.say("another")
-    assert draft.message().splitlines() == ["2 events", "", "one thing", "another"]
+    draft.happen(events.PassedOver("one", "thing"))
+    assert ledger.message(draft) == "pass over one: thing\n"
+    draft.happen(events.Resumed())
+    assert ledger.message(draft).splitlines() == ["2 events", "", "pass over one: thing", "the queue is resumed"]
 
 
-def test_seq_is_given_at_admission():
-    draft = Draft(State(seq=41))
-    draft.admit(replace(record("one")))
-    assert draft.state.queue["one/1"].change.seq == 42
+def test_a_message_is_short_whatever_happened():
+    draft = Draft(State())
+    for n in range(5000):
+        draft.happen(events.PassedOver(str(n), "thing"))
+    assert len(ledger.message(draft).splitlines()) == ledger.LINES + 3
+    assert ledger.message(draft).endswith("and 4900 more\n")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from agentctl.core.ledger import Record, Staged, State
-from agentctl.core.mending import BASELINE, chains, left, red_since, remembered, seen_red, tried, with_red
-from agentctl.core.model import Change, Probe
+from agentctl.core.events import Staged
+from agentctl.core.mending import chains, left, red_since, tried
+from agentctl.core.model import BASELINE, Change, Probe
+from agentctl.core.records import Queued, Work
+from agentctl.core.state import Draft, State, seen_red, with_red
 
 TIP, GATE = "t" * 40, "gate"
 
@@ -23,7 +25,7 @@ def run(number: int, at: float = 1.0, keys: tuple[str, ...] = (), base: str = TI
 
 
 def state(*failed: Staged, probes: tuple[Staged, ...] = (), queue: tuple[Change, ...] = ()) -> State:
-    return State(trunk=TIP, failed=failed, probes=probes, queue={c.key: Record(c, TIP) for c in queue})
+    return State(trunk=TIP, failed=failed, probes=probes, queue={c.key: Queued(c, Work(TIP)) for c in queue})
 
 
 def test_who_says_that_it_mends_trunk_comes_first():
@@ -67,7 +69,9 @@ def test_of_many_failures_the_first_and_the_last_are_kept():
 def test_what_is_remembered_concerns_the_queue_or_trunk():
     old, new = run(BASELINE, base="o" * 40), run(BASELINE)
     of_a, of_b = run(3, keys=("a/1",)), run(4, keys=("b/1", "a/1"))
-    assert remembered((old, new, of_a, of_b), TIP, {"b/1"}) == (new, of_b)
+    draft = Draft(state(old, new, of_a, of_b, queue=(change("b"),)))
+    draft.settle()
+    assert draft.state.failed == (new, of_b)
 
 
 def test_each_is_tried_once_for_each_tip():

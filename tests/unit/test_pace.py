@@ -17,15 +17,15 @@ def session(ended, kind=None, end=End.CRASHED, agent="ann", seconds=1.0):
 
 class Told:
     def __init__(self, *tasks, size=2):
-        self.news = []
-        self.pace = Pace(size, 30.0, tasks, 1000.0, self.news.append)
+        self.events = []
+        self.pace = Pace(size, 30.0, tasks, 1000.0, self.events.append)
 
     def ended(self, task, session):
         self.pace.ended(Task(task, "", ""), session.ended - session.seconds, session, session.ended)
 
     @property
     def kinds(self):
-        return [news.kind for news in self.news]
+        return [event.__struct_config__.tag for event in self.events]
 
 
 def test_a_pause_is_told_once_and_so_is_its_end():
@@ -34,10 +34,10 @@ def test_a_pause_is_told_once_and_so_is_its_end():
     told.ended("u", session(1001.0, Kind.KEY, seconds=5.0))
     assert told.pace.room([], 1002.0) == 0 and told.pace.trying
     assert told.kinds == ["braked"]
-    assert told.news[0].text.startswith("the fleet pauses: the key is refused: 401 its words; the next try is at ")
-    assert told.news[0].text.endswith("renew the key that the agents' program uses, or log it in again")
+    assert told.events[0].how.startswith("the fleet pauses: the key is refused: 401 its words; the next try is at ")
+    assert told.events[0].how.endswith("renew the key that the agents' program uses, or log it in again")
     told.ended("v", session(1041.0, Kind.KEY))
-    assert told.news[1].text.startswith("the try failed: ")
+    assert told.events[1].how.startswith("the try failed: ")
     told.ended("w", session(1300.0, end=End.SUBMITTED))
     assert told.pace.room([], 1300.0) == 2 and not told.pace.trying
     assert told.kinds == ["braked", "braked", "released"]
@@ -61,16 +61,16 @@ def test_an_agent_that_crashes_and_crashes_is_told_once():
         told.ended(f"t{n}", session(1000.0 + 100 * n, seconds=50.0))
     assert told.pace.able(["ann", "bob"], 1500.0) == ("bob",)
     assert told.pace.able(["ann", "bob"], 1501.0) == ("bob",)
-    assert told.kinds == ["braked"] and "ann gets no work until" in told.news[0].text
+    assert told.kinds == ["braked"] and "ann gets no work until" in told.events[0].how
     assert told.pace.able(["ann", "bob"], 1000.0 + CRASHES_WITHIN) == ("ann", "bob")
 
 
 def test_it_begins_with_a_try_where_the_last_sessions_failed():
     failed = Task("t", "", "", sessions=(session(900.0, Kind.KEY),))
     told = Told(failed)
-    assert told.news[0].text == "one agent begins, as a try: the last sessions failed: the key is refused: 401 its words"
+    assert told.events[0].how == "one agent begins, as a try: the last sessions failed: the key is refused: 401 its words"
     assert told.pace.room([], 1000.0) == 1
-    assert Told(Task("t", "", "", sessions=(session(900.0, Kind.KEY), session(950.0, end=End.SUBMITTED)))).news == []
+    assert Told(Task("t", "", "", sessions=(session(900.0, Kind.KEY), session(950.0, end=End.SUBMITTED)))).events == []
 
 
 def test_a_program_that_cannot_be_run_is_an_error():

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 
 import pytest
 
+from agentctl.core.form import replace
 from agentctl.core.model import Cancel, Change, Land, Plan, Probe, Reject, Result, Start, Verdict, View
 from agentctl.core.planner import Limits, plan, usual_seconds
 from agentctl.core.planner.beliefs import Beliefs, flake_rate, group, prefix_passes

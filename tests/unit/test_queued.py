@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import time
-from dataclasses import replace
 
-from agentctl.core.ledger import Draft, Record, State
-from agentctl.core.lifecycle import Event
+from agentctl.core import sentences
+from agentctl.core.events import Admitted, PassedOver
+from agentctl.core.form import replace
 from agentctl.core.model import Change
 from agentctl.core.queued import Queue
+from agentctl.core.records import Queued, Withdrawn, Work
+from agentctl.core.state import Draft, State
 from agentctl.queue.doubt import apart
 
 
-def record(name: str, revision: int = 1, head: str = "") -> Record:
-    return Record(Change(name, revision, head or name.ljust(40, "0"), "ann", 0, 1.0), "b" * 40)
+def record(name: str, revision: int = 1, head: str = "") -> Queued:
+    return Queued(Change(name, revision, head or name.ljust(40, "0"), "ann", 0, 1.0), Work("b" * 40))
 
 
 def test_a_record_is_found_by_key_change_and_head():
@@ -31,8 +33,8 @@ def test_a_record_is_found_by_key_change_and_head():
 def test_a_draft_does_not_change_the_state_that_it_was_made_from():
     before = State(trunk="t", queue=Queue({"one/1": record("one")}))
     draft = Draft(before)
-    draft.admit(record("two"))
-    draft.end("one/1", Event.WITHDRAW, 1.0)
+    draft.happen(Admitted(record("two")))
+    draft.happen(Withdrawn(change=record("one").change, at=1.0, by="ann"))
     assert list(before.queue) == ["one/1"] and list(draft.state.queue) == ["two/1"]
     assert draft.known("one/1").stage == "withdrawn" and draft.known("two/1") and not draft.known("three/1")
     assert before.queued("one") and not draft.state.queued("one")
@@ -44,7 +46,7 @@ def test_admissions_cost_the_same_however_many_there_are():
         begun = time.process_time()
         for one in records:
             assert not draft.state.queued(one.change.id)
-            draft.admit(one)
+            draft.happen(Admitted(one))
         return time.process_time() - begun
 
     seconds(100)
@@ -52,10 +54,8 @@ def test_admissions_cost_the_same_however_many_there_are():
 
 
 def test_a_line_of_the_ledger_is_one_line():
-    draft = Draft(State(trunk="t"))
-    draft.say("one\nadmit two/1 from evil\u2028\x1b[31m \ud800 \udcff")
-    assert draft.lines == ["one admit two/1 from evil  [31m   \udcff"]
-    draft.message().encode(errors="surrogateescape")
+    said = sentences.told(PassedOver("ref", "one\nadmit two/1 from evil\u2028\x1b[31m \ud800 \udcff"))
+    assert said == "pass over ref: one admit two/1 from evil  [31m   \udcff"
 
 
 def changes(*names: str) -> tuple[Change, ...]:

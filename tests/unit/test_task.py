@@ -4,9 +4,9 @@ from dataclasses import replace
 
 from agentctl.core import task
 from agentctl.core.failure import Failure, Kind
-from agentctl.core.ledger import Record
 from agentctl.core.lifecycle import Stage
 from agentctl.core.model import Change
+from agentctl.core.records import AgainstRules, Landed, Passed, Proof, Queued, Record, Rejected, Work
 from agentctl.core.task import (
     FIRST_PAUSE, LONGEST_PAUSE, STUBBORN, Claim, End, Rules, Session, Status, Task, dispatch, status,
 )
@@ -23,7 +23,13 @@ def a_task(name: str = "fix", *sessions: Session, **facts) -> Task:
 
 
 def record(stage: Stage, revision: int = 1) -> Record:
-    return Record(Change("fix", revision, "h", "ann", 1, 1.0), "b", stage=stage)
+    change, work, oid = Change("fix", revision, "h", "ann", 1, 1.0), Work("b"), "1" * 40
+    if stage == Stage.QUEUED:
+        return Queued(change, work)
+    if stage == Stage.LANDED:
+        return Landed(change=change, at=2.0, work=work, commit=oid, proof=Proof(1, oid, oid, Passed(oid, "g", 1.0, oid)))
+    assert stage == Stage.REJECTED
+    return Rejected(change=change, at=2.0, work=work, said="no", reason=AgainstRules())
 
 
 def where(found: Task, claim: Claim | None = None, known: Record | None = None, done=lambda name: False) -> Status:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Set
-from dataclasses import replace
 from itertools import chain, islice
 
 from agentctl.core.lending import lent
+from agentctl.core.form import replace
 from agentctl.core.model import Action, Change, Probe, View
 from agentctl.core.planner.beliefs import Beliefs, Limits
 from agentctl.core.planner.state import Failure, Memory, Passed, lane
