@@ -163,21 +163,26 @@ def fingerprint(policy: Policy) -> str:
     which changes are admitted, tested together or landed is left out. So are keys that came
     later, while they say nothing new: what was judged before they came still counts.
     """
+    limits = policy.limits
     parts = {
-        "gates": [_said(gate, "paths", "pass_env") for gate in policy.gates],
-        "slot": _said(policy.slot, "pass_env"),
-        "memory": policy.limits.memory,
-        "output": policy.limits.output,
-        **{key: value for key in ("processes", "file_size") if (value := getattr(policy.limits, key)) != _USUAL[key]},
+        "gates": [_covered(gate, COVERED["gates"], LATER["gates"]) for gate in policy.gates],
+        "slot": _covered(policy.slot, COVERED["slot"], LATER["slot"]),
+        **{key: getattr(limits, key) for key in COVERED["limits"]},
+        **{key: value for key in LATER["limits"] if (value := getattr(limits, key)) != _USUAL[key]},
     }
     text = json.dumps(parts, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def _said(section: Gate | Slot, *later: str) -> dict[str, Any]:
-    """The values of a section's keys, without empty ones of those that came later."""
-    values = {key: getattr(section, key) for key in section.__slots__}
-    return {key: value for key, value in values.items() if value or key not in later}
+COVERED = {"gates": ("name", "run", "timeout", "env"), "slot": ("setup", "setup_on", "keep"), "limits": ("memory", "output")}
+"""The keys of each section that a fingerprint names: a new one is not among them until it is written here."""
+LATER = {"gates": ("paths", "pass_env"), "slot": ("pass_env",), "limits": ("processes", "file_size")}
+"""Those that came later: named where they say something."""
+
+
+def _covered(section: Gate | Slot, always: tuple[str, ...], later: tuple[str, ...]) -> dict[str, Any]:
+    values = {key: getattr(section, key) for key in (*always, *later)}
+    return {key: value for key, value in values.items() if value or key in always}
 
 
 def in_parts(policy: Policy) -> bool:

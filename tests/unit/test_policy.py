@@ -2,6 +2,7 @@ import dataclasses
 import json
 import shutil
 import subprocess
+from dataclasses import fields
 from pathlib import Path
 
 import jsonschema
@@ -9,7 +10,8 @@ import pytest
 
 from agentctl.commands import policy as command
 from agentctl.core.document import Problems
-from agentctl.core.policy import SCHEMA, Policy, duration, fingerprint, in_parts, parse, parts, size
+from agentctl.core.policy import (
+    COVERED, LATER, SCHEMA, Gate, Limits, Policy, Slot, duration, fingerprint, in_parts, parse, parts, size)
 from agentctl.errors import NotFound
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -213,6 +215,14 @@ def test_the_fingerprint_follows_what_can_influence_a_verdict():
 )
 def test_the_fingerprint_ignores_what_cannot(line):
     assert fingerprint(changed(line)) == fingerprint(changed("version: 1"))
+
+
+def test_a_new_key_of_a_gate_is_covered_on_purpose_or_not_at_all():
+    # One that nobody decided on would void every verdict, or leave out what a verdict depends on.
+    for section, kind in (("gates", Gate), ("slot", Slot)):
+        assert {*COVERED[section], *LATER[section]} == {field.name for field in fields(kind)}
+    admits = {"change_files", "change_bytes", "depth", "path", "message", "allow_submodules", "allow_secrets"}
+    assert {*COVERED["limits"], *LATER["limits"]} | admits == {field.name for field in fields(Limits)}
 
 
 def test_the_fingerprint_is_stable_from_release_to_release():
