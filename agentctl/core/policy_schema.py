@@ -12,6 +12,8 @@ from typing import Any
 from agentctl.core.units import DURATION, LARGEST, SIZE
 
 VERSION = 1
+SLOTS = 4096
+"""The most gates that run at the same time."""
 PLACEHOLDERS = ("prompt", "prompt_file", "task", "agent", "worktree")
 
 # `$(?!\n)` because Python's `$` also matches before a last newline.
@@ -22,7 +24,6 @@ _BRANCH = (
     r"[^\x00-\x20\x7f~^:?*\[\\]{1,200}" + _END
 )
 _PATH = r"^(?![/\\!-])(?!(?:.*/)?(?:\.{1,2}|\.git|)(?:/|$))[^\x00-\x1f\x7f]{1,1024}" + _END
-
 
 def _text(description: str, default: str | None = None, **rest: Any) -> dict:
     return _with_default({"type": "string", "description": description, **rest}, default)
@@ -152,7 +153,7 @@ SLOT = _section(
 QUEUE = _section(
     "The merge queue.",
     {
-        "slots": _number("How many gates run at the same time.", 2, 1, 4096),
+        "slots": _number("How many gates run at the same time.", 2, 1, SLOTS),
         "batch": _number("The most changes that one probe may test together.", 64, 1, 100_000),
         "rejection": _choice(
             "The proof a rejection needs. strict: a failed probe of trunk plus that one change. "

@@ -21,6 +21,7 @@ from agentctl.core.form import said
 from agentctl.core.model import BASELINE, Cancel, Change, Land, Plan, Probe, Reject, Result, Start, Verdict, View
 from agentctl.core.notices import Told
 from agentctl.core.policy import Policy, fingerprint
+from agentctl.core.policy_schema import SLOTS
 from agentctl.core.records import Passed
 from agentctl.core.state import State
 from agentctl.engine.locks import Held
@@ -78,7 +79,8 @@ class Bot:
         self._read()
         self._trunk = Trunk(hub, trunk, self.state)
         self._policy(self._trunk.base)
-        pool = ThreadPoolExecutor(max_workers=self.policy.queue.slots + 1, thread_name_prefix="gate")
+        # A landing may bring a policy with more slots; a thread is made when it is needed.
+        pool = ThreadPoolExecutor(max_workers=SLOTS + 1, thread_name_prefix="gate")
         self._runs = Running(hub, pool, self.wake)
         self._restart(died=True)
 

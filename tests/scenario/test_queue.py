@@ -1,6 +1,6 @@
 """The queue, told as transcripts on real Git: what a change can live through."""
 
-from tests.support.hub import finish, until
+from tests.support.hub import finish, policy, until
 
 
 def test_one_change_lands(repo):
@@ -183,3 +183,14 @@ def test_a_change_that_holds_the_commits_of_another_is_told_so(repo):
     assert "note: it holds the commits of below" in repo.cli("submit", "above", "--change", "above").stdout
     assert "note: its commits are in above too" in repo.cli("withdraw", "below").stdout
     assert "note" not in repo.cli("withdraw", "above").stdout
+
+
+def test_more_slots_by_a_new_policy_are_used_at_once(make_repo):
+    repo = make_repo(slots=1)
+    with repo.bot(batch=1) as bot:
+        until(bot, lambda: bot.idle)
+        repo.push({".agentctl/policy.yaml": policy(slots=4)})
+        until(bot, lambda: bot.idle)
+        for name in "abcdef":
+            repo.submit(name, {f"{name}.txt": "SLOW\n"}, agent=name)
+        until(bot, lambda: sum(run.future.running() for run in bot._runs.runs.values()) == 4)
