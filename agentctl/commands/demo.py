@@ -93,7 +93,7 @@ def _inner(given: Given, place: Place) -> Given:
     """As if started in the project. What happens is told only where there is a live view,
     or if it was asked for."""
     quiet = given.json or given.quiet or not (sys.stdout.isatty() or given.verbose)
-    return Given(path=place.project, quiet=quiet, verbose=given.verbose, color=given.color, no_input=True)
+    return Given(path=place.project, quiet=quiet, verbose=given.verbose, color=given.color)
 
 
 def _job(inner: Given):

@@ -70,7 +70,6 @@ class Given:
     quiet: bool = False
     verbose: int = 0
     color: str = "auto"
-    no_input: bool = False
     begin: Callable[[], None] = lambda: None
     """Called before the command begins."""
 
@@ -216,14 +215,13 @@ group = functools.partial(_own, functools.partial(click.group, cls=Group))
 @click.option("--color", type=click.Choice(["auto", "always", "never"]), default="auto", help="When to use colour.")
 @click.option("-q", "--quiet", is_flag=True, help="Print only results and errors.")
 @click.option("-v", "--verbose", count=True, help="Print more.")
-@click.option("--no-input", is_flag=True, help="Never ask; take the default.")
 @click.pass_context
-def root(ctx: click.Context, path: str, as_json: bool, color: str, quiet: bool, verbose: int, no_input: bool) -> None:
+def root(ctx: click.Context, path: str, as_json: bool, color: str, quiet: bool, verbose: int) -> None:
     """Run many coding agents on one Git repository and keep its trunk green.
 
     Agents work in worktrees of their own; a merge queue tests what they submit, finds
     the culprits, and fast-forwards trunk only to commits whose exact tree has passed.
     """
     given = ctx.ensure_object(Given)
-    given.path, given.json, given.quiet, given.verbose, given.color, given.no_input = path, as_json, quiet, verbose, color, no_input
+    given.path, given.json, given.quiet, given.verbose, given.color = path, as_json, quiet, verbose, color
     given.begin()
