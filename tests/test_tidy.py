@@ -93,6 +93,24 @@ def test_files_and_functions_are_small(path):
             assert length <= FUNCTION_LINES, f"{name_of(path)}: {node.name} has {length} lines"
 
 
+READS_MESSAGES = {"agentctl/core/format1.py", "agentctl/core/ledger.py", "agentctl/core/history.py", "agentctl/core/sentences.py",
+                  "agentctl/queue/ledger.py", "agentctl/queue/proof.py"}
+"""What knows of ledgers whose messages were all that told what happened."""
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_nothing_reads_what_a_ledger_says_in_words(path):
+    tree = ast.parse(path.read_text())
+    texts = [node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)]
+    assert path.parent.name == "replay" or not [text for text in texts if "%B" in text or text.startswith("--grep")]
+    assert name_of(path) in READS_MESSAGES or not any("format1" in name for name in imported(tree))
+    for node in ast.walk(tree):
+        # told(event).startswith(...), "..." in told(event), re.match(..., told(event))
+        used = node.func.value if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) else None
+        inside = node.args if used is not None and ast.unparse(used) == "re" else node.comparators if isinstance(node, ast.Compare) else []
+        assert not [one for one in (used, *inside) if isinstance(one, ast.Call) and ast.unparse(one.func).endswith("told")], node.lineno
+
+
 PRINTS = {"agentctl/commands/parser.py": "say, show, emit and note, through which all others print",
           "agentctl/commands/hookrun.py": "what Git calls, which waits for each import",
           "agentctl/commands/manpages.py": "no command"}

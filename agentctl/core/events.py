@@ -145,6 +145,8 @@ class Probed(Event, frozen=True, tag="probed"):
     gate: str
     """Fingerprint of the gate."""
     seconds: float = 0.0
+    step: str = ""
+    """Of the gate, or of the slot's set-up, that did not pass."""
     why: str = ""
     known: bool = False
     """The gate has judged that tree before."""

@@ -9,6 +9,8 @@ import subprocess
 from collections.abc import Iterator
 
 from agentctl.core import refnames
+from agentctl.core.events import Probed
+from agentctl.core.failure import Kind
 from agentctl.core.model import Verdict
 from agentctl.core.policy import fingerprint, in_parts, parts
 from agentctl.doctor import Check, Finding, Patient
@@ -19,10 +21,10 @@ from agentctl.git.hub import POLICY_PATH
 from agentctl.git.objects import EMPTY_TREE, TREE
 from agentctl.messages import quoted
 from agentctl.queue import gate, policyfile, verdicts
+from agentctl.queue.ledger import Ledger
 from agentctl.queue.verdicts import Judgement
 
 _FIRST_WORD = re.compile(r"\s*(?:\w+=[^\s'\"$`]*\s+)*([\w./+-]+)(?=\s|$)")
-_PROBED = re.compile(r"probe \d+ (?:passed|failed|indeterminate)(?:: (.*))?")
 _FILTER = re.compile(r"(?:^|\s)filter=(\S+)")
 RECENT = 50
 """Turns of the bot among which its last gate run is looked for."""
@@ -154,16 +156,16 @@ def _last(patient: Patient, ours: str, tree: str) -> Judgement | None:
 def _last_setup(patient: Patient) -> Iterator[Finding]:
     """What the last gate run and the last session tell of their setup."""
     hub = patient.hub
-    if refs.get(hub.git_dir, refnames.STATE):
-        told = hub.git("log", f"-n{RECENT}", "--first-parent", "--format=%B%x00", refnames.STATE).split("\0")
-        last = next((found for turn in told for line in reversed(turn.splitlines()) if (found := _PROBED.match(line))), None)
-        if last and (last[1] or "").startswith(gate.SETUP + ":"):
-            yield Finding(f"the last gate run did not come past its setup: {last[1]}",
-                          note=f"see it fail: agentctl test; then mend slot.setup in {POLICY_PATH}, or what it needs")
+    runs = (event for _, happened in Ledger.read(hub).history(most=RECENT) for event in reversed(happened)
+            if isinstance(event, Probed) and event.verdict != Verdict.ABORTED and not event.known)
+    last = next(runs, None)
+    if last and last.step == gate.SETUP:
+        yield Finding(f"the last gate run did not come past its setup: {last.why}",
+                      note=f"see it fail: agentctl test; then mend slot.setup in {POLICY_PATH}, or what it needs")
     sessions = [(session, task.id) for task in tasks.all_tasks(hub).values() for session in task.sessions]
     if sessions:
         session, task = max(sessions, key=lambda item: item[0].ended)
-        if "set-up command failed" in session.note:
+        if session.failure and session.failure.kind == Kind.SETUP:
             yield Finding(f"the last session did not come past its setup: {session.note}",
                           note=f"agentctl logs {session.agent}; then mend agents.setup in {POLICY_PATH}, and: agentctl task open {task}")
 

@@ -242,7 +242,7 @@ class Bot:
     def _over(self, turn: Turn, staged: Staged, judgement: Judgement, known: bool = False) -> None:
         number = staged.probe.number
         turn.happen(events.Probed(staged.probe, judgement.verdict, staged.tree, staged.gate, judgement.seconds,
-                                  said(judgement.why), known))
+                                  judgement.step, said(judgement.why), known))
         if any(s.probe.number == number for s in turn.before.probes) and number != BASELINE:
             turn.refs.delete(f"{refnames.STAGE}{number}", staged.commit)
         if judgement.verdict == Verdict.FAILED and number == BASELINE:

@@ -100,12 +100,14 @@ class Ledger:
             done = objects.at(self.tree, "done")
             return [codec.decode_ended(objects.blob(oid)) for _, oid in objects.walk(done[1])] if done else []
 
-    def history(self, since: float = 0.0, until: float | None = None) -> Iterator[tuple[float, list[Recorded | format1.Line]]]:
-        """(when, what happened) for each commit of the ledger, the newest first: of those between two times."""
+    def history(self, since: float = 0.0, until: float | None = None, most: int = 0) -> Iterator[tuple[float, list[Recorded | format1.Line]]]:
+        """(when, what happened) for each commit of the ledger, the newest first: of those between two times, and, unless
+        it is 0, `most` of them."""
         if not self.tip:
             return
         dates = [f"--since={int(since)}"] if since else []
         dates += [f"--until={int(until) + 1}"] if until is not None else []
+        dates += [f"-n{most}"] if most else []
         for line in self.hub.git("rev-list", "--first-parent", "--timestamp", *dates, self.tip).splitlines():
             when, oid = line.split()
             with decoding(refnames.STATE):
