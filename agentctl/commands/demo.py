@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import click
 
 from agentctl import signals
 from agentctl.commands.narrator import Narrator
 from agentctl.commands.parser import Given, command, given
+from agentctl.core.form import facts
 from agentctl.core.events import Probed
 from agentctl.core.model import Verdict
 from agentctl.core.notices import Told
@@ -78,8 +79,8 @@ def demo(given: Given, keep: bool) -> int:
         summary, left = loop(inner, _job(inner), watcher)
         report = Report(all_stories(place.hub), all_checks(place), watcher.flukes, sent_back_by_chance(place.hub))
         if given.json:
-            given.emit({"kind": "demo", **asdict(summary), "parked_tasks": left, "flukes": report.flukes,
-                        "innocent": report.innocent, "stories": [asdict(s) for s in report.stories], "checks": [asdict(c) for c in report.checks],
+            given.emit({"kind": "demo", **facts(summary), "parked_tasks": left, "flukes": report.flukes,
+                        "innocent": report.innocent, "stories": [facts(s) for s in report.stories], "checks": [facts(c) for c in report.checks],
                         "folder": place.folder if keep else None})
         else:
             _page(given, summary, report)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 
 import click
 
 from agentctl.commands.parser import Given, command, given
+from agentctl.core.form import facts
 from agentctl.core.printable import printable
 from agentctl.doctor import Finding, Patient, examination
 from agentctl.errors import Findings
@@ -42,7 +42,7 @@ def command(given: Given, wanted: str | None) -> int:
         return 0
     found = examination.examine(patient)
     if given.json:
-        given.emit([asdict(f) for f in found])
+        given.emit([facts(f) for f in found])
     _tell(given, found)
     version = ".".join(map(str, process.version()))
     given.say(f"Git {version}, trunk {given.trunk}, gates {', '.join(g.name for g in given.policy.gates)}: all well")

@@ -6,12 +6,13 @@ import functools
 import json
 import os
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import click
 
 from agentctl.commands.data import data_file
 from agentctl.commands.parser import Given, command, given
+from agentctl.core.form import facts
 from agentctl.core import globs, refnames
 from agentctl.core.gatefiles import gate_files
 from agentctl.core.policy import parse
@@ -163,7 +164,7 @@ def _commit(hub: Hub, branch: str, text: str) -> None:
 
 def _report(given: Given, made: Made) -> int:
     if given.json:
-        given.emit({"policy": POLICY_PATH, **asdict(made)})
+        given.emit({"policy": POLICY_PATH, **facts(made)})
     given.say(f"{POLICY_PATH}: {made.state}{', committed on ' + made.trunk if made.committed else ''}")
     if made.protect:
         given.say(f"no change may touch: {', '.join(made.protect)} (take out of `protect:` what ordinary work changes)", hang=2)

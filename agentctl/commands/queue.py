@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-from dataclasses import asdict
 
 import click
 
@@ -53,7 +52,7 @@ def listing(given: Given, everything: bool) -> int:
     away = landing.gone(hub, tip, [r.commit for r in ended if isinstance(r, Landed)])
     if given.json:
         given.emit({
-            "paused": asdict(paused) if paused else None, "red": asdict(trouble) if trouble else None, "moved": asdict(moved) if moved else None,
+            "paused": facts(paused) if paused else None, "red": facts(trouble) if trouble else None, "moved": facts(moved) if moved else None,
             "waiting": [r.key for r in waiting], "queued": [outline(r) for r in state.queue.values()],
             "probes": [facts(p) for p in state.probes], "ended": [outline(r) for r in ended], "gone": [r.key for r in ended if isinstance(r, Landed) and r.commit in away]})
         return 0
@@ -125,7 +124,7 @@ def pause_command(given: Given, reason: str, below: int | None) -> int:
     by = os.environ.get("AGENTCTL_AGENT") or given.hub.person(given.path).name
     made = pause.pause(given.hub, by, reason, below)
     if given.json:
-        given.emit({"paused": asdict(made)})
+        given.emit({"paused": facts(made)})
     given.say(f"{printable(str(made))}; {made.effect}")
     return 0
 
@@ -137,7 +136,7 @@ def resume_command(given: Given) -> int:
     """Let changes land again, after a pause or a freeze. What passed meanwhile is not tested anew."""
     was = pause.resume(given.hub)
     if given.json:
-        given.emit({"paused": None, "was": asdict(was) if was else None})
+        given.emit({"paused": None, "was": facts(was) if was else None})
     given.say("resumed" if was else "the queue was not paused")
     return 0
 

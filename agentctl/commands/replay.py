@@ -9,13 +9,14 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 
 import click
 
 from agentctl.commands import tune
 from agentctl.commands.narrator import Narrator
 from agentctl.commands.parser import Duration, Given, command, given
+from agentctl.core.form import facts, replace
 from agentctl.core.policy import Policy, parse
 from agentctl.errors import UsageError
 from agentctl.git.hub import Hub, find
@@ -150,7 +151,7 @@ def _progress(given: Given):
 def report(given: Given, plan: Plan, columns: dict[str, Outcome]) -> None:
     if given.json:
         given.emit({"kind": "replay", "commits": plan.commits, "told": plan.told, "tasks": len(plan.pieces),
-                    **{name.replace(" ", "_"): asdict(o) | {"good": o.good} for name, o in columns.items()}})
+                    **{name.replace(" ", "_"): facts(o) | {"good": o.good} for name, o in columns.items()}})
         return
     given.say()
     given.show("\n".join([plan.told, *table.lines(columns)]))

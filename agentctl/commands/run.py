@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import click
 
@@ -15,6 +15,7 @@ from agentctl.commands.bot import take_lock
 from agentctl.commands.narrator import Narrator
 from agentctl.commands.parser import Given, command, given
 from agentctl.commands.task import read_list
+from agentctl.core.form import facts
 from agentctl.core.records import Conflicts
 from agentctl.core.task import FINISHED, Status
 from agentctl.errors import NotFound
@@ -52,7 +53,7 @@ def command(ctx: click.Context, given: Given, words, agents, adapter, attempts, 
     nothing starts for a while, and then one session is tried, until they can work again. Exit
     status 0 only if every task landed; run again after any interruption and it goes on.
     """
-    from dataclasses import replace
+    from agentctl.core.form import replace
 
     file, argv = split(words)
     policy = given.policy
@@ -152,7 +153,7 @@ def loop(given: Given, job: Job, narrator: Narrator) -> tuple[Summary, dict[str,
 
 def report(given: Given, summary: Summary, left: dict[str, str]) -> None:
     if given.json:
-        given.emit({"kind": "summary", **asdict(summary), "parked_tasks": left})
+        given.emit({"kind": "summary", **facts(summary), "parked_tasks": left})
         return
     given.say()
     for line in summary.lines:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, replace
+from agentctl.core.form import replace
 
 import click
 
 from agentctl import signals
 from agentctl.commands import program
 from agentctl.commands.parser import Given, command, given, read_input
+from agentctl.core.form import facts
 from agentctl.core import refnames
 from agentctl.core.task import End, Session, Task
 from agentctl.errors import AgentctlError, UsageError
@@ -87,7 +88,7 @@ def _one(given: Given, each: session.Run) -> Session | AgentctlError:
         given.say(f"{agent}: {error.message}")
         return error
     if given.json:
-        given.emit(asdict(ended))
+        given.emit(facts(ended))
     rev = f" as {each.work.task.id}/{ended.revision}" if ended.revision else ""
     given.say(f"{agent}: {ended.end}{rev}{', ' + ended.note if ended.note else ''}")
     return ended

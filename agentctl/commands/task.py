@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
-from dataclasses import asdict, replace
+from agentctl.core.form import replace
 
 import click
 
 from agentctl.commands.parser import Given, command, given, group, read_input
+from agentctl.core.form import facts
 from agentctl.core import refnames, tasklist
 from agentctl.core.printable import printable
 from agentctl.core.task import Status, Task, standings
@@ -112,7 +113,7 @@ def list_command(given: Given, wanted: str | None) -> int:
     where = statuses(given, known)
     shown = [t for t in known.values() if not wanted or where[t.id] == wanted]
     if given.json:
-        given.emit([asdict(t) | {"status": where[t.id]} for t in shown])
+        given.emit([facts(t) | {"status": where[t.id]} for t in shown])
         return 0
     for line in aligned([(where[task.id], task.id, printable(task.title)) for task in shown]):
         given.say(line, hang=11)
@@ -138,7 +139,7 @@ def show_command(given: Given, task: str) -> int:
     known = tasks.all_tasks(given.hub)
     where = statuses(given, known)[task]
     if given.json:
-        given.emit(asdict(found) | {"status": where})
+        given.emit(facts(found) | {"status": where})
         return 0
     given.say(f"{found.id}: {where}{' (' + printable(found.reason, 1000) + ')' if found.reason else ''}")
     for label, value in (("title", found.title), ("after", ", ".join(found.after)), ("priority", found.priority),

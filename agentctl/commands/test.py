@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from dataclasses import asdict
 
 import click
 
 from agentctl import signals
 from agentctl.commands.parser import Given, command, given
+from agentctl.core.form import facts
 from agentctl.core.records import Queued, Work
 from agentctl.core.model import Change, Verdict
 from agentctl.core.policy import parts
@@ -74,7 +74,7 @@ def _files(given: Given) -> str:
 
 def _report(given: Given, judgement: verdicts.Judgement) -> int:
     if given.json:
-        given.emit(asdict(judgement))
+        given.emit(facts(judgement))
     if judgement.verdict == Verdict.PASSED:
         given.say(f"passed: tree {judgement.tree[:12]} in {judgement.seconds:.1f} s")
         return 0

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 
 from agentctl.commands.parser import Given, command, given
+from agentctl.core.form import facts
 from agentctl.errors import Findings
 from agentctl.queue.proof import prove
 
@@ -21,7 +21,7 @@ def command(given: Given) -> int:
     counts, findings = prove(given.hub, given.trunk)
     grave = [f for f in findings if f.grave]
     if given.json:
-        given.emit({**asdict(counts), "findings": [asdict(f) for f in findings]})
+        given.emit({**facts(counts), "findings": [facts(f) for f in findings]})
     for finding in findings:
         given.say(f"{'broken' if finding.grave else 'note'}: invariant {finding.invariant}: {finding.text}")
     given.say(f"{counts.landed} landed in {counts.moves} moves of trunk, {counts.rejected} rejected, {counts.queued} queued: "

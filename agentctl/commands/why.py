@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from dataclasses import asdict
 
 import click
 
 from agentctl.commands.parser import Given, command, given
+from agentctl.core.form import facts
 from agentctl.core.records import Landed, Queued, Record, outline
 from agentctl.core.state import State
 from agentctl.core.lifecycle import Stage
@@ -39,7 +39,7 @@ def command(given: Given, change: str, log: bool) -> int:
     if given.json:
         given.emit({"key": found.key, "stage": found.stage, "reason": reason, "next": step,
                     "gone": bool(gone), "record": outline(found.record) if found.record else None,
-                    "answer": asdict(answer) if answer else None, "history": past})
+                    "answer": facts(answer) if answer else None, "history": past})
         return 0
     given.say(f"{found.key}: {'gone' if gone else found.stage}")
     given.say(f"  {reason}", hang=4)

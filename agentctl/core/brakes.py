@@ -12,8 +12,9 @@ its predecessor's tasks tell. Time and chance are given in.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
+from agentctl.core.form import replace
 from agentctl.core.ending import End
 from agentctl.core.failure import NATURE, Failure, Kind
 from agentctl.core.task import Session

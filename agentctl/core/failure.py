@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from agentctl.core.ending import End
+from agentctl.core.form import Struct
 from agentctl.core.lastwords import Utterance, quote, shown, utterances
 from agentctl.core.resumption import resumes
 
@@ -96,8 +97,7 @@ CANNOT_RUN = frozenset({"not-found", "not-executable", "error"})
 """How a command ends that never ran."""
 
 
-@dataclass(frozen=True, slots=True)
-class Failure:
+class Failure(Struct, frozen=True):
     kind: Kind
     said: str
     """The program's own words, fit to print."""

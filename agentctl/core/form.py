@@ -1,7 +1,8 @@
 """From values to JSON and back, as strictly as the types say. Whoever can write refs can write anything into them.
 
 A `Struct` is an object of JSON: an unknown or missing key, or a value of another type, is an error. What has its default is
-left out. Text is UTF-8: names of files that are not are quoted, as Git quotes them (`quoted`).
+left out. JSON is UTF-8: what cannot be that is escaped when it is written. Names of files have to come back as they were, so
+they are quoted, as Git quotes them (`quoted`).
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import msgspec
 
 from agentctl.core.printable import decoded, encoded
 
-__all__ = ["Oid", "Struct", "dump", "facts", "load", "quoted", "replace", "said", "unquoted"]
+__all__ = ["Oid", "Struct", "dump", "facts", "load", "quoted", "replace", "unquoted"]
 
 Kind = TypeVar("Kind")
 
@@ -28,15 +29,32 @@ class Struct(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
 
 def dump(value: object) -> bytes:
     """A line of JSON. The same value gives the same bytes."""
-    return msgspec.json.encode(value, order="deterministic") + b"\n"
+    try:
+        return msgspec.json.encode(value, order="deterministic") + b"\n"
+    except UnicodeEncodeError:
+        return msgspec.json.encode(_clean(value), order="deterministic") + b"\n"
+
+
+def _clean(value: Any) -> Any:
+    """Bytes that are no text escaped."""
+    if isinstance(value, str):
+        return _ODD.sub(lambda found: f"\\x{ord(found[0]) & 0xFF:02x}", value)
+    if isinstance(value, msgspec.Struct):
+        return replace(value, **{name: _clean(getattr(value, name)) for name in value.__struct_fields__})
+    if isinstance(value, (tuple, list)):
+        return type(value)(map(_clean, value))
+    return {_clean(key): _clean(one) for key, one in value.items()} if isinstance(value, dict) else value
 
 
 def load(kind: type[Kind], data: bytes) -> Kind:
-    """Raises ValueError, also for what is nested too deeply."""
+    """Raises ValueError that names the place, also for what is nested too deeply."""
     try:
         return msgspec.json.decode(data, type=kind)
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
+    except msgspec.ValidationError as error:
+        what, _, where = str(error).replace("`", "").partition(" - at $")
+        raise ValueError(f"{where.lstrip('.')}: {what[0].lower()}{what[1:]}" if where else what) from None
 
 
 def replace(value: Kind, **changes: object) -> Kind:
@@ -55,11 +73,6 @@ def facts(value: object) -> Any:
     if isinstance(value, (tuple, list)):
         return [facts(one) for one in value]
     return {name: facts(one) for name, one in value.items()} if isinstance(value, dict) else value
-
-
-def said(text: str) -> str:
-    """Anybody's text as UTF-8 can hold it: bytes that are no text are escaped."""
-    return _ODD.sub(lambda found: f"\\x{ord(found[0]) & 0xFF:02x}", text)
 
 
 _ODD = re.compile("[\ud800-\udfff]")

@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from agentctl.core.form import Oid, Struct, quoted, said
+from agentctl.core.form import Oid, Struct, quoted
 from agentctl.core.lifecycle import Stage
 from agentctl.core.model import Change
 from agentctl.core.records import (
@@ -94,12 +94,12 @@ def ended(data: bytes) -> AnyEnded:
             proof = Proof(at.probe, at.old, at.tip, Passed(at.tree, at.gate, at.at, at.commit))
             return Landed(**facts, commit=msgspec.convert(record.commit, Oid), proof=proof)
         case Stage.REJECTED:
-            return Rejected(**facts, said=said(record.why), reason=_reason(record))
+            return Rejected(**facts, said=record.why, reason=_reason(record))
         case Stage.WITHDRAWN:
             by = record.why.removeprefix("withdrawn by ")
-            return Withdrawn(**facts, by=record.change.agent if by == "its author" else said(by))
+            return Withdrawn(**facts, by=record.change.agent if by == "its author" else by)
         case Stage.SUPERSEDED:
-            return Superseded(**facts, said=said(record.why))
+            return Superseded(**facts, said=record.why)
     raise ValueError(f"it is {record.stage}")
 
 
@@ -116,7 +116,7 @@ def _loads(data: bytes) -> Any:
 
 
 def _work(record: _Record) -> Work:
-    return Work(record.base, said(record.subject), tuple(map(quoted, record.paths)))
+    return Work(record.base, record.subject, tuple(map(quoted, record.paths)))
 
 
 def _reason(record: _Record) -> AnyReason:
@@ -128,7 +128,7 @@ def _reason(record: _Record) -> AnyReason:
             conflict = msgspec.convert(record.evidence, _Conflict)
             return Conflicts(conflict.trunk, tuple(map(quoted, conflict.paths)))
         case "fault":
-            return OurFault(said(str(record.evidence.get("error", ""))))
+            return OurFault(str(record.evidence.get("error", "")))
         case "dependency":
             return DependencyFell("")
     kinds: dict[str, AnyReason] = {"policy": AgainstRules(), "there": AlreadyThere(), "border": NotProper(), "refused": NotTheirs()}

@@ -6,23 +6,21 @@ the ref at either. An empty id stands for no ref.
 
 from __future__ import annotations
 
-import json
-import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from typing import Annotated, Literal
 
-from agentctl.core.shape import loads
+import msgspec
 
-VERSION = 1
-_OID = re.compile(r"[0-9a-f]{40}|")
+from agentctl.core.form import Struct, dump, load, replace
+
+_Id = Annotated[str, msgspec.Meta(pattern=r"\A([0-9a-f]{40})?\Z")]
 
 
-@dataclass(frozen=True, slots=True)
-class Marks:
-    refs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+class Marks(Struct, frozen=True, omit_defaults=False):
+    refs: dict[str, Annotated[tuple[_Id, ...], msgspec.Meta(min_length=1)]] = {}
     """By full name; the last id is the newest."""
-    adopt: str = ""
+    adopt: _Id = ""
     """A tip of trunk that a person takes for right, whoever made it."""
+    version: Literal[1] = 1
 
     def ours(self, ref: str, found: str | None) -> bool:
         """True if the bot may have left `ref` like this. Of a ref that it never wrote anything goes."""
@@ -42,18 +40,9 @@ class Marks:
 
 
 def encode(marks: Marks) -> bytes:
-    held = {"version": VERSION, "refs": {ref: list(ids) for ref, ids in marks.refs.items()}, "adopt": marks.adopt}
-    return (json.dumps(held, indent=1, sort_keys=True) + "\n").encode()
+    return msgspec.json.format(dump(marks), indent=1) + b"\n"
 
 
 def decode(data: bytes) -> Marks:
     """Raises ValueError for what `encode` does not write."""
-    held = loads(data)
-    if not isinstance(held, dict) or held.get("version") != VERSION or not isinstance(held.get("refs"), dict):
-        raise ValueError(f"no marks of version {VERSION}")
-    refs = {ref: tuple(ids) for ref, ids in held["refs"].items() if isinstance(ids, list)}
-    ids = [one for listed in refs.values() for one in listed] + [held.get("adopt")]
-    if len(refs) < len(held["refs"]) or not all(refs.values()) or \
-            not all(isinstance(one, str) and _OID.fullmatch(one) for one in ids):
-        raise ValueError("an id is no object's")
-    return Marks(refs, held["adopt"])
+    return load(Marks, data)

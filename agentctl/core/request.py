@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated
+
+import msgspec
 
 from agentctl.core import refnames
 from agentctl.core.refnames import valid_name
 from agentctl.core.printable import printable
-from agentctl.core.shape import built, loads
+from agentctl.core.form import load
 
 PRIORITY = 1000
 """The highest; the lowest is its negative."""
@@ -21,6 +23,8 @@ AFTER = 100
 """Changes that one may name to come after."""
 GENERATION = 1 << 53
 """What every reader of JSON reads exactly."""
+_Named = tuple[str, str, str, str, int, str]
+"""The first fields of a request."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,58 +89,48 @@ def parse(ref: str, oid: str, kind: str, target: str, target_kind: str, subject:
         agent, change, revision = refnames.split_submission(ref, refnames.INBOX)
     except ValueError:
         return None
-    facts = (ref, oid, agent, change, revision, target)
+    named: _Named = (ref, oid, agent, change, revision, target)
     if kind not in ("commit", "tag"):
-        return Unfit(*facts, why=f"it is a {kind or 'thing that is not there'}, not a commit or a tag of one")
+        return Unfit(*named, why=f"it is a {kind or 'thing that is not there'}, not a commit or a tag of one")
     if kind == "tag" and target_kind != "commit":
-        return Unfit(*facts, why=f"it is a tag of a {target_kind or 'thing that is not there'}, not of a commit")
+        return Unfit(*named, why=f"it is a tag of a {target_kind or 'thing that is not there'}, not of a commit")
     if kind == "commit" or not subject.lstrip().startswith("{"):
-        return Submit(*facts)
+        return Submit(*named)
     try:
-        return _asked(facts, loads(subject))
+        return _asked(named, load(_Said, subject.encode()))
     except ValueError as error:
-        return Unfit(*facts, why=f"its tag does not say what it should: {printable(str(error))}", whole=True)
+        return Unfit(*named, why=f"its tag does not say what it should: {printable(str(error))}", whole=True)
 
 
-def _asked(facts: tuple, said: dict[str, Any]) -> Request:
-    """Raises ValueError. Keys that nobody knows are passed over."""
-    withdraw, bump = (built(bool, said.get(word, False), word) for word in ("withdraw", "bump"))
-    priority = _within("priority", said.get("priority", 0), -PRIORITY, PRIORITY)
-    if withdraw and bump:
-        raise ValueError("withdraw and bump in one")
-    if withdraw:
-        return Withdraw(*facts)
-    if bump:
-        if "priority" not in said:
-            raise ValueError("bump without a priority")
-        return Bump(*facts, priority=priority)
-    generation = said.get("generation")
-    return Submit(
-        *facts, priority=priority, after=after(said.get("after")), mends=built(bool, said.get("mends", False), "mends"),
-        task=None if said.get("task") is None else _name("task", said["task"]),
-        generation=None if generation is None else _within("generation", generation, 0, GENERATION))
+class _Said(msgspec.Struct):
+    """The subject of a tag. Keys that nobody knows are passed over."""
+
+    task: str | None = None
+    generation: Annotated[int, msgspec.Meta(ge=0, le=GENERATION)] | None = None
+    priority: Annotated[int, msgspec.Meta(ge=-PRIORITY, le=PRIORITY)] | msgspec.UnsetType = msgspec.UNSET
+    after: Annotated[tuple[str, ...], msgspec.Meta(max_length=AFTER)] | None = None
+    mends: bool = False
+    withdraw: bool = False
+    bump: bool = False
 
 
-def after(names: Any) -> tuple[str, ...]:
+def _asked(named: _Named, said: _Said) -> Request:
     """Raises ValueError."""
-    listed = built(tuple[str, ...], [] if names is None else names, "after")
-    if len(listed) > AFTER:
-        raise ValueError(f"after names {len(listed)} changes, more than {AFTER}")
-    return tuple(dict.fromkeys(_name("after", name) for name in listed))
-
-
-def _within(word: str, value: Any, least: int, most: int) -> int:
-    number = built(int, value, word)
-    if not least <= number <= most:
-        raise ValueError(f"{word} is not from {least} to {most}")
-    return number
-
-
-def _name(word: str, value: Any) -> str:
-    name = built(str, value, word)
-    if not valid_name(name):
-        raise ValueError(f"{word} is no name: {printable(name, 50)}")
-    return name
+    priority = 0 if said.priority is msgspec.UNSET else said.priority
+    if said.withdraw and said.bump:
+        raise ValueError("withdraw and bump in one")
+    if said.withdraw:
+        return Withdraw(*named)
+    if said.bump:
+        if said.priority is msgspec.UNSET:
+            raise ValueError("bump without a priority")
+        return Bump(*named, priority=priority)
+    after = tuple(dict.fromkeys(said.after or ()))
+    for word, names in (("task", () if said.task is None else (said.task,)), ("after", after)):
+        wrong = [name for name in names if not valid_name(name)]
+        if wrong:
+            raise ValueError(f"{word} is no name: {printable(wrong[0], 50)}")
+    return Submit(*named, task=said.task, generation=said.generation, priority=priority, after=after, mends=said.mends)
 
 
 def dependencies_first(found: Iterable[Request]) -> list[Request]:

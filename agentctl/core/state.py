@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
+from agentctl.core.form import replace
 from agentctl.core import events, form
 from agentctl.core.events import Landing, Recorded, Staged
 from agentctl.core.lifecycle import Stage, step

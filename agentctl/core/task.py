@@ -8,10 +8,11 @@ seen from its claim, whether its change is queued or has landed from the ledger:
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass
 from enum import StrEnum
+
+import msgspec
 
 from agentctl.core.ending import End
 from agentctl.core.failure import NATURE, Failure
@@ -19,7 +20,7 @@ from agentctl.core.records import AlreadyThere, Landed, Record, Rejected
 from agentctl.core.lending import lent
 from agentctl.core.lifecycle import Stage
 from agentctl.core.refnames import valid_name
-from agentctl.core.shape import built, loads
+from agentctl.core.form import Struct, dump, load, replace
 
 
 class Status(StrEnum):
@@ -44,8 +45,7 @@ FINISHED = frozenset({Status.LANDED, Status.DONE})
 NO_ATTEMPT = frozenset({End.DEFERRED, End.INTERRUPTED})
 
 
-@dataclass(frozen=True, slots=True)
-class Session:
+class Session(Struct, frozen=True):
     generation: int
     agent: str
     end: End
@@ -67,8 +67,7 @@ class Session:
         return self.end not in NO_ATTEMPT and self.failure is None
 
 
-@dataclass(frozen=True, slots=True)
-class Task:
+class Task(Struct, frozen=True):
     id: str
     title: str
     prompt: str
@@ -115,36 +114,35 @@ class Task:
         return replace(self, closed="", reason="", opened=len(self.sessions))
 
 
-@dataclass(frozen=True, slots=True)
-class Claim:
+class Claim(Struct, frozen=True):
     """Who works on a task: the content of refs/agentctl/claims/<task>."""
 
     agent: str
     generation: int
     expires: float
-    owner: dict = field(default_factory=dict)
+    owner: dict = {}
     """Identity of the supervisor's process."""
 
 
 def encode(task: Task) -> bytes:
-    return (json.dumps(asdict(task), indent=1, sort_keys=True) + "\n").encode()
+    return msgspec.json.format(dump(task), indent=1) + b"\n"
 
 
 def decode(data: bytes) -> Task:
     """Raises ValueError for what is no task."""
-    task = built(Task, loads(data))
+    task = load(Task, data)
     if task.closed not in ("", Status.DONE, Status.PARKED):
         raise ValueError(f"closed is {task.closed!r}")
     return task
 
 
 def encode_claim(claim: Claim) -> str:
-    return json.dumps(asdict(claim), sort_keys=True)
+    return dump(claim).decode().rstrip()
 
 
 def decode_claim(text: str) -> Claim:
     """Raises ValueError for what is no claim."""
-    claim = built(Claim, loads(text))
+    claim = load(Claim, text.encode())
     if not valid_name(claim.agent):
         raise ValueError("agent is no name")
     return claim

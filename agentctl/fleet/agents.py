@@ -7,8 +7,9 @@ import os
 import shutil
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
+from agentctl.core.form import replace
 from agentctl.core import refnames
 from agentctl.engine import locks
 from agentctl.errors import NotFound, Refused, UsageError

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
+from agentctl.core.form import replace
 from agentctl.core import ending
 from agentctl.core.ending import Left, Use
 from agentctl.core.failure import Failure

@@ -12,8 +12,9 @@ import hashlib
 import json
 import os
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
+from agentctl.core.form import replace
 from agentctl.core import failure as failures, health, lastwords, prompt, refnames
 from agentctl.core.failure import Failure, Kind
 from agentctl.core.lifecycle import Stage

@@ -9,8 +9,9 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
+from agentctl.core.form import replace
 from agentctl.core import notices
 from agentctl.core.notices import Told
 from agentctl.core.records import Ended, Landed, Record

@@ -13,15 +13,14 @@ The folder is looked into through that index and a scratch directory, never by w
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import shlex
 import stat
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
 
 from agentctl.core.printable import printable
-from agentctl.core.shape import built, loads
+from agentctl.core.form import Struct, dump, load, replace
 from agentctl.errors import Infrastructure, Refused
 from agentctl.git import content, folders, modes, private, scratch
 from agentctl.git.files import Entry, listed, only_converted, submodules
@@ -52,8 +51,7 @@ class State(StrEnum):
     """Its work is safe; it is being removed."""
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(Struct, frozen=True):
     device: int
     inode: int
     state: State
@@ -93,13 +91,13 @@ class Worktree:
     def record(self) -> Record | None:
         data = folders.content(self.own("record.json"))
         try:
-            return built(Record, loads(data)) if data else None
+            return load(Record, data) if data else None
         except ValueError:
             return None
 
     def note(self, record: Record) -> None:
         modes.folder(self.own())
-        folders.replace(self.own("record.json"), (json.dumps(asdict(record)) + "\n").encode())
+        folders.replace(self.own("record.json"), dump(record))
 
     @property
     def there(self) -> bool:

@@ -6,13 +6,13 @@ First all is read and decided, then it is done: what fails in reading has had no
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from agentctl.core.form import replace
 from functools import partial
 from itertools import islice
 
 from agentctl.core import admission, form
 from agentctl.core.events import Admitted, Bumped, PassedOver, Refused
-from agentctl.core.form import quoted, said
+from agentctl.core.form import quoted
 from agentctl.core.model import Change
 from agentctl.core.policy import Policy
 from agentctl.core.records import (
@@ -39,7 +39,7 @@ Effect = Callable[[], None]
 
 def set_aside(turn: Turn, request: Request, why: str, whole: bool) -> Effect:
     """End a request on which agentctl itself fails, without another look at what it holds."""
-    why = said(f"agentctl fails on it: {why}")
+    why = f"agentctl fails on it: {why}"
     return partial(_reject, turn, request, OurFault(why), [why], whole) if isinstance(
         request, Submit) else partial(turn.happen, PassedOver(request.ref, why))
 
@@ -101,7 +101,7 @@ def _refuse(turn: Turn, request: Request, why: str, keep: bool) -> None:
 
 def _reject(turn: Turn, request: Request, reason: AnyReason, refusals: list[str], keep: bool, found: bool = True) -> None:
     why = "; ".join(refusals[:5]) + (f" and {len(refusals) - 5} more" if len(refusals) > 5 else "")
-    turn.send_back(Rejected(change=_change(request, turn.now), at=turn.now, kept=keep, said=said(why), reason=reason,
+    turn.send_back(Rejected(change=_change(request, turn.now), at=turn.now, kept=keep, said=why, reason=reason,
                             found=found), answers.Answer({"rules": refusals}))
 
 
@@ -125,7 +125,7 @@ def _submitted(turn: Turn, policy: Policy, request: Submit, queued: Queued | Non
 
 def _turn_back(turn: Turn, request: Submit, queued: Queued | None, refusals: list[str]) -> None:
     _supersede(turn, queued, request.key)
-    _reject(turn, request, AgainstRules(tuple(map(said, refusals[:RULES]))), refusals, True)
+    _reject(turn, request, AgainstRules(tuple(refusals[:RULES])), refusals, True)
 
 
 def _admit(turn: Turn, queued: Queued | None, measured: Queued) -> None:

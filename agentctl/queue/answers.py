@@ -14,13 +14,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
+import msgspec
+
 from agentctl.core import refnames, wording
 from agentctl.core.admission import same_name
-from agentctl.core.form import quoted
+from agentctl.core.form import load, quoted
 from agentctl.core.model import Change
 from agentctl.core.printable import encoded, one_line, printable
 from agentctl.core.records import AgainstRules, AlreadyThere, AnyReason, Conflicts, Queued, Record
-from agentctl.core.shape import built, loads
 from agentctl.errors import AgentctlError, Infrastructure
 from agentctl.git.ancestry import between
 from agentctl.git.hub import Hub
@@ -40,13 +41,22 @@ class Answer:
     conflict: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Other:
+class _Other(msgspec.Struct):
     """What else landed, in an answer."""
 
     commit: str
     change: str = ""
     subject: str = ""
+
+
+class _Verdict(msgspec.Struct):
+    """What is read of verdict.json; it may say more."""
+
+    kind: str = ""
+    why: str = ""
+    change: str = ""
+    conflicting: tuple[_Other, ...] = msgspec.field(default=(), name="with")
+    landed: tuple[_Other, ...] = ()
 
 
 def write(hub: Hub, change: Change, why: str, answer: Answer, refs: Transaction, now: float, keep: bool = True) -> None:
@@ -81,11 +91,9 @@ def parse(hub: Hub, ref: str, tip: str) -> Answer:
         return (hub.objects.read(hub.objects.commit(tip).tree, name) or b"").decode(errors="replace")
 
     with decoding(ref):
-        verdict = built(dict, loads(part("verdict.json") or "{}"))
-        for name in ("with", "landed"):
-            built(tuple[Other, ...], verdict.get(name, []), name)
-        for name in ("kind", "why", "change"):
-            built(str, verdict.get(name, ""), name)
+        said = (part("verdict.json") or "{}").encode()
+        load(_Verdict, said)
+        verdict = load(dict, said)
         return Answer(verdict, part("gate.log"), part("conflict.diff"))
 
 

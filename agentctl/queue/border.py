@@ -9,7 +9,6 @@ from collections.abc import Iterable, Mapping
 from itertools import chain
 
 from agentctl.core import fair, refnames, request as requests
-from agentctl.core.form import said
 from agentctl.core.notices import Odd
 from agentctl.core.policy import Policy
 from agentctl.core.printable import printable
@@ -167,7 +166,7 @@ class Border:
             if ref.startswith(refnames.INBOX) and not refnames.is_submission(ref)}
         fresh = sorted(odd.keys() - self._told)
         for name in fresh[:NAMED]:
-            turn.notice(Odd(said(name), f"{printable(name)} is passed over: {odd[name]}"))
+            turn.notice(Odd(name, f"{printable(name)} is passed over: {odd[name]}"))
         if len(fresh) > NAMED:
             turn.notice(Odd("", f"{len(fresh) - NAMED} more are passed over: agentctl doctor names them"))
         self._told |= odd.keys()

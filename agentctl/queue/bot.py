@@ -12,12 +12,11 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from agentctl.core.form import replace
 from itertools import chain
 
 from agentctl.core import events, planner, refnames
 from agentctl.core.events import Landing, Staged
-from agentctl.core.form import said
 from agentctl.core.model import BASELINE, Cancel, Change, Land, Plan, Probe, Reject, Result, Start, Verdict, View
 from agentctl.core.notices import Told
 from agentctl.core.policy import Policy, fingerprint
@@ -204,7 +203,7 @@ class Bot:
 
     def _heed(self, turn: Turn, paused: Pause | None) -> None:
         if paused != self.paused:
-            turn.happen(events.Paused(said(str(paused)), paused.effect) if paused else events.Resumed())
+            turn.happen(events.Paused(str(paused), paused.effect) if paused else events.Resumed())
         self.paused = paused
 
     @property
@@ -242,7 +241,7 @@ class Bot:
     def _over(self, turn: Turn, staged: Staged, judgement: Judgement, known: bool = False) -> None:
         number = staged.probe.number
         turn.happen(events.Probed(staged.probe, judgement.verdict, staged.tree, staged.gate, judgement.seconds,
-                                  judgement.step, said(judgement.why), known))
+                                  judgement.step, judgement.why, known))
         if any(s.probe.number == number for s in turn.before.probes) and number != BASELINE:
             turn.refs.delete(f"{refnames.STAGE}{number}", staged.commit)
         if judgement.verdict == Verdict.FAILED and number == BASELINE:

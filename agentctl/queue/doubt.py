@@ -12,7 +12,6 @@ from collections.abc import Mapping
 
 from agentctl.core import refnames
 from agentctl.core.events import CutOff
-from agentctl.core.form import said
 from agentctl.core.model import Change
 from agentctl.core.records import OurFault
 from agentctl.git import refs
@@ -40,7 +39,7 @@ class Blame:
         self._times[fault.name] += 1
         if self._border.blames(fault) or self._times[fault.name] < faults.TIMES or fault.name not in turn.state.queue:
             return
-        turn.reject(fault.name, OurFault(said(fault.why)), f"agentctl fails on it: {fault.why}")
+        turn.reject(fault.name, OurFault(fault.why), f"agentctl fails on it: {fault.why}")
 
 
 def forget(turn: Turn, died: bool) -> None:

@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import json
 import os
 from collections.abc import Iterable, Iterator
 
 from agentctl.core.printable import printable
-from agentctl.core.shape import built, loads
+from agentctl.core.form import dump, load
 from agentctl.errors import AgentctlError, Contended, Infrastructure, Malformed, PolicyError
 from agentctl.git import plain
 from agentctl.git.hub import Hub
@@ -78,8 +77,8 @@ class Tried:
         self._why: dict[str, str] = {}
         self._note = os.open(hub.own_path("at-work", what + ".json"), os.O_RDWR | os.O_CREAT, 0o600)
         with contextlib.suppress(OSError, ValueError):
-            for name, count in built(dict, loads(os.pread(self._note, 1 << 20, 0))).items():
-                self.failed(name, "the bot died while it was at work on it", built(int, count))
+            for name, count in load(dict[str, int], os.pread(self._note, 1 << 20, 0)).items():
+                self.failed(name, "the bot died while it was at work on it", count)
 
     def failed(self, name: str, why: str, times: int = 1) -> None:
         """So often more."""
@@ -115,7 +114,7 @@ class Tried:
 
     def _write(self, counts: dict[str, int]) -> None:
         """If the note is lost, something is tried once more."""
-        data = json.dumps(counts).encode() if counts else b""
+        data = dump(counts) if counts else b""
         with contextlib.suppress(OSError):
             os.ftruncate(self._note, 0)
             os.pwrite(self._note, data, 0)

@@ -8,8 +8,9 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
+from agentctl.core.form import replace
 from agentctl.core import globs
 from agentctl.core.model import Verdict
 from agentctl.core.policy import Gate, Part, Policy, fingerprint, in_parts, parts

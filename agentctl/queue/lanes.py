@@ -7,8 +7,9 @@ planner makes of it is in core.planner.choose.
 from __future__ import annotations
 
 from collections.abc import Container
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
+from agentctl.core.form import replace
 from agentctl.core.events import Follows, Regated, Staged
 from agentctl.core import form
 from agentctl.core.model import Probe, Result, Verdict

@@ -17,8 +17,9 @@ import contextlib
 import fcntl
 import os
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
+from agentctl.core.form import replace
 from agentctl.core import marks as codec
 from agentctl.core import refnames
 from agentctl.core.marks import Marks

@@ -7,12 +7,10 @@ can write refs can create or delete it, whether or not a bot runs.
 
 from __future__ import annotations
 
-import json
 import time
-from dataclasses import asdict, dataclass
 
 from agentctl.core import refnames
-from agentctl.core.shape import built, loads
+from agentctl.core.form import Struct, dump, load
 from agentctl.errors import Contended, Refused
 from agentctl.git import refs, stale
 from agentctl.git.hub import Hub
@@ -20,8 +18,7 @@ from agentctl.git.objects import EMPTY_TREE, ObjectError
 from agentctl.git.refs import Ref, Transaction
 
 
-@dataclass(frozen=True, slots=True)
-class Pause:
+class Pause(Struct, frozen=True):
     by: str = ""
     reason: str = ""
     at: float = 0.0
@@ -48,7 +45,7 @@ def parse(ref: Ref | None) -> Pause | None:
     if ref is None:
         return None
     try:
-        return built(Pause, loads(ref.subject))
+        return load(Pause, ref.subject.encode())
     except ValueError:
         return Pause()
 
@@ -72,7 +69,7 @@ def pause(hub: Hub, by: str, reason: str, below: int | None = None, now: float |
     """Raises Refused if the queue is paused or frozen already, in another way or by somebody else."""
     wanted = Pause(by, reason, time.time() if now is None else now, below)
     hub.objects.write_tree({})
-    made = hub.objects.write_commit(EMPTY_TREE, [], json.dumps(asdict(wanted), sort_keys=True) + "\n", wanted.at)
+    made = hub.objects.write_commit(EMPTY_TREE, [], dump(wanted), wanted.at)
     create = Transaction(hub.git_dir, "pause")
     create.create(refnames.PAUSE, made)
     try:

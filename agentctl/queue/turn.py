@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from agentctl.core import refnames
 from agentctl.core.events import Recorded
-from agentctl.core.form import said
 from agentctl.core.lifecycle import Stage
 from agentctl.core.model import Change
 from agentctl.core.notices import Notice, Odd, Told
@@ -109,7 +108,7 @@ class Turn:
     def reject(self, key: str, reason: AnyReason, why: str, answer: answers.Answer = answers.Answer({})) -> None:
         """Send back what is queued. Raises KeyError if it is not."""
         queued = self.state.queue[key]
-        self.send_back(Rejected(change=queued.change, at=self.now, work=queued.work, said=said(why), reason=reason), answer)
+        self.send_back(Rejected(change=queued.change, at=self.now, work=queued.work, said=why, reason=reason), answer)
 
     def fall_together(self) -> None:
         """Reject what was stacked on something that left the queue without landing."""

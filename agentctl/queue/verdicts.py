@@ -18,14 +18,12 @@ kept in refs/agentctl/hints, in the same form: it saves them, not the bot, a sec
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
 
 from agentctl.core import refnames
+from agentctl.core.form import Struct, dump, load, replace
 from agentctl.core.model import Verdict
 from agentctl.core.policy import Policy, fingerprint, in_parts, parts
-from agentctl.core.shape import built, loads
 from agentctl.errors import Contended, Malformed
 from agentctl.git import refs
 from agentctl.git.hub import Hub
@@ -33,8 +31,7 @@ from agentctl.git.objects import EMPTY_TREE, ObjectError
 from agentctl.queue import marks
 
 
-@dataclass(frozen=True, slots=True)
-class Judgement:
+class Judgement(Struct, frozen=True):
     """What one run of the gate said of one tree."""
 
     verdict: Verdict
@@ -74,7 +71,7 @@ def _read(hub: Hub, ref: str, path: str) -> Judgement | None:
     tip = marks.tip(hub, ref)
     with refs.decoding(ref):
         data = hub.objects.read(hub.objects.commit(tip).tree, path) if tip else None
-        return built(Judgement, loads(data)) if data else None
+        return load(Judgement, data) if data else None
 
 
 def all_of(hub: Hub, gate: str) -> list[Judgement]:
@@ -82,7 +79,7 @@ def all_of(hub: Hub, gate: str) -> list[Judgement]:
     tip = marks.tip(hub, refnames.VERDICTS)
     with refs.decoding(refnames.VERDICTS):
         below = hub.objects.at(hub.objects.commit(tip).tree, gate) if tip else None
-        return [built(Judgement, loads(hub.objects.blob(oid))) for _, oid in hub.objects.walk(below[1])] if below else []
+        return [load(Judgement, hub.objects.blob(oid)) for _, oid in hub.objects.walk(below[1])] if below else []
 
 
 def passed(hub: Hub, policy: Policy, commit: str, now: float, hints: bool = False) -> Judgement | None:
@@ -112,12 +109,6 @@ def passed_parts(hub: Hub, policy: Policy, tree: str, doubted: bool = False, hin
                      and not (doubted and lookup(hub, gate, part, Verdict.FAILED, hints)))
 
 
-def _encode(judgement: Judgement) -> bytes:
-    facts = asdict(judgement)
-    del facts["parts"]
-    return (json.dumps(facts, sort_keys=True) + "\n").encode()
-
-
 def _tree(hub: Hub, tip: str) -> str | None:
     """None if that is no commit: somebody's nonsense is written over."""
     with contextlib.suppress(ObjectError):
@@ -129,7 +120,7 @@ def store(hub: Hub, judgements: Iterable[Judgement], now: float, hints: bool = F
     """Remember what is knowledge among `judgements`: as the bot's own, or as `hints` of somebody
     else. Raises Contended after ten tries."""
     ref = refnames.HINTS if hints else refnames.VERDICTS
-    files = {_path(j.gate, j.tree, j.verdict): _encode(j) for whole in judgements for j in (whole, *whole.parts)
+    files = {_path(j.gate, j.tree, j.verdict): dump(replace(j, parts=())) for whole in judgements for j in (whole, *whole.parts)
              if j.verdict in (Verdict.PASSED, Verdict.FAILED)}
     for attempt in range(10 if files else 0):
         tip = marks.tip(hub, ref)

@@ -10,8 +10,9 @@ import json
 import os
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
+from agentctl.core.form import replace
 from agentctl import signals
 from agentctl.core.model import Verdict
 from agentctl.core.policy import Policy, fingerprint

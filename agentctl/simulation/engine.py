@@ -19,10 +19,11 @@ import heapq
 import random
 from array import array
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields
 from time import perf_counter
 from typing import Any
 
+from agentctl.core.form import replace
 from agentctl.core.model import Cancel, Change, Land, Plan, Probe, Reject, Result, Start, Verdict, View
 from agentctl.simulation.truth import Truth
 from agentctl.simulation.world import Arrival

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import isfinite
 
+from agentctl.core.form import replace
 from agentctl.core.planner import Limits, plan
 from agentctl.simulation.chart import Axis, chart
 from agentctl.simulation.engine import Conditions, Simulation

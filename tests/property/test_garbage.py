@@ -5,7 +5,6 @@ import contextlib
 import copy
 import json
 import os
-from dataclasses import asdict
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -137,7 +136,7 @@ def test_a_task(repo, text):
 
 
 @SETTINGS
-@given(text=spoilt(json.dumps(asdict(Judgement(Verdict.PASSED, OID, OID, "g", 1.0, 1.0)))))
+@given(text=spoilt(form.dump(Judgement(Verdict.PASSED, OID, OID, "g", 1.0, 1.0)).decode()))
 def test_a_verdict(repo, text):
     put(repo, refnames.VERDICTS, holding(repo, {verdicts._path("g", OID, Verdict.PASSED): data(text)}))
     with named(refnames.VERDICTS):

@@ -83,11 +83,11 @@ def test_each_fact():
     assert full == Submit(INBOX, OID, "ann", "one", 1, OID, "t", 3, -1000, ("a", "b"))
     assert isinstance(parsed('{"withdraw": true}'), Withdraw)
     assert parsed('{"bump": true, "priority": 1000}').priority == 1000
-    wrong = {'{"priority": true}': "priority is no int", '{"priority": 1001}': "from -1000 to 1000",
-             '{"priority": "1"}': "no int", '{"after": "a"}': "no list", '{"after": ["a/b"]}': "no name",
-             json.dumps({"after": ["a"] * 101}): "more than 100", '{"withdraw": 1}': "no bool", '{"bump": true}': "without a priority",
-             '{"bump": true, "withdraw": true, "priority": 1}': "in one", '{"generation": -1}': "generation is not from",
-             '{"task": "\\ud800"}': "no name", '{"priority": 1': "delimiter"}
+    wrong = {'{"priority": true}': "priority: expected int, got bool", '{"priority": 1001}': "priority: expected int <= 1000",
+             '{"priority": "1"}': "got str", '{"after": "a"}': "expected array | null, got str", '{"after": ["a/b"]}': "no name",
+             json.dumps({"after": ["a"] * 101}): "length <= 100", '{"withdraw": 1}': "expected bool", '{"bump": true}': "without a priority",
+             '{"bump": true, "withdraw": true, "priority": 1}': "in one", '{"generation": -1}': "generation: expected int >= 0",
+             '{"task": "\\ud800"}': "truncated", '{"priority": 1': "truncated"}
     for subject, why in wrong.items():
         assert why in parsed(subject).why, subject
 

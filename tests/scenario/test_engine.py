@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 import uuid
-from dataclasses import replace
+from agentctl.core.form import replace
 
 import pytest
 

@@ -1,6 +1,6 @@
 """When a fleet holds back, when it tries again, and how it gets going."""
 
-from dataclasses import replace
+from agentctl.core.form import replace
 
 import pytest
 

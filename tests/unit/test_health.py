@@ -1,6 +1,6 @@
 """When a session is called stuck, and when it is left alone."""
 
-from dataclasses import replace
+from agentctl.core.form import replace
 
 import pytest
 from hypothesis import given, settings

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from dataclasses import replace
+from agentctl.core.form import replace
 
 from agentctl.core import task
 from agentctl.core.failure import Failure, Kind

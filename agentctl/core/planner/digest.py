@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from agentctl.core.form import replace
 from itertools import takewhile
 
 from agentctl.core.model import Probe, Result, Verdict
 from agentctl.core.planner.beliefs import FORGET, Beliefs
-from agentctl.core.planner.state import Failure, Memory, Passed, Segment, Tip, lane
+from agentctl.core.planner.state import Failure, Memory, Landable, Segment, Tip, lane
 from agentctl.core.planner.turn import Turn, change_id
 
 TIPS_KEPT = 256
@@ -195,7 +195,7 @@ def take_pass(turn: Turn, result: Result) -> list[str]:
     rest = turn.rest(probe)
     if rest and members == list(rest):
         known = (probe.number, probe.base, probe.chain, probe.suspects, probe.reason)
-        mem.passed.append(Passed(*known, result.staged))
+        mem.passed.append(Landable(*known, result.staged))
     return members
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from agentctl.core.model import Certificate, Land, Probe, Reject
 from agentctl.core.planner.beliefs import odds_bad
 from agentctl.core.planner.digest import count
-from agentctl.core.planner.state import Failure, Landing, Memory, Passed
+from agentctl.core.planner.state import Failure, LastLand, Memory, Landable
 from agentctl.core.planner.turn import Turn
 
 
@@ -142,15 +142,15 @@ def land(turn: Turn) -> None:
     if best is None:
         return
     agents = tuple(turn.queue[k].agent for k in rest)
-    turn.mem.landing = Landing(turn.view.trunk, rest, agents, best.staged)
+    turn.mem.landing = LastLand(turn.view.trunk, rest, agents, best.staged)
     turn.actions.append(Land(as_probe(best), reason_to_land(best, rest, turn.mem.green)))
 
 
-def as_probe(passed: Passed) -> Probe:
+def as_probe(passed: Landable) -> Probe:
     return Probe(passed.number, passed.base, passed.chain, passed.suspects, passed.reason)
 
 
-def reason_to_land(best: Passed, rest: tuple[str, ...], green: list[str]) -> str:
+def reason_to_land(best: Landable, rest: tuple[str, ...], green: list[str]) -> str:
     left = len(set(green).difference(rest))
     ahead = len(best.chain) - len(rest)
     text = f"probe {best.number} passed on trunk with {len(rest)} changes"

@@ -1,9 +1,15 @@
-"""What the planner remembers from one plan to the next, and its plain form."""
+"""What the planner remembers from one plan to the next, and its plain form.
+
+In that form, which the ledger holds, the small types are lists of their fields in order: a change of
+them needs another VERSION.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+
+import msgspec
+from msgspec import Struct, field
 
 VERSION = 3
 
@@ -13,8 +19,7 @@ def lane(gates: tuple[str, ...] | None) -> str:
     return "*" if gates is None else " ".join(gates)
 
 
-@dataclass
-class Segment:
+class Segment(Struct, array_like=True):
     """Suspects in order, at least one of whom the evidence accuses."""
 
     items: list[str]
@@ -29,8 +34,7 @@ class Segment:
         self.evidence = [(n, 1 - (1 - alt) * (1 - risk)) for n, alt in self.evidence]
 
 
-@dataclass
-class Failure:
+class Failure(Struct, array_like=True):
     """A failed probe that may still become a certificate, or turn out a flake."""
 
     number: int
@@ -46,8 +50,7 @@ class Failure:
     """The last of the chain, which were asked about."""
 
 
-@dataclass(frozen=True)
-class Passed:
+class Landable(Struct, frozen=True, array_like=True):
     """A passed probe; `staged` is the commit it tested, empty if not known."""
 
     number: int
@@ -58,8 +61,7 @@ class Passed:
     staged: str
 
 
-@dataclass(frozen=True)
-class Landing:
+class LastLand(Struct, frozen=True, array_like=True):
     """The Land of the last plan, to recognise what became of it."""
 
     base: str
@@ -68,8 +70,7 @@ class Landing:
     staged: str
 
 
-@dataclass(frozen=True)
-class Tip:
+class Tip(Struct, frozen=True, array_like=True):
     """A commit that trunk was seen at."""
 
     commit: str
@@ -79,14 +80,14 @@ class Tip:
     """Whether it passed as it is, or may be taken for green."""
 
 
-@dataclass
-class Memory:
+class Memory(Struct, forbid_unknown_fields=True):
+    version: int = VERSION
     tips: list[Tip] = field(default_factory=list)
     red: str = ""
     """A tip that failed without any change."""
     looks: int = 0
     """How often it did."""
-    landing: Landing | None = None
+    landing: LastLand | None = None
     landed_ids: list[str] = field(default_factory=list)
     """Ids of landed changes that queued changes come after."""
     green: list[str] = field(default_factory=list)
@@ -99,7 +100,7 @@ class Memory:
     """Probes started without the green changes since they last rode."""
     segments: list[Segment] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
-    passed: list[Passed] = field(default_factory=list)
+    passed: list[Landable] = field(default_factory=list)
     """Those that trunk is literally on the way to: they may be landed."""
     rejected: dict[str, tuple[int, str]] = field(default_factory=dict)
     culprits: list[str] = field(default_factory=list)
@@ -120,68 +121,10 @@ class Memory:
 
 
 def load(data: dict) -> Memory:
-    """The memory in `data`; an empty one for {} or for another version's data."""
-    if data.get("version") != VERSION:
-        return Memory()
-    landing = data["landing"]
-    return Memory(
-        tips=[Tip(c, None if k is None else tuple(k), p) for c, k, p in data["tips"]],
-        red=data["red"],
-        looks=data["looks"],
-        landing=landing and Landing(landing[0], tuple(landing[1]), tuple(landing[2]), landing[3]),
-        landed_ids=list(data["landed_ids"]),
-        green=list(data["green"]),
-        distrusted=set(data["distrusted"]),
-        broken=data["broken"],
-        unridden=data["unridden"],
-        segments=[Segment(list(i), [(n, a) for n, a in e]) for i, e in data["segments"]],
-        failures=[Failure(n, b, tuple(c), list(o), *m) for n, b, c, o, *m in data["failures"]],
-        passed=[Passed(n, b, tuple(c), s, r, t) for n, b, c, s, r, t in data["passed"]],
-        rejected={k: (n, r) for k, (n, r) in data["rejected"].items()},
-        culprits=list(data["culprits"]),
-        audited=list(data["audited"]),
-        convictions=data["convictions"],
-        audits=data["audits"],
-        audit_at=data["audit_at"],
-        agents={k: (g, b) for k, (g, b) in data["agents"].items()},
-        seconds=dict(data["seconds"]),
-        flakes=data["flakes"],
-        passes=data["passes"],
-    )
+    """The memory in `data`; an empty one for {} or for another version's data. Raises ValueError."""
+    return msgspec.convert(data, Memory) if data.get("version") == VERSION else Memory()
 
 
 def dump(mem: Memory) -> dict:
     """`mem` as lists, strings and numbers; load(dump(mem)) == mem."""
-    landing = mem.landing
-    return {
-        "version": VERSION,
-        "tips": [
-            [t.commit, None if t.chain is None else list(t.chain), t.proven] for t in mem.tips
-        ],
-        "red": mem.red,
-        "looks": mem.looks,
-        "landing": landing
-        and [landing.base, list(landing.chain), list(landing.agents), landing.staged],
-        "landed_ids": mem.landed_ids,
-        "green": mem.green,
-        "distrusted": sorted(mem.distrusted),
-        "broken": mem.broken,
-        "unridden": mem.unridden,
-        "segments": [[s.items, [list(e) for e in s.evidence]] for s in mem.segments],
-        "failures": [
-            [f.number, f.base, list(f.chain), f.open, f.doubted, f.weight, f.suspects] for f in mem.failures
-        ],
-        "passed": [
-            [p.number, p.base, list(p.chain), p.suspects, p.reason, p.staged] for p in mem.passed
-        ],
-        "rejected": {k: list(v) for k, v in mem.rejected.items()},
-        "culprits": mem.culprits,
-        "audited": mem.audited,
-        "convictions": mem.convictions,
-        "audits": mem.audits,
-        "audit_at": mem.audit_at,
-        "agents": {k: list(v) for k, v in mem.agents.items()},
-        "seconds": mem.seconds,
-        "flakes": mem.flakes,
-        "passes": mem.passes,
-    }
+    return msgspec.json.decode(msgspec.json.encode(mem, order="deterministic"))

@@ -9,7 +9,7 @@ from agentctl.core.lending import lent
 from agentctl.core.form import replace
 from agentctl.core.model import Action, Change, Probe, View
 from agentctl.core.planner.beliefs import Beliefs, Limits
-from agentctl.core.planner.state import Failure, Memory, Passed, lane
+from agentctl.core.planner.state import Failure, Memory, Landable, lane
 
 
 PATIENCE = 16.0
@@ -131,7 +131,7 @@ class Turn:
             self._ride = ride, frozenset(ride)
         return self._ride[1]
 
-    def rest(self, probe: Probe | Passed | Failure) -> tuple[str, ...] | None:
+    def rest(self, probe: Probe | Landable | Failure) -> tuple[str, ...] | None:
         """What of the chain is not on trunk yet, if trunk is literally on its way
         from the probe's base to the end of its chain; else None."""
         base = probe.base
