@@ -84,6 +84,13 @@ class Brakes:
     failed: frozenset[str] = frozenset()
     """Tasks with a failure of the fleet's since then."""
 
+    @property
+    def held_by(self) -> Failure:
+        """What holds the fleet; of one that nothing holds there is no such thing."""
+        assert self.failure, "nothing holds the fleet"
+        return self.failure
+
+
 
 def after(brakes: Brakes, outcome: Outcome, earlier: Session | None, base: float, jitter: float) -> Brakes:
     """The state when a session has ended. `earlier` is the one before it on the same task, `base`
@@ -121,7 +128,7 @@ def pause(kind: Kind, row: int, base: float) -> float:
     """Seconds without chance: doubled each time; four times as long where it does not mend itself."""
     mends = NATURE[kind].mends
     growth, longest = (GROWTH, LONGEST) if mends else (GROWTH_UNMENDED, 2 * LONGEST)
-    return base * min(longest, growth ** min(row - 1, 30))
+    return float(base * min(longest, growth ** min(row - 1, 30)))
 
 
 def _alone(brakes: Brakes, outcome: Outcome, earlier: Session | None) -> bool:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
+from agentctl.core.form import Plain
 from agentctl.core.violations import Path, shown, violations
 from agentctl.errors import PolicyError
 
@@ -74,12 +75,12 @@ class Document:
         return _problem(self.source, _mark(self.root, path, at_key), message)
 
 
-def load(text: str, source: str, schema: dict) -> Any:
+def load(text: str, source: str, schema: Plain) -> Any:
     """The plain data of a document that keeps to `schema`. Raises Problems."""
     return read(text, source, schema).data
 
 
-def read(text: str, source: str, schema: dict) -> Document:
+def read(text: str, source: str, schema: Plain) -> Document:
     """As `load`, for those that look for further problems themselves."""
     text = text.removeprefix("\ufeff")
     _refuse_unreadable(text, source)
@@ -138,7 +139,7 @@ def _beyond_plain(events: Iterator[Any], source: str) -> Iterator[Problem]:
     for event in events:
         refused = ""
         if isinstance(event, yaml.AliasEvent):
-            refused = f"alias {shown('*' + event.anchor)} is not allowed: write the value again"
+            refused = f"alias {shown(f'*{event.anchor}')} is not allowed: write the value again"
         elif getattr(event, "anchor", None):
             refused = f"anchor {shown('&' + event.anchor)} is not allowed"
         elif getattr(event, "tag", None):

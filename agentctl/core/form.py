@@ -9,15 +9,18 @@ from __future__ import annotations
 
 import re
 import dataclasses
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, TypeVar, overload
 
 import msgspec
 
 from agentctl.core.printable import decoded, encoded
 
-__all__ = ["Oid", "Struct", "dump", "facts", "load", "quoted", "replace", "unquoted"]
+__all__ = ["Oid", "Plain", "Struct", "dump", "facts", "load", "quoted", "replace", "unquoted"]
 
 Kind = TypeVar("Kind")
+
+Plain = dict[str, Any]
+"""An object of JSON."""
 
 Oid = Annotated[str, msgspec.Meta(pattern=r"\A[0-9a-f]{40}\Z")]
 """Of an object of Git."""
@@ -46,7 +49,11 @@ def _clean(value: Any) -> Any:
     return {_clean(key): _clean(one) for key, one in value.items()} if isinstance(value, dict) else value
 
 
-def load(kind: type[Kind], data: bytes) -> Kind:
+@overload
+def load(kind: type[Kind], data: bytes) -> Kind: ...
+@overload
+def load(kind: Any, data: bytes) -> Any: ...
+def load(kind: Any, data: bytes) -> Any:
     """Raises ValueError that names the place, also for what is nested too deeply."""
     try:
         return msgspec.json.decode(data, type=kind)

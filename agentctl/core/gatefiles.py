@@ -12,6 +12,7 @@ import posixpath
 import re
 import shlex
 from collections.abc import Callable, Iterator
+from functools import partial
 
 Read = Callable[[str], str | None]
 """The text of a file of the repository; None if there is none."""
@@ -71,17 +72,25 @@ def _called(command: str, read: Read, beside: str) -> Iterator[str]:
     at = ""
     for words in _simple_commands(command):
         if words[0] == "cd" and len(words) == 2:
-            at = posixpath.normpath(posixpath.join(at, words[1]))
+            at = _below(at, words[1])
         elif at:
-            yield from (posixpath.normpath(posixpath.join(at, path)) for path in _of_words(
-                words, lambda path, at=at: read(posixpath.normpath(posixpath.join(at, path))), beside))
+            yield from (_below(at, path) for path in _of_words(words, partial(_read_below, read, at), beside))
         else:
             yield from _of_words(words, read, beside)
 
 
+def _below(folder: str, path: str) -> str:
+    return posixpath.normpath(posixpath.join(folder, path))
+
+
+def _read_below(read: Read, folder: str, path: str) -> str | None:
+    return read(_below(folder, path))
+
+
 def _simple_commands(command: str) -> Iterator[list[str]]:
     lexer = shlex.shlex(command.replace("\\\n", " ").replace("\n", " ; "), posix=True, punctuation_chars=True)
-    lexer.commenters, lexer.whitespace_split, words = "", True, []
+    lexer.commenters, lexer.whitespace_split = "", True
+    words: list[str] = []
     try:
         tokens = list(lexer)
     except ValueError:

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
+from agentctl.core.form import Plain
 from agentctl.core.document import Document, Problem, Problems, read
 from agentctl.core.globs import ALL
 from agentctl.core.policy_schema import PLACEHOLDERS, SCHEMA
@@ -139,7 +140,7 @@ def document(text: str, source: str) -> Document:
     return found
 
 
-def completed(schema: dict, value: Any) -> Any:
+def completed(schema: Plain, value: Any) -> Any:
     """A valid value with its defaults filled in and its units converted."""
     if "properties" in schema:
         return {
@@ -197,7 +198,7 @@ def parts(policy: Policy) -> tuple[Part, ...]:
     What makes the slot's setup run again belongs to every part.
     """
     whole = tuple(gate for gate in policy.gates if not gate.paths)
-    groups = [(whole, ALL)] if whole else []
+    groups: list[tuple[tuple[Gate, ...], tuple[str, ...]]] = [(whole, ALL)] if whole else []
     groups += [((gate,), (*gate.paths, *policy.slot.setup_on)) for gate in policy.gates if gate.paths]
     return tuple(Part(tuple(gate.name for gate in gates), fingerprint(replace(policy, gates=gates)), paths)
                  for gates, paths in groups)

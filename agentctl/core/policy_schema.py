@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from agentctl.core.form import Plain
 from agentctl.core.units import DURATION, LARGEST, SIZE
 
 VERSION = 1
@@ -25,30 +26,30 @@ _BRANCH = (
 )
 _PATH = r"^(?![/\\!-])(?!(?:.*/)?(?:\.{1,2}|\.git|)(?:/|$))[^\x00-\x1f\x7f]{1,1024}" + _END
 
-def _text(description: str, default: str | None = None, **rest: Any) -> dict:
+def _text(description: str, default: str | None = None, **rest: Any) -> Plain:
     return _with_default({"type": "string", "description": description, **rest}, default)
 
 
-def _with_default(schema: dict, default: Any) -> dict:
+def _with_default(schema: Plain, default: Any) -> Plain:
     return schema if default is None else {**schema, "default": default}
 
 
-def _number(description: str, default: int, low: int, high: int) -> dict:
+def _number(description: str, default: int, low: int, high: int) -> Plain:
     limits = {"minimum": low, "maximum": high}
     return {"type": "integer", "description": description, "default": default, **limits}
 
 
-def _choice(description: str, default: str, *choices: str) -> dict:
+def _choice(description: str, default: str, *choices: str) -> Plain:
     return _text(description, default, enum=list(choices))
 
 
-def _duration(description: str, default: str) -> dict:
+def _duration(description: str, default: str) -> Plain:
     words = "a duration such as 90s, 10m or 2h"
     unit = {"x-expected": words, "x-unit": "seconds"}
     return _text(description, default, pattern=DURATION, **unit)
 
 
-def _size(description: str, default: str | int) -> dict:
+def _size(description: str, default: str | int) -> Plain:
     return {
         "type": ["string", "integer"],
         "description": description,
@@ -61,19 +62,19 @@ def _size(description: str, default: str | int) -> dict:
     }
 
 
-def _globs(description: str, default: list[str]) -> dict:
+def _globs(description: str, default: list[str]) -> Plain:
     words = "a glob relative to the top, such as src/** (no / at either end, no .., no !)"
     item = {"type": "string", "pattern": _PATH, "x-expected": words}
     return {"type": "array", "description": description, "default": default, "items": item}
 
 
-def _paths(description: str) -> dict:
+def _paths(description: str) -> Plain:
     words = "a path relative to the top, such as .venv (no / at either end, no ..)"
     item = {"type": "string", "pattern": _PATH, "x-expected": words}
     return {"type": "array", "description": description, "default": [], "items": item}
 
 
-def _env(description: str) -> dict:
+def _env(description: str) -> Plain:
     return {
         "type": "object",
         "description": description,
@@ -86,13 +87,13 @@ def _env(description: str) -> dict:
     }
 
 
-def _variables(description: str) -> dict:
+def _variables(description: str) -> Plain:
     words = "a name of a variable such as DATABASE_URL, or the beginning of names and a * such as AWS_*"
     item = {"type": "string", "pattern": r"^[A-Za-z_][A-Za-z0-9_]*\*?" + _END, "x-expected": words}
     return {"type": "array", "description": description, "default": [], "items": item}
 
 
-def _section(description: str, properties: dict, required: tuple[str, ...] = ()) -> dict:
+def _section(description: str, properties: Plain, required: tuple[str, ...] = ()) -> Plain:
     section = {
         "type": "object",
         "description": description,
@@ -253,7 +254,7 @@ LIMITS = _section(
     },
 )
 
-SCHEMA = {
+SCHEMA: Plain = {
     "$schema": "https://json-schema.org/draft/2020-12/schema",
     "title": "agentctl policy",
     "type": "object",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from agentctl.core.form import Plain
 from agentctl.core.task import Task
 
 LOG_LINES = 80
@@ -21,7 +22,7 @@ RULES = """\
 """
 
 
-def render(task: Task, attempts: int, answer: dict | None, log: str = "", conflict: str = "",
+def render(task: Task, attempts: int, answer: Plain | None, log: str = "", conflict: str = "",
            previous: str = "", salvage: str = "") -> str:
     """Markdown. `answer` is the verdict.json of the last rejection of this task's change,
     `previous` the head that was rejected, `salvage` a ref with unfinished work."""
@@ -49,7 +50,7 @@ def _unfinished(task: Task, salvage: str) -> str:
     return f"## Unfinished work\n\nAn earlier session was cut off. What it had: `git diff HEAD...{salvage}`"
 
 
-def _rejection(task: Task, attempts: int, answer: dict, log: str, conflict: str, previous: str) -> str:
+def _rejection(task: Task, attempts: int, answer: Plain, log: str, conflict: str, previous: str) -> str:
     lines = [f"## Your last attempt was rejected ({task.attempts} of {attempts} made)", "", str(answer.get("why", ""))]
     if previous:
         lines += ["", f"It was commit {previous}; you start from a fresh trunk. See it: `git show {previous}`"]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from agentctl.core.form import Oid, Struct, facts, unquoted
+from agentctl.core.form import Oid, Plain, Struct, facts, unquoted
 from agentctl.core.lifecycle import Stage
 from agentctl.core.model import Change
 
@@ -217,7 +217,7 @@ def reason_kind(record: Record) -> str:
     return record.reason.kind if isinstance(record, Rejected) else ""
 
 
-def outline(record: Record) -> dict:
+def outline(record: Record) -> Plain:
     """A record as `--json` shows it."""
     work = record.work or Work(record.base)
     at, why, kept = (0.0, "", True) if isinstance(record, Queued) else (record.at, record.why, record.kept)
@@ -228,7 +228,7 @@ def outline(record: Record) -> dict:
     }
 
 
-def _evidence(record: Record) -> dict:
+def _evidence(record: Record) -> Plain:
     if isinstance(record, Landed):
-        return facts(record.proof.passed) | {"probe": record.proof.probe, "old": record.proof.old, "tip": record.proof.tip}
-    return facts(record.reason) if isinstance(record, Rejected) else {}
+        return {**facts(record.proof.passed), "probe": record.proof.probe, "old": record.proof.old, "tip": record.proof.tip}
+    return {**facts(record.reason)} if isinstance(record, Rejected) else {}

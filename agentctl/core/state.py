@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 
 from agentctl.core.form import replace
 from agentctl.core import events, form
-from agentctl.core.events import Landing, Recorded, Staged
+from agentctl.core.events import Landing, Probed, Recorded, Staged
+from agentctl.core.form import Plain
 from agentctl.core.lifecycle import Stage, step
 from agentctl.core.model import BASELINE, Change, Verdict
 from agentctl.core.queued import Queue
@@ -23,7 +24,7 @@ class State:
     seq: int = 0
     next_probe: int = 1
     landing: Landing | None = None
-    memory: dict = field(default_factory=dict)
+    memory: Plain = field(default_factory=dict)
     """The planner's own."""
     probes: tuple[Staged, ...] = ()
     failed: tuple[Staged, ...] = ()
@@ -78,7 +79,7 @@ class Draft:
         """A submission that is queued, or was until now."""
         return self.state.queue.get(key) or self._ended.get(key)
 
-    def remember(self, memory: dict) -> None:
+    def remember(self, memory: Plain) -> None:
         """What the planner is to know next time."""
         self._set(memory=memory)
 
@@ -106,7 +107,7 @@ class Draft:
                 self._amend(key, priority=priority)
             case events.ProbeBegun(staged=staged):
                 self._set(probes=(*state.probes, staged), next_probe=max(state.next_probe, staged.probe.number + 1))
-            case events.Probed():
+            case Probed():
                 self._probed(event)
             case events.CutOff(died=died):
                 if died:
@@ -126,8 +127,8 @@ class Draft:
                 self._end(event)
         self.events.append(event)
 
-    def _set(self, **facts: object) -> None:
-        self.state = replace(self.state, **facts)
+    def _set(self, **fields: object) -> None:
+        self.state = replace(self.state, **fields)
 
     def _admit(self, queued: Queued) -> None:
         step(Stage.WAITING, queued.stage)
@@ -141,7 +142,7 @@ class Draft:
         self.state.queue[key] = form.replace(old, change=form.replace(old.change, **facts))
         self.touched.add(key)
 
-    def _probed(self, event: events.Probed) -> None:
+    def _probed(self, event: Probed) -> None:
         state, probe = self.state, event.probe
         over = [s for s in state.probes if s.probe.number == probe.number]
         self._set(probes=tuple(s for s in state.probes if s.probe.number != probe.number))

@@ -20,7 +20,7 @@ from agentctl.core.records import AlreadyThere, Landed, Record, Rejected
 from agentctl.core.lending import lent
 from agentctl.core.lifecycle import Stage
 from agentctl.core.refnames import valid_name
-from agentctl.core.form import Struct, dump, load, replace
+from agentctl.core.form import Plain, Struct, dump, load, replace
 
 
 class Status(StrEnum):
@@ -88,13 +88,13 @@ class Task(Struct, frozen=True):
         return sum(s.charged for s in self.sessions[self.opened :])
 
     @property
-    def failures(self) -> tuple[Session, ...]:
-        """Its last sessions, one after the other, that failed by no fault of its own."""
+    def failures(self) -> tuple[tuple[Session, Failure], ...]:
+        """Its last sessions, one after the other, that failed by no fault of its own, and why."""
         told = [s for s in self.sessions[self.opened :] if s.end != End.INTERRUPTED]
         start = len(told)
         while start and told[start - 1].failure:
             start -= 1
-        return tuple(told[start:])
+        return tuple((s, s.failure) for s in told[start:] if s.failure)
 
     @property
     def revision(self) -> int:
@@ -120,7 +120,7 @@ class Claim(Struct, frozen=True):
     agent: str
     generation: int
     expires: float
-    owner: dict = {}
+    owner: Plain = {}
     """Identity of the supervisor's process."""
 
 
@@ -260,9 +260,10 @@ def dispatch(
 
 def _backs_off(task: Task, rules: Rules, now: float) -> bool:
     """True for a while after a failure that others may share; cut-offs go on at once."""
-    row = [s for s in task.failures if NATURE[s.failure.kind].fleet]
-    longer = min(LONGEST_BACKOFF, 2 ** min(len(row) - 1, 30)) if row else 0
-    return bool(row) and row[-1].ended >= rules.begun and now - row[-1].ended < rules.backoff * longer
+    row = [s for s, failure in task.failures if NATURE[failure.kind].fleet]
+    if not row or row[-1].ended < rules.begun:
+        return False
+    return now - row[-1].ended < rules.backoff * min(LONGEST_BACKOFF, float(2 ** min(len(row) - 1, 30)))
 
 
 def _priorities(tasks: Mapping[str, Task], statuses: Mapping[str, Status]) -> dict[str, int]:
@@ -280,7 +281,7 @@ def _due(task: Task, trunk: str, now: float) -> bool:
     row = _deferrals(task)
     if not row or row[-1].trunk == trunk:
         return not row
-    return now - row[-1].ended >= min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(len(row) - 1, 30))
+    return now - row[-1].ended >= min(LONGEST_PAUSE, FIRST_PAUSE * float(2 ** min(len(row) - 1, 30)))
 
 
 def _deferrals(task: Task) -> list[Session]:
@@ -307,8 +308,8 @@ def _given_up(task: Task, others: Mapping[str, Task], rules: Rules) -> str:
     if task.attempts >= rules.attempts:
         last = next(s for s in reversed(told) if s.charged)
         return f"{task.attempts} attempts; the last one: {_ended(last)}"
-    row = task.failures
-    cut = [s for s in row if not NATURE[s.failure.kind].fleet]
+    row = [s for s, _ in task.failures]
+    cut = [s for s, failure in task.failures if not NATURE[failure.kind].fleet]
     if len(cut) >= rules.attempts:
         return (f"cut off {len(cut)} times; the last one: {_ended(cut[-1])}; a larger agents.timeout "
                 "or smaller tasks may help")

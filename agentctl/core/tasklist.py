@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from itertools import islice
 
+from agentctl.core.form import Plain
 from agentctl.core.document import REPORTED, Document, Problem, Problems, read
 from agentctl.core.policy_schema import NAME
 from agentctl.core.refnames import slug
@@ -75,7 +76,7 @@ def parse(text: str, source: str, known: Collection[str] = ()) -> tuple[Task, ..
     return tasks
 
 
-def _spec(entry: dict) -> Task:
+def _spec(entry: Plain) -> Task:
     lines = [line.strip() for line in entry["prompt"].splitlines() if line.strip()]
     title = " ".join(entry.get("title", lines[0]).split())
     return Task(

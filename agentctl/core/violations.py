@@ -7,9 +7,11 @@ annotation `x-expected` says it where type, range and choices are not enough.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
+
+from agentctl.core.form import Plain
 
 Path = tuple[str | int, ...]
 
@@ -32,19 +34,20 @@ class Violation:
     message: str
 
 
-def violations(data: Any, schema: dict) -> Iterator[Violation]:
+def violations(data: Any, schema: Plain) -> Iterator[Violation]:
     """Every breach of `schema`, in no particular order, found as it is asked for."""
     for error in _validator(schema).iter_errors(data):
         yield from _explained(error)
 
 
-def _validator(schema: dict) -> Any:
+def _validator(schema: Plain) -> Any:
     from jsonschema import Draft202012Validator, validators
 
     checker = Draft202012Validator.TYPE_CHECKER.redefine(
         "integer", lambda _, value: isinstance(value, int) and not isinstance(value, bool)
     )
-    return validators.extend(Draft202012Validator, type_checker=checker)(schema)
+    extend: Callable[..., Any] = validators.extend
+    return extend(Draft202012Validator, type_checker=checker)(schema)
 
 
 def _explained(error: Any) -> Iterator[Violation]:
@@ -61,7 +64,7 @@ def _explained(error: Any) -> Iterator[Violation]:
         yield Violation(path, False, _where(path) + _wrong_value(error.instance, error.schema))
 
 
-def _unknown_keys(path: Path, instance: dict, schema: dict) -> Iterator[Violation]:
+def _unknown_keys(path: Path, instance: Plain, schema: Plain) -> Iterator[Violation]:
     known = list(schema.get("properties", {}))
     for key in instance:
         if key not in known:
@@ -69,24 +72,24 @@ def _unknown_keys(path: Path, instance: dict, schema: dict) -> Iterator[Violatio
             yield Violation((*path, key), True, message)
 
 
-def _wrong_value(value: Any, schema: dict) -> str:
+def _wrong_value(value: Any, schema: Plain) -> str:
     wanted = f"expected {expectation(schema)}"
     if value is None:
         return f"{wanted}, but found nothing"
     return f"{wanted}, not {shown(value)}" + _advice(value, schema)
 
 
-def _advice(value: Any, schema: dict) -> str:
+def _advice(value: Any, schema: Plain) -> str:
     if isinstance(value, str):
         return suggestion(value, schema.get("enum", ()))
     plain_text = schema.get("type") == "string" and "x-expected" not in schema
     return " (put it in quotes)" if plain_text and isinstance(value, bool | int | float) else ""
 
 
-def expectation(schema: dict) -> str:
+def expectation(schema: Plain) -> str:
     """What a value must be, to follow the word "expected"."""
     if "x-expected" in schema:
-        return schema["x-expected"]
+        return str(schema["x-expected"])
     if "const" in schema:
         return shown(schema["const"])
     if "enum" in schema:
@@ -97,7 +100,7 @@ def expectation(schema: dict) -> str:
     return " or ".join(_TYPES[name] for name in names) + _range(schema)
 
 
-def _range(schema: dict) -> str:
+def _range(schema: Plain) -> str:
     low, high = schema.get("minimum"), schema.get("maximum")
     if low is not None and high is not None:
         return f" from {low} to {high}"

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 from agentctl.core.form import replace
 from agentctl.core import ending
-from agentctl.core.ending import Left, Use
+from agentctl.core.ending import End, Left, Use
 from agentctl.core.failure import Failure
 from agentctl.core.lifecycle import Stage
 from agentctl.core.policy import Policy
 from agentctl.core.printable import printable
 from agentctl.core.request import Submit
-from agentctl.core.task import Claim, End, Session, Task
+from agentctl.core.task import Claim, Session, Task
 from agentctl.engine import environ
 from agentctl.errors import Refused
 from agentctl.fleet import agents, result, tasks
@@ -98,8 +98,9 @@ def _swept(hub: Hub, agent: str, there: Found, litter: tuple[str, ...]) -> str:
 def _submit(hub: Hub, work: Work, claim: Claim, tip: str, head: str) -> int:
     """Hand in `head`; returns its revision."""
     task = work.task
-    facts = {"task": task.id, "generation": claim.generation} if work.stored else {}
-    receipt = inbox.submit(hub, head, claim.agent, task.id, tip, again=True, priority=task.priority, **facts)
+    generation = claim.generation if work.stored else None
+    receipt = inbox.submit(hub, head, claim.agent, task.id, tip, again=True, priority=task.priority,
+                           task=task.id if work.stored else None, generation=generation)
     return int(receipt.key.rsplit("/", 1)[1])
 
 

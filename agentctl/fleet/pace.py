@@ -48,7 +48,7 @@ class Pace:
         self.state = brakes.after(before, outcome, _told(task.sessions), self.base, random.random())
         if self.state.paused == before.paused:
             return
-        todo = NATURE[self.state.failure.kind].todo
+        todo = NATURE[self.state.held_by.kind].todo
         what = "the fleet pauses" if self._since is None else "the try failed"
         self.tell(self._braked(f"{what}: {self.why}; the next try is at {clock(self.state.until)}{'; ' + todo if todo else ''}"))
         self._since = now if self._since is None else self._since
@@ -58,8 +58,8 @@ class Pace:
         Infrastructure if there is no sense in it."""
         running = tuple(running)
         if brakes.hopeless(self.state):
-            raise Infrastructure(f"the agents' program cannot be run: {self.state.failure.said}",
-                                 hint=NATURE[self.state.failure.kind].todo)
+            failure = self.state.held_by
+            raise Infrastructure(f"the agents' program cannot be run: {failure.said}", hint=NATURE[failure.kind].todo)
         if self._since is not None and brakes.proven(self.state, running, self.base, now):
             self._past, self._since = self.paused(now), None
             self.tell(Released(f"the try did not fail: the fleet goes on, more agents bit by bit; {self._past}",
@@ -100,7 +100,7 @@ class Pace:
         return Paused(self._past.seconds + now - self._since, self._past.times + 1, self.why)
 
     def _braked(self, how: str) -> Braked:
-        failure = self.state.failure
+        failure = self.state.held_by
         return Braked(how, self.state.until, failure.kind, failure.said, self.state.row)
 
 

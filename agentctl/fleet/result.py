@@ -8,8 +8,7 @@ from dataclasses import dataclass
 
 from agentctl.core import ending
 from agentctl.core.ending import Left
-from agentctl.core.records import Record
-from agentctl.core.lifecycle import Stage
+from agentctl.core.records import Rejected
 from agentctl.core.printable import printable
 from agentctl.fleet.agents import Found
 from agentctl.git.hub import Hub
@@ -45,24 +44,24 @@ def of(hub: Hub, change: str, found: Found, trunk: str, sweep: bool) -> Result:
     ledger = Ledger.read(hub)
     base = hub.git("merge-base", commit, trunk, ok=(0, 1)).strip()
     last, known = ledger.newest(change), ledger.with_head(commit)
-    rejected = last if last and last.stage == Stage.REJECTED else None
-    again = known if known and known.change.id == change and known.stage == Stage.REJECTED else (
+    rejected = last if isinstance(last, Rejected) else None
+    again = known if isinstance(known, Rejected) and known.change.id == change else (
         rejected if rejected and _same(hub, rejected, commit, base) else None)
     excuse = bool(rejected and base and _tree(hub, base) == _tree(hub, commit)
                   and not _accounted(hub, commit, rejected, trunk))
     left = ending.left(True, forgotten, bool(again), excuse)
     if left == Left.BOTH:
         return Result(left, litter=litter)
-    if left == Left.REPEATED:
+    if again and left == Left.REPEATED:
         return Result(left, f"the same was rejected already as {again.key}")
-    if left == Left.EXCUSE:
+    if rejected and left == Left.EXCUSE:
         subject = printable(hub.objects.commit(commit).subject, 120)
         return Result(left, f"{rejected.key} was rejected, and now the agent says by an empty commit that "
                                     f"nothing is to be done: {subject}")
     return Result(left)
 
 
-def _same(hub: Hub, rejected: Record, commit: str, base: str) -> bool:
+def _same(hub: Hub, rejected: Rejected, commit: str, base: str) -> bool:
     """True if it would only be tested once more: the same files, made on the same trunk."""
     return base == rejected.base and _tree(hub, commit) == _tree(hub, rejected.change.head)
 
@@ -71,7 +70,7 @@ def _tree(hub: Hub, commit: str) -> str:
     return hub.objects.commit(commit).tree
 
 
-def _accounted(hub: Hub, commit: str, rejected: Record, trunk: str) -> bool:
+def _accounted(hub: Hub, commit: str, rejected: Rejected, trunk: str) -> bool:
     """True if an empty commit names one of trunk, newer than what the rejected change began on,
     that has done the work."""
     named = re.findall(r"\b[0-9a-f]{7,40}\b", hub.objects.commit(commit).message.decode(errors="replace"))

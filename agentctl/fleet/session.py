@@ -19,7 +19,8 @@ from agentctl.core import failure as failures, health, lastwords, prompt, refnam
 from agentctl.core.failure import Failure, Kind
 from agentctl.core.lifecycle import Stage
 from agentctl.core.policy import Policy
-from agentctl.core.task import Claim, End, Session, Task
+from agentctl.core.ending import End
+from agentctl.core.task import Claim, Session, Task
 from agentctl.engine import environ, local, processes
 from agentctl.fleet import adapters, agents, result, tasks
 from agentctl.fleet.conclusion import Work, conclude, record, redacted
@@ -147,7 +148,7 @@ class Run:
                  for what, value in (("NAME", who.name), ("EMAIL", who.email))}
         self._stuck = ""
         self._env = environ.given(self.policy.agents.pass_env, passes) | names | self.policy.agents.env | env
-        self.running = local.start(local.Job(
+        running = self.running = local.start(local.Job(
             argv=argv, cwd=tree.path, log=os.path.join(self.folder, "output.log"),
             mark=f"{self.hub.mark}session/{self.work.agent}/", stdin=stdin,
             env=self._env, timeout=self.policy.agents.timeout, memory=self.policy.limits.memory,
@@ -155,23 +156,24 @@ class Run:
             file_size=self.policy.limits.file_size,
         ))
         if self.stopping:
-            self.running.stop()
-        return self._watch(tree)
+            running.stop()
+        return self._watch(tree, running)
 
     def _missed(self) -> str:
         output = environ.tail(os.path.join(self.folder, "output.log"), result.TAIL)
         return environ.missed(self._env, output, "agents.pass_env")
 
-    def _watch(self, tree: Worktree) -> local.Ended:
+    def _watch(self, tree: Worktree, running: local.Running) -> local.Ended:
         """Wait for the end, and stop what is stuck."""
-        log, samples, silence = os.path.join(self.folder, "output.log"), [], self.policy.agents.silence
+        log, silence = os.path.join(self.folder, "output.log"), self.policy.agents.silence
+        samples: list[health.Sample] = []
         pause, look = min(30.0, max(0.2, silence / 20)), tree.look(index="watch.index")
         files.fresh_index(tree.own("watch.index"), tree.own("index"))
         while True:
-            ended = self.running.wait(pause)
+            ended = running.wait(pause)
             if ended:
                 return ended
-            activity = self.running.activity()
+            activity = running.activity()
             samples.append(health.Sample(
                 time=time.monotonic(), output=os.path.getsize(log) if os.path.exists(log) else 0,
                 head=private.head(tree.git_dir)[0] or "", diff=_fingerprint(look), cpu=activity.cpu_seconds, processes=activity.processes))
@@ -179,7 +181,7 @@ class Run:
             reason = health.stuck(samples, time.monotonic(), silence, QUIET_START * silence)
             if reason and not self._stuck:
                 self._stuck = reason
-                self.running.stop()
+                running.stop()
 
     def _briefing(self, tree: Worktree, tip: str) -> tuple[str, dict[str, str], dict[str, str]]:
         """(prompt, placeholder values, environment), with the files of the last answer."""
@@ -200,7 +202,7 @@ class Run:
         text = prompt.render(
             task, self.policy.agents.attempts, answer.verdict if answer else None,
             answer.log if answer else "", answer.conflict if answer else "",
-            record.change.head if answer else "", salvage)
+            record.change.head if record and answer else "", salvage)
         modes.write(env["AGENTCTL_PROMPT_FILE"], text)
         if len(text.encode()) <= adapters.LONGEST:
             env["AGENTCTL_PROMPT"] = text

@@ -16,10 +16,11 @@ from agentctl.core import notices
 from agentctl.core.notices import Told
 from agentctl.core.records import Ended, Landed, Record
 from agentctl.core.policy import Policy
-from agentctl.core.task import FINISHED, Claim, End, Rules, Session, Status, Task, dispatch, standings
+from agentctl.core.ending import End
+from agentctl.core.task import FINISHED, Claim, Rules, Session, Status, Task, dispatch, standings
 from agentctl.engine import processes
 from agentctl.errors import AgentctlError, Contended, Infrastructure
-from agentctl.fleet import agents, session, tasks
+from agentctl.fleet import agents, conclusion, session, tasks
 from agentctl.fleet.pace import Pace
 from agentctl.git import worktrees
 from agentctl.git.hub import Hub
@@ -74,12 +75,12 @@ def _bury(hub: Hub, trunk: str, policy: Policy, name: str, claim: Claim) -> None
     if any(s.generation == claim.generation for s in task.sessions):
         return
     if tree.there:
-        work = session.Work(task, claim.agent, (), False, trunk)
-        ended = session.conclude(hub, policy, work, claim, tree, End.INTERRUPTED, "the supervisor died", 0.0)
+        work = conclusion.Work(task, claim.agent, (), False, trunk)
+        ended = conclusion.conclude(hub, policy, work, claim, tree, End.INTERRUPTED, "the supervisor died", 0.0)
     else:
         ended = Session(claim.generation, claim.agent, End.INTERRUPTED, time.time(), 0.0, hub.trunk_tip(trunk),
                         note="the supervisor died")
-    session.record(hub, name, ended)
+    conclusion.record(hub, name, ended)
 
 
 class Fleet:
@@ -89,7 +90,7 @@ class Fleet:
         self.wake = wake or threading.Event()
         self.tasks: dict[str, Task] = {}
         self.statuses: dict[str, Status] = {}
-        self.runs: dict[str, tuple[session.Run, Future]] = {}
+        self.runs: dict[str, tuple[session.Run, Future[Session]]] = {}
         self._cache: dict[str, Task] = {}
         self._ended: dict[str, Record] = {}
         self._held: set[str] = set()
@@ -119,8 +120,8 @@ class Fleet:
         plan = dispatch(chosen, self.statuses, free, self._tip, rules, now, self.pace.trying, self._adopted)
         for name, reason in plan.park:
             last = self._records.get(name)
-            fell = isinstance(last, Ended) and not isinstance(last, Landed)
-            self.park(name, f"{reason}; {last.key} was {last.stage}: {last.why}" if fell else reason)
+            self.park(name, f"{reason}; {last.key} was {last.stage}: {last.why}" if isinstance(last, Ended) and not isinstance(
+                last, Landed) else reason)
         for name, agent in plan.start[:room]:
             self._start(name, agent)
 
@@ -159,7 +160,7 @@ class Fleet:
         return {name for name, commit in landed.items() if commit in away}
 
     def _start(self, name: str, agent: str) -> None:
-        work = session.Work(self.tasks[name], agent, self.crew.argv, self.crew.stdin, self.trunk)
+        work = conclusion.Work(self.tasks[name], agent, self.crew.argv, self.crew.stdin, self.trunk)
         run = session.Run(self.hub, self.policy, work)
         future = self._pool.submit(run.go)
         future.add_done_callback(lambda _: self.wake.set())

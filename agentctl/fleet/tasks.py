@@ -75,7 +75,7 @@ def add(hub: Hub, tasks: list[Task]) -> list[str]:
     return new
 
 
-def _asked(task: Task) -> tuple:
+def _asked(task: Task) -> tuple[object, ...]:
     """What a person says in a task."""
     return task.title, task.prompt, task.acceptance, tuple(task.after), task.priority, tuple(task.paths)
 

@@ -65,9 +65,9 @@ def decide(turn: Turn, policy: Policy, request: Request, broken: str = "") -> Ef
         case Withdraw() | Bump() if not queued or queued.change.revision > request.revision:
             # Its place is among the revisions: what came after it is not meant.
             return _nothing
-        case Withdraw():
+        case Withdraw() if queued:
             return partial(_withdraw, turn, queued, request.agent)
-        case Bump(priority=priority):
+        case Bump(priority=priority) if queued:
             return partial(turn.happen, Bumped(queued.key, priority))
         case Unfit(why=why, whole=whole):
             return partial(_reject, turn, request, NotProper(), [why], whole and not broken)
@@ -147,10 +147,10 @@ def _known(turn: Turn, change: str) -> dict[int, str]:
 
 
 def _change(request: Request, now: float) -> Change:
-    facts = {"task": request.task, "priority": request.priority, "after": request.after, "mends": request.mends} \
-        if isinstance(request, Submit) else {}
-    return Change(id=request.change, revision=request.revision, head=request.head, agent=request.agent, seq=0,
-                  admitted=float(int(now)), **facts)
+    change = Change(id=request.change, revision=request.revision, head=request.head, agent=request.agent, seq=0,
+                    admitted=float(int(now)))
+    return replace(change, task=request.task, priority=request.priority, after=request.after, mends=request.mends) \
+        if isinstance(request, Submit) else change
 
 
 def _fence(hub: Hub, request: Submit) -> str:

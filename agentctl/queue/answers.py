@@ -18,7 +18,7 @@ import msgspec
 
 from agentctl.core import refnames, wording
 from agentctl.core.admission import same_name
-from agentctl.core.form import load, quoted
+from agentctl.core.form import Plain, load, quoted
 from agentctl.core.model import Change
 from agentctl.core.printable import encoded, one_line, printable
 from agentctl.core.records import AgainstRules, AlreadyThere, AnyReason, Conflicts, Queued, Record
@@ -36,7 +36,7 @@ Shown = TypeVar("Shown")
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    verdict: dict
+    verdict: Plain
     log: str = ""
     conflict: str = ""
 
@@ -101,7 +101,7 @@ FAR = 1000
 """Commits of trunk, up to which Git is not asked for them."""
 
 
-def landed_since(hub: Hub, base: str, trunk: str, paths: tuple[str, ...] = (), limit: int = 30) -> list[dict]:
+def landed_since(hub: Hub, base: str, trunk: str, paths: tuple[str, ...] = (), limit: int = 30) -> list[Plain]:
     """What landed on trunk after `base`, newest first: commit, change and subject."""
     line = between(hub.objects, trunk, base, FAR)
     if line is not None and len(line) < FAR:
@@ -112,8 +112,8 @@ def landed_since(hub: Hub, base: str, trunk: str, paths: tuple[str, ...] = (), l
                 for c in listed[:limit]]
     form = "%H%x00%(trailers:key=Agentctl-Change,valueonly,separator=%x2c)%x00%s"
     where = ("--", *(":(literal)" + p for p in paths)) if paths else ()
-    listed = hub.git("log", f"-n{limit}", "--format=" + form, trunk, "^" + base, *where)
-    return [dict(zip(("commit", "change", "subject"), line.split("\0", 2))) for line in listed.split("\n") if line]
+    told = hub.git("log", f"-n{limit}", "--format=" + form, trunk, "^" + base, *where)
+    return [dict(zip(("commit", "change", "subject"), line.split("\0", 2))) for line in told.split("\n") if line]
 
 
 def of_conflict(hub: Hub, record: Queued, conflict: Conflict, places: tuple[str, ...]) -> tuple[AnyReason, str, Answer]:

@@ -68,6 +68,7 @@ class Bot:
         self._contended = 0
         self._held = held
         self._policy_at = ""
+        self._stager = Stager(hub, "squash")
         recovery.clean(hub, trunk, held)
         marks.begin(hub, held)
         self._put_back = marks.make_sound(hub, held)
@@ -98,7 +99,7 @@ class Bot:
         self.policy: Policy = replace(policy, queue=queue)
         self._gate = fingerprint(policy)
         self._limits = planner.Limits(batch=queue.batch, rejection=queue.rejection)
-        if not self._policy_at or self._stager.strategy != policy.strategy:
+        if self._stager.strategy != policy.strategy:
             self._stager = Stager(self.hub, policy.strategy)
         self._policy_at = tip
 

@@ -17,9 +17,9 @@ def convict(turn: Turn, certificate: Certificate, gate: str) -> None:
         return
     staged = next((s for s in turn.state.failed if s.probe.number == certificate.failed), None)
     record = turn.state.queue[certificate.change]
-    judgement = staged and staged.gate == gate and verdicts.lookup(turn.hub, gate, staged.tree, Verdict.FAILED)
-    passed = judgement and _without(turn, staged, record.key)
-    if not passed:
+    judgement = verdicts.lookup(turn.hub, gate, staged.tree, Verdict.FAILED) if staged and staged.gate == gate else None
+    passed = _without(turn, staged, record.key) if staged and judgement else ""
+    if not (staged and judgement and passed):
         turn.happen(Replanned(f"what failed with {record.key} is no evidence of the gate in force", failures=True))
         return
     reason = GateFailed(certificate.failed, staged.probe.chain, staged.gate, staged.tree, passed)

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 
 from agentctl.core.form import replace
 from agentctl.core import globs
@@ -36,7 +37,18 @@ LAYOUT = "slot"
 """The step before all others, in which a slot gets the files of a commit."""
 
 
-STOPPED = {"verdict": Verdict.ABORTED, "why": "stopped"}
+@dataclass(frozen=True, slots=True)
+class Said:
+    """How the steps of a run ended, by the one that did not pass."""
+
+    verdict: Verdict
+    why: str = ""
+    exit: int | None = None
+    step: str = ""
+    log: str = ""
+
+
+STOPPED = Said(Verdict.ABORTED, "stopped")
 
 
 @dataclass
@@ -115,23 +127,22 @@ def judge(hub: Hub, policy: Policy, runs: Runs, commit: str, known: frozenset[st
     the machine's fault, such a gate has failed if it passes there.
     """
     tree = hub.objects.commit(commit).tree
-    facts = {"tree": tree, "commit": commit, "gate": fingerprint(policy)}
-    begun = time.time()
+    ours, begun = fingerprint(policy), time.time()
     if not policy.gates:
-        return Judgement(Verdict.PASSED, seconds=0.0, at=begun, why="no gate", **facts)
+        return Judgement(Verdict.PASSED, tree, commit, ours, 0.0, begun, why="no gate")
     due = [part for part in parts(policy) if part.fingerprint not in known] or list(parts(policy))
     with slot(hub) as place:
         log = hub.own_path("logs", "gate", f"{int(begun * 1000)}-{os.path.basename(place.path)}-{tree[:10]}.log")
         try:
             names = {name for part in due for name in part.gates}
-            result, took = _in_slot(hub, policy, runs, place, commit, log, names,
-                                     base if base != commit else None, doubted)
+            said, took = _in_slot(hub, policy, runs, place, commit, log, names,
+                                  base if base != commit else None, doubted)
         except (OSError, GitError, Infrastructure, Timeout) as error:
-            result, took = {"verdict": Verdict.INDETERMINATE, "why": f"the machine failed us: {error}"}, {}
+            said, took = Said(Verdict.INDETERMINATE, f"the machine failed us: {error}"), {}
             if runs.stopped:
-                result = STOPPED
+                said = STOPPED
     _prune(os.path.dirname(log))
-    whole = Judgement(seconds=round(time.time() - begun, 3), at=begun, **facts, **result)
+    whole = Judgement(said.verdict, tree, commit, ours, round(time.time() - begun, 3), begun, said.step, said.exit, said.why, said.log)
     return replace(whole, parts=tuple(_of_part(hub, whole, part, took) for part in due
                                       if took.keys() >= {*part.gates} or whole.step in part.gates)
                    ) if in_parts(policy) else whole
@@ -139,15 +150,14 @@ def judge(hub: Hub, policy: Policy, runs: Runs, commit: str, known: frozenset[st
 
 def _of_part(hub: Hub, whole: Judgement, part: Part, took: dict[str, float]) -> Judgement:
     """What a run says of a part whose gates it came to the end of, or to a failure in."""
-    facts = {"tree": hub.objects.part(whole.tree, part.paths), "gate": part.fingerprint,
-             "seconds": round(sum(took.get(name, 0.0) for name in part.gates), 3)}
+    tree, seconds = hub.objects.part(whole.tree, part.paths), round(sum(took.get(name, 0.0) for name in part.gates), 3)
     if whole.step in part.gates:
-        return replace(whole, **facts)
-    return Judgement(Verdict.PASSED, commit=whole.commit, at=whole.at, exit=0, **facts)
+        return replace(whole, tree=tree, gate=part.fingerprint, seconds=seconds)
+    return Judgement(Verdict.PASSED, tree, whole.commit, part.fingerprint, seconds, whole.at, exit=0)
 
 
 def _in_slot(hub: Hub, policy: Policy, runs: Runs, place: Worktree, commit: str, log: str,
-             names: set[str], base: str | None, doubted: bool) -> tuple[dict, dict[str, float]]:
+             names: set[str], base: str | None, doubted: bool) -> tuple[Said, dict[str, float]]:
     """What the gates of these names said, and the seconds that each took which was run."""
     if said := _lay_out(place, policy, runs, commit, base):
         return said, {}
@@ -156,7 +166,7 @@ def _in_slot(hub: Hub, policy: Policy, runs: Runs, place: Worktree, commit: str,
     modes.folder(scratch)
     took: dict[str, float] = {}
 
-    def run(step: Gate) -> dict | None:
+    def run(step: Gate) -> Said | None:
         """What the step says if it did not pass."""
         begun = time.monotonic()
         env = environ.given(step.pass_env) | {"TMPDIR": scratch, "AGENTCTL_COMMIT": commit} | step.env
@@ -171,17 +181,16 @@ def _in_slot(hub: Hub, policy: Policy, runs: Runs, place: Worktree, commit: str,
             return None
         output = environ.tail(log, TAIL)
         section = "slot" if step.name == SETUP else "gates"
-        return said | {"step": step.name, "log": output,
-                       "why": said["why"] + environ.missed(env, output, f"{section}.pass_env")}
+        return replace(said, step=step.name, log=output, why=said.why + environ.missed(env, output, f"{section}.pass_env"))
 
-    def setup() -> dict | None:
+    def setup() -> Said | None:
         said = run(Gate(SETUP, policy.slot.setup, policy.gates[0].timeout, {}, pass_env=policy.slot.pass_env))
         if not said:
             worktrees.keep_template(place)
             _setup_done(policy, place)
         return said
 
-    def at_base(step: Callable[[], dict | None]) -> dict | None:
+    def at_base(step: Callable[[], Said | None]) -> Said | None:
         """What the step says in the tree of `base`."""
         with runs.gits.within(policy.gates[0].timeout):
             check_out(place, policy, base or commit)
@@ -189,18 +198,19 @@ def _in_slot(hub: Hub, policy: Policy, runs: Runs, place: Worktree, commit: str,
 
     try:
         if _setup_due(policy, place) and (said := setup()):
-            return _blame(said, base, lambda: at_base(setup)) if said["verdict"] is Verdict.FAILED else said, took
+            return _blame(said, base, lambda: at_base(setup)) if said.verdict is Verdict.FAILED else said, took
         for gate in policy.gates:
             if gate.name in names and (said := run(gate)):
-                if doubted and said.get("exit") == UNCLEAR:
-                    said = _blame(said, base, lambda: at_base(lambda: _setup_due(policy, place) and setup() or run(gate)))
+                if doubted and said.exit == UNCLEAR:
+                    again = partial(run, gate)
+                    said = _blame(said, base, lambda: at_base(lambda: (setup() if _setup_due(policy, place) else None) or again()))
                 return said, took
-        return {"verdict": Verdict.PASSED, "exit": 0}, took
+        return Said(Verdict.PASSED, exit=0), took
     finally:
         folders.remove(scratch)
 
 
-def _lay_out(place: Worktree, policy: Policy, runs: Runs, commit: str, base: str | None) -> dict | None:
+def _lay_out(place: Worktree, policy: Policy, runs: Runs, commit: str, base: str | None) -> Said | None:
     """Check out `commit`. A failed verdict if its files cannot be laid out though those of `base` can; None if all is well.
     They cannot if there is a name that the file system does not take, a link that Git does not write, or content that a
     filter waits for in vain. It has as long as the first gate has. Raises what the machine does to us."""
@@ -214,8 +224,8 @@ def _lay_out(place: Worktree, policy: Policy, runs: Runs, commit: str, base: str
             raise
         with runs.gits.within(limit):
             check_out(place, policy, base)
-        return {"verdict": Verdict.FAILED, "step": LAYOUT, "log": told(error),
-                "why": f"{LAYOUT}: its files cannot be laid out, and those of {base[:12]} can"}
+        why = f"{LAYOUT}: its files cannot be laid out, and those of {base[:12]} can"
+        return Said(Verdict.FAILED, why, step=LAYOUT, log=told(error))
 
 
 def check_out(place: Worktree, policy: Policy, commit: str) -> None:
@@ -234,37 +244,37 @@ def check_out(place: Worktree, policy: Policy, commit: str) -> None:
     worktrees.give(place, policy.trunk, None)
 
 
-def _blame(said: dict, base: str | None, there: Callable[[], dict | None]) -> dict:
+def _blame(said: Said, base: str | None, there: Callable[[], Said | None]) -> Said:
     """A step that did not pass is the fault of what was tested if it passes `there`, in the tree of `base`, and else of the
     machine."""
     if base:
         also = there()
         if not also:
-            return said | {"verdict": Verdict.FAILED, "why": f"{said['why']}, and it passes without the changes, at {base[:12]}"}
-        if also["verdict"] is Verdict.ABORTED:
+            return replace(said, verdict=Verdict.FAILED, why=f"{said.why}, and it passes without the changes, at {base[:12]}")
+        if also.verdict is Verdict.ABORTED:
             return also
-    return said | {"verdict": Verdict.INDETERMINATE}
+    return replace(said, verdict=Verdict.INDETERMINATE)
 
 
-def _said(name: str, ended: local.Ended | None, timeout: float) -> dict | None:
+def _said(name: str, ended: local.Ended | None, timeout: float) -> Said | None:
     """What a step that did not pass says; None if it passed."""
     if ended is None:
         return STOPPED
     if ended.reason == "timeout":
-        return {"verdict": Verdict.FAILED, "why": f"{name}: timed out after {timeout:g} s", "exit": 124}
+        return Said(Verdict.FAILED, f"{name}: timed out after {timeout:g} s", 124)
     if ended.reason == "output":
-        return {"verdict": Verdict.FAILED, "why": f"{name}: wrote too much output"}
+        return Said(Verdict.FAILED, f"{name}: wrote too much output")
     if ended.reason == "processes":
-        return {"verdict": Verdict.FAILED, "why": f"{name}: {ended.message}"}
+        return Said(Verdict.FAILED, f"{name}: {ended.message}")
     if ended.reason == "lost":
-        return {"verdict": Verdict.FAILED, "why": f"{name}: the process that watches it was killed, or held up"}
+        return Said(Verdict.FAILED, f"{name}: the process that watches it was killed, or held up")
     if ended.reason != "exited" and ended.signal is None:
-        return {"verdict": Verdict.INDETERMINATE, "why": f"{name}: {ended.reason} {ended.message}".strip()}
+        return Said(Verdict.INDETERMINATE, f"{name}: {ended.reason} {ended.message}".strip())
     if ended.exit == 0:
         return None
     how = f"killed by signal {ended.signal}" if ended.signal else f"exit status {ended.exit}"
     verdict = Verdict.INDETERMINATE if ended.exit == UNCLEAR else Verdict.FAILED
-    return {"verdict": verdict, "exit": ended.exit, "why": f"{name}: {how}" + (f": {ended.message}" if ended.message else "")}
+    return Said(verdict, f"{name}: {how}" + (f": {ended.message}" if ended.message else ""), ended.exit)
 
 
 def _setup_state(policy: Policy, place: Worktree) -> str:

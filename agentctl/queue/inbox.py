@@ -12,6 +12,7 @@ import time
 from dataclasses import dataclass
 
 from agentctl.core import refnames, request as asked
+from agentctl.core.form import Plain
 from agentctl.core.ledger import shard
 from agentctl.core.records import Landed, Record
 from agentctl.core.lifecycle import Stage
@@ -134,9 +135,9 @@ def _open(hub: Hub, change: str, by: str | None) -> tuple[list[Request], str, st
     record = Ledger.read(hub).newest(change) if refnames.valid_name(change) else None
     if not record and not waiting:
         raise NotFound(f"no change called {change!r}", hint="agentctl queue")
-    if not waiting and record.stage != Stage.QUEUED:
+    if record and not waiting and record.stage != Stage.QUEUED:
         raise Refused(f"{record.key} is {record.stage} already", hint=f"agentctl why {change}")
-    head = waiting[-1].head if waiting else record.change.head
+    head = waiting[-1].head if waiting or not record else record.change.head
     return waiting, owner(hub, change, by) or waiting[-1].agent, head
 
 
@@ -162,7 +163,7 @@ def given_up(hub: Hub, record: Record) -> bool:
     return bool(trunk) and landing.has_gone(hub, trunk, record)
 
 
-def _ask(hub: Hub, head: str, agent: str, change: str, now: float | None, facts: dict) -> Receipt:
+def _ask(hub: Hub, head: str, agent: str, change: str, now: float | None, facts: Plain) -> Receipt:
     when = time.time() if now is None else now
     # Two agents may choose the same revision of a change: their refs differ, so that both
     # could be created. The bot sorts out what comes by push, without this lock.
@@ -171,7 +172,7 @@ def _ask(hub: Hub, head: str, agent: str, change: str, now: float | None, facts:
         return _create(hub, head, agent, change, when, facts)
 
 
-def _create(hub: Hub, head: str, agent: str, change: str, when: float, facts: dict) -> Receipt:
+def _create(hub: Hub, head: str, agent: str, change: str, when: float, facts: Plain) -> Receipt:
     for attempt in range(20):
         taken = [r.revision for r in read(hub, change)] + Ledger.read(hub).revisions(change)
         revision = max(taken, default=0) + 1

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from agentctl.core import ledger as codec
 from agentctl.core import refnames
@@ -91,7 +91,8 @@ class Ledger:
 
     def newest_landed(self, change: str) -> Landed | None:
         """The newest revision of a change that has landed."""
-        return self._newest(change, lambda record: isinstance(record, Landed))
+        found = self._newest(change, lambda record: isinstance(record, Landed))
+        return found if isinstance(found, Landed) else None
 
     def ended(self) -> list[AnyEnded]:
         """Every ended record. Reads them all."""
@@ -100,7 +101,7 @@ class Ledger:
             done = objects.at(self.tree, "done")
             return [codec.decode_ended(objects.blob(oid)) for _, oid in objects.walk(done[1])] if done else []
 
-    def history(self, since: float = 0.0, until: float | None = None, most: int = 0) -> Iterator[tuple[float, list[Recorded | format1.Line]]]:
+    def history(self, since: float = 0.0, until: float | None = None, most: int = 0) -> Iterator[tuple[float, Sequence[Recorded | format1.Line]]]:
         """(when, what happened) for each commit of the ledger, the newest first: of those between two times, and, unless
         it is 0, `most` of them."""
         if not self.tip:

@@ -63,10 +63,10 @@ def _steps(hub: Hub, strategy: str, landing: Landing, record: Queued, below: str
             yield Step(base, objects.commit(below).tree, theirs.tree, objects.commit(made).tree)
             below = made
         return
-    made = objects.commit(commit)
-    if made.parents != ((below, head.oid) if strategy == "merge" else (below,)):
+    whole = objects.commit(commit)
+    if whole.parents != ((below, head.oid) if strategy == "merge" else (below,)):
         raise _wrong(landing, f"a commit of another shape for {record.key}")
-    yield Step(objects.commit(record.base).tree, objects.commit(below).tree, head.tree, made.tree)
+    yield Step(objects.commit(record.base).tree, objects.commit(below).tree, head.tree, whole.tree)
 
 
 LONGEST = 10_000

@@ -13,7 +13,7 @@ from agentctl.core.records import Record
 from agentctl.git.ancestry import between
 from agentctl.git.hub import Hub
 from agentctl.git.merge import Merged, collisions, merge
-from agentctl.git.objects import BOT, EMPTY_TREE, CommitInfo
+from agentctl.git.objects import EMPTY_TREE, CommitInfo
 from agentctl.queue import faults
 
 REMEMBERED = 20_000
@@ -148,11 +148,11 @@ class Stager:
         change, objects = record.change, self.hub.objects
         trailers = {"Agentctl-Change": change.key, "Agentctl-Task": change.task, "Agentctl-Agent": change.agent}
         time = max(tip.time, int(change.admitted))
-        written = {} if author is None else {
-            "author": author.author, "author_time": author.author_time, "author_zone": author.author_zone}
-        oid = objects.write_commit(tree, parents, wording.with_trailers(message, trailers), time,
-                                   committer=BOT, **written)
-        return objects.commit(oid)
+        told = wording.with_trailers(message, trailers)
+        if author is None:
+            return objects.commit(objects.write_commit(tree, parents, told, time))
+        return objects.commit(objects.write_commit(tree, parents, told, time, author=author.author, author_time=author.author_time,
+                                                   author_zone=author.author_zone))
 
 
 def line_of(hub: Hub, record: Record) -> list[CommitInfo]:

@@ -8,12 +8,12 @@ from agentctl.core import refnames
 from agentctl.core.history import about
 from agentctl.core.lifecycle import Stage
 from agentctl.core.records import Ended, Record
+from agentctl.core.request import Request
 from agentctl.core.state import State
 from agentctl.errors import NotFound
 from agentctl.git import refs
 from agentctl.git.hub import Hub
 from agentctl.queue import inbox
-from agentctl.queue.inbox import Request
 from agentctl.queue.ledger import Ledger
 
 

@@ -38,8 +38,8 @@ class Trunk:
         """Complete, or give up, a landing that was under way; notice who else moved trunk while
         the probes `running` were. Raises Refused as the constructor does."""
         tip, under_way = refs.get(self.hub.git_dir, refnames.branch(self.name)), turn.state.landing
-        proven = under_way and landing.proven(self.hub, under_way)
-        if proven and tip == under_way.old:
+        proven = under_way is not None and landing.proven(self.hub, under_way)
+        if under_way and proven and tip == under_way.old:
             landing.move(self.hub, self.name, under_way)
             tip = under_way.staged.commit
         if under_way and tip and self.hub.holds(tip, under_way.staged.commit):

@@ -126,7 +126,7 @@ def store(hub: Hub, judgements: Iterable[Judgement], now: float, hints: bool = F
         tip = marks.tip(hub, ref)
         below = _tree(hub, tip) if tip else None
         tree = hub.objects.replace(below or EMPTY_TREE, files)
-        made = hub.objects.write_commit(tree, [tip] if below else [], f"{len(files)} verdicts\n", now)
+        made = hub.objects.write_commit(tree, [tip] if tip and below else [], f"{len(files)} verdicts\n", now)
         move = refs.Transaction(hub.git_dir, "verdicts")
         move.update(ref, made, tip)
         try:

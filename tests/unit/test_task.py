@@ -124,7 +124,7 @@ def test_only_what_a_task_has_to_answer_for_is_an_attempt():
 
 def test_failures_in_a_row_are_the_last_ones():
     row = a_task("x", failed(Kind.KEY), session(End.EMPTY), failed(Kind.RATE), session(End.INTERRUPTED), failed(Kind.KEY))
-    assert [s.failure.kind for s in row.failures] == [Kind.RATE, Kind.KEY]
+    assert [failure.kind for _, failure in row.failures] == [Kind.RATE, Kind.KEY]
     assert row.attempts == 1
     assert a_task("x", failed(Kind.KEY), session(End.SUBMITTED, 1)).failures == ()
     assert row.open().failures == ()

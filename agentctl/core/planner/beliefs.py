@@ -149,7 +149,8 @@ def split(passes: Sequence[float], strict: bool) -> list[int]:
 def group(untested: Iterable[tuple[str, float]], strict: bool) -> tuple[str, ...]:
     """The first of the (key, risk) that pass together with probability nearest 1/2; at
     least one. Strict proof pays for three where that would be two."""
-    together, found, full = 1.0, [], False
+    together, full = 1.0, False
+    found: list[str] = []
     for key, p in untested:
         full = full or bool(found) and abs(together * (1 - p) - 0.5) >= abs(together - 0.5)
         if full and not (strict and len(found) == 2):

@@ -61,7 +61,7 @@ class Chooser:
         self.trains = [rest for p in view.running if (rest := turn.rest(p)) is not None]
         """What the running probes will land, if they pass and trunk is still on its way."""
         self.pending = {frozenset(rest) for rest in self.trains}
-        settled = (turn.rest(p) for p in (*mem.passed, *mem.failures))
+        settled = [*map(turn.rest, mem.passed), *map(turn.rest, mem.failures)]
         self.known = self.pending | {frozenset(rest) for rest in settled if rest is not None}
         self.busy = {k for p in view.running for k in p.asked}
         self.proofs = certificates(turn)
@@ -238,7 +238,8 @@ class Chooser:
         """Each from the oldest change that is left on; of several lanes first in the one with
         the fewest probes."""
         strict = self.turn.limits.rejection == "strict"
-        queue, orders = self.turn.queue, {}
+        queue = self.turn.queue
+        orders: dict[tuple[str, ...] | None, list[str]] = {}
         for key in self.untested():
             orders.setdefault(queue[key].gates, []).append(key)
         probes = Counter(queue[k].gates for p in self.turn.view.running for k in p.chain[-1:] if k in queue)

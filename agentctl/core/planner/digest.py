@@ -31,11 +31,10 @@ def follow_trunk(turn: Turn) -> None:
     mem, view, landing = turn.mem, turn.view, turn.mem.landing
     before = mem.tips[-1].commit if mem.tips else None
     if view.trunk != before:
-        ours = landing is not None and landing.base == before and (
-            landing.staged == view.trunk if landing.staged else landing.chain == view.landed
-        )
-        proven = ours or not turn.limits.prove_trunk
-        mem.tips.append(Tip(view.trunk, landing.chain if ours else None, proven))
+        ours = landing if landing is not None and landing.base == before and (
+            landing.staged == view.trunk if landing.staged else landing.chain == view.landed) else None
+        proven = ours is not None or not turn.limits.prove_trunk
+        mem.tips.append(Tip(view.trunk, ours.chain if ours else None, proven))
         mem.passed = [p for p in mem.passed if turn.rest(p)]
     if landing is not None:
         agents = dict(zip(landing.chain, landing.agents, strict=True))
@@ -49,7 +48,7 @@ def trim(turn: Turn) -> None:
     """Forget the tips that no evidence and no running probe is based on."""
     mem = turn.mem
     del mem.failures[:-FAILURES_KEPT]
-    bases = {p.base for p in (*mem.failures, *mem.passed, *turn.view.running)}
+    bases = {f.base for f in mem.failures} | {p.base for p in mem.passed} | {p.base for p in turn.view.running}
     used = [i for i, tip in enumerate(mem.tips) if tip.commit in bases]
     # A probe that trunk left for another lane is shown to us on its present tip; it may fail on its own.
     first = 0 if any(turn.lanes) else min(used, default=len(mem.tips) - 1)

@@ -109,10 +109,10 @@ def train(odds: Odds, known: set[frozenset[str]], state: tuple[str, ...], where:
     the worlds `where`."""
     turn, worlds = odds.turn, odds.worlds
     proven, inside = set(turn.mem.green), set(state)
-    items = [k for k in odds.order if k not in inside and (not odds.lane or k in proven)]
+    able = [k for k in odds.order if k not in inside and (not odds.lane or k in proven)]
     whole = max(1, where.bit_count())
-    items.sort(key=lambda k: -round(8 * (worlds.good[k] & where).bit_count() / whole))
-    items = turn.compose(state, items)
+    able.sort(key=lambda k: -round(8 * (worlds.good[k] & where).bit_count() / whole))
+    items = turn.compose(state, able)
     ride = len(tuple(takewhile(proven.__contains__, state + items)))
     value, size, passes, heavy = 0.0, 0, where, 0.0
     for n, key in enumerate(items, 1):
@@ -141,11 +141,11 @@ def proof(odds: Odds, known: set[frozenset[str]]) -> Bet | None:
     ranked = []
     for key in odds.order:
         if worlds.good[key] != ALL and turn.alone(key):
-            unproven = worlds.seen & worlds.good[key] & ~(landed.get(key, 0) | odds.shown.get(key, 0))
-            ranked.append((-round(8 * odds.weight[key] * worlds.chance(unproven)), key, unproven))
+            left = worlds.seen & worlds.good[key] & ~(landed.get(key, 0) | odds.shown.get(key, 0))
+            ranked.append((-round(8 * odds.weight[key] * worlds.chance(left)), key, left))
     ranked.sort(key=lambda r: r[0])
     items = turn.compose((), [key for _, key, _ in ranked], most=turn.limits.batch)
-    unproven = {key: worlds for _, key, worlds in ranked}
+    unproven = {key: left for _, key, left in ranked}
     worth = PROOF_FIRST if odds.lane else PROOF
     value, size, passes = 0.0, 0, worlds.seen
     for n, key in enumerate(items, 1):

@@ -11,6 +11,8 @@ from collections.abc import Iterable
 import msgspec
 from msgspec import Struct, field
 
+from agentctl.core.form import Plain
+
 VERSION = 3
 
 
@@ -120,11 +122,11 @@ class Memory(Struct, forbid_unknown_fields=True):
     passes: int = 0
 
 
-def load(data: dict) -> Memory:
+def load(data: Plain) -> Memory:
     """The memory in `data`; an empty one for {} or for another version's data. Raises ValueError."""
     return msgspec.convert(data, Memory) if data.get("version") == VERSION else Memory()
 
 
-def dump(mem: Memory) -> dict:
+def dump(mem: Memory) -> Plain:
     """`mem` as lists, strings and numbers; load(dump(mem)) == mem."""
-    return msgspec.json.decode(msgspec.json.encode(mem, order="deterministic"))
+    return msgspec.json.decode(msgspec.json.encode(mem, order="deterministic"), type=Plain)
