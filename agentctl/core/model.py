@@ -68,8 +68,8 @@ class Probe(Struct, frozen=True):
     """The commit of trunk that the chain is applied to."""
     chain: tuple[str, ...]
     """Change keys in order. The last `suspects` of them are what is asked about;
-    those before ride along because they passed in an earlier probe. An empty chain
-    asks about trunk itself."""
+    those before ride along because they passed in an earlier probe. The bot's own probe
+    of trunk itself has an empty chain; the planner is not told of it."""
     suspects: int
     reason: str
     """In words and numbers, for `why`, `queue` and the log."""

@@ -25,7 +25,6 @@ class History:
     passed: tuple[Probe, ...]
     queued: tuple[Change, ...]
     inference: bool = False
-    prove_trunk: bool = False
 
     @property
     def queue(self) -> dict[str, Change]:
@@ -75,20 +74,13 @@ class History:
         return {p.number for p in self.failed if p.chain and self.waiting(p) == set()}
 
     def literal(self, probe: Probe) -> bool:
-        """Whether trunk was where `probe` was without its last change, and green there."""
+        """Whether trunk was where `probe` was without its last change."""
         have: tuple[str, ...] = ()
-        at = self.trunk.index(probe.base)
         for step in self.moves(probe.base):
             if len(have) >= len(probe.chain) - 1 or step == (FOREIGN,):
                 break
-            have, at = have + step, at + 1
-        return have == probe.chain[:-1] and self.green(at)
-
-    def green(self, at: int) -> bool:
-        """Whether a tip of trunk passed as it was, or is taken for green."""
-        made = at > 0 and self.steps[at - 1] != (FOREIGN,)
-        looked = any(p.base == self.trunk[at] and not p.chain for p in self.passed)
-        return made or looked or not self.prove_trunk
+            have += step
+        return have == probe.chain[:-1]
 
     def certificates(self) -> dict[str, set[int]]:
         """By queued change: the failed probes that prove it bad."""

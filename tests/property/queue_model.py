@@ -229,7 +229,7 @@ class QueueModel:
         assert any(c.isdigit() for c in probe.reason)
         members = set(probe.chain)
         assert not any(set(pair) <= members for pair in view.clashes)
-        assert probe.chain or self.limits.prove_trunk
+        assert probe.chain
         assert len({self.queue[key].gates for key in probe.chain}) <= 1
         self.check_order(probe.chain)
         same = [p for p in self.known(view) if p.base == probe.base and set(p.chain) == members]
@@ -262,8 +262,6 @@ class QueueModel:
         probe = self.failed[certificate.failed]
         assert certificate.change in self.queue
         assert certificate.change in probe.chain
-        if self.limits.prove_trunk and probe.base == self.trunk[0] and len(probe.chain) == 1:
-            assert any(p.base == probe.base and not p.chain for p in self.passed.values())
         if self.limits.rejection == "inference":
             assert set(probe.chain) - {certificate.change} <= set(self.landed)
             return

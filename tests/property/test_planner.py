@@ -57,7 +57,6 @@ def models(draw, pairs: bool = True):
         rejection=draw(st.sampled_from(("strict", "inference"))),
         risk=draw(st.sampled_from((0.01, 0.1, 0.4))),
         doubt=draw(st.sampled_from((0.02, 0.45))),
-        prove_trunk=draw(st.booleans()),
     )
     model = Watched(
         slots=draw(st.integers(1, 5)),

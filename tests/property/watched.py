@@ -27,7 +27,6 @@ class Watched(QueueModel):
             tuple(self.passed.values()),
             tuple(self.queue.values()),
             self.limits.rejection == "inference",
-            self.limits.prove_trunk,
         )
 
     def check_plan(self, decided: Plan, view: View) -> None:

@@ -224,20 +224,6 @@ def test_a_lone_failure_on_trunk_is_proof() -> None:
     assert (certificate.change, certificate.failed) == ("a/1", 1)
 
 
-def test_nobody_is_blamed_on_a_trunk_that_fails_by_itself() -> None:
-    bench = Bench("a", limits=Limits(risk=0.1, prove_trunk=True))
-    bench.look()
-    made = bench.answer(1, FAILED)
-    assert one(made, Start).probe.chain == ()
-    assert one(bench.answer(2, FAILED), Start).probe.again
-    assert one(bench.answer(3, FAILED), Start).probe.again
-    assert bench.answer(4, FAILED).actions == ()
-    bench.move("fixed")
-    assert chains(bench.look()) == ["a"]
-    assert chains(bench.answer(5, FAILED)) == [""]
-    assert one(bench.answer(6, PASSED), Reject).certificate.failed == 5
-
-
 def test_an_agent_that_hardly_ever_fails_gets_a_second_look() -> None:
     bench = Bench("a", limits=Limits(risk=0.02))
     bench.look()

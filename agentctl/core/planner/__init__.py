@@ -84,8 +84,8 @@ untested change taken into a probe then ends proven or in a shorter segment, and
 oldest segment is searched first, so without flakes n changes end within 8n + n*n + 8
 probes whatever the answers, and typically within 1.2 * n * H(p); the property tests hold
 it to the first. What the bot has to add: it ends a change whose dependency was rejected
-or withdrawn, and one that conflicts textually with trunk. With `Limits.prove_trunk`, and
-a trunk that fails by itself, failing changes wait until trunk moves, and nobody is blamed.
+or withdrawn, and one that conflicts textually with trunk. And it asks for
+plans only while trunk itself passes: a failure on a red trunk would be nobody's.
 
 Sources: R. Dorfman 1943, The detection of defective members of large populations;
 M. Sobel and P. Groll 1959, Group testing to eliminate efficiently all defectives (the

@@ -50,9 +50,6 @@ class Limits:
     """Reject only when the probability that the change is good is below this."""
     aging: float = 1800.0
     """Seconds of waiting that weigh as much as one level of priority."""
-    prove_trunk: bool = False
-    """Whether a trunk that the queue did not make, the first or a foreign one, must
-    pass a probe of its own (an empty chain) before a failure on it is proof."""
 
 
 class Beliefs:

@@ -16,10 +16,6 @@ from agentctl.core.planner.worlds import Worlds, innocent
 CROWD = 1.3
 """Changes a slot that no probe asks about, from which on probes are chosen for what they teach alone."""
 
-TRUNK_LOOKS = 3
-"""Three flakes in a row would stop all rejections: at 3% one in 40,000."""
-
-
 def cancel(turn: Turn) -> None:
     """Stop probes that can neither land nor teach: all they ask about is known, or they
     hold a change that is rejected, or the suspects of a failed probe and others besides."""
@@ -209,23 +205,10 @@ class Chooser:
         record = self.worst(asked)
         if self.start(ride, asked, f"proves the one suspect left of a failed probe; {record}"):
             return
-        if self.prove_trunk():
-            return
         proofs = self.proofs.get(key, [])
         doubted = key in self.turn.mem.audited or not convicted(self.turn, key, proofs)
         if bare and proofs and doubted:
             self.start(ride, asked, f"second look after {len(proofs)} failures; {record}", True)
-
-    def prove_trunk(self) -> bool:
-        """Ask whether trunk passes without any change, if that decides a rejection.
-        After TRUNK_LOOKS failures it is red: nobody is blamed until it moves."""
-        tip, asked = self.turn.mem.tips[-1], frozenset() in self.pending
-        looks = self.turn.mem.looks if self.turn.mem.red == tip.commit else 0
-        if tip.proven or asked or looks >= TRUNK_LOOKS or self.free <= 0:
-            return False
-        why = f"asks whether trunk at {tip.commit[:12]} passes with 0 changes; failed {looks} times"
-        self.enter(Probe(self.next, tip.commit, (), 0, why, again=looks > 0), frozenset())
-        return True
 
     def worst(self, keys: tuple[str, ...]) -> str:
         """The agent most suspected among `keys`, and its record."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from agentctl.core.form import replace
 from itertools import takewhile
 
 from agentctl.core.model import Probe, Result, Verdict
@@ -33,8 +32,7 @@ def follow_trunk(turn: Turn) -> None:
     if view.trunk != before:
         ours = landing if landing is not None and landing.base == before and (
             landing.staged == view.trunk if landing.staged else landing.chain == view.landed) else None
-        proven = ours is not None or not turn.limits.prove_trunk
-        mem.tips.append(Tip(view.trunk, ours.chain if ours else None, proven))
+        mem.tips.append(Tip(view.trunk, ours.chain if ours else None))
         mem.passed = [p for p in mem.passed if turn.rest(p)]
     if landing is not None:
         agents = dict(zip(landing.chain, landing.agents, strict=True))
@@ -186,9 +184,6 @@ def take_pass(turn: Turn, result: Result) -> list[str]:
         name = lane(next((turn.queue[k].gates for k in probe.chain if k in turn.queue), None))
         usual = mem.seconds.get(name, result.seconds)
         mem.seconds[name] = usual + (result.seconds - usual) / 10
-    if not probe.chain:
-        mem.tips = [replace(t, proven=t.proven or t.commit == probe.base) for t in mem.tips]
-        return []
     members = [k for k in probe.chain if k in turn.queue]
     mem.green += members
     rest = turn.rest(probe)
@@ -213,10 +208,6 @@ def prove(turn: Turn, good: set[str]) -> None:
 def remember(turn: Turn, probe: Probe) -> None:
     """Keep a failure that may become a certificate, or turn out a flake."""
     mem, queue = turn.mem, turn.queue
-    if not probe.chain:
-        mem.looks = mem.looks + 1 if mem.red == probe.base else 1
-        mem.red = probe.base
-        return
     since = landed_since(mem, probe.base)
     if all(k in queue or k in since for k in probe.chain):
         waiting = [k for k in probe.chain if k in queue]

@@ -53,19 +53,16 @@ def accused(mem: Memory, failure: Failure, rejection: str) -> str | None:
 
 
 def on_trunk(mem: Memory, base: str, chain: tuple[str, ...]) -> bool:
-    """True if trunk was `base` and then, literally, `base` with `chain` on top, and
-    is known to be green there."""
+    """True if trunk was `base` and then, literally, `base` with `chain` on top."""
     at = next((i for i in reversed(range(len(mem.tips))) if mem.tips[i].commit == base), None)
     if at is None:
         return False
     landed: tuple[str, ...] = ()
-    reached = mem.tips[at]
     for tip in mem.tips[at + 1 :]:
         if len(landed) >= len(chain) or tip.chain is None:
             break
         landed += tip.chain
-        reached = tip
-    return landed == chain and reached.proven
+    return landed == chain
 
 
 def explained(turn: Turn, key: str, proofs: list[Failure]) -> dict[int, float]:

@@ -78,17 +78,11 @@ class Tip(Struct, frozen=True, array_like=True):
     commit: str
     chain: tuple[str, ...] | None
     """What landed literally on the tip before it; None: somebody else moved trunk."""
-    proven: bool
-    """Whether it passed as it is, or may be taken for green."""
 
 
-class Memory(Struct, forbid_unknown_fields=True):
+class Memory(Struct):
     version: int = VERSION
     tips: list[Tip] = field(default_factory=list)
-    red: str = ""
-    """A tip that failed without any change."""
-    looks: int = 0
-    """How often it did."""
     landing: LastLand | None = None
     landed_ids: list[str] = field(default_factory=list)
     """Ids of landed changes that queued changes come after."""
