@@ -103,6 +103,8 @@ def _encode_probes(state: State) -> bytes:
     return dump(_Probes(state.probes, state.failed, dict(state.struck)))
 
 
+FORGOTTEN = b"{}\n"
+"""What is remembered by a planner that begins anew."""
 KINDS: dict[str, type] = {META: _Meta, PROBES: _Probes, EVENTS: list[Recorded]}
 
 
@@ -139,7 +141,7 @@ def decode(files: Mapping[str, bytes]) -> State:
     meta, probes = _meta(files[META]), load(_Probes, files[PROBES])
     records = [decode_queued(data) for path, data in files.items() if path.startswith("queue/")]
     return State(
-        trunk=meta.trunk, seq=meta.seq, next_probe=meta.probe, landing=meta.landing, memory=load(dict, files[MEMORY]),
+        trunk=meta.trunk, seq=meta.seq, next_probe=meta.probe, landing=meta.landing, memory=files[MEMORY].removeprefix(FORGOTTEN),
         probes=probes.running, failed=probes.failed, struck=probes.struck,
         queue=Queue({r.key: r for r in sorted(records, key=lambda r: r.change.seq)}),
     )
@@ -157,7 +159,7 @@ def output(draft: Draft, before: State) -> dict[str, bytes | None]:
     if first or _encode_meta(state) != _encode_meta(before):
         out[META] = _encode_meta(state)
     if first or state.memory != before.memory:
-        out[MEMORY] = dump(state.memory)
+        out[MEMORY] = state.memory or FORGOTTEN
     if first or (state.probes, state.failed, state.struck) != (before.probes, before.failed, before.struck):
         out[PROBES] = _encode_probes(state)
     if out or draft.events:

@@ -6,11 +6,11 @@ durations are seconds.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
 
-from agentctl.core.form import Plain, Struct
+from agentctl.core.form import Struct
 
 
 BASELINE = 0
@@ -148,7 +148,7 @@ class View:
     trunk: str
     queued: tuple[Change, ...]
     """Every open change that is not frozen, by seq; also those in `running` probes."""
-    memory: Plain = field(default_factory=dict)
+    memory: bytes = b""
     running: tuple[Probe, ...] = ()
     """One that trunk has left for another lane alone as if it had begun on `trunk`."""
     finished: tuple[Result, ...] = ()
@@ -165,5 +165,5 @@ class View:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    memory: Plain
+    memory: bytes
     actions: tuple[Action, ...] = ()

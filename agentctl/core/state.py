@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from agentctl.core.form import replace
 from agentctl.core import events, form
 from agentctl.core.events import Landing, Probed, Recorded, Staged
-from agentctl.core.form import Plain
 from agentctl.core.lifecycle import Stage, step
 from agentctl.core.model import BASELINE, Change, Verdict
 from agentctl.core.queued import Queue
@@ -24,7 +23,7 @@ class State:
     seq: int = 0
     next_probe: int = 1
     landing: Landing | None = None
-    memory: Plain = field(default_factory=dict)
+    memory: bytes = b""
     """The planner's own."""
     probes: tuple[Staged, ...] = ()
     failed: tuple[Staged, ...] = ()
@@ -79,7 +78,7 @@ class Draft:
         """A submission that is queued, or was until now."""
         return self.state.queue.get(key) or self._ended.get(key)
 
-    def remember(self, memory: Plain) -> None:
+    def remember(self, memory: bytes) -> None:
         """What the planner is to know next time."""
         self._set(memory=memory)
 
@@ -122,7 +121,7 @@ class Draft:
             case events.LandingDropped():
                 self._set(landing=None)
             case events.Replanned(failures=failures):
-                self._set(memory={}, failed=() if failures else state.failed)
+                self._set(memory=b"", failed=() if failures else state.failed)
             case Ended():
                 self._end(event)
         self.events.append(event)

@@ -111,7 +111,7 @@ class Simulation:
         self.tip = "0"
         self.tips = {"0": 0}
         """Each tip of trunk: how many changes are below it."""
-        self.memory: dict = {}
+        self.memory = b""
         self.running: dict[int, tuple[Probe, Verdict, float]] = {}
         """By number: with the verdict to come and the time of the start."""
         self.next = 1

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from agentctl.core.form import replace
 from agentctl.core.model import Change, Plan, Reject, Start, View
 from agentctl.core.planner import Limits
+from agentctl.core.planner.state import load
 from agentctl.core.planner.choose import CROWD
 from agentctl.core.planner.turn import PATIENCE
 from tests.property.queue_model import QueueModel
@@ -29,12 +30,13 @@ class Ordered(QueueModel):
 
     def check_plan(self, decided: Plan, view: View) -> None:
         super().check_plan(decided, view)
-        known = {k for items, _ in decided.memory["segments"] for k in items}
-        known.update(decided.memory["green"], *(p.asked for p in view.running))
+        memory = load(decided.memory)
+        known = {k for segment in memory.segments for k in segment.items}
+        known.update(memory.green, *(p.asked for p in view.running))
         known.update(a.certificate.change for a in decided.actions if isinstance(a, Reject))
         untested = {k: c for k, c in self.queue.items() if k not in known}
         oldest = min((c.admitted for c in untested.values()), default=self.now)
-        patience = PATIENCE * (decided.memory["seconds"].get("*", UNKNOWN))
+        patience = PATIENCE * (memory.seconds.get("*", UNKNOWN))
         crowded = len(untested) > CROWD * self.slots or self.now - oldest > patience
         for action in decided.actions if crowded else ():
             if isinstance(action, Start):

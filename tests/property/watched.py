@@ -12,7 +12,7 @@ from agentctl.core.form import replace
 from agentctl.core.model import Cancel, Certificate, Land, Plan, Reject, View
 from agentctl.core.planner.beliefs import Beliefs, odds_bad
 from agentctl.core.planner.judge import AUDIT
-from agentctl.core.planner.state import load
+from agentctl.core.planner.state import Memory, load
 from tests.property.obvious import History
 from tests.property.queue_model import QueueModel
 
@@ -36,21 +36,21 @@ class Watched(QueueModel):
         compare_rejects(now, rejects)
         gone = {certificate.change for certificate in rejects}
         then = replace(now, queued=tuple(c for c in now.queued if c.key not in gone))
-        self.compare_evidence(then, decided.memory, gone.union(self.rejected))
+        self.compare_evidence(then, load(decided.memory), gone.union(self.rejected))
         if not rejects:
-            self.compare_proofs(now, decided.memory)
+            self.compare_proofs(now, load(decided.memory))
         compare_lands(then, decided)
-        compare_green(then, decided.memory)
-        compare_failures(then, decided.memory, {r.probe.number for r in view.finished})
-        compare_segments(then, decided.memory, settled=not rejects)
+        compare_green(then, load(decided.memory))
+        compare_failures(then, load(decided.memory), {r.probe.number for r in view.finished})
+        compare_segments(then, load(decided.memory), settled=not rejects)
         compare_cancels(then, decided, view, gone.union(self.rejected))
 
-    def compare_evidence(self, then: History, memory: dict, rejected: set[str]) -> None:
+    def compare_evidence(self, then: History, memory: Memory, rejected: set[str]) -> None:
         """What a rejected change explains counts against nobody, as far as its members
         are remembered; and no less is left open than one who may be it as well."""
-        probes, beliefs = {p.number: p for p in then.failed}, Beliefs(load(memory), self.limits)
+        probes, beliefs = {p.number: p for p in then.failed}, Beliefs(memory, self.limits)
         passed = {key for probe in then.passed for key in probe.chain}
-        for items, evidence in memory["segments"]:
+        for items, evidence in ((segment.items, segment.evidence) for segment in memory.segments):
             for number, alt in evidence:
                 chain = set(probes[number].chain)
                 assert chain.isdisjoint(rejected) or chain & self.gone - rejected
@@ -58,13 +58,13 @@ class Watched(QueueModel):
                 risks = (min(self.limits.risk, beliefs.risk(then.queue[key])) for key in others)
                 assert all(2 * alt >= risk for risk in risks)
 
-    def compare_proofs(self, now: History, memory: dict) -> None:
+    def compare_proofs(self, now: History, memory: Memory) -> None:
         """Nobody stays who never passed, against whom enough failures are proof."""
-        beliefs, limits = Beliefs(load(memory), self.limits), self.limits
+        beliefs, limits = Beliefs(memory, self.limits), self.limits
         passed = {key for probe in now.passed for key in probe.chain}
         for key, proofs in now.certificates().items():
             odds = odds_bad(beliefs.risk(now.queue[key]), [beliefs.flake] * len(proofs))
-            assert key in passed.union(memory["audited"]) or odds < (1 - limits.doubt) / limits.doubt
+            assert key in passed.union(memory.audited) or odds < (1 - limits.doubt) / limits.doubt
 
 
 def compare_rejects(now: History, rejects: list[Certificate]) -> None:
@@ -80,41 +80,41 @@ def compare_lands(then: History, decided: Plan) -> None:
     assert lands == [probe.number for probe in then.may_land()[:1]]
 
 
-def compare_green(then: History, memory: dict) -> None:
+def compare_green(then: History, memory: Memory) -> None:
     """What passed is green until it fails with others that passed, or until that is likely."""
-    green = set(memory["green"])
-    assert then.proven(memory["distrusted"]) <= green <= then.tested()
+    green = set(memory.green)
+    assert then.proven(memory.distrusted) <= green <= then.tested()
 
 
-def compare_failures(then: History, memory: dict, new: set[int]) -> None:
-    remembered = {number: set(left) for number, _, _, left, *_ in memory["failures"] if left}
+def compare_failures(then: History, memory: Memory, new: set[int]) -> None:
+    remembered = {failure.number: set(failure.open) for failure in memory.failures if failure.open}
     assert remembered == then.failures()
     flakes = len(then.flakes() - new)
-    assert flakes <= memory["flakes"] <= flakes + (AUDIT - 1) * memory["audits"]
+    assert flakes <= memory.flakes <= flakes + (AUDIT - 1) * memory.audits
 
 
-def compare_segments(then: History, memory: dict, settled: bool) -> None:
+def compare_segments(then: History, memory: Memory, settled: bool) -> None:
     """Each suspect is in the chain of each failure that accuses it; none is suspected
     twice, and none that is proven and trusted. No failure is forgotten."""
     chains = {p.number: set(p.chain) for p in then.failed}
-    suspects = [key for items, _ in memory["segments"] for key in items]
+    suspects = [key for segment in memory.segments for key in segment.items]
     assert len(set(suspects)) == len(suspects)
-    proven = then.proven(memory["distrusted"])
-    assert not proven.union(memory["green"]).intersection(suspects)
+    proven = then.proven(memory.distrusted)
+    assert not proven.union(memory.green).intersection(suspects)
     assert then.queue.keys() >= set(suspects)
-    for items, evidence in memory["segments"]:
+    for items, evidence in ((segment.items, segment.evidence) for segment in memory.segments):
         assert items and evidence
         for number, alt in evidence:
             assert chains[number].issuperset(items) and 0 < alt < 1
     for accused in then.failures().values() if settled else ():
-        assert accused.intersection(suspects) or accused.intersection(memory["green"])
+        assert accused.intersection(suspects) or accused.intersection(memory.green)
 
 
 def compare_cancels(then: History, decided: Plan, view: View, rejected: set[str]) -> None:
     """Only what can neither land nor teach is stopped: nothing is unknown in it, it holds a
     rejected change, or all suspects of a failed probe and others besides."""
     running = {p.number: p for p in view.running}
-    suspects = [set(items) for items, _ in decided.memory["segments"]]
+    suspects = [set(segment.items) for segment in load(decided.memory).segments]
     for probe in (running[a.number] for a in decided.actions if isinstance(a, Cancel)):
         unknown = then.queue.keys() & set(probe.asked) - then.tested()
         useful = unknown or (rest := then.rest(probe)) and then.queue.keys() >= set(rest)

@@ -55,7 +55,7 @@ def test_a_failure_under_a_gate_that_is_not_in_force_convicts_nobody(make_repo):
         turn, _ = failed_with(bot, "x/1", "a/1")
         for key in ("x/1", "a/1"):
             convict(turn, Certificate(key, 99, "by inference"), "another")
-        assert len(turn.state.queue) == 2 and turn.state.failed == () and turn.state.memory == {}
+        assert len(turn.state.queue) == 2 and turn.state.failed == () and turn.state.memory == b""
 
 
 def test_a_failure_whose_verdict_is_gone_convicts_nobody(make_repo):

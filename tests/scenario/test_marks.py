@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from agentctl.core import refnames
+from agentctl.core import form, refnames
 from agentctl.core.model import Verdict
 from agentctl.core.policy import fingerprint
 from agentctl.git.objects import EMPTY_TREE
@@ -234,7 +234,7 @@ def forged(repo, verdict, commit, gate=None):
     tree = objects.commit(commit).tree
     said = Judgement(verdict, tree, commit, gate, 1.0, time.time())
     tip = repo.git("for-each-ref", "--format=%(objectname)", VERDICTS).strip()
-    files = {verdicts._path(gate, tree, verdict): verdicts._encode(said)}
+    files = {verdicts._path(gate, tree, verdict): form.dump(said)}
     made = objects.replace(objects.commit(tip).tree if tip else EMPTY_TREE, files)
     repo.git("update-ref", VERDICTS, objects.write_commit(made, [tip] if tip else [], "mine\n", 1))
 

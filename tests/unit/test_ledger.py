@@ -60,7 +60,7 @@ def test_what_is_written_is_read_again():
     draft.happen(events.ProbeBegun(staged))
     draft.happen(events.Probed(staged.probe, Verdict.FAILED, staged.tree, "gate"))
     draft.happen(events.LandingBegun(Landing(TIP, staged, PROOF.passed), "passed"))
-    draft.remember({"green": ["one/1"]})
+    draft.remember(b'{"green":["one/1"]}\n')
     tree = written(draft, state, tree)
     assert ledger.decode(tree) == draft.state
     assert draft.state.failed == (staged,) and draft.state.probes == () and draft.state.next_probe == 8

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 
 import pytest
 
 from agentctl.core.form import replace
 from agentctl.core.model import Cancel, Change, Land, Plan, Probe, Reject, Result, Start, Verdict, View
 from agentctl.core.planner import Limits, plan, usual_seconds
+from agentctl.core.planner.state import load
 from agentctl.core.planner.beliefs import Beliefs, flake_rate, group, prefix_passes
 from agentctl.core.planner.state import Memory
 
@@ -29,7 +29,7 @@ class Bench:
 
     def look(self) -> Plan:
         made = plan(self.view, self.limits, 0.0)
-        memory = json.loads(json.dumps(made.memory))
+        memory = made.memory
         started = tuple(a.probe for a in made.actions if isinstance(a, Start))
         self.view = replace(
             self.view,
@@ -241,7 +241,7 @@ def test_a_second_look_that_passes_acquits() -> None:
     bench.end(2, PASSED)
     assert one(bench.look(), Land).probe.number == 2
     bench.move("s2", ("a/1",))
-    assert bench.look().memory["flakes"] == 1
+    assert load(bench.look().memory).flakes == 1
 
 
 @pytest.mark.parametrize("verdict", (Verdict.INDETERMINATE, Verdict.ABORTED))
@@ -315,7 +315,7 @@ def test_one_conviction_in_ten_is_audited() -> None:
         bench.leave(*(a.certificate.change[0] for a in made.actions if isinstance(a, Reject)))
     assert asked == [False] * 9 + [True]
     made = bench.answer(11, PASSED)
-    assert made.memory["flakes"] == 10
+    assert load(made.memory).flakes == 10
 
 
 def test_a_change_waits_for_what_it_comes_after() -> None:

@@ -97,7 +97,6 @@ O. Johnson and J. Scarlett 2019, Group testing: an information theory perspectiv
 
 from __future__ import annotations
 
-from agentctl.core.form import Plain
 from agentctl.core.model import Change, Land, Plan, View
 from agentctl.core.planner.beliefs import Limits
 from agentctl.core.planner.choose import Chooser, cancel
@@ -114,7 +113,7 @@ def in_order(queued: tuple[Change, ...], limits: Limits) -> list[Change]:
     return sorted(lifted(queued), key=lambda change: rank(change, limits))
 
 
-def usual_seconds(memory: Plain, gates: tuple[str, ...] | None) -> float | None:
+def usual_seconds(memory: bytes, gates: tuple[str, ...] | None) -> float | None:
     """How long, about, a probe takes of changes that these gates judge; None if not known."""
     return load(memory).seconds.get(lane(gates))
 

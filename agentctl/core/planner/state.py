@@ -11,8 +11,6 @@ from collections.abc import Iterable
 import msgspec
 from msgspec import Struct, field
 
-from agentctl.core.form import Plain
-
 VERSION = 3
 
 
@@ -116,11 +114,17 @@ class Memory(Struct):
     passes: int = 0
 
 
-def load(data: Plain) -> Memory:
-    """The memory in `data`; an empty one for {} or for another version's data. Raises ValueError."""
-    return msgspec.convert(data, Memory) if data.get("version") == VERSION else Memory()
+class _Versioned(Struct):
+    version: int = 0
 
 
-def dump(mem: Memory) -> Plain:
-    """`mem` as lists, strings and numbers; load(dump(mem)) == mem."""
-    return msgspec.json.decode(msgspec.json.encode(mem, order="deterministic"), type=Plain)
+def load(data: bytes) -> Memory:
+    """The memory in `data`; an empty one for nothing, or for another version's data. Raises ValueError."""
+    if not data or msgspec.json.decode(data, type=_Versioned).version != VERSION:
+        return Memory()
+    return msgspec.json.decode(data, type=Memory)
+
+
+def dump(mem: Memory) -> bytes:
+    """`mem` as a line of JSON; load(dump(mem)) == mem."""
+    return msgspec.json.encode(mem, order="deterministic") + b"\n"
