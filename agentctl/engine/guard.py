@@ -28,7 +28,15 @@ import time
 
 # Isolated from all else that could be imported, and so from its own folder.
 sys.path.append(os.path.dirname(os.path.abspath(__file__)))
-from kin import adopt, count_descendants, descendants, everybodys_threads, prctl, state  # noqa: E402
+TYPE_CHECKING = False
+"""As typing has it, which takes milliseconds to import."""
+if TYPE_CHECKING:
+    from typing import NoReturn
+
+    from agentctl.engine.kin import adopt, count_descendants, descendants, everybodys_threads, prctl, state
+    from agentctl.engine.wire import Report, Request
+else:
+    from kin import adopt, count_descendants, descendants, everybodys_threads, prctl, state  # noqa: E402
 
 PR_SET_PDEATHSIG = 1
 STOPS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
@@ -45,7 +53,7 @@ LINGER = 10.0
 in the kernel) are reported instead of awaited."""
 
 
-def read_exactly(count):
+def read_exactly(count: int) -> bytes:
     data = b""
     while len(data) < count:
         piece = os.read(0, count - len(data))
@@ -55,7 +63,7 @@ def read_exactly(count):
     return data
 
 
-def come_first():
+def come_first() -> None:
     """Before all that has no such privilege, where we may: a fork storm leaves us little time."""
     try:
         os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))
@@ -63,7 +71,7 @@ def come_first():
         pass
 
 
-def unblock():
+def unblock() -> None:
     """What was blocked while we were started was meant for whoever started us: it is dropped."""
     blocked = signal.pthread_sigmask(signal.SIG_BLOCK, ())
     before = {number: signal.signal(number, signal.SIG_IGN) for number in blocked}
@@ -73,14 +81,14 @@ def unblock():
 
 
 class Guard:
-    def __init__(self, request):
+    def __init__(self, request: "Request") -> None:
         self.request = request
         self.log_start = os.fstat(2).st_size
         self.reason, self.message = "exited", ""
-        self.status = None
+        self.status: int | None = None
         self.leader = 0
-        self.killed = set()
-        self.kill_at = None
+        self.killed: set[int] = set()
+        self.kill_at: float | None = None
         self.look_at = self.count_at = 0.0
         self.others = 0
         self.started = time.monotonic()
@@ -96,7 +104,7 @@ class Guard:
         self.poller.register(self.wake, select.POLLIN)
         self.poller.register(0, select.POLLIN)
 
-    def run(self):
+    def run(self) -> str:
         spawned = self.spawn()
         # The slowest import of all: it overlaps with the command.
         import json
@@ -109,12 +117,13 @@ class Guard:
             self.judge_files()
         return json.dumps(self.report())
 
-    def spawn(self):
+    def spawn(self) -> bool:
         """True if the command is running; else reason and message say why not."""
         answer, tell = os.pipe()
+        guard = os.getpid()
         self.leader = os.fork()
         if self.leader == 0:
-            become(self.request, tell)
+            become(self.request, guard, tell)
         os.close(tell)
         with os.fdopen(answer, "rb") as file:
             failure = file.read()
@@ -125,7 +134,7 @@ class Guard:
         self.reason, self.message = reason, message
         return False
 
-    def turn(self):
+    def turn(self) -> bool:
         """Sleep until something happens, then act on it. False: kill everything."""
         ready = dict(self.poller.poll(self.patience()))
         signals = self.drain()
@@ -142,7 +151,7 @@ class Guard:
             self.terminate("stopped", "stopped by a signal")
         return self.within_limits()
 
-    def within_limits(self):
+    def within_limits(self) -> bool:
         now, timeout = time.monotonic(), self.request["timeout"]
         if self.excess() > 0:
             self.judge_log()
@@ -154,7 +163,7 @@ class Guard:
             self.terminate("timeout", f"still running after {timeout:g} s")
         return self.kill_at is None or now < self.kill_at
 
-    def patience(self):
+    def patience(self) -> float | None:
         """Milliseconds until a limit may be reached, None for no limit."""
         now, timeout, output = time.monotonic(), self.request["timeout"], self.request["output"]
         waits = []
@@ -168,12 +177,12 @@ class Guard:
             waits.append(self.look_at - now)
         return max(0, min(waits)) * 1000 + 1 if waits else None
 
-    def excess(self):
+    def excess(self) -> int:
         """Bytes in the log over the limit; negative below it, or without one."""
         limit = self.request["output"]
         return os.fstat(2).st_size - self.log_start - limit if limit else -1
 
-    def crowded(self, now):
+    def crowded(self, now: float) -> bool:
         """True if the job has more processes than it may.
 
         They are counted only where the threads of the whole system, less those that were not
@@ -191,7 +200,7 @@ class Guard:
         self.look_at = time.monotonic() + min(1.0, max(0.02, (limit - count) / FASTEST_FORKER))
         return count > limit
 
-    def judge_log(self):
+    def judge_log(self) -> None:
         """A log over its limit is the reason, also for a command that left before
         it was seen; it is cut to the limit."""
         if self.excess() <= 0:
@@ -200,17 +209,17 @@ class Guard:
         self.blame("output", f"wrote more than {limit} bytes")
         os.ftruncate(2, self.log_start + limit)
 
-    def judge_files(self):
+    def judge_files(self) -> None:
         """What the kernel did to a command that wrote too large a file; a shell passes it on."""
         limit = self.request["file_size"]
         if limit and self.reason == "exited" and self.status in (-signal.SIGXFSZ, 128 + signal.SIGXFSZ):
             self.message = f"it wrote more than {limit} bytes to one file (limits.file_size)"
 
-    def blame(self, reason, message):
+    def blame(self, reason: str, message: str) -> None:
         if self.reason == "exited":
             self.reason, self.message = reason, message
 
-    def terminate(self, reason, message):
+    def terminate(self, reason: str, message: str) -> None:
         if self.kill_at is not None:
             return
         self.blame(reason, message)
@@ -221,13 +230,13 @@ class Guard:
             except OSError:
                 pass
 
-    def drain(self):
+    def drain(self) -> set[int]:
         try:
             return set(os.read(self.wake, 4096))
         except BlockingIOError:
             return set()
 
-    def reap(self):
+    def reap(self) -> bool:
         """False when there is no child left."""
         try:
             while True:
@@ -239,7 +248,7 @@ class Guard:
         except ChildProcessError:
             return False
 
-    def clear(self):
+    def clear(self) -> None:
         """Kill whatever is left, over and over, as processes may fork meanwhile."""
         if self.reason == "processes":
             come_first()
@@ -256,13 +265,13 @@ class Guard:
                 self.message += f"; {len(list(descendants()))} processes could not be killed"
                 return
 
-    def clear_group(self):
+    def clear_group(self) -> None:
         try:
             os.killpg(self.leader, signal.SIGKILL)
         except OSError:
             pass
 
-    def kill_all(self):
+    def kill_all(self) -> int:
         """Kill what is below us, each as it is found; returns how many that were."""
         count = 0
         for count, pid in enumerate(descendants(), 1):
@@ -271,7 +280,7 @@ class Guard:
                 self.kill(pid)
         return count
 
-    def kill(self, pid):
+    def kill(self, pid: int) -> None:
         try:
             os.kill(pid, signal.SIGKILL)
         except OSError:
@@ -279,7 +288,7 @@ class Guard:
         if pid != self.leader:
             self.killed.add(pid)
 
-    def report(self):
+    def report(self) -> "Report":
         used = resource.getrusage(resource.RUSAGE_CHILDREN)
         code = self.status
         return {
@@ -294,12 +303,12 @@ class Guard:
         }
 
 
-def become(request, tell):
+def become(request: "Request", guard: int, tell: int) -> "NoReturn":
     """In the forked child: turn into the command, or tell why not. Never returns."""
     argv, where = request["argv"], "cannot prepare the command"
     cwd, stdin = request["cwd"], request["stdin"]
     try:
-        detach(request)
+        detach(guard)
         where = f"cannot enter {os.fsdecode(cwd)}"
         os.chdir(cwd)
         where = f"cannot read {os.fsdecode(stdin)}"
@@ -315,10 +324,10 @@ def become(request, tell):
         os._exit(127)
 
 
-def detach(request):
+def detach(guard: int) -> None:
     os.setsid()
     prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != request["guard"]:
+    if os.getppid() != guard:
         # The guard died before the kernel was told to send the signal.
         os._exit(127)
     signal.set_wakeup_fd(-1)
@@ -329,7 +338,7 @@ def detach(request):
             pass
 
 
-def limit(request):
+def limit(request: "Request") -> None:
     wanted = (
         (resource.RLIMIT_CORE, 0),
         (resource.RLIMIT_FSIZE, request["file_size"] or None),
@@ -343,7 +352,7 @@ def limit(request):
         resource.setrlimit(kind, (value, value))
 
 
-def explain(error, where, name):
+def explain(error: BaseException, where: str, name: str) -> tuple[str, str]:
     why = getattr(error, "strerror", None) or str(error) or type(error).__name__
     number = getattr(error, "errno", None)
     if where:
@@ -357,9 +366,8 @@ def explain(error, where, name):
     return "error", f"{name}: {why}"
 
 
-def main():
-    request = marshal.loads(read_exactly(int.from_bytes(read_exactly(4), "big")))
-    request["guard"] = os.getpid()
+def main() -> "NoReturn":
+    request: "Request" = marshal.loads(read_exactly(int.from_bytes(read_exactly(4), "big")))
     line = Guard(request).run()
     try:
         os.write(1, line.encode() + b"\n")

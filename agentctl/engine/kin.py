@@ -7,35 +7,41 @@ import ctypes
 import itertools
 import os
 
+TYPE_CHECKING = False
+"""As typing has it, which takes milliseconds to import."""
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 PR_SET_CHILD_SUBREAPER = 36
 
 
-def prctl(option, value):
+def prctl(option: int, value: int) -> bool:
     """True if the kernel knows the option."""
     try:
-        return ctypes.CDLL(None).prctl(option, value, 0, 0, 0) == 0
+        status: int = ctypes.CDLL(None).prctl(option, value, 0, 0, 0)
     except (OSError, AttributeError):
         return False
+    return status == 0
 
 
-def adopt():
+def adopt() -> bool:
     """Become the parent of those whose own parent, somewhere below, dies; True if the kernel knows of this."""
     return prctl(PR_SET_CHILD_SUBREAPER, 1)
 
 
-def state(pid):
+def state(pid: int) -> tuple[bytes, int] | None:
     """(state letter, parent pid) or None for a process that is gone."""
     fields = _stat(pid)
-    return fields and (fields[0], int(fields[1]))
+    return (fields[0], int(fields[1])) if fields else None
 
 
-def session(pid):
+def session(pid: int) -> tuple[int, int] | None:
     """(the id of its session, when it started in ticks since the boot); None for a process that is gone."""
     fields = _stat(pid)
-    return fields and (int(fields[3]), int(fields[19]))
+    return (int(fields[3]), int(fields[19])) if fields else None
 
 
-def _stat(pid):
+def _stat(pid: int) -> list[bytes] | None:
     """The fields of /proc/<pid>/stat from the third (state) on, see proc(5); None for a process that is gone."""
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
@@ -44,8 +50,8 @@ def _stat(pid):
         return None
 
 
-def children(pid):
-    found = []
+def children(pid: int) -> list[int]:
+    found: list[int] = []
     try:
         for thread in os.listdir(f"/proc/{pid}/task"):
             with open(f"/proc/{pid}/task/{thread}/children", "rb") as file:
@@ -55,18 +61,18 @@ def children(pid):
     return found
 
 
-def children_by_scan(pid):
+def children_by_scan(pid: int) -> list[int]:
     """For kernels without CONFIG_PROC_CHILDREN."""
     pids = (int(name) for name in os.listdir("/proc") if name.isdigit())
     return [other for other in pids if (found := state(other)) and found[1] == pid]
 
 
-def below(pid):
+def below(pid: int) -> list[int]:
     """Its children, by whatever this kernel tells."""
     return children(pid) if os.path.exists(f"/proc/self/task/{os.getpid()}/children") else children_by_scan(pid)
 
 
-def descendants(top=None):
+def descendants(top: int | None = None) -> "Iterator[int]":
     """Each of them, before what is below it is looked for; of this process, unless `top` is another."""
     if not os.path.isdir("/proc/self"):
         return
@@ -77,12 +83,12 @@ def descendants(top=None):
             todo.append(pid)
 
 
-def count_descendants(most):
+def count_descendants(most: int) -> int:
     """How many there are, or one more than `most`."""
     return sum(1 for _ in itertools.islice(descendants(), most + 1))
 
 
-def everybodys_threads():
+def everybodys_threads() -> int | None:
     """How many threads the whole system has; None where that is not told."""
     try:
         with open("/proc/loadavg", "rb") as file:

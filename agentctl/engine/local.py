@@ -14,10 +14,12 @@ import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from agentctl import signals
 from agentctl.engine import environ, kin
 from agentctl.engine.processes import MARK, Activity, tree_activity
+from agentctl.engine.wire import Report, Request
 from agentctl.git import modes, process
 
 GUARD = str(Path(__file__).with_name("guard.py"))
@@ -101,16 +103,17 @@ def start(job: Job) -> Running:
         _guards.add(guard.pid)
     request = _request(job)
     with contextlib.suppress(BrokenPipeError):
-        _write_all(guard.stdin.fileno(), len(request).to_bytes(4, "big") + request)
+        _write_all(_pipe(guard.stdin).fileno(), len(request).to_bytes(4, "big") + request)
     return Running(guard, job)
 
 
 class Running:
     """A started job. Dropping the last reference to it kills the job, too."""
 
-    def __init__(self, guard: subprocess.Popen, job: Job) -> None:
+    def __init__(self, guard: subprocess.Popen[bytes], job: Job) -> None:
         self.pid = guard.pid
         self._guard = guard
+        self._death, self._report = _pipe(guard.stdin), _pipe(guard.stdout)
         self._grace = job.grace
         self._started = time.monotonic()
         self._overdue = float("inf")
@@ -122,13 +125,13 @@ class Running:
 
     def __del__(self) -> None:
         # Popen keeps an object whose process still runs, and so its pipes.
-        self._guard.stdin.close()
-        self._guard.stdout.close()
+        self._death.close()
+        self._report.close()
 
     def fileno(self) -> int:
         """Readable once the job ended: `poll` then returns the end and closes the
         descriptor, so take it out of a selector first. Raises ValueError after."""
-        return self._guard.stdout.fileno()
+        return self._report.fileno()
 
     def poll(self) -> Ended | None:
         """The end of the job, or None while it runs. Blocks only for as long as what a killed guard left has to be killed."""
@@ -158,15 +161,15 @@ class Running:
     def stop(self) -> None:
         """SIGTERM to the process group; after the grace everything is killed."""
         with self._lock, contextlib.suppress(BrokenPipeError):
-            if not self._guard.stdin.closed:
-                self._guard.stdin.write(b"stop\n")
+            if not self._death.closed:
+                self._death.write(b"stop\n")
                 self._awake(self._grace)
 
     def kill(self) -> None:
         """Kill everything at once."""
         with self._lock:
             if self._ended is None:
-                self._guard.stdin.close()
+                self._death.close()
                 self._awake(0)
 
     def _awake(self, seconds: float) -> None:
@@ -180,17 +183,18 @@ class Running:
         return Activity(found.cpu_seconds, max(0, found.processes - 1))
 
     def _collect(self) -> Ended:
-        line = self._guard.stdout.read()
+        line = self._report.read()
         # It may be dead; it is there until it is waited for.
         born = kin.session(self.pid)
         status = self._guard.wait()
         with _starting:
             _guards.discard(self.pid)
             _strays.reap(time.monotonic())
-        self._guard.stdin.close()
-        self._guard.stdout.close()
+        self._death.close()
+        self._report.close()
         if line.endswith(b"\n"):
-            return Ended(**json.loads(line))
+            report: Report = json.loads(line)
+            return Ended(**report)
         how = f"by signal {-status}" if status < 0 else f"with status {status}"
         if born:
             _end_left(born[1])
@@ -241,24 +245,26 @@ def _end_left(since: int) -> None:
         time.sleep(0.005)
 
 
+def _pipe(end: IO[bytes] | None) -> IO[bytes]:
+    """Our end of a pipe that was asked of Popen, which has one then."""
+    assert end is not None
+    return end
+
+
 def _request(job: Job) -> bytes:
-    return marshal.dumps(
-        {
-            "argv": [os.fsencode(word) for word in job.argv],
-            "cwd": os.fsencode(job.cwd),
-            "env": {
-                os.fsencode(name): os.fsencode(value)
-                for name, value in (job.env | {MARK: job.mark}).items()
-            },
-            "stdin": os.fsencode(job.stdin or os.devnull),
-            "timeout": job.timeout,
-            "grace": job.grace,
-            "memory": job.memory,
-            "output": job.output,
-            "file_size": job.file_size,
-            "processes": job.processes,
-        }
-    )
+    request: Request = {
+        "argv": [os.fsencode(word) for word in job.argv],
+        "cwd": os.fsencode(job.cwd),
+        "env": {os.fsencode(name): os.fsencode(value) for name, value in (job.env | {MARK: job.mark}).items()},
+        "stdin": os.fsencode(job.stdin or os.devnull),
+        "timeout": job.timeout,
+        "grace": job.grace,
+        "memory": job.memory,
+        "output": job.output,
+        "file_size": job.file_size,
+        "processes": job.processes,
+    }
+    return marshal.dumps(dict(request))
 
 
 def _of_guard(job: Job) -> dict[str, str]:

@@ -16,6 +16,7 @@ import sys
 import time
 from contextlib import suppress
 from pathlib import Path
+from typing import TypedDict
 
 import filelock
 
@@ -23,13 +24,28 @@ from agentctl.engine.processes import alive, identity
 from agentctl.errors import Contended, Infrastructure
 from agentctl.git import folders, modes
 
+
+
+class _Softness(TypedDict, total=False):
+    fallback_to_soft: bool
+
+
 # A version without the keyword never falls back to a soft lock, which would
 # outlive its holder.
-_NEVER_SOFT = (
+_NEVER_SOFT: _Softness = (
     {"fallback_to_soft": False}
     if "fallback_to_soft" in inspect.signature(filelock.FileLock.__init__).parameters
     else {}
 )
+
+
+class Holder(TypedDict):
+    """What a sidecar says, beside the rest of the holder's identity."""
+
+    pid: int
+    host: str
+    command: str
+    since: float
 
 
 class Held:
@@ -81,16 +97,17 @@ def acquire(path: str | os.PathLike[str], what: str, timeout: float = 0) -> Held
     return held
 
 
-def holder(path: str | os.PathLike[str]) -> dict | None:
-    """What the sidecar says of a living holder: its identity, `command` and `since`.
+def holder(path: str | os.PathLike[str]) -> Holder | None:
+    """What the sidecar says of a living holder.
 
     None if it says nothing, or of a dead one. For people only: whether the lock is
     free `acquire` alone can tell.
     """
     try:
-        said = json.loads(folders.content(str(_sidecar(Path(path)))) or b"")
-        wanted = {"pid": int, "host": str, "command": str, "since": (int, float)}
-        if all(isinstance(said[name], kind) for name, kind in wanted.items()) and alive(said):
+        said: Holder = json.loads(folders.content(str(_sidecar(Path(path)))) or b"")
+        fits = (isinstance(said["pid"], int) and isinstance(said["host"], str) and isinstance(said["command"], str)
+                and isinstance(said["since"], (int, float)))
+        if fits and alive(said):
             return said
     except (OSError, ValueError, TypeError, KeyError):
         pass

@@ -11,7 +11,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -23,6 +23,9 @@ TICK = os.sysconf("SC_CLK_TCK")
 UNKILLABLE = 5.0
 """Seconds after which a sweep stops awaiting the death of what it killed."""
 
+Identity = dict[str, str | float]
+"""Who a process is: {pid, started, host, boot, space}, fit for JSON."""
+
 
 @dataclass(frozen=True)
 class Activity:
@@ -33,11 +36,8 @@ class Activity:
     processes: int
 
 
-def identity(pid: int | None = None) -> dict:
-    """Who a process is: {pid, started, host, boot, space}, fit for JSON.
-
-    Raises ProcessLookupError if there is none.
-    """
+def identity(pid: int | None = None) -> Identity:
+    """Of this process, or another. Raises ProcessLookupError if there is none."""
     pid = os.getpid() if pid is None else pid
     started = _started(pid)
     if started is None:
@@ -51,7 +51,7 @@ def identity(pid: int | None = None) -> dict:
     }
 
 
-def alive(who: dict) -> bool:
+def alive(who: Mapping[str, object]) -> bool:
     """Whether the process of an identity runs; True for one of another host or, since
     this boot, of another container or sandbox, as nobody here can know. A zombie is
     dead."""
@@ -61,7 +61,8 @@ def alive(who: dict) -> bool:
         return False
     if who.get("space") != _space():
         return True
-    started = _started(who["pid"]) if isinstance(who.get("pid"), int) else None
+    pid = who.get("pid")
+    started = _started(pid) if isinstance(pid, int) else None
     return started is not None and started == who.get("started")
 
 
@@ -117,7 +118,7 @@ def end_orphans(prefix: str) -> int:
 
 def _tops(prefix: str) -> list[int]:
     found = {pid for pid, _ in marked(prefix)}
-    return [pid for pid in found if int((_stat(pid) or [0, 0])[1]) not in found]
+    return [pid for pid in found if _parent(pid) not in found]
 
 
 def _is_guard(pid: int) -> bool:
@@ -153,6 +154,12 @@ def _stat(pid: int) -> list[str] | None:
             return file.read().rpartition(")")[2].split()
     except OSError:
         return None
+
+
+def _parent(pid: int) -> int:
+    """0 for a process that is gone, as for one that has none."""
+    fields = _stat(pid)
+    return int(fields[1]) if fields else 0
 
 
 def _started(pid: int) -> float | None:
@@ -197,8 +204,7 @@ def _ancestors() -> set[int]:
     found, pid = set(), os.getpid()
     while pid > 0 and pid not in found:
         found.add(pid)
-        fields = _stat(pid)
-        pid = int(fields[1]) if fields else 0
+        pid = _parent(pid)
     return found
 
 

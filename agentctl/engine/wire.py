@@ -1,0 +1,34 @@
+"""What passes between `local` and its guards. The guard itself, which imports nothing of this project, knows it by type only."""
+
+from __future__ import annotations
+
+from typing import TypedDict
+
+
+class Request(TypedDict):
+    """The fields of `local.Job`; what names files, and what the command is given, as bytes."""
+
+    argv: list[bytes]
+    cwd: bytes
+    env: dict[bytes, bytes]
+    """The mark is in it."""
+    stdin: bytes
+    timeout: float | None
+    grace: float
+    memory: int
+    output: int
+    file_size: int
+    processes: int
+
+
+class Report(TypedDict):
+    """The fields of `local.Ended`."""
+
+    exit: int | None
+    signal: int | None
+    reason: str
+    message: str
+    seconds: float
+    cpu: float
+    survivors: int
+    maxrss: int
