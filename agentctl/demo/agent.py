@@ -24,7 +24,7 @@ BUGS = {
 """What the first version of a solution has in place of the right text."""
 
 
-def unpack(name):
+def unpack(name: str) -> dict[str, str]:
     """The files of one of the archives beside this program: {path: text}."""
     with open(os.path.join(HERE, name), encoding="utf-8") as file:
         parts = ("\n" + file.read()).split("\n==== ")[1:]
@@ -32,7 +32,7 @@ def unpack(name):
             for path, _, text in (part.partition("\n") for part in parts)}
 
 
-def main():
+def main() -> int:
     task, first = os.environ["AGENTCTL_TASK"], os.environ["AGENTCTL_GENERATION"] == "1"
     if task in NEEDS and not os.path.exists(f"kit/{NEEDS[task]}.py"):
         print(f"kit/{NEEDS[task]}.py is not there yet")
@@ -45,7 +45,7 @@ def main():
     return 0
 
 
-def work(task):
+def work(task: str) -> None:
     """Edit files as the task asks."""
     if task == "rename-show":
         rename("show", "render")
@@ -61,7 +61,7 @@ def work(task):
         export(module)
 
 
-def rename(old, new):
+def rename(old: str, new: str) -> None:
     """A function of kit/money.py and all its uses."""
     replace("kit/money.py", f"def {old}(", f"def {new}(")
     for folder in ("kit", "tests"):
@@ -70,7 +70,7 @@ def rename(old, new):
                 replace(f"{folder}/{name}", f"money.{old}(", f"money.{new}(")
 
 
-def export(name):
+def export(name: str) -> None:
     """Everybody who exports something edits the same line."""
     text = read("kit/__init__.py")
     begin, end = text.index("[") + 1, text.index("]")
@@ -78,13 +78,13 @@ def export(name):
     write("kit/__init__.py", text[:begin] + ", ".join(f'"{n}"' for n in names) + text[end:])
 
 
-def answer(name):
+def answer(name: str) -> str:
     """A file of the queue's answer to the last attempt, empty if there is none."""
     folder = os.environ.get("AGENTCTL_ANSWER")
     return read(os.path.join(folder, name)) if folder else ""
 
 
-def commit(task):
+def commit(task: str) -> None:
     message = f"Add {task}\n" if task != "rename-show" else "Call money.show money.render\n"
     if task == "checksum":
         message += "\nAgentctl-Change: rename-show/1\nAgentctl-Agent: somebody-else\n"
@@ -92,30 +92,30 @@ def commit(task):
     git("commit", "--quiet", "--no-verify", "--message", message)
 
 
-def hang():
+def hang() -> None:
     write("kit/wrap.py", '"""Wrapping text."""\n\n\ndef wrap(text, width):\n')
     print("thinking", flush=True)
     time.sleep(1000)
 
 
-def crash():
+def crash() -> None:
     write("kit/median.py", '"""The median."""\n\n\ndef median(numbers')
     replace("kit/text.py", "return", "retrun")
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def lie():
+def lie() -> None:
     print("Done! I added kit/plural.py and all tests pass.")
     sys.exit(0)
 
 
-def leave_behind():
+def leave_behind() -> None:
     left = subprocess.Popen(["sleep", "1000"], start_new_session=True, stdin=subprocess.DEVNULL,
                             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env={"PATH": os.environ["PATH"]})
     print(f"left process {left.pid} behind", flush=True)
 
 
-def weaken():
+def weaken() -> None:
     policy = read(".agentctl/policy.yaml")
     write(".agentctl/policy.yaml", "\n".join(
         "    run: 'true'" if line.startswith("    run: ") else line for line in policy.splitlines()) + "\n")
@@ -125,21 +125,21 @@ MISCHIEF = {"wrap": hang, "median": crash, "plural": lie, "duration": leave_behi
 """What is done before, or instead of, the work in the first session."""
 
 
-def read(path):
+def read(path: str) -> str:
     with open(path, encoding="utf-8") as file:
         return file.read()
 
 
-def write(path, text):
+def write(path: str, text: str) -> None:
     with open(path, "w", encoding="utf-8") as file:
         file.write(text)
 
 
-def replace(path, old, new):
+def replace(path: str, old: str, new: str) -> None:
     write(path, read(path).replace(old, new))
 
 
-def git(*words):
+def git(*words: str) -> None:
     subprocess.run(["git", *words], check=True)
 
 

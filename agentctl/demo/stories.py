@@ -7,8 +7,9 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from agentctl.core.records import Landed, Record, reason_kind
-from agentctl.core.task import End, Session, Task
+from agentctl.core.ending import End
+from agentctl.core.records import Landed, Record, Rejected, reason_kind
+from agentctl.core.task import Session, Task
 from agentctl.engine import processes
 from agentctl.fleet import tasks
 from agentctl.git.hub import Hub
@@ -27,8 +28,8 @@ class Facts:
     task: Task
     records: tuple[Record, ...]
 
-    def rejected(self, kind: str) -> Record | None:
-        return next((r for r in self.records if reason_kind(r) == kind), None)
+    def rejected(self, kind: str) -> Rejected | None:
+        return next((r for r in self.records if isinstance(r, Rejected) and r.reason.kind == kind), None)
 
     def ended(self, end: End) -> Session | None:
         return next((s for s in self.task.sessions if s.end == end), None)

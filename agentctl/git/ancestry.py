@@ -90,7 +90,8 @@ class Line:
 
 def between(objects: Objects, top: str, base: str, most: int) -> list[CommitInfo] | None:
     """At most `most` commits from `top` to above `base`, newest first; None if they are no line."""
-    found, oid = [], top
+    found: list[CommitInfo] = []
+    oid = top
     while oid != base and len(found) < most:
         commit = objects.commit(oid)
         if len(commit.parents) != 1:

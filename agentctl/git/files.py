@@ -123,7 +123,9 @@ def differing(look: Scratch, commit: str, absent: frozenset[str] = frozenset(), 
     found = listed(look, "-o", "--exclude-standard")
     strange = under(look, (entry.path for entry in found if not entry.gone), alien)
     same = only_converted(look, [entry for entry in found if entry.mode and entry.path not in strange])
-    changed, added, hidden = [], [], sorted(strange)
+    changed: list[str] = []
+    added: list[str] = []
+    hidden = sorted(strange)
     for entry in found:
         full = os.path.join(top, entry.path)
         if entry.path in strange:

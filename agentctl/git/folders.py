@@ -132,7 +132,9 @@ def clear(path: str) -> None:
 
 def _opened(path: str) -> tuple[list[str], list[str]]:
     """(the folder and all folders in it, parents first; all else in it). What is too deep to be named is moved up."""
-    below, files, waiting = [], [], [path]
+    below: list[str] = []
+    files: list[str] = []
+    waiting = [path]
     while waiting:
         where = waiting.pop()
         with contextlib.suppress(OSError):
@@ -182,7 +184,9 @@ def walk(top: str) -> Iterator[tuple[str, list[str], list[str]]]:
     read all the same is left out."""
     waiting = [top]
     while waiting:
-        where, below, names = waiting.pop(), [], []
+        where = waiting.pop()
+        below: list[str] = []
+        names: list[str] = []
         with contextlib.suppress(OSError):
             for entry in listed(where):
                 (below if entry.is_dir(follow_symlinks=False) else names).append(entry.name)
@@ -194,7 +198,7 @@ def fingerprint(path: str, skip: tuple[str, ...] = ()) -> str:
     """A digest of a folder and all below it: differs if anything was written, made, linked or given other permissions. Nobody
     can set the time of such a change back. What the files `skip` at its top hold does not count. Empty for no folder, and for
     one too deep to be looked through."""
-    seen = []
+    seen: list[tuple[str, *tuple[int, ...]]] = []
     if not identity(path):
         return ""
     for where, below, names in walk(path):

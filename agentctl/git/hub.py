@@ -10,6 +10,7 @@ import os
 import shutil
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Unpack
 
 from agentctl.core import refnames
 from agentctl.errors import Infrastructure, NotFound, Refused
@@ -114,7 +115,7 @@ class Hub:
         finally:
             _remove_scratch(path, handle)
 
-    def git(self, *args: str, **options) -> str:
+    def git(self, *args: str, **options: Unpack[process.Options]) -> str:
         """Standard output of Git. What asks for objects alone, by id or by full names of refs, runs
         without the hub's configuration."""
         self.objects.store.flush()

@@ -50,7 +50,7 @@ class Kept:
     def read(self, oid: str) -> tuple[bytes, bytes] | None:
         """(kind, content) of what is in the pack that grows."""
         entry = self._entries.get(oid)
-        return entry and (entry.kind, entry.content())
+        return (entry.kind, entry.content()) if entry else None
 
     def add(self, objects: Mapping[str, tuple[bytes, bytes]], sync: bool) -> None:
         """Write them; `sync` makes them durable at once."""

@@ -13,7 +13,7 @@ from functools import lru_cache
 from agentctl.core.admission import folded
 from agentctl.git import attributes, plain
 from agentctl.git.hub import Hub
-from agentctl.git.objects import EMPTY_TREE, EXECUTABLE, FILE, GITLINK, SYMLINK, TREE, Entries, ObjectError, Objects
+from agentctl.git.objects import EMPTY_TREE, EXECUTABLE, FILE, GITLINK, SYMLINK, TREE, Entries, Entry, ObjectError, Objects
 from agentctl.git.process import run
 from agentctl.git.scratch import quoted
 from agentctl.git.store import Store
@@ -73,14 +73,18 @@ def _woven(objects: Objects, base: str, ours: str, theirs: str, depth: int = 0) 
     for name in _differing(was, there):
         old, mine, its = was.get(name), here.get(name), there.get(name)
         if mine == old:
-            merged[name] = its
+            made = its
         elif not (old and mine and its):
             raise _Entangled
         elif old[0] == mine[0] == its[0] == TREE:
-            merged[name] = (TREE, _woven(objects, old[1], mine[1], its[1], depth + 1))
+            made = TREE, _woven(objects, old[1], mine[1], its[1], depth + 1)
         elif mine != its or TREE in (old[0], mine[0]):
             raise _Entangled
-        if not merged[name] or merged[name] == (TREE, EMPTY_TREE):
+        else:
+            made = mine
+        if made and made != (TREE, EMPTY_TREE):
+            merged[name] = made
+        else:
             del merged[name]
     return objects.write_tree(merged) if merged else EMPTY_TREE
 
@@ -180,14 +184,14 @@ def _changed(objects: Objects, old: str, new: str, prefix: bytes) -> Iterator[tu
     if prefix.count(b"/") > DEEP:
         raise ObjectError(oid=new, why=f"its directories are nested more than {DEEP} deep, the most that is supported")
     was, now = objects.tree(old), objects.tree(new)
-    found = []
+    found: list[tuple[bytes, tuple[str, str] | None, Entry | None, Entry | None]] = []
     for name in _differing(was, now):
         before, after = was.get(name), now.get(name)
         # A file and a directory of one name are two entries, which sort apart.
-        trees = [entry[1] if entry and entry[0] == TREE else EMPTY_TREE for entry in (before, after)]
-        if trees != [EMPTY_TREE, EMPTY_TREE]:
-            found.append((name + b"/", trees, None, None))
-        before, after = (entry if entry and entry[0] != TREE else None for entry in (before, after))
+        below = _subtree(before), _subtree(after)
+        if below != (EMPTY_TREE, EMPTY_TREE):
+            found.append((name + b"/", below, None, None))
+        before, after = _leaf(before), _leaf(after)
         if before or after:
             found.append((name, None, before, after))
     for name, trees, before, after in sorted(found, key=lambda f: f[0]):
@@ -197,6 +201,16 @@ def _changed(objects: Objects, old: str, new: str, prefix: bytes) -> Iterator[tu
         path = (prefix + name).decode(errors="surrogateescape")
         status = "A" if not before else "D" if not after else "T" if _kind(before) != _kind(after) else "M"
         yield path, *(after or (0, "0" * 40)), status
+
+
+def _subtree(entry: Entry | None) -> str:
+    """What is below it, as a directory; nothing is below anything else."""
+    return entry[1] if entry and entry[0] == TREE else EMPTY_TREE
+
+
+def _leaf(entry: Entry | None) -> Entry | None:
+    """It, unless it is a directory."""
+    return entry if entry and entry[0] != TREE else None
 
 
 def collisions(hub: Hub, old: str, new: str) -> Iterator[tuple[str, str]]:
@@ -232,6 +246,6 @@ def _folded(name: bytes) -> bytes:
     return folded(name.decode(errors="surrogateescape")).encode("utf-8", "surrogatepass")
 
 
-def _kind(entry: tuple[int, str]) -> int:
+def _kind(entry: Entry) -> int:
     """The type of a file, without its permissions."""
     return entry[0] & 0o170000

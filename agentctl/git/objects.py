@@ -15,7 +15,7 @@ from agentctl.core.printable import printable
 from agentctl.git.store import ObjectError, Store
 
 __all__ = ["BOT", "EMPTY_TREE", "EXECUTABLE", "FILE", "GITLINK", "SYMLINK", "TREE",
-           "CommitInfo", "Entries", "ObjectError", "Objects", "Person", "parse_commit"]
+           "CommitInfo", "Entries", "Entry", "ObjectError", "Objects", "Person", "parse_commit"]
 
 Entry = tuple[int, str]
 """(mode, object id)."""

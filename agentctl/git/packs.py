@@ -8,6 +8,7 @@ import struct
 import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from mmap import mmap
 
 QUICK = 1
 """Level of compression."""
@@ -71,7 +72,7 @@ def _head(number: int, size: int) -> bytes:
     return bytes(out)
 
 
-def measured(pack, offset: int, find: Callable[[bytes], int]) -> tuple[bytes, int, int]:
+def measured(pack: bytes | mmap, offset: int, find: Callable[[bytes], int]) -> tuple[bytes, int, int]:
     """(kind, size, bytes of the largest object on the way to it) of the entry at an offset of a
     pack's bytes, from heads alone: nothing is unpacked. `find` gives the offset of an object id.
 
@@ -94,7 +95,7 @@ def measured(pack, offset: int, find: Callable[[bytes], int]) -> tuple[bytes, in
     raise ValueError("deltas without end")
 
 
-def _read_head(pack, at: int) -> tuple[int, int, int]:
+def _read_head(pack: bytes | mmap, at: int) -> tuple[int, int, int]:
     """(number of the kind, size, where the content begins)."""
     byte, shift = pack[at], 4
     number, size, at = byte >> 4 & 7, byte & 15, at + 1
@@ -106,7 +107,7 @@ def _read_head(pack, at: int) -> tuple[int, int, int]:
     return number, size, at
 
 
-def _distance(pack, at: int) -> tuple[int, int]:
+def _distance(pack: bytes | mmap, at: int) -> tuple[int, int]:
     byte, at = pack[at], at + 1
     found = byte & 127
     while byte & 128:

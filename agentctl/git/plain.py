@@ -15,6 +15,7 @@ import subprocess
 import tempfile
 import threading
 from collections.abc import Iterator, Sequence
+from typing import Unpack
 
 from agentctl.git import process
 
@@ -26,7 +27,7 @@ _made: set[str] = set()
 _lock = threading.Lock()
 
 
-def run(git_dir: str, args: Sequence[str], **options) -> subprocess.CompletedProcess[bytes]:
+def run(git_dir: str, args: Sequence[str], **options: Unpack[process.Options]) -> subprocess.CompletedProcess[bytes]:
     """As `process.run` in a hub, for commands that are given objects by id."""
     with place() as made:
         return process.run(args, git_dir=made, cwd=made, env={"GIT_OBJECT_DIRECTORY": objects(git_dir)}, **options)

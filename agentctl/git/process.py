@@ -12,7 +12,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from typing import IO
+from typing import IO, TypedDict, Unpack
 
 from agentctl import signals
 from agentctl.errors import AgentctlError, Infrastructure, Timeout
@@ -95,6 +95,15 @@ def command(args: Sequence[str], git_dir: str | None) -> tuple[list[str], dict[s
     return [*argv, *args], _closed_environment()
 
 
+class Options(TypedDict, total=False):
+    """Of `run`, wherever it is done."""
+
+    stdin: bytes
+    source: str | None
+    ok: Sequence[int]
+    limit: float | None
+
+
 def run(
     args: Sequence[str],
     *,
@@ -145,7 +154,7 @@ class Leash:
     def __init__(self) -> None:
         self._until = float("inf")
         self._cut = False
-        self._git: subprocess.Popen | None = None
+        self._git: subprocess.Popen[bytes] | None = None
         self._lock = threading.Lock()
 
     @contextlib.contextmanager
@@ -162,14 +171,14 @@ class Leash:
         return max(0.01, min(limit, self._until - time.monotonic()))
 
     @contextlib.contextmanager
-    def on(self, git: subprocess.Popen) -> Iterator[None]:
+    def on(self, git: subprocess.Popen[bytes]) -> Iterator[None]:
         self._hold(git)
         try:
             yield
         finally:
             self._hold(None)
 
-    def _hold(self, git: subprocess.Popen | None) -> None:
+    def _hold(self, git: subprocess.Popen[bytes] | None) -> None:
         with self._lock:
             self._git = git
             if git and self._cut:
@@ -200,7 +209,7 @@ def _called(argv: Sequence[str], *, cwd: str | None, env: Mapping[str, str],
                                                       stdout=subprocess.PIPE, stderr=subprocess.PIPE))
             awaited.add(git.pid)
             ends.callback(awaited.discard, git.pid)
-            ends.push(lambda interrupted, *_: interrupted and _end(git))
+            ends.enter_context(_interruptible(git))
         if leash:
             ends.enter_context(leash.on(git))
         # Popen's own limit would look every half millisecond whether a Git has ended that takes two.
@@ -217,22 +226,32 @@ def _called(argv: Sequence[str], *, cwd: str | None, env: Mapping[str, str],
     return subprocess.CompletedProcess(argv, git.returncode, out, said)
 
 
-def _expire(git: subprocess.Popen, over: threading.Event) -> None:
+@contextlib.contextmanager
+def _interruptible(git: subprocess.Popen[bytes]) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        _end(git)
+        raise
+
+
+def _expire(git: subprocess.Popen[bytes], over: threading.Event) -> None:
     over.set()
     _end(git)
     time.sleep(GRACE)
     _end(git, signal.SIGKILL)
 
 
-def _end(git: subprocess.Popen, how: int = signal.SIGTERM) -> None:
+def _end(git: subprocess.Popen[bytes], how: int = signal.SIGTERM) -> None:
     """It and what it has started."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(git.pid, how)
 
 
-def text(args: Sequence[str], **options) -> str:
+def text(args: Sequence[str], *, git_dir: str | None = None, cwd: str | None = None,
+         env: Mapping[str, str] | None = None, **options: Unpack[Options]) -> str:
     """Standard output of `run`, decoded and stripped of its last newline."""
-    return decoded(run(args, **options))
+    return decoded(run(args, git_dir=git_dir, cwd=cwd, env=env, **options))
 
 
 def decoded(done: subprocess.CompletedProcess[bytes]) -> str:

@@ -202,7 +202,7 @@ class _Folder:
         self._packs: list[_Pack] = []
 
     def borrowed(self) -> list[str]:
-        return [store.path for store in self._disk.alternates]
+        return [os.fspath(store.path) for store in self._disk.alternates if isinstance(store, type(self._disk))]
 
     def file(self, oid: str) -> str:
         return os.path.join(self.path, oid[:2], oid[2:])
@@ -299,7 +299,8 @@ _TOO_LARGE = f"it is larger than {MOST >> 20} MiB"
 
 def _opened(path: str) -> list[_Folder]:
     """The folder and those that it borrows from, and these from others."""
-    found, paths = [], [path]
+    found: list[_Folder] = []
+    paths = [path]
     while paths and len(found) < 100:
         one = paths.pop(0)
         if one not in {folder.path for folder in found}:

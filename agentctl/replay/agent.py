@@ -22,6 +22,34 @@ import os
 import subprocess
 import sys
 
+TYPE_CHECKING = False
+"""As typing has it, which takes milliseconds to import."""
+if TYPE_CHECKING:
+    from typing import TypedDict
+
+    class Bug(TypedDict):
+        """As `history.Bug`."""
+
+        path: str
+        text: str
+        whole: bool
+
+    class Piece(TypedDict):
+        """As `history.Piece`."""
+
+        task: str
+        base: str
+        target: str
+        commits: list[str]
+        bug: Bug | None
+
+    class Past(TypedDict):
+        """What the sessions of one task remember."""
+
+        kinds: dict[str, str]
+        """Of its rejections, by the key of the change."""
+        attempts: list[str]
+
 NOT_YET = 75
 TASKS = "--format=%H %(trailers:key=Agentctl-Task,valueonly,separator=%x2c)"
 
@@ -70,7 +98,8 @@ def landings(folder: str, base: str) -> dict[str, str]:
 
 def joined_by(folder: str, task: str) -> list[str]:
     path = os.path.join(folder, task + ".joined")
-    return json.load(open(path)) if os.path.exists(path) else []
+    joined: list[str] = json.load(open(path)) if os.path.exists(path) else []
+    return joined
 
 
 class Notes:
@@ -78,13 +107,13 @@ class Notes:
 
     def __init__(self, path: str) -> None:
         self._path = path
-        self._all = json.load(open(path)) if os.path.exists(path) else {"kinds": {}, "attempts": []}
+        self._all: Past = json.load(open(path)) if os.path.exists(path) else {"kinds": {}, "attempts": []}
         answer = os.environ.get("AGENTCTL_ANSWER")
         if answer:
             verdict = json.load(open(os.path.join(answer, "verdict.json")))
             self._all["kinds"][verdict["change"]] = verdict["kind"]
-        self.kinds: list[str] = list(self._all["kinds"].values())
-        self.attempts: list[str] = self._all["attempts"]
+        self.kinds = list(self._all["kinds"].values())
+        self.attempts = self._all["attempts"]
 
     def save(self, attempt: str) -> None:
         self.attempts.append(attempt)
@@ -92,18 +121,20 @@ class Notes:
 
 
 def main(plan_file: str) -> int:
-    plan, folder = json.load(open(plan_file)), os.path.dirname(plan_file)
+    plan: list[Piece] = json.load(open(plan_file))
+    folder = os.path.dirname(plan_file)
     task, base = os.environ["AGENTCTL_TASK"], os.environ["AGENTCTL_BASE"]
     me = next(i for i, piece in enumerate(plan) if piece["task"] == task)
     piece, notes = plan[me], Notes(os.path.join(folder, task + ".json"))
     commits = landings(folder, base)
     landed = set(commits)
     all_before = all(p["task"] in landed for p in plan[:me])
-    buggy = bool(piece["bug"]) and "gate" not in notes.kinds
-    unexplained = len(notes.kinds) - (bool(piece["bug"]) and not buggy)
+    bug = piece["bug"] if "gate" not in notes.kinds else None
+    explained = bool(piece["bug"]) and not bug
+    unexplained = len(notes.kinds) - explained
     here = git("rev-parse", "HEAD^{tree}")
     if task in landed:
-        return hand_in(piece, here, buggy, notes, "", f"Landed with {commits[task]}")
+        return hand_in(piece, here, bug, notes, "", f"Landed with {commits[task]}")
     if unexplained and not all_before:
         return not_yet("waits for the tasks before it")
     tree, conflicts = merge(piece["base"], here, piece["target"])
@@ -111,16 +142,16 @@ def main(plan_file: str) -> int:
         return not_yet("does not apply yet: " + " ".join(conflicts))
     if not all_before and size(here, tree) != size(piece["base"], piece["target"]):
         return not_yet("parts of it are there already")
-    failed = notes.kinds.count("gate") - (bool(piece["bug"]) and not buggy)
+    failed = notes.kinds.count("gate") - explained
     if conflicts or failed > 1:
         tree, joined = resolved(me, plan, landed, here, conflicts, failed > 1)
         write(os.path.join(folder, task + ".joined"), joined)
     if unexplained and f"{base} {tree}" in notes.attempts:
         return not_yet("was rejected like this before")
-    return hand_in(piece, tree, buggy, notes, f"{base} {tree}")
+    return hand_in(piece, tree, bug, notes, f"{base} {tree}")
 
 
-def resolved(me: int, plan: list[dict], landed: set[str], here: str, conflicts: list[str],
+def resolved(me: int, plan: list[Piece], landed: set[str], here: str, conflicts: list[str],
              everyone: bool) -> tuple[str, list[str]]:
     """(tree, tasks joined): this piece with the later ones that landed on top of it."""
     last = max((i for i, p in enumerate(plan) if p["task"] in landed and i > me), default=me)
@@ -136,7 +167,7 @@ def resolved(me: int, plan: list[dict], landed: set[str], here: str, conflicts: 
     return tree, [p["task"] for p in joined]
 
 
-def folded(pieces: list[dict], without: list[dict]) -> tuple[str, list[dict]]:
+def folded(pieces: list[Piece], without: list[Piece]) -> tuple[str, list[Piece]]:
     """The tree after `pieces` without some of them, and which of these it does not go without.
 
     With none left out each merge is trivial, so there is one to name whenever one conflicts.
@@ -184,16 +215,16 @@ def moved(path: str, old: str, new: str) -> str:
     return renames.get(path, path)
 
 
-def hand_in(piece: dict, tree: str, buggy: bool, notes: Notes, attempt: str, reason: str = "") -> int:
-    """Commit `tree` as the last commit of the piece was, with its bug if it is to have one; after
+def hand_in(piece: Piece, tree: str, bug: Bug | None, notes: Notes, attempt: str, reason: str = "") -> int:
+    """Commit `tree` as the last commit of the piece was, with its bug if it is to have that; after
     a rejection with the reason why nothing is left to do."""
-    notes.save("" if buggy else attempt)
+    notes.save("" if bug else attempt)
     git("read-tree", "--reset", "-u", tree)
-    if buggy:
-        path = moved(piece["bug"]["path"], piece["target"], tree)
+    if bug:
+        path = moved(bug["path"], piece["target"], tree)
         os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
-        with open(path, "w" if piece["bug"]["whole"] else "a") as file:
-            file.write(piece["bug"]["text"])
+        with open(path, "w" if bug["whole"] else "a") as file:
+            file.write(bug["text"])
         git("add", "--", path)
     last = piece["commits"][-1]
     author, date, message = git("log", "-1", "--format=%an <%ae>%x00%ad%x00%B", "--date=raw", last).split("\0")

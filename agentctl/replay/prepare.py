@@ -74,7 +74,8 @@ class Tried:
     def _load(self) -> dict[str, bool]:
         try:
             with open(self._file) as file:
-                return json.load(file)
+                known: dict[str, bool] = json.load(file)
+                return known
         except (OSError, ValueError):
             return {}
 

@@ -8,8 +8,9 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from agentctl.core.ending import End
 from agentctl.core.records import Record, reason_kind
-from agentctl.core.task import End, Session, Task
+from agentctl.core.task import Session, Task
 from agentctl.fleet import tasks
 from agentctl.fleet.summary import Summary
 from agentctl.fleet.supervisor import Crew

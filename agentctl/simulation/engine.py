@@ -65,7 +65,7 @@ class Tally:
     """Most changes in the queue."""
     overrun: bool = False
     """The stretch was given up: more were waiting than it allowed."""
-    turnaround: array = field(default_factory=lambda: array("d"))
+    turnaround: array[float] = field(default_factory=lambda: array("d"))
     """Of each landed change, from arrival to landing."""
 
     def __sub__(self, other: Tally) -> Tally:
@@ -155,8 +155,8 @@ class Simulation:
         while self._ends and self._ends[0][1] not in self.running:
             heapq.heappop(self._ends)
         ends = self._ends[0][0] if self._ends else float("inf")
-        open_load = self._coming is not None and self.conditions.backlog is None
-        moment = min(ends, self._coming.at if open_load else float("inf"))
+        coming = self._coming if self.conditions.backlog is None else None
+        moment = min(ends, float("inf") if coming is None else coming.at)
         if moment == float("inf"):
             if self.queue:
                 raise RuleBroken(f"{len(self.queue)} changes wait and nothing runs")
