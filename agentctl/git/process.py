@@ -228,6 +228,7 @@ def _called(argv: Sequence[str], *, cwd: str | None, env: Mapping[str, str],
 
 @contextlib.contextmanager
 def _interruptible(git: subprocess.Popen[bytes]) -> Iterator[None]:
+    """Git is ended where an exception leaves this."""
     try:
         yield
     except BaseException:
