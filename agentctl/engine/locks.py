@@ -16,14 +16,15 @@ import sys
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import TypedDict
+from typing import Annotated, TypedDict
 
 import filelock
+import msgspec
 
+from agentctl.core.form import Plain, load
 from agentctl.engine.processes import alive, identity
 from agentctl.errors import Contended, Infrastructure
 from agentctl.git import folders, modes
-
 
 
 class _Softness(TypedDict, total=False):
@@ -45,7 +46,7 @@ class Holder(TypedDict):
     pid: int
     host: str
     command: str
-    since: float
+    since: Annotated[float, msgspec.Meta(ge=0, le=1e11)]
 
 
 class Held:
@@ -104,14 +105,10 @@ def holder(path: str | os.PathLike[str]) -> Holder | None:
     free `acquire` alone can tell.
     """
     try:
-        said: Holder = json.loads(folders.content(str(_sidecar(Path(path)))) or b"")
-        fits = (isinstance(said["pid"], int) and isinstance(said["host"], str) and isinstance(said["command"], str)
-                and isinstance(said["since"], (int, float)))
-        if fits and alive(said):
-            return said
+        said = folders.content(str(_sidecar(Path(path)))) or b""
+        return load(Holder, said) if alive(load(Plain, said)) else None
     except (OSError, ValueError, TypeError, KeyError):
-        pass
-    return None
+        return None
 
 
 def _sidecar(path: Path) -> Path:

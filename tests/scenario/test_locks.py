@@ -74,10 +74,12 @@ def test_the_same_process_contends_with_itself(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "sidecar", ["", "{", "[]", "null", '{"pid": "1"}', '{"host": "elsewhere"}', "\udcff"]
+    "sidecar", ["", "{", "[]", "null", "LIVING", '{"pid": "1"}', '{"host": "elsewhere"}', "\udcff"]
 )
 def test_a_damaged_sidecar_does_no_harm(tmp_path, other, sidecar):
-    (tmp_path / "bot.lock.json").write_bytes(os.fsencode(sidecar))
+    # One who lives, since the end of time.
+    living = json.dumps(json.loads((tmp_path / "bot.lock.json").read_text()) | {"since": float("inf")})
+    (tmp_path / "bot.lock.json").write_bytes(os.fsencode(living if sidecar == "LIVING" else sidecar))
     with pytest.raises(Contended, match="by another process"):
         acquire(tmp_path / "bot.lock", "the bot")
 

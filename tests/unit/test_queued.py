@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 
 from agentctl.core import sentences
 from agentctl.core.events import Admitted, PassedOver
@@ -40,17 +39,14 @@ def test_a_draft_does_not_change_the_state_that_it_was_made_from():
     assert before.queued("one") and not draft.state.queued("one")
 
 
-def test_admissions_cost_the_same_however_many_there_are():
-    def seconds(count: int) -> float:
-        draft, records = Draft(State(trunk="t")), [record(f"c{n}") for n in range(count)]
-        begun = time.process_time()
-        for one in records:
-            assert not draft.state.queued(one.change.id)
-            draft.happen(Admitted(one))
-        return time.process_time() - begun
-
-    seconds(100)
-    assert seconds(8000) / 8 < 4 * min(seconds(1000) for _ in range(3))
+def test_the_queue_is_not_copied_for_each_admission(monkeypatch):
+    draft, made = Draft(State(trunk="t")), []
+    monkeypatch.setattr(Queue, "__init__", lambda self, *records: made.append(self))
+    queue = draft.state.queue
+    for n in range(1000):
+        assert not draft.state.queued(f"c{n}")
+        draft.happen(Admitted(record(f"c{n}")))
+    assert draft.state.queue is queue and len(queue) == 1000 and made == []
 
 
 def test_a_line_of_the_ledger_is_one_line():
