@@ -3,8 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import sys
+
+TYPE_CHECKING = False
+"""As in `typing`, whose import a hook need not wait for."""
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from agentctl.commands.parser import Given
+    from agentctl.errors import AgentctlError, Defect
+    from agentctl.git.hub import Hub
 
 SECTIONS = {
     "The main job": ("init", "run", "demo", "replay"),
@@ -66,7 +76,8 @@ def _streams() -> None:
                 os.close(opened)
             os.set_inheritable(number, True)
             setattr(sys, name, open(number, mode, closefd=False))
-    sys.stdout.reconfigure(errors="backslashreplace")
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def _unwritten(error: OSError, status: int) -> int:
@@ -84,7 +95,7 @@ def _give_up_output() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
-def run(args: list[str], begin=lambda: None) -> int:
+def run(args: list[str], begin: Callable[[], None] = lambda: None) -> int:
     """Run a command line; returns its exit status and prints its errors. `begin` is called when all
     is there that the command needs."""
     import click
@@ -126,7 +137,7 @@ def run(args: list[str], begin=lambda: None) -> int:
         return _fail(_defect(error, given), as_json)
 
 
-def _defect(error: Exception, given):
+def _defect(error: Exception, given: Given) -> Defect:
     """What is said of an exception that nobody foresaw; its traceback goes to a file, for a report."""
     import traceback
 
@@ -143,7 +154,7 @@ def _defect(error: Exception, given):
                   hint=f"report it with {where}" if where else f"{DEBUG}=1 shows where: set it, and run the same command again")
 
 
-def _kept(text: str, hub) -> str:
+def _kept(text: str, hub: Hub | None) -> str:
     """The file that holds a traceback now: in the hub's own folder, or where there is none, among temporary files."""
     import tempfile
 
@@ -157,7 +168,7 @@ def _kept(text: str, hub) -> str:
         return ""
 
 
-def _fail(error, as_json: bool) -> int:
+def _fail(error: AgentctlError, as_json: bool) -> int:
     from agentctl.core.printable import visible
 
     hint = f"\nhint: {error.hint}" if error.hint else ""

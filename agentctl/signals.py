@@ -58,7 +58,7 @@ def install() -> None:
             signal.signal(number, _heed)
 
 
-def _unraisable(lost) -> None:
+def _unraisable(lost: sys.UnraisableHookArgs) -> None:
     """Where Python can raise nothing, as in a callback of its own, it would print Stopped and go on.
     The signal is given once more, when that is over."""
     from threading import Timer

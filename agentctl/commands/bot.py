@@ -8,7 +8,7 @@ import click
 
 from agentctl import signals
 from agentctl.commands.narrator import Narrator
-from agentctl.commands.parser import Given, command, given, group
+from agentctl.commands.parser import Given, as_command, given, group
 from agentctl.core import refnames
 from agentctl.core.model import Probe
 from agentctl.core.printable import printable, uncoloured, visible
@@ -29,7 +29,7 @@ def bot_group() -> None:
 
 
 @bot_group.add_command
-@command("run", """
+@as_command("run", """
 agentctl bot run
 agentctl bot run --once --junit report.xml
 agentctl bot run --slots 4
@@ -89,7 +89,7 @@ def _writable(path: str) -> None:
 
 
 @bot_group.add_command
-@command("restore", "agentctl bot restore")
+@as_command("restore", "agentctl bot restore")
 @given
 def restore_command(given: Given) -> int:
     """Put trunk, ledger and verdicts back where the bot left them.
@@ -102,7 +102,7 @@ def restore_command(given: Given) -> int:
 
 
 @bot_group.add_command
-@command("adopt", "agentctl bot adopt")
+@as_command("adopt", "agentctl bot adopt")
 @given
 def adopt_command(given: Given) -> int:
     """Take trunk and the ledger as somebody else left them.

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import click
 
-from agentctl.commands.parser import Given, command, given
+from agentctl.commands.parser import Given, as_command, given
 
 
-@command("completion", "agentctl completion bash >> ~/.bashrc\nagentctl completion zsh >> ~/.zshrc")
+@as_command("completion", "agentctl completion bash >> ~/.bashrc\nagentctl completion zsh >> ~/.zshrc")
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 @given
 def command(given: Given, shell: str) -> int:

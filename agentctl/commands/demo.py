@@ -9,7 +9,7 @@ import click
 
 from agentctl import signals
 from agentctl.commands.narrator import Narrator
-from agentctl.commands.parser import Given, command, given
+from agentctl.commands.parser import Given, as_command, given
 from agentctl.core.form import facts
 from agentctl.core.events import Probed
 from agentctl.core.model import Verdict
@@ -21,7 +21,7 @@ from agentctl.demo.stories import FLAKY, Story, all_stories, row, sent_back_by_c
 from agentctl.queue import verdicts
 
 
-@command("demo", """
+@as_command("demo", """
 agentctl demo
 agentctl demo --keep
 agentctl demo --json

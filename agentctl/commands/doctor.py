@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import click
 
-from agentctl.commands.parser import Given, command, given
+from agentctl.commands.parser import Given, as_command, given
 from agentctl.core.form import facts
 from agentctl.core.printable import printable
 from agentctl.doctor import Finding, Patient, examination
@@ -14,7 +14,7 @@ from agentctl.git import process
 from agentctl.messages import many, quoted
 
 
-@command("doctor", "agentctl doctor\nagentctl doctor --mend checkout\nagentctl doctor --json")
+@as_command("doctor", "agentctl doctor\nagentctl doctor --mend checkout\nagentctl doctor --json")
 @click.option("--mend", "wanted", type=click.Choice(["all", *examination.MENDS]), help="Mend what this check finds.")
 @given
 def command(given: Given, wanted: str | None) -> int:

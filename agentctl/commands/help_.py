@@ -10,7 +10,7 @@ import sys
 import click
 
 from agentctl.commands.data import data_path
-from agentctl.commands.parser import Given, command, given
+from agentctl.commands.parser import Given, as_command, given
 from agentctl.errors import NotFound
 
 MARKS = (("\\fB", ""), ("\\fI", ""), ("\\fR", ""), ("\\fP", ""), ("\\-", "-"), ("\\(bu", "*"), ("\\(aq", "'"),
@@ -18,7 +18,7 @@ MARKS = (("\\fB", ""), ("\\fI", ""), ("\\fR", ""), ("\\fP", ""), ("\\-", "-"), (
 """Marks of roff, and what stands for them in plain text; the backslash comes last."""
 
 
-@command("help", "agentctl help\nagentctl help run\nagentctl help policy\nagentctl help refs")
+@as_command("help", "agentctl help\nagentctl help run\nagentctl help policy\nagentctl help refs")
 @click.argument("topic", required=False)
 @given
 def command(given: Given, topic: str | None) -> int:

@@ -10,7 +10,7 @@ import click
 
 from agentctl.commands import hookrun
 from agentctl.commands.data import data_file
-from agentctl.commands.parser import Given, command, given, group
+from agentctl.commands.parser import Given, as_command, given, group
 from agentctl.engine import files
 from agentctl.errors import AgentctlError, Refused
 from agentctl.git import process
@@ -62,7 +62,7 @@ def _ours(path: str) -> bool:
 
 
 @hook_group.add_command
-@command("install", "agentctl hook install\nagentctl hook install --guard-trunk")
+@as_command("install", "agentctl hook install\nagentctl hook install --guard-trunk")
 @click.option("--guard-trunk", is_flag=True, help="Also refuse every move of trunk but the bot's; it slows fetches down.")
 @given
 def install(given: Given, guard_trunk: bool) -> int:
@@ -86,7 +86,7 @@ def install(given: Given, guard_trunk: bool) -> int:
 
 
 @hook_group.add_command
-@command("uninstall", "agentctl hook uninstall")
+@as_command("uninstall", "agentctl hook uninstall")
 @given
 def uninstall(given: Given) -> int:
     """Remove the hooks that install put there."""
@@ -101,7 +101,7 @@ def uninstall(given: Given) -> int:
 
 
 @hook_group.add_command
-@command("status", "agentctl hook status --json")
+@as_command("status", "agentctl hook status --json")
 @given
 def status(given: Given) -> int:
     """Say which hooks are installed."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import click
 
 from agentctl.commands.data import data_file
-from agentctl.commands.parser import Given, command, given
+from agentctl.commands.parser import Given, as_command, given
 from agentctl.core.form import facts
 from agentctl.core import globs, refnames
 from agentctl.core.gatefiles import gate_files
@@ -48,7 +48,7 @@ LONGEST = 1 << 20
 """Bytes of a script that are looked at."""
 
 
-@command("init", """
+@as_command("init", """
 agentctl init
 agentctl init --gate 'make check' --preset strict
 agentctl init --trunk develop

@@ -9,14 +9,14 @@ import time
 
 import click
 
-from agentctl.commands.parser import Given, command, given
+from agentctl.commands.parser import Given, as_command, given
 from agentctl.core import refnames
 from agentctl.core.printable import split_colour, uncoloured
 from agentctl.errors import NotFound
 from agentctl.fleet.session import log_of
 
 
-@command("logs", "agentctl logs agent-1\nagentctl logs agent-1 -f\nagentctl logs agent-1 --json")
+@as_command("logs", "agentctl logs agent-1\nagentctl logs agent-1 -f\nagentctl logs agent-1 --json")
 @click.argument("agent")
 @click.option("-f", "--follow", is_flag=True, help="Go on as it is written.")
 @given

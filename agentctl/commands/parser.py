@@ -10,6 +10,7 @@ import shutil
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 
@@ -18,6 +19,17 @@ from agentctl.cli import SECTIONS
 from agentctl.core.printable import visible
 from agentctl.core.units import duration
 from agentctl.messages import folded
+
+if TYPE_CHECKING:
+    from agentctl.core.policy import Policy
+    from agentctl.git.hub import Hub
+
+    Seconds = click.ParamType[float]
+else:
+    Seconds = click.ParamType
+    """It takes no parameter before click 8.4."""
+
+Made = TypeVar("Made", bound=click.Command)
 
 NAMES = {"help": "help_"}
 """Modules whose name differs from their command's."""
@@ -31,7 +43,7 @@ MEANT = {"status": "agentctl queue, or agentctl task list", "list": "agentctl ta
 class Group(click.Group):
     """Says what was meant where there is no such command."""
 
-    def resolve_command(self, ctx: click.Context, args: list[str]):
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
         if args and args[0] not in self.list_commands(ctx):
             import difflib
 
@@ -51,14 +63,17 @@ class Root(Group):
         return [name for names in SECTIONS.values() for name in names]
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
-        if name not in self.list_commands(ctx):
-            return None
-        return importlib.import_module(f"agentctl.commands.{NAMES.get(name, name)}").command
+        return self.loaded(name) if name in self.list_commands(ctx) else None
+
+    def loaded(self, name: str) -> click.Command:
+        """One that is listed."""
+        command: click.Command = importlib.import_module(f"agentctl.commands.{NAMES.get(name, name)}").command
+        return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         for title, names in SECTIONS.items():
             with formatter.section(title):
-                formatter.write_dl([(name, self.get_command(ctx, name).get_short_help_str(85)) for name in names])
+                formatter.write_dl([(name, self.loaded(name).get_short_help_str(85)) for name in names])
 
 
 @dataclass
@@ -74,7 +89,7 @@ class Given:
     """Called before the command begins."""
 
     @functools.cached_property
-    def hub(self):
+    def hub(self) -> Hub:
         from agentctl.errors import NotFound
         from agentctl.git.hub import find
 
@@ -85,7 +100,7 @@ class Given:
         return find(self.path)
 
     @functools.cached_property
-    def policy(self):
+    def policy(self) -> Policy:
         """The policy at trunk's tip."""
         return self._in_force[1]
 
@@ -94,7 +109,7 @@ class Given:
         return self.policy.trunk
 
     @functools.cached_property
-    def _in_force(self):
+    def _in_force(self) -> tuple[str, Policy]:
         from agentctl.queue.policyfile import in_force
 
         return in_force(self.hub)
@@ -164,12 +179,12 @@ def read_input() -> str:
     return text
 
 
-class Duration(click.ParamType):
+class Duration(Seconds):
     """Seconds, written as 90s, 10m or 1h30m."""
 
     name = "time"
 
-    def convert(self, value, param, ctx):
+    def convert(self, value: str | float, param: click.Parameter | None, ctx: click.Context | None) -> float:
         if isinstance(value, float):
             return value
         try:
@@ -191,21 +206,25 @@ class Command(click.Command):
         return rest
 
 
-def _own(build, name: str, examples: str, **options):
-    """A command or group whose help ends in examples, and that takes --json and --quiet
-    behind its name too."""
+def _made(kind: type[Made], name: str, examples: str, **options: bool) -> Callable[[Callable[..., int | None]], Made]:
     epilog = "\b\nExamples:\n" + "\n".join("  " + line for line in examples.strip().splitlines())
 
-    def decorate(function):
+    def decorate(function: Callable[..., int | None]) -> Made:
         for flags, words in ((("--json", "json"), "Print JSON."), (("-q", "--quiet"), "Print only results.")):
             function = click.option(*flags, is_flag=True, expose_value=False, callback=_set, help=words)(function)
-        return build(name, epilog=epilog, **options)(function)
+        return click.command(name, kind, epilog=epilog, **options)(function)
 
     return decorate
 
 
-command = functools.partial(_own, functools.partial(click.command, cls=Command))
-group = functools.partial(_own, functools.partial(click.group, cls=Group))
+def as_command(name: str, examples: str) -> Callable[[Callable[..., int]], Command]:
+    """A command whose help ends in examples, and that takes --json and --quiet behind its name too."""
+    return _made(Command, name, examples)
+
+
+def group(name: str, examples: str, invoke_without_command: bool = False) -> Callable[[Callable[..., int | None]], Group]:
+    """As `as_command`; the function returns nothing where the command below it has its own status."""
+    return _made(Group, name, examples, invoke_without_command=invoke_without_command)
 
 
 @click.group("agentctl", cls=Root, epilog=EXAMPLES, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from agentctl.commands import tune
-from agentctl.commands.parser import Given, command, given, group
+from agentctl.commands.parser import Given, as_command, given, group
 from agentctl.core.document import Problems
 from agentctl.core.policy import SCHEMA, document, parse
 from agentctl.core.printable import printable
@@ -176,7 +176,7 @@ def _source(given: Given, file: str | None) -> tuple[str, str]:
 
 
 @policy_group.add_command
-@command("check", "agentctl policy check\nagentctl policy check policies/strict.yaml")
+@as_command("check", "agentctl policy check\nagentctl policy check policies/strict.yaml")
 @click.argument("file", required=False, type=click.Path())
 @given
 def check_command(given: Given, file: str | None) -> int:
@@ -195,7 +195,7 @@ def check_command(given: Given, file: str | None) -> int:
 
 
 @policy_group.add_command
-@command("explain", "agentctl policy explain\nagentctl policy explain queue.slots")
+@as_command("explain", "agentctl policy explain\nagentctl policy explain queue.slots")
 @click.argument("key", required=False)
 @given
 def explain_command(given: Given, key: str | None) -> int:
@@ -211,7 +211,7 @@ def explain_command(given: Given, key: str | None) -> int:
 
 
 @policy_group.add_command
-@command("schema", "agentctl policy schema > policy.schema.json")
+@as_command("schema", "agentctl policy schema > policy.schema.json")
 @given
 def schema_command(given: Given) -> int:
     """Print the JSON Schema of the policy, for editors."""

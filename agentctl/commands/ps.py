@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from agentctl.commands.parser import Given, command, given
+from agentctl.commands.parser import Given, as_command, given
 from agentctl.engine.locks import holder
 from agentctl.fleet import agents, tasks
 from agentctl.messages import ago, aligned
 
 
-@command("ps", "agentctl ps\nagentctl ps --json")
+@as_command("ps", "agentctl ps\nagentctl ps --json")
 @given
 def command(given: Given) -> int:
     """List the agents that have a worktree, and what each works on."""

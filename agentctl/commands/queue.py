@@ -7,7 +7,7 @@ import os
 
 import click
 
-from agentctl.commands.parser import Given, command, given, group
+from agentctl.commands.parser import Given, as_command, given, group
 from agentctl.commands.submit import report
 from agentctl.core import refnames
 from agentctl.core.events import Staged
@@ -106,8 +106,8 @@ def _bot(given: Given) -> dict | None:
 
 
 @queue_group.add_command
-@command("pause", "agentctl queue pause --reason 'release 1.4 is being cut'\n"
-         "agentctl queue pause --below 5 --reason 'only what the release needs'")
+@as_command("pause", "agentctl queue pause --reason 'release 1.4 is being cut'\n"
+            "agentctl queue pause --below 5 --reason 'only what the release needs'")
 @click.option("--reason", default="", help="Why, for whoever wonders.")
 @click.option("--below", type=click.IntRange(-1000, 1000), metavar="N",
               help="Freeze: hold back only changes of a priority below N.")
@@ -130,7 +130,7 @@ def pause_command(given: Given, reason: str, below: int | None) -> int:
 
 
 @queue_group.add_command
-@command("resume", "agentctl queue resume")
+@as_command("resume", "agentctl queue resume")
 @given
 def resume_command(given: Given) -> int:
     """Let changes land again, after a pause or a freeze. What passed meanwhile is not tested anew."""
@@ -142,7 +142,7 @@ def resume_command(given: Given) -> int:
 
 
 @queue_group.add_command
-@command("bump", "agentctl queue bump fix-crash\nagentctl queue bump fix-crash --priority 5")
+@as_command("bump", "agentctl queue bump fix-crash\nagentctl queue bump fix-crash --priority 5")
 @click.argument("change")
 @click.option("--priority", type=click.IntRange(-1000, 1000), help="Its new priority (default: above all others).")
 @given
@@ -161,7 +161,7 @@ def bump_command(given: Given, change: str, priority: int | None) -> int:
 
 
 @queue_group.add_command
-@command("retry", "agentctl queue retry fix-crash")
+@as_command("retry", "agentctl queue retry fix-crash")
 @click.argument("change")
 @given
 def retry_command(given: Given, change: str) -> int:

@@ -15,7 +15,7 @@ import click
 
 from agentctl.commands import tune
 from agentctl.commands.narrator import Narrator
-from agentctl.commands.parser import Duration, Given, command, given
+from agentctl.commands.parser import Duration, Given, as_command, given
 from agentctl.core.form import facts, replace
 from agentctl.core.policy import Policy, parse
 from agentctl.errors import UsageError
@@ -38,7 +38,7 @@ class Mode:
     batch: int | None = None
 
 
-@command("replay", """
+@as_command("replay", """
 agentctl replay . v1.0..v1.1 --gate 'make test'
 agentctl replay ~/src/h11 A^..B --gate 'python -m pytest -q h11' --agents 8 --bad 10%
 agentctl replay . HEAD~50..HEAD --gate 'make test' --compare

@@ -6,7 +6,7 @@ import os
 
 import click
 
-from agentctl.commands.parser import Given, command, given
+from agentctl.commands.parser import Given, as_command, given
 from agentctl.commands.submit import report
 from agentctl.core import refnames
 from agentctl.core.records import Record
@@ -17,7 +17,7 @@ from agentctl.queue import again, inbox, standing
 from agentctl.queue.ledger import Ledger
 
 
-@command("revert", "agentctl revert fix-crash && agentctl wait revert-fix-crash")
+@as_command("revert", "agentctl revert fix-crash && agentctl wait revert-fix-crash")
 @click.argument("change")
 @given
 def command(given: Given, change: str) -> int:

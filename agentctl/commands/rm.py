@@ -6,7 +6,7 @@ import os
 
 import click
 
-from agentctl.commands.parser import Given, command, given
+from agentctl.commands.parser import Given, as_command, given
 from agentctl.core import refnames
 from agentctl.errors import NotFound, Refused
 from agentctl.fleet import agents
@@ -15,7 +15,7 @@ from agentctl.git.worktrees import State
 from agentctl.messages import quoted
 
 
-@command("rm", "agentctl rm ann\nagentctl rm ann --force")
+@as_command("rm", "agentctl rm ann\nagentctl rm ann --force")
 @click.argument("agent")
 @click.option("--force", is_flag=True, help="Also with work that was not submitted: it is kept in a salvage ref.")
 @given

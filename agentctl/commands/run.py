@@ -13,7 +13,7 @@ from agentctl import signals
 from agentctl.commands import program
 from agentctl.commands.bot import take_lock
 from agentctl.commands.narrator import Narrator
-from agentctl.commands.parser import Given, command, given
+from agentctl.commands.parser import Given, as_command, given
 from agentctl.commands.task import read_list
 from agentctl.core.form import facts
 from agentctl.core.records import Conflicts
@@ -28,7 +28,7 @@ POLL = 0.1
 """Seconds between two looks when nothing reports."""
 
 
-@command("run", """
+@as_command("run", """
 agentctl run tasks.yaml --agents 8
 agentctl run --agents 4 -- claude -p '{prompt}' --permission-mode bypassPermissions
 agentctl run tasks.yaml --agents 2 -- ./my-agent.sh

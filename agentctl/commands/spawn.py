@@ -10,7 +10,7 @@ import click
 
 from agentctl import signals
 from agentctl.commands import program
-from agentctl.commands.parser import Given, command, given, read_input
+from agentctl.commands.parser import Given, as_command, given, read_input
 from agentctl.core.form import facts
 from agentctl.core import refnames
 from agentctl.core.task import End, Session, Task
@@ -18,7 +18,7 @@ from agentctl.errors import AgentctlError, UsageError
 from agentctl.fleet import session, supervisor, tasks
 
 
-@command("spawn", """
+@as_command("spawn", """
 agentctl spawn ann --prompt 'Fix the typos in README' -- claude -p '{prompt}'
 agentctl spawn bob --task fix-crash
 agentctl spawn w --count 20 -- ./my-agent.sh

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import click
 
-from agentctl.commands.parser import Given, command, given
+from agentctl.commands.parser import Given, as_command, given
 from agentctl.core import refnames
 from agentctl.engine import processes
 from agentctl.errors import NotFound
 
 
-@command("stop", "agentctl stop agent-3")
+@as_command("stop", "agentctl stop agent-3")
 @click.argument("agent")
 @given
 def command(given: Given, agent: str) -> int:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 
 import click
 
-from agentctl.commands.parser import Given, command, given
+from agentctl.commands.parser import Given, as_command, given
 from agentctl.core import refnames
 from agentctl.core.lifecycle import Stage
 from agentctl.core.request import PRIORITY
@@ -25,7 +25,7 @@ from agentctl.queue.ledger import Ledger
 from agentctl.queue.marks import ADOPT, RESTORE
 
 
-@command("submit", """
+@as_command("submit", """
 agentctl submit
 agentctl submit --change fix-crash HEAD~1
 agentctl submit && agentctl wait fix-crash

@@ -7,7 +7,7 @@ from agentctl.core.form import replace
 
 import click
 
-from agentctl.commands.parser import Given, command, given, group, read_input
+from agentctl.commands.parser import Given, as_command, given, group, read_input
 from agentctl.core.form import facts
 from agentctl.core import refnames, tasklist
 from agentctl.core.printable import printable
@@ -33,7 +33,7 @@ def tasks_group() -> None:
 
 
 @tasks_group.add_command
-@command("add", """
+@as_command("add", """
 agentctl task add 'Fix the crash on empty input'
 agentctl task add --id crash --after parser --priority 5 - < prompt.md
 agentctl task add --file tasks.yaml
@@ -104,7 +104,7 @@ def _added(given: Given, listed: list[Task]) -> int:
 
 
 @tasks_group.add_command
-@command("list", "agentctl task list\nagentctl task list --status parked --json")
+@as_command("list", "agentctl task list\nagentctl task list --status parked --json")
 @click.option("--status", "wanted", type=click.Choice([s.value for s in Status]), help="Only those.")
 @given
 def list_command(given: Given, wanted: str | None) -> int:
@@ -130,7 +130,7 @@ def statuses(given: Given, known: dict[str, Task]) -> dict[str, Status]:
 
 
 @tasks_group.add_command
-@command("show", "agentctl task show fix-the-crash")
+@as_command("show", "agentctl task show fix-the-crash")
 @click.argument("task")
 @given
 def show_command(given: Given, task: str) -> int:
@@ -157,7 +157,7 @@ def show_command(given: Given, task: str) -> int:
 
 
 @tasks_group.add_command
-@command("open", "agentctl task open fix-the-crash")
+@as_command("open", "agentctl task open fix-the-crash")
 @click.argument("task")
 @given
 def open_command(given: Given, task: str) -> int:
@@ -170,7 +170,7 @@ def open_command(given: Given, task: str) -> int:
 
 
 @tasks_group.add_command
-@command("done", "agentctl task done fix-the-crash\nagentctl task done fix-the-crash --reason 'no longer wanted'")
+@as_command("done", "agentctl task done fix-the-crash\nagentctl task done fix-the-crash --reason 'no longer wanted'")
 @click.argument("task")
 @click.option("--reason", default="", help="Why, for the record.")
 @given

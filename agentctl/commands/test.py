@@ -7,7 +7,7 @@ import time
 import click
 
 from agentctl import signals
-from agentctl.commands.parser import Given, command, given
+from agentctl.commands.parser import Given, as_command, given
 from agentctl.core.form import facts
 from agentctl.core.records import Queued, Work
 from agentctl.core.model import Change, Verdict
@@ -21,7 +21,7 @@ from agentctl.queue import gate, verdicts
 from agentctl.queue.stage import Built, Stager
 
 
-@command("test", "agentctl test\nagentctl test HEAD~1")
+@as_command("test", "agentctl test\nagentctl test HEAD~1")
 @click.argument("commit", required=False)
 @click.option("--again", is_flag=True, help="Run the gate although this tree has passed before.")
 @given

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 
 import click
 
-from agentctl.commands.parser import Given, command, given
+from agentctl.commands.parser import Given, as_command, given
 from agentctl.core.records import GateFailed, Landed, Record, Rejected
 from agentctl.core.model import Verdict
 from agentctl.core.planner import Limits
@@ -74,7 +74,7 @@ def traffic_of(records: Iterable[Record], seconds: Mapping[tuple[str, str], floa
                     r.change.priority) for (r, _), took in zip(decided, own, strict=True)]
 
 
-@command("tune", """
+@as_command("tune", """
 agentctl policy tune
 agentctl policy tune --slots 2,4,8 --batch 16,64 --plot tune.svg
 agentctl policy tune --trace arrivals.jsonl --json

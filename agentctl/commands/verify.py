@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 
-from agentctl.commands.parser import Given, command, given
+from agentctl.commands.parser import Given, as_command, given
 from agentctl.core.form import facts
 from agentctl.errors import Findings
 from agentctl.queue.proof import prove
 
 
-@command("verify", "agentctl verify\nagentctl -C /srv/hub.git verify --json")
+@as_command("verify", "agentctl verify\nagentctl -C /srv/hub.git verify --json")
 @given
 def command(given: Given) -> int:
     """Prove that nothing was lost and only tested work landed.

@@ -6,7 +6,7 @@ import time
 
 import click
 
-from agentctl.commands.parser import Duration, Given, command, given
+from agentctl.commands.parser import Duration, Given, as_command, given
 from agentctl.core.records import AnyEnded, Landed, reason_kind
 from agentctl.core.lifecycle import ENDED
 from agentctl.errors import AgentctlError, GateFailed, MergeConflict, Refused, Timeout
@@ -16,7 +16,7 @@ PAUSE = 0.2
 """Seconds between two looks."""
 
 
-@command("wait", "agentctl wait fix-crash\nagentctl wait fix-crash --timeout 10m")
+@as_command("wait", "agentctl wait fix-crash\nagentctl wait fix-crash --timeout 10m")
 @click.argument("change")
 @click.option("--timeout", type=Duration(), metavar="TIME", help="Give up after so long, as in 90s or 10m (exit status 124).")
 @given

@@ -6,7 +6,7 @@ import time
 
 import click
 
-from agentctl.commands.parser import Given, command, given
+from agentctl.commands.parser import Given, as_command, given
 from agentctl.core.form import facts
 from agentctl.core.records import Landed, Queued, Record, outline
 from agentctl.core.state import State
@@ -21,7 +21,7 @@ from agentctl.queue import answers, border, foreign, landing, mending, pause, st
 from agentctl.queue.ledger import Ledger
 
 
-@command("why", "agentctl why fix-crash\nagentctl why fix-crash/2 --log")
+@as_command("why", "agentctl why fix-crash\nagentctl why fix-crash/2 --log")
 @click.argument("change")
 @click.option("--log", is_flag=True, help="The whole of the evidence: gate output, conflict.")
 @given

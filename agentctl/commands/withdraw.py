@@ -6,11 +6,11 @@ import os
 
 import click
 
-from agentctl.commands.parser import Given, command, given
+from agentctl.commands.parser import Given, as_command, given
 from agentctl.queue import inbox, standing
 
 
-@command("withdraw", "agentctl withdraw fix-crash")
+@as_command("withdraw", "agentctl withdraw fix-crash")
 @click.argument("change")
 @given
 def command(given: Given, change: str) -> int:
