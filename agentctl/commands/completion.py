@@ -12,12 +12,12 @@ from agentctl.commands.parser import Given, as_command, given
 @given
 def command(given: Given, shell: str) -> int:
     """Print what completes commands and options in SHELL."""
-    from click.shell_completion import get_completion_class
+    from click.shell_completion import BashComplete, FishComplete, ShellComplete, ZshComplete
 
     from agentctl.commands.parser import root
 
-    found = get_completion_class(shell)
-    source = found(root, {}, "agentctl", "_AGENTCTL_COMPLETE").source()
+    found: dict[str, type[ShellComplete]] = {"bash": BashComplete, "zsh": ZshComplete, "fish": FishComplete}
+    source = found[shell](root, {}, "agentctl", "_AGENTCTL_COMPLETE").source()
     if given.json:
         given.emit({"shell": shell, "source": source})
     else:

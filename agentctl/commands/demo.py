@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import click
 
@@ -19,6 +20,10 @@ from agentctl.demo.checks import Check, all_checks
 from agentctl.demo.place import AGENT, AGENTS, TASKS, Place
 from agentctl.demo.stories import FLAKY, Story, all_stories, row, sent_back_by_chance
 from agentctl.queue import verdicts
+
+if TYPE_CHECKING:
+    from agentctl.commands.run import Job
+    from agentctl.fleet.summary import Summary
 
 
 @as_command("demo", """
@@ -97,7 +102,7 @@ def _inner(given: Given, place: Place) -> Given:
     return Given(path=place.project, quiet=quiet, verbose=given.verbose, color=given.color)
 
 
-def _job(inner: Given):
+def _job(inner: Given) -> Job:
     from agentctl.commands.run import Job, add_missing
     from agentctl.fleet.supervisor import Crew
 
@@ -105,7 +110,7 @@ def _job(inner: Given):
     return Job(Crew(names, AGENT, True), inner.policy, add_missing(inner, TASKS))
 
 
-def _page(given: Given, summary, report: Report) -> None:
+def _page(given: Given, summary: Summary, report: Report) -> None:
     given.say(f"What {AGENTS} agents did, and how it was caught:")
     for story in report.stories:
         given.say(story.line, hang=16)

@@ -89,8 +89,9 @@ def init(given: Given, preset: str, gate: str | None, trunk: str | None) -> int:
     tree = hub.objects.commit(hub.trunk_tip(branch)).tree
     known = hub.objects.read(tree, POLICY_PATH)
     path = os.path.join(hub.top, POLICY_PATH) if hub.top else None
-    if known or (path and os.path.exists(path)):
-        policy = parse((known or _read(path)).decode(errors="replace"), POLICY_PATH)
+    there = known or (_read(path) if path and os.path.exists(path) else None)
+    if there is not None:
+        policy = parse(there.decode(errors="replace"), POLICY_PATH)
         if trunk and policy.trunk != trunk:
             raise Refused(f"there is a policy already, and it names {policy.trunk} as trunk",
                           hint=f"set `trunk: {trunk}` in {POLICY_PATH}")

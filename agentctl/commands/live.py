@@ -7,14 +7,22 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
 from agentctl.commands.narrator import COLORS, Narrator
 from agentctl.commands.parser import Given
 from agentctl.core import events, notices
 from agentctl.core.printable import visible
+from agentctl.core.task import Status
 from agentctl.fleet.supervisor import Fleet
 from agentctl.messages import ago, many
 from agentctl.queue.bot import Bot
+
+if TYPE_CHECKING:
+    from rich.console import Group
+
+COUNTED = (Status.LANDED, Status.DONE, Status.SUBMITTED, Status.WORKING, Status.READY, Status.BLOCKED, Status.PARKED, Status.GONE)
+"""In the head of the view, in this order."""
 
 
 @contextlib.contextmanager
@@ -36,13 +44,13 @@ def view(given: Given, narrator: Narrator, fleet: Fleet, bot: Bot) -> Iterator[C
             narrator.live = False
 
 
-def _draw(narrator: Narrator, fleet: Fleet, bot: Bot, begun: float, height: int):
+def _draw(narrator: Narrator, fleet: Fleet, bot: Bot, begun: float, height: int) -> Group:
     from rich.console import Group
     from rich.text import Text
 
     where = Counter(fleet.statuses.values())
     head = Text(ago(begun) + "   " + "  ".join(
-        f"{where[s]} {s}" for s in ("landed", "done", "submitted", "working", "ready", "blocked", "parked", "gone") if where[s]))
+        f"{where[s]} {s}" for s in COUNTED if where[s]))
     if bot.moved:
         head.append(f"   {bot.moved.text}: nothing lands", style=COLORS[events.Moved])
     if bot.paused:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import click
 
 from agentctl import __version__
-from agentctl.commands.parser import SECTIONS, Given, root
+from agentctl.commands.parser import Given, root
 
 FOLDER = os.path.join(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))), "man", "man1")
 
@@ -29,11 +29,16 @@ def pages() -> dict[str, str]:
     # With root's settings, as in a run: click keeps the help option that a command's first context made.
     ctx = click.Context(root, info_name="agentctl", obj=Given(), **root.context_settings)
     found = {"agentctl.1": _page(ctx, root, _index(ctx))}
-    for name in root.list_commands(ctx):
-        command = root.get_command(ctx, name)
-        inner = click.Context(command, info_name=name, parent=ctx)
+    for name, command, inner in _below(ctx, root):
         found[f"agentctl-{name}.1"] = _page(inner, command, _members(inner, command))
     return found
+
+
+def _below(ctx: click.Context, group: click.Group) -> Iterator[tuple[str, click.Command, click.Context]]:
+    """The commands of a group by name, each with a context of its own."""
+    for name in group.list_commands(ctx):
+        if command := group.get_command(ctx, name):
+            yield name, command, click.Context(command, info_name=name, parent=ctx)
 
 
 def _page(ctx: click.Context, command: click.Command, more: str) -> str:
@@ -78,9 +83,7 @@ def _members(ctx: click.Context, command: click.Command) -> str:
     if not isinstance(command, click.Group):
         return ""
     parts = [".SH COMMANDS"]
-    for name in command.list_commands(ctx):
-        member = command.get_command(ctx, name)
-        inner = click.Context(member, info_name=name, parent=ctx)
+    for name, member, inner in _below(ctx, command):
         parts += [f".SS {_escape(name)}", _synopsis(inner, member), ".PP", _text(member.help or ""),
                   _options(inner, member, ".PP"), _examples(member, ".PP")]
     return "\n".join(part for part in parts if part)
@@ -88,10 +91,10 @@ def _members(ctx: click.Context, command: click.Command) -> str:
 
 def _index(ctx: click.Context) -> str:
     parts = [".SH COMMANDS"]
-    for title, names in SECTIONS.items():
+    for title, names in root.sections.items():
         parts.append(f".SS {_escape(title)}")
         for name in names:
-            short = root.get_command(ctx, name).get_short_help_str(200)
+            short = root.loaded(name).get_short_help_str(200)
             parts.append(f".TP\n.BR agentctl\\-{name} (1)\n{_escape(short)}")
     return "\n".join(parts)
 

@@ -59,8 +59,10 @@ class Group(click.Group):
 class Root(Group):
     """Finds a command by importing its module when it is asked for."""
 
+    sections = SECTIONS
+
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return [name for names in SECTIONS.values() for name in names]
+        return [name for names in self.sections.values() for name in names]
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         return self.loaded(name) if name in self.list_commands(ctx) else None
@@ -71,7 +73,7 @@ class Root(Group):
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        for title, names in SECTIONS.items():
+        for title, names in self.sections.items():
             with formatter.section(title):
                 formatter.write_dl([(name, self.loaded(name).get_short_help_str(85)) for name in names])
 

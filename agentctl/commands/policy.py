@@ -21,15 +21,17 @@ from agentctl.errors import NotFound
 from agentctl.git.hub import POLICY_PATH
 
 _WIDTH = 80
+_Schema = dict[str, Any]
+"""A JSON Schema, or a part of one."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Row:
     group: str
     key: str
-    value: Any
+    value: object
     is_set: bool
-    schema: dict
+    schema: _Schema
 
     @property
     def name(self) -> str:
@@ -69,8 +71,13 @@ def schema() -> str:
     return json.dumps(SCHEMA, indent=2) + "\n"
 
 
-def _rows(data: dict) -> Iterator[_Row]:
-    for key, part in SCHEMA["properties"].items():
+def _properties(section: _Schema) -> dict[str, _Schema]:
+    found: dict[str, _Schema] = section["properties"]
+    return found
+
+
+def _rows(data: dict[str, Any]) -> Iterator[_Row]:
+    for key, part in _properties(SCHEMA).items():
         if "properties" in part:
             yield from _section(key, part, data.get(key, {}))
         elif "properties" in part.get("items", {}):
@@ -80,12 +87,12 @@ def _rows(data: dict) -> Iterator[_Row]:
             yield _row("", key, part, data)
 
 
-def _section(group: str, section: dict, data: dict) -> Iterator[_Row]:
-    for key, part in section["properties"].items():
+def _section(group: str, section: _Schema, data: dict[str, Any]) -> Iterator[_Row]:
+    for key, part in _properties(section).items():
         yield _row(group, key, part, data)
 
 
-def _row(group: str, key: str, part: dict, data: dict) -> _Row:
+def _row(group: str, key: str, part: _Schema, data: dict[str, Any]) -> _Row:
     return _Row(group, key, data.get(key, part.get("default")), key in data, part)
 
 
@@ -114,8 +121,8 @@ def _group(name: str, rows: list[_Row]) -> str:
 
 
 def _about(group: str) -> str:
-    part = SCHEMA["properties"][group.split("[")[0]]
-    return part.get("items", part)["description"]
+    part = _properties(SCHEMA)[group.split("[")[0]]
+    return str(part.get("items", part)["description"])
 
 
 def _in_full(row: _Row) -> str:
@@ -144,7 +151,7 @@ def _cut(text: str, room: int) -> str:
     return text if len(text) <= room else text[: room - 3] + "..."
 
 
-def _shown(value: Any) -> str:
+def _shown(value: object) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, dict):

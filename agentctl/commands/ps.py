@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from agentctl.commands.parser import Given, as_command, given
+from agentctl.core.form import facts
 from agentctl.engine.locks import holder
 from agentctl.fleet import agents, tasks
 from agentctl.messages import ago, aligned
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    agent: str
+    task: str | None
+    since: float | None
+    """When its session began, if one runs."""
+    worktree: str
 
 
 @as_command("ps", "agentctl ps\nagentctl ps --json")
@@ -17,12 +29,11 @@ def command(given: Given) -> int:
     rows = []
     for name in agents.names(hub):
         running = holder(hub.own_path("locks", "agents", f"{name}.lock"))
-        rows.append({"agent": name, "task": work.get(name), "since": running["since"] if running else None,
-                     "worktree": agents.path_of(hub, name)})
+        rows.append(Row(name, work.get(name), running["since"] if running else None, agents.path_of(hub, name)))
     if given.json:
-        given.emit(rows)
-    for line in aligned([(row["agent"], f"running for {ago(row['since'])}" if row["since"] else "idle",
-                          row["task"] or "-", row["worktree"]) for row in rows]):
+        given.emit(facts(rows))
+    for line in aligned([(row.agent, f"running for {ago(row.since)}" if row.since else "idle", row.task or "-", row.worktree)
+                         for row in rows]):
         given.say(line, hang=12)
     if not rows:
         given.say("no agent has a worktree here")

@@ -99,10 +99,10 @@ def _usual(state: State, staged: Staged) -> str:
     return f" of about {ago(0.0, seconds)}" if seconds and seconds >= 1 else ""
 
 
-def _bot(given: Given) -> dict | None:
+def _bot(given: Given) -> bool:
     from agentctl.engine.locks import holder
 
-    return holder(given.hub.own_path("locks", "bot.lock"))
+    return holder(given.hub.own_path("locks", "bot.lock")) is not None
 
 
 @queue_group.add_command
@@ -173,7 +173,7 @@ def retry_command(given: Given, change: str) -> int:
     if found.record and by and not rights.allows(given.hub, by, found.record):
         raise Refused(f"{found.key} is {found.record.change.agent}'s", hint=f"agentctl why {change}")
     gone = found.record and inbox.given_up(given.hub, found.record)
-    if found.stage not in (Stage.REJECTED, Stage.WITHDRAWN) and not gone:
+    if not found.record or (found.stage not in (Stage.REJECTED, Stage.WITHDRAWN) and not gone):
         raise Refused(f"{found.key} is {found.stage}, neither rejected nor withdrawn", hint=f"agentctl why {change}")
     return report(given, inbox.retry(given.hub, found.record, given.tip))
 

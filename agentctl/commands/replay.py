@@ -22,7 +22,7 @@ from agentctl.errors import UsageError
 from agentctl.git.hub import Hub, find
 from agentctl.replay import table
 from agentctl.replay.forecast import Asked, forecast
-from agentctl.replay.prepare import Plan, Tried, prepare
+from agentctl.replay.prepare import Plan, Progress, Tried, prepare
 from agentctl.replay.history import Piece
 from agentctl.replay.rehearsal import Outcome, begin, cast, make_hub, outcome
 
@@ -61,8 +61,9 @@ agentctl replay . HEAD~500..HEAD --gate 'make test' --bad 5% --simulate
 @click.option("--plot", "picture", metavar="FILE", type=click.Path(), help="With --simulate: draw the turnaround as SVG.")
 @click.option("--keep", is_flag=True, help="Leave the hubs, to look at.")
 @given
-def command(given: Given, repo, range_, gate_, setup, agents, bad, slots, batch, timeout, limit, seed, compare,
-            simulate, gate_seconds, picture, keep) -> int:
+def command(given: Given, repo: str, range_: str, gate_: str | None, setup: str, agents: int, bad: str, slots: int,
+            batch: int | None, timeout: float, limit: int | None, seed: int, compare: bool, simulate: bool,
+            gate_seconds: float | None, picture: str | None, keep: bool) -> int:
     """Replay a history as tasks for agents, and compare the end with it.
 
     Each first-parent commit of RANGE in REPO is a task whose agent puts that commit's
@@ -80,7 +81,7 @@ def command(given: Given, repo, range_, gate_, setup, agents, bad, slots, batch,
     REPO is only read. Exit status 0 if all landed, trunk's last tree is the history's, each
     bug was rejected with evidence, and `verify` finds nothing; else 7.
     """
-    source, bad = find(repo).git_dir, tune.share("--bad", bad)
+    source, risk = find(repo).git_dir, tune.share("--bad", bad)
     if gate_ is None and not (simulate and gate_seconds):
         raise UsageError("--gate is missing", hint="agentctl replay REPO A..B --gate 'make test'")
     for option, value in (("--gate-seconds", gate_seconds), ("--plot", picture)):
@@ -92,11 +93,11 @@ def command(given: Given, repo, range_, gate_, setup, agents, bad, slots, batch,
     with _folder(given, keep) as folder:
         trial = make_hub(source, os.path.join(folder, "trial.git"))
         if simulate:
-            found = forecast(Tried(trial, policy), range_, Asked(bad, limit, seed, agents, slots, batch, gate_seconds),
+            found = forecast(Tried(trial, policy), range_, Asked(risk, limit, seed, agents, slots, batch, gate_seconds),
                              tune.numbers("--slots", tune.SLOTS), tune.numbers("--batch", tune.BATCHES))
             tune.report(given, tune.told(found.arrivals, 0.0, agents), found.outcomes, found.now, picture)
             return 0
-        plan = prepare(Tried(trial, policy), range_, bad, limit, seed, _progress(given))
+        plan = prepare(Tried(trial, policy), range_, risk, limit, seed, _progress(given))
         given.note(plan.told)
         for name, mode in modes.items():
             hub = make_hub(trial.git_dir, os.path.join(folder, name.replace(" ", "-") + ".git"))
@@ -137,7 +138,7 @@ def _folder(given: Given, keep: bool) -> Iterator[str]:
             shutil.rmtree(made, ignore_errors=True)
 
 
-def _progress(given: Given):
+def _progress(given: Given) -> Progress:
     """Counts the trials on a terminal, and every twentieth elsewhere."""
     live = sys.stderr.isatty()
 

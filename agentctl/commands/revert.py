@@ -9,9 +9,10 @@ import click
 from agentctl.commands.parser import Given, as_command, given
 from agentctl.commands.submit import report
 from agentctl.core import refnames
-from agentctl.core.records import Record
+from agentctl.core.records import Landed
 from agentctl.core.lifecycle import Stage
 from agentctl.errors import MergeConflict, Refused
+from agentctl.git.hub import Hub
 from agentctl.git.merge import merge
 from agentctl.queue import again, inbox, standing
 from agentctl.queue.ledger import Ledger
@@ -30,13 +31,13 @@ def command(given: Given, change: str) -> int:
     record = found.record
     if found.stage != Stage.LANDED and "/" not in change:
         record = Ledger.read(hub).newest_landed(found.key.partition("/")[0])
-    if not record or record.stage != Stage.LANDED:
+    if not isinstance(record, Landed):
         raise Refused(f"{found.key} has not landed: it is {found.stage}", hint=f"agentctl why {change}")
     with hub.objects.store.together():
         return report(given, _undo(given, record, tip))
 
 
-def _undo(given: Given, record: Record, tip: str) -> inbox.Receipt:
+def _undo(given: Given, record: Landed, tip: str) -> inbox.Receipt:
     hub, objects = given.hub, given.hub.objects
     landed, before = objects.commit(record.commit), _before(hub, record)
     merged = merge(hub, landed.tree, objects.commit(tip).tree, objects.commit(before).tree)
@@ -54,7 +55,7 @@ def _undo(given: Given, record: Record, tip: str) -> inbox.Receipt:
     return inbox.submit(hub, made, agent, name, tip)
 
 
-def _before(hub, record) -> str:
+def _before(hub: Hub, record: Landed) -> str:
     """The commit on trunk just below what the change landed as; with strategy rebase that
     may be several commits back."""
     oid = record.commit

@@ -16,6 +16,7 @@ from agentctl.commands.narrator import Narrator
 from agentctl.commands.parser import Given, as_command, given
 from agentctl.commands.task import read_list
 from agentctl.core.form import facts
+from agentctl.core.policy import Policy
 from agentctl.core.records import Conflicts
 from agentctl.core.task import FINISHED, Status
 from agentctl.errors import NotFound
@@ -42,7 +43,8 @@ agentctl run tasks.yaml --agents 2 -- ./my-agent.sh
 @click.option("--keep", is_flag=True, help="Leave the agents' worktrees.")
 @given
 @click.pass_context
-def command(ctx: click.Context, given: Given, words, agents, adapter, attempts, slots, batch, keep) -> int:
+def command(ctx: click.Context, given: Given, words: tuple[str, ...], agents: int | None, adapter: str | None,
+            attempts: int | None, slots: int | None, batch: int | None, keep: bool) -> int:
     """Run agents and the queue until every task landed or is parked.
 
     TASKS is a YAML list of tasks; those not there yet are added. Without it, the tasks
@@ -70,7 +72,7 @@ def command(ctx: click.Context, given: Given, words, agents, adapter, attempts, 
 @dataclass(frozen=True)
 class Job:
     crew: Crew
-    policy: object
+    policy: Policy
     only: frozenset[str] | None
     slots: int | None = None
     batch: int | None = None
@@ -127,7 +129,7 @@ def loop(given: Given, job: Job, narrator: Narrator) -> tuple[Summary, dict[str,
         if not job.keep:
             stack.callback(fleet.close)
         stack.callback(fleet.stop)
-        stack.callback(lambda: signals.heard() and given.note("agentctl: stopping; the agents' work is made safe"))
+        stack.callback(_tell_of_stop, given)
         refresh = stack.enter_context(view(given, narrator, fleet, bot))
         while True:
             bot.tick()
@@ -149,6 +151,11 @@ def loop(given: Given, job: Job, narrator: Narrator) -> tuple[Summary, dict[str,
         changes=len(narrator.landed), rejected=len(narrator.rejected),
         conflicts=sum(isinstance(r.reason, Conflicts) for r in narrator.rejected), probes=narrator.probes, known=narrator.known,
         seconds=time.time() - begun, paused=paused.seconds, pauses=paused.times, why_paused=paused.why), left
+
+
+def _tell_of_stop(given: Given) -> None:
+    if signals.heard():
+        given.note("agentctl: stopping; the agents' work is made safe")
 
 
 def report(given: Given, summary: Summary, left: dict[str, str]) -> None:

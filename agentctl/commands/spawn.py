@@ -13,9 +13,11 @@ from agentctl.commands import program
 from agentctl.commands.parser import Given, as_command, given, read_input
 from agentctl.core.form import facts
 from agentctl.core import refnames
-from agentctl.core.task import End, Session, Task
+from agentctl.core.ending import End
+from agentctl.core.task import Session, Task
 from agentctl.errors import AgentctlError, UsageError
 from agentctl.fleet import session, supervisor, tasks
+from agentctl.fleet.conclusion import Work
 
 
 @as_command("spawn", """
@@ -30,7 +32,8 @@ agentctl spawn w --count 20 -- ./my-agent.sh
 @click.option("--count", type=click.IntRange(1, 10_000), help="That many at once: NAME-1, NAME-2, ...")
 @click.option("--adapter", help="How to call the agent (default: the policy's).")
 @given
-def command(given: Given, name: str, argv, task, prompt, count, adapter) -> int:
+def command(given: Given, name: str, argv: tuple[str, ...], task: str | None, prompt: str | None,
+            count: int | None, adapter: str | None) -> int:
     """Run one session of agent NAME in a worktree of its own.
 
     The worktree begins at trunk's tip. What it commits is submitted when it ends well, uncommitted files as the policy says;
@@ -51,7 +54,7 @@ def command(given: Given, name: str, argv, task, prompt, count, adapter) -> int:
         # A session of the task that was killed with its supervisor still has its claim.
         supervisor.take_over(given.hub, given.trunk, policy)
     text = read_input() if prompt == "-" else prompt or ""
-    runs = [session.Run(given.hub, policy, session.Work(
+    runs = [session.Run(given.hub, policy, Work(
         tasks.get(given.hub, task) if task else _adhoc(each, text), each, argv, stdin, given.trunk, bool(task)))
         for each in names]
     return run(given, runs)
@@ -68,14 +71,17 @@ def run(given: Given, runs: list[session.Run]) -> int:
     with ThreadPoolExecutor(max_workers=len(runs)) as pool:
         try:
             futures = [pool.submit(_one, given, each) for each in runs]
-            results: list[Session | AgentctlError] = [signals.result(future) for future in futures]
+            results = [signals.result(future) for future in futures]
         except KeyboardInterrupt:
             for each in runs:
                 each.stop()
             raise
-    for failed in (r for r in results if isinstance(r, AgentctlError)):
-        raise failed
-    return 0 if all(s.end == End.SUBMITTED for s in results) else 1
+    ended: list[Session] = []
+    for result in results:
+        if isinstance(result, AgentctlError):
+            raise result
+        ended.append(result)
+    return 0 if all(s.end == End.SUBMITTED for s in ended) else 1
 
 
 def _one(given: Given, each: session.Run) -> Session | AgentctlError:

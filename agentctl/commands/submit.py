@@ -38,7 +38,8 @@ agentctl submit && agentctl wait fix-crash
 @click.option("--mends-trunk", is_flag=True, help="Say that it mends a red trunk: it is tried on that first.")
 @click.option("--again", is_flag=True, help="Submit a head anew that was rejected.")
 @given
-def command(given: Given, commit: str, change, agent, after, priority: int, mends_trunk: bool, again: bool) -> int:
+def command(given: Given, commit: str, change: str | None, agent: str | None, after: tuple[str, ...], priority: int,
+            mends_trunk: bool, again: bool) -> int:
     """Submit COMMIT (default HEAD) to the merge queue.
 
     A newer head of the same change takes the place of the older one, unless another agent
@@ -54,8 +55,8 @@ def command(given: Given, commit: str, change, agent, after, priority: int, mend
         return report(given, receipt, _undone(given, head) if receipt.new else [])
 
 
-def _submit(given: Given, head: str, branch: str, change, agent, after, priority: int, again: bool,
-            mends: bool) -> inbox.Receipt:
+def _submit(given: Given, head: str, branch: str, change: str | None, agent: str | None, after: tuple[str, ...],
+            priority: int, again: bool, mends: bool) -> inbox.Receipt:
     hub, session = given.hub, os.environ.get("AGENTCTL_AGENT") or given.hub.agent
     task = os.environ.get("AGENTCTL_TASK") or (tasks.last_of(hub, hub.agent) if hub.agent else None)
     own = "" if branch == given.trunk else hub.agent if branch == f"agent/{hub.agent}" else refnames.of_branch(branch)

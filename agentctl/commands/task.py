@@ -46,7 +46,8 @@ agentctl task add --file tasks.yaml
 @click.option("--priority", type=int, default=0, help="Higher goes first.")
 @click.option("--paths", multiple=True, metavar="GLOB", help="Where the work lies; may be repeated.")
 @given
-def add_command(given: Given, text, file, name, acceptance, after, priority, paths) -> int:
+def add_command(given: Given, text: tuple[str, ...], file: str | None, name: str | None, acceptance: str,
+                after: tuple[str, ...], priority: int, paths: tuple[str, ...]) -> int:
     """Add a task from TEXT, or many from a file.
 
     A TEXT of - is read from standard input.

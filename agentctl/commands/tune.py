@@ -86,7 +86,8 @@ agentctl policy tune --trace arrivals.jsonl --json
 @click.option("--plot", "picture", metavar="FILE", type=click.Path(), help="Draw the turnaround as SVG.")
 @click.option("--seed", type=int, default=1, show_default=True, help="Of what is drawn at random.")
 @given
-def command(given: Given, trace, slots, batch, flakes, picture, seed) -> int:
+def command(given: Given, trace: str | None, slots: str, batch: str, flakes: str | None, picture: str | None,
+            seed: int) -> int:
     """Say what other slots and batch limits would do to the queue.
 
     The planner is simulated on the queue's own past: when changes were admitted and from
@@ -131,28 +132,50 @@ def _read(path: str) -> list[Arrival]:
         raise UsageError(f"{path}: {error}") from None
 
 
-def told(arrivals: Sequence[Arrival], flake: float, queued: int | None = None) -> dict:
+@dataclass(frozen=True, slots=True)
+class Traffic:
+    """What there was of it, in numbers."""
+
+    changes: int
+    agents: int
+    bad: float
+    """The share of the changes."""
+    flakes: float
+    gate_seconds: float
+    queued: int | None
+    """So many are queued at any time, whatever the rate."""
+    rate: float | None
+    """Arrivals an hour; None if all came at once."""
+
+    @property
+    def facts(self) -> dict[str, float | None]:
+        """As `--json` shows it."""
+        return {"changes": self.changes, "agents": self.agents, "bad": self.bad, "flakes": self.flakes,
+                "gate_seconds": self.gate_seconds, **({"queued": self.queued} if self.queued else {"arrivals_an_hour": self.rate})}
+
+    def __str__(self) -> str:
+        rate = f"{self.queued} always queued" if self.queued else f"{self.rate:,.1f} an hour" if self.rate else "all at once"
+        return (f"{self.changes} changes of {self.agents} agents, {self.bad:.1%} bad, {rate}; "
+                f"the gate takes {tune.span(self.gate_seconds)}, {self.flakes:.2%} flakes")
+
+
+def told(arrivals: Sequence[Arrival], flake: float, queued: int | None = None) -> Traffic:
     """The traffic in numbers."""
     time, count = arrivals[-1].at - arrivals[0].at, len(arrivals)
-    rate = {"queued": queued} if queued else {"arrivals_an_hour": 3600 * (count - 1) / time if time else None}
-    return {"changes": count, "agents": len({a.agent for a in arrivals}), "bad": sum(a.bad for a in arrivals) / count,
-            "flakes": flake, "gate_seconds": sorted(a.seconds for a in arrivals)[count // 2], **rate}
+    return Traffic(count, len({a.agent for a in arrivals}), sum(a.bad for a in arrivals) / count, flake,
+                   sorted(a.seconds for a in arrivals)[count // 2], queued, 3600 * (count - 1) / time if time else None)
 
 
-def report(given: Given, facts: dict, outcomes: Iterator[Outcome], now: Setting | None, picture: str | None) -> None:
+def report(given: Given, traffic: Traffic, outcomes: Iterator[Outcome], now: Setting | None, picture: str | None) -> None:
     """Print the table and draw the picture."""
     found = list(outcomes)
     if picture:
         with open(picture, "w", encoding="utf-8") as file:
-            file.write(tune.plot(found, f"Turnaround of {facts['changes']} changes, {facts['bad']:.1%} of them bad"))
+            file.write(tune.plot(found, f"Turnaround of {traffic.changes} changes, {traffic.bad:.1%} of them bad"))
     if given.json:
-        given.emit({"traffic": facts, "settings": [asdict(o) for o in found], "now": asdict(now) if now else None})
+        given.emit({"traffic": traffic.facts, "settings": [asdict(o) for o in found], "now": asdict(now) if now else None})
         return
-    rate = facts.get("arrivals_an_hour")
-    given.say(f"{facts['changes']} changes of {facts['agents']} agents, {facts['bad']:.1%} bad, "
-              + (f"{facts['queued']} always queued" if "queued" in facts else
-                 f"{rate:,.1f} an hour" if rate else "all at once")
-              + f"; the gate takes {tune.span(facts['gate_seconds'])}, {facts['flakes']:.2%} flakes", hang=2)
+    given.say(str(traffic), hang=2)
     given.show("\n".join(tune.lines(found, now)))
 
 

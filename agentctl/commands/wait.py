@@ -7,8 +7,7 @@ import time
 import click
 
 from agentctl.commands.parser import Duration, Given, as_command, given
-from agentctl.core.records import AnyEnded, Landed, reason_kind
-from agentctl.core.lifecycle import ENDED
+from agentctl.core.records import AnyEnded, Ended, Landed, reason_kind
 from agentctl.errors import AgentctlError, GateFailed, MergeConflict, Refused, Timeout
 from agentctl.queue import landing, standing
 
@@ -29,7 +28,7 @@ def command(given: Given, change: str, timeout: float | None) -> int:
     deadline = None if timeout is None else time.monotonic() + timeout
     while True:
         found = standing.find(given.hub, change)
-        if found.stage in ENDED:
+        if isinstance(found.record, Ended):
             return ended(given, found.record)
         if deadline is not None and time.monotonic() > deadline:
             raise Timeout(f"{found.key} is {found.stage} still", hint=f"agentctl why {change}")
@@ -38,10 +37,11 @@ def command(given: Given, change: str, timeout: float | None) -> int:
 
 def ended(given: Given, record: AnyEnded) -> int:
     """Print or raise how a change ended."""
-    if landing.has_gone(given.hub, given.tip, record):
-        raise Refused(f"{record.key} landed as {record.commit[:12]}, but it is gone: trunk no longer holds that commit",
-                      hint=f"agentctl why {record.key}")
+    gone = landing.has_gone(given.hub, given.tip, record)
     if isinstance(record, Landed):
+        if gone:
+            raise Refused(f"{record.key} landed as {record.commit[:12]}, but it is gone: trunk no longer holds that commit",
+                          hint=f"agentctl why {record.key}")
         if given.json:
             given.emit({"key": record.key, "stage": record.stage, "commit": record.commit})
         given.say(f"{record.key}: landed as {record.commit[:12]}")

@@ -8,12 +8,13 @@ import click
 
 from agentctl.commands.parser import Given, as_command, given
 from agentctl.core.form import facts
-from agentctl.core.records import Landed, Queued, Record, outline
+from agentctl.core.records import AnyEnded, Landed, Queued, Record, outline
 from agentctl.core.state import State
 from agentctl.core.lifecycle import Stage
 from agentctl.core.mending import tried as tried_on
 from agentctl.core.policy import fingerprint
 from agentctl.core.printable import uncoloured
+from agentctl.core.request import Request
 from agentctl.engine.locks import holder
 from agentctl.git.merge import changed
 from agentctl.messages import ago, clock, many, next_step, some
@@ -30,7 +31,7 @@ def command(given: Given, change: str, log: bool) -> int:
     ledger = Ledger.read(given.hub)
     found = standing.find(given.hub, change, ledger)
     moved = foreign.stop(given.hub, given.trunk, ledger.state())
-    gone = found.record and landing.has_gone(given.hub, given.tip, found.record)
+    gone = found.record is not None and landing.has_gone(given.hub, given.tip, found.record)
     reason = _reason(given, found, ledger.state()) + _of_trunk(found.stage, moved, gone)
     change = found.key.split("/")[0]
     step = moved.ways if moved else AFTER_LOSS.format(change=change) if gone else next_step(found.stage, change, given.trunk, reason)
@@ -38,7 +39,7 @@ def command(given: Given, change: str, log: bool) -> int:
     answer = answers.read(given.hub, found.record) if found.record and found.stage == Stage.REJECTED else None
     if given.json:
         given.emit({"key": found.key, "stage": found.stage, "reason": reason, "next": step,
-                    "gone": bool(gone), "record": outline(found.record) if found.record else None,
+                    "gone": gone, "record": outline(found.record) if found.record else None,
                     "answer": facts(answer) if answer else None, "history": past})
         return 0
     given.say(f"{found.key}: {'gone' if gone else found.stage}")
@@ -64,17 +65,28 @@ def _of_trunk(stage: Stage, moved: foreign.Move | None, gone: bool) -> str:
 
 
 def _reason(given: Given, found: standing.Standing, state: State) -> str:
-    if found.stage == Stage.WAITING:
-        theirs = sum(record.change.agent == found.request.agent for record in state.queue.values())
-        if theirs >= border.OPEN:
-            return f"submitted; {many(theirs, 'change')} of {found.request.agent} are queued, the most of one agent"
-        running = holder(given.hub.own_path("locks", "bot.lock"))
-        return f"submitted; the bot (process {running['pid']}) has not admitted it yet" if running else \
-            "submitted; no bot runs here that could admit it"
-    record = found.record
-    if found.stage != Stage.QUEUED:
-        ended = f"{ago(record.at)} ago"
-        return f"landed as {record.commit[:12]}, {ended}{_undone(given, record)}" if isinstance(record, Landed) else f"{record.why}, {ended}"
+    if found.request:
+        return _waiting(given, found.request, state)
+    if isinstance(found.record, Queued):
+        return _admitted(given, found.record, state)
+    return _ended(given, found.record) if found.record else ""
+
+
+def _waiting(given: Given, request: Request, state: State) -> str:
+    theirs = sum(record.change.agent == request.agent for record in state.queue.values())
+    if theirs >= border.OPEN:
+        return f"submitted; {many(theirs, 'change')} of {request.agent} are queued, the most of one agent"
+    running = holder(given.hub.own_path("locks", "bot.lock"))
+    return f"submitted; the bot (process {running['pid']}) has not admitted it yet" if running else \
+        "submitted; no bot runs here that could admit it"
+
+
+def _ended(given: Given, record: AnyEnded) -> str:
+    when = f"{ago(record.at)} ago"
+    return f"landed as {record.commit[:12]}, {when}{_undone(given, record)}" if isinstance(record, Landed) else f"{record.why}, {when}"
+
+
+def _admitted(given: Given, record: Queued, state: State) -> str:
     paused = pause.read(given.hub)
     held = "; it is held back" if paused and paused.holds(record.change.priority) else ""
     trouble = mending.red(given.hub, given.policy, state)
@@ -83,10 +95,10 @@ def _reason(given: Given, found: standing.Standing, state: State) -> str:
         f"; the queue is {paused}" if paused else "") + held
 
 
-def _undone(given: Given, record: Record) -> str:
+def _undone(given: Given, record: Landed) -> str:
     """What trunk holds no more of what landed, whoever took it back."""
     objects = given.hub.objects
-    if not isinstance(record, Landed) or not objects.exists(record.commit):
+    if not objects.exists(record.commit):
         return ""
     landed = objects.commit(record.commit)
     if not landed.parents or not objects.exists(landed.parents[0]):

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from agentctl.core.policy import Policy
+from agentctl.errors import PolicyError
 from agentctl.git.hub import Hub
 
 
@@ -34,7 +35,15 @@ class Patient:
     trunk: str = "main"
     tip: str = ""
     """Empty if trunk is not known."""
-    policy: Policy | None = None
+    in_force: Policy | None = None
+    """Trunk's policy, if trunk is known."""
+
+    @property
+    def policy(self) -> Policy:
+        """Raises PolicyError if trunk is not known."""
+        if self.in_force is None:
+            raise PolicyError("no trunk found, and so no policy is in force")
+        return self.in_force
 
     def mend(self, check: str) -> str:
         """The command that mends what a check finds."""

@@ -75,9 +75,10 @@ class Checkout:
 
     def git(self, *args: str, index: str | None = None, stdin: bytes = b"", ok: Sequence[int] = (0,)) -> str:
         """With its index as it is now, or another one."""
-        if not index:
-            files.fresh_index(self.look.index, self.tree.index)
-        return replace(self.look, index=index or self.look.index).text(*args, stdin=stdin, ok=ok)
+        copy = self.look.index
+        if copy and not index:
+            files.fresh_index(copy, self.tree.index)
+        return replace(self.look, index=index or copy).text(*args, stdin=stdin, ok=ok)
 
     def unfinished(self) -> str:
         """What is under way in it, such as a merge."""
@@ -282,7 +283,8 @@ def _listed(one: Checkout, index: str) -> Iterator[tuple[str, str, str]]:
     for line in one.git("ls-files", "--stage", "-z", index=index).split("\0"):
         if line:
             facts, _, path = line.partition("\t")
-            yield *facts.split(" ")[:2], path
+            mode, oid = facts.split(" ")[:2]
+            yield mode, oid, path
 
 
 def _with(one: Checkout, commit: str, files: dict[str, Entry | None]) -> str:

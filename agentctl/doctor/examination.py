@@ -35,10 +35,11 @@ def mend(patient: Patient, names: list[str]) -> Iterator[str]:
     with contextlib.suppress(Contended):
         # Of one that was killed when all was done.
         stale.clear(patient.hub.git_dir, stale.ref_locks(patient.hub.git_dir))
-    for name in names:
-        if MENDS[name] in NEED_TRUNK:
+    for check in [MENDS[name] for name in names]:
+        if check in NEED_TRUNK:
             policyfile.in_force(patient.hub)
-        yield from MENDS[name].mend(_with_trunk(patient))
+        if check.mend:
+            yield from check.mend(_with_trunk(patient))
 
 
 def left(patient: Patient, names: list[str]) -> list[Finding]:
@@ -68,6 +69,6 @@ def _by(check: Check, patient: Patient) -> Iterator[Finding]:
 def _with_trunk(patient: Patient) -> Patient:
     try:
         tip, policy = policyfile.in_force(patient.hub)
-        return replace(patient, trunk=policy.trunk, tip=tip, policy=policy)
+        return replace(patient, trunk=policy.trunk, tip=tip, in_force=policy)
     except AgentctlError:
         return replace(patient, trunk=patient.hub.config("agentctl.trunk") or patient.trunk)

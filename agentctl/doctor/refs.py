@@ -237,7 +237,9 @@ def _malformed(patient: Patient) -> Iterator[Finding]:
 def _unreadable(hub: Hub) -> Iterator[tuple[Ref, Malformed]]:
     for name, ref in refs.read(hub.git_dir, [refnames.STATE, refnames.TASKS, refnames.VERDICTS, refnames.OUTBOX]).items():
         try:
-            if _reader(hub, name)(ref.oid) is None:
+            read = _reader(hub, name)
+            assert read, name
+            if read(ref.oid) is None:
                 raise Malformed(ref=name, why="it is of another kind")
         except Malformed as error:
             yield ref, error
@@ -245,7 +247,9 @@ def _unreadable(hub: Hub) -> Iterator[tuple[Ref, Malformed]]:
 
 def _last_good(hub: Hub, ref: Ref) -> str | None:
     read = _reader(hub, ref.name)
-    for oid in hub.git("rev-list", "--first-parent", "-n1000", ref.target, ok=(0, 128)).split()[1:] if ref.kind == "commit" else ():
+    if not read or ref.kind != "commit":
+        return None
+    for oid in hub.git("rev-list", "--first-parent", "-n1000", ref.target, ok=(0, 128)).split()[1:]:
         with contextlib.suppress(AgentctlError):
             if read(oid) is not None:
                 return oid

@@ -121,7 +121,8 @@ def _filters(patient: Patient) -> Iterator[Finding]:
 
 
 def _asked_for(patient: Patient) -> set[str]:
-    objects, found = patient.hub.objects, set()
+    objects = patient.hub.objects
+    found: set[str] = set()
     for path, oid in objects.walk(objects.commit(patient.tip).tree):
         if os.path.basename(path) == ".gitattributes":
             lines = objects.blob(oid).decode(errors="replace").splitlines()
