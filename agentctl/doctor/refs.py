@@ -238,8 +238,7 @@ def _unreadable(hub: Hub) -> Iterator[tuple[Ref, Malformed]]:
     for name, ref in refs.read(hub.git_dir, [refnames.STATE, refnames.TASKS, refnames.VERDICTS, refnames.OUTBOX]).items():
         try:
             read = _reader(hub, name)
-            assert read, name
-            if read(ref.oid) is None:
+            if not read or read(ref.oid) is None:
                 raise Malformed(ref=name, why="it is of another kind")
         except Malformed as error:
             yield ref, error

@@ -239,6 +239,11 @@ def verdicts_that_are_none(repo):
     return "refs/agentctl/verdicts does not hold what it should"
 
 
+def a_ref_in_the_place_of_the_ledger(repo):
+    repo.git("update-ref", "refs/agentctl/state/odd", repo.change({"odd.txt": "odd\n"}))
+    return "refs/agentctl/state/odd does not hold what it should"
+
+
 def trunk_moved_back(repo):
     repo.submit("one", {"one.txt": "one\n"})
     repo.drain()
@@ -257,7 +262,7 @@ MENDED = {
              a_ledger_that_is_empty),
     "kinds": (an_inbox_ref_of_another_form, a_claim_that_is_none),
     "moved": (trunk_moved_back,),
-    "records": (a_ledger_changed_by_hand, a_task_that_is_none, verdicts_that_are_none),
+    "records": (a_ledger_changed_by_hand, a_task_that_is_none, verdicts_that_are_none, a_ref_in_the_place_of_the_ledger),
 }
 """By check. Those of checkouts are in a file of their own."""
 
