@@ -11,8 +11,8 @@ import click
 from agentctl import signals
 from agentctl.commands.narrator import Narrator
 from agentctl.commands.parser import Given, as_command, given
-from agentctl.core.form import facts
 from agentctl.core.events import Probed
+from agentctl.core.form import facts
 from agentctl.core.model import Verdict
 from agentctl.core.notices import Told
 from agentctl.demo import place as places

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 import click
 
 from agentctl.commands.parser import Given, as_command, given

@@ -12,8 +12,8 @@ import click
 
 from agentctl.commands.data import data_file
 from agentctl.commands.parser import Given, as_command, given
-from agentctl.core.form import facts
 from agentctl.core import globs, refnames
+from agentctl.core.form import facts
 from agentctl.core.gatefiles import gate_files
 from agentctl.core.policy import parse
 from agentctl.core.printable import printable

@@ -12,12 +12,12 @@ from agentctl.commands.submit import report
 from agentctl.core import refnames
 from agentctl.core.events import Staged
 from agentctl.core.form import facts
-from agentctl.core.records import Landed, outline
-from agentctl.core.state import State
 from agentctl.core.lifecycle import Stage
 from agentctl.core.planner import usual_seconds
 from agentctl.core.printable import printable
+from agentctl.core.records import Landed, outline
 from agentctl.core.request import Bump, Submit
+from agentctl.core.state import State
 from agentctl.errors import AgentctlError, Refused
 from agentctl.git import refs
 from agentctl.messages import ago, aligned, many

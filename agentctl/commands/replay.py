@@ -22,8 +22,8 @@ from agentctl.errors import UsageError
 from agentctl.git.hub import Hub, find
 from agentctl.replay import table
 from agentctl.replay.forecast import Asked, forecast
-from agentctl.replay.prepare import Plan, Progress, Tried, prepare
 from agentctl.replay.history import Piece
+from agentctl.replay.prepare import Plan, Progress, Tried, prepare
 from agentctl.replay.rehearsal import Outcome, begin, cast, make_hub, outcome
 
 ATTEMPTS = 50

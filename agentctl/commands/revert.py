@@ -9,8 +9,8 @@ import click
 from agentctl.commands.parser import Given, as_command, given
 from agentctl.commands.submit import report
 from agentctl.core import refnames
-from agentctl.core.records import Landed
 from agentctl.core.lifecycle import Stage
+from agentctl.core.records import Landed
 from agentctl.errors import MergeConflict, Refused
 from agentctl.git.hub import Hub
 from agentctl.git.merge import merge

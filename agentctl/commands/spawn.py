@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import time
 from concurrent.futures import ThreadPoolExecutor
-from agentctl.core.form import replace
 
 import click
 
 from agentctl import signals
 from agentctl.commands import program
 from agentctl.commands.parser import Given, as_command, given, read_input
-from agentctl.core.form import facts
 from agentctl.core import refnames
 from agentctl.core.ending import End
+from agentctl.core.form import facts, replace
 from agentctl.core.task import Session, Task
 from agentctl.errors import AgentctlError, UsageError
 from agentctl.fleet import session, supervisor, tasks

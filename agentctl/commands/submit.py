@@ -11,8 +11,8 @@ import click
 from agentctl.commands.parser import Given, as_command, given
 from agentctl.core import refnames
 from agentctl.core.lifecycle import Stage
-from agentctl.core.request import PRIORITY
 from agentctl.core.records import Landed
+from agentctl.core.request import PRIORITY
 from agentctl.errors import Refused, UsageError
 from agentctl.fleet import agents, tasks
 from agentctl.git import checkouts, process, worktrees

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import time
-from agentctl.core.form import replace
 
 import click
 
 from agentctl.commands.parser import Given, as_command, given, group, read_input
-from agentctl.core.form import facts
 from agentctl.core import refnames, tasklist
+from agentctl.core.form import facts, replace
 from agentctl.core.printable import printable
-from agentctl.core.task import Status, Task, standings
 from agentctl.core.records import Landed
+from agentctl.core.task import Status, Task, standings
 from agentctl.errors import Refused, UsageError
 from agentctl.fleet import tasks
 from agentctl.messages import aligned

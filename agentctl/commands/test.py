@@ -9,10 +9,10 @@ import click
 from agentctl import signals
 from agentctl.commands.parser import Given, as_command, given
 from agentctl.core.form import facts
-from agentctl.core.records import Queued, Work
 from agentctl.core.model import Change, Verdict
 from agentctl.core.policy import parts
 from agentctl.core.printable import uncoloured
+from agentctl.core.records import Queued, Work
 from agentctl.errors import GateFailed, Infrastructure, MergeConflict
 from agentctl.fleet import agents
 from agentctl.git import checkouts, worktrees

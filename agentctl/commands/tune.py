@@ -9,10 +9,10 @@ from dataclasses import asdict, dataclass
 import click
 
 from agentctl.commands.parser import Given, as_command, given
-from agentctl.core.records import GateFailed, Landed, Record, Rejected
 from agentctl.core.model import Verdict
 from agentctl.core.planner import Limits
 from agentctl.core.policy import fingerprint
+from agentctl.core.records import GateFailed, Landed, Record, Rejected
 from agentctl.errors import NotFound, UsageError
 from agentctl.git.hub import Hub
 from agentctl.queue import verdicts

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 from agentctl.commands.parser import Given, as_command, given
 from agentctl.core.form import facts
 from agentctl.errors import Findings

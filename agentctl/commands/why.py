@@ -8,13 +8,13 @@ import click
 
 from agentctl.commands.parser import Given, as_command, given
 from agentctl.core.form import facts
-from agentctl.core.records import AnyEnded, Landed, Queued, Record, outline
-from agentctl.core.state import State
 from agentctl.core.lifecycle import Stage
 from agentctl.core.mending import tried as tried_on
 from agentctl.core.policy import fingerprint
 from agentctl.core.printable import uncoloured
+from agentctl.core.records import AnyEnded, Landed, Queued, Record, outline
 from agentctl.core.request import Request
+from agentctl.core.state import State
 from agentctl.engine.locks import holder
 from agentctl.git.merge import changed
 from agentctl.messages import ago, clock, many, next_step, some

@@ -14,9 +14,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from agentctl.core.form import replace
 from agentctl.core.ending import End
 from agentctl.core.failure import NATURE, Failure, Kind
+from agentctl.core.form import replace
 from agentctl.core.task import Session
 
 LONGEST = 10

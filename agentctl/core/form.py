@@ -7,8 +7,8 @@ they are quoted, as Git quotes them (`quoted`).
 
 from __future__ import annotations
 
-import re
 import dataclasses
+import re
 from typing import Annotated, Any, TypeVar, overload
 
 import msgspec

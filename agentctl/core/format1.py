@@ -16,8 +16,25 @@ from agentctl.core.form import Oid, Struct, quoted
 from agentctl.core.lifecycle import Stage
 from agentctl.core.model import Change
 from agentctl.core.records import (
-    AgainstRules, AlreadyThere, AnyEnded, AnyReason, Conflicts, DependencyFell, GateFailed, Landed, NotProper, NotTheirs,
-    OurFault, Passed, Proof, Queued, Rejected, Superseded, Withdrawn, Work)
+    AgainstRules,
+    AlreadyThere,
+    AnyEnded,
+    AnyReason,
+    Conflicts,
+    DependencyFell,
+    GateFailed,
+    Landed,
+    NotProper,
+    NotTheirs,
+    OurFault,
+    Passed,
+    Proof,
+    Queued,
+    Rejected,
+    Superseded,
+    Withdrawn,
+    Work,
+)
 
 
 class _Record(Struct, frozen=True):

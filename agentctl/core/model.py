@@ -12,7 +12,6 @@ from functools import cached_property
 
 from agentctl.core.form import Struct
 
-
 BASELINE = 0
 """Number of the probe that tests trunk itself."""
 

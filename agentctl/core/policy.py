@@ -13,8 +13,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from agentctl.core.form import Plain
 from agentctl.core.document import Document, Problem, Problems, read
+from agentctl.core.form import Plain
 from agentctl.core.globs import ALL
 from agentctl.core.policy_schema import PLACEHOLDERS, SCHEMA
 from agentctl.core.units import duration, size

@@ -13,9 +13,9 @@ from typing import Annotated
 import msgspec
 
 from agentctl.core import refnames
-from agentctl.core.refnames import valid_name
-from agentctl.core.printable import printable
 from agentctl.core.form import load
+from agentctl.core.printable import printable
+from agentctl.core.refnames import valid_name
 
 PRIORITY = 1000
 """The highest; the lowest is its negative."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from agentctl.core.form import replace
 from agentctl.core import events, form
 from agentctl.core.events import Landing, Probed, Recorded, Staged
+from agentctl.core.form import replace
 from agentctl.core.lifecycle import Stage, step
 from agentctl.core.model import BASELINE, Change, Verdict
 from agentctl.core.queued import Queue

@@ -16,11 +16,11 @@ import msgspec
 
 from agentctl.core.ending import End
 from agentctl.core.failure import NATURE, Failure
-from agentctl.core.records import AlreadyThere, Landed, Record, Rejected
+from agentctl.core.form import Plain, Struct, dump, load, replace
 from agentctl.core.lending import lent
 from agentctl.core.lifecycle import Stage
+from agentctl.core.records import AlreadyThere, Landed, Record, Rejected
 from agentctl.core.refnames import valid_name
-from agentctl.core.form import Plain, Struct, dump, load, replace
 
 
 class Status(StrEnum):

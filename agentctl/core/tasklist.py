@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from itertools import islice
 
-from agentctl.core.form import Plain
 from agentctl.core.document import REPORTED, Document, Problem, Problems, read
+from agentctl.core.form import Plain
 from agentctl.core.policy_schema import NAME
 from agentctl.core.refnames import slug
 from agentctl.core.task import Task

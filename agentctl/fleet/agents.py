@@ -9,8 +9,8 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from agentctl.core.form import replace
 from agentctl.core import refnames
+from agentctl.core.form import replace
 from agentctl.engine import locks
 from agentctl.errors import NotFound, Refused, UsageError
 from agentctl.fleet import nested

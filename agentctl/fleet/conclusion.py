@@ -5,10 +5,10 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
-from agentctl.core.form import replace
 from agentctl.core import ending
 from agentctl.core.ending import End, Left, Use
 from agentctl.core.failure import Failure
+from agentctl.core.form import replace
 from agentctl.core.lifecycle import Stage
 from agentctl.core.policy import Policy
 from agentctl.core.printable import printable

@@ -17,6 +17,7 @@ from agentctl.git.hub import Hub
 from agentctl.git.objects import EMPTY_TREE, Objects, Person
 from agentctl.git.worktrees import Worktree
 
+
 @dataclass(slots=True)
 class Work:
     tips: tuple[str, ...] = ()

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from agentctl.core import ending
 from agentctl.core.ending import Left
-from agentctl.core.records import Rejected
 from agentctl.core.printable import printable
+from agentctl.core.records import Rejected
 from agentctl.fleet.agents import Found
 from agentctl.git.hub import Hub
 from agentctl.queue.ledger import Ledger

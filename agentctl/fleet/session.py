@@ -14,12 +14,13 @@ import os
 import time
 from dataclasses import dataclass, field
 
-from agentctl.core.form import replace
-from agentctl.core import failure as failures, health, lastwords, prompt, refnames
+from agentctl.core import failure as failures
+from agentctl.core import health, lastwords, prompt, refnames
+from agentctl.core.ending import End
 from agentctl.core.failure import Failure, Kind
+from agentctl.core.form import replace
 from agentctl.core.lifecycle import Stage
 from agentctl.core.policy import Policy
-from agentctl.core.ending import End
 from agentctl.core.task import Claim, Session, Task
 from agentctl.engine import environ, local, processes
 from agentctl.fleet import adapters, agents, result, tasks

@@ -11,12 +11,12 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
-from agentctl.core.form import replace
 from agentctl.core import notices
-from agentctl.core.notices import Told
-from agentctl.core.records import Ended, Landed, Record
-from agentctl.core.policy import Policy
 from agentctl.core.ending import End
+from agentctl.core.form import replace
+from agentctl.core.notices import Told
+from agentctl.core.policy import Policy
+from agentctl.core.records import Ended, Landed, Record
 from agentctl.core.task import FINISHED, Claim, Rules, Session, Status, Task, dispatch, standings
 from agentctl.engine import processes
 from agentctl.errors import AgentctlError, Contended, Infrastructure

@@ -11,7 +11,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from agentctl.core import refnames, task as codec
+from agentctl.core import refnames
+from agentctl.core import task as codec
 from agentctl.core.records import Record
 from agentctl.core.task import Claim, Task
 from agentctl.errors import Contended, NotFound, UsageError

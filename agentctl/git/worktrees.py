@@ -19,8 +19,8 @@ import stat
 from dataclasses import dataclass
 from enum import StrEnum
 
-from agentctl.core.printable import printable
 from agentctl.core.form import Struct, dump, load, replace
+from agentctl.core.printable import printable
 from agentctl.errors import Infrastructure, Refused
 from agentctl.git import content, folders, modes, private, scratch
 from agentctl.git.files import Entry, listed, only_converted, submodules

@@ -6,17 +6,28 @@ First all is read and decided, then it is done: what fails in reading has had no
 from __future__ import annotations
 
 from collections.abc import Callable
-from agentctl.core.form import replace
 from functools import partial
 from itertools import islice
 
 from agentctl.core import admission, form
 from agentctl.core.events import Admitted, Bumped, PassedOver, Refused
-from agentctl.core.form import quoted
+from agentctl.core.form import quoted, replace
 from agentctl.core.model import Change
 from agentctl.core.policy import Policy
 from agentctl.core.records import (
-    AgainstRules, AnyReason, Landed, NotProper, NotTheirs, OurFault, Queued, Record, Rejected, Superseded, Withdrawn, Work)
+    AgainstRules,
+    AnyReason,
+    Landed,
+    NotProper,
+    NotTheirs,
+    OurFault,
+    Queued,
+    Record,
+    Rejected,
+    Superseded,
+    Withdrawn,
+    Work,
+)
 from agentctl.core.request import Bump, Request, Submit, Unfit, Withdraw
 from agentctl.git.hub import Hub
 from agentctl.git.merge import changed, collisions

@@ -30,7 +30,6 @@ from agentctl.git.objects import EMPTY_TREE
 from agentctl.git.refs import Transaction, decoding, get
 from agentctl.queue.stage import Conflict
 
-
 Shown = TypeVar("Shown")
 
 

@@ -8,7 +8,8 @@ from collections import Counter, deque
 from collections.abc import Iterable, Mapping
 from itertools import chain
 
-from agentctl.core import fair, refnames, request as requests
+from agentctl.core import fair, refnames
+from agentctl.core import request as requests
 from agentctl.core.notices import Odd
 from agentctl.core.policy import Policy
 from agentctl.core.printable import printable

@@ -12,11 +12,11 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from agentctl.core.form import replace
 from itertools import chain
 
 from agentctl.core import events, planner, refnames
 from agentctl.core.events import Landing, Staged
+from agentctl.core.form import replace
 from agentctl.core.model import BASELINE, Cancel, Change, Land, Plan, Probe, Reject, Result, Start, Verdict, View
 from agentctl.core.notices import Told
 from agentctl.core.policy import Policy, fingerprint

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from agentctl.core.events import Replanned, Staged
-from agentctl.core.model import Certificate, Verdict
 from agentctl.core.form import facts
+from agentctl.core.model import Certificate, Verdict
 from agentctl.core.records import GateFailed
 from agentctl.queue import answers, verdicts
 from agentctl.queue.turn import Turn

@@ -12,8 +12,8 @@ import errno
 import os
 from collections.abc import Iterable, Iterator
 
-from agentctl.core.printable import printable
 from agentctl.core.form import dump, load
+from agentctl.core.printable import printable
 from agentctl.errors import AgentctlError, Contended, Infrastructure, Malformed, PolicyError
 from agentctl.git import plain
 from agentctl.git.hub import Hub

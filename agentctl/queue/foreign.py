@@ -17,10 +17,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from agentctl.core import admission, globs, refnames
-from agentctl.core.state import State
 from agentctl.core.printable import printable
-from agentctl.engine.locks import Held
 from agentctl.core.records import Landed
+from agentctl.core.state import State
+from agentctl.engine.locks import Held
 from agentctl.errors import Contended, PolicyError, Refused
 from agentctl.git import refs
 from agentctl.git.hub import Hub

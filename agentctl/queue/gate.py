@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 
-from agentctl.core.form import replace
 from agentctl.core import globs
+from agentctl.core.form import replace
 from agentctl.core.model import Verdict
 from agentctl.core.policy import Gate, Part, Policy, fingerprint, in_parts, parts
 from agentctl.engine import environ, local, locks

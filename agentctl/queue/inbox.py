@@ -11,11 +11,12 @@ import json
 import time
 from dataclasses import dataclass
 
-from agentctl.core import refnames, request as asked
+from agentctl.core import refnames
+from agentctl.core import request as asked
 from agentctl.core.form import Plain
 from agentctl.core.ledger import shard
-from agentctl.core.records import Landed, Record
 from agentctl.core.lifecycle import Stage
+from agentctl.core.records import Landed, Record
 from agentctl.core.request import Bump, Request, Withdraw
 from agentctl.engine import locks
 from agentctl.errors import Contended, NotFound, Refused, UsageError

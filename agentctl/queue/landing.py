@@ -9,9 +9,9 @@ from collections.abc import Iterable
 
 from agentctl.core import refnames
 from agentctl.core.events import Landing
+from agentctl.core.model import Probe, Verdict
 from agentctl.core.records import Landed, Record
 from agentctl.core.state import State
-from agentctl.core.model import Probe, Verdict
 from agentctl.errors import Contended, Refused
 from agentctl.git import checkouts, folders, stale
 from agentctl.git.checkouts import Checkout
@@ -22,7 +22,6 @@ from agentctl.git.refs import Transaction
 from agentctl.git.store import MOST
 from agentctl.queue import marks, verdicts
 from agentctl.queue.stage import Built
-
 
 OID = re.compile(r"[0-9a-f]{40}")
 

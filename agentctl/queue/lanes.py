@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Container
 from dataclasses import dataclass, field
 
-from agentctl.core.form import replace
-from agentctl.core.events import Follows, Regated, Staged
 from agentctl.core import form
+from agentctl.core.events import Follows, Regated, Staged
+from agentctl.core.form import replace
 from agentctl.core.model import Probe, Result, Verdict
 from agentctl.core.policy import Policy, in_parts, parts
 from agentctl.git.hub import Hub

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
+from agentctl.core import format1, refnames
 from agentctl.core import ledger as codec
-from agentctl.core import refnames
-from agentctl.core import format1
 from agentctl.core.events import Recorded
+from agentctl.core.planner.state import load
 from agentctl.core.records import AnyEnded, Landed, Record, Rejected
 from agentctl.core.state import Draft, State
-from agentctl.core.planner.state import load
 from agentctl.errors import Infrastructure
 from agentctl.git.hub import Hub
 from agentctl.git.objects import EMPTY_TREE

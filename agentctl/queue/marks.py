@@ -19,9 +19,9 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
-from agentctl.core.form import replace
 from agentctl.core import marks as codec
 from agentctl.core import refnames
+from agentctl.core.form import replace
 from agentctl.core.marks import Marks
 from agentctl.engine.locks import Held
 from agentctl.errors import Contended, Refused

@@ -27,7 +27,6 @@ from agentctl.queue import foreign, landing, marks, verdicts
 from agentctl.queue.ledger import Ledger
 from agentctl.queue.policyfile import read_policy
 
-
 FSCKED = 20_000
 """Refs that `git fsck` is told of, by its command line."""
 

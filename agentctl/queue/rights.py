@@ -3,7 +3,8 @@ its task now. A person at the command line acts in the name of the change's own 
 
 from __future__ import annotations
 
-from agentctl.core import refnames, task as tasks
+from agentctl.core import refnames
+from agentctl.core import task as tasks
 from agentctl.core.records import Record
 from agentctl.core.task import Claim
 from agentctl.errors import AgentctlError

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+
 from agentctl.core import refnames
 from agentctl.core.events import Recorded
 from agentctl.core.lifecycle import Stage
@@ -16,7 +17,6 @@ from agentctl.git.hub import Hub
 from agentctl.git.refs import Blocked, Transaction
 from agentctl.queue import answers, marks
 from agentctl.queue.ledger import Ledger
-
 
 SPOILT = 3
 """Answers whose refs cannot be written, before the others of that turn are left unwritten too."""

@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from agentctl.core.form import replace
 from agentctl import signals
+from agentctl.core.form import replace
 from agentctl.core.model import Verdict
 from agentctl.core.policy import Policy, fingerprint
 from agentctl.errors import Infrastructure, UsageError

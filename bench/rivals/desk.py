@@ -7,7 +7,17 @@ from collections.abc import Container
 from dataclasses import dataclass
 
 from agentctl.core.model import (
-    Action, Cancel, Certificate, Change, Land, Plan, Probe, Reject, Start, Verdict, View,
+    Action,
+    Cancel,
+    Certificate,
+    Change,
+    Land,
+    Plan,
+    Probe,
+    Reject,
+    Start,
+    Verdict,
+    View,
 )
 
 Chain = tuple[str, ...]

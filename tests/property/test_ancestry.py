@@ -3,7 +3,8 @@
 import subprocess
 
 import pytest
-from hypothesis import HealthCheck, given, settings, strategies as st
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from agentctl.git.ancestry import Line, between
 from agentctl.git.objects import EMPTY_TREE

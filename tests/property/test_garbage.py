@@ -10,14 +10,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from agentctl.core import events, form, refnames
 from agentctl.core import ledger as codec
-from agentctl.core import refnames
-from agentctl.core import events, form
 from agentctl.core.events import Landing, Staged
-from agentctl.core.records import GateFailed, Passed, Queued, Rejected, Work
-from agentctl.core.state import Draft, State
 from agentctl.core.model import Change, Probe, Verdict
 from agentctl.core.planner.state import Memory, dump
+from agentctl.core.records import GateFailed, Passed, Queued, Rejected, Work
+from agentctl.core.state import Draft, State
 from agentctl.core.task import Claim, End, Session, Task, decode_claim, dispatch, encode, encode_claim, status
 from agentctl.engine import processes
 from agentctl.errors import AgentctlError, Malformed

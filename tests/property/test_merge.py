@@ -4,7 +4,8 @@ import subprocess
 from dataclasses import replace
 
 import pytest
-from hypothesis import HealthCheck, assume, given, settings, strategies as st
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
 
 from agentctl.git import merge as merging
 from agentctl.git.merge import changed, merge

@@ -3,7 +3,8 @@
 import subprocess
 
 import pytest
-from hypothesis import HealthCheck, given, settings, strategies as st
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from agentctl.git import attributes
 from agentctl.git.merge import by_git, merge

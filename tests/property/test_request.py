@@ -3,9 +3,11 @@ it is said why it is none."""
 
 import json
 
-from hypothesis import given, settings, strategies as st
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from agentctl.core import ledger as codec, refnames, request
+from agentctl.core import ledger as codec
+from agentctl.core import refnames, request
 from agentctl.core.form import dump
 from agentctl.core.records import Queued, Work
 from agentctl.core.refnames import valid_name

@@ -6,9 +6,9 @@ import os
 import subprocess
 import threading
 
+from agentctl.core.records import reason_kind
 from agentctl.git import connected
 from agentctl.git.objects import EMPTY_TREE, FILE, SYMLINK
-from agentctl.core.records import reason_kind
 from tests.support.hub import Repo, eventually, finish, git, told
 
 

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from agentctl.core.records import reason_kind
 from agentctl.engine import kin
 from agentctl.fleet import agents
 from agentctl.git import content
 from agentctl.queue import gate
 from agentctl.queue.policyfile import read_policy
-from agentctl.core.records import reason_kind
 from tests.support.hub import PATIENCE, command, environment, eventually, git, write
 
 TEXTS = {"lf": b"a\nb\n", "crlf": b"a\r\nb\r\n", "mixed": b"a\nb\r\n", "bare": b"a", "empty": b"", "binary": b"a\0\r\nb\n",

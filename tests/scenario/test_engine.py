@@ -8,10 +8,10 @@ import sys
 import threading
 import time
 import uuid
-from agentctl.core.form import replace
 
 import pytest
 
+from agentctl.core.form import replace
 from agentctl.engine import kin, local, processes
 from agentctl.engine.local import Job, start
 

@@ -1,6 +1,5 @@
 """What gates and agents see of the environment of whoever started agentctl."""
 
-import json
 import os
 import subprocess
 

@@ -7,9 +7,9 @@ import sys
 import pytest
 
 from agentctl.core import ledger as codec
+from agentctl.core.records import Queued, reason_kind
 from agentctl.errors import Infrastructure
 from agentctl.queue import faults, lanes, stage
-from agentctl.core.records import Queued, reason_kind
 from tests.support.hub import command, environment, eventually, finish
 
 PATIENCE = 120

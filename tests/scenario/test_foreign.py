@@ -8,7 +8,7 @@ from agentctl.core.events import Adopted
 from agentctl.errors import Refused
 from agentctl.queue import marks
 from tests.support.agents import WORK, add, run, task
-from tests.support.hub import finish, policy, until, told
+from tests.support.hub import finish, policy, told, until
 
 STOP = {".agentctl/policy.yaml": policy() + "foreign: stop\n"}
 

@@ -15,7 +15,7 @@ from agentctl.git.objects import EMPTY_TREE
 from agentctl.queue import marks, verdicts
 from agentctl.queue.policyfile import in_force
 from agentctl.queue.verdicts import Judgement
-from tests.support.hub import finish, until, write, told
+from tests.support.hub import finish, told, until, write
 
 STATE, VERDICTS = refnames.STATE, refnames.VERDICTS
 

@@ -143,7 +143,7 @@ def test_names_of_branches_and_what_git_says(world):
 
 
 def test_a_policy_that_is_wrong(world, tmp_path):
-    write(tmp_path, {"p.yaml": f'version: 1\ngates: [{{name: "a\\e[2J\\u202E", run: x}}]\n"k\\e]52\\u202E": 1\n'})
+    write(tmp_path, {"p.yaml": 'version: 1\ngates: [{name: "a\\e[2J\\u202E", run: x}]\n"k\\e]52\\u202E": 1\n'})
     status, out, _ = call(world, "policy", "check", tmp_path / "p.yaml")
     assert status == 3 and "unknown key" in harmless(out)
 

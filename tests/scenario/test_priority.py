@@ -2,8 +2,8 @@
 
 import pytest
 
-from agentctl.git import refs
 from agentctl.core import refnames
+from agentctl.git import refs
 from agentctl.queue import inbox
 from tests.support.hub import policy
 

@@ -5,7 +5,7 @@ import subprocess
 
 from agentctl.queue import mending
 from tests.support.agents import add, run, task
-from tests.support.hub import command, environment, eventually, finish, until, told
+from tests.support.hub import command, environment, eventually, finish, told, until
 
 RED = {"trunk.txt": "BUG\n"}
 TOGETHER = "test -e left && test -e right && sh check.sh"

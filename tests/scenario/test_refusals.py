@@ -6,10 +6,9 @@ from xml.etree import ElementTree
 
 import pytest
 
-from agentctl.errors import Infrastructure, PolicyError
 from agentctl.core.records import reason_kind
+from agentctl.errors import Infrastructure, PolicyError
 from tests.support.hub import cli, command, environment, eventually, finish, git, policy, until, write
-
 
 # changes that are sent back
 

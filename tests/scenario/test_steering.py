@@ -3,7 +3,7 @@
 import json
 
 from agentctl.queue import pause
-from tests.support.hub import finish, until, told
+from tests.support.hub import finish, told, until
 
 
 def passed(bot):

@@ -6,7 +6,7 @@ import pytest
 
 from agentctl.core.notices import Behind
 from agentctl.errors import Refused
-from tests.support.hub import finish, until, write, told
+from tests.support.hub import finish, told, until, write
 
 
 def two_commits(repo, name="pair"):

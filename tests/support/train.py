@@ -2,9 +2,9 @@
 
 import time
 
+from agentctl.core import refnames
 from agentctl.core.model import Probe
 from agentctl.git import refs
-from agentctl.core import refnames
 from tests.support.hub import eventually
 
 

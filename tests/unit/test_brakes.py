@@ -1,13 +1,12 @@
 """When a fleet holds back, when it tries again, and how it gets going."""
 
-from agentctl.core.form import replace
-
 import pytest
 
 from agentctl.core import brakes
 from agentctl.core.brakes import CRASHES, CRASHES_WITHIN, Brakes, Outcome, inherited, pause, released, resting, room
 from agentctl.core.ending import End
 from agentctl.core.failure import Failure, Kind
+from agentctl.core.form import replace
 from agentctl.core.task import Session
 from tests.support.outage import Outage, World
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from hypothesis import given, settings, strategies as st
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from agentctl.core.fair import choose, fitting
+
 
 def test_one_who_asks_for_much_holds_up_nobody():
     waiting = {"flood": [f"flood/{n}" for n in range(20_000)], **{f"ann-{n}": [f"ann-{n}/1"] for n in range(10)}}

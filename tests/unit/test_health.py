@@ -1,11 +1,10 @@
 """When a session is called stuck, and when it is left alone."""
 
-from agentctl.core.form import replace
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from agentctl.core.form import replace
 from agentctl.core.health import WITH_CHILDREN, Sample, stuck
 
 SILENCE, START = 600.0, 120.0

@@ -11,7 +11,20 @@ import pytest
 from agentctl.commands import policy as command
 from agentctl.core.document import Problems
 from agentctl.core.policy import (
-    COVERED, LATER, SCHEMA, Gate, Limits, Policy, Slot, duration, fingerprint, in_parts, parse, parts, size)
+    COVERED,
+    LATER,
+    SCHEMA,
+    Gate,
+    Limits,
+    Policy,
+    Slot,
+    duration,
+    fingerprint,
+    in_parts,
+    parse,
+    parts,
+    size,
+)
 from agentctl.errors import NotFound
 
 ROOT = Path(__file__).resolve().parents[2]

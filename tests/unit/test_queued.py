@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 from agentctl.core import sentences
 from agentctl.core.events import Admitted, PassedOver
 from agentctl.core.form import replace

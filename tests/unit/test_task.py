@@ -1,14 +1,23 @@
 from __future__ import annotations
 
-from agentctl.core.form import replace
-
 from agentctl.core import task
 from agentctl.core.failure import Failure, Kind
+from agentctl.core.form import replace
 from agentctl.core.lifecycle import Stage
 from agentctl.core.model import Change
 from agentctl.core.records import AgainstRules, Landed, Passed, Proof, Queued, Record, Rejected, Work
 from agentctl.core.task import (
-    FIRST_PAUSE, LONGEST_PAUSE, STUBBORN, Claim, End, Rules, Session, Status, Task, dispatch, status,
+    FIRST_PAUSE,
+    LONGEST_PAUSE,
+    STUBBORN,
+    Claim,
+    End,
+    Rules,
+    Session,
+    Status,
+    Task,
+    dispatch,
+    status,
 )
 
 CLAIM = Claim("ann", 1, 100.0, {"pid": 1})

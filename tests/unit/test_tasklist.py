@@ -2,8 +2,8 @@ import jsonschema
 import pytest
 
 from agentctl.core.document import Problems
-from agentctl.core.tasklist import TASKS_SCHEMA, parse
 from agentctl.core.task import Task
+from agentctl.core.tasklist import TASKS_SCHEMA, parse
 
 
 def problems(text, known=()):

@@ -1,9 +1,8 @@
 from __future__ import annotations
 
-from agentctl.core.form import replace
-
 from agentctl.core import wording
 from agentctl.core.failure import Failure, Kind
+from agentctl.core.form import replace
 from agentctl.core.prompt import render
 from agentctl.core.task import End, Session, Task
 from agentctl.fleet import adapters

@@ -6,7 +6,7 @@ from itertools import takewhile
 
 from agentctl.core.model import Probe, Result, Verdict
 from agentctl.core.planner.beliefs import FORGET, Beliefs
-from agentctl.core.planner.state import Failure, Memory, Landable, Segment, Tip, lane
+from agentctl.core.planner.state import Failure, Landable, Memory, Segment, Tip, lane
 from agentctl.core.planner.turn import Turn, change_id
 
 TIPS_KEPT = 256

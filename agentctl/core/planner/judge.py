@@ -8,9 +8,8 @@ from __future__ import annotations
 from agentctl.core.model import Certificate, Land, Probe, Reject
 from agentctl.core.planner.beliefs import odds_bad
 from agentctl.core.planner.digest import count
-from agentctl.core.planner.state import Failure, LastLand, Memory, Landable
+from agentctl.core.planner.state import Failure, Landable, LastLand, Memory
 from agentctl.core.planner.turn import Turn
-
 
 AUDIT = 10
 """One conviction in so many is checked."""
