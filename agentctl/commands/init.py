@@ -89,7 +89,7 @@ def init(given: Given, preset: str, gate: str | None, trunk: str | None) -> int:
     tree = hub.objects.commit(hub.trunk_tip(branch)).tree
     known = hub.objects.read(tree, POLICY_PATH)
     path = os.path.join(hub.top, POLICY_PATH) if hub.top else None
-    there = known or (_read(path) if path and os.path.exists(path) else None)
+    there = known if known is not None else _read(path) if path and os.path.exists(path) else None
     if there is not None:
         policy = parse(there.decode(errors="replace"), POLICY_PATH)
         if trunk and policy.trunk != trunk:
@@ -98,7 +98,7 @@ def init(given: Given, preset: str, gate: str | None, trunk: str | None) -> int:
         record_trunk(hub, policy.trunk)
         # One that was killed when all was done may have left Git's locks.
         stale.clear(hub.git_dir, stale.ref_locks(hub.git_dir))
-        return _report(given, Made("there already", policy.trunk, bool(known)))
+        return _report(given, Made("there already", policy.trunk, known is not None))
     gate = gate or _gate(hub, branch)
     protect, left = gate_files(gate, functools.partial(_text, hub, tree))
     text = filled(preset, branch, gate, protect)

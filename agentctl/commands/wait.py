@@ -37,9 +37,8 @@ def command(given: Given, change: str, timeout: float | None) -> int:
 
 def ended(given: Given, record: AnyEnded) -> int:
     """Print or raise how a change ended."""
-    gone = landing.has_gone(given.hub, given.tip, record)
     if isinstance(record, Landed):
-        if gone:
+        if landing.has_gone(given.hub, given.tip, record):
             raise Refused(f"{record.key} landed as {record.commit[:12]}, but it is gone: trunk no longer holds that commit",
                           hint=f"agentctl why {record.key}")
         if given.json:

@@ -95,14 +95,15 @@ def _find(hub: Hub, name: str, ledger: Ledger | None) -> Standing | None:
     return Standing(record.key, record.stage, None, record) if record else None
 
 
-def history(hub: Hub, key: str) -> list[tuple[float, str]]:
+def history(hub: Hub, key: str) -> list[tuple[int, str]]:
     """(time, what the bot did) for all that the ledger tells of a submission and of its probes, oldest first."""
     ledger = Ledger.read(hub)
     record = ledger.record(key)
     if not record:
         return []
     since, until = record.change.admitted, record.at if isinstance(record, Ended) else None
-    return about(key, reversed(list(ledger.history(since - SLACK, until and until + SLACK))))
+    turns = [*ledger.history(since - SLACK, until and until + SLACK)]
+    return [(int(when), line) for when, line in about(key, reversed(turns))]
 
 
 SLACK = 60.0

@@ -61,6 +61,16 @@ def test_a_bare_repository(plain):
     assert told["committed"] and told["protect"] == [".agentctl/**"]
 
 
+def test_an_empty_policy_is_no_missing_one(plain):
+    write(plain, {".agentctl/policy.yaml": ""})
+    git(plain, "add", "-A")
+    git(plain, "commit", "-qm", "empty")
+    git(plain.parent, "clone", "-q", "--bare", str(plain), "bare.git")
+    for where in (plain, plain.parent / "bare.git"):
+        assert ".agentctl/policy.yaml:1:1" in cli("init", cwd=where, ok=3).stderr
+        assert git(where, "show", "main:.agentctl/policy.yaml") == ""
+
+
 def test_trunk_is_always_written_down(plain):
     cli("init", cwd=plain)
     assert git(plain, "config", "agentctl.trunk") == "main\n"

@@ -330,3 +330,10 @@ def test_directories_nested_too_deep_are_refused_in_words(make_repo):
     repo.drain()
     assert repo.stage("fits") == "landed" and repo.stage("deep") == "rejected"
     assert "directories are nested more than 200 deep" in repo.record("deep").why
+
+
+def test_waiting_for_what_did_not_land_needs_no_policy(repo):
+    repo.submit("bad", {"bad.txt": "BUG\n"})
+    repo.drain()
+    repo.push({".agentctl/policy.yaml": "version: 1\ngates: nonsense\n"})
+    assert "bad/1 was rejected" in repo.cli("wait", "bad", ok=7).stderr
