@@ -145,6 +145,15 @@ class Given:
         if not (self.quiet or self.json):
             print(visible(text), file=sys.stderr, end=end, flush=True)
 
+    def trace(self) -> None:
+        """Print each Git that is run and each transaction of refs to standard error."""
+        import logging
+
+        shown, package = logging.StreamHandler(), logging.getLogger("agentctl")
+        shown.setFormatter(logging.Formatter("%(asctime)s.%(msecs)03d %(message)s", "%H:%M:%S"))
+        package.handlers[:] = [shown]
+        package.setLevel(logging.DEBUG)
+
     @property
     def colored(self) -> bool:
         if self.color != "auto":
@@ -236,8 +245,9 @@ def group(name: str, examples: str, invoke_without_command: bool = False) -> Cal
 @click.option("--color", type=click.Choice(["auto", "always", "never"]), default="auto", help="When to use colour.")
 @click.option("-q", "--quiet", is_flag=True, help="Print only results and errors.")
 @click.option("-v", "--verbose", count=True, help="Print more.")
+@click.option("--debug", is_flag=True, envvar="AGENTCTL_DEBUG", help="Print each Git that is run, and each transaction of refs.")
 @click.pass_context
-def root(ctx: click.Context, path: str, as_json: bool, color: str, quiet: bool, verbose: int) -> None:
+def root(ctx: click.Context, path: str, as_json: bool, color: str, quiet: bool, verbose: int, debug: bool) -> None:
     """Run many coding agents on one Git repository and keep its trunk green.
 
     Agents work in worktrees of their own; a merge queue tests what they submit, finds
@@ -245,4 +255,6 @@ def root(ctx: click.Context, path: str, as_json: bool, color: str, quiet: bool, 
     """
     given = ctx.ensure_object(Given)
     given.path, given.json, given.quiet, given.verbose, given.color = path, as_json, quiet, verbose, color
+    if debug:
+        given.trace()
     given.begin()

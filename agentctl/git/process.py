@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import functools
+import logging
 import os
 import shutil
 import signal
@@ -15,8 +16,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import IO, TypedDict, Unpack
 
 from agentctl import signals
+from agentctl.core.printable import printable
 from agentctl.errors import AgentctlError, Infrastructure, Timeout
 
+log = logging.getLogger(__name__)
 MINIMUM = (2, 38)
 
 QUICK, SLOW = 60.0, 600.0
@@ -202,6 +205,7 @@ def _called(argv: Sequence[str], *, cwd: str | None, env: Mapping[str, str],
     that is interrupted here, Git is ended so that it removes its locks and temporary files; so
     it is after `limit` seconds, and killed if it does not end."""
     leash: Leash | None = getattr(_thread, "leash", None)
+    begun = time.monotonic()
     limit = leash.left(limit) if leash else limit
     with contextlib.ExitStack() as ends:
         with signals.kept_from_children():
@@ -221,6 +225,8 @@ def _called(argv: Sequence[str], *, cwd: str | None, env: Mapping[str, str],
             out, said = git.communicate(input if feed == subprocess.PIPE else None)
         finally:
             watch.cancel()
+    log.debug("git %s: exit status %d after %.1f ms in %s", printable(" ".join(argv[1:]), 500), git.returncode,
+              1000 * (time.monotonic() - begun), cwd)
     if over.is_set():
         raise subprocess.TimeoutExpired(argv, limit)
     return subprocess.CompletedProcess(argv, git.returncode, out, said)

@@ -8,6 +8,7 @@ their effects so that the next start can finish them.
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import re
 import stat
@@ -21,6 +22,7 @@ from agentctl.git.objects import Objects
 from agentctl.git.process import GitError, run
 from agentctl.git.store import ObjectError
 
+log = logging.getLogger(__name__)
 ZERO = "0" * 40
 LINKS = 5
 """Symbolic refs that are followed one after the other."""
@@ -300,6 +302,7 @@ class Transaction:
         # Without these two words Git carries out what it heard when its input ends, which a kill of
         # agentctl may bring about anywhere.
         told = "".join(["start\0", *self._lines, "commit\0"])
+        log.debug("transaction %s: %s", self.message, "; ".join(printable(line.rstrip("\0").replace("\0", " ")) for line in self._lines))
         try:
             stale.retrying(self.git_dir, lambda: run(
                 ["update-ref", "--no-deref", "-m", "agentctl: " + self.message, "-z", "--stdin"],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 
@@ -132,3 +133,12 @@ def test_version_answers_before_anything_heavy_is_imported():
 def test_an_unknown_command_suggests_the_nearest(repo):
     said = json.loads(repo.cli("--json", "subimt", ok=2).stderr)
     assert "did you mean 'submit'" in said["message"]
+
+
+def test_debug_shows_each_git_and_each_transaction(repo):
+    repo.git("branch", "topic", repo.change({"topic.txt": "topic\n"}))
+    plain = repo.cli("submit", "topic", "--change", "one")
+    assert "exit status" not in plain.stderr and "transaction" not in plain.stderr
+    shown = repo.cli("--debug", "submit", "topic", "--change", "two").stderr
+    assert re.search(r"^\d\d:\d\d:\d\d\.\d{3} git .*update-ref .*: exit status 0 after [\d.]+ ms in ", shown, re.MULTILINE)
+    assert re.search(r"transaction submit two/1: create refs/agentctl/inbox/\S+/two/1 [0-9a-f]{40}\n", shown)
