@@ -160,6 +160,8 @@ class View:
     succeeded its changes are here and no longer in `queued`."""
     next_probe: int = 1
     slots: int = 1
+    withheld: bool = False
+    """Nothing lands for now, by a person's will or since somebody else moved trunk; all else goes on."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,8 +57,6 @@ class Bot:
         self.judged: list[tuple[Probe, Judgement]] = []
         self._fresh: list[tuple[Staged, Judgement]] = []
         self.paused: Pause | None = None
-        self._kept: dict[int, Result] = {}
-        """Passes of a paused queue, by number of their probes."""
         self._lanes = lanes.Memory()
         self._assigned = ""
         """The gate by whose paths the queued changes are in lanes."""
@@ -212,16 +210,6 @@ class Bot:
         """Nothing may land."""
         return bool(self.moved or self.paused and self.paused.below is None)
 
-    def _let_through(self, found: list[Result]) -> tuple[Result, ...]:
-        """What the planner is told. It lands what passes, so a pass is kept from it while the
-        queue is paused: to the planner the probe runs on, in a slot of its own."""
-        self._kept |= {r.probe.number: r for r in found if r.verdict == Verdict.PASSED}
-        rest = tuple(r for r in found if r.verdict != Verdict.PASSED)
-        if self._stopped:
-            return rest
-        kept, self._kept = tuple(self._kept.values()), {}
-        return kept + rest
-
     def _collect(self, turn: Turn) -> None:
         """Take in the gates that have ended; what they found out is stored first of all."""
         for staged, judgement in self._runs.ended():
@@ -287,8 +275,8 @@ class Bot:
                     case Reject(certificate):
                         convict(turn, certificate, self._gate)
                     case Cancel(number, reason):
-                        found += self._cancel(turn, number, reason)
-                    case Land(probe, reason) if not self._stopped:
+                        self._cancel(turn, number, reason)
+                    case Land(probe, reason):
                         landed += self._land(turn, probe, reason)
                     case Start(probe):
                         found += self._stage(turn, probe)
@@ -309,13 +297,12 @@ class Bot:
         wanted = state.queue.keys() if len(thawed) == len(state.queue) else {c.key for c in thawed}
         queued = doubt.apart(state.struck, thawed)
         follow = lanes.Following(turn, self.policy, self._stager, wanted, self._lanes)
-        finished = self._let_through(follow.results(found))
+        finished = tuple(follow.results(found))
         return planner.plan(View(
             trunk=state.trunk, queued=queued, memory=state.memory,
-            running=(*follow.running([s for s in state.probes if s.probe.number != BASELINE]),
-                     *(r.probe for r in self._kept.values())),
+            running=tuple(follow.running([s for s in state.probes if s.probe.number != BASELINE])),
             finished=finished, clashes=frozenset(self._clashes), landed=landed,
-            next_probe=state.next_probe, slots=self.policy.queue.slots + len(self._kept),
+            next_probe=state.next_probe, slots=self.policy.queue.slots, withheld=self._stopped,
         ), self._limits, turn.now)
 
     # perform
@@ -336,11 +323,9 @@ class Bot:
         self._over(turn, staged, known, known=True)
         return [Result(probe, known.verdict, 0.0, built.commit)]
 
-    def _cancel(self, turn: Turn, number: int, reason: str) -> list[Result]:
+    def _cancel(self, turn: Turn, number: int, reason: str) -> None:
         turn.happen(events.Cancelled(number, reason))
         self._runs.stop(number)
-        kept = self._kept.pop(number, None)
-        return [replace(kept, verdict=Verdict.ABORTED)] if kept else []
 
     def _land(self, turn: Turn, probe: Probe, reason: str) -> tuple[str, ...]:
         """Land what of a probe is not on trunk yet: all of it, or, where trunk has come part

@@ -11,7 +11,7 @@ from agentctl.core.planner import Limits
 from tests.property.watched import Watched
 
 quiet = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-EVENTS = ("end", "submit", "withdraw", "supersede", "foreign", "restart", "indeterminate", "abort")
+EVENTS = ("end", "submit", "withdraw", "supersede", "foreign", "restart", "indeterminate", "abort", "pause")
 
 
 def change(number: int, after: tuple[str, ...] = (), priority: int = 0) -> Change:
@@ -82,6 +82,8 @@ def happen(model: Watched, event: str, data: st.DataObject, waiting: list[Change
         model.push_foreign()
     elif event == "restart":
         model.restart()
+    elif event == "pause":
+        model.withheld = not model.withheld
     elif model.running and event in ("end", "indeterminate", "abort"):
         verdict = {"indeterminate": Verdict.INDETERMINATE, "abort": Verdict.ABORTED}.get(event)
         model.end(pick(model.running), verdict)
@@ -102,6 +104,10 @@ def live(model: Watched, made: list[Change], data: st.DataObject, flakes: bool =
             model.tick(lose=lambda: data.draw(st.integers(0, 9)) == 0)
     while waiting:
         happen(model, "submit", data, waiting)
+    if model.withheld:
+        # All is tested that can be, and then it is quiet.
+        model.run_out(2 * bound(len(made)))
+        model.withheld = False
 
 
 @quiet

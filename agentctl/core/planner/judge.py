@@ -22,7 +22,8 @@ def judge(turn: Turn) -> None:
         if convicted(turn, key, proofs) and not audit(turn, key, proofs):
             reject(turn, key, proofs)
     turn.settle_green()
-    land(turn)
+    if not turn.view.withheld:
+        land(turn)
 
 
 def certificates(turn: Turn) -> dict[str, list[Failure]]:
