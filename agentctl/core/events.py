@@ -185,6 +185,13 @@ class Forgotten(Event, frozen=True, tag="forgotten"):
     bases: tuple[Oid, ...]
 
 
+class Clash(Event, frozen=True, tag="clash"):
+    """Queued changes that do not merge with each other: they may not stand in one chain."""
+
+    pairs: tuple[tuple[str, str], ...]
+    """Of keys, each in order."""
+
+
 # Landings.
 
 
@@ -213,5 +220,5 @@ class Replanned(Event, frozen=True, tag="replanned"):
 
 Recorded = (
     Begun | Adopted | Moved | PutBack | Paused | Resumed | Admitted | Regated | Bumped | Refused | PassedOver | ProbeBegun |
-    Probed | Cancelled | Follows | CutOff | TrunkFailed | Forgotten | LandingBegun | LandingDropped | Arrived | Replanned | AnyEnded)
+    Probed | Cancelled | Follows | CutOff | TrunkFailed | Forgotten | Clash | LandingBegun | LandingDropped | Arrived | Replanned | AnyEnded)
 """What a commit of the ledger may tell."""

@@ -36,6 +36,8 @@ def _names(event: Event, key: str, probes: set[int]) -> bool:
             return number in probes
         case events.LandingBegun(landing=landing):
             return any(key == other for other, _ in landing.staged.landing)
+        case events.Clash(pairs=pairs):
+            return any(key in pair for pair in pairs)
         case events.Admitted(queued=queued):
             return queued.key == key
         case Ended() | events.Bumped() | events.Refused():

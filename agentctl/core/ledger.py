@@ -93,6 +93,7 @@ class _Probes(Struct, frozen=True, omit_defaults=False):
     running: tuple[Staged, ...]
     failed: tuple[Staged, ...]
     struck: dict[str, int] = {}
+    clashes: tuple[tuple[str, str], ...] = ()
 
 
 def _encode_meta(state: State) -> bytes:
@@ -100,7 +101,7 @@ def _encode_meta(state: State) -> bytes:
 
 
 def _encode_probes(state: State) -> bytes:
-    return dump(_Probes(state.probes, state.failed, dict(state.struck)))
+    return dump(_Probes(state.probes, state.failed, dict(state.struck), tuple(sorted(state.clashes))))
 
 
 FORGOTTEN = b"{}\n"
@@ -142,7 +143,7 @@ def decode(files: Mapping[str, bytes]) -> State:
     records = [decode_queued(data) for path, data in files.items() if path.startswith("queue/")]
     return State(
         trunk=meta.trunk, seq=meta.seq, next_probe=meta.probe, landing=meta.landing, memory=files[MEMORY].removeprefix(FORGOTTEN),
-        probes=probes.running, failed=probes.failed, struck=probes.struck,
+        probes=probes.running, failed=probes.failed, struck=probes.struck, clashes=frozenset(probes.clashes),
         queue=Queue({r.key: r for r in sorted(records, key=lambda r: r.change.seq)}),
     )
 
@@ -160,7 +161,7 @@ def output(draft: Draft, before: State) -> dict[str, bytes | None]:
         out[META] = _encode_meta(state)
     if first or state.memory != before.memory:
         out[MEMORY] = state.memory or FORGOTTEN
-    if first or (state.probes, state.failed, state.struck) != (before.probes, before.failed, before.struck):
+    if first or _encode_probes(state) != _encode_probes(before):
         out[PROBES] = _encode_probes(state)
     if out or draft.events:
         out |= {FORMAT: f"{VERSION}\n".encode(), EVENTS: dump(draft.events)}

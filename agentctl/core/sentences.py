@@ -44,6 +44,8 @@ def _of_probe(event: Recorded) -> str:
             return f"cancel probe {number}: {why}"
         case events.Follows(number=number, base=base):
             return f"probe {number} holds on {base[:12]} too: each gate passed on its paths"
+        case events.Clash(pairs=pairs):
+            return "; ".join(f"{one} does not merge with {other}: one of them lands first" for one, other in pairs)
         case events.CutOff(probes=probes):
             return f"{len(probes)} probes were cut off"
         case events.Replanned(why=why):

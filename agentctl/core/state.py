@@ -33,6 +33,8 @@ class State:
     struck: Mapping[str, int] = field(default_factory=dict)
     """How often the bot died while a probe that asked about a queued change ran, by change key.
     The end of such a probe clears it."""
+    clashes: frozenset[tuple[str, str]] = frozenset()
+    """Pairs of queued changes that do not merge with each other, by their keys in order."""
 
     def __post_init__(self) -> None:
         if not isinstance(self.queue, Queue):
@@ -83,8 +85,11 @@ class Draft:
         self._set(memory=memory)
 
     def settle(self) -> None:
-        """Forget the failed probes that can tell nothing any more: of no change in the queue, nor of trunk."""
+        """Forget what can tell nothing any more: failed probes of no change in the queue, nor of trunk, and clashes with what
+        has left it."""
         state = self.state
+        if gone := {pair for pair in state.clashes if not state.queue.keys() >= {*pair}}:
+            self._set(clashes=state.clashes - gone)
         kept = tuple(s for s in state.failed if any(key in state.queue for key in s.probe.chain)
                      or s.probe.number == BASELINE and s.commit == state.trunk)
         if len(kept) < len(state.failed):
@@ -116,6 +121,8 @@ class Draft:
                 self._set(failed=with_red(state, run, retries))
             case events.Forgotten(bases=bases):
                 self._set(failed=tuple(s for s in state.failed if s.probe.base not in bases))
+            case events.Clash(pairs=pairs):
+                self._set(clashes=state.clashes.union(pairs))
             case events.LandingBegun(landing=landing):
                 self._set(landing=landing)
             case events.LandingDropped():

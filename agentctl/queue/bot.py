@@ -60,7 +60,6 @@ class Bot:
         self._lanes = lanes.Memory()
         self._assigned = ""
         """The gate by whose paths the queued changes are in lanes."""
-        self._clashes: set[tuple[str, str]] = set()
         self._patience = Patience()
         self._green = Green(hub)
         self._contended = 0
@@ -246,7 +245,7 @@ class Bot:
         base = turn.state.trunk
         ended = (s.probe for s, j in self._fresh if j.verdict is Verdict.PASSED and s.probe.base == base and s.probe.chain)
         queued = doubt.apart(turn.state.struck, self._thawed(turn))
-        tries = self._green.tries(turn, self.policy, queued, self._clashes)
+        tries = self._green.tries(turn, self.policy, queued, turn.state.clashes)
         known = (result.probe for probe in tries for result in self._stage(turn, probe))
         if any(self._land(turn, probe, "it mends trunk") for probe in chain(ended, known)):
             self.wake.set()
@@ -266,7 +265,7 @@ class Bot:
                  for s, j in self._fresh if s.probe.number != BASELINE]
         landed: tuple[str, ...] = ()
         while True:
-            before = len(turn.state.queue), len(self._clashes)
+            before = len(turn.state.queue), len(turn.state.clashes)
             plan = self._plan(turn, found, landed)
             turn.draft.remember(plan.memory)
             found, landed = [], ()
@@ -284,7 +283,7 @@ class Bot:
             if landed and not same_policy(self.hub, self._policy_at, turn.state.trunk):
                 self.wake.set()
                 return
-            if not (found or landed) and before == (len(turn.state.queue), len(self._clashes)):
+            if not (found or landed) and before == (len(turn.state.queue), len(turn.state.clashes)):
                 return
 
     def _as_evidence(self, turn: Turn, staged: Staged, judgement: Judgement) -> Verdict:
@@ -301,7 +300,7 @@ class Bot:
         return planner.plan(View(
             trunk=state.trunk, queued=queued, memory=state.memory,
             running=tuple(follow.running([s for s in state.probes if s.probe.number != BASELINE])),
-            finished=finished, clashes=frozenset(self._clashes), landed=landed,
+            finished=finished, clashes=state.clashes, landed=landed,
             next_probe=state.next_probe, slots=self.policy.queue.slots, withheld=self._stopped,
         ), self._limits, turn.now)
 
@@ -311,7 +310,7 @@ class Bot:
         """Build what a probe is to test. A result if its tree is known already."""
         built = self._stager.chain(probe.base, turn.members(probe.chain))
         if built.conflicts or len(built.landing) != len(probe.chain):
-            self._clashes |= conflicts.settle(turn, self._stager, probe, built)
+            conflicts.settle(turn, self._stager, probe, built)
             return []
         staged = Staged(probe, built.commit, built.tree, built.landing, self._gate, turn.now)
         turn.happen(events.ProbeBegun(staged))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from agentctl.core.events import Clash
 from agentctl.core.model import Probe
 from agentctl.core.records import Queued
 from agentctl.queue import answers
@@ -9,9 +10,9 @@ from agentctl.queue.stage import Built, Conflict, Stager
 from agentctl.queue.turn import Turn
 
 
-def settle(turn: Turn, stager: Stager, probe: Probe, built: Built) -> set[tuple[str, str]]:
+def settle(turn: Turn, stager: Stager, probe: Probe, built: Built) -> None:
     """What conflicts with trunk goes back at once; what conflicts with a change that is queued
-    too waits for that one. Returns the pairs of keys, in order, that may not stand in one chain."""
+    too waits for that one."""
     clashes: set[tuple[str, str]] = set()
     for conflict in built.conflicts:
         record = turn.state.queue.get(conflict.key)
@@ -27,7 +28,8 @@ def settle(turn: Turn, stager: Stager, probe: Probe, built: Built) -> set[tuple[
         touching = [key for key in before if key in turn.state.queue
                     and paths & set(turn.state.queue[key].work.places)]
         clashes |= {(min(key, conflict.key), max(key, conflict.key)) for key in touching or before}
-    return clashes
+    if new := clashes - turn.state.clashes:
+        turn.happen(Clash(tuple(sorted(new))))
 
 
 def _paths(record: Queued, conflict: Conflict) -> tuple[str, ...]:

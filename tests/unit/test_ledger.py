@@ -105,6 +105,19 @@ def test_order_of_admission_is_kept_by_number_not_by_name():
     assert [r.change.seq for r in read.queue.values()] == [1, 2, 3]
 
 
+def test_what_does_not_merge_is_remembered_while_both_are_queued():
+    state, tree = begun()
+    draft = Draft(state)
+    admit(draft, *(queued(name) for name in "abc"))
+    draft.happen(events.Clash((("a/1", "b/1"), ("b/1", "c/1"))))
+    tree = written(draft, state, tree)
+    assert ledger.decode(tree).clashes == {("a/1", "b/1"), ("b/1", "c/1")}
+    after = Draft(draft.state)
+    end(after, "a/1", Withdrawn, by="ann")
+    after.settle()
+    assert ledger.decode(written(after, draft.state, tree)).clashes == {("b/1", "c/1")}
+
+
 def test_a_tick_that_does_nothing_writes_nothing():
     state, _ = begun()
     assert ledger.output(Draft(state), state) == {}
