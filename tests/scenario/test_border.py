@@ -36,9 +36,9 @@ def others_land(repo, *expected):
     repo.proven()
 
 
-SUBJECTS = {'{"priority":true}': "priority is no int", '{"priority": 1e9}': "priority is no int", '{"after": {}}': "after is no list",
-            '{"priority": 5000}': "not from -1000 to 1000", '{"withdraw": "yes"}': "withdraw is no bool", "{" * 9: "what it should",
-            '{"task": "../x"}': "task is no name"}
+SUBJECTS = {'{"priority":true}': "priority: expected int, got bool", '{"priority": 1e9}': "priority: expected int, got float",
+            '{"after": {}}': "after: expected array", '{"priority": 5000}': "priority: expected int <= 1000",
+            '{"withdraw": "yes"}': "withdraw: expected bool, got str", "{" * 9: "what it should", '{"task": "../x"}': "task is no name"}
 
 
 def test_facts_of_the_wrong_type(repo):
