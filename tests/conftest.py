@@ -32,11 +32,23 @@ signal.signal(signal.SIGHUP, signal.SIG_DFL)
 # hang-ups ignored; so would be every process that a test starts and stops.
 
 
-@pytest.fixture(autouse=True)
-def sealed(tmp_path_factory, monkeypatch):
-    """A home of its own, no network, no inherited variable that Git or agentctl would heed."""
+def make_home(tmp_path_factory):
     home = tmp_path_factory.mktemp("home")
     (home / "gitconfig").write_text(GITCONFIG)
+    return home
+
+
+@pytest.fixture(scope="session")
+def common_home(tmp_path_factory):
+    return make_home(tmp_path_factory)
+
+
+@pytest.fixture(autouse=True)
+def sealed(request, tmp_path_factory, monkeypatch):
+    """A home of its own, no network, no inherited variable that Git or agentctl would heed. Tests that write no files
+    have one home together, since there are thousands of them."""
+    pure = request.path.parent.name == "unit" or request.path.name == "test_tidy.py"
+    home = request.getfixturevalue("common_home") if pure else make_home(tmp_path_factory)
     for name in list(os.environ):
         if name.startswith(("GIT_", "AGENTCTL_", "XDG_")):
             monkeypatch.delenv(name)

@@ -145,14 +145,14 @@ class Given:
         if not (self.quiet or self.json):
             print(visible(text), file=sys.stderr, end=end, flush=True)
 
-    def trace(self) -> None:
-        """Print each Git that is run and each transaction of refs to standard error."""
+    def trace(self, debug: bool) -> None:
+        """Print each Git that is run and each transaction of refs to standard error, or no longer."""
         import logging
 
         shown, package = logging.StreamHandler(), logging.getLogger("agentctl")
         shown.setFormatter(logging.Formatter("%(asctime)s.%(msecs)03d %(message)s", "%H:%M:%S"))
-        package.handlers[:] = [shown]
-        package.setLevel(logging.DEBUG)
+        package.handlers[:] = [shown] if debug else []
+        package.setLevel(logging.DEBUG if debug else logging.NOTSET)
 
     @property
     def colored(self) -> bool:
@@ -255,6 +255,6 @@ def root(ctx: click.Context, path: str, as_json: bool, color: str, quiet: bool, 
     """
     given = ctx.ensure_object(Given)
     given.path, given.json, given.quiet, given.verbose, given.color = path, as_json, quiet, verbose, color
-    if debug:
-        given.trace()
+    if debug or "logging" in sys.modules:
+        given.trace(debug)
     given.begin()

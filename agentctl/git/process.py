@@ -226,7 +226,7 @@ def _called(argv: Sequence[str], *, cwd: str | None, env: Mapping[str, str],
         finally:
             watch.cancel()
     log.debug("git %s: exit status %d after %.1f ms in %s", printable(" ".join(argv[1:]), 500), git.returncode,
-              1000 * (time.monotonic() - begun), cwd)
+              1000 * (time.monotonic() - begun), printable(cwd or ""))
     if over.is_set():
         raise subprocess.TimeoutExpired(argv, limit)
     return subprocess.CompletedProcess(argv, git.returncode, out, said)
