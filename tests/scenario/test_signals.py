@@ -31,6 +31,11 @@ case "$*" in *update-ref*)
     sleep 0.5
     trap - INT
     echo over >>"$HOME/over"
+;; esac
+case "$*" in *salvage*)
+    # However slow the machine is, the clean-up is not over before it is told to go on.
+    [ ! -e "$HOME/hold" ] || touch "$HOME/held"
+    while [ -e "$HOME/hold" ]; do sleep 0.05; done
 ;; *repack*)
     echo packing >>"$HOME/packing"
     exec sleep 1000
@@ -144,16 +149,19 @@ def test_a_second_interrupt_does_not_cut_the_clean_up_short(repo):
     assert {repo.show("half.txt", ref) for ref in repo.refs("refs/agentctl/salvage")} == {"half\n"}
 
 
-def test_a_third_gives_up_at_once_and_the_next_start_goes_on(repo):
+def test_a_third_gives_up_at_once_and_the_next_start_goes_on(repo, home):
     add(repo, "one")
-    shown = Terminal(repo.path, "run", "--", "sh", "-c", STUBBORN)
+    (home / "hold").touch()
+    shown = Terminal(repo.path, "run", "--", "sh", "-c", STUBBORN, HOME=str(home), PATH=f"{home}/bin:{os.environ['PATH']}")
     begun(repo)
     shown.interrupt()
     shown.hears("stopping")
     shown.interrupt()
     shown.hears("once more gives up at once")
+    eventually((home / "held").exists)
     shown.interrupt()
     assert shown.ends() == 130
+    (home / "hold").unlink()
     assert "gave up at once" in shown.said and "Traceback" not in shown.said
     nothing_runs(repo)
     run(repo, "echo done >done.txt")
