@@ -17,7 +17,7 @@ def refused(repo, seconds, words, status=1):
     mark = repo.path.parent / "first"
     return f"""
         echo "$AGENTCTL_TASK" >>{repo.path.parent}/sessions
-        [ -f {mark} ] || date +%s%N >{mark}
+        [ -f {mark} ] || {{ date +%s%N >{mark}.$$; ln {mark}.$$ {mark} 2>/dev/null; }}
         if [ $(( $(date +%s%N) - $(cat {mark}) )) -lt {int(seconds * 1e9)} ]; then echo '{words}'; exit {status}; fi
         {WORK}
     """

@@ -34,6 +34,12 @@ def pruned(repo):
     thread.join()
 
 
+def sound(repo):
+    """Whether all that any ref names is there. The commit graph is left out: between a prune and the end of its gc it names
+    commits that are gone, whoever calls Git."""
+    return repo.git("-c", "core.commitGraph=false", "fsck", "--full", "--no-dangling") == ""
+
+
 def kept(repo, files, base=None):
     """A change that a branch holds, as that of an agent's worktree is held."""
     with repo.hub.objects.store.together():
@@ -58,7 +64,7 @@ def test_the_bot_lands_rejects_and_answers_all_the_same(pruned):
     assert sum(stage == "landed" for stage in stages.values()) == 21 and len(stages) == 28
     # What was acknowledged is answered, and all that any ref names is there.
     assert len(repo.refs("refs/agentctl/outbox")) == 7
-    assert repo.git("fsck", "--full", "--no-dangling") == ""
+    assert sound(repo)
     assert len(repo.collected) > 5
     repo.proven()
 
@@ -73,7 +79,7 @@ def test_submissions_tasks_and_claims(pruned):
         tasks.change(repo.hub, f"t{n}", "renamed", lambda task: task.__class__(task.id, "another title", task.prompt))
     before = len(repo.collected)
     eventually(lambda: len(repo.collected) > before + 1)
-    assert repo.git("fsck", "--full", "--no-dangling") == ""
+    assert sound(repo)
     assert len(tasks.all_tasks(repo.hub)) == len(tasks.claims(repo.hub)) == 10
     repo.drain()
     assert len(repo.landings()) == 10
@@ -110,7 +116,7 @@ def test_a_transaction_that_misses_an_object_is_a_contended_turn(repo, monkeypat
         finish(bot)
         assert len(lost) == 3
     assert repo.landings() == ["one/1"]
-    assert repo.git("fsck", "--full", "--no-dangling") == ""
+    assert sound(repo)
 
 
 def test_a_pack_goes_only_when_what_it_held_is_durable_elsewhere(repo, monkeypatch):
