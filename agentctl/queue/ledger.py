@@ -110,10 +110,13 @@ class Ledger:
         dates += [f"-n{most}"] if most else []
         for line in self.hub.git("rev-list", "--first-parent", "--timestamp", *dates, self.tip).splitlines():
             when, oid = line.split()
-            with decoding(refnames.STATE):
-                commit = self.hub.objects.commit(oid)
-                data = self.hub.objects.read(commit.tree, codec.EVENTS)
-                yield float(when), codec.decode_events(data) if data else format1.lines(commit.message.decode(errors="replace"))
+            yield float(when), self._happened(oid)
+
+    def _happened(self, oid: str) -> Sequence[Recorded | format1.Line]:
+        with decoding(refnames.STATE):
+            commit = self.hub.objects.commit(oid)
+            data = self.hub.objects.read(commit.tree, codec.EVENTS)
+            return codec.decode_events(data) if data else format1.lines(commit.message.decode(errors="replace"))
 
     def append(self, draft: Draft, before: State, refs: Transaction, now: float) -> Ledger:
         """Write the next state's commit and add the move of its ref to the transaction.

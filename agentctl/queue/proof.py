@@ -55,8 +55,8 @@ def prove(hub: Hub, trunk: str) -> tuple[Counts, list[Finding]]:
     landed = [r for r in ended if isinstance(r, Landed)]
     rejected = [r for r in ended if isinstance(r, Rejected)]
     tips = {(r.proof.old, r.proof.tip) for r in landed}
-    told = Told.by(ledger)
-    findings = [*_moved(hub), *_trunk(hub, trunk, ledger, tips, told.adopted), *_tested(hub, landed), *_once(told.admitted, state, ended),
+    past = Past.by(ledger)
+    findings = [*_moved(hub), *_trunk(hub, trunk, ledger, tips, past.adopted), *_tested(hub, landed), *_once(past.admitted, state, ended),
                 *_evidence(hub, rejected), *_reachable(hub, [*ended, *state.queue.values()])]
     return Counts(len(landed), len(rejected), len(state.queue), len(tips)), findings
 
@@ -68,7 +68,9 @@ def _moved(hub: Hub) -> Iterator[Finding]:
 
 
 @dataclass(frozen=True, slots=True)
-class Adopted:
+class Foreign:
+    """A move of trunk by somebody else that the bot took over."""
+
     before: str
     """What trunk was, where it was not moved forward."""
     told: str
@@ -76,32 +78,32 @@ class Adopted:
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class Past:
     """What the events of the whole ledger tell that its state does not."""
 
     admitted: set[str]
     """Keys."""
-    adopted: dict[str, Adopted]
+    adopted: dict[str, Foreign]
     """What somebody else made trunk: see `Trunk`."""
 
     @classmethod
-    def by(cls, ledger: Ledger) -> Told:
-        told = cls(set(), {})
+    def by(cls, ledger: Ledger) -> Past:
+        past = cls(set(), {})
         for _, happened in ledger.history():
             for event in happened:
                 match event:
                     case events.Admitted(queued=queued):
-                        told.admitted.add(queued.key)
+                        past.admitted.add(queued.key)
                     case events.Adopted(old=old, new=new, who=who, kept=kept):
-                        told.adopted[new] = Adopted("" if kept is None else old, printable(who))
+                        past.adopted[new] = Foreign("" if kept is None else old, printable(who))
                     case format1.Line(admitted=key) if key:
-                        told.admitted.add(key)
+                        past.admitted.add(key)
                     case format1.Line(adopted=(new, before, who)):
-                        told.adopted[new] = Adopted(before, printable(who))
-        return told
+                        past.adopted[new] = Foreign(before, printable(who))
+        return past
 
 
-def _trunk(hub: Hub, trunk: str, ledger: Ledger, tips: set[tuple[str, str]], adopted: dict[str, Adopted]) -> Iterator[Finding]:
+def _trunk(hub: Hub, trunk: str, ledger: Ledger, tips: set[tuple[str, str]], adopted: dict[str, Foreign]) -> Iterator[Finding]:
     state, tip = ledger.state(), refs.get(hub.git_dir, refnames.branch(trunk)) or ""
     if not state.trunk:
         if names := foreign.labels(hub):
