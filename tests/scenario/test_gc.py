@@ -85,6 +85,22 @@ def test_submissions_tasks_and_claims(pruned):
     assert len(repo.landings()) == 10
 
 
+def test_verify_does_not_tell_of_what_a_gc_leaves_for_a_moment(repo):
+    repo.submit("one", {"one.txt": "1\n"})
+    repo.drain()
+    gone = repo.change({"two.txt": "2\n"})
+    repo.hub.objects.store.flush()
+    # A commit graph names what is pruned, as between the prune of a gc and its end.
+    repo.git("branch", "gone", gone)
+    repo.git("commit-graph", "write", "--reachable")
+    repo.git("update-ref", "-d", "refs/heads/gone")
+    repo.hub.objects.store._kept.release()
+    repo.git("-c", "gc.writeCommitGraph=false", "gc", "-q", "--prune=now")
+    with pytest.raises(AssertionError):
+        repo.git("fsck")
+    repo.proven()
+
+
 def test_a_stager_builds_anew_what_may_be_gone(repo):
     one = repo.submit("one", {"one.txt": "1\n"})
     with repo.bot() as bot:
