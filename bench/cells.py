@@ -10,9 +10,10 @@ import multiprocessing
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
+from typing import Any
 
 from agentctl.core.planner import Limits, plan
-from agentctl.simulation.engine import Conditions, Simulation, Tally
+from agentctl.simulation.engine import Conditions, Simulation, Strategy, Tally
 from agentctl.simulation.world import Arrival, Traffic
 from bench.bounds import entropy_bound
 from bench.rivals import RIVALS, SERIAL
@@ -88,10 +89,7 @@ def simulate(cell: Cell) -> Tally:
     backlog = None
     if cell.load is None:
         backlog = cell.backlog or max(100, min(4 * cell.slots * (int(0.69 / mean) + 1), 40_000 if cell.strategy in OURS else 4000))
-    if cell.strategy in OURS:
-        strategy = plan
-    else:
-        strategy = RIVALS[cell.strategy](Traffic(risks=cell.risks).known_risks)
+    strategy: Strategy = plan if cell.strategy in OURS else RIVALS[cell.strategy](Traffic(risks=cell.risks).known_risks)
     limits = Limits(batch=cell.batch, rejection="inference" if "inference" in cell.strategy else "strict")
     conditions = Conditions(slots=cell.used, backlog=backlog, flake=cell.flake, jitter=cell.jitter, seed=cell.seed)
     simulation = Simulation(arrivals(cell), strategy, conditions, limits)
@@ -130,4 +128,5 @@ def measured(cells: Sequence[Cell], seeds: Sequence[int], jobs: int) -> Iterator
 def _means(figures: Iterator[Figure], count: int) -> Iterator[Figure]:
     for group in zip(*[figures] * count):
         columns = zip(*(vars(figure).values() for figure in group))
-        yield Figure(*(any(values) if isinstance(values[0], bool) else fmean(values) for values in columns))
+        means: list[Any] = [any(values) if isinstance(values[0], bool) else fmean(values) for values in columns]
+        yield Figure(*means)

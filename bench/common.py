@@ -7,14 +7,14 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 ENV = {**os.environ, "GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1",
        "GIT_AUTHOR_NAME": "bench", "GIT_AUTHOR_EMAIL": "bench@localhost",
        "GIT_COMMITTER_NAME": "bench", "GIT_COMMITTER_EMAIL": "bench@localhost"}
 
 
-def git(cwd: str, *args: str, check: bool = True) -> subprocess.CompletedProcess:
+def git(cwd: str, *args: str, check: bool = True) -> subprocess.CompletedProcess[str]:
     return subprocess.run(["git", *args], cwd=cwd, env=ENV, check=check, capture_output=True, text=True)
 
 
@@ -40,7 +40,7 @@ def repository(files: dict[str, str], gate: str, slots: int = 2, **policy: str) 
         shutil.rmtree(home, ignore_errors=True)
 
 
-def table(rows: list[tuple], head: tuple[str, ...]) -> None:
+def table(rows: Sequence[tuple[object, ...]], head: tuple[str, ...]) -> None:
     """Print rows under a head, columns aligned."""
     shown = [head, *[tuple(f"{c:,.2f}" if isinstance(c, float) else str(c) for c in row) for row in rows]]
     widths = [max(len(row[i]) for row in shown) for i in range(len(head))]

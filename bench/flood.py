@@ -18,6 +18,7 @@ import subprocess
 import sys
 import time
 
+from agentctl.core.records import Landed
 from agentctl.engine import locks
 from agentctl.git.hub import Hub, find
 from agentctl.git.objects import FILE
@@ -76,7 +77,7 @@ def measured(kind: str, count: int) -> tuple[int, float, float, float, float]:
                 known = bot.state.queue.keys() | {r.key for r in Ledger.read(hub).ended()} if not admitted[0] else keys
                 if not admitted[0] and keys <= known:
                     admitted = len(turns), time.monotonic() - begun
-                if all((record := bot._ledger.record(key)) and record.commit for key in keys):
+                if all(isinstance(bot._ledger.record(key), Landed) for key in keys):
                     landed = time.monotonic() - begun
                 bot.wake.wait(0.05)
             bot.close()

@@ -16,6 +16,7 @@ import signal
 import subprocess
 import sys
 import time
+from typing import Any
 
 from agentctl.engine import processes
 from agentctl.git.hub import find
@@ -44,7 +45,7 @@ def marked(prefix: str) -> list[int]:
     return [pid for pid, _ in processes.marked(prefix)]
 
 
-def once(kills: int, seed: int, everything: bool, longest: float = 0.0) -> tuple:
+def once(kills: int, seed: int, everything: bool, longest: float = 0.0) -> tuple[Any, ...]:
     """`longest` is the most seconds that a run is left alone before it is killed."""
     rnd = random.Random(seed)
     files = {"shared.md": "".join(f"line {i}\n" for i in range(9))}

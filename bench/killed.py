@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from typing import Any
 
 WRITES = frozenset(("branch", "clean", "commit", "config", "fetch", "gc", "hash-object", "merge", "pack-refs", "push", "read-tree", "repack",
                     "reset", "switch", "symbolic-ref", "update-index", "update-ref", "worktree", "write-tree", "add", "init", "clone",
@@ -24,7 +25,7 @@ class Killer:
     def __init__(self, fatal: int, counted: str) -> None:
         self.fatal, self.seen, self.counted = fatal, 0, counted
 
-    def hear(self, event: str, args: tuple) -> None:
+    def hear(self, event: str, args: tuple[Any, ...]) -> None:
         """An audit hook."""
         if event == "open" and isinstance(args[2], int) and args[2] & OPENED and not _harmless(args[0]):
             self.count()

@@ -44,7 +44,8 @@ def run(seconds: float, paths: bool) -> tuple[dict[str, list[float]], int]:
         with open(top + "/.agentctl/policy.yaml", "w") as file:
             file.write(policy(top, paths))
         git(top, "commit", "-q", "-a", "-m", "policy")
-        hub, sent = find(top), {}
+        hub = find(top)
+        sent: dict[str, float] = {}
         bot = subprocess.Popen([sys.executable, "-m", "agentctl", "-C", top, "bot", "run"], env=ENV,
                                stdout=subprocess.DEVNULL)
         try:
@@ -65,12 +66,13 @@ def run(seconds: float, paths: bool) -> tuple[dict[str, list[float]], int]:
         assert all(record.stage == "landed" for record in ended)
         with open(top + LOG) as file:
             slow = file.read().split().count("slow")
-        took = {name: sorted(r.ended - sent[r.change.id] for r in ended if r.change.id.startswith(name)) for name in GATES}
+        took = {name: sorted(r.at - sent[r.change.id] for r in ended if r.change.id.startswith(name)) for name in GATES}
         return took, slow
 
 
 def main(seconds: float) -> None:
-    rows, base = [], {}
+    rows: list[tuple[object, ...]] = []
+    base: dict[str, float] = {}
     for paths in (False, True):
         took, runs = run(seconds, paths)
         for name, times in took.items():

@@ -32,7 +32,8 @@ def timed(act: Callable[[], object]) -> float:
 
 class Bench:
     def __init__(self, top: str, runs: int) -> None:
-        self.top, self.runs, self.rows = top, runs, []
+        self.top, self.runs = top, runs
+        self.rows: list[tuple[object, ...]] = []
         self.hub = find(top)
         self.tip = self.hub.trunk_tip("main")
         self.plain = top + "-plain"

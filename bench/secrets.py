@@ -16,10 +16,11 @@ import sysconfig
 import time
 from collections.abc import Callable
 
-from agentctl.core import secrets
+from agentctl.core import admission, secrets
 from agentctl.core.policy import Policy, parse
 from agentctl.engine import environ, local
 from agentctl.git.hub import find
+from agentctl.git.merge import changed
 from agentctl.queue import admit, leaks
 from bench.common import repository, table
 
@@ -61,8 +62,9 @@ def main(count: int) -> None:
         head = hub.objects.write_commit(tree, [tip], "many\n", 1)
 
         def plain() -> None:
-            entries = [admit._entry(hub, *e) for e in admit.changed(hub, tip, head)]
-            admit.admission.check(entries, policy().limits, policy().protect)
+            limits = policy().limits
+            entries = [admit._entry(hub, *e, limits.path) for e in changed(hub, tip, head)]
+            admission.check(entries, limits, policy().protect)
 
         rest = least(plain)
         searched = least(lambda: leaks.refusals(hub, policy(), tip, head, [head]))

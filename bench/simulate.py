@@ -20,6 +20,7 @@ import argparse
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Any
 
 from agentctl.core.planner import Limits
 from agentctl.simulation.chart import Axis, chart
@@ -87,7 +88,7 @@ class Report:
                 file.write(chart(title, x, y, lines))
             print(os.path.relpath(path))
 
-    def cell(self, strategy: str, risk: float, slots: int, **facts) -> Cell:
+    def cell(self, strategy: str, risk: float, slots: int, **facts: Any) -> Cell:
         """Enough landings to see 60 bad changes (200 if not --quick) and twice as many as ours has
         in flight; others have nothing to learn before counting begins, but bors-ng has much under way."""
         ours, quick = strategy in OURS, self.options.quick
@@ -96,9 +97,10 @@ class Report:
         warm = ((700 + 5 / risk) if quick else (3000 + 20 / risk)) + flying if ours else 200 + 5 / risk
         if strategy == "bors-ng":
             warm, landed = warm + 4000, 2 * landed
-        return Cell(**{"strategy": strategy, "risks": (risk,) * 8, "slots": slots, "warm": int(warm), "landed": landed} | facts)
+        plain: dict[str, Any] = {"strategy": strategy, "risks": (risk,) * 8, "slots": slots, "warm": int(warm), "landed": landed}
+        return Cell(**plain | facts)
 
-    def everybody(self, slots: int, **more) -> dict[str, list[Cell]]:
+    def everybody(self, slots: int, **more: Any) -> dict[str, list[Cell]]:
         return {name: [self.cell(name, risk, slots, **more) for risk in self.options.risks]
                 for name in self.options.strategies}
 

@@ -59,7 +59,8 @@ class Desk:
                     self._stop(build)
 
     def _stop(self, build: Build) -> None:
-        if build.verdict is None and self._running.pop(build.probe.number, None):
+        if build.verdict is None and build.probe.number in self._running:
+            del self._running[build.probe.number]
             self._actions.append(Cancel(build.probe.number, "trunk went another way"))
             self.free += 1
 
@@ -102,4 +103,4 @@ class Desk:
         return found
 
     def plan(self) -> Plan:
-        return Plan({}, tuple(self._actions))
+        return Plan(b"", tuple(self._actions))

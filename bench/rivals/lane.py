@@ -65,7 +65,8 @@ class Lane:
 
     def _land(self) -> bool:
         """Land the passed entries at the head, the last one's build having all of them."""
-        best, chain = None, ()
+        best: Chain | None = None
+        chain: Chain = ()
         for entry in self.entries:
             chain += entry
             if self.desk.verdict(chain) is not Verdict.PASSED:
