@@ -12,9 +12,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from agentctl.commands.parser import Given
     from agentctl.errors import AgentctlError, Defect
-    from agentctl.git.hub import Hub
+    from agentctl.git.repository import Hub
+    from agentctl.terminal.parser import Given
 
 SECTIONS = {
     "The main job": ("init", "run", "demo", "replay"),
@@ -101,8 +101,8 @@ def run(args: list[str], begin: Callable[[], None] = lambda: None) -> int:
     import click
 
     from agentctl import signals
-    from agentctl.commands.parser import Given, root
     from agentctl.errors import AgentctlError, Infrastructure, UsageError
+    from agentctl.terminal.parser import Given, root
 
     as_json = "--json" in args[: args.index("--")] if "--" in args else "--json" in args
     given = Given(begin=begin)
@@ -142,7 +142,7 @@ def _defect(error: Exception, given: Given) -> Defect:
     import traceback
 
     from agentctl.errors import Defect
-    from agentctl.git.hub import Hub
+    from agentctl.git.repository import Hub
 
     text = "".join(traceback.format_exception(error))
     if os.environ.get(DEBUG):
@@ -169,7 +169,7 @@ def _kept(text: str, hub: Hub | None) -> str:
 
 
 def _fail(error: AgentctlError, as_json: bool) -> int:
-    from agentctl.core.printable import visible
+    from agentctl.core.text.printable import visible
 
     hint = f"\nhint: {error.hint}" if error.hint else ""
     text = visible(f"agentctl: {error.message}{hint}")

@@ -7,6 +7,12 @@ it is: it may quote a gate's output, braces and all.
 
 from __future__ import annotations
 
+import contextlib
+import errno
+from collections.abc import Iterator
+
+from agentctl.core.text.printable import printable
+
 
 class AgentctlError(Exception):
     """{message}"""
@@ -99,3 +105,41 @@ class Infrastructure(AgentctlError):
     """{message}"""
 
     exit, code = 125, "infrastructure"
+
+
+def told(error: BaseException) -> str:
+    """In one line."""
+    words = error.message if isinstance(error, AgentctlError) else f"{type(error).__name__}: {error}"
+    return printable(words.strip(), 500)
+
+
+def is_ours(error: BaseException) -> bool:
+    """True for what a change may have brought about; false for what the machine, the ledger or
+    somebody who moved a ref did."""
+    if isinstance(error, OSError) and error.errno in _MACHINE:
+        return False
+    return isinstance(error, Exception) and not isinstance(error, (Contended, Infrastructure, Malformed, PolicyError))
+
+
+_MACHINE = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.EMFILE, errno.ENFILE))
+
+
+class Fault(AgentctlError):
+    """agentctl fails on {name}: {why}"""
+
+    code = "fault"
+
+    def __init__(self, name: str, error: Exception) -> None:
+        self.name, self.why = name, told(error)
+        super().__init__(name=name, why=self.why)
+
+
+@contextlib.contextmanager
+def fault_of(name: str) -> Iterator[None]:
+    """An error inside that a change may have brought about is the fault of `name`. Raises Fault."""
+    try:
+        yield
+    except Exception as error:
+        if isinstance(error, Fault) or not is_ours(error):
+            raise
+        raise Fault(name, error) from error

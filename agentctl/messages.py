@@ -7,7 +7,7 @@ import textwrap
 import time
 from collections.abc import Sequence
 
-from agentctl.core.lifecycle import Stage
+from agentctl.core.queue.lifecycle import Stage
 
 
 def ago(when: float, now: float | None = None) -> str:

@@ -14,7 +14,7 @@ from typing import Any
 
 from agentctl.core.planner import Limits, plan
 from agentctl.simulation.engine import Conditions, Simulation, Strategy, Tally
-from agentctl.simulation.world import Arrival, Traffic
+from agentctl.simulation.traffic import Arrival, Traffic
 from bench.bounds import entropy_bound
 from bench.rivals import RIVALS, SERIAL
 

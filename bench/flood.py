@@ -18,12 +18,12 @@ import subprocess
 import sys
 import time
 
-from agentctl.core.records import Landed
+from agentctl.bot.bot import Bot
+from agentctl.core.queue.records import Landed
 from agentctl.engine import locks
-from agentctl.git.hub import Hub, find
 from agentctl.git.objects import FILE
-from agentctl.queue.bot import Bot
-from agentctl.queue.ledger import Ledger
+from agentctl.git.repository import Hub, find
+from agentctl.hub.ledger import Ledger
 from bench.common import repository, table
 
 HONEST = 10

@@ -19,7 +19,7 @@ import time
 from typing import Any
 
 from agentctl.engine import processes
-from agentctl.git.hub import find
+from agentctl.git.repository import find
 from bench.common import ENV, git, repository, table
 
 TASKS = 24

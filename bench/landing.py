@@ -11,8 +11,8 @@ import subprocess
 import sys
 import time
 
-from agentctl.git.hub import find
-from agentctl.queue import inbox
+from agentctl.git.repository import find
+from agentctl.hub import inbox
 from bench.common import ENV, git, repository, table
 
 

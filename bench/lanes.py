@@ -13,9 +13,9 @@ import subprocess
 import sys
 import time
 
-from agentctl.git.hub import Hub, find
-from agentctl.queue import inbox
-from agentctl.queue.ledger import Ledger
+from agentctl.git.repository import Hub, find
+from agentctl.hub import inbox
+from agentctl.hub.ledger import Ledger
 from bench.common import ENV, git, repository, table
 
 GATES = {"slow": 6.0, "fast": 0.3}

@@ -17,10 +17,10 @@ import time
 from collections.abc import Callable
 
 from agentctl.fleet import agents
+from agentctl.gate import slots
 from agentctl.git import worktrees
-from agentctl.git.hub import find
-from agentctl.queue import gate
-from agentctl.queue.policyfile import read_policy
+from agentctl.git.repository import find
+from agentctl.hub.policy_file import read_policy
 from bench.common import ENV, git, repository, table
 
 
@@ -66,8 +66,8 @@ class Bench:
             agents.keep(self.hub, "ann", there)
 
     def slot(self) -> None:
-        with gate.slot(self.hub) as place:
-            gate.check_out(place, read_policy(self.hub, self.tip), self.tip)
+        with slots.slot(self.hub) as place:
+            slots.check_out(place, read_policy(self.hub, self.tip), self.tip)
 
     def submit(self) -> None:
         subprocess.run([sys.executable, "-m", "agentctl", "-C", agents.path_of(self.hub, "ann"), "submit", "--change",

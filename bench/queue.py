@@ -18,10 +18,10 @@ import sys
 import time
 
 from agentctl.core.planner import Limits, plan
-from agentctl.git.hub import find
-from agentctl.queue import inbox
+from agentctl.git.repository import find
+from agentctl.hub import inbox
 from agentctl.simulation.engine import Conditions, Simulation
-from agentctl.simulation.world import Arrival
+from agentctl.simulation.traffic import Arrival
 from bench.common import ENV, git, repository, table
 
 AGENTS = 16

@@ -16,12 +16,14 @@ import sysconfig
 import time
 from collections.abc import Callable
 
-from agentctl.core import admission, secrets
-from agentctl.core.policy import Policy, parse
+from agentctl.bot import leaks
+from agentctl.bot.admit import _entry
+from agentctl.core.policy.policy import Policy, parse
+from agentctl.core.queue import admission
+from agentctl.core.text import secrets
 from agentctl.engine import environ, local
-from agentctl.git.hub import find
 from agentctl.git.merge import changed
-from agentctl.queue import admit, leaks
+from agentctl.git.repository import find
 from bench.common import repository, table
 
 TAIL = 16_384
@@ -63,7 +65,7 @@ def main(count: int) -> None:
 
         def plain() -> None:
             limits = policy().limits
-            entries = [admit._entry(hub, *e, limits.path) for e in changed(hub, tip, head)]
+            entries = [_entry(hub, *e, limits.path) for e in changed(hub, tip, head)]
             admission.check(entries, limits, policy().protect)
 
         rest = least(plain)

@@ -13,21 +13,41 @@ import click.testing
 import pytest
 
 from agentctl import errors
-from agentctl.commands import manpages
-from agentctl.commands.parser import root
+from agentctl.terminal import manpages
+from agentctl.terminal.parser import root
 from tests.support.tree import every_command
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "agentctl"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
-LEVELS = {"core": 0, "simulation": 1, "git": 2, "engine": 3, "queue": 4, "fleet": 4, "demo": 5, "doctor": 5, "replay": 5, "commands": 6,
-          "cli": 7}
-ANYWHERE = {"errors", "messages", "signals"}
-READS_SECTIONS = "agentctl/commands/parser.py"
+ROOMS = {
+    "core/text": "",
+    "core/refnames": "",
+    "core/policy": "core/text",
+    "core/queue": "core/text core/refnames core/policy",
+    "core/tasks": "core/text core/refnames core/policy core/queue",
+    "core/notices": "core/text core/queue core/tasks",
+    "core/planner": "core/text core/queue",
+    "simulation": "core",
+    "git": "core",
+    "engine": "core git",
+    "hub": "core git engine",
+    "gate": "core git engine hub",
+    "bot": "core git engine hub gate",
+    "fleet": "core git engine hub",
+    "doctor": "core git engine hub gate fleet",
+    "demo": "core git engine hub",
+    "replay": "core simulation git hub gate fleet",
+    "terminal": "core git hub bot fleet",
+    "commands": "core simulation git engine hub gate bot fleet doctor demo replay terminal",
+}
+"""Each room of the package, and the rooms that it imports. `core` stands for all that is in it. No room stands above one that it imports."""
+
+READS_SECTIONS = "agentctl/terminal/parser.py"
 """Which commands there are stands in cli, so that --version need not import the parser."""
 
-PARSERS = {"yaml": "agentctl/core/document.py", "jsonschema": "agentctl/core/violations.py"}
+PARSERS = {"yaml": "agentctl/core/text/yaml_document.py", "jsonschema": "agentctl/core/text/schema_violations.py"}
 """Libraries that the core may use, each in one place."""
 
 IMPURE = {"asyncio", "click", "datetime", "dulwich", "filelock", "io", "os", "pathlib", "psutil", "random", "secrets",
@@ -55,22 +75,33 @@ def imported(tree: ast.AST) -> Iterator[str]:
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
-def level(module: str) -> int | None:
-    """Of an agentctl module; None if it may be imported anywhere."""
-    parts = module.split(".")
-    if len(parts) < 2 or parts[1] in ANYWHERE or parts[1] not in LEVELS:
-        return None
-    return LEVELS[parts[1]]
+def room(module: str, below: str) -> str | None:
+    """The room of a module as seen from the room `below`; None if it stands in none."""
+    parts = module.split(".")[1:]
+    inner = "/".join(parts[:2])
+    if inner in ROOMS:
+        return inner if below.startswith("core/") else "core"
+    return parts[0] if parts and parts[0] in ROOMS else None
 
 
-@pytest.mark.parametrize("path", MODULES, ids=name_of)
-def test_imports_run_one_way(path):
-    here = level(".".join(path.relative_to(ROOT).with_suffix("").parts))
-    for name in imported(ast.parse(path.read_text())):
-        if name_of(path) == READS_SECTIONS and name in ("agentctl.cli", "agentctl.cli.SECTIONS"):
-            continue
-        if name.startswith("agentctl.") and here is not None:
-            assert (level(name) or 0) <= here, f"{name_of(path)} imports {name}"
+@pytest.mark.parametrize("name", ROOMS)
+def test_a_room_imports_what_its_entry_says(name):
+    place, imports = PACKAGE / name, {}
+    for path in place.rglob("*.py") if place.is_dir() else (place.with_suffix(".py"),):
+        for module in imported(ast.parse(path.read_text())):
+            if module.startswith("agentctl.") and (other := room(module, name)):
+                imports.setdefault(other, f"{name_of(path)} imports {module}")
+    imports.pop(name, None)
+    assert not {other: why for other, why in imports.items() if other not in ROOMS[name].split()}
+    assert set(imports) == set(ROOMS[name].split())
+
+
+def test_every_room_is_known_and_none_imports_one_above_itself():
+    assert {p.name for p in PACKAGE.iterdir() if (p / "__init__.py").is_file()} == {name.split("/")[0] for name in ROOMS}
+    below = ["core"]
+    for name, others in ROOMS.items():
+        assert set(others.split()) <= set(below), name
+        below.append(name)
 
 
 @pytest.mark.parametrize("path", sorted((PACKAGE / "core").rglob("*.py")), ids=name_of)
@@ -93,8 +124,8 @@ def test_files_and_functions_are_small(path):
             assert length <= FUNCTION_LINES, f"{name_of(path)}: {node.name} has {length} lines"
 
 
-READS_MESSAGES = {"agentctl/core/format1.py", "agentctl/core/ledger.py", "agentctl/core/history.py", "agentctl/core/sentences.py",
-                  "agentctl/queue/ledger.py", "agentctl/queue/proof.py"}
+READS_MESSAGES = {"agentctl/core/queue/ledger_format1.py", "agentctl/core/queue/ledger_format.py", "agentctl/core/queue/history.py", "agentctl/core/queue/sentences.py",
+                  "agentctl/hub/ledger.py", "agentctl/hub/verification.py"}
 """What knows of ledgers whose messages were all that told what happened."""
 
 
@@ -111,9 +142,9 @@ def test_nothing_reads_what_a_ledger_says_in_words(path):
         assert not [one for one in (used, *inside) if isinstance(one, ast.Call) and ast.unparse(one.func).endswith("told")], node.lineno
 
 
-PRINTS = {"agentctl/commands/parser.py": "say, show, emit and note, through which all others print",
+PRINTS = {"agentctl/terminal/parser.py": "say, show, emit and note, through which all others print",
           "agentctl/commands/hookrun.py": "what Git calls, which waits for each import",
-          "agentctl/commands/manpages.py": "no command"}
+          "agentctl/terminal/manpages.py": "no command"}
 
 
 @pytest.mark.parametrize("path", [p for p in MODULES if p.parent.name == "commands" and name_of(p) not in PRINTS], ids=name_of)
@@ -162,7 +193,7 @@ def test_one_word_for_one_thing(path):
 
 
 def test_manual_pages_are_fresh():
-    assert list(manpages.stale()) == [], "run: python -m agentctl.commands.manpages"
+    assert list(manpages.stale()) == [], "run: python -m agentctl.terminal.manpages"
 
 
 @pytest.mark.parametrize("path", sorted(ROOT.glob("man/*/*")), ids=name_of)

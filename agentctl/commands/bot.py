@@ -7,17 +7,17 @@ from xml.etree import ElementTree
 import click
 
 from agentctl import signals
-from agentctl.commands.narrator import Narrator
-from agentctl.commands.parser import Given, as_command, given, group
+from agentctl.bot.bot import Bot
 from agentctl.core import refnames
-from agentctl.core.model import Probe
-from agentctl.core.printable import printable, uncoloured, visible
-from agentctl.core.records import Rejected
+from agentctl.core.queue.model import Probe
+from agentctl.core.queue.records import Rejected
+from agentctl.core.text.printable import printable, uncoloured, visible
 from agentctl.engine import locks
 from agentctl.errors import UsageError
-from agentctl.queue import foreign, marks
-from agentctl.queue.bot import Bot
-from agentctl.queue.verdicts import Judgement
+from agentctl.hub import foreign, marks
+from agentctl.hub.verdicts import Judgement
+from agentctl.terminal.narrator import Narrator
+from agentctl.terminal.parser import Given, as_command, given, group
 
 POLL = 0.25
 """Seconds between two looks at the inbox when nothing else happens."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from agentctl.commands.parser import Given, as_command, given
+from agentctl.terminal.parser import Given, as_command, given
 
 
 @as_command("completion", "agentctl completion bash >> ~/.bashrc\nagentctl completion zsh >> ~/.zshrc")
@@ -14,7 +14,7 @@ def command(given: Given, shell: str) -> int:
     """Print what completes commands and options in SHELL."""
     from click.shell_completion import BashComplete, FishComplete, ShellComplete, ZshComplete
 
-    from agentctl.commands.parser import root
+    from agentctl.terminal.parser import root
 
     found: dict[str, type[ShellComplete]] = {"bash": BashComplete, "zsh": ZshComplete, "fish": FishComplete}
     source = found[shell](root, {}, "agentctl", "_AGENTCTL_COMPLETE").source()

@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING
 import click
 
 from agentctl import signals
-from agentctl.commands.narrator import Narrator
-from agentctl.commands.parser import Given, as_command, given
-from agentctl.core.events import Probed
-from agentctl.core.form import facts
-from agentctl.core.model import Verdict
 from agentctl.core.notices import Told
+from agentctl.core.queue.events import Probed
+from agentctl.core.queue.model import Verdict
+from agentctl.core.text.json_form import facts
 from agentctl.demo import place as places
 from agentctl.demo.checks import Check, all_checks
 from agentctl.demo.place import AGENT, AGENTS, TASKS, Place
-from agentctl.demo.stories import FLAKY, Story, all_stories, row, sent_back_by_chance
-from agentctl.queue import verdicts
+from agentctl.demo.troublemakers import FLAKY, Story, all_stories, row, sent_back_by_chance
+from agentctl.hub import verdicts
+from agentctl.terminal.narrator import Narrator
+from agentctl.terminal.parser import Given, as_command, given
 
 if TYPE_CHECKING:
     from agentctl.commands.run import Job

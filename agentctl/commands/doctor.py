@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import click
 
-from agentctl.commands.parser import Given, as_command, given
-from agentctl.core.form import facts
-from agentctl.core.printable import printable
+from agentctl.core.text.json_form import facts
+from agentctl.core.text.printable import printable
 from agentctl.doctor import Finding, Patient, examination
 from agentctl.errors import Findings
 from agentctl.git import process
 from agentctl.messages import many, quoted
+from agentctl.terminal.parser import Given, as_command, given
 
 
 @as_command("doctor", "agentctl doctor\nagentctl doctor --mend checkout\nagentctl doctor --json")

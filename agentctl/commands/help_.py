@@ -9,9 +9,9 @@ import sys
 
 import click
 
-from agentctl.commands.data import data_path
-from agentctl.commands.parser import Given, as_command, given
 from agentctl.errors import NotFound
+from agentctl.terminal.data import data_path
+from agentctl.terminal.parser import Given, as_command, given
 
 MARKS = (("\\fB", ""), ("\\fI", ""), ("\\fR", ""), ("\\fP", ""), ("\\-", "-"), ("\\(bu", "*"), ("\\(aq", "'"),
          ("\\(ga", "`"), ("\\(dq", '"'), ("\\&", ""), ("\\e", "\\"))

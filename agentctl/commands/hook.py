@@ -9,12 +9,12 @@ import sys
 import click
 
 from agentctl.commands import hookrun
-from agentctl.commands.data import data_file
-from agentctl.commands.parser import Given, as_command, given, group
 from agentctl.engine import files
 from agentctl.errors import AgentctlError, Refused
 from agentctl.git import process
-from agentctl.queue.policyfile import record_trunk
+from agentctl.hub.policy_file import record_trunk
+from agentctl.terminal.data import data_file
+from agentctl.terminal.parser import Given, as_command, given, group
 
 USUAL = ("pre-commit", "pre-push")
 GUARD = "reference-transaction"

@@ -71,7 +71,7 @@ def _git(*args: str) -> str:
 
 
 def _refuse(message: str, hint: str, status: int = 5) -> int:
-    from agentctl.core.printable import visible  # Only a refusal waits for it.
+    from agentctl.core.text.printable import visible
 
     print(visible(f"agentctl: {message}\nhint: {hint}"), file=sys.stderr)
     return status

@@ -10,20 +10,20 @@ from dataclasses import dataclass
 
 import click
 
-from agentctl.commands.data import data_file
-from agentctl.commands.parser import Given, as_command, given
-from agentctl.core import globs, refnames
-from agentctl.core.form import facts
-from agentctl.core.gatefiles import gate_files
-from agentctl.core.policy import parse
-from agentctl.core.printable import printable
+from agentctl.core import refnames
+from agentctl.core.policy.gate_files import gate_files
+from agentctl.core.policy.policy import parse
+from agentctl.core.text import globs
+from agentctl.core.text.json_form import facts
+from agentctl.core.text.printable import printable
 from agentctl.engine import files
 from agentctl.errors import NotFound, Refused, UsageError
-from agentctl.git import stale
-from agentctl.git.hub import POLICY_PATH, Hub
-from agentctl.git.refs import Transaction
+from agentctl.git import stale_locks
+from agentctl.git.repository import POLICY_PATH, Hub
+from agentctl.hub.policy_file import checked_out, record_trunk
 from agentctl.messages import quoted
-from agentctl.queue.policyfile import checked_out, record_trunk
+from agentctl.terminal.data import data_file
+from agentctl.terminal.parser import Given, as_command, given
 
 PRESETS = ("default", "solo", "strict")
 
@@ -97,7 +97,7 @@ def init(given: Given, preset: str, gate: str | None, trunk: str | None) -> int:
                           hint=f"set `trunk: {trunk}` in {POLICY_PATH}")
         record_trunk(hub, policy.trunk)
         # One that was killed when all was done may have left Git's locks.
-        stale.clear(hub.git_dir, stale.ref_locks(hub.git_dir))
+        stale_locks.clear(hub.git_dir, stale_locks.ref_locks(hub.git_dir))
         return _report(given, Made("there already", policy.trunk, known is not None))
     gate = gate or _gate(hub, branch)
     protect, left = gate_files(gate, functools.partial(_text, hub, tree))
@@ -158,7 +158,7 @@ def _commit(hub: Hub, branch: str, text: str) -> None:
     who = hub.person()
     tree = hub.objects.replace(hub.objects.commit(tip).tree, {POLICY_PATH: text.encode()})
     made = hub.objects.write_commit(tree, [tip], "agentctl: add the policy\n", time.time(), author=who, committer=who)
-    move = Transaction(hub.git_dir, "init")
+    move = hub.refs.transaction("init")
     move.update(refnames.branch(branch), made, tip)
     move.commit()
 

@@ -9,11 +9,11 @@ import time
 
 import click
 
-from agentctl.commands.parser import Given, as_command, given
 from agentctl.core import refnames
-from agentctl.core.printable import split_colour, uncoloured
+from agentctl.core.text.printable import split_colour, uncoloured
 from agentctl.errors import NotFound
 from agentctl.fleet.session import log_of
+from agentctl.terminal.parser import Given, as_command, given
 
 
 @as_command("logs", "agentctl logs agent-1\nagentctl logs agent-1 -f\nagentctl logs agent-1 --json")

@@ -12,13 +12,13 @@ from typing import Any
 import click
 
 from agentctl.commands import tune
-from agentctl.commands.parser import Given, as_command, given, group
-from agentctl.core.document import Problems
-from agentctl.core.policy import SCHEMA, document, parse
-from agentctl.core.printable import printable
-from agentctl.core.violations import expectation, suggestion
+from agentctl.core.policy.policy import SCHEMA, document, parse
+from agentctl.core.text.printable import printable
+from agentctl.core.text.schema_violations import expectation, suggestion
+from agentctl.core.text.yaml_document import Problems
 from agentctl.errors import NotFound
-from agentctl.git.hub import POLICY_PATH
+from agentctl.git.repository import POLICY_PATH
+from agentctl.terminal.parser import Given, as_command, given, group
 
 _WIDTH = 80
 _Schema = dict[str, Any]

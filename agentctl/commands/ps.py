@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from agentctl.commands.parser import Given, as_command, given
-from agentctl.core.form import facts
+from agentctl.core.text.json_form import facts
 from agentctl.engine.locks import holder
-from agentctl.fleet import agents, tasks
+from agentctl.fleet import agents
+from agentctl.hub import tasks
 from agentctl.messages import ago, aligned
+from agentctl.terminal.parser import Given, as_command, given
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,22 +7,21 @@ import os
 
 import click
 
-from agentctl.commands.parser import Given, as_command, given, group
 from agentctl.commands.submit import report
 from agentctl.core import refnames
-from agentctl.core.events import Staged
-from agentctl.core.form import facts
-from agentctl.core.lifecycle import Stage
 from agentctl.core.planner import usual_seconds
-from agentctl.core.printable import printable
-from agentctl.core.records import Landed, outline
-from agentctl.core.request import Bump, Submit
-from agentctl.core.state import State
+from agentctl.core.queue.events import Staged
+from agentctl.core.queue.lifecycle import Stage
+from agentctl.core.queue.records import Landed, outline
+from agentctl.core.queue.request import Bump, Submit
+from agentctl.core.queue.state import State
+from agentctl.core.text.json_form import facts
+from agentctl.core.text.printable import printable
 from agentctl.errors import AgentctlError, Refused
-from agentctl.git import refs
+from agentctl.hub import foreign, inbox, landed, pause, red_trunk, rights, status
+from agentctl.hub.ledger import Ledger
 from agentctl.messages import ago, aligned, many
-from agentctl.queue import foreign, inbox, landing, mending, pause, rights, standing
-from agentctl.queue.ledger import Ledger
+from agentctl.terminal.parser import Given, as_command, given, group
 
 
 @group("queue", """
@@ -41,15 +40,15 @@ def queue_group(ctx: click.Context, given: Given, everything: bool) -> int:
 
 def listing(given: Given, everything: bool) -> int:
     hub = given.hub
-    waiting = [r for r in standing.requests(hub) if r.waits]
+    waiting = [r for r in status.requests(hub) if r.waits]
     paused = pause.read(hub)
     ledger = Ledger.read(hub)
     state = ledger.state()
     ended = sorted(ledger.ended(), key=lambda r: r.at) if everything else []
     moved, trouble = foreign.stopped(hub, state), _red(given, state)
     trunk = foreign.known_trunk(hub)
-    tip = (trunk and refs.get(hub.git_dir, refnames.branch(trunk))) or ""
-    away = landing.gone(hub, tip, [r.commit for r in ended if isinstance(r, Landed)])
+    tip = (trunk and hub.refs.get(refnames.branch(trunk))) or ""
+    away = landed.gone(hub, tip, [r.commit for r in ended if isinstance(r, Landed)])
     if given.json:
         given.emit({
             "paused": facts(paused) if paused else None, "red": facts(trouble) if trouble else None, "moved": facts(moved) if moved else None,
@@ -85,10 +84,10 @@ def listing(given: Given, everything: bool) -> int:
     return 0
 
 
-def _red(given: Given, state: State) -> mending.Red | None:
+def _red(given: Given, state: State) -> red_trunk.Red | None:
     """A queue is listed whatever the policy is."""
     with contextlib.suppress(AgentctlError):
-        return mending.red(given.hub, given.policy, state)
+        return red_trunk.red(given.hub, given.policy, state)
     return None
 
 
@@ -148,9 +147,9 @@ def resume_command(given: Given) -> int:
 @given
 def bump_command(given: Given, change: str, priority: int | None) -> int:
     """Change the priority of CHANGE. Probes that run already go on."""
-    change = standing.named(given.hub, change)
+    change = status.named(given.hub, change)
     if priority is None:
-        others = [r.priority for r in standing.requests(given.hub) if r.change != change and isinstance(r, (Submit, Bump))]
+        others = [r.priority for r in status.requests(given.hub) if r.change != change and isinstance(r, (Submit, Bump))]
         others += [r.change.priority for r in Ledger.read(given.hub).state().queue.values() if r.change.id != change]
         priority = min(1000, max([0, *others]) + 1)
     receipt = inbox.bump(given.hub, change, priority, os.environ.get("AGENTCTL_AGENT"))
@@ -169,7 +168,7 @@ def retry_command(given: Given, change: str) -> int:
 
     It must have been rejected or withdrawn, or have landed on a trunk that no longer holds it.
     """
-    found, by = standing.find(given.hub, standing.named(given.hub, change)), os.environ.get("AGENTCTL_AGENT")
+    found, by = status.find(given.hub, status.named(given.hub, change)), os.environ.get("AGENTCTL_AGENT")
     if found.record and by and not rights.allows(given.hub, by, found.record):
         raise Refused(f"{found.key} is {found.record.change.agent}'s", hint=f"agentctl why {change}")
     gone = found.record and inbox.given_up(given.hub, found.record)

@@ -14,17 +14,17 @@ from dataclasses import dataclass
 import click
 
 from agentctl.commands import tune
-from agentctl.commands.narrator import Narrator
-from agentctl.commands.parser import Duration, Given, as_command, given
-from agentctl.core.form import facts, replace
-from agentctl.core.policy import Policy, parse
+from agentctl.core.policy.policy import Policy, parse
+from agentctl.core.text.json_form import facts, replace
 from agentctl.errors import UsageError
-from agentctl.git.hub import Hub, find
+from agentctl.git.repository import Hub, find
 from agentctl.replay import table
 from agentctl.replay.forecast import Asked, forecast
 from agentctl.replay.history import Piece
 from agentctl.replay.prepare import Plan, Progress, Tried, prepare
-from agentctl.replay.rehearsal import Outcome, begin, cast, make_hub, outcome
+from agentctl.replay.replay import Outcome, begin, cast, make_hub, outcome
+from agentctl.terminal.narrator import Narrator
+from agentctl.terminal.parser import Duration, Given, as_command, given
 
 ATTEMPTS = 50
 

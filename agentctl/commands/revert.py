@@ -6,16 +6,16 @@ import os
 
 import click
 
-from agentctl.commands.parser import Given, as_command, given
 from agentctl.commands.submit import report
 from agentctl.core import refnames
-from agentctl.core.lifecycle import Stage
-from agentctl.core.records import Landed
+from agentctl.core.queue.lifecycle import Stage
+from agentctl.core.queue.records import Landed
 from agentctl.errors import MergeConflict, Refused
-from agentctl.git.hub import Hub
 from agentctl.git.merge import merge
-from agentctl.queue import again, inbox, standing
-from agentctl.queue.ledger import Ledger
+from agentctl.git.repository import Hub
+from agentctl.hub import inbox, landed, status
+from agentctl.hub.ledger import Ledger
+from agentctl.terminal.parser import Given, as_command, given
 
 
 @as_command("revert", "agentctl revert fix-crash && agentctl wait revert-fix-crash")
@@ -27,7 +27,7 @@ def command(given: Given, change: str) -> int:
     It goes through the queue like any other. Exit status 6 if later work conflicts.
     """
     hub, tip = given.hub, given.tip
-    found = standing.find(hub, change)
+    found = status.find(hub, change)
     record = found.record
     if found.stage != Stage.LANDED and "/" not in change:
         record = Ledger.read(hub).newest_landed(found.key.partition("/")[0])
@@ -39,18 +39,18 @@ def command(given: Given, change: str) -> int:
 
 def _undo(given: Given, record: Landed, tip: str) -> inbox.Receipt:
     hub, objects = given.hub, given.hub.objects
-    landed, before = objects.commit(record.commit), _before(hub, record)
-    merged = merge(hub, landed.tree, objects.commit(tip).tree, objects.commit(before).tree)
+    was, before = objects.commit(record.commit), _before(hub, record)
+    merged = merge(hub, was.tree, objects.commit(tip).tree, objects.commit(before).tree)
     if merged.conflicts:
         raise MergeConflict(f"undoing {record.key} conflicts with later work in {', '.join(merged.conflicts[:5])}",
-                            hint=f"git revert {landed.oid[:12]} in a worktree, mend it, agentctl submit")
+                            hint=f"git revert {was.oid[:12]} in a worktree, mend it, agentctl submit")
     if merged.tree == objects.commit(tip).tree:
         raise Refused(f"nothing of {record.key} is left on trunk to undo", hint=f"agentctl why {record.key}")
     who = hub.person(given.path)
-    message = f'Revert "{landed.subject}"\n\nThis undoes {record.key}, landed as {landed.oid}.\n'
+    message = f'Revert "{was.subject}"\n\nThis undoes {record.key}, landed as {was.oid}.\n'
     # The date of trunk: the same command makes the same commit, and whoever was killed here submits nothing twice.
     made = objects.write_commit(merged.tree, [tip], message, objects.commit(tip).time, author=who, committer=who)
-    name = again.revert_of(record.change.id)
+    name = landed.revert_of(record.change.id)
     agent = inbox.owner(hub, name, os.environ.get("AGENTCTL_AGENT")) or refnames.of_person(who.name) or "somebody"
     return inbox.submit(hub, made, agent, name, tip)
 

@@ -6,13 +6,13 @@ import os
 
 import click
 
-from agentctl.commands.parser import Given, as_command, given
 from agentctl.core import refnames
 from agentctl.errors import NotFound, Refused
 from agentctl.fleet import agents
 from agentctl.git import worktrees
 from agentctl.git.worktrees import State
 from agentctl.messages import quoted
+from agentctl.terminal.parser import Given, as_command, given
 
 
 @as_command("rm", "agentctl rm ann\nagentctl rm ann --force")

@@ -10,20 +10,20 @@ from dataclasses import dataclass
 import click
 
 from agentctl import signals
-from agentctl.commands import program
+from agentctl.bot.bot import Bot
 from agentctl.commands.bot import take_lock
-from agentctl.commands.narrator import Narrator
-from agentctl.commands.parser import Given, as_command, given
 from agentctl.commands.task import read_list
-from agentctl.core.form import facts
-from agentctl.core.policy import Policy
-from agentctl.core.records import Conflicts
-from agentctl.core.task import FINISHED, Status
+from agentctl.core.policy.policy import Policy
+from agentctl.core.queue.records import Conflicts
+from agentctl.core.tasks.task import FINISHED, Status
+from agentctl.core.text.json_form import facts
 from agentctl.errors import NotFound
-from agentctl.fleet import tasks
 from agentctl.fleet.summary import Summary
 from agentctl.fleet.supervisor import Crew, Fleet
-from agentctl.queue.bot import Bot
+from agentctl.hub import tasks
+from agentctl.terminal import program
+from agentctl.terminal.narrator import Narrator
+from agentctl.terminal.parser import Given, as_command, given
 
 POLL = 0.1
 """Seconds between two looks when nothing reports."""
@@ -55,7 +55,7 @@ def command(ctx: click.Context, given: Given, words: tuple[str, ...], agents: in
     nothing starts for a while, and then one session is tried, until they can work again. Exit
     status 0 only if every task landed; run again after any interruption and it goes on.
     """
-    from agentctl.core.form import replace
+    from agentctl.core.text.json_form import replace
 
     file, argv = split(words)
     policy = given.policy
@@ -119,7 +119,7 @@ def run(given: Given, job: Job, narrator: Narrator | None = None) -> int:
 
 def loop(given: Given, job: Job, narrator: Narrator) -> tuple[Summary, dict[str, str]]:
     """(summary, why each parked task is parked). Whatever ends it, nothing is left running."""
-    from agentctl.commands.live import view
+    from agentctl.terminal.live import view
 
     begun = time.time()
     with take_lock(given) as held, signals.held(), contextlib.ExitStack() as stack:

@@ -8,15 +8,16 @@ from concurrent.futures import ThreadPoolExecutor
 import click
 
 from agentctl import signals
-from agentctl.commands import program
-from agentctl.commands.parser import Given, as_command, given, read_input
 from agentctl.core import refnames
-from agentctl.core.ending import End
-from agentctl.core.form import facts, replace
-from agentctl.core.task import Session, Task
+from agentctl.core.tasks.ending import End
+from agentctl.core.tasks.task import Session, Task
+from agentctl.core.text.json_form import facts, replace
 from agentctl.errors import AgentctlError, UsageError
-from agentctl.fleet import session, supervisor, tasks
+from agentctl.fleet import session, supervisor
 from agentctl.fleet.conclusion import Work
+from agentctl.hub import tasks
+from agentctl.terminal import program
+from agentctl.terminal.parser import Given, as_command, given, read_input
 
 
 @as_command("spawn", """

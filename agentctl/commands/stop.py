@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import click
 
-from agentctl.commands.parser import Given, as_command, given
 from agentctl.core import refnames
 from agentctl.engine import processes
 from agentctl.errors import NotFound
+from agentctl.terminal.parser import Given, as_command, given
 
 
 @as_command("stop", "agentctl stop agent-3")

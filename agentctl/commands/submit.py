@@ -8,21 +8,20 @@ from collections.abc import Iterator, Sequence
 
 import click
 
-from agentctl.commands.parser import Given, as_command, given
 from agentctl.core import refnames
-from agentctl.core.lifecycle import Stage
-from agentctl.core.records import Landed
-from agentctl.core.request import PRIORITY
+from agentctl.core.queue.lifecycle import Stage
+from agentctl.core.queue.records import Landed
+from agentctl.core.queue.request import PRIORITY
 from agentctl.errors import Refused, UsageError
-from agentctl.fleet import agents, tasks
+from agentctl.fleet import agents
 from agentctl.git import checkouts, process, worktrees
-from agentctl.git.hub import Hub
 from agentctl.git.objects import ObjectError
+from agentctl.git.repository import Hub
+from agentctl.hub import inbox, landed, status, tasks
+from agentctl.hub.ledger import Ledger
+from agentctl.hub.marks import ADOPT, RESTORE
 from agentctl.messages import some
-from agentctl.queue import again as again_
-from agentctl.queue import inbox, landing, standing
-from agentctl.queue.ledger import Ledger
-from agentctl.queue.marks import ADOPT, RESTORE
+from agentctl.terminal.parser import Given, as_command, given
 
 
 @as_command("submit", """
@@ -67,7 +66,7 @@ def _submit(given: Given, head: str, branch: str, change: str | None, agent: str
     there = inbox.known(hub, head, name, again)
     _refuse_again(hub, head, there)
     if not there:
-        again_.refuse_idle(hub, head, given.tip)
+        landed.refuse_idle(hub, head, given.tip)
     who = inbox.owner(hub, name, agent or session) or _agent(given, branch)
     generation = os.environ.get("AGENTCTL_GENERATION", "")
     return inbox.submit(
@@ -97,7 +96,7 @@ def _found(given: Given, commit: str) -> Iterator[tuple[str, str, Sequence[str]]
 def _undone(given: Given, head: str) -> list[str]:
     """What of trunk it takes back; nothing for what the bot will refuse, since objects of it are missing."""
     try:
-        return again_.undoes(given.hub, head, given.tip)
+        return landed.undoes(given.hub, head, given.tip)
     except ObjectError:
         return []
 
@@ -106,8 +105,8 @@ def _refuse_again(hub: Hub, head: str, there: inbox.Receipt | None) -> None:
     """Raises Refused for a head that landed, unless that is all there is to say: it is on trunk."""
     ledger = Ledger.read(hub)
     before = ledger.with_head(head)
-    if before and isinstance(before, Landed) and not inbox.given_up(hub, before) and (not there or again_.undone_by(ledger, before)):
-        why, hint = again_.landed_once(ledger, before)
+    if before and isinstance(before, Landed) and not inbox.given_up(hub, before) and (not there or landed.undone_by(ledger, before)):
+        why, hint = landed.once(ledger, before)
         raise Refused(why, hint=hint)
 
 
@@ -124,7 +123,7 @@ def report(given: Given, receipt: inbox.Receipt, undone: Sequence[str] = ()) -> 
     if undone:
         given.say(f"note: it makes {some(undone)} again as before something that came to trunk lately; not meant: "
                   f"agentctl withdraw {change}")
-    if receipt.new and (below := standing.within(given.hub, receipt.head, change, given.tip)):
+    if receipt.new and (below := status.within(given.hub, receipt.head, change, given.tip)):
         given.say(f"note: it holds the commits of {', '.join(below)}, and brings them also where that is withdrawn or replaced")
     if receipt.stage == Stage.REJECTED:
         given.say(f"hint: agentctl why {change}; agentctl submit --again tries the same head once more")
@@ -136,7 +135,7 @@ def report(given: Given, receipt: inbox.Receipt, undone: Sequence[str] = ()) -> 
 def _refuse_gone(given: Given, key: str) -> None:
     """Raises Refused for what landed on a trunk that somebody else moved since, and may come back."""
     record = Ledger.read(given.hub).record(key)
-    if record and landing.has_gone(given.hub, given.tip, record):
+    if record and landed.has_gone(given.hub, given.tip, record):
         raise Refused(f"{key} has landed, but somebody else moved trunk, which no longer holds it",
                       hint=f"{RESTORE}; or, to submit it anew: {ADOPT}")
 

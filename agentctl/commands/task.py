@@ -6,17 +6,17 @@ import time
 
 import click
 
-from agentctl.commands.parser import Given, as_command, given, group, read_input
-from agentctl.core import refnames, tasklist
-from agentctl.core.form import facts, replace
-from agentctl.core.printable import printable
-from agentctl.core.records import Landed
-from agentctl.core.task import Status, Task, standings
+from agentctl.core import refnames
+from agentctl.core.queue.records import Landed
+from agentctl.core.tasks import task_list
+from agentctl.core.tasks.task import Status, Task, standings
+from agentctl.core.text.json_form import facts, replace
+from agentctl.core.text.printable import printable
 from agentctl.errors import Refused, UsageError
-from agentctl.fleet import tasks
+from agentctl.hub import landed, tasks
+from agentctl.hub.ledger import Ledger
 from agentctl.messages import aligned
-from agentctl.queue import landing
-from agentctl.queue.ledger import Ledger
+from agentctl.terminal.parser import Given, as_command, given, group, read_input
 
 
 @group("task", """
@@ -85,7 +85,7 @@ def read_list(given: Given, file: str) -> list[Task]:
         raise UsageError(f"{file}: {error.strerror}") from None
     known = frozenset(tasks.all_tasks(given.hub))
     now = time.time()
-    return [replace(task, created=now + n / 1000) for n, task in enumerate(tasklist.parse(text, file, known))]
+    return [replace(task, created=now + n / 1000) for n, task in enumerate(task_list.parse(text, file, known))]
 
 
 def _content(path: str) -> str:
@@ -124,7 +124,7 @@ def statuses(given: Given, known: dict[str, Task]) -> dict[str, Status]:
     """Where every task stands now."""
     ledger, held = Ledger.read(given.hub), tasks.claims(given.hub)
     newest = {name: record for name, task in known.items() if (record := tasks.newest(ledger, task))}
-    away = landing.gone(given.hub, given.tip, [r.commit for r in newest.values() if isinstance(r, Landed)])
+    away = landed.gone(given.hub, given.tip, [r.commit for r in newest.values() if isinstance(r, Landed)])
     gone = {name for name, record in newest.items() if isinstance(record, Landed) and record.commit in away}
     return standings(known, {name: claim for name, (claim, _) in held.items()}, newest, gone)
 

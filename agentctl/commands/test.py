@@ -7,18 +7,19 @@ import time
 import click
 
 from agentctl import signals
-from agentctl.commands.parser import Given, as_command, given
-from agentctl.core.form import facts
-from agentctl.core.model import Change, Verdict
-from agentctl.core.policy import parts
-from agentctl.core.printable import uncoloured
-from agentctl.core.records import Queued, Work
+from agentctl.bot.stage import Built, Stager
+from agentctl.core.policy.policy import parts
+from agentctl.core.queue.model import Change, Verdict
+from agentctl.core.queue.records import Queued, Work
+from agentctl.core.text.json_form import facts
+from agentctl.core.text.printable import uncoloured
 from agentctl.errors import GateFailed, Infrastructure, MergeConflict
 from agentctl.fleet import agents
+from agentctl.gate import judging, slots
 from agentctl.git import checkouts, worktrees
+from agentctl.hub import verdicts
 from agentctl.messages import quoted
-from agentctl.queue import gate, verdicts
-from agentctl.queue.stage import Built, Stager
+from agentctl.terminal.parser import Given, as_command, given
 
 
 @as_command("test", "agentctl test\nagentctl test HEAD~1")
@@ -50,13 +51,13 @@ def command(given: Given, commit: str | None, again: bool) -> int:
         done = frozenset() if again else verdicts.passed_parts(hub, policy, built.tree, hints=True)
         names = {name for part in parts(policy) if part.fingerprint not in done for name in part.gates}
         given.note(f"testing {built.tree[:12]}: {', '.join(g.name for g in policy.gates if g.name in names)}")
-        runs = gate.Runs()
+        runs = judging.Runs()
         try:
-            known = gate.judge(hub, policy, runs, built.commit, done, tip)
+            known = judging.judge(hub, policy, runs, built.commit, done, tip)
         finally:
             with signals.held():
                 runs.stop()
-                gate.remove_slots(hub)
+                slots.remove_slots(hub)
         verdicts.store(hub, [known], time.time(), hints=True)
     return _report(given, known)
 

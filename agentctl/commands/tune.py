@@ -8,18 +8,18 @@ from dataclasses import asdict, dataclass
 
 import click
 
-from agentctl.commands.parser import Given, as_command, given
-from agentctl.core.model import Verdict
 from agentctl.core.planner import Limits
-from agentctl.core.policy import fingerprint
-from agentctl.core.records import GateFailed, Landed, Record, Rejected
+from agentctl.core.policy.policy import fingerprint
+from agentctl.core.queue.model import Verdict
+from agentctl.core.queue.records import GateFailed, Landed, Record, Rejected
 from agentctl.errors import NotFound, UsageError
-from agentctl.git.hub import Hub
-from agentctl.queue import verdicts
-from agentctl.queue.ledger import Ledger
+from agentctl.git.repository import Hub
+from agentctl.hub import verdicts
+from agentctl.hub.ledger import Ledger
 from agentctl.simulation import tune
+from agentctl.simulation.traffic import Arrival, read_trace
 from agentctl.simulation.tune import Outcome, Setting
-from agentctl.simulation.world import Arrival, read_trace
+from agentctl.terminal.parser import Given, as_command, given
 
 SLOTS, BATCHES = "1,2,4,8,16", "1,8,64"
 CHANGES = 500

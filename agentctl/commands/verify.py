@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from agentctl.commands.parser import Given, as_command, given
-from agentctl.core.form import facts
+from agentctl.core.text.json_form import facts
 from agentctl.errors import Findings
-from agentctl.queue.proof import prove
+from agentctl.hub.verification import prove
+from agentctl.terminal.parser import Given, as_command, given
 
 
 @as_command("verify", "agentctl verify\nagentctl -C /srv/hub.git verify --json")

@@ -6,10 +6,10 @@ import time
 
 import click
 
-from agentctl.commands.parser import Duration, Given, as_command, given
-from agentctl.core.records import AnyEnded, Ended, Landed, reason_kind
+from agentctl.core.queue.records import AnyEnded, Ended, Landed, reason_kind
 from agentctl.errors import AgentctlError, GateFailed, MergeConflict, Refused, Timeout
-from agentctl.queue import landing, standing
+from agentctl.hub import landed, status
+from agentctl.terminal.parser import Duration, Given, as_command, given
 
 PAUSE = 0.2
 """Seconds between two looks."""
@@ -27,7 +27,7 @@ def command(given: Given, change: str, timeout: float | None) -> int:
     """
     deadline = None if timeout is None else time.monotonic() + timeout
     while True:
-        found = standing.find(given.hub, change)
+        found = status.find(given.hub, change)
         if isinstance(found.record, Ended):
             return ended(given, found.record)
         if deadline is not None and time.monotonic() > deadline:
@@ -38,7 +38,7 @@ def command(given: Given, change: str, timeout: float | None) -> int:
 def ended(given: Given, record: AnyEnded) -> int:
     """Print or raise how a change ended."""
     if isinstance(record, Landed):
-        if landing.has_gone(given.hub, given.tip, record):
+        if landed.has_gone(given.hub, given.tip, record):
             raise Refused(f"{record.key} landed as {record.commit[:12]}, but it is gone: trunk no longer holds that commit",
                           hint=f"agentctl why {record.key}")
         if given.json:

@@ -6,20 +6,21 @@ import time
 
 import click
 
-from agentctl.commands.parser import Given, as_command, given
-from agentctl.core.form import facts
-from agentctl.core.lifecycle import Stage
-from agentctl.core.mending import tried as tried_on
-from agentctl.core.policy import fingerprint
-from agentctl.core.printable import uncoloured
-from agentctl.core.records import AnyEnded, Landed, Queued, Record, outline
-from agentctl.core.request import Request
-from agentctl.core.state import State
+from agentctl.bot import border
+from agentctl.core.policy.policy import fingerprint
+from agentctl.core.queue.lifecycle import Stage
+from agentctl.core.queue.records import AnyEnded, Landed, Queued, Record, outline
+from agentctl.core.queue.red_trunk import tried as tried_on
+from agentctl.core.queue.request import Request
+from agentctl.core.queue.state import State
+from agentctl.core.text.json_form import facts
+from agentctl.core.text.printable import uncoloured
 from agentctl.engine.locks import holder
 from agentctl.git.merge import changed
+from agentctl.hub import foreign, landed, outbox, pause, red_trunk, status
+from agentctl.hub.ledger import Ledger
 from agentctl.messages import ago, clock, many, next_step, some
-from agentctl.queue import answers, border, foreign, landing, mending, pause, standing
-from agentctl.queue.ledger import Ledger
+from agentctl.terminal.parser import Given, as_command, given
 
 
 @as_command("why", "agentctl why fix-crash\nagentctl why fix-crash/2 --log")
@@ -29,14 +30,14 @@ from agentctl.queue.ledger import Ledger
 def command(given: Given, change: str, log: bool) -> int:
     """Say why CHANGE is where it is, and what comes next."""
     ledger = Ledger.read(given.hub)
-    found = standing.find(given.hub, change, ledger)
+    found = status.find(given.hub, change, ledger)
     moved = foreign.stop(given.hub, given.trunk, ledger.state())
-    gone = found.record is not None and landing.has_gone(given.hub, given.tip, found.record)
+    gone = found.record is not None and landed.has_gone(given.hub, given.tip, found.record)
     reason = _reason(given, found, ledger.state()) + _of_trunk(found.stage, moved, gone)
     change = found.key.split("/")[0]
     step = moved.ways if moved else AFTER_LOSS.format(change=change) if gone else next_step(found.stage, change, given.trunk, reason)
-    past = standing.history(given.hub, found.key)
-    answer = answers.read(given.hub, found.record) if found.record and found.stage == Stage.REJECTED else None
+    past = status.history(given.hub, found.key)
+    answer = outbox.read(given.hub, found.record) if found.record and found.stage == Stage.REJECTED else None
     if given.json:
         given.emit({"key": found.key, "stage": found.stage, "reason": reason, "next": step,
                     "gone": gone, "record": outline(found.record) if found.record else None,
@@ -64,7 +65,7 @@ def _of_trunk(stage: Stage, moved: foreign.Move | None, gone: bool) -> str:
     return f"; nothing lands: {moved.text}" if moved and stage in (Stage.WAITING, Stage.QUEUED) else ""
 
 
-def _reason(given: Given, found: standing.Standing, state: State) -> str:
+def _reason(given: Given, found: status.Status, state: State) -> str:
     if found.request:
         return _waiting(given, found.request, state)
     if isinstance(found.record, Queued):
@@ -89,7 +90,7 @@ def _ended(given: Given, record: AnyEnded) -> str:
 def _admitted(given: Given, record: Queued, state: State) -> str:
     paused = pause.read(given.hub)
     held = "; it is held back" if paused and paused.holds(record.change.priority) else ""
-    trouble = mending.red(given.hub, given.policy, state)
+    trouble = red_trunk.red(given.hub, given.policy, state)
     failed = 0 if trouble else sum(record.key in staged.probe.chain for staged in state.failed)
     return _queued(record, state, failed) + (_red(given, record, state, trouble) if trouble else "") + (
         f"; the queue is {paused}" if paused else "") + held
@@ -110,7 +111,7 @@ def _undone(given: Given, record: Landed) -> str:
     return f"; trunk has {some(undone)} again as before it" if undone else ""
 
 
-def _red(given: Given, record: Record, state: State, trouble: mending.Red) -> str:
+def _red(given: Given, record: Record, state: State, trouble: red_trunk.Red) -> str:
     tried = any(record.key in chain for chain in tried_on(state, fingerprint(given.policy)))
     return f"; {trouble.text}, and this change " + (
         "was tried on it and does not mend it; nobody is blamed" if tried else "was not tried on it yet")
@@ -122,7 +123,7 @@ def _queued(record: Queued, state: State, failed: int) -> str:
             others = len(staged.probe.chain) - 1
             return (f"in probe {staged.probe.number} with {many(others, 'other')} for {ago(staged.started)}: "
                     f"{staged.probe.reason}")
-    ahead = standing.position(state, record.key) - 1
+    ahead = status.position(state, record.key) - 1
     blocked = [name for name in record.change.after if state.queued(name)]
     waits = f"; it lands after {', '.join(blocked)}" if blocked else ""
     suspect = f"; {many(failed, 'failed probe')} with it" if failed else ""
@@ -131,7 +132,7 @@ def _queued(record: Queued, state: State, failed: int) -> str:
     return f"queued for {ago(record.change.admitted, time.time())} behind {many(ahead, 'other')}{waits}{suspect}{judged}"
 
 
-def _evidence(given: Given, answer: answers.Answer, whole: bool) -> None:
+def _evidence(given: Given, answer: outbox.Answer, whole: bool) -> None:
     for other in answer.verdict.get("with", [])[: None if whole else 5]:
         given.say(f"  conflicts with {other['commit'][:12]} {other['subject']}")
     for title, text in (("gate output", answer.log), ("conflict", answer.conflict)):

@@ -6,8 +6,8 @@ import os
 
 import click
 
-from agentctl.commands.parser import Given, as_command, given
-from agentctl.queue import inbox, standing
+from agentctl.hub import inbox, status
+from agentctl.terminal.parser import Given, as_command, given
 
 
 @as_command("withdraw", "agentctl withdraw fix-crash")
@@ -19,11 +19,11 @@ def command(given: Given, change: str) -> int:
     A branch names the change that was submitted from it. In a session an agent withdraws only
     what it has submitted, or what belongs to its task.
     """
-    change = standing.named(given.hub, change)
+    change = status.named(given.hub, change)
     receipt = inbox.withdraw(given.hub, change, os.environ.get("AGENTCTL_AGENT"))
     if given.json:
         given.emit({"change": change, "new": receipt.new})
-    if above := standing.on_top(given.hub, receipt.head, change):
+    if above := status.on_top(given.hub, receipt.head, change):
         given.say(f"note: its commits are in {', '.join(above)} too, and land with that: withdraw it, or submit it anew without them")
     given.say(f"{change}: {'to be withdrawn' if receipt.new else 'to be withdrawn already'}; "
               "the bot takes it out at its next turn")

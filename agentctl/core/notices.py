@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from agentctl.core.events import Event, Recorded
-from agentctl.core.task import Session
+from agentctl.core.queue import sentences
+from agentctl.core.queue.events import Event, Recorded
+from agentctl.core.tasks.task import Session
+from agentctl.core.text.printable import one_line
 
 
 class Notice(Event, frozen=True):
@@ -78,3 +80,26 @@ class Released(Notice, frozen=True, tag="released"):
 
 Told = Recorded | Notice
 """What whoever watches hears of."""
+
+
+def told(event: Told) -> str:
+    """One line; empty for what is of no interest by itself."""
+    return one_line(_told(event)) if isinstance(event, Notice) else sentences.told(event)
+
+
+def _told(event: Notice) -> str:
+    match event:
+        case Behind(path=path):
+            return (f"local changes keep the checkout {path} from following trunk: a commit there would undo what landed; "
+                    "agentctl doctor --mend checkout keeps them on a branch")
+        case SessionBegun(task=task, agent=agent):
+            return f"{agent} works on {task}"
+        case SessionEnded(task=task, session=session):
+            return f"{session.agent} on {task}: {session.end}{', ' + session.note if session.note else ''}"
+        case Trouble(task=task, agent=agent, how=how):
+            return f"{agent} on {task}: {how}"
+        case Parked(task=task, why=why):
+            return f"parked {task}: {why}"
+        case Odd(how=how) | Red(how=how) | Braked(how=how) | Released(how=how):
+            return how
+    raise AssertionError(event)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from agentctl.demo.place import SUITE, Place
 from agentctl.engine import environ, processes
 from agentctl.git import checkouts, process
-from agentctl.queue.proof import prove
+from agentctl.hub.verification import prove
 
 TRIES = 6
 """Runs of a suite that fails by chance in 1 of 12 before its failure is believed."""

@@ -16,7 +16,7 @@ from json import dumps
 from agentctl.demo import agent
 from agentctl.engine import processes
 from agentctl.git import process
-from agentctl.git.hub import Hub, find
+from agentctl.git.repository import Hub, find
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 AGENTS = 8

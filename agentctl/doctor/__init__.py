@@ -11,9 +11,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from agentctl.core.policy import Policy
+from agentctl.core.policy.policy import Policy
 from agentctl.errors import PolicyError
-from agentctl.git.hub import Hub
+from agentctl.git.repository import Hub
 
 
 @dataclass(frozen=True, slots=True)

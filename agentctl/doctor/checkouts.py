@@ -18,12 +18,10 @@ from dataclasses import dataclass, replace
 from agentctl.core import refnames
 from agentctl.doctor import Check, Finding, Patient
 from agentctl.errors import Contended
-from agentctl.git import checkouts, files, refs, stale
-from agentctl.git.hub import Hub
-from agentctl.git.refs import Transaction
+from agentctl.git import checkouts, files, stale_locks
+from agentctl.git.repository import Hub
 from agentctl.git.scratch import Scratch
 from agentctl.messages import many, quoted, some
-from agentctl.queue import landing
 
 HISTORY = 1000
 """Commits of trunk among which what was left behind is looked for."""
@@ -165,7 +163,7 @@ class Checkout:
 
 def _found(patient: Patient) -> Iterator[tuple[Checkout, Diff | str]]:
     """Each checkout of trunk that is not as trunk, and how it differs or what is under way in it."""
-    for tree in landing.of_trunk(patient.hub, patient.trunk):
+    for tree in checkouts.of_trunk(patient.hub, patient.trunk):
         with tree.look() as look:
             one = Checkout(patient.hub, tree, look, patient.trunk, patient.tip)
             if under_way := one.unfinished():
@@ -198,13 +196,13 @@ def _findings(patient: Patient) -> Iterator[Finding]:
 
 
 def free_branch(hub: Hub) -> str:
-    taken = refs.read(hub.git_dir, ["refs/heads/"])
+    taken = hub.refs.read(["refs/heads/"])
     return next(name for n in range(1, len(taken) + 2) if refnames.branch(name := f"edits-{n}") not in taken)
 
 
 def _mend(patient: Patient) -> Iterator[str]:
-    for tree in landing.of_trunk(patient.hub, patient.trunk):
-        stale.clear(patient.hub.git_dir, landing.index_locks(tree))
+    for tree in checkouts.of_trunk(patient.hub, patient.trunk):
+        stale_locks.clear(patient.hub.git_dir, checkouts.index_locks(tree))
     for one, diff in _found(patient):
         if isinstance(diff, Diff) and diff.alien:
             yield f"{one.tree.path}: left as it is, only its own Git can write {some(diff.alien)}: agentctl doctor"
@@ -304,11 +302,11 @@ def _base(one: Checkout, diff: Diff) -> str:
 
 def _name(hub: Hub, head: str) -> str:
     """A branch at `head`: one that a mend has made already, or a new one."""
-    for name, ref in refs.read(hub.git_dir, ["refs/heads/"]).items():
+    for name, ref in hub.refs.read(["refs/heads/"]).items():
         if ref.oid == head and name.startswith("refs/heads/edits-"):
             return name.removeprefix("refs/heads/")
     made = free_branch(hub)
-    create = Transaction(hub.git_dir, "doctor")
+    create = hub.refs.transaction("doctor")
     create.create(refnames.branch(made), head)
     create.commit()
     hub.sync()

@@ -6,16 +6,16 @@ import contextlib
 from collections.abc import Iterator
 from dataclasses import replace
 
-from agentctl.doctor import Check, Finding, Patient, checkouts, machine, places, refs, setup
+from agentctl.doctor import Check, Finding, Patient, checkouts, machine, refs, setup, worktrees
 from agentctl.errors import AgentctlError, Contended
-from agentctl.git import stale
-from agentctl.queue import policyfile
+from agentctl.git import stale_locks
+from agentctl.hub import policy_file
 
 FIRST = (*machine.CHECKS, *setup.CONFIG, refs.FILES)
 """They need nothing of the hub to be sound. Whatever reads refs is left out while one is broken."""
 
 REST = (*machine.LEFT, *refs.CHECKS, *setup.POLICY)
-NEED_TRUNK = (*setup.CHECKS, *checkouts.CHECKS, *places.CHECKS)
+NEED_TRUNK = (*setup.CHECKS, *checkouts.CHECKS, *worktrees.CHECKS)
 ALL = (*FIRST, *REST, *NEED_TRUNK)
 MENDS = {check.name: check for check in ALL if check.mend}
 """In the order in which one does not stumble over what another mends."""
@@ -34,10 +34,10 @@ def mend(patient: Patient, names: list[str]) -> Iterator[str]:
     one of them needs that."""
     with contextlib.suppress(Contended):
         # Of one that was killed when all was done.
-        stale.clear(patient.hub.git_dir, stale.ref_locks(patient.hub.git_dir))
+        stale_locks.clear(patient.hub.git_dir, stale_locks.ref_locks(patient.hub.git_dir))
     for check in [MENDS[name] for name in names]:
         if check in NEED_TRUNK:
-            policyfile.in_force(patient.hub)
+            policy_file.in_force(patient.hub)
         if check.mend:
             yield from check.mend(_with_trunk(patient))
 
@@ -68,7 +68,7 @@ def _by(check: Check, patient: Patient) -> Iterator[Finding]:
 
 def _with_trunk(patient: Patient) -> Patient:
     try:
-        tip, policy = policyfile.in_force(patient.hub)
+        tip, policy = policy_file.in_force(patient.hub)
         return replace(patient, trunk=policy.trunk, tip=tip, in_force=policy)
     except AgentctlError:
         return replace(patient, trunk=patient.hub.config("agentctl.trunk") or patient.trunk)

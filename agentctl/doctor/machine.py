@@ -10,9 +10,8 @@ from collections.abc import Iterator
 from agentctl.doctor import Check, Finding, Patient
 from agentctl.engine import locks, processes
 from agentctl.errors import AgentctlError, Contended
-from agentctl.git import stale
+from agentctl.git import checkouts, stale_locks
 from agentctl.messages import many, quoted
-from agentctl.queue import recovery
 
 ROOM = 1 << 30
 """Bytes of free disk below which worktrees soon fail."""
@@ -43,16 +42,16 @@ def _locking(patient: Patient) -> Iterator[Finding]:
 
 def _stale(patient: Patient) -> Iterator[Finding]:
     hub = patient.hub
-    seen = [lock for path in recovery.git_locks(hub, patient.trunk) if (lock := stale.look(path))]
-    if any(not stale.dead(hub.git_dir, lock) for lock in seen):
-        time.sleep(stale.YOUNG)
+    seen = [lock for path in checkouts.locks(hub, patient.trunk) if (lock := stale_locks.look(path))]
+    if any(not stale_locks.dead(hub.git_dir, lock) for lock in seen):
+        time.sleep(stale_locks.YOUNG)
     for lock in seen:
-        if stale.dead(hub.git_dir, lock):
+        if stale_locks.dead(hub.git_dir, lock):
             yield Finding(f"a Git that died left {lock.path}", patient.mend("locks"))
 
 
 def _clear(patient: Patient) -> Iterator[str]:
-    for path in stale.clear(patient.hub.git_dir, recovery.git_locks(patient.hub, patient.trunk)):
+    for path in stale_locks.clear(patient.hub.git_dir, checkouts.locks(patient.hub, patient.trunk)):
         yield f"removed {path}"
 
 

@@ -13,17 +13,16 @@ import re
 from collections.abc import Callable, Iterator
 
 from agentctl.core import refnames
-from agentctl.core.printable import printable
-from agentctl.core.task import decode_claim
+from agentctl.core.tasks.task import decode_claim
+from agentctl.core.text.printable import printable
 from agentctl.doctor import Check, Finding, Patient
 from agentctl.errors import AgentctlError, Contended, Malformed
-from agentctl.fleet import tasks
-from agentctl.git import folders, refs, stale
-from agentctl.git.hub import Hub
-from agentctl.git.refs import Ref, Transaction
-from agentctl.queue import answers, foreign, inbox
-from agentctl.queue.ledger import Ledger
-from agentctl.queue.policyfile import read_policy
+from agentctl.git import folders, refs, stale_locks
+from agentctl.git.refs import Ref
+from agentctl.git.repository import Hub
+from agentctl.hub import foreign, inbox, outbox, tasks
+from agentctl.hub.ledger import Ledger
+from agentctl.hub.policy_file import read_policy
 
 LOG = 1 << 28
 """Bytes of a reflog that is read."""
@@ -40,7 +39,7 @@ def _broken(patient: Patient) -> Iterator[Finding]:
 
 def broken(hub: Hub) -> dict[str, str]:
     """Why, by name, each ref below refs/agentctl and refs/heads cannot be read."""
-    return refs.scan(hub.git_dir, [refnames.ROOT, "refs/heads/"], hub.objects).odd
+    return hub.refs.scan([refnames.ROOT, "refs/heads/"]).odd
 
 
 def _move_aside(patient: Patient) -> Iterator[str]:
@@ -79,7 +78,7 @@ def _kept(hub: Hub, path: str, name: str) -> str:
 def _put(hub: Hub, path: str, oid: str) -> None:
     """Write a ref as Git does. Git itself does not write one that it cannot read."""
     if os.path.lexists(path + ".lock"):
-        stale.clear(hub.git_dir, [path + ".lock"])
+        stale_locks.clear(hub.git_dir, [path + ".lock"])
     try:
         with open(os.open(path + ".lock", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644), "w") as file:
             file.write(oid + "\n")
@@ -96,14 +95,14 @@ def _drop_packed(hub: Hub, name: str) -> str:
     kept = hub.own_path("broken", name)
     with open(kept, "w") as file:
         file.write(oid + "\n")
-    drop = Transaction(hub.git_dir, "doctor")
+    drop = hub.refs.transaction("doctor")
     drop.delete(name, oid)
     drop.commit()
     return f"moved to {kept}"
 
 
 def _packed(hub: Hub, name: str) -> str:
-    return refs.packed(hub.git_dir, name) or ""
+    return hub.refs.packed(name) or ""
 
 
 def _last_value(hub: Hub, name: str) -> tuple[str, str]:
@@ -134,7 +133,7 @@ def _lost(hub: Hub, read: Callable[[str], object]) -> list[str]:
     """Commits that no ref leads to and that read as what the ref is for, the newest first."""
     # `git fsck` would wait for a pipe among the refs.
     listed = hub.git("cat-file", "--batch-all-objects", "--batch-check=%(objectname) %(objecttype)", "--unordered", ok=range(256))
-    sound = refs.scan(hub.git_dir, ["refs/"], hub.objects).refs.values()
+    sound = hub.refs.scan(["refs/"]).refs.values()
     held = hub.git("rev-list", "--stdin", "--ignore-missing", stdin="".join(ref.target + "\n" for ref in sound).encode(),
                    ok=range(256))
     found = []
@@ -154,7 +153,7 @@ def _reader(hub: Hub, name: str) -> Callable[[str], object] | None:
     if name == refnames.VERDICTS:
         return lambda oid: _verdicts(hub, oid)
     if name.startswith(refnames.OUTBOX):
-        return lambda oid: answers.parse(hub, name, oid)
+        return lambda oid: outbox.parse(hub, name, oid)
     if name.startswith(refnames.TASKS):
         return lambda oid: tasks.read(hub, name.removeprefix(refnames.TASKS), oid)
     return None
@@ -185,7 +184,7 @@ def _of_another_kind(patient: Patient) -> Iterator[Finding]:
 
 
 def _misplaced(hub: Hub) -> Iterator[tuple[Ref, str]]:
-    listed = refs.read(hub.git_dir, [refnames.INBOX, refnames.CLAIMS])
+    listed = hub.refs.read([refnames.INBOX, refnames.CLAIMS])
     for name, ref in listed.items():
         if name.startswith(refnames.INBOX):
             if inbox.parse(ref) is None:
@@ -204,9 +203,9 @@ def _set_aside(patient: Patient) -> Iterator[str]:
 
 def keep(hub: Hub, oid: str, moves: dict[str, tuple[str | None, str]]) -> str:
     """Have a salvage ref hold an object, and move refs, by name (new or None to delete, old). Returns its name."""
-    held = {ref.oid: name for name, ref in refs.read(hub.git_dir, [FOUND]).items()}
+    held = {ref.oid: name for name, ref in hub.refs.read([FOUND]).items()}
     kept = held.get(oid) or f"{FOUND}{max([0, *(int(n.rsplit('/', 1)[1]) for n in held.values() if n.rsplit('/', 1)[1].isdecimal())]) + 1}"
-    move = Transaction(hub.git_dir, "doctor")
+    move = hub.refs.transaction("doctor")
     if oid not in held:
         move.create(kept, oid)
     for name, (new, old) in moves.items():
@@ -235,7 +234,7 @@ def _malformed(patient: Patient) -> Iterator[Finding]:
 
 
 def _unreadable(hub: Hub) -> Iterator[tuple[Ref, Malformed]]:
-    for name, ref in refs.read(hub.git_dir, [refnames.STATE, refnames.TASKS, refnames.VERDICTS, refnames.OUTBOX]).items():
+    for name, ref in hub.refs.read([refnames.STATE, refnames.TASKS, refnames.VERDICTS, refnames.OUTBOX]).items():
         try:
             read = _reader(hub, name)
             if not read or read(ref.oid) is None:

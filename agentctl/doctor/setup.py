@@ -9,20 +9,21 @@ import subprocess
 from collections.abc import Iterator
 
 from agentctl.core import refnames
-from agentctl.core.events import Probed
-from agentctl.core.failure import Kind
-from agentctl.core.model import Verdict
-from agentctl.core.policy import fingerprint, in_parts, parts
+from agentctl.core.policy.policy import fingerprint, in_parts, parts
+from agentctl.core.queue.events import Probed
+from agentctl.core.queue.model import Verdict
+from agentctl.core.tasks.failure import Kind
 from agentctl.doctor import Check, Finding, Patient
 from agentctl.errors import AgentctlError
-from agentctl.fleet import adapters, tasks
-from agentctl.git import process, refs
-from agentctl.git.hub import POLICY_PATH
+from agentctl.fleet import adapters
+from agentctl.gate import judging
+from agentctl.git import process
 from agentctl.git.objects import EMPTY_TREE, TREE
+from agentctl.git.repository import POLICY_PATH
+from agentctl.hub import policy_file, tasks, verdicts
+from agentctl.hub.ledger import Ledger
+from agentctl.hub.verdicts import Judgement
 from agentctl.messages import quoted
-from agentctl.queue import gate, policyfile, verdicts
-from agentctl.queue.ledger import Ledger
-from agentctl.queue.verdicts import Judgement
 
 _FIRST_WORD = re.compile(r"\s*(?:\w+=[^\s'\"$`]*\s+)*([\w./+-]+)(?=\s|$)")
 _FILTER = re.compile(r"(?:^|\s)filter=(\S+)")
@@ -43,14 +44,14 @@ def _trunk(patient: Patient) -> Iterator[Finding]:
     """What `git config agentctl.trunk` says, which hooks go by."""
     named = patient.hub.config("agentctl.trunk")
     if named and patient.tip and named != patient.trunk:
-        there = "which is not trunk" if refs.get(patient.hub.git_dir, refnames.branch(named)) else "and there is no such branch"
+        there = "which is not trunk" if patient.hub.refs.get(refnames.branch(named)) else "and there is no such branch"
         yield Finding(f"agentctl.trunk names {named!r}, {there}: trunk is {patient.trunk}",
                       f"git --git-dir={quoted(patient.hub.git_dir)} config agentctl.trunk {quoted(patient.trunk)}")
 
 
 def _policy(patient: Patient) -> Iterator[Finding]:
     try:
-        policyfile.in_force(patient.hub)
+        policy_file.in_force(patient.hub)
     except AgentctlError as error:
         yield Finding(error.message, str(error.values.get("mend", "")), "" if error.values.get("mend") else error.hint)
 
@@ -160,7 +161,7 @@ def _last_setup(patient: Patient) -> Iterator[Finding]:
     runs = (event for _, happened in Ledger.read(hub).history(most=RECENT) for event in reversed(happened)
             if isinstance(event, Probed) and event.verdict != Verdict.ABORTED and not event.known)
     last = next(runs, None)
-    if last and last.step == gate.SETUP:
+    if last and last.step == judging.SETUP:
         yield Finding(f"the last gate run did not come past its setup: {last.why}",
                       note=f"see it fail: agentctl test; then mend slot.setup in {POLICY_PATH}, or what it needs")
     sessions = [(session, task.id) for task in tasks.all_tasks(hub).values() for session in task.sessions]

@@ -7,7 +7,8 @@ import functools
 import os
 from collections.abc import Iterable
 
-from agentctl.core import environment, secrets
+from agentctl.core.policy import environment
+from agentctl.core.text import secrets
 from agentctl.engine.processes import LINUX, MARK
 from agentctl.git import process
 
@@ -16,7 +17,7 @@ SLACK = 8192
 
 
 def given(*granted: Iterable[str]) -> dict[str, str]:
-    """What a job gets of our environment: see `core.environment`."""
+    """What a job gets of our environment: see `core.policy.environment`."""
     return environment.allowed(process.child_environment(), *granted)
 
 
@@ -32,7 +33,7 @@ def tail(log: str, size: int) -> str:
 
 
 def redact(text: str) -> str:
-    """Without the keys that `core.secrets` knows, or that our own environment holds."""
+    """Without the keys that `core.text.secrets` knows, or that our own environment holds."""
     return secrets.redact(text, environment.values(os.environ))
 
 

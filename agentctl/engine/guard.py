@@ -33,7 +33,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import NoReturn
 
-    from agentctl.engine.kin import adopt, count_descendants, descendants, everybodys_threads, prctl, state
+    from agentctl.engine.process_tree import adopt, count_descendants, descendants, everybodys_threads, prctl, state
     from agentctl.engine.wire import Report, Request
 else:
     from kin import adopt, count_descendants, descendants, everybodys_threads, prctl, state  # noqa: E402

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import IO
 
 from agentctl import signals
-from agentctl.engine import environ, kin
+from agentctl.engine import environ, process_tree
 from agentctl.engine.processes import MARK, Activity, tree_activity
 from agentctl.engine.wire import Report, Request
 from agentctl.git import modes, process
@@ -90,7 +90,7 @@ def start(job: Job) -> Running:
     """
     environ.hide()
     with open(job.log, "ab", opener=modes.opener) as log, signals.kept_from_children(), _starting:
-        kin.adopt()
+        process_tree.adopt()
         guard = subprocess.Popen(
             [sys.executable, "-I", "-S", GUARD],
             stdin=subprocess.PIPE,
@@ -185,7 +185,7 @@ class Running:
     def _collect(self) -> Ended:
         line = self._report.read()
         # It may be dead; it is there until it is waited for.
-        born = kin.session(self.pid)
+        born = process_tree.session(self.pid)
         status = self._guard.wait()
         with _starting:
             _guards.discard(self.pid)
@@ -213,8 +213,8 @@ class _Strays:
     def reap(self, now: float) -> None:
         if now < self._looked + LINGER:
             return
-        dead = {pid for pid in set(kin.below(os.getpid())) - _guards - process.awaited
-                if (found := kin.state(pid)) and found[0] == b"Z"}
+        dead = {pid for pid in set(process_tree.below(os.getpid())) - _guards - process.awaited
+                if (found := process_tree.state(pid)) and found[0] == b"Z"}
         for pid in dead & self._seen:
             with contextlib.suppress(OSError):
                 os.waitpid(pid, os.WNOHANG)
@@ -228,7 +228,7 @@ def _left(since: int) -> list[int]:
     """Children that a killed guard left to this process. Our own, Git among them, stay in our session, which no other
     process can join; so one in another session, started `since` then, counts as left by a guard."""
     with _starting:
-        known = [(pid, kin.session(pid)) for pid in kin.below(os.getpid()) if pid not in _guards]
+        known = [(pid, process_tree.session(pid)) for pid in process_tree.below(os.getpid()) if pid not in _guards]
         return [pid for pid, found in known if found and found[0] != os.getsid(0) and found[1] >= since]
 
 
@@ -237,7 +237,7 @@ def _end_left(since: int) -> None:
     give_up = time.monotonic() + LINGER
     while (left := _left(since)) and time.monotonic() < give_up:
         for top in left:
-            for pid in (top, *kin.descendants(top)):
+            for pid in (top, *process_tree.descendants(top)):
                 with contextlib.suppress(OSError):
                     os.kill(pid, signal.SIGKILL)
             with contextlib.suppress(OSError):

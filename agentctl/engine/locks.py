@@ -21,7 +21,7 @@ from typing import Annotated, TypedDict
 import filelock
 import msgspec
 
-from agentctl.core.form import Plain, load
+from agentctl.core.text.json_form import Plain, load
 from agentctl.engine.processes import alive, identity
 from agentctl.errors import Contended, Infrastructure
 from agentctl.git import folders, modes

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 
-from agentctl.engine.kin import children
+from agentctl.engine.process_tree import children
 
 MARK = "AGENTCTL_RUN"
 LINUX = sys.platform == "linux"

@@ -10,16 +10,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from agentctl.core import refnames
-from agentctl.core.form import replace
+from agentctl.core.text.json_form import replace
 from agentctl.engine import locks
 from agentctl.errors import NotFound, Refused, UsageError
 from agentctl.fleet import nested
-from agentctl.git import content, crossing, files, folders, modes, private, refs, scratch, worktrees
+from agentctl.git import conversion, crossing, files, folders, modes, private, scratch, worktrees
 from agentctl.git.files import Files
-from agentctl.git.hub import Hub
 from agentctl.git.objects import ObjectError, Objects, Person
 from agentctl.git.process import GitError
-from agentctl.git.refs import Transaction
+from agentctl.git.repository import Hub
 from agentctl.git.worktrees import State, Worktree, of_agent
 from agentctl.messages import some
 
@@ -133,7 +132,7 @@ def _alone(tree: Worktree, git_dir: str | None) -> str:
 
 def _alien(hub: Hub, git_dir: str | None) -> frozenset[str]:
     """Filters that the agent's own Git may have run, and ours does not."""
-    return content.alien_filters(hub, folders.content(os.path.join(git_dir, "config")) or b"" if git_dir else b"")
+    return conversion.alien_filters(hub, folders.content(os.path.join(git_dir, "config")) or b"" if git_dir else b"")
 
 
 def _unfinished(git_dir: str | None, seen: private.Flags) -> str:
@@ -275,7 +274,7 @@ def keep(hub: Hub, agent: str, there: Found, besides: bool = False) -> str:
     if not unreached:
         return ""
     tips = _ends(hub, unreached)
-    listed = refs.read(hub.git_dir, [refnames.SALVAGE + agent])
+    listed = hub.refs.read([refnames.SALVAGE + agent])
     now = time.time()
     top = there.whole if there.whole in tips else there.head
     parents = [top, *(tip for tip in tips if tip != top)]
@@ -290,7 +289,7 @@ def keep(hub: Hub, agent: str, there: Found, besides: bool = False) -> str:
     made = parents[0]
     if len(parents) > 1:
         made = hub.objects.write_commit(hub.objects.commit(top).tree, parents, f"salvage of {agent}\n", now)
-    move = Transaction(hub.git_dir, f"salvage of {agent}")
+    move = hub.refs.transaction(f"salvage of {agent}")
     move.update(ref, made, before)
     hub.objects.store.flush()
     move.commit()

@@ -5,25 +5,25 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
-from agentctl.core import ending
-from agentctl.core.ending import End, Left, Use
-from agentctl.core.failure import Failure
-from agentctl.core.form import replace
-from agentctl.core.lifecycle import Stage
-from agentctl.core.policy import Policy
-from agentctl.core.printable import printable
-from agentctl.core.request import Submit
-from agentctl.core.task import Claim, Session, Task
+from agentctl.core.policy.policy import Policy
+from agentctl.core.queue.lifecycle import Stage
+from agentctl.core.queue.request import Submit
+from agentctl.core.tasks import ending
+from agentctl.core.tasks.ending import End, Left, Use
+from agentctl.core.tasks.failure import Failure
+from agentctl.core.tasks.task import Claim, Session, Task
+from agentctl.core.text.json_form import replace
+from agentctl.core.text.printable import printable
 from agentctl.engine import environ
 from agentctl.errors import Refused
-from agentctl.fleet import agents, result, tasks
+from agentctl.fleet import agents, result
 from agentctl.fleet.agents import Found
 from agentctl.git import process, worktrees
-from agentctl.git.hub import Hub
+from agentctl.git.repository import Hub
 from agentctl.git.worktrees import Worktree
+from agentctl.hub import inbox, landed, tasks
+from agentctl.hub.ledger import Ledger
 from agentctl.messages import many, some
-from agentctl.queue import again, inbox
-from agentctl.queue.ledger import Ledger
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class Work:
 
 def conclude(hub: Hub, policy: Policy, work: Work, claim: Claim, tree: Worktree,
              end: End | None, note: str, seconds: float, failure: Failure | None = None) -> Session:
-    """Make safe what a session left, and submit it if it is a result (see core.ending).
+    """Make safe what a session left, and submit it if it is a result (see `core.tasks.ending`).
 
     `end` is None for a command that ended well. A `failure` that such a command printed counts
     only where the agent has made no commit.
@@ -71,7 +71,7 @@ def conclude(hub: Hub, policy: Policy, work: Work, claim: Claim, tree: Worktree,
             undone: list[str] = []
             if submitted:
                 revision = _submit(hub, work, claim, tip, submitted)
-                undone = again.undoes(hub, submitted, tip)
+                undone = landed.undoes(hub, submitted, tip)
             told = use == Use.SALVAGE or bool((there.files.changed or there.inner) and submitted != there.whole)
             kept = agents.keep(hub, claim.agent, there, besides=not told)
     except (Refused, process.GitError) as error:

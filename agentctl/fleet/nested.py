@@ -13,8 +13,8 @@ from dataclasses import dataclass
 
 from agentctl.errors import Refused
 from agentctl.git import crossing, files, folders, private, scratch
-from agentctl.git.hub import Hub
 from agentctl.git.objects import EMPTY_TREE, Objects, Person
+from agentctl.git.repository import Hub
 from agentctl.git.worktrees import Worktree
 
 

@@ -1,4 +1,4 @@
-"""How fast the fleet starts sessions: the brakes of `core.brakes`, fed with what happens and told of."""
+"""How fast the fleet starts sessions: the brakes of `core.tasks.brakes`, fed with what happens and told of."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import random
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from agentctl.core import brakes
-from agentctl.core.brakes import Outcome
-from agentctl.core.ending import End
-from agentctl.core.failure import NATURE
 from agentctl.core.notices import Braked, Released, Told
-from agentctl.core.task import Session, Task
+from agentctl.core.tasks import brakes
+from agentctl.core.tasks.brakes import Outcome
+from agentctl.core.tasks.ending import End
+from agentctl.core.tasks.failure import NATURE
+from agentctl.core.tasks.task import Session, Task
 from agentctl.errors import Infrastructure
 from agentctl.messages import ago, clock
 

@@ -6,13 +6,13 @@ import os
 import re
 from dataclasses import dataclass
 
-from agentctl.core import ending
-from agentctl.core.ending import Left
-from agentctl.core.printable import printable
-from agentctl.core.records import Rejected
+from agentctl.core.queue.records import Rejected
+from agentctl.core.tasks import ending
+from agentctl.core.tasks.ending import Left
+from agentctl.core.text.printable import printable
 from agentctl.fleet.agents import Found
-from agentctl.git.hub import Hub
-from agentctl.queue.ledger import Ledger
+from agentctl.git.repository import Hub
+from agentctl.hub.ledger import Ledger
 
 TAIL = 1 << 18
 """Bytes of a session's output that are looked at; some programs print their last event in one long line."""

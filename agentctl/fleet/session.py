@@ -14,23 +14,24 @@ import os
 import time
 from dataclasses import dataclass, field
 
-from agentctl.core import failure as failures
-from agentctl.core import health, lastwords, prompt, refnames
-from agentctl.core.ending import End
-from agentctl.core.failure import Failure, Kind
-from agentctl.core.form import replace
-from agentctl.core.lifecycle import Stage
-from agentctl.core.policy import Policy
-from agentctl.core.task import Claim, Session, Task
+from agentctl.core import refnames
+from agentctl.core.policy.policy import Policy
+from agentctl.core.queue.lifecycle import Stage
+from agentctl.core.tasks import failure as failures
+from agentctl.core.tasks import health, last_words, prompt
+from agentctl.core.tasks.ending import End
+from agentctl.core.tasks.failure import Failure, Kind
+from agentctl.core.tasks.task import Claim, Session, Task
+from agentctl.core.text.json_form import replace
 from agentctl.engine import environ, local, processes
-from agentctl.fleet import adapters, agents, result, tasks
+from agentctl.fleet import adapters, agents, result
 from agentctl.fleet.conclusion import Work, conclude, record, redacted
-from agentctl.git import files, modes, private, refs
-from agentctl.git.hub import Hub
+from agentctl.git import files, modes, private
+from agentctl.git.repository import Hub
 from agentctl.git.scratch import Scratch
 from agentctl.git.worktrees import Worktree
-from agentctl.queue import answers
-from agentctl.queue.ledger import Ledger
+from agentctl.hub import outbox, tasks
+from agentctl.hub.ledger import Ledger
 
 DEFER = 75
 """EX_TEMPFAIL of sysexits.h: not now, call me again when trunk has moved."""
@@ -89,7 +90,7 @@ class Run:
         tree, new = agents.prepare(self.hub, claim.agent, tip, self.work.trunk, _known(self.hub, self.work.task))
         ended, end, note, failure = self._execute(tree, new, tip)
         session = conclude(self.hub, self.policy, self.work, claim, tree, end, note, ended.seconds, failure)
-        if session.end == End.EMPTY and (said := lastwords.quote(self._said())):
+        if session.end == End.EMPTY and (said := last_words.quote(self._said())):
             session = replace(session, note="; ".join(filter(None, [session.note, f"its last words: {said}"])))
         return redacted(replace(session, trunk=tip))
 
@@ -114,7 +115,7 @@ class Run:
         if end == End.INTERRUPTED:
             return ended, end, note, None
         said = self._said()
-        failure = self._failure(End.CRASHED, ended) or Failure(Kind.SETUP, lastwords.quote(said))
+        failure = self._failure(End.CRASHED, ended) or Failure(Kind.SETUP, last_words.quote(said))
         return ended, End.CRASHED, f"the set-up command failed: {_how(ended, said)}", failure
 
     def _end(self, ended: local.Ended) -> tuple[End | None, str]:
@@ -188,7 +189,7 @@ class Run:
         """(prompt, placeholder values, environment), with the files of the last answer."""
         task, hub, folder = self.work.task, self.hub, self.folder
         record = Ledger.read(hub).newest(task.id)
-        answer = answers.read(hub, record) if record and record.stage == Stage.REJECTED else None
+        answer = outbox.read(hub, record) if record and record.stage == Stage.REJECTED else None
         env = {
             "AGENTCTL_TASK": task.id, "AGENTCTL_AGENT": self.work.agent, "AGENTCTL_HUB": hub.git_dir,
             "AGENTCTL_GENERATION": str(task.generation), "AGENTCTL_ATTEMPT": str(task.attempts + 1),
@@ -218,7 +219,7 @@ def _known(hub: Hub, task: Task) -> dict[str, str]:
     record = Ledger.read(hub).newest(task.id)
     if record and record.stage == Stage.REJECTED:
         named.add(refnames.outbox(record.change.agent, record.change.id, record.change.revision))
-    found = refs.read(hub.git_dir, sorted(named)) if named else {}
+    found = hub.refs.read(sorted(named)) if named else {}
     return {name: ref.oid for name, ref in found.items() if name in named}
 
 
@@ -259,5 +260,5 @@ def _how(ended: local.Ended, said: str) -> str:
 
 
 def _with(how: str, said: str) -> str:
-    quoted = lastwords.quote(said)
+    quoted = last_words.quote(said)
     return f"{how}: {quoted}" if how and quoted else how

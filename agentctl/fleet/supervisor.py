@@ -12,20 +12,20 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 from agentctl.core import notices
-from agentctl.core.ending import End
-from agentctl.core.form import replace
 from agentctl.core.notices import Told
-from agentctl.core.policy import Policy
-from agentctl.core.records import Ended, Landed, Record
-from agentctl.core.task import FINISHED, Claim, Rules, Session, Status, Task, dispatch, standings
+from agentctl.core.policy.policy import Policy
+from agentctl.core.queue.records import Ended, Landed, Record
+from agentctl.core.tasks.ending import End
+from agentctl.core.tasks.task import FINISHED, Claim, Rules, Session, Status, Task, dispatch, standings
+from agentctl.core.text.json_form import replace
 from agentctl.engine import processes
 from agentctl.errors import AgentctlError, Contended, Infrastructure
-from agentctl.fleet import agents, conclusion, session, tasks
+from agentctl.fleet import agents, conclusion, session
 from agentctl.fleet.pace import Pace
 from agentctl.git import worktrees
-from agentctl.git.hub import Hub
-from agentctl.queue import landing
-from agentctl.queue.ledger import Ledger
+from agentctl.git.repository import Hub
+from agentctl.hub import landed, tasks
+from agentctl.hub.ledger import Ledger
 
 DEATHS = 3
 """Sessions in a row that our own side failed to run before the fleet gives up."""
@@ -151,13 +151,13 @@ class Fleet:
     def _gone(self) -> set[str]:
         """The tasks whose change landed and is on trunk no longer. What trunk held it holds as
         long as it moves forward."""
-        landed = {name: record.commit for name, record in self._records.items() if isinstance(record, Landed)}
+        commits = {name: record.commit for name, record in self._records.items() if isinstance(record, Landed)}
         if self._held_by and self._tip != self._held_by and not self.hub.holds(self._tip, self._held_by):
             self._held.clear()
-        away = landing.gone(self.hub, self._tip, set(landed.values()) - self._held)
-        self._held.update(set(landed.values()) - away)
+        away = landed.gone(self.hub, self._tip, set(commits.values()) - self._held)
+        self._held.update(set(commits.values()) - away)
         self._held_by = self._tip
-        return {name for name, commit in landed.items() if commit in away}
+        return {name for name, commit in commits.items() if commit in away}
 
     def _start(self, name: str, agent: str) -> None:
         work = conclusion.Work(self.tasks[name], agent, self.crew.argv, self.crew.stdin, self.trunk)

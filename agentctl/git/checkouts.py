@@ -12,11 +12,13 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from agentctl.git import content, files, folders, process, refs, scratch
+from agentctl.core import refnames
+from agentctl.errors import Contended, Refused
+from agentctl.git import conversion, files, folders, process, scratch, stale_locks
 from agentctl.git.files import Files
-from agentctl.git.hub import Hub
 from agentctl.git.merge import changed
-from agentctl.git.objects import Person
+from agentctl.git.objects import EXECUTABLE, FILE, Person
+from agentctl.git.repository import Hub
 from agentctl.git.store import MOST
 
 _OID = re.compile(r"[0-9a-f]{40}")
@@ -37,7 +39,7 @@ class Checkout:
     def head(self) -> str:
         """The commit that HEAD is at."""
         branch = self.branch()
-        found = refs.get(self.hub.git_dir, branch) if branch else _content(os.path.join(self.git_dir, "HEAD"))
+        found = self.hub.refs.get(branch) if branch else _content(os.path.join(self.git_dir, "HEAD"))
         return found if found and _OID.fullmatch(found) else process.text(["rev-parse", "--verify", "HEAD"],
                                                                           git_dir=self.git_dir)
 
@@ -56,7 +58,7 @@ class Checkout:
             yield scratch.for_files(self.hub, place, self.path, index, os.path.join(self.hub.git_dir, "objects"), (),
                                     extra, {"sparse-checkout": patterns})
 
-    def _sparse(self) -> tuple[tuple[content.Setting, ...], str]:
+    def _sparse(self) -> tuple[tuple[conversion.Setting, ...], str]:
         """Which part of the tree a person wants to see here."""
         listed = process.text(["config", "--list", "-z"], git_dir=self.git_dir, ok=(0, 1)).split("\0")
         found = tuple((key, value) for key, _, value in (entry.partition("\n") for entry in listed) if key in SPARSE)
@@ -76,11 +78,11 @@ class Checkout:
             return self._differing(look, self.head())
 
     def _differing(self, look: scratch.Scratch, head: str) -> Files:
-        return files.differing(look, head, self.absent(), alien=content.alien_filters(self.hub))
+        return files.differing(look, head, self.absent(), alien=conversion.alien_filters(self.hub))
 
     def alien(self, look: scratch.Scratch, paths: Iterable[str]) -> set[str]:
         """Those of `paths` under a filter that only its own configuration has, and that only its own Git runs."""
-        return files.under(look, paths, content.alien_filters(self.hub))
+        return files.under(look, paths, conversion.alien_filters(self.hub))
 
     def dirty(self) -> list[str]:
         """Paths that differ from HEAD, or from the index, untracked ones left out, and files of which that cannot be told:
@@ -112,7 +114,7 @@ class Checkout:
         under a filter that is not ours to run. Doing it again, also after a kill half-way, does no harm.
         """
         with self.look(self.index) as look:
-            if content.alien_filters(self.hub) and self.alien(look, [path for path, *_ in changed(self.hub, old, new)]):
+            if conversion.alien_filters(self.hub) and self.alien(look, [path for path, *_ in changed(self.hub, old, new)]):
                 return False
             move = ("read-tree", "-m", "-u", old, new)
             with contextlib.suppress(process.GitError):
@@ -188,3 +190,68 @@ def _branch(head: str) -> str:
 
 def _content(path: str) -> str:
     return (folders.content(path) or b"").decode(errors="surrogateescape").strip()
+
+
+def of_trunk(hub: Hub, trunk: str) -> list[Checkout]:
+    """The checkouts of trunk."""
+    return [found for found, branch in listing(hub) if branch == refnames.branch(trunk)]
+
+
+def index_locks(tree: Checkout) -> list[str]:
+    """The lock of its index, if there is one."""
+    path = os.path.join(tree.git_dir, "index.lock")
+    return [path] if os.path.lexists(path) else []
+
+
+def bring_along(hub: Hub, trunk: str, old: str, new: str) -> list[str]:
+    """Update every checkout of trunk; returns the paths of those that local changes kept behind."""
+    for tree in of_trunk(hub, trunk):
+        with contextlib.suppress(Contended):
+            stale_locks.clear(hub.git_dir, index_locks(tree), LINGER)
+    return [tree.path for tree in of_trunk(hub, trunk)
+            if _in_the_way(hub, tree, old, new) or not tree.follow(old, new)]
+
+
+def _in_the_way(hub: Hub, tree: Checkout, old: str, new: str) -> bool:
+    """True if a file that Git ignores is where trunk has one now: Git itself would overwrite it."""
+    had = hub.objects.commit(old).tree
+    for path, mode, oid, _ in changed(hub, old, new):
+        if mode == 0 or hub.objects.at(had, path):
+            continue
+        parts = path.split("/")
+        for n in range(1, len(parts) + 1):
+            full = os.path.join(tree.path, *parts[:n])
+            folder = os.path.isdir(full) and not os.path.islink(full)
+            if os.path.lexists(full) and not (folder and n < len(parts)) and not hub.objects.at(had, "/".join(parts[:n])) \
+                    and not (n == len(parts) and os.path.isfile(full) and tree.blob(path) == oid):
+                return True
+    return False
+
+
+def drop_half_written(hub: Hub, tree: Checkout, old: str, new: str) -> None:
+    """Remove files that a Git which was killed had begun to write: what they hold is the beginning of what trunk has
+    there, so nothing goes that is not on trunk."""
+    had = hub.objects.commit(old).tree
+    for path, mode, oid, _ in changed(hub, old, new):
+        full = os.path.join(tree.path, path)
+        if mode in (FILE, EXECUTABLE) and tree.begins(path, oid) and folders.content(full, MOST) != hub.objects.read(had, path):
+            os.unlink(full)
+
+
+def refuse_dirty(hub: Hub, trunk: str) -> None:
+    """Raises Refused if a checkout of trunk has changes that a landing could run into."""
+    for tree in of_trunk(hub, trunk):
+        if tree.dirty():
+            raise Refused(f"{tree.path} has {trunk} checked out with uncommitted changes",
+                          hint="agentctl doctor")
+
+
+LINGER = 1.0
+"""Seconds that a landing waits for a Git in a checkout of trunk to give up its index."""
+
+
+def locks(hub: Hub, trunk: str) -> Iterator[str]:
+    """The locks there are of what the bot writes: refs, the configuration, the index of trunk's checkouts."""
+    for tree in of_trunk(hub, trunk):
+        yield from index_locks(tree)
+    yield from stale_locks.ref_locks(hub.git_dir)

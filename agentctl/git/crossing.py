@@ -3,7 +3,7 @@
 The agent's objects are read through a scratch directory: nothing else of its repository counts, not what it borrows
 from elsewhere either. The pack is checked as a push would be (`index-pack --strict`: well-formed, and nothing that it
 refers to is missing), and it has a `.keep` file until a ref names what it brought, so that a `git gc --prune=now` in
-the hub leaves it alone. `git.kept` sweeps such files of processes that were killed.
+the hub leaves it alone. `git.kept_packs` sweeps such files of processes that were killed.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from collections.abc import Iterable, Iterator
 
 from agentctl.errors import Refused
 from agentctl.git import folders, modes, process, scratch
-from agentctl.git.hub import Hub
+from agentctl.git.repository import Hub
 
 LARGEST = 8 << 30
 """Bytes of one pack."""

@@ -10,11 +10,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
-from agentctl.core.admission import folded
-from agentctl.git import attributes, plain
-from agentctl.git.hub import Hub
+from agentctl.core.queue.admission import folded
+from agentctl.git import merge_attributes, plain
 from agentctl.git.objects import EMPTY_TREE, EXECUTABLE, FILE, GITLINK, SYMLINK, TREE, Entries, Entry, ObjectError, Objects
 from agentctl.git.process import run
+from agentctl.git.repository import Hub
 from agentctl.git.scratch import quoted
 from agentctl.git.store import Store
 
@@ -105,7 +105,7 @@ def by_git(hub: Hub, base: str, ours: str, theirs: str) -> Merged:
         root = _commit(aside, base, b"base")
         left, right = _commit(aside, ours, b"trunk", root), _commit(aside, theirs, b"change", root)
         files = os.path.join(place, "files")
-        attributes.lay_out(files, attributes.found(objects, ours, _meeting(objects, base, ours, theirs)))
+        merge_attributes.lay_out(files, merge_attributes.found(objects, ours, _meeting(objects, base, ours, theirs)))
         done = run(["merge-tree", "--write-tree", "-z", "--name-only", "--messages", left, right],
                    git_dir=place, cwd=files, env={"GIT_WORK_TREE": files}, ok=(0, 1))
         for oid in set(aside.loose()) - {root, left, right}:

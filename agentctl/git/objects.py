@@ -10,8 +10,8 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from agentctl.core import globs
-from agentctl.core.printable import printable
+from agentctl.core.text import globs
+from agentctl.core.text.printable import printable
 from agentctl.git.store import ObjectError, Store
 
 __all__ = ["BOT", "EMPTY_TREE", "EXECUTABLE", "FILE", "GITLINK", "SYMLINK", "TREE",

@@ -14,8 +14,8 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from agentctl.git import content, folders, modes, scratch
-from agentctl.git.hub import Hub
+from agentctl.git import conversion, folders, modes, scratch
+from agentctl.git.repository import Hub
 
 OID = re.compile(r"[0-9a-f]{40}")
 
@@ -83,7 +83,7 @@ def _anew(hub: Hub, git_dir: str, template: str) -> None:
         for name in ("refs/heads", "refs/remotes"):
             shutil.rmtree(os.path.join(git_dir, name), ignore_errors=True)
         return
-    settled = [(key, value) for key, value in content.settings(hub) if content.OF_THE_HUB.fullmatch(key)
+    settled = [(key, value) for key, value in conversion.settings(hub) if conversion.OF_THE_HUB.fullmatch(key)
                and not key.startswith("remote.")]
     settings = (
         ("core.repositoryformatversion", "0"), ("core.filemode", "true"), ("core.bare", "false"),
@@ -95,9 +95,9 @@ def _anew(hub: Hub, git_dir: str, template: str) -> None:
     own, theirs = (os.path.join(os.path.realpath(one), "objects") for one in (git_dir, hub.git_dir))
     # Relative to the own objects, so that both can be moved together.
     _put(os.path.join(git_dir, "objects/info/alternates"), scratch.quoted(os.path.relpath(theirs, own)) + "\n")
-    _put(os.path.join(git_dir, "config"), content.encoded(settings))
+    _put(os.path.join(git_dir, "config"), conversion.encoded(settings))
     for name in ("exclude", "attributes"):
-        if text := content.info(hub, name):
+        if text := conversion.info(hub, name):
             _put(os.path.join(git_dir, "info", name), text)
 
 

@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import IO, TypedDict, Unpack
 
 from agentctl import signals
-from agentctl.core.printable import printable
+from agentctl.core.text.printable import printable
 from agentctl.errors import AgentctlError, Infrastructure, Timeout
 
 log = logging.getLogger(__name__)

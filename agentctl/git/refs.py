@@ -15,9 +15,9 @@ import stat
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-from agentctl.core.printable import printable
+from agentctl.core.text.printable import printable
 from agentctl.errors import AgentctlError, Contended, Infrastructure, Malformed
-from agentctl.git import stale
+from agentctl.git import stale_locks
 from agentctl.git.objects import Objects
 from agentctl.git.process import GitError, run
 from agentctl.git.store import ObjectError
@@ -59,20 +59,72 @@ class Listing:
     """As of `Names`; and refs whose object cannot be read."""
 
 
-def names(git_dir: str, prefixes: Iterable[str]) -> Names:
-    """The refs at or under `prefixes`, read as Git keeps them, in process: a Git that walks over
-    a FIFO never ends, one that comes to a link follows it, and one broken ref ends it.
+@dataclass(frozen=True, slots=True)
+class Refs:
+    """The refs of one repository: what the rest of agentctl knows of them passes here. This one reads them where Git keeps
+    them, and writes them by Git itself."""
 
-    Files come before packed-refs: Git writes packed-refs before it removes the files of what it
-    packed, and deletes a ref from there before it removes its file.
-    """
-    found = Names()
-    for prefix in prefixes:
-        _walk(git_dir, prefix, found)
-        for oid, name in _packed_lines(git_dir, prefix.rstrip("/").encode()):
-            if _under(name, prefix) and name not in found.odd:
-                found.oids.setdefault(name, oid)
-    return found
+    git_dir: str
+    objects: Objects
+
+    def names(self, prefixes: Iterable[str]) -> Names:
+        """The refs at or under `prefixes`, read as Git keeps them, in process: a Git that walks over
+        a FIFO never ends, one that comes to a link follows it, and one broken ref ends it.
+
+        Files come before packed-refs: Git writes packed-refs before it removes the files of what it
+        packed, and deletes a ref from there before it removes its file.
+        """
+        found = Names()
+        for prefix in prefixes:
+            _walk(self.git_dir, prefix, found)
+            for oid, name in _packed_lines(self.git_dir, prefix.rstrip("/").encode()):
+                if _under(name, prefix) and name not in found.odd:
+                    found.oids.setdefault(name, oid)
+        return found
+
+    def scan(self, prefixes: Iterable[str]) -> Listing:
+        """The refs at or under `prefixes` with what they name, and what is odd there."""
+        listed = self.names(prefixes)
+        return described(listed, self.objects) if listed.oids else Listing({}, listed.odd)
+
+    def read(self, prefixes: Iterable[str]) -> dict[str, Ref]:
+        """The refs at or under `prefixes`, by full name.
+
+        Raises Infrastructure if one of them is broken, for that must not look like a deleted one.
+        """
+        prefixes = list(prefixes)
+        found = self.scan(prefixes)
+        if found.odd:
+            # What was deleted between the listing and the reading is not odd.
+            again = self.scan(prefixes)
+            broken = [f"broken ref {printable(name)}: {why}" for name, why in again.odd.items() if name in found.odd]
+            if broken:
+                raise Infrastructure("; ".join(broken), hint="agentctl doctor")
+            found = again
+        return found.refs
+
+    def get(self, name: str) -> str | None:
+        """The object id of one ref, or None. Raises Infrastructure if something else is in its place.
+
+        A plain name is looked up in process, as Git does it: its own file, else packed-refs.
+        """
+        if not _PLAIN.fullmatch(name):
+            done = run(["rev-parse", "--verify", "--quiet", "--end-of-options", name], git_dir=self.git_dir, ok=(0, 1))
+            return done.stdout.decode().strip() or None
+        try:
+            return _loose(self.git_dir, name)
+        except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
+            return _packed(self.git_dir, name)
+        except _Odd as error:
+            raise Infrastructure(f"broken ref {name}: {error}", hint="agentctl doctor") from None
+
+    def packed(self, name: str) -> str | None:
+        """What packed-refs alone says of one ref."""
+        return _packed(self.git_dir, name)
+
+    def transaction(self, message: str) -> Transaction:
+        """An empty one; `message` is for the reflogs."""
+        return Transaction(self.git_dir, message)
 
 
 def _under(name: str, prefix: str) -> bool:
@@ -127,7 +179,7 @@ def _loose(git_dir: str, name: str, links: int = LINKS) -> str:
         target = text.removeprefix("ref: ").strip()
         with contextlib.suppress(FileNotFoundError, IsADirectoryError, NotADirectoryError):
             return _loose(git_dir, target, links - 1)
-        if found := packed(git_dir, target):
+        if found := _packed(git_dir, target):
             return found
         raise _Odd(f"it stands for {printable(target)}, which there is not")
     if not _OID.fullmatch(text):
@@ -152,12 +204,6 @@ def _text(path: str) -> str:
         return os.read(handle, 4096).decode(errors="replace").strip()
     finally:
         os.close(handle)
-
-
-def scan(git_dir: str, prefixes: Iterable[str], objects: Objects | None = None) -> Listing:
-    """The refs at or under `prefixes` with what they name, and what is odd there."""
-    listed = names(git_dir, prefixes)
-    return described(listed, objects or Objects(git_dir)) if listed.oids else Listing({}, listed.odd)
 
 
 def described(listed: Names, objects: Objects) -> Listing:
@@ -195,23 +241,6 @@ def _subject(message: bytes) -> str:
     return message.lstrip(b"\n").partition(b"\n\n")[0].strip(b"\n").replace(b"\n", b" ").decode(errors="replace")
 
 
-def read(git_dir: str, prefixes: Iterable[str]) -> dict[str, Ref]:
-    """The refs at or under `prefixes`, by full name.
-
-    Raises Infrastructure if one of them is broken, for that must not look like a deleted one.
-    """
-    prefixes = list(prefixes)
-    found = scan(git_dir, prefixes)
-    if found.odd:
-        # What was deleted between the listing and the reading is not odd.
-        again = scan(git_dir, prefixes)
-        broken = [f"broken ref {printable(name)}: {why}" for name, why in again.odd.items() if name in found.odd]
-        if broken:
-            raise Infrastructure("; ".join(broken), hint="agentctl doctor")
-        found = again
-    return found.refs
-
-
 @contextlib.contextmanager
 def decoding(name: str) -> Iterator[None]:
     """Within, what a ref holds is read: whatever is wrong with it is told by the ref's name.
@@ -224,22 +253,6 @@ def decoding(name: str) -> Iterator[None]:
         raise Malformed(ref=name, why=printable(str(error), 300)) from error
 
 
-def get(git_dir: str, name: str) -> str | None:
-    """The object id of one ref, or None. Raises Infrastructure if something else is in its place.
-
-    A plain name is looked up in process, as Git does it: its own file, else packed-refs.
-    """
-    if not _PLAIN.fullmatch(name):
-        done = run(["rev-parse", "--verify", "--quiet", "--end-of-options", name], git_dir=git_dir, ok=(0, 1))
-        return done.stdout.decode().strip() or None
-    try:
-        return _loose(git_dir, name)
-    except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
-        return packed(git_dir, name)
-    except _Odd as error:
-        raise Infrastructure(f"broken ref {name}: {error}", hint="agentctl doctor") from None
-
-
 _OID = re.compile(r"[0-9a-f]{40}")
 _PLAIN = re.compile(r"refs/(?!.*\.\.)[\w./+-]+")
 _ALLOWED = re.compile(r"refs/(?!.*(?:\.\.|//|@\{|/\.|\.lock(?:/|$)|[./]$))[^\x00-\x20\x7f~^:?*\[\\]+", re.DOTALL)
@@ -248,7 +261,7 @@ _TAGGED = re.compile(rb"object ([0-9a-f]{40})\ntype ")
 _PACKED = rb"^([0-9a-f]{40}) (%s(?:/[^\n]*)?)$"
 
 
-def packed(git_dir: str, name: str) -> str | None:
+def _packed(git_dir: str, name: str) -> str | None:
     """What packed-refs says of one ref."""
     return next((oid for oid, found in _packed_lines(git_dir, name.encode(errors="surrogateescape")) if found == name), None)
 
@@ -304,7 +317,7 @@ class Transaction:
         told = "".join(["start\0", *self._lines, "commit\0"])
         log.debug("transaction %s: %s", self.message, "; ".join(printable(line.rstrip("\0").replace("\0", " ")) for line in self._lines))
         try:
-            stale.retrying(self.git_dir, lambda: run(
+            stale_locks.retrying(self.git_dir, lambda: run(
                 ["update-ref", "--no-deref", "-m", "agentctl: " + self.message, "-z", "--stdin"],
                 git_dir=self.git_dir, stdin=os.fsencode(told)))
         except GitError as error:

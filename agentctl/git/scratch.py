@@ -12,10 +12,10 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from agentctl.git import content, modes, process
-from agentctl.git.hub import Hub
+from agentctl.git import conversion, modes, process
+from agentctl.git.repository import Hub
 
-PRIVATE: tuple[content.Setting, ...] = (("core.sharedrepository", "0600"),)
+PRIVATE: tuple[conversion.Setting, ...] = (("core.sharedrepository", "0600"),)
 """For one whose index nobody else is to read."""
 
 REMEMBERED = 1000
@@ -24,7 +24,7 @@ _written: dict[str, tuple[str, tuple[int, int] | None]] = {}
 LAST = "HEAD"
 """The file of a scratch directory that is written last."""
 
-PLAIN: tuple[content.Setting, ...] = (
+PLAIN: tuple[conversion.Setting, ...] = (
     ("core.repositoryformatversion", "0"), ("core.bare", "false"), ("core.safecrlf", "false"),
     ("core.logallrefupdates", "false"), ("diff.ignoresubmodules", "all"), ("submodule.recurse", "false"),
     ("index.version", "2"), ("core.untrackedcache", "false"), ("core.commitgraph", "false"), ("core.multipackindex", "false"),
@@ -73,7 +73,7 @@ def quoted(path: str) -> str:
     return '"' + path.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n") + '"'
 
 
-def write(path: str, settings: tuple[content.Setting, ...] = (), refs: Mapping[str, str] | None = None,
+def write(path: str, settings: tuple[conversion.Setting, ...] = (), refs: Mapping[str, str] | None = None,
           info: Mapping[str, str] | None = None, head: str = "ref: refs/heads/none") -> None:
     """Make a scratch directory at `path`, or make it anew. `refs` are object ids by full name, `info` the content of
     files below info/."""
@@ -83,7 +83,7 @@ def write(path: str, settings: tuple[content.Setting, ...] = (), refs: Mapping[s
     for folder in ("objects", "refs", "info"):
         modes.folder(os.path.join(path, folder))
     listed = "".join(f"{oid} {name}\n" for name, oid in sorted((refs or {}).items()))
-    files = {"packed-refs": listed, "config": content.encoded((*PLAIN, *settings)),
+    files = {"packed-refs": listed, "config": conversion.encoded((*PLAIN, *settings)),
              **{f"info/{name}": (info or {}).get(name, "") for name in ("exclude", "attributes", "sparse-checkout")},
              LAST: head + "\n"}
     for name, text in files.items():
@@ -104,9 +104,9 @@ def _last(path: str) -> tuple[int, int] | None:
 
 
 def for_files(hub: Hub, path: str, work_tree: str, index: str, objects: str, borrowed: tuple[str, ...],
-              extra: tuple[content.Setting, ...] = (), info: Mapping[str, str] | None = None) -> Scratch:
+              extra: tuple[conversion.Setting, ...] = (), info: Mapping[str, str] | None = None) -> Scratch:
     """One that turns files into blobs and back as the user's Git does; filters are given the user's environment."""
-    write(path, (*content.settings(hub), *extra),
-          info={"exclude": content.info(hub, "exclude"), "attributes": content.info(hub, "attributes"), **(info or {})})
+    write(path, (*conversion.settings(hub), *extra),
+          info={"exclude": conversion.info(hub, "exclude"), "attributes": conversion.info(hub, "attributes"), **(info or {})})
     closed = process.command([], None)[1]
     return Scratch(path, objects, borrowed, work_tree, index, {**process.child_environment(), **closed})

@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 from agentctl.errors import AgentctlError
 from agentctl.git import packs
-from agentctl.git.kept import Kept, write
+from agentctl.git.kept_packs import Kept, write
 
 FEW = 64
 """Objects written together that are not synced by themselves."""

@@ -19,16 +19,16 @@ import stat
 from dataclasses import dataclass
 from enum import StrEnum
 
-from agentctl.core.form import Struct, dump, load, replace
-from agentctl.core.printable import printable
+from agentctl.core.text.json_form import Struct, dump, load, replace
+from agentctl.core.text.printable import printable
 from agentctl.errors import Infrastructure, Refused
-from agentctl.git import content, folders, modes, private, scratch
+from agentctl.git import conversion, folders, modes, private, scratch
 from agentctl.git.files import Entry, listed, only_converted, submodules
 from agentctl.git.folders import Identity
-from agentctl.git.hub import Hub
 from agentctl.git.merge import changed
 from agentctl.git.objects import FILE, GITLINK, ObjectError
 from agentctl.git.process import GitError
+from agentctl.git.repository import Hub
 
 AGENTS, SLOTS, ASIDE = "agents", "slots", "aside"
 MARKER = "hub"
@@ -166,7 +166,7 @@ def check_out(tree: Worktree, commit: str, keep: tuple[str, ...] = (), ignored: 
 
     Raises GitError, and NotLaidOut if the files cannot be made so.
     """
-    record, settings = tree.record, content.digest(tree.hub)
+    record, settings = tree.record, conversion.digest(tree.hub)
     assert record and tree.there, tree.path
     if record.content != settings or not _same_attributes(tree.hub, record.base, commit):
         # A file whose blob is the same may be another one now, and Git would leave it.

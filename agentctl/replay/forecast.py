@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from agentctl.core.model import Verdict
 from agentctl.core.planner import Limits
+from agentctl.core.queue.model import Verdict
 from agentctl.errors import Infrastructure
 from agentctl.git.objects import CommitInfo
 from agentctl.replay import history
 from agentctl.replay.prepare import Tried
 from agentctl.simulation import tune
-from agentctl.simulation.world import Arrival
+from agentctl.simulation.traffic import Arrival
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,9 +10,9 @@ from dataclasses import asdict, dataclass
 
 from agentctl.core.refnames import slug
 from agentctl.errors import NotFound, UsageError
-from agentctl.git.hub import Hub
 from agentctl.git.merge import changed
 from agentctl.git.objects import EXECUTABLE, FILE, CommitInfo
+from agentctl.git.repository import Hub
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,15 +13,15 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from agentctl import signals
-from agentctl.core.form import replace
-from agentctl.core.model import Verdict
-from agentctl.core.policy import Policy, fingerprint
+from agentctl.core.policy.policy import Policy, fingerprint
+from agentctl.core.queue.model import Verdict
+from agentctl.core.text.json_form import replace
 from agentctl.errors import Infrastructure, UsageError
+from agentctl.gate import judging
 from agentctl.git import modes
-from agentctl.git.hub import Hub
 from agentctl.git.objects import EMPTY_TREE
-from agentctl.queue import gate
-from agentctl.queue.verdicts import Judgement
+from agentctl.git.repository import Hub
+from agentctl.hub.verdicts import Judgement
 from agentctl.replay import history
 from agentctl.replay.history import Bug, Piece
 
@@ -36,7 +36,7 @@ class Tried:
     """What the gate says of trees."""
 
     def __init__(self, hub: Hub, policy: Policy) -> None:
-        self.hub, self.policy, self.runs = hub, policy, gate.Runs()
+        self.hub, self.policy, self.runs = hub, policy, judging.Runs()
         base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
         self._file = os.path.join(base, "agentctl", "replay", fingerprint(policy) + ".json")
         self._known = self._load()
@@ -69,7 +69,7 @@ class Tried:
 
     def judge(self, tree: str) -> Judgement:
         """One run of the gate, whatever is known."""
-        return gate.judge(self.hub, self.policy, self.runs, self.hub.objects.write_commit(tree, (), "trial\n", 0))
+        return judging.judge(self.hub, self.policy, self.runs, self.hub.objects.write_commit(tree, (), "trial\n", 0))
 
     def _load(self) -> dict[str, bool]:
         try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
-from agentctl.replay.rehearsal import Outcome
+from agentctl.replay.replay import Outcome
 
 WIDTH = 14
 

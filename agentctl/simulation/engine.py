@@ -23,10 +23,10 @@ from dataclasses import dataclass, field, fields
 from time import perf_counter
 from typing import Any
 
-from agentctl.core.form import replace
-from agentctl.core.model import Cancel, Change, Land, Plan, Probe, Reject, Result, Start, Verdict, View
+from agentctl.core.queue.model import Cancel, Change, Land, Plan, Probe, Reject, Result, Start, Verdict, View
+from agentctl.core.text.json_form import replace
+from agentctl.simulation.traffic import Arrival
 from agentctl.simulation.truth import Truth
-from agentctl.simulation.world import Arrival
 
 Strategy = Callable[[View, Any, float], Plan]
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from agentctl.core.model import Change
-from agentctl.simulation.world import Arrival
+from agentctl.core.queue.model import Change
+from agentctl.simulation.traffic import Arrival
 
 
 class Truth:

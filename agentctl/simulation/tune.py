@@ -6,11 +6,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from math import isfinite
 
-from agentctl.core.form import replace
 from agentctl.core.planner import Limits, plan
+from agentctl.core.text.json_form import replace
 from agentctl.simulation.chart import Axis, chart
 from agentctl.simulation.engine import Conditions, Simulation
-from agentctl.simulation.world import Arrival
+from agentctl.simulation.traffic import Arrival
 
 LULL = 3600.0
 """A longer gap between arrivals, in seconds, counts as this: nights are not the queue's."""

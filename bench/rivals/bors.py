@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from agentctl.core.model import Plan, Verdict, View
+from agentctl.core.queue.model import Plan, Verdict, View
 from bench.rivals.desk import Chain, Desk
 
 MOST = 256

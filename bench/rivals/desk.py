@@ -6,19 +6,7 @@ from bisect import bisect_right
 from collections.abc import Container
 from dataclasses import dataclass
 
-from agentctl.core.model import (
-    Action,
-    Cancel,
-    Certificate,
-    Change,
-    Land,
-    Plan,
-    Probe,
-    Reject,
-    Start,
-    Verdict,
-    View,
-)
+from agentctl.core.queue.model import Action, Cancel, Certificate, Change, Land, Plan, Probe, Reject, Start, Verdict, View
 
 Chain = tuple[str, ...]
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from agentctl.core.model import Plan, Verdict, View
+from agentctl.core.queue.model import Plan, Verdict, View
 from agentctl.simulation.truth import Truth
 from bench.rivals.desk import Chain, Desk
 

@@ -5,7 +5,7 @@ What `git merge` by hand and most "update the branch, wait, merge" rules amount 
 
 from __future__ import annotations
 
-from agentctl.core.model import View
+from agentctl.core.queue.model import View
 from bench.rivals.lane import Lane
 
 

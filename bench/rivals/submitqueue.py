@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from itertools import islice
 from typing import Any
 
-from agentctl.core.model import Change, Plan, Verdict, View
+from agentctl.core.queue.model import Change, Plan, Verdict, View
 from bench.rivals.desk import Chain, Desk
 
 DEPTH = 4

@@ -10,7 +10,7 @@ Simplified: one job an item, and no start-up time of builds.
 
 from __future__ import annotations
 
-from agentctl.core.model import View
+from agentctl.core.queue.model import View
 from bench.rivals.lane import Lane
 
 FLOOR, FIRST = 3, 20

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from agentctl.fleet import agents
+from agentctl.gate import slots
 from agentctl.git import worktrees
-from agentctl.queue import gate
 from tests.support.effects import every_kill
 
 
@@ -56,32 +56,32 @@ def test_an_agent_whose_worktree_is_half_reset_has_no_work_in_it(repo):
 
 def test_a_slot_half_made_or_half_removed(repo):
     def use():
-        with gate.slot(repo.hub) as place:
-            gate.check_out(place, _policy(repo), repo.tip)
+        with slots.slot(repo.hub) as place:
+            slots.check_out(place, _policy(repo), repo.tip)
 
-    for act in (use, lambda: gate.remove_slots(repo.hub)):
+    for act in (use, lambda: slots.remove_slots(repo.hub)):
         for n in every_kill(act):
             use()
             assert (repo.path.parent / "repo.agentctl/slots/1/check.sh").exists(), n
-            gate.remove_slots(repo.hub)
+            slots.remove_slots(repo.hub)
             nothing_is_left(repo)
             use()
     nothing_is_left(repo)
 
 
 def _policy(repo):
-    from agentctl.queue.policyfile import read_policy
+    from agentctl.hub.policy_file import read_policy
 
     return read_policy(repo.hub, repo.tip)
 
 
 def test_a_slot_in_use_keeps_its_scratch_folder(repo):
     # Somebody tests by hand while a bot ends.
-    with gate.slot(repo.hub) as place:
+    with slots.slot(repo.hub) as place:
         os.makedirs(place.path + ".tmp")
-        gate.remove_slots(repo.hub)
+        slots.remove_slots(repo.hub)
         assert os.path.isdir(place.path + ".tmp")
-    gate.remove_slots(repo.hub)
+    slots.remove_slots(repo.hub)
     nothing_is_left(repo)
 
 
@@ -107,7 +107,7 @@ def test_a_link_in_the_place_of_a_worktree_is_moved_aside_and_not_followed(repo,
     victim.mkdir()
     (victim / "precious").write_text("mine\n")
     for kind, again in (("agents/ann", lambda: agents.prepare(repo.hub, "ann", repo.tip, "main")),
-                        ("slots/1", lambda: gate.remove_slots(repo.hub)),
+                        ("slots/1", lambda: slots.remove_slots(repo.hub)),
                         ("agents/bob", lambda: agents.remove(repo.hub, "bob", repo.tip))):
         path = os.path.join(repo.hub.worktrees, kind)
         os.makedirs(os.path.dirname(path), exist_ok=True)

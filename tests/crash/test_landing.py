@@ -12,7 +12,7 @@ import pytest
 
 from agentctl.git import process
 from agentctl.git.checkouts import Checkout
-from agentctl.git.hub import Hub
+from agentctl.git.repository import Hub
 from agentctl.git.store import Store
 from tests.support.hub import Repo, git
 

@@ -7,9 +7,9 @@ import pytest
 
 from agentctl.core import refnames
 from agentctl.engine import locks
-from agentctl.git.hub import find
-from agentctl.queue import foreign, marks
-from agentctl.queue.ledger import Ledger
+from agentctl.git.repository import find
+from agentctl.hub import foreign, marks
+from agentctl.hub.ledger import Ledger
 from tests.crash.test_landing import Counter, Crash, begin, holds, run  # noqa: F401
 from tests.support.hub import Repo
 

@@ -22,7 +22,7 @@ from pathlib import Path
 import pytest
 
 from agentctl import cli
-from agentctl.git import content, folders
+from agentctl.git import conversion, folders
 from agentctl.git.merge import changed
 from agentctl.git.objects import EXECUTABLE, FILE, SYMLINK
 from tests.support.hub import Repo, git
@@ -122,7 +122,7 @@ class Ground:
 
     def agentctl(self, *args: str, at: Path | str | None = None) -> int:
         """Run a command as a new process would, and see that it executed nothing that was planted. Returns its status."""
-        content._settings.cache_clear()
+        conversion._settings.cache_clear()
         out = io.TextIOWrapper(io.BytesIO(), errors="surrogateescape", write_through=True)
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(out), limited(" ".join(args)):
             status = cli.run(["-C", str(at or self.hub), *args])

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
-from agentctl.core.model import Change, Probe
+from agentctl.core.queue.model import Change, Probe
 from tests.property.queue_model import FOREIGN
 
 

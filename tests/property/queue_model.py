@@ -11,10 +11,10 @@ from collections.abc import Callable
 from copy import copy
 from dataclasses import dataclass, field, fields
 
-from agentctl.core.form import replace
-from agentctl.core.model import Cancel, Change, Land, Plan, Probe, Reject, Result, Start, Verdict, View
 from agentctl.core.planner import Limits, plan
-from agentctl.core.planner.state import load
+from agentctl.core.planner.memory import load
+from agentctl.core.queue.model import Cancel, Change, Land, Plan, Probe, Reject, Result, Start, Verdict, View
+from agentctl.core.text.json_form import replace
 
 FOREIGN = "foreign"
 

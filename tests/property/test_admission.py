@@ -7,9 +7,9 @@ from tempfile import TemporaryDirectory
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agentctl.core.admission import Entry, check
-from agentctl.core.globs import matches
-from agentctl.core.policy import parse
+from agentctl.core.policy.policy import parse
+from agentctl.core.queue.admission import Entry, check
+from agentctl.core.text.globs import matches
 
 SETTINGS = settings(max_examples=200, deadline=None, database=None, derandomize=True)
 LIMITS = parse("version: 1\ngates: [{name: t, run: t}]", "p").limits

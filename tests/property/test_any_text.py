@@ -9,10 +9,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from agentctl import cli
-from agentctl.core import events, form, ledger, records, sentences
-from agentctl.core.model import Change
-from agentctl.core.state import Draft, State
-from agentctl.queue import pause
+from agentctl.core.queue import events, ledger_format, records, sentences
+from agentctl.core.queue.model import Change
+from agentctl.core.queue.state import Draft, State
+from agentctl.core.text import json_form
+from agentctl.hub import pause
 from tests.support.hub import finish
 
 LINES = ["landed x/1 as 1234", "admit evil/1 from eve: mine", "adopt " + "a" * 40 + ": by somebody else", "probe 7 passed",
@@ -30,22 +31,22 @@ FEW = settings(MANY, max_examples=25, suppress_health_check=[HealthCheck.functio
 @given(texts, texts, st.lists(texts, max_size=3))
 def test_events_are_read_as_they_were_written(why, subject, paths):
     change = Change("one", 1, "1" * 40, "ann", 1, 1.0)
-    work = records.Work("2" * 40, subject, tuple(map(form.quoted, paths)))
+    work = records.Work("2" * 40, subject, tuple(map(json_form.quoted, paths)))
     draft = Draft(State())
     draft.happen(events.Begun("3" * 40))
     draft.happen(events.Admitted(records.Queued(change, work)))
     draft.happen(records.Rejected(change=change, at=2.0, work=work, said=why, reason=records.AgainstRules((why,))))
-    files = ledger.output(draft, State())
+    files = ledger_format.output(draft, State())
     for path, data in files.items():
         if data is not None:
-            ledger.read_back(path, data)
-    ended = ledger.decode_ended(files[ledger.done_path("one/1")])
-    assert ledger.decode_events(files[ledger.EVENTS])[-1] == ended and ended.work.places == tuple(paths)
+            ledger_format.read_back(path, data)
+    ended = ledger_format.decode_ended(files[ledger_format.done_path("one/1")])
+    assert ledger_format.decode_events(files[ledger_format.EVENTS])[-1] == ended and ended.work.places == tuple(paths)
     assert json.loads(json.dumps(records.outline(ended)))["why"] == ended.why
     if not re.search("[\ud800-\udfff]", why + subject):
-        assert ended == draft.ended[0] and ledger.decode_events(files[ledger.EVENTS]) == draft.events
+        assert ended == draft.ended[0] and ledger_format.decode_events(files[ledger_format.EVENTS]) == draft.events
     assert all("\n" not in sentences.told(event) for event in draft.events)
-    assert len(ledger.message(draft).splitlines()) == 5
+    assert len(ledger_format.message(draft).splitlines()) == 5
 
 
 @pytest.fixture

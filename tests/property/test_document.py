@@ -8,8 +8,9 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agentctl.core import policy, tasklist
-from agentctl.core.document import Problems, load, read
+from agentctl.core.policy import policy
+from agentctl.core.tasks import task_list
+from agentctl.core.text.yaml_document import Problems, load, read
 
 SETTINGS = settings(max_examples=150, deadline=None, database=None, derandomize=True)
 PIECES = [
@@ -74,7 +75,7 @@ def test_a_policy_is_valid_or_refused(text):
 @SETTINGS
 @given(yamlish)
 def test_a_task_list_is_valid_or_refused(text):
-    tasks = tried(lambda t: tasklist.parse(t, "f"), text)
+    tasks = tried(lambda t: task_list.parse(t, "f"), text)
     if tasks is not None:
         ids = [task.id for task in tasks]
         assert len(set(ids)) == len(ids)

@@ -13,11 +13,11 @@ from itertools import combinations, product
 
 import pytest
 
-from agentctl.core.form import replace
-from agentctl.core.model import Change, Verdict
 from agentctl.core.planner import Limits
 from agentctl.core.planner.beliefs import Beliefs, odds_bad
-from agentctl.core.planner.state import load
+from agentctl.core.planner.memory import load
+from agentctl.core.queue.model import Change, Verdict
+from agentctl.core.text.json_form import replace
 from tests.property.queue_model import FOREIGN
 from tests.property.test_planner import bound, change
 from tests.property.watched import Watched

@@ -10,23 +10,24 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from agentctl.core import events, form, refnames
-from agentctl.core import ledger as codec
-from agentctl.core.events import Landing, Staged
-from agentctl.core.model import Change, Probe, Verdict
-from agentctl.core.planner.state import Memory, dump
-from agentctl.core.records import GateFailed, Passed, Queued, Rejected, Work
-from agentctl.core.state import Draft, State
-from agentctl.core.task import Claim, End, Session, Task, decode_claim, dispatch, encode, encode_claim, status
+from agentctl.core import refnames
+from agentctl.core.planner.memory import Memory, dump
+from agentctl.core.queue import events
+from agentctl.core.queue import ledger_format as codec
+from agentctl.core.queue.events import Landing, Staged
+from agentctl.core.queue.model import Change, Probe, Verdict
+from agentctl.core.queue.records import GateFailed, Passed, Queued, Rejected, Work
+from agentctl.core.queue.state import Draft, State
+from agentctl.core.tasks.task import Claim, End, Session, Task, decode_claim, dispatch, encode, encode_claim, status
+from agentctl.core.text import json_form
 from agentctl.engine import processes
 from agentctl.errors import AgentctlError, Malformed
-from agentctl.fleet import tasks
 from agentctl.git import refs
 from agentctl.git.objects import EMPTY_TREE
 from agentctl.git.refs import Ref
-from agentctl.queue import answers, pause, verdicts
-from agentctl.queue.ledger import Ledger
-from agentctl.queue.verdicts import Judgement
+from agentctl.hub import outbox, pause, tasks, verdicts
+from agentctl.hub.ledger import Ledger
+from agentctl.hub.verdicts import Judgement
 
 SETTINGS = settings(max_examples=150, deadline=None, database=None, derandomize=True,
                     suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -135,7 +136,7 @@ def test_a_task(repo, text):
 
 
 @SETTINGS
-@given(text=spoilt(form.dump(Judgement(Verdict.PASSED, OID, OID, "g", 1.0, 1.0)).decode()))
+@given(text=spoilt(json_form.dump(Judgement(Verdict.PASSED, OID, OID, "g", 1.0, 1.0)).decode()))
 def test_a_verdict(repo, text):
     put(repo, refnames.VERDICTS, holding(repo, {verdicts._path("g", OID, Verdict.PASSED): data(text)}))
     with named(refnames.VERDICTS):
@@ -149,7 +150,7 @@ def test_an_answer(repo, text):
     ref = refnames.outbox("ann", "one", 1)
     put(repo, ref, holding(repo, {"verdict.json": data(text)}))
     with named(ref):
-        answer = answers.read(repo.hub, REJECTED)
+        answer = outbox.read(repo.hub, REJECTED)
         assert all(other["commit"][:12] is not None for other in answer.verdict.get("with", []))
 
 
@@ -158,7 +159,7 @@ def ledger_files():
     draft.happen(events.Admitted(QUEUED))
     files = codec.output(draft, State())
     return {path: content.decode() for path, content in files.items()} | {
-        codec.done_path("one/2"): form.dump(REJECTED).decode(),
+        codec.done_path("one/2"): json_form.dump(REJECTED).decode(),
         codec.head_path(OID): "one/1\n"}
 
 
@@ -197,4 +198,4 @@ def test_a_subject_with_ends_of_lines_that_git_does_not_know(repo):
     odd = "x\x0b\x0c\x1c\x85\u2028y\ry"
     made = repo.hub.objects.write_tag(repo.change({"a": "a\n"}), "t", odd, 1)
     put(repo, refnames.inbox("ann", "one", 1), made)
-    assert refs.read(repo.hub.git_dir, [refnames.INBOX])[refnames.inbox("ann", "one", 1)].kind == "tag"
+    assert repo.hub.refs.read([refnames.INBOX])[refnames.inbox("ann", "one", 1)].kind == "tag"

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
+from agentctl.bot.recheck import Step, explained
 from agentctl.git import merge as merging
 from agentctl.git.merge import changed, merge
 from agentctl.git.objects import EMPTY_TREE, EXECUTABLE, FILE, GITLINK, SYMLINK, TREE, ObjectError
-from agentctl.queue.recheck import Step, explained
 from tests.support.hub import Repo
 
 NAMES = ("a", "b", "a.c", "d", "d/a", "d/b", "d/e/a", "d/e/b", "x/a", "x/b", "x/e/a", "z")

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from agentctl.git import attributes
+from agentctl.git import merge_attributes
 from agentctl.git.merge import by_git, merge
 from agentctl.git.objects import FILE, SYMLINK
 from tests.property.test_merge import LINES, built
@@ -117,7 +117,7 @@ def test_a_link_is_no_file_of_attributes(repo):
 
 def test_where_there_are_no_attributes_nothing_is_laid_out(repo, monkeypatch):
     laid = []
-    monkeypatch.setattr(attributes, "lay_out", lambda place, files: laid.append(files))
+    monkeypatch.setattr(merge_attributes, "lay_out", lambda place, files: laid.append(files))
     by_git(repo.hub, *trees(repo, None, LINES + "1\n", LINES + "2\n"))
     by_git(repo.hub, *trees(repo, "*.md text\n", LINES + "1\n", LINES + "2\n"))
     assert laid == [{}, {}]

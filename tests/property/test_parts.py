@@ -4,7 +4,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from agentctl.core import globs
+from agentctl.core.text import globs
 from agentctl.git import objects as module
 from agentctl.git.objects import EMPTY_TREE, Objects
 from tests.support.hub import git

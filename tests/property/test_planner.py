@@ -5,9 +5,9 @@ from __future__ import annotations
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from agentctl.core.form import replace
-from agentctl.core.model import Change, Verdict
 from agentctl.core.planner import Limits
+from agentctl.core.queue.model import Change, Verdict
+from agentctl.core.text.json_form import replace
 from tests.property.watched import Watched
 
 quiet = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -11,9 +11,8 @@ from hypothesis import strategies as st
 
 from agentctl.core import refnames
 from agentctl.errors import Refused
-from agentctl.git import refs
-from agentctl.queue import inbox
-from agentctl.queue.ledger import Ledger
+from agentctl.hub import inbox
+from agentctl.hub.ledger import Ledger
 from tests.support.hub import Repo, finish
 
 NAMES = ("ant", "bee", "cat")
@@ -92,7 +91,7 @@ class World:
 
     def check(self):
         """One listing of refs and one ledger: every submission stands in exactly one place."""
-        listed = refs.read(self.repo.hub.git_dir, [refnames.INBOX])
+        listed = self.repo.hub.refs.read([refnames.INBOX])
         waiting = {r.key for r in inbox.requests(listed) if r.waits}
         ledger = Ledger.read(self.repo.hub)
         queued, ended = set(ledger.state().queue), {r.key: str(r.stage) for r in ledger.ended()}

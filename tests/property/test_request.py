@@ -6,13 +6,14 @@ import json
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agentctl.core import ledger as codec
-from agentctl.core import refnames, request
-from agentctl.core.form import dump
-from agentctl.core.records import Queued, Work
+from agentctl.bot import admit
+from agentctl.core import refnames
+from agentctl.core.queue import ledger_format as codec
+from agentctl.core.queue import request
+from agentctl.core.queue.records import Queued, Work
+from agentctl.core.queue.request import AFTER, GENERATION, PRIORITY, Bump, Submit, Unfit, Withdraw
 from agentctl.core.refnames import valid_name
-from agentctl.core.request import AFTER, GENERATION, PRIORITY, Bump, Submit, Unfit, Withdraw
-from agentctl.queue import admit
+from agentctl.core.text.json_form import dump
 
 SETTINGS = settings(max_examples=300, deadline=None, database=None)
 OID = "1" * 40

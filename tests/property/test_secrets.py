@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agentctl.core.secrets import RULES, leaks, redact
+from agentctl.core.text.secrets import RULES, leaks, redact
 
 SETTINGS = settings(max_examples=300, deadline=None, database=None, derandomize=True)
 PIECES = ["-----BEGIN ", "PRIVATE KEY", "-----", "-----END RSA PRIVATE KEY-----", "\n", "\\n", "AbC1" * 16, "AbC1" * 5, "E   ",

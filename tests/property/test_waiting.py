@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentctl.core.form import replace
-from agentctl.core.model import Change, Plan, Reject, Start, View
 from agentctl.core.planner import Limits
 from agentctl.core.planner.choose import CROWD
-from agentctl.core.planner.state import load
+from agentctl.core.planner.memory import load
 from agentctl.core.planner.turn import PATIENCE
+from agentctl.core.queue.model import Change, Plan, Reject, Start, View
+from agentctl.core.text.json_form import replace
 from tests.property.queue_model import QueueModel
 from tests.property.test_planner import bound, change, quiet
 

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from agentctl.core.form import replace
-from agentctl.core.model import Cancel, Certificate, Land, Plan, Reject, View
 from agentctl.core.planner.beliefs import Beliefs, odds_bad
 from agentctl.core.planner.judge import AUDIT
-from agentctl.core.planner.state import Memory, load
+from agentctl.core.planner.memory import Memory, load
+from agentctl.core.queue.model import Cancel, Certificate, Land, Plan, Reject, View
+from agentctl.core.text.json_form import replace
 from tests.property.obvious import History
 from tests.property.queue_model import QueueModel
 

@@ -6,8 +6,8 @@ import os
 import subprocess
 import threading
 
-from agentctl.core.records import reason_kind
-from agentctl.git import connected
+from agentctl.core.queue.records import reason_kind
+from agentctl.git import connectivity
 from agentctl.git.objects import EMPTY_TREE, FILE, SYMLINK
 from tests.support.hub import Repo, eventually, finish, git, told
 
@@ -146,7 +146,7 @@ def test_content_that_no_slot_could_hold(repo):
 
 def test_what_the_rules_do_not_know_of_fails_in_its_slot_alone(repo, monkeypatch):
     # As if there were no rule about names: Git itself cannot lay out such a tree.
-    monkeypatch.setattr("agentctl.queue.admit.admission.check", lambda *args: [])
+    monkeypatch.setattr("agentctl.bot.admit.admission.check", lambda *args: [])
     objects, tip = repo.hub.objects, repo.tip
     blob = objects.write_blob(b"x")
     tree = objects.write_tree({**objects.tree(objects.commit(tip).tree), b"n" * 300: (FILE, blob)})
@@ -231,16 +231,16 @@ def test_a_ledger_from_before_is_read(repo):
 def test_of_many_heads_those_that_are_broken_are_found(repo):
     good = [repo.change({f"{n}.txt": f"{n}\n"}) for n in range(20)]
     bad = broken_heads(repo)
-    found = connected.broken(repo.hub.git_dir, [*good[:9], *bad.values(), *good[9:]], [repo.tip])
+    found = connectivity.broken(repo.hub.git_dir, [*good[:9], *bad.values(), *good[9:]], [repo.tip])
     assert found.keys() == set(bad.values()) and all(found.values())
-    assert connected.broken(repo.hub.git_dir, good, [repo.tip]) == {} == connected.broken(repo.hub.git_dir, [], [])
+    assert connectivity.broken(repo.hub.git_dir, good, [repo.tip]) == {} == connectivity.broken(repo.hub.git_dir, [], [])
     # A commit-graph that says otherwise is not believed.
     head = repo.change({"last.txt": "last\n"}, base=good[0])
     repo.git("update-ref", "refs/heads/last", head)
     repo.git("commit-graph", "write", "--reachable")
     repo.git("update-ref", "-d", "refs/heads/last")
     os.unlink(repo.path / ".git/objects" / good[0][:2] / good[0][2:])
-    assert connected.broken(repo.hub.git_dir, [head], [repo.tip]).keys() == {head}
+    assert connectivity.broken(repo.hub.git_dir, [head], [repo.tip]).keys() == {head}
 
 
 def test_a_head_on_another_history_is_kept_if_it_is_whole(repo):

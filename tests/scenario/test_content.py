@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from agentctl.core.records import reason_kind
-from agentctl.engine import kin
+from agentctl.core.queue.records import reason_kind
+from agentctl.engine import process_tree
 from agentctl.fleet import agents
-from agentctl.git import content
-from agentctl.queue import gate
-from agentctl.queue.policyfile import read_policy
+from agentctl.gate import slots
+from agentctl.git import conversion
+from agentctl.hub.policy_file import read_policy
 from tests.support.hub import PATIENCE, command, environment, eventually, git, write
 
 TEXTS = {"lf": b"a\nb\n", "crlf": b"a\r\nb\r\n", "mixed": b"a\nb\r\n", "bare": b"a", "empty": b"", "binary": b"a\0\r\nb\n",
@@ -26,7 +26,7 @@ SETTINGS = tuple({"core.autocrlf": crlf, "core.eol": eol} for crlf, eol in itert
 
 
 def configure(settings):
-    content._settings.cache_clear()
+    conversion._settings.cache_clear()
     for key, value in settings.items():
         if value is not None:
             subprocess.run(["git", "config", "--global", key, value], check=True)
@@ -73,8 +73,8 @@ def test_content_is_what_the_users_git_gives(make_repo, tmp_path, attributes):
         git(tmp_path, "clone", "-q", str(repo.path), str(mine))
         tree, _ = agents.prepare(repo.hub, "ann", repo.tip, "main")
         assert files(tree.path) == files(mine), settings
-        with gate.slot(repo.hub) as place:
-            gate.check_out(place, read_policy(repo.hub, repo.tip), repo.tip)
+        with slots.slot(repo.hub) as place:
+            slots.check_out(place, read_policy(repo.hub, repo.tip), repo.tip)
             assert files(place.path) == files(mine), settings
         work(tree.path)
         work(mine)
@@ -104,7 +104,7 @@ def exclude(path, key):
 def test_what_the_users_git_ignores_is_no_work(repo, sealed, monkeypatch, how):
     monkeypatch.delenv("GIT_CONFIG_NOSYSTEM", raising=False)
     IGNORED[how](sealed, repo)
-    content._settings.cache_clear()
+    conversion._settings.cache_clear()
     if how == "by the tree":
         git(repo.path, "add", "-A")
         git(repo.path, "commit", "-q", "-m", "ignore")
@@ -234,7 +234,7 @@ def waiting(program):
     """Processes of the filter that were begun to wait: how many, and which of them still do."""
     said = Path(f"{program}.waits")
     pids = said.read_text().split() if said.exists() else []
-    return len(pids), [pid for pid in pids if kin.state(pid) and kin.state(pid)[0] != b"Z"]
+    return len(pids), [pid for pid in pids if process_tree.state(pid) and process_tree.state(pid)[0] != b"Z"]
 
 
 def test_a_filter_that_waits_for_ever_fails_the_change_that_needs_it(make_repo, sealed):
@@ -279,7 +279,7 @@ def test_git_lfs(make_repo):
 
 def through_a_filter(repo, pointer):
     """An agent sees content, its uncommitted files land as pointers, gates and the checkout see content."""
-    content._settings.cache_clear()
+    conversion._settings.cache_clear()
     tree, _ = agents.prepare(repo.hub, "ann", repo.tip, "main")
     assert Path(tree.path, "data.big").read_text() == "REAL\n"
     write(Path(tree.path), {"added.big": "NEW AND REAL\n", "data.big": "REAL still\n"})
@@ -301,14 +301,14 @@ def test_a_filter_that_only_the_hub_knows_is_not_run(make_repo, tmp_path):
     repo.git("checkout", "a.txt")
     assert (tmp_path / "ran").exists()
     (tmp_path / "ran").unlink()
-    content._settings.cache_clear()
+    conversion._settings.cache_clear()
     tree, _ = agents.prepare(repo.hub, "ann", repo.tip, "main")
     write(Path(tree.path), {"b.txt": "b\n"})
     agents.remove(repo.hub, "ann", repo.tip)
     repo.submit("c", {"c.txt": "c\n"})
     repo.drain()
     assert not (tmp_path / "ran").exists()
-    assert content.alien_filters(repo.hub) == {"evil"}
+    assert conversion.alien_filters(repo.hub) == {"evil"}
 
 
 CRYPT = """\
@@ -329,8 +329,8 @@ def test_what_only_a_repositorys_own_filter_unlocks_is_never_handed_in(make_repo
     repo = make_repo(files={".gitattributes": "*.key filter=crypt\n", "a.key": "locked a\n", "b.key": "locked b\n"})
     subprocess.run([unlock], cwd=repo.path, check=True)
     assert (repo.path / "a.key").read_text() == "secret a\n" and repo.git("status", "--porcelain") == ""
-    content._settings.cache_clear()
-    content._of_hub.cache_clear()
+    conversion._settings.cache_clear()
+    conversion._of_hub.cache_clear()
     # An agent unlocks its worktree, edits, and commits nothing.
     tree, _ = agents.prepare(repo.hub, "ann", repo.tip, "main")
     assert Path(tree.path, "a.key").read_text() == "locked a\n"

@@ -2,12 +2,12 @@
 
 import time
 
-from agentctl.core import events
-from agentctl.core.events import Staged
-from agentctl.core.model import Certificate, Probe, Verdict
-from agentctl.queue import marks, verdicts
-from agentctl.queue.conviction import convict
-from agentctl.queue.verdicts import Judgement
+from agentctl.bot.rejection import convict
+from agentctl.core.queue import events
+from agentctl.core.queue.events import Staged
+from agentctl.core.queue.model import Certificate, Probe, Verdict
+from agentctl.hub import marks, verdicts
+from agentctl.hub.verdicts import Judgement
 from tests.support.hub import policy, until
 
 INFERENCE = policy().replace("queue:\n", "queue:\n  rejection: inference\n")

@@ -13,11 +13,11 @@ import time
 
 import pytest
 
-from agentctl.core.task import Claim
+from agentctl.core.tasks.task import Claim
 from agentctl.doctor import examination, machine
 from agentctl.engine import processes
 from agentctl.engine.processes import MARK
-from agentctl.fleet import tasks
+from agentctl.hub import tasks
 from tests.support.agents import kill
 from tests.support.hub import command, environment, eventually, git, policy, write
 

@@ -11,8 +11,8 @@ import uuid
 
 import pytest
 
-from agentctl.core.form import replace
-from agentctl.engine import kin, local, processes
+from agentctl.core.text.json_form import replace
+from agentctl.engine import local, process_tree, processes
 from agentctl.engine.local import Job, start
 
 ESCAPE = """\
@@ -297,10 +297,10 @@ def test_what_others_leave_to_us_stays_no_zombie(world, monkeypatch):
     world.run(world.job("true"))
     subprocess.run(["sh", "-c", "sleep 0.1 & echo $! >pid"], cwd=world.folder, check=True)
     left = int((world.folder / "pid").read_text())
-    eventually(lambda: kin.state(left)[0] == b"Z")
+    eventually(lambda: process_tree.state(left)[0] == b"Z")
     for _ in range(2):
         world.run(world.job("true"))
-    assert kin.state(left) is None
+    assert process_tree.state(left) is None
 
 
 def test_a_sweep_finds_what_is_marked_and_nobody_watches(world):
@@ -410,13 +410,13 @@ def test_fifty_jobs_from_eight_threads_and_a_selector(world):
 
 def test_no_descriptor_and_no_zombie_is_left_after_many_jobs(world):
     world.run(world.job("true"))
-    before, others = len(os.listdir("/proc/self/fd")), kin.children(os.getpid())
+    before, others = len(os.listdir("/proc/self/fd")), process_tree.children(os.getpid())
     for _ in range(20):
         jobs = [start(world.job("true")) for _ in range(10)]
         assert [world.end(job).exit for job in jobs] == [0] * 10
         assert [job.poll().reason for job in jobs] == ["exited"] * 10
     assert len(os.listdir("/proc/self/fd")) == before
-    assert kin.children(os.getpid()) == others
+    assert process_tree.children(os.getpid()) == others
 
 
 def test_a_job_does_not_inherit_what_another_has_open(world):

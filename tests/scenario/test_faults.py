@@ -6,10 +6,10 @@ import sys
 
 import pytest
 
-from agentctl.core import ledger as codec
-from agentctl.core.records import Queued, reason_kind
+from agentctl.bot import faults, lanes, stage
+from agentctl.core.queue import ledger_format as codec
+from agentctl.core.queue.records import Queued, reason_kind
 from agentctl.errors import Infrastructure
-from agentctl.queue import faults, lanes, stage
 from tests.support.hub import command, environment, eventually, finish
 
 PATIENCE = 120

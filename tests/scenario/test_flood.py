@@ -3,15 +3,15 @@
 import pytest
 
 from agentctl import cli
-from agentctl.git import refs
-from agentctl.queue import border, inbox
+from agentctl.bot import border
+from agentctl.hub import inbox
 from tests.support.hub import finish, until
 
 FLOOD = 230
 
 
 def flooded(repo, oids):
-    fill = refs.Transaction(repo.hub.git_dir, "flood")
+    fill = repo.hub.refs.transaction("flood")
     for n, oid in enumerate(oids):
         fill.create(f"refs/agentctl/inbox/evil/a-{n:05}/1", oid)
     fill.commit()

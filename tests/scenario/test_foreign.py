@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from agentctl.core.events import Adopted
+from agentctl.core.queue.events import Adopted
 from agentctl.errors import Refused
-from agentctl.queue import marks
+from agentctl.hub import marks
 from tests.support.agents import WORK, add, run, task
 from tests.support.hub import finish, policy, told, until
 

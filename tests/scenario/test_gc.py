@@ -7,10 +7,10 @@ import time
 
 import pytest
 
-from agentctl.core.task import Claim
-from agentctl.fleet import tasks
-from agentctl.git import kept as kept_packs
+from agentctl.core.tasks.task import Claim
+from agentctl.git import kept_packs
 from agentctl.git.store import Store
+from agentctl.hub import tasks
 from tests.support.agents import add
 from tests.support.hub import eventually, finish
 

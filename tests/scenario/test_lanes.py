@@ -2,11 +2,11 @@
 
 import pytest
 
-from agentctl.core.model import Verdict
-from agentctl.core.policy import parts
-from agentctl.queue import verdicts
-from agentctl.queue.policyfile import in_force
-from agentctl.queue.proof import prove
+from agentctl.core.policy.policy import parts
+from agentctl.core.queue.model import Verdict
+from agentctl.hub import verdicts
+from agentctl.hub.policy_file import in_force
+from agentctl.hub.verification import prove
 from tests.support.hub import eventually, finish, until
 
 POLICY = """\

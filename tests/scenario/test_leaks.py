@@ -5,7 +5,7 @@ import string
 
 import pytest
 
-from agentctl.queue import leaks
+from agentctl.bot import leaks
 
 DRAWN = random.Random(7)
 ALNUM = string.ascii_letters + string.digits

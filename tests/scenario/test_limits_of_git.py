@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from agentctl.engine import kin
+from agentctl.engine import process_tree
 from agentctl.errors import Timeout
 from agentctl.git import process
 
@@ -35,7 +35,7 @@ def test_what_a_git_has_started_ends_with_it(repo, tmp_path):
     with pytest.raises(Timeout):
         process.run(["slow"], git_dir=repo.hub.git_dir, limit=0.5)
     deadline = time.monotonic() + 10
-    while (found := kin.state(int(pid.read_text()))) and found[0] != b"Z":
+    while (found := process_tree.state(int(pid.read_text()))) and found[0] != b"Z":
         assert time.monotonic() < deadline
         time.sleep(0.01)
 

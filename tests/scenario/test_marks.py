@@ -8,13 +8,14 @@ import time
 
 import pytest
 
-from agentctl.core import form, refnames
-from agentctl.core.model import Verdict
-from agentctl.core.policy import fingerprint
+from agentctl.core import refnames
+from agentctl.core.policy.policy import fingerprint
+from agentctl.core.queue.model import Verdict
+from agentctl.core.text import json_form
 from agentctl.git.objects import EMPTY_TREE
-from agentctl.queue import marks, verdicts
-from agentctl.queue.policyfile import in_force
-from agentctl.queue.verdicts import Judgement
+from agentctl.hub import marks, verdicts
+from agentctl.hub.policy_file import in_force
+from agentctl.hub.verdicts import Judgement
 from tests.support.hub import finish, told, until, write
 
 STATE, VERDICTS = refnames.STATE, refnames.VERDICTS
@@ -234,7 +235,7 @@ def forged(repo, verdict, commit, gate=None):
     tree = objects.commit(commit).tree
     said = Judgement(verdict, tree, commit, gate, 1.0, time.time())
     tip = repo.git("for-each-ref", "--format=%(objectname)", VERDICTS).strip()
-    files = {verdicts._path(gate, tree, verdict): form.dump(said)}
+    files = {verdicts._path(gate, tree, verdict): json_form.dump(said)}
     made = objects.replace(objects.commit(tip).tree if tip else EMPTY_TREE, files)
     repo.git("update-ref", VERDICTS, objects.write_commit(made, [tip] if tip else [], "mine\n", 1))
 

@@ -3,8 +3,8 @@
 import pytest
 
 from agentctl.core import refnames
-from agentctl.core.admission import folded
-from agentctl.core.records import reason_kind
+from agentctl.core.queue.admission import folded
+from agentctl.core.queue.records import reason_kind
 from tests.support.hub import write
 
 LONG = "a" * 58

@@ -10,7 +10,7 @@ import click
 import pytest
 
 from agentctl import cli
-from agentctl.queue import standing
+from agentctl.hub import status
 from tests.support.hub import command, environment
 from tests.support.tree import every_command
 
@@ -141,8 +141,8 @@ main(["queue"])
 """
 
 
-@pytest.mark.parametrize("name", ["agentctl.signals", "click", "agentctl.commands.parser", "agentctl.commands.queue", "agentctl.git.hub",
-                                  "yaml", "dulwich", "agentctl.queue.ledger"])
+@pytest.mark.parametrize("name", ["agentctl.signals", "click", "agentctl.terminal.parser", "agentctl.commands.queue", "agentctl.git.repository",
+                                  "yaml", "dulwich", "agentctl.hub.ledger"])
 def test_an_interrupt_while_modules_are_imported(repo, name):
     done = subprocess.run([sys.executable, "-c", INTERRUPTED.format(name=name)], cwd=repo.path, env=environment(),
                           capture_output=True, text=True)
@@ -178,7 +178,7 @@ def defect(monkeypatch):
     def broken(*_):
         raise KeyError("nobody foresaw this")
 
-    monkeypatch.setattr(standing, "find", broken)
+    monkeypatch.setattr(status, "find", broken)
 
 
 def test_a_defect_is_told_in_a_sentence_and_its_traceback_kept(repo, defect, capfd, monkeypatch):

@@ -15,7 +15,7 @@ import time
 import pytest
 
 from agentctl import cli as main
-from agentctl.core import printable
+from agentctl.core.text import printable
 from tests.support import agents
 from tests.support.hub import PATIENCE, cli, command, environment, eventually, git, write
 from tests.support.tree import every_command

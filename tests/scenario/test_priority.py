@@ -3,8 +3,7 @@
 import pytest
 
 from agentctl.core import refnames
-from agentctl.git import refs
-from agentctl.queue import inbox
+from agentctl.hub import inbox
 from tests.support.hub import policy
 
 ONE_BY_ONE = {".agentctl/policy.yaml": policy(slots=1).replace("queue:\n", "queue:\n  batch: 1\n")}
@@ -41,7 +40,7 @@ def test_a_stack_lends_its_priority_downwards(make_repo):
 def test_a_circle_in_the_inbox_is_admitted_and_its_end_is_in_the_ledger(repo):
     repo.submit("a", {"a.txt": "a\n"}, after=["b"])
     repo.submit("b", {"b.txt": "b\n"}, after=["a"])
-    order = inbox.requests(refs.read(repo.hub.git_dir, [refnames.INBOX]))
+    order = inbox.requests(repo.hub.refs.read([refnames.INBOX]))
     assert sorted(r.change for r in order) == ["a", "b"]
     repo.drain()
     assert repo.stages() == {"a/1": "landed", "b/1": "landed"}

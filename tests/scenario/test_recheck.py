@@ -5,14 +5,14 @@ import time
 
 import pytest
 
-from agentctl.core.events import Landing, Staged
-from agentctl.core.form import replace
-from agentctl.core.model import Change, Probe
-from agentctl.core.records import Passed, Queued, Work
+from agentctl.bot import recheck
+from agentctl.bot.stage import Stager, own_commits
+from agentctl.core.queue.events import Landing, Staged
+from agentctl.core.queue.model import Change, Probe
+from agentctl.core.queue.records import Passed, Queued, Work
+from agentctl.core.text.json_form import replace
 from agentctl.errors import Infrastructure
 from agentctl.git import merge
-from agentctl.queue import recheck
-from agentctl.queue.stage import Stager, own_commits
 from tests.support.hub import ANN, until
 
 STRATEGIES = ("squash", "rebase", "merge")

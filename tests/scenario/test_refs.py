@@ -7,11 +7,10 @@ import threading
 import pytest
 
 from agentctl.errors import Infrastructure
-from agentctl.git import refs
 
 
 def test_refs_that_come_and_go_are_no_broken_ones(repo):
-    stop, git_dir, tip = threading.Event(), repo.hub.git_dir, repo.tip
+    stop, there, tip = threading.Event(), repo.hub.refs, repo.tip
     folder = repo.path / ".git/refs/agentctl/claims"
     folder.mkdir(parents=True)
 
@@ -28,7 +27,7 @@ def test_refs_that_come_and_go_are_no_broken_ones(repo):
     thread.start()
     try:
         for _ in range(100):
-            refs.read(git_dir, ["refs/agentctl/claims"])
+            there.read(["refs/agentctl/claims"])
     finally:
         stop.set()
         thread.join()
@@ -39,26 +38,26 @@ def test_a_ref_that_is_broken_is_not_taken_for_a_deleted_one(repo):
     path.parent.mkdir(parents=True)
     path.write_text("")
     with pytest.raises(Infrastructure, match="refs/agentctl/claims/torn"):
-        refs.read(repo.hub.git_dir, ["refs/agentctl/claims"])
+        repo.hub.refs.read(["refs/agentctl/claims"])
 
 
 def test_one_ref_is_found_where_git_keeps_it(repo):
-    git_dir, first = repo.hub.git_dir, repo.tip
+    there, first = repo.hub.refs, repo.tip
     repo.git("tag", "-a", "-m", "a tag", "v1")
     tag = repo.git("rev-parse", "refs/tags/v1").strip()
     for name, oid in (("refs/heads/main", first), ("refs/tags/v1", tag), ("refs/heads/none", None), ("refs/heads", None)):
-        assert refs.get(git_dir, name) == oid
+        assert there.get(name) == oid
     repo.git("pack-refs", "--all")
-    assert refs.get(git_dir, "refs/heads/main") == first and refs.get(git_dir, "refs/tags/v1") == tag
+    assert there.get("refs/heads/main") == first and there.get("refs/tags/v1") == tag
     second = repo.push({"new": "text\n"})
-    assert refs.get(git_dir, "refs/heads/main") == second
+    assert there.get("refs/heads/main") == second
     repo.git("symbolic-ref", "refs/heads/also", "refs/heads/main")
-    assert refs.get(git_dir, "refs/heads/also") == second
-    assert refs.get(git_dir, first) == first
+    assert there.get("refs/heads/also") == second
+    assert there.get(first) == first
 
 
 def test_a_ref_that_is_packed_and_moved_meanwhile_is_always_there(repo):
-    stop, git_dir = threading.Event(), repo.hub.git_dir
+    stop, there = threading.Event(), repo.hub.refs
     tips = {repo.tip, repo.change({"new": "text\n"})}
 
     def churn():
@@ -71,7 +70,7 @@ def test_a_ref_that_is_packed_and_moved_meanwhile_is_always_there(repo):
     thread = threading.Thread(target=churn)
     thread.start()
     try:
-        assert {refs.get(git_dir, "refs/heads/busy") for _ in range(5_000)} <= tips
+        assert {there.get("refs/heads/busy") for _ in range(5_000)} <= tips
     finally:
         stop.set()
         thread.join()

@@ -6,7 +6,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from agentctl.core.records import reason_kind
+from agentctl.core.queue.records import reason_kind
 from agentctl.errors import Infrastructure, PolicyError
 from tests.support.hub import cli, command, environment, eventually, finish, git, policy, until, write
 

@@ -3,9 +3,9 @@
 import subprocess
 import time
 
-from agentctl.core.task import Claim, End, Session
-from agentctl.fleet import session, tasks
-from agentctl.queue import inbox
+from agentctl.core.tasks.task import Claim, End, Session
+from agentctl.fleet import session
+from agentctl.hub import inbox, tasks
 from tests.scenario.test_border import push, tag
 from tests.support.agents import add
 from tests.support.hub import command, environment, until

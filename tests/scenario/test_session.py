@@ -4,12 +4,12 @@ import subprocess
 
 import pytest
 
-from agentctl.core.failure import Kind
-from agentctl.core.task import End, Task
+from agentctl.core.tasks.failure import Kind
+from agentctl.core.tasks.task import End, Task
 from agentctl.errors import NotFound
-from agentctl.fleet import session, tasks
-from agentctl.queue import standing
-from agentctl.queue.policyfile import read_policy
+from agentctl.fleet import session
+from agentctl.hub import status, tasks
+from agentctl.hub.policy_file import read_policy
 from tests.support.hub import command, policy, write
 
 
@@ -34,7 +34,7 @@ def test_death_by_a_signal_is_a_crash_and_its_work_is_salvaged(repo, commit):
                            capture_output=True, text=True, check=True)
     assert shown.stdout == "half\n"
     with pytest.raises(NotFound):
-        standing.find(repo.hub, "job")
+        status.find(repo.hub, "job")
 
 
 @pytest.mark.parametrize("commit", ["", "git add half && git commit -q -m half && "])

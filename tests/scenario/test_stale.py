@@ -8,7 +8,7 @@ import time
 import pytest
 
 from agentctl.errors import Contended
-from agentctl.git import stale
+from agentctl.git import stale_locks
 from tests.support.hub import eventually
 
 HOUR = 3600
@@ -68,7 +68,7 @@ def test_a_lock_is_not_young_for_ever(repo, age):
     path = leave(repo, "refs/agentctl/pause.lock", age)
     begun = time.monotonic()
     repo.cli("queue", "pause")
-    assert not path.exists() and time.monotonic() - begun > stale.YOUNG
+    assert not path.exists() and time.monotonic() - begun > stale_locks.YOUNG
 
 
 def test_the_lock_of_a_living_git_is_left_alone_until_it_ends(repo, holder):
@@ -132,28 +132,28 @@ def test_a_git_elsewhere_is_not_asked(repo, make_repo, holder):
     path = leave(other, "refs/agentctl/pause.lock")
     begun = time.monotonic()
     other.cli("queue", "pause")
-    assert not path.exists() and time.monotonic() - begun < stale.YOUNG + 1
+    assert not path.exists() and time.monotonic() - begun < stale_locks.YOUNG + 1
 
 
 def test_a_git_that_begins_later_cannot_hold_what_was_there_before(repo, holder):
     path = leave(repo, "refs/heads/left.lock", age=-HOUR)
-    first = stale.look(str(path))
-    assert not stale.dead(repo.hub.git_dir, first)
+    first = stale_locks.look(str(path))
+    assert not stale_locks.dead(repo.hub.git_dir, first)
     holder("refs/heads/other")
-    time.sleep(stale.YOUNG)
-    assert stale.dead(repo.hub.git_dir, first)
+    time.sleep(stale_locks.YOUNG)
+    assert stale_locks.dead(repo.hub.git_dir, first)
     # Another process has seen it only since then, and cannot tell.
-    stale._seen.clear()
+    stale_locks._seen.clear()
     with pytest.raises(Contended):
-        stale.clear(repo.hub.git_dir, [str(path)], patience=0)
+        stale_locks.clear(repo.hub.git_dir, [str(path)], patience=0)
 
 
 def test_a_lock_made_anew_under_the_same_name_is_another_one(repo, holder):
     path = leave(repo, "refs/heads/twice.lock")
-    first = stale.look(str(path))
+    first = stale_locks.look(str(path))
     path.unlink()
     holder("refs/heads/twice")
-    assert not stale.dead(repo.hub.git_dir, first)
+    assert not stale_locks.dead(repo.hub.git_dir, first)
 
 
 def test_a_start_removes_what_a_dead_git_began_to_write(repo, holder):
@@ -168,7 +168,7 @@ def test_a_start_removes_what_a_dead_git_began_to_write(repo, holder):
     # A Git that is at work might be the one that writes them.
     git = holder("refs/heads/held")
     with pytest.raises(Contended):
-        stale.clear(repo.hub.git_dir, stale.half_objects(repo.hub.git_dir), patience=0)
+        stale_locks.clear(repo.hub.git_dir, stale_locks.half_objects(repo.hub.git_dir), patience=0)
     assert all(path.exists() for path in old)
     git.kill()
     git.wait()

@@ -2,7 +2,7 @@
 
 import json
 
-from agentctl.queue import pause
+from agentctl.hub import pause
 from tests.support.hub import finish, told, until
 
 

@@ -7,7 +7,6 @@ import subprocess
 import pytest
 
 from agentctl.errors import Infrastructure, Refused
-from agentctl.git import refs
 from tests.support.hub import finish, until
 
 
@@ -110,7 +109,7 @@ def test_in_the_place_of_a_ref_that_matters_it_is_no_missing_one(repo, make):
     there = make is an_object_that_is_not_there
     if not there:
         with pytest.raises(Infrastructure, match="refs/agentctl/state"):
-            refs.get(repo.hub.git_dir, "refs/agentctl/state")
+            repo.hub.refs.get("refs/agentctl/state")
     with pytest.raises(Refused if there else Infrastructure, match="refs/agentctl/state"):
         repo.drain()
 
@@ -129,8 +128,8 @@ def test_in_the_place_of_a_pause_it_pauses(repo, make):
 
 def test_a_packed_refs_that_nobody_writes_holds_nobody_up(repo):
     os.mkfifo(repo.path / ".git/packed-refs")
-    assert refs.get(repo.hub.git_dir, "refs/heads/nothing") is None
-    assert "refs/heads/main" in refs.read(repo.hub.git_dir, ["refs/heads/"])
+    assert repo.hub.refs.get("refs/heads/nothing") is None
+    assert "refs/heads/main" in repo.hub.refs.read(["refs/heads/"])
 
 
 def test_a_listing_is_what_git_lists(repo):
@@ -146,12 +145,12 @@ def test_a_listing_is_what_git_lists(repo):
             repo.submit("two", {"two.txt": "2\n"})
         form = "%(refname)%00%(objectname)%00%(objecttype)%00%(*objectname)%00%(contents:subject)"
         listed = [line.split("\0") for line in repo.git("for-each-ref", "--format=" + form, "refs/agentctl").splitlines()]
-        found = refs.read(repo.hub.git_dir, ["refs/agentctl/"])
+        found = repo.hub.refs.read(["refs/agentctl/"])
         # What Git calls the subject of a tree is nothing.
         assert [(r.name, r.oid, r.kind, r.target, r.subject) for r in found.values()] == [
             (name, oid, kind, peeled or oid, subject) for name, oid, kind, peeled, subject in listed]
-        assert set(refs.read(repo.hub.git_dir, ["refs/agentctl/inbox/ann/one"])) == {"refs/agentctl/inbox/ann/one/1"}
-        assert refs.read(repo.hub.git_dir, ["refs/agentctl/inbox/ann/on"]) == {}
+        assert set(repo.hub.refs.read(["refs/agentctl/inbox/ann/one"])) == {"refs/agentctl/inbox/ann/one/1"}
+        assert repo.hub.refs.read(["refs/agentctl/inbox/ann/on"]) == {}
 
 
 @pytest.mark.parametrize("name", ["packed-refs", "objects/info/alternates"])

@@ -4,9 +4,9 @@ import subprocess
 
 import pytest
 
-from agentctl.core.model import Certificate
-from agentctl.queue.conviction import convict
-from agentctl.queue.ledger import Ledger
+from agentctl.bot.rejection import convict
+from agentctl.core.queue.model import Certificate
+from agentctl.hub.ledger import Ledger
 from tests.support.hub import finish, policy
 from tests.support.train import admitted, judged, land, started, turn
 

@@ -9,9 +9,9 @@ import pytest
 
 from agentctl.commands import tune
 from agentctl.core import refnames
-from agentctl.queue import marks, verdicts
-from agentctl.queue.ledger import Ledger
-from agentctl.simulation.world import Arrival, Traffic, write_trace
+from agentctl.hub import marks, verdicts
+from agentctl.hub.ledger import Ledger
+from agentctl.simulation.traffic import Arrival, Traffic, write_trace
 from tests.support.hub import Repo
 
 

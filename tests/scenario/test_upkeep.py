@@ -4,8 +4,8 @@ import os
 import threading
 import time
 
+from agentctl.bot import upkeep
 from agentctl.git.store import FEW, ObjectError, Store
-from agentctl.queue import upkeep
 from tests.support.hub import Repo, eventually, git
 
 

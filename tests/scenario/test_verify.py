@@ -6,14 +6,14 @@ import json
 
 import pytest
 
-from agentctl.core import ledger as codec
 from agentctl.core import refnames
-from agentctl.core.form import dump, replace
-from agentctl.core.records import AgainstRules, Conflicts, GateFailed, Queued
+from agentctl.core.queue import ledger_format as codec
+from agentctl.core.queue.records import AgainstRules, Conflicts, GateFailed, Queued
+from agentctl.core.text.json_form import dump, replace
 from agentctl.git.objects import EMPTY_TREE
-from agentctl.queue import marks
-from agentctl.queue.ledger import Ledger
-from agentctl.queue.proof import prove
+from agentctl.hub import marks
+from agentctl.hub.ledger import Ledger
+from agentctl.hub.verification import prove
 
 
 @pytest.fixture

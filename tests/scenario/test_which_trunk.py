@@ -5,8 +5,8 @@ import subprocess
 import pytest
 
 from agentctl.errors import AgentctlError
-from agentctl.git.hub import find
-from agentctl.queue.policyfile import in_force
+from agentctl.git.repository import find
+from agentctl.hub.policy_file import in_force
 from tests.support.hub import cli, git, policy, write
 
 

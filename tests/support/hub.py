@@ -9,16 +9,17 @@ import time
 from pathlib import Path
 
 import agentctl
-from agentctl.core import sentences
-from agentctl.core.records import reason_kind
+from agentctl.bot.bot import Bot
+from agentctl.core.queue import sentences
+from agentctl.core.queue.records import reason_kind
 from agentctl.engine import locks
-from agentctl.git.hub import find
+from agentctl.gate import judging, slots
 from agentctl.git.objects import Person
-from agentctl.queue import gate, inbox, standing, verdicts
-from agentctl.queue.bot import Bot
-from agentctl.queue.ledger import Ledger
-from agentctl.queue.policyfile import in_force
-from agentctl.queue.proof import prove
+from agentctl.git.repository import find
+from agentctl.hub import inbox, status, verdicts
+from agentctl.hub.ledger import Ledger
+from agentctl.hub.policy_file import in_force
+from agentctl.hub.verification import prove
 from tests.support import zygote
 
 ROOT = Path(agentctl.__file__).parents[1]
@@ -130,8 +131,8 @@ class Repo:
     def trunk_judged(self):
         """Trunk's own verdict by the bot, so that no run of a test spends its time on it."""
         tip, policy = in_force(self.hub)
-        verdicts.store(self.hub, [gate.judge(self.hub, policy, gate.Runs(), tip)], time.time())
-        gate.remove_slots(self.hub)
+        verdicts.store(self.hub, [judging.judge(self.hub, policy, judging.Runs(), tip)], time.time())
+        slots.remove_slots(self.hub)
 
     @contextlib.contextmanager
     def bot(self, **options):
@@ -154,14 +155,14 @@ class Repo:
     # what can be seen
 
     def record(self, name):
-        return standing.find(self.hub, name).record
+        return status.find(self.hub, name).record
 
     def kind(self, name):
         """Why a change was rejected, in a word."""
         return reason_kind(self.record(name))
 
     def stage(self, name):
-        return standing.find(self.hub, name).stage
+        return status.find(self.hub, name).stage
 
     def stages(self):
         """How each submission that the ledger knows stands, by key."""

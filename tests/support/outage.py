@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from agentctl.core import brakes
-from agentctl.core.brakes import Brakes, Outcome
-from agentctl.core.ending import End
-from agentctl.core.failure import Failure, Kind
-from agentctl.core.task import Rules, Session, Status, Task, dispatch
+from agentctl.core.tasks import brakes
+from agentctl.core.tasks.brakes import Brakes, Outcome
+from agentctl.core.tasks.ending import End
+from agentctl.core.tasks.failure import Failure, Kind
+from agentctl.core.tasks.task import Rules, Session, Status, Task, dispatch
 
 STEP = 1.0
 

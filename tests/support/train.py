@@ -3,8 +3,7 @@
 import time
 
 from agentctl.core import refnames
-from agentctl.core.model import Probe
-from agentctl.git import refs
+from agentctl.core.queue.model import Probe
 from tests.support.hub import eventually
 
 
@@ -16,7 +15,7 @@ def admitted(bot):
     """Take in what was submitted, and plan nothing."""
     now = turn(bot)
     bot._trunk.follow(now)
-    bot._border.take(now, bot.policy, refs.names(bot.hub.git_dir, [refnames.INBOX]))
+    bot._border.take(now, bot.policy, bot.hub.refs.names([refnames.INBOX]))
     bot._commit(now)
 
 

@@ -2,7 +2,7 @@
 
 import click
 
-from agentctl.commands.parser import Given, root
+from agentctl.terminal.parser import Given, root
 
 
 def context():

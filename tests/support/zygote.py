@@ -56,7 +56,7 @@ def serve(number):
     if os.fork():
         os._exit(0)
     os.setsid()
-    from agentctl.commands.parser import root
+    from agentctl.terminal.parser import root
 
     for name in root.list_commands(None):
         root.get_command(None, name)

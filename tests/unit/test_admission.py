@@ -5,10 +5,10 @@ from itertools import count, repeat
 
 import pytest
 
-from agentctl.core.admission import REPORTED, Entry, check
-from agentctl.core.globs import matches
-from agentctl.core.policy import parse
-from agentctl.core.printable import printable
+from agentctl.core.policy.policy import parse
+from agentctl.core.queue.admission import REPORTED, Entry, check
+from agentctl.core.text.globs import matches
+from agentctl.core.text.printable import printable
 
 LIMITS = parse("version: 1\ngates: [{name: t, run: t}]", "p").limits
 FILE, PROGRAM, LINK, GITLINK = 0o100644, 0o100755, 0o120000, 0o160000

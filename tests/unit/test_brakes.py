@@ -2,12 +2,12 @@
 
 import pytest
 
-from agentctl.core import brakes
-from agentctl.core.brakes import CRASHES, CRASHES_WITHIN, Brakes, Outcome, inherited, pause, released, resting, room
-from agentctl.core.ending import End
-from agentctl.core.failure import Failure, Kind
-from agentctl.core.form import replace
-from agentctl.core.task import Session
+from agentctl.core.tasks import brakes
+from agentctl.core.tasks.brakes import CRASHES, CRASHES_WITHIN, Brakes, Outcome, inherited, pause, released, resting, room
+from agentctl.core.tasks.ending import End
+from agentctl.core.tasks.failure import Failure, Kind
+from agentctl.core.tasks.task import Session
+from agentctl.core.text.json_form import replace
 from tests.support.outage import Outage, World
 
 BASE = 30.0

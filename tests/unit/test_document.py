@@ -1,7 +1,7 @@
 import pytest
 import yaml
 
-from agentctl.core.document import LIMIT, REPORTED, Problem, Problems, load, read
+from agentctl.core.text.yaml_document import LIMIT, REPORTED, Problem, Problems, load, read
 
 SCHEMA = {
     "type": "object",

@@ -2,7 +2,7 @@
 
 import pytest
 
-from agentctl.core.ending import MEANING, End, Left, Use, is_litter, left, meaning
+from agentctl.core.tasks.ending import MEANING, End, Left, Use, is_litter, left, meaning
 
 
 @pytest.mark.parametrize(("committed", "dirty", "repeated", "excuse", "what"), [

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from agentctl.core import environment
+from agentctl.core.policy import environment
 from agentctl.fleet.adapters import ADAPTERS
 
 PLANTED = {

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from agentctl.core.ending import End
-from agentctl.core.failure import NATURE, Failure, Kind, classify
-from agentctl.core.lastwords import quote
+from agentctl.core.tasks.ending import End
+from agentctl.core.tasks.failure import NATURE, Failure, Kind, classify
+from agentctl.core.tasks.last_words import quote
 
 NOW = 1_764_331_200.0
 """A Friday, 12:00 UTC."""

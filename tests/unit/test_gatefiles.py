@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from agentctl.core.gatefiles import gate_files
+from agentctl.core.policy.gate_files import gate_files
 
 RUN = "#!/bin/sh\nset -eu\n. \"$(dirname \"$0\")/lib.sh\"\nsh scripts/lint.sh  # and no other\n# sh scripts/old.sh\npython3 tools/check.py --all\n"
 PACKAGE = {"scripts": {"test": "node scripts/test.js && jest", "pretest": "sh scripts/lint.sh", "build": "node scripts/build.js"}}

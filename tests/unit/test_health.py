@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agentctl.core.form import replace
-from agentctl.core.health import WITH_CHILDREN, Sample, stuck
+from agentctl.core.tasks.health import WITH_CHILDREN, Sample, stuck
+from agentctl.core.text.json_form import replace
 
 SILENCE, START = 600.0, 120.0
 

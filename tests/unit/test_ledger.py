@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from agentctl.core import events, form, ledger
-from agentctl.core.events import Landing, Staged
-from agentctl.core.lifecycle import Stage
-from agentctl.core.model import Change, Probe, Verdict
-from agentctl.core.records import AgainstRules, Landed, Passed, Proof, Queued, Rejected, Superseded, Withdrawn, Work
-from agentctl.core.state import Draft, State, orphans
+from agentctl.core.queue import events, ledger_format
+from agentctl.core.queue.events import Landing, Staged
+from agentctl.core.queue.lifecycle import Stage
+from agentctl.core.queue.model import Change, Probe, Verdict
+from agentctl.core.queue.records import AgainstRules, Landed, Passed, Proof, Queued, Rejected, Superseded, Withdrawn, Work
+from agentctl.core.queue.state import Draft, State, orphans
+from agentctl.core.text import json_form
 
 OID, TIP = "c" * 40, "7" * 40
 PROOF = Proof(7, TIP, OID, Passed("d" * 40, "gate", 1.0, OID))
@@ -23,7 +24,7 @@ def queued(name: str, revision: int = 1, after: tuple[str, ...] = ()) -> Queued:
 
 def admit(draft: Draft, *records: Queued) -> None:
     for record in records:
-        draft.happen(events.Admitted(form.replace(record, change=form.replace(record.change, seq=draft.state.seq + 1))))
+        draft.happen(events.Admitted(json_form.replace(record, change=json_form.replace(record.change, seq=draft.state.seq + 1))))
 
 
 def end(draft: Draft, key: str, kind: type, **facts) -> object:
@@ -36,12 +37,12 @@ def end(draft: Draft, key: str, kind: type, **facts) -> object:
 def written(draft: Draft, before: State, tree: dict[str, bytes]) -> dict[str, bytes]:
     """The files of the ledger after a draft, as Git would hold them."""
     tree = dict(tree)
-    for path, data in ledger.output(draft, before).items():
+    for path, data in ledger_format.output(draft, before).items():
         if data is None:
             del tree[path]
         else:
             tree[path] = data
-            ledger.read_back(path, data)
+            ledger_format.read_back(path, data)
     return tree
 
 
@@ -62,9 +63,9 @@ def test_what_is_written_is_read_again():
     draft.happen(events.LandingBegun(Landing(TIP, staged, PROOF.passed), "passed"))
     draft.remember(b'{"green":["one/1"]}\n')
     tree = written(draft, state, tree)
-    assert ledger.decode(tree) == draft.state
+    assert ledger_format.decode(tree) == draft.state
     assert draft.state.failed == (staged,) and draft.state.probes == () and draft.state.next_probe == 8
-    assert ledger.decode_events(tree[ledger.EVENTS]) == draft.events
+    assert ledger_format.decode_events(tree[ledger_format.EVENTS]) == draft.events
 
 
 def test_a_submission_is_queued_or_ended_never_both():
@@ -72,12 +73,12 @@ def test_a_submission_is_queued_or_ended_never_both():
     draft = Draft(state)
     admit(draft, queued("one"))
     tree = written(draft, state, tree)
-    assert [p for p in tree if p.startswith(("queue/", "done/"))] == [ledger.queue_path("one/1")]
+    assert [p for p in tree if p.startswith(("queue/", "done/"))] == [ledger_format.queue_path("one/1")]
     after = Draft(draft.state)
     ended = end(after, "one/1", Landed, commit=OID, proof=PROOF)
     tree = written(after, draft.state, tree)
-    assert [p for p in tree if p.startswith(("queue/", "done/"))] == [ledger.done_path("one/1")]
-    assert ledger.decode_ended(tree[ledger.done_path("one/1")]) == ended
+    assert [p for p in tree if p.startswith(("queue/", "done/"))] == [ledger_format.done_path("one/1")]
+    assert ledger_format.decode_ended(tree[ledger_format.done_path("one/1")]) == ended
     assert (ended.stage, ended.commit, ended.at) == (Stage.LANDED, OID, 9.0)
 
 
@@ -100,7 +101,7 @@ def test_order_of_admission_is_kept_by_number_not_by_name():
     state, tree = begun()
     draft = Draft(state)
     admit(draft, *(queued(name) for name in ("zebra", "mole", "ant")))
-    read = ledger.decode(written(draft, state, tree))
+    read = ledger_format.decode(written(draft, state, tree))
     assert [r.change.id for r in read.queue.values()] == ["zebra", "mole", "ant"]
     assert [r.change.seq for r in read.queue.values()] == [1, 2, 3]
 
@@ -111,16 +112,16 @@ def test_what_does_not_merge_is_remembered_while_both_are_queued():
     admit(draft, *(queued(name) for name in "abc"))
     draft.happen(events.Clash((("a/1", "b/1"), ("b/1", "c/1"))))
     tree = written(draft, state, tree)
-    assert ledger.decode(tree).clashes == {("a/1", "b/1"), ("b/1", "c/1")}
+    assert ledger_format.decode(tree).clashes == {("a/1", "b/1"), ("b/1", "c/1")}
     after = Draft(draft.state)
     end(after, "a/1", Withdrawn, by="ann")
     after.settle()
-    assert ledger.decode(written(after, draft.state, tree)).clashes == {("b/1", "c/1")}
+    assert ledger_format.decode(written(after, draft.state, tree)).clashes == {("b/1", "c/1")}
 
 
 def test_a_tick_that_does_nothing_writes_nothing():
     state, _ = begun()
-    assert ledger.output(Draft(state), state) == {}
+    assert ledger_format.output(Draft(state), state) == {}
 
 
 def test_a_stack_falls_with_its_lowest():
@@ -145,27 +146,27 @@ def test_a_stack_stays_when_its_lowest_is_replaced_by_a_newer_revision():
 def test_a_ledger_of_another_version_is_refused():
     _, tree = begun()
     with pytest.raises(ValueError, match="format 3"):
-        ledger.decode({**tree, ledger.FORMAT: b"3\n"})
+        ledger_format.decode({**tree, ledger_format.FORMAT: b"3\n"})
 
 
 def test_a_record_of_a_name_that_is_none_is_refused():
     record = queued("one")
-    for wrong in (form.replace(record.change, id="../x"), form.replace(record.change, agent="a/b")):
+    for wrong in (json_form.replace(record.change, id="../x"), json_form.replace(record.change, agent="a/b")):
         with pytest.raises(ValueError, match="is no name"):
-            ledger.decode_queued(form.dump(form.replace(record, change=wrong)))
+            ledger_format.decode_queued(json_form.dump(json_form.replace(record, change=wrong)))
 
 
 def test_a_message_tells_each_event_on_a_line():
     draft = Draft(State())
     draft.happen(events.PassedOver("one", "thing"))
-    assert ledger.message(draft) == "pass over one: thing\n"
+    assert ledger_format.message(draft) == "pass over one: thing\n"
     draft.happen(events.Resumed())
-    assert ledger.message(draft).splitlines() == ["2 events", "", "pass over one: thing", "the queue is resumed"]
+    assert ledger_format.message(draft).splitlines() == ["2 events", "", "pass over one: thing", "the queue is resumed"]
 
 
 def test_a_message_is_short_whatever_happened():
     draft = Draft(State())
     for n in range(5000):
         draft.happen(events.PassedOver(str(n), "thing"))
-    assert len(ledger.message(draft).splitlines()) == ledger.LINES + 3
-    assert ledger.message(draft).endswith("and 4900 more\n")
+    assert len(ledger_format.message(draft).splitlines()) == ledger_format.LINES + 3
+    assert ledger_format.message(draft).endswith("and 4900 more\n")

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from agentctl.core.lending import lent
-from agentctl.core.model import Change, Start, View
 from agentctl.core.planner import Limits, plan
-from agentctl.core.task import Status, Task, dispatch
+from agentctl.core.queue.lending import lent
+from agentctl.core.queue.model import Change, Start, View
+from agentctl.core.tasks.task import Status, Task, dispatch
 
 
 def test_who_comes_after_another_lends_it_its_priority():

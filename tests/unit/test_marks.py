@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from agentctl.core.marks import Marks, decode, encode
+from agentctl.core.queue.marks import Marks, decode, encode
 
 A, B, C = ("a" * 40, "b" * 40, "c" * 40)
 STATE = "refs/agentctl/state"

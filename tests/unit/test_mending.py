@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from agentctl.core.events import Staged
-from agentctl.core.mending import chains, left, red_since, tried
-from agentctl.core.model import BASELINE, Change, Probe
-from agentctl.core.records import Queued, Work
-from agentctl.core.state import Draft, State, seen_red, with_red
+from agentctl.core.queue.events import Staged
+from agentctl.core.queue.model import BASELINE, Change, Probe
+from agentctl.core.queue.records import Queued, Work
+from agentctl.core.queue.red_trunk import chains, left, red_since, tried
+from agentctl.core.queue.state import Draft, State, seen_red, with_red
 
 TIP, GATE = "t" * 40, "gate"
 

@@ -2,10 +2,10 @@
 
 import pytest
 
-from agentctl.core.brakes import CRASHES, CRASHES_WITHIN
-from agentctl.core.ending import End
-from agentctl.core.failure import Failure, Kind
-from agentctl.core.task import Session, Task
+from agentctl.core.tasks.brakes import CRASHES, CRASHES_WITHIN
+from agentctl.core.tasks.ending import End
+from agentctl.core.tasks.failure import Failure, Kind
+from agentctl.core.tasks.task import Session, Task
 from agentctl.errors import Infrastructure
 from agentctl.fleet.pace import Pace
 

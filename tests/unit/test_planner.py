@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from agentctl.core.form import replace
-from agentctl.core.model import Cancel, Change, Land, Plan, Probe, Reject, Result, Start, Verdict, View
 from agentctl.core.planner import Limits, plan, usual_seconds
 from agentctl.core.planner.beliefs import Beliefs, flake_rate, group, prefix_passes
-from agentctl.core.planner.state import Memory, load
+from agentctl.core.planner.memory import Memory, load
+from agentctl.core.queue.model import Cancel, Change, Land, Plan, Probe, Reject, Result, Start, Verdict, View
+from agentctl.core.text.json_form import replace
 
 PASSED, FAILED = Verdict.PASSED, Verdict.FAILED
 

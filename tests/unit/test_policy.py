@@ -9,8 +9,7 @@ import jsonschema
 import pytest
 
 from agentctl.commands import policy as command
-from agentctl.core.document import Problems
-from agentctl.core.policy import (
+from agentctl.core.policy.policy import (
     COVERED,
     LATER,
     SCHEMA,
@@ -25,6 +24,7 @@ from agentctl.core.policy import (
     parts,
     size,
 )
+from agentctl.core.text.yaml_document import Problems
 from agentctl.errors import NotFound
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -5,7 +5,7 @@ import unicodedata
 
 import pytest
 
-from agentctl.core.printable import split_colour, uncoloured, visible
+from agentctl.core.text.printable import split_colour, uncoloured, visible
 
 
 @pytest.mark.parametrize(("text", "shown"), [

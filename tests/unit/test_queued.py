@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from agentctl.core import sentences
-from agentctl.core.events import Admitted, PassedOver
-from agentctl.core.form import replace
-from agentctl.core.model import Change
-from agentctl.core.queued import Queue
-from agentctl.core.records import Queued, Withdrawn, Work
-from agentctl.core.state import Draft, State
-from agentctl.queue.doubt import apart
+from agentctl.bot.doubt import apart
+from agentctl.core.queue import sentences
+from agentctl.core.queue.events import Admitted, PassedOver
+from agentctl.core.queue.model import Change
+from agentctl.core.queue.queued import Queue
+from agentctl.core.queue.records import Queued, Withdrawn, Work
+from agentctl.core.queue.state import Draft, State
+from agentctl.core.text.json_form import replace
 
 
 def record(name: str, revision: int = 1, head: str = "") -> Queued:

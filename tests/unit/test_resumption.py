@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentctl.core.resumption import FARTHEST, resumes
+from agentctl.core.tasks.resumption import FARTHEST, resumes
 
 NOON = 1_764_331_200.0
 HOUR = 3600.0

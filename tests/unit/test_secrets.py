@@ -5,8 +5,8 @@ import string
 
 import pytest
 
-from agentctl.core import secrets
-from agentctl.core.secrets import RULES, leaks, redact
+from agentctl.core.text import secrets
+from agentctl.core.text.secrets import RULES, leaks, redact
 
 DRAWN = random.Random(1)
 """The keys are made here, so that this file holds none."""

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from agentctl.core.model import Certificate, Land, Plan, Probe, Reject, Start, Verdict
 from agentctl.core.planner import Limits, plan
+from agentctl.core.queue.model import Certificate, Land, Plan, Probe, Reject, Start, Verdict
 from agentctl.simulation import tune
 from agentctl.simulation.chart import Axis, chart
 from agentctl.simulation.engine import Conditions, RuleBroken, Simulation, Tally
-from agentctl.simulation.world import Arrival, Traffic, read_trace, write_trace
+from agentctl.simulation.traffic import Arrival, Traffic, read_trace, write_trace
 from bench.bounds import capacity, entropy_bound, nested_optimum
 from bench.rivals import RIVALS
 

@@ -1,12 +1,11 @@
 from __future__ import annotations
 
-from agentctl.core import task
-from agentctl.core.failure import Failure, Kind
-from agentctl.core.form import replace
-from agentctl.core.lifecycle import Stage
-from agentctl.core.model import Change
-from agentctl.core.records import AgainstRules, Landed, Passed, Proof, Queued, Record, Rejected, Work
-from agentctl.core.task import (
+from agentctl.core.queue.lifecycle import Stage
+from agentctl.core.queue.model import Change
+from agentctl.core.queue.records import AgainstRules, Landed, Passed, Proof, Queued, Record, Rejected, Work
+from agentctl.core.tasks import task
+from agentctl.core.tasks.failure import Failure, Kind
+from agentctl.core.tasks.task import (
     FIRST_PAUSE,
     LONGEST_PAUSE,
     STUBBORN,
@@ -19,6 +18,7 @@ from agentctl.core.task import (
     dispatch,
     status,
 )
+from agentctl.core.text.json_form import replace
 
 CLAIM = Claim("ann", 1, 100.0, {"pid": 1})
 

@@ -1,9 +1,9 @@
 import jsonschema
 import pytest
 
-from agentctl.core.document import Problems
-from agentctl.core.task import Task
-from agentctl.core.tasklist import TASKS_SCHEMA, parse
+from agentctl.core.tasks.task import Task
+from agentctl.core.tasks.task_list import TASKS_SCHEMA, parse
+from agentctl.core.text.yaml_document import Problems
 
 
 def problems(text, known=()):

@@ -26,7 +26,7 @@ The procedure. Every rule below follows from "ask what is nearest to an even bet
   chains; the next one that passes on trunk lands them all.
 - *Changes that break only together* make that ride fail, and with it every probe that
   carries it. One of these that passes clears the green changes; if none does, Bayes tells
-  whether they or the suspects are to blame (`digest.weak_points`). The share q of changes
+  whether they or the suspects are to blame (`update.weak_points`). The share q of changes
   that pass and break later is learned. Where a break is likely the probes of one moment
   carry different numbers of the first green ones: the longest that passes lands what is
   sound, the next one that fails says where the break is, and only what lies between them
@@ -34,8 +34,8 @@ The procedure. Every rule below follows from "ask what is nearest to an even bet
   break can land, others carry windows that begin further back (`beliefs.window`): a piece
   that breaks there is taken out before it is in the way of those behind it.
 - *With slots to spare* waiting is worse than waste, so the planner bets instead
-  (`foresee.py`). It imagines 1,024 worlds in which each change is good or bad, drawn
-  from its risk and from all failures seen (`worlds.py`); in each world it is known which
+  (`bets.py`). It imagines 1,024 worlds in which each change is good or bad, drawn
+  from its risk and from all failures seen (`scenarios.py`); in each world it is known which
   running probes will pass and where trunk will be when they have. A free slot takes the
   chain that lands most on average on top of one of the likeliest places of trunk, or the
   suspects that are best proven apart. A chain that continues another one is a *train*:
@@ -49,7 +49,7 @@ Lanes. Where gates name the paths they judge, changes judged by the very same ga
 lane. No chain has changes of two, so that none waits for another lane's gate or culprits;
 each lane has its green changes, its bets and its gate time, and a lane that has no probe
 is the first to get one. Trunk moving for another lane would spoil a probe: the bot does
-not let us see that (`queue/lanes.py`).
+not let us see that (`bot/lanes.py`).
 
 Belief and proof. Priors are learned: a Beta posterior per agent around the common rate,
 and one for the rate of flakes, counted when all members of a failed chain have landed
@@ -97,13 +97,13 @@ O. Johnson and J. Scarlett 2019, Group testing: an information theory perspectiv
 
 from __future__ import annotations
 
-from agentctl.core.model import Change, Land, Plan, View
 from agentctl.core.planner.beliefs import Limits
 from agentctl.core.planner.choose import Chooser, cancel
-from agentctl.core.planner.digest import digest
 from agentctl.core.planner.judge import judge
-from agentctl.core.planner.state import dump, lane, load
+from agentctl.core.planner.memory import dump, lane, load
 from agentctl.core.planner.turn import Turn, lifted, rank
+from agentctl.core.planner.update import digest
+from agentctl.core.queue.model import Change, Land, Plan, View
 
 __all__ = ["Limits", "in_order", "plan", "usual_seconds"]
 

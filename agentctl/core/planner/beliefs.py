@@ -9,8 +9,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import log, prod, sqrt
 
-from agentctl.core.model import Change
-from agentctl.core.planner.state import Memory
+from agentctl.core.planner.memory import Memory
+from agentctl.core.queue.model import Change
 
 FLAKE_PRIOR = (1.0, 299.0)
 """Beta prior of the flake rate: 0.33% on average, as if 300 runs had been seen."""

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from itertools import islice, takewhile
 
-from agentctl.core.model import Cancel, Probe, Start
 from agentctl.core.planner.beliefs import group, like, prefix_passes, split
-from agentctl.core.planner.foresee import best_bet, odds
+from agentctl.core.planner.bets import best_bet, odds
 from agentctl.core.planner.judge import certificates, convicted
-from agentctl.core.planner.state import Segment
+from agentctl.core.planner.memory import Segment
+from agentctl.core.planner.scenarios import Worlds, innocent
 from agentctl.core.planner.turn import PATIENCE, Turn
-from agentctl.core.planner.worlds import Worlds, innocent
+from agentctl.core.queue.model import Cancel, Probe, Start
 
 CROWD = 1.3
 """Changes a slot that no probe asks about, from which on probes are chosen for what they teach alone."""

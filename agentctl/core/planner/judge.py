@@ -5,11 +5,11 @@ Certificates are literal: beliefs only decide how many of them are asked for.
 
 from __future__ import annotations
 
-from agentctl.core.model import Certificate, Land, Probe, Reject
 from agentctl.core.planner.beliefs import odds_bad
-from agentctl.core.planner.digest import count
-from agentctl.core.planner.state import Failure, Landable, LastLand, Memory
+from agentctl.core.planner.memory import Failure, Landable, LastLand, Memory
 from agentctl.core.planner.turn import Turn
+from agentctl.core.planner.update import count
+from agentctl.core.queue.model import Certificate, Land, Probe, Reject
 
 AUDIT = 10
 """One conviction in so many is checked."""

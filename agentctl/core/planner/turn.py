@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Set
 from itertools import chain, islice
 
-from agentctl.core.form import replace
-from agentctl.core.lending import lent
-from agentctl.core.model import Action, Change, Probe, View
 from agentctl.core.planner.beliefs import Beliefs, Limits
-from agentctl.core.planner.state import Failure, Landable, Memory, lane
+from agentctl.core.planner.memory import Failure, Landable, Memory, lane
+from agentctl.core.queue.lending import lent
+from agentctl.core.queue.model import Action, Change, Probe, View
+from agentctl.core.text.json_form import replace
 
 PATIENCE = 16.0
 """Gate times of waiting, after which a change is old: no bet may pass it over."""

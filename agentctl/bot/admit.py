@@ -1,0 +1,255 @@
+"""Deciding what a request in the inbox becomes: queued, turned away, answered, or nothing.
+
+First all is read and decided, then it is done: what fails in reading has had no effect.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from itertools import islice
+
+from agentctl.bot import lanes, leaks
+from agentctl.bot.turn import Turn
+from agentctl.core.policy.policy import Policy
+from agentctl.core.queue import admission
+from agentctl.core.queue.events import Admitted, Bumped, PassedOver, Refused
+from agentctl.core.queue.model import Change
+from agentctl.core.queue.records import (
+    AgainstRules,
+    AnyReason,
+    Landed,
+    NotProper,
+    NotTheirs,
+    OurFault,
+    Queued,
+    Record,
+    Rejected,
+    Superseded,
+    Withdrawn,
+    Work,
+)
+from agentctl.core.queue.request import Bump, Request, Submit, Unfit, Withdraw
+from agentctl.core.text import json_form
+from agentctl.core.text.json_form import quoted, replace
+from agentctl.git.merge import changed, collisions
+from agentctl.git.objects import EMPTY_TREE, SYMLINK, ObjectError
+from agentctl.git.repository import Hub
+from agentctl.hub import landed, outbox, rights
+
+WALK = 1000
+"""Commits of one change that are looked at; longer ones are refused."""
+PATHS = 500
+"""Paths of one change that its record names."""
+RULES = 20
+"""Broken ones that its record names; its answer names all."""
+MESSAGES = 10
+"""Times limits.message that the messages of one change may have together."""
+
+Effect = Callable[[], None]
+
+
+def set_aside(turn: Turn, request: Request, why: str, whole: bool) -> Effect:
+    """End a request on which agentctl itself fails, without another look at what it holds."""
+    why = f"agentctl fails on it: {why}"
+    return partial(_reject, turn, request, OurFault(why), [why], whole) if isinstance(
+        request, Submit) else partial(turn.happen, PassedOver(request.ref, why))
+
+
+def numbered(turn: Turn, request: Request) -> Request:
+    """The request with a revision number of its own: of two heads under one number the later one gets the next."""
+    known = _known(turn, request.change) if isinstance(request, (Submit, Unfit)) and _taken(turn, request.key) else {}
+    return request if not known or request.head in known.values() else replace(request, revision=max(known) + 1)
+
+
+def decide(turn: Turn, policy: Policy, request: Request, broken: str = "") -> Effect:
+    """What is to be done about a request, once its ref is taken out of the inbox. Doing it again
+    after a crash does no harm.
+
+    `broken` says why its head cannot be kept, if that is so: objects of it are missing.
+    """
+    if isinstance(request, (Submit, Unfit)) and _taken(turn, request.key):
+        return _nothing
+    queued = turn.state.queued(request.change)
+    if queued and not rights.allows(turn.hub, request.agent, queued):
+        return partial(_refuse, turn, request, rights.refusal(request.agent, queued), not broken)
+    match request:
+        case Withdraw() | Bump() if not queued or queued.change.revision > request.revision:
+            # Its place is among the revisions: what came after it is not meant.
+            return _nothing
+        case Withdraw() if queued:
+            return partial(_withdraw, turn, queued, request.agent)
+        case Bump(priority=priority) if queued:
+            return partial(turn.happen, Bumped(queued.key, priority))
+        case Unfit(why=why, whole=whole):
+            return partial(_reject, turn, request, NotProper(), [why], whole and not broken)
+        case Submit() if broken:
+            return partial(_reject, turn, request, NotProper(), [f"its commit is not whole: {broken}"], False)
+        case Submit():
+            return _submitted(turn, policy, request, queued)
+    raise AssertionError(request)
+
+
+def _nothing() -> None:
+    pass
+
+
+def _taken(turn: Turn, key: str) -> bool:
+    return bool(turn.draft.known(key) or turn.ledger.record(key))
+
+
+def _withdraw(turn: Turn, queued: Queued, agent: str) -> None:
+    turn.happen(Withdrawn(change=queued.change, at=turn.now, work=queued.work, by=agent))
+
+
+def _refuse(turn: Turn, request: Request, why: str, keep: bool) -> None:
+    """Send back what an agent asks about a change that is another's."""
+    if isinstance(request, (Submit, Unfit)):
+        return _reject(turn, request, NotTheirs(), [why], keep and not (isinstance(request, Unfit) and not request.whole))
+    turn.happen(Refused(request.key, request.agent, why))
+    facts = {"kind": "refused", "change": request.key, "why": why, "trunk": turn.state.trunk}
+    turn.reply(_change(request, turn.now), why, outbox.Answer(facts), False)
+
+
+def _reject(turn: Turn, request: Request, reason: AnyReason, refusals: list[str], keep: bool, found: bool = True) -> None:
+    why = "; ".join(refusals[:5]) + (f" and {len(refusals) - 5} more" if len(refusals) > 5 else "")
+    turn.send_back(Rejected(change=_change(request, turn.now), at=turn.now, kept=keep, said=why, reason=reason,
+                            found=found), outbox.Answer({"rules": refusals}))
+
+
+def _submitted(turn: Turn, policy: Policy, request: Submit, queued: Queued | None) -> Effect:
+    change, now = _change(request, turn.now), turn.now
+    if fenced := _fence(turn.hub, request):
+        return partial(turn.happen, Superseded(change=change, at=now, said=fenced))
+    if queued and queued.change.revision > request.revision:
+        return partial(turn.happen, Superseded(change=change, at=now, said=f"{queued.key} is newer"))
+    before = turn.ledger.with_head(request.head)
+    if isinstance(before, Landed) and not landed.has_gone(turn.hub, turn.state.trunk, before):
+        refusals = ["; ".join(landed.once(turn.ledger, before))]
+        return partial(_reject, turn, request, AgainstRules(tuple(refusals)), refusals, True, False)
+    try:
+        measured = _measured(turn, policy, change)
+    except ObjectError as error:
+        measured = [f"its objects cannot be read: {error.message}"]
+    return partial(_turn_back, turn, request, queued, measured) if isinstance(measured, list) else partial(
+        _admit, turn, queued, measured)
+
+
+def _turn_back(turn: Turn, request: Submit, queued: Queued | None, refusals: list[str]) -> None:
+    _supersede(turn, queued, request.key)
+    _reject(turn, request, AgainstRules(tuple(refusals[:RULES])), refusals, True)
+
+
+def _admit(turn: Turn, queued: Queued | None, measured: Queued) -> None:
+    _supersede(turn, queued, measured.key)
+    numbered = json_form.replace(measured.change, seq=turn.state.seq + 1)
+    turn.happen(Admitted(json_form.replace(measured, change=numbered)))
+
+
+def _supersede(turn: Turn, queued: Queued | None, by: str) -> None:
+    if queued:
+        turn.happen(Superseded(change=queued.change, at=turn.now, work=queued.work, said=f"replaced by {by}"))
+
+
+def _known(turn: Turn, change: str) -> dict[int, str]:
+    """Head by revision of what the ledger holds of a change, or will after this turn."""
+    there = [turn.ledger.record(f"{change}/{n}") for n in turn.ledger.revisions(change)]
+    fresh = [r for r in (turn.state.queued(change), *turn.draft.ended) if r and r.change.id == change]
+    return {r.change.revision: r.change.head for r in (*there, *fresh) if r}
+
+
+def _change(request: Request, now: float) -> Change:
+    change = Change(id=request.change, revision=request.revision, head=request.head, agent=request.agent, seq=0,
+                    admitted=float(int(now)))
+    return replace(change, task=request.task, priority=request.priority, after=request.after, mends=request.mends) \
+        if isinstance(request, Submit) else change
+
+
+def _fence(hub: Hub, request: Submit) -> str:
+    """Why a result comes too late: its task was meanwhile given to somebody else."""
+    if not request.task or request.generation is None:
+        return ""
+    claim = rights.claim(hub, request.task)
+    if not claim or request.generation >= claim.generation:
+        return ""
+    return (f"from generation {request.generation} of task {request.task}, which {claim.agent} works on as generation "
+            f"{claim.generation}")
+
+
+def _measured(turn: Turn, policy: Policy, change: Change) -> Queued | list[str]:
+    """What is to be queued, without its number; or which rules it breaks. Raises ObjectError."""
+    hub, draft, head = turn.hub, turn.draft, change.head
+    info = hub.objects.commit(head)
+    own, merge_base = hub.line.meets(head, draft.state.trunk, WALK) or _by_git(hub, head, draft.state.trunk)
+    if not merge_base:
+        return ["it shares no history with trunk"]
+    if len(own) > WALK:
+        return [f"it has more than {WALK} commits that are not on trunk"]
+    if not own:
+        return ["its commits are on trunk already; if what they did was undone since, undo that: agentctl revert"]
+    if flaws := _flaws(hub, own, policy.limits.message):
+        return flaws
+    base, after = merge_base, list(change.after)
+    for oid in own[1:]:
+        below = _below(turn, oid)
+        if below and (isinstance(below, Landed) or isinstance(below, Queued) and below.change.id != change.id):
+            base = oid
+            if isinstance(below, Queued) and below.change.id not in after:
+                after.append(below.change.id)
+            break
+    most = policy.limits.change_files
+    entries = list(islice(changed(hub, base, head), most + 1))
+    if not entries:
+        return ["it changes nothing"]
+    alone = own[: own.index(base) if base in own else None] if policy.strategy == "rebase" else ()
+    if any(_files(hub, oid, most) > most for oid in alone):
+        return [f"one of its commits has more than limits.change_files ({most}) files"]
+    refusals = admission.check([_entry(hub, *e, policy.limits.path) for e in entries], policy.limits, policy.protect)
+    refusals = refusals or leaks.refusals(hub, policy, base, head, own[: own.index(base)] if base in own else own)
+    refusals = refusals or [admission.same_name(*pair) for pair in islice(collisions(hub, base, head), 10)]
+    if refusals:
+        return refusals
+    work = Work(base, info.subject[:200], tuple(quoted(path) for path, *_ in entries[:PATHS]))
+    return Queued(json_form.replace(change, after=tuple(a for a in after if draft.state.queued(a)),
+                               gates=lanes.judged_by(hub, policy, base, head)), work)
+
+
+def _flaws(hub: Hub, own: list[str], most: int) -> list[str]:
+    """What is wrong with the commits of a change themselves."""
+    found, total = [], 0
+    for oid in own:
+        commit = hub.objects.commit(oid)
+        total += len(commit.message)
+        if commit.flaw:
+            found.append(f"its commit {oid[:12]}: {commit.flaw}; make it anew: git commit --amend --reset-author")
+        if len(commit.message) > most:
+            found.append(f"the message of its commit {oid[:12]} has {len(commit.message)} bytes, over limits.message ({most})")
+    if total > MESSAGES * most:
+        found.append(f"the messages of its {len(own)} commits have {total} bytes")
+    return found
+
+
+def _files(hub: Hub, oid: str, most: int) -> int:
+    """How many files a commit touches, up to one more than `most`. Raises ObjectError: by then
+    all has been read that staging the commit will need."""
+    parents = hub.objects.commit(oid).parents
+    return sum(1 for _ in islice(changed(hub, parents[0] if parents else EMPTY_TREE, oid), most + 1))
+
+
+def _by_git(hub: Hub, head: str, trunk: str) -> tuple[list[str], str]:
+    base = hub.git("merge-base", trunk, head, ok=(0, 1))
+    own = hub.git("rev-list", "--topo-order", f"-n{WALK + 1}", head, "^" + trunk) if base else ""
+    return own.split(), base
+
+
+def _below(turn: Turn, oid: str) -> Record | None:
+    """The submission, known or just being admitted, whose head is `oid`."""
+    return turn.state.queue.of_head(oid) or turn.ledger.with_head(oid)
+
+
+def _entry(hub: Hub, path: str, mode: int, oid: str, status: str, longest: int) -> admission.Entry:
+    size = hub.objects.size(oid) if mode and mode != 0o160000 else 0
+    target = None
+    if mode == SYMLINK:
+        target = hub.objects.blob(oid) if size <= longest else b"." * (longest + 1)
+    return admission.Entry(path=path, mode=mode, size=size, target=target, deleted=status == "D")

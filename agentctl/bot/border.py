@@ -1,0 +1,179 @@
+"""The one border where what lies in the inbox becomes requests: looked at without trust, a bounded
+part of it in each turn, everybody in turn. What does not pass is answered by itself.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Iterable, Mapping
+from itertools import chain
+
+from agentctl.bot import admit, faults
+from agentctl.bot.turn import Turn
+from agentctl.core import refnames
+from agentctl.core.notices import Odd
+from agentctl.core.policy.policy import Policy
+from agentctl.core.queue import fair
+from agentctl.core.queue import request as requests
+from agentctl.core.queue.request import Request, Submit, Unfit
+from agentctl.core.text.printable import printable
+from agentctl.errors import Fault, fault_of
+from agentctl.git import connectivity, refs
+from agentctl.git.objects import ObjectError
+from agentctl.git.refs import Names
+from agentctl.git.repository import Hub
+
+TURN = 500
+"""Requests that one turn takes, in all."""
+EACH = 100
+"""Of one agent."""
+OPEN = 1000
+"""Changes of one agent that are queued at a time; what it submits beyond waits in the inbox."""
+RESTLESS = 20
+"""Turns to skip a ref that moved during a turn."""
+
+NAMED = 20
+"""Odd things that one turn tells of."""
+
+
+class Border:
+    """The border of one bot."""
+
+    def __init__(self, hub: Hub) -> None:
+        self._hub = hub
+        self._last = ""
+        """The agent served last."""
+        self._restless: dict[str, int] = {}
+        self._told: set[str] = set()
+        self._tried = faults.Tried(hub, "admit")
+        self._asked: dict[str, str] = {}
+        """The refs of what the last turn took, by key."""
+        self._digested: list[str] = []
+        """The refs that went out of the inbox with it."""
+        self._more = False
+
+    def take(self, turn: Turn, policy: Policy, names: Names) -> None:
+        """Digest what it is time for. Raises what the machine does to us, never what a request does."""
+        self._name(turn, names)
+        waiting = self._waiting(names.oids)
+        queued = Counter(record.change.agent for record in turn.state.queue.values())
+        heard = fair.fitting(waiting, lambda agent: OPEN - queued[agent], lambda ref: not turn.state.queued(_change_of(ref)))
+        taken, self._last = fair.choose(heard, TURN, EACH, self._last)
+        self._more = len(taken) < sum(map(len, heard.values()))
+        asked = self._with_dependencies(taken, heard, waiting, names.oids)
+        self._asked, self._digested = {}, []
+        broken = self._broken(turn, asked)
+        for one in requests.dependencies_first(sorted(asked, key=lambda r: (r.change, r.revision, r.agent))):
+            self._digest(turn, policy, one, broken.get(one.head, ""))
+
+    def done(self) -> bool:
+        """The turn has ended as it should. Whether something was left for the next one."""
+        self._tried.forgive(self._digested)
+        return self._more
+
+    def blames(self, fault: Fault) -> bool:
+        """Whether what we failed on, so that the turn is void, came in with that turn."""
+        ref = self._asked.get(fault.name)
+        if ref:
+            self._tried.failed(ref, fault.why)
+        return ref is not None
+
+    def moved(self, ref: str) -> None:
+        """A turn could not end since somebody moved that ref, which nobody who keeps to the protocol
+        does. Others must not wait for that."""
+        if ref.startswith(refnames.INBOX):
+            self._restless[ref] = RESTLESS
+
+    def _waiting(self, oids: Mapping[str, str]) -> dict[str, list[str]]:
+        """The refs of requests by agent, each agent's by change and revision."""
+        found: dict[str, list[tuple[str, int, str]]] = {}
+        for ref in oids:
+            if not ref.startswith(refnames.INBOX) or self._rests(ref):
+                continue
+            try:
+                agent, change, revision = refnames.split_submission(ref, refnames.INBOX)
+            except ValueError:
+                continue
+            found.setdefault(agent, []).append((change, revision, ref))
+        return {agent: [ref for *_, ref in sorted(listed)] for agent, listed in found.items()}
+
+    def _rests(self, ref: str) -> bool:
+        left = self._restless.get(ref, 0)
+        if left > 1:
+            self._restless[ref] = left - 1
+        elif left:
+            del self._restless[ref]
+        return left > 0
+
+    def _with_dependencies(self, taken: Iterable[str], heard: Mapping[str, list[str]], waiting: Mapping[str, list[str]],
+                           oids: Mapping[str, str]) -> list[Request]:
+        """What these refs ask for, and with each what it comes after, if that waits too: what is not queued by then
+        counts as landed long ago. One that comes after what there is no room for now waits longer."""
+        asked = {ref: self._read(ref, oids[ref]) for ref in taken}
+        if not any(isinstance(one, Submit) and one.after for one in asked.values()):
+            return [*asked.values()]
+        by_change: dict[str, list[str]] = {}
+        for ref in chain.from_iterable(waiting.values()):
+            by_change.setdefault(_change_of(ref), []).append(ref)
+        todo, may = deque(asked.values()), {*chain.from_iterable(heard.values())}
+        left: set[str] = set()
+        more = False
+        while todo:
+            one = todo.popleft()
+            for ref in chain.from_iterable(by_change.get(change, ()) for change in (one.after if isinstance(one, Submit) else ())):
+                if ref not in asked and ref in may and len(asked) < 2 * TURN:
+                    asked[ref] = self._read(ref, oids[ref])
+                    todo.append(asked[ref])
+                elif ref not in asked:
+                    left.add(_change_of(ref))
+                    more = more or ref in may
+        self._more = self._more or more
+        return [one for one in asked.values() if not isinstance(one, Submit) or left.isdisjoint(one.after)]
+
+    def _read(self, ref: str, oid: str) -> Request:
+        try:
+            found = refs.describe(self._hub.objects, ref, oid)
+            asked = requests.parse(ref, oid, found.kind, found.target, found.target_kind, found.subject)
+        except ObjectError as error:
+            agent, change, revision = refnames.split_submission(ref, refnames.INBOX)
+            return Unfit(ref, oid, agent, change, revision, oid, why=f"it cannot be read: {error.message}")
+        assert asked, ref
+        return asked
+
+    def _broken(self, turn: Turn, asked: Iterable[Request]) -> dict[str, str]:
+        heads = [one.head for one in asked if isinstance(one, Submit) or (isinstance(one, Unfit) and one.whole)]
+        return connectivity.broken(self._hub.git_dir, heads, [turn.state.trunk])
+
+    def _digest(self, turn: Turn, policy: Policy, one: Request, broken: str) -> None:
+        """One on which we fail is tried again in the next turn, and set aside after that."""
+        one, effect = admit.numbered(turn, one), None
+        self._asked[one.key] = one.ref
+        if not self._tried.given_up(one.ref):
+            with self._tried.on(one.ref):
+                effect = admit.decide(turn, policy, one, broken)
+        if why := self._tried.given_up(one.ref):
+            effect = admit.set_aside(turn, one, why, not broken)
+        if effect:
+            turn.refs.delete(one.ref, one.oid)
+            self._digested.append(one.ref)
+            with fault_of(one.key):
+                effect()
+
+    def close(self) -> None:
+        self._tried.close()
+
+    def _name(self, turn: Turn, names: Names) -> None:
+        """Say once what lies there and is no request; the doctor says it whenever it is asked."""
+        odd = {name: why for name, why in names.odd.items()} | {
+            ref: "its name is not that of a request" for ref in names.oids
+            if ref.startswith(refnames.INBOX) and not refnames.is_submission(ref)}
+        fresh = sorted(odd.keys() - self._told)
+        for name in fresh[:NAMED]:
+            turn.notice(Odd(name, f"{printable(name)} is passed over: {odd[name]}"))
+        if len(fresh) > NAMED:
+            turn.notice(Odd("", f"{len(fresh) - NAMED} more are passed over: agentctl doctor names them"))
+        self._told |= odd.keys()
+
+
+def _change_of(ref: str) -> str:
+    return refnames.split_submission(ref, refnames.INBOX)[1]

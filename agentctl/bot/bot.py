@@ -1,0 +1,370 @@
+"""The merge-queue bot. One tick: observe, plan, perform, record.
+
+The order in which things become durable: objects; verdicts; the state that says a
+landing is under way; trunk; the state that says it landed. A bot that starts anew
+reads the state and finishes what it finds.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
+
+from agentctl.bot import conflicts, doubt, landing, lanes, recheck, recovery, upkeep
+from agentctl.bot.border import Border
+from agentctl.bot.green import Green
+from agentctl.bot.rejection import convict
+from agentctl.bot.retries import Patience
+from agentctl.bot.stage import Stager
+from agentctl.bot.trunk import Trunk
+from agentctl.bot.turn import Turn
+from agentctl.core import planner, refnames
+from agentctl.core.notices import Told
+from agentctl.core.policy.policy import Policy, fingerprint
+from agentctl.core.policy.schema import SLOTS
+from agentctl.core.queue import events
+from agentctl.core.queue.events import Landing, Staged
+from agentctl.core.queue.model import BASELINE, Cancel, Change, Land, Plan, Probe, Reject, Result, Start, Verdict, View
+from agentctl.core.queue.records import Passed
+from agentctl.core.queue.state import State
+from agentctl.core.text.json_form import replace
+from agentctl.engine.locks import Held
+from agentctl.errors import AgentctlError, Contended, Fault
+from agentctl.gate import slots
+from agentctl.gate.pool import Running
+from agentctl.git.repository import Hub
+from agentctl.hub import inbox, marks, pause, verdicts
+from agentctl.hub.foreign import Move
+from agentctl.hub.ledger import Ledger
+from agentctl.hub.pause import Pause
+from agentctl.hub.policy_file import read_policy, same_policy
+from agentctl.hub.verdicts import Judgement
+
+
+class Bot:
+    """The one bot of a hub: its constructor takes the proof that the bot's lock is held.
+
+    Raises Refused if trunk is checked out with uncommitted changes.
+    """
+
+    def __init__(self, hub: Hub, held: Held, trunk: str, tell: Callable[[Told], None] = lambda event: None,
+                 slots: int | None = None, batch: int | None = None) -> None:
+        self.hub, self.trunk, self._tell, self._slots, self._batch = hub, trunk, tell, slots, batch
+        self.wake = threading.Event()
+        self.judged: list[tuple[Probe, Judgement]] = []
+        self._fresh: list[tuple[Staged, Judgement]] = []
+        self.paused: Pause | None = None
+        self._lanes = lanes.Memory()
+        self._assigned = ""
+        """The gate by whose paths the queued changes are in lanes."""
+        self._patience = Patience()
+        self._green = Green(hub)
+        self._contended = 0
+        self._held = held
+        self._policy_at = ""
+        self._stager = Stager(hub, "squash")
+        recovery.clean(hub, trunk, held)
+        marks.begin(hub, held)
+        self._put_back = marks.make_sound(hub, held)
+        hub.objects.store.lasting = True
+        self._upkeep = upkeep.Upkeep(hub, held)
+        self._border = Border(hub)
+        self._blame = doubt.Blame(hub, self._border)
+        self._read()
+        self._trunk = Trunk(hub, trunk, self.state)
+        self._policy(self._trunk.base)
+        # A landing may bring a policy with more slots; a thread is made when it is needed.
+        pool = ThreadPoolExecutor(max_workers=SLOTS + 1, thread_name_prefix="gate")
+        self._runs = Running(hub, pool, self.wake)
+        self._restart(died=True)
+
+    # observe
+
+    def _read(self) -> None:
+        self._ledger = Ledger.read(self.hub)
+        self.state: State = self._ledger.state()
+
+    def _policy(self, tip: str) -> None:
+        if tip == self._policy_at:
+            return
+        policy = read_policy(self.hub, tip)
+        queue = replace(policy.queue, slots=self._slots or policy.queue.slots,
+                        batch=self._batch or policy.queue.batch)
+        self.policy: Policy = replace(policy, queue=queue)
+        self._gate = fingerprint(policy)
+        self._limits = planner.Limits(batch=queue.batch, rejection=queue.rejection)
+        if self._stager.strategy != policy.strategy:
+            self._stager = Stager(self.hub, policy.strategy)
+        self._policy_at = tip
+
+    def _turn(self, now: float) -> Turn:
+        return Turn(self.hub, self._ledger, self.state, now, self._tell)
+
+    def _commit(self, turn: Turn) -> None:
+        turn.commit()
+        self._ledger, self.state = turn.ledger, turn.state
+
+    def _restart(self, died: bool) -> None:
+        turn = self._turn(time.time())
+        doubt.forget(turn, died)
+        self._commit(turn)
+
+    @property
+    def idle(self) -> bool:
+        """Nothing is queued, running or waiting to be admitted."""
+        return not (self._runs or self._fresh or self.state.queue or self.state.landing
+                    or inbox.waits(self.hub))
+
+    @property
+    def moved(self) -> Move | None:
+        """What somebody else made of trunk that waits for a person."""
+        return self._trunk.moved
+
+    @property
+    def blocked(self) -> AgentctlError | None:
+        """Why nothing goes on until a person acts, to be raised by whoever does not want to wait."""
+        return self.moved.refusal if self.moved else self._green.refusal
+
+    @property
+    def halted(self) -> bool:
+        """Paused, or kept from landing, with nothing left to do until a person acts or submits."""
+        return bool((self.paused or self.blocked) and not (self._runs or self._fresh or self._contended or self.wake.is_set())
+                    and not inbox.waits(self.hub))
+
+    # the tick
+
+    def tick(self, now: float | None = None) -> None:
+        """Take one turn. Raises Infrastructure if the gate cannot be run or gives no verdict,
+        PolicyError if trunk's policy is invalid; never for what a change did."""
+        now = time.time() if now is None else now
+        self.wake.clear()
+        with self.hub.objects.store.together():
+            self._take_turn(now)
+        if self._green.hopeless:
+            raise self._green.hopeless
+        self._launch()
+        self._upkeep.turn(not (self._runs or self.state.queue))
+
+    def _take_turn(self, now: float) -> None:
+        seen = self.hub.refs.names([refnames.INBOX, refnames.PAUSE, *marks.OWN])
+        self._put_back += marks.guard(self.hub, seen.oids, self._held)
+        if seen.oids.get(refnames.STATE) != self._ledger.tip:
+            self._read()
+        turn = self._turn(now)
+        try:
+            self._tell_put_back(turn)
+            self._heed(turn, pause.seen(self.hub, seen))
+            self._trunk.follow(turn, self._runs.runs)
+            self._policy(turn.state.trunk)
+            if self._assigned != self._gate:
+                lanes.assign(turn, self.policy)
+            self._border.take(turn, self.policy, seen)
+            turn.fall_together()
+            self._collect(turn)
+            if self._proven(turn, turn.state.trunk):
+                self._work(turn)
+            else:
+                self._mend(turn)
+            self._commit(turn)
+            self._assigned = self._gate
+            self._fresh.clear()
+            self._put_back.clear()
+            self._trunk.recorded(self.state)
+            self._contended = 0
+            if self._border.done():
+                self.wake.set()
+        except (Contended, Fault) as error:
+            self._void(error)
+
+    def _void(self, error: Contended | Fault) -> None:
+        """Nothing of the turn has happened."""
+        self._contended += 1
+        self._border.moved(str(error.values.get("ref", "")))
+        self._read()
+        self._stager.forget()
+        recovery.restage(self.hub, self.state.probes, self._held)
+        recorded = {staged.probe.number for staged in self.state.probes}
+        self._fresh = [(s, j) for s, j in self._fresh if s.probe.number in recorded]
+        if isinstance(error, Fault):
+            self.wake.set()
+            turn = self._turn(time.time())
+            self._blame.hear(turn, error)
+            with contextlib.suppress(Contended):  # Then it fails once more, and is blamed again.
+                self._commit(turn)
+
+    def _tell_put_back(self, turn: Turn) -> None:
+        for odd in self._put_back:
+            turn.happen(events.PutBack(odd.ref, odd.found, odd.own, odd.text))
+
+    def _heed(self, turn: Turn, paused: Pause | None) -> None:
+        if paused != self.paused:
+            turn.happen(events.Paused(str(paused), paused.effect) if paused else events.Resumed())
+        self.paused = paused
+
+    @property
+    def _stopped(self) -> bool:
+        """Nothing may land."""
+        return bool(self.moved or self.paused and self.paused.below is None)
+
+    def _collect(self, turn: Turn) -> None:
+        """Take in the gates that have ended; what they found out is stored first of all."""
+        for staged, judgement in self._runs.ended():
+            judgement = self._in_force(judgement)
+            self._fresh.append((staged, judgement))
+            self.judged.append((staged.probe, judgement))
+            self._patience.hear(judgement, self.policy.queue.retries)
+        verdicts.store(self.hub, [judgement for _, judgement in self._fresh], turn.now)
+        for staged, judgement in self._fresh:
+            self._over(turn, staged, judgement)
+
+    def _in_force(self, judgement: Judgement) -> Judgement:
+        """A landing may change the gate while longer chains that hold it are tested."""
+        if judgement.gate == self._gate:
+            return judgement
+        return replace(judgement, verdict=Verdict.ABORTED, why="the gate was changed meanwhile")
+
+    def _over(self, turn: Turn, staged: Staged, judgement: Judgement, known: bool = False) -> None:
+        number = staged.probe.number
+        turn.happen(events.Probed(staged.probe, judgement.verdict, staged.tree, staged.gate, judgement.seconds,
+                                  judgement.step, judgement.why, known))
+        if any(s.probe.number == number for s in turn.before.probes) and number != BASELINE:
+            turn.refs.delete(f"{refnames.STAGE}{number}", staged.commit)
+        if judgement.verdict == Verdict.FAILED and number == BASELINE:
+            self._green.failed(turn, staged, self.policy)
+
+    def _proven(self, turn: Turn, commit: str) -> bool:
+        return self._green.proven(self.policy, commit, turn.now)
+
+    def _mend(self, turn: Turn) -> None:
+        """Trunk is not known to pass: have it tested, and if it is red, what may mend it."""
+        if not self._green.look(turn, self.policy) or self._stopped:
+            return
+        base = turn.state.trunk
+        ended = (s.probe for s, j in self._fresh if j.verdict is Verdict.PASSED and s.probe.base == base and s.probe.chain)
+        queued = doubt.apart(turn.state.struck, self._thawed(turn))
+        tries = self._green.tries(turn, self.policy, queued, turn.state.clashes)
+        known = (result.probe for probe in tries for result in self._stage(turn, probe))
+        if any(self._land(turn, probe, "it mends trunk") for probe in chain(ended, known)):
+            self.wake.set()
+        else:
+            self._green.tell(turn)
+
+    def _thawed(self, turn: Turn) -> tuple[Change, ...]:
+        """What is queued and not frozen."""
+        held = self.paused or Pause()
+        return tuple(c for c in turn.state.changes if not held.holds(c.priority))
+
+    def _work(self, turn: Turn) -> None:
+        """Plan and perform until nothing more can be done without waiting."""
+        for number in self._green.over(turn, self.policy):
+            self._runs.stop(number)
+        found = [Result(s.probe, self._as_evidence(turn, s, j), j.seconds, s.commit)
+                 for s, j in self._fresh if s.probe.number != BASELINE]
+        landed: tuple[str, ...] = ()
+        while True:
+            before = len(turn.state.queue), len(turn.state.clashes)
+            plan = self._plan(turn, found, landed)
+            turn.draft.remember(plan.memory)
+            found, landed = [], ()
+            for action in plan.actions:
+                match action:
+                    case Reject(certificate):
+                        convict(turn, certificate, self._gate)
+                    case Cancel(number, reason):
+                        self._cancel(turn, number, reason)
+                    case Land(probe, reason):
+                        landed += self._land(turn, probe, reason)
+                    case Start(probe):
+                        found += self._stage(turn, probe)
+            turn.fall_together()
+            if landed and not same_policy(self.hub, self._policy_at, turn.state.trunk):
+                self.wake.set()
+                return
+            if not (found or landed) and before == (len(turn.state.queue), len(turn.state.clashes)):
+                return
+
+    def _as_evidence(self, turn: Turn, staged: Staged, judgement: Judgement) -> Verdict:
+        """A failure on a trunk that was red says nothing of a change."""
+        failed = judgement.verdict is Verdict.FAILED
+        return Verdict.ABORTED if failed and not self._proven(turn, staged.probe.base) else judgement.verdict
+
+    def _plan(self, turn: Turn, found: list[Result], landed: tuple[str, ...]) -> Plan:
+        state, thawed = turn.state, self._thawed(turn)
+        wanted = state.queue.keys() if len(thawed) == len(state.queue) else {c.key for c in thawed}
+        queued = doubt.apart(state.struck, thawed)
+        follow = lanes.Following(turn, self.policy, self._stager, wanted, self._lanes)
+        finished = tuple(follow.results(found))
+        return planner.plan(View(
+            trunk=state.trunk, queued=queued, memory=state.memory,
+            running=tuple(follow.running([s for s in state.probes if s.probe.number != BASELINE])),
+            finished=finished, clashes=state.clashes, landed=landed,
+            next_probe=state.next_probe, slots=self.policy.queue.slots, withheld=self._stopped,
+        ), self._limits, turn.now)
+
+    # perform
+
+    def _stage(self, turn: Turn, probe: Probe) -> list[Result]:
+        """Build what a probe is to test. A result if its tree is known already."""
+        built = self._stager.chain(probe.base, turn.members(probe.chain))
+        if built.conflicts or len(built.landing) != len(probe.chain):
+            conflicts.settle(turn, self._stager, probe, built)
+            return []
+        staged = Staged(probe, built.commit, built.tree, built.landing, self._gate, turn.now)
+        turn.happen(events.ProbeBegun(staged))
+        known = None if probe.again else verdicts.passed(self.hub, self.policy, built.commit, turn.now)
+        if known is None:
+            turn.refs.create(f"{refnames.STAGE}{probe.number}", built.commit)
+            return []
+        self._fresh.append((staged, known))
+        self._over(turn, staged, known, known=True)
+        return [Result(probe, known.verdict, 0.0, built.commit)]
+
+    def _cancel(self, turn: Turn, number: int, reason: str) -> None:
+        turn.happen(events.Cancelled(number, reason))
+        self._runs.stop(number)
+
+    def _land(self, turn: Turn, probe: Probe, reason: str) -> tuple[str, ...]:
+        """Land what of a probe is not on trunk yet: all of it, or, where trunk has come part
+        of the way by a shorter probe, the rest.
+
+        The commit is built once more, not remembered: that survives a restart, and gives the
+        tested one or none.
+        """
+        built = self._stager.chain(probe.base, turn.members(probe.chain))
+        rest = landing.rest(probe, built, turn.state.trunk)
+        judgement = verdicts.lookup(self.hub, self._gate, built.tree, Verdict.PASSED)
+        if not rest or not judgement or any(key not in turn.state.queue for key, _ in rest):
+            turn.happen(events.Replanned(f"probe {probe.number} cannot land any more"))
+            return ()
+        staged = Staged(probe, built.commit, built.tree, rest, self._gate, turn.now)
+        under_way = Landing(turn.state.trunk, staged, Passed(judgement.tree, judgement.gate, judgement.at, judgement.commit))
+        recheck.check(self.hub, self.policy.strategy, under_way, [turn.state.queue[key] for key, _ in rest])
+        turn.happen(events.LandingBegun(under_way, reason))
+        self._commit(turn)
+        landing.move(self.hub, self.trunk, under_way)
+        self._trunk.landed(turn, under_way)
+        return tuple(key for key, _ in rest)
+
+    # record
+
+    def _launch(self) -> None:
+        """Start the gates of the probes that are recorded and do not run yet."""
+        under_way = self._runs.runs.keys() | {staged.probe.number for staged, _ in self._fresh}
+        for staged in self.state.probes:
+            if staged.probe.number not in under_way:
+                self._runs.start(staged, self.policy, self._patience.doubts(staged.tree, self.policy.queue.retries))
+
+    def close(self) -> None:
+        """Stop the gates that run. The next bot tests anew what they were testing."""
+        self._runs.close()
+        slots.remove_slots(self.hub)
+        with contextlib.suppress(Contended):
+            self._read()
+            self._restart(died=False)
+        self._border.close()
+        self.hub.objects.close()
+        self._upkeep.close()

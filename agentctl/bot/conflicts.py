@@ -1,0 +1,93 @@
+"""What becomes of changes that cannot be applied one after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from agentctl.bot.stage import Built, Conflict, Stager
+from agentctl.bot.turn import Turn
+from agentctl.core.queue.admission import same_name
+from agentctl.core.queue.events import Clash
+from agentctl.core.queue.model import Probe
+from agentctl.core.queue.records import AgainstRules, AlreadyThere, AnyReason, Conflicts, Queued
+from agentctl.core.text.json_form import quoted
+from agentctl.core.text.printable import printable
+from agentctl.errors import AgentctlError, Infrastructure
+from agentctl.git.merge import diff
+from agentctl.git.repository import Hub
+from agentctl.hub import landed
+from agentctl.hub.outbox import Answer
+
+
+def settle(turn: Turn, stager: Stager, probe: Probe, built: Built) -> None:
+    """What conflicts with trunk goes back at once; what conflicts with a change that is queued
+    too waits for that one."""
+    clashes: set[tuple[str, str]] = set()
+    for conflict in built.conflicts:
+        record = turn.state.queue.get(conflict.key)
+        if not record:
+            continue
+        alone = stager.chain(turn.state.trunk, [record]).conflicts
+        if alone:
+            reason, why, answer = of_conflict(turn.hub, record, alone[0], _paths(record, alone[0]))
+            turn.reject(record.key, reason, why, answer)
+            continue
+        before = probe.chain[: probe.chain.index(conflict.key)]
+        paths = set(_paths(record, conflict))
+        touching = [key for key in before if key in turn.state.queue
+                    and paths & set(turn.state.queue[key].work.places)]
+        clashes |= {(min(key, conflict.key), max(key, conflict.key)) for key in touching or before}
+    if new := clashes - turn.state.clashes:
+        turn.happen(Clash(tuple(sorted(new))))
+
+
+def _paths(record: Queued, conflict: Conflict) -> tuple[str, ...]:
+    """That do not merge, are one name, or are as the change wants them already."""
+    merged = conflict.merged
+    return merged.conflicts or merged.same or record.work.places
+
+
+def of_conflict(hub: Hub, record: Queued, conflict: Conflict, places: tuple[str, ...]) -> tuple[AnyReason, str, Answer]:
+    """(reason, why, answer) of a change that cannot be applied to trunk, for what stands in these `places`."""
+    merged, onto = conflict.merged, conflict.onto
+    if merged.nothing:
+        return _of_nothing(hub, record, onto)
+    paths = merged.conflicts or merged.same
+    other = _shown(landed.since, hub, record.base, onto, paths) or []
+    named = ", ".join(o["change"] or o["commit"][:10] for o in other[:5]) or "trunk"
+    why = f"conflicts in {', '.join(printable(path) for path in paths[:5])} with {printable(named)}"
+    if merged.same:
+        why = f"{same_name(*merged.same)}, which is on trunk"
+    facts = {
+        "kind": "conflict", "change": record.key, "why": why, "paths": list(paths), "with": other,
+        "trunk": onto, "messages": merged.messages, "landed": _shown(landed.since, hub, record.base, onto) or [],
+    }
+    ours = hub.objects.commit(onto).tree
+    return Conflicts(onto, tuple(map(quoted, places))), why, Answer(facts, conflict=_shown(diff, hub, ours, merged.tree, paths) or "")
+
+
+def _of_nothing(hub: Hub, record: Queued, onto: str) -> tuple[AnyReason, str, Answer]:
+    """What would change nothing: since trunk holds it all, or since what it did was undone."""
+    trunk, head = (hub.objects.commit(oid).tree for oid in (onto, record.change.head))
+    places = record.work.places
+    there = places and all(hub.objects.at(trunk, path) == hub.objects.at(head, path) for path in places)
+    other = (_shown(landed.since, hub, record.base, onto, places) or []) if there else []
+    named = ", ".join(o["change"] or o["commit"][:10] for o in other[:5])
+    why = "it would change nothing: " + (
+        f"trunk holds all that it does already{', with ' + printable(named) if named else ''}" if there else
+        "what trunk holds by now leaves nothing of it to do")
+    return AlreadyThere() if there else AgainstRules((why,)), why, Answer({"change": record.key, "with": other})
+
+
+def _shown(make: Callable[..., Shown], *given: object) -> Shown | None:
+    """What helps a reader, but no more than that: None if it cannot be made."""
+    try:
+        return make(*given)
+    except (AgentctlError, ValueError) as error:
+        if isinstance(error, Infrastructure):
+            raise
+        return None
+
+
+Shown = TypeVar("Shown")

@@ -1,0 +1,85 @@
+"""When agentctl itself fails on a change: nobody else's work may wait for that.
+
+It is tried a second time, and if the machine is found well meanwhile, the change is set aside with
+the error as evidence. What ends the bot itself, so that nobody is left to count, is counted by a
+note of what it was at, which it leaves behind.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterable, Iterator
+
+from agentctl.core.text.json_form import dump, load
+from agentctl.errors import is_ours, told
+from agentctl.git import plain
+from agentctl.git.repository import Hub
+
+TIMES = 2
+"""How often agentctl may fail on a change."""
+
+
+def try_machine(hub: Hub) -> None:
+    """Before anybody is blamed: do what has nothing to do with any change. Raises what goes wrong."""
+    path = hub.own_path("at-work", "trial")
+    with open(path, "wb") as file:
+        file.write(bytes(4096))
+        os.fsync(file.fileno())
+    os.unlink(path)
+    plain.run(hub.git_dir, ["hash-object", "--stdin"], stdin=b"well?")
+
+
+class Tried:
+    """How often agentctl failed on each of some names, the deaths of bots counted."""
+
+    def __init__(self, hub: Hub, what: str) -> None:
+        self._hub = hub
+        self._counts: dict[str, int] = {}
+        self._why: dict[str, str] = {}
+        self._note = os.open(hub.own_path("at-work", what + ".json"), os.O_RDWR | os.O_CREAT, 0o600)
+        with contextlib.suppress(OSError, ValueError):
+            for name, count in load(dict[str, int], os.pread(self._note, 1 << 20, 0)).items():
+                self.failed(name, "the bot died while it was at work on it", count)
+
+    def failed(self, name: str, why: str, times: int = 1) -> None:
+        """So often more."""
+        self._counts[name] = self._counts.get(name, 0) + times
+        self._why[name] = why
+
+    def given_up(self, name: str) -> str:
+        """Why it is not to be tried again; empty if it is."""
+        return self._why[name] if self._counts.get(name, 0) >= TIMES else ""
+
+    def forgive(self, names: Iterable[str]) -> None:
+        """All has gone well with them in the end."""
+        if self._counts:
+            for name in names:
+                self._counts.pop(name, None)
+            self._write(self._counts)
+
+    @contextlib.contextmanager
+    def on(self, name: str) -> Iterator[None]:
+        """An error inside is charged to `name`, and goes no further. Before the last one is charged the
+        machine is tried. Raises what is not the fault of `name`."""
+        self._write({**self._counts, name: self._counts.get(name, 0) + 1})
+        try:
+            yield
+        except Exception as error:
+            if not is_ours(error):
+                raise
+            if self._counts.get(name, 0) + 1 >= TIMES:
+                try_machine(self._hub)
+            self.failed(name, told(error))
+        finally:
+            self._write(self._counts)
+
+    def _write(self, counts: dict[str, int]) -> None:
+        """If the note is lost, something is tried once more."""
+        data = dump(counts) if counts else b""
+        with contextlib.suppress(OSError):
+            os.ftruncate(self._note, 0)
+            os.pwrite(self._note, data, 0)
+
+    def close(self) -> None:
+        os.close(self._note)

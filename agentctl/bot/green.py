@@ -1,0 +1,110 @@
+"""Whether trunk is green, and what becomes of it if it is not: see `core.queue.red_trunk`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from agentctl.bot.turn import Turn
+from agentctl.core import notices
+from agentctl.core.planner import Limits, in_order
+from agentctl.core.policy.policy import Policy, fingerprint
+from agentctl.core.queue import events, red_trunk
+from agentctl.core.queue.events import Staged
+from agentctl.core.queue.model import BASELINE, Change, Probe
+from agentctl.core.queue.state import seen_red
+from agentctl.errors import Infrastructure
+from agentctl.git.repository import Hub
+from agentctl.hub import verdicts
+from agentctl.hub.red_trunk import Red, red
+
+RETEST = 900.0
+"""Seconds after which a red trunk is tested again although it has not moved: it may have been the
+machine's fault, and that is mended by now."""
+
+
+class Green:
+    """What one bot knows of trunk's colour, by the gate in force."""
+
+    def __init__(self, hub: Hub) -> None:
+        self._hub = hub
+        self._gate = ""
+        self._proven: set[str] = set()
+        self._looked = ""
+        """The tip that this bot has seen to fail: one that only the ledger calls red is asked once more."""
+        self.red: Red | None = None
+        self._stuck = False
+        """Nothing is left to be tried."""
+        self._said: tuple[str, bool] = "", False
+
+    @property
+    def refusal(self) -> Infrastructure | None:
+        """That trunk is red and nothing in the queue mends it."""
+        return self.red.stuck if self.red and self._stuck else None
+
+    @property
+    def hopeless(self) -> Infrastructure | None:
+        """The same, if what waits for a mender would most likely wait for the machine."""
+        return self.refusal if self.red and self.red.missing else None
+
+    def proven(self, policy: Policy, commit: str, now: float) -> bool:
+        """True if the commit's tree is known to pass."""
+        if (gate := fingerprint(policy)) != self._gate:
+            self._gate, self._proven = gate, set()
+        if commit not in self._proven and verdicts.passed(self._hub, policy, commit, now):
+            self._proven.add(commit)
+        return commit in self._proven
+
+    def failed(self, turn: Turn, run: Staged, policy: Policy) -> None:
+        """Trunk's own tree has failed."""
+        if run.commit == turn.state.trunk:
+            self._looked = run.commit
+            turn.happen(events.TrunkFailed(run, policy.queue.retries))
+
+    def look(self, turn: Turn, policy: Policy) -> bool:
+        """True if trunk is red. Its own tree is tested if that is due."""
+        state, gate = turn.state, fingerprint(policy)
+        seen, looked = seen_red(state, gate), self._looked == state.trunk
+        due = len(seen) <= policy.queue.retries or not looked or turn.now >= seen[-1].started + RETEST
+        if due and not any(s.probe.number == BASELINE for s in state.probes):
+            probe = Probe(BASELINE, state.trunk, (), 0, "is trunk itself green?")
+            tree = self._hub.objects.commit(state.trunk).tree
+            turn.happen(events.ProbeBegun(Staged(probe, state.trunk, tree, (), gate, turn.now)))
+        self._forget(turn, policy)
+        self._stuck = False
+        self.red = red(self._hub, policy, turn.state) if looked else None
+        return bool(self.red)
+
+    def tries(self, turn: Turn, policy: Policy, queued: tuple[Change, ...], clashes: Iterable[tuple[str, str]],
+              ) -> Iterator[Probe]:
+        """What is to be tried on it in the slots that are free."""
+        limits = Limits(batch=policy.queue.batch)
+        for chain in red_trunk.left(turn.state, fingerprint(policy), in_order(queued, limits), clashes, limits.batch):
+            if sum(s.probe.number != BASELINE for s in turn.state.probes) >= policy.queue.slots:
+                return
+            if turn.state.queue.keys() >= set(chain):
+                yield Probe(turn.state.next_probe, turn.state.trunk, chain, len(chain), "does it mend trunk, which is red?")
+
+    def tell(self, turn: Turn) -> None:
+        """Who waits for a green trunk hears of it once, and once more when nothing is left to try."""
+        if not self.red:
+            return
+        self._stuck = all(s.probe.number == BASELINE for s in turn.state.probes)
+        said = self.red.tip, self._stuck
+        if said != self._said:
+            turn.notice(notices.Red(self.red.stuck.message if self._stuck else
+                        f"{self.red.text}; what is queued is tried on it, first what was submitted with --mends-trunk"))
+        self._said = said
+
+    def over(self, turn: Turn, policy: Policy) -> list[int]:
+        """Trunk is green: the probes that were to mend it and have no meaning now."""
+        self.red = None
+        self._forget(turn, policy)
+        return [s.probe.number for s in turn.state.probes
+                if s.probe.number != BASELINE and not self.proven(policy, s.probe.base, turn.now)]
+
+    def _forget(self, turn: Turn, policy: Policy) -> None:
+        """Failures on a trunk that was red, and is trunk no longer, are nobody's."""
+        red = {s.probe.base for s in turn.state.failed
+               if s.probe.base != turn.state.trunk and not self.proven(policy, s.probe.base, turn.now)}
+        if red:
+            turn.happen(events.Forgotten(tuple(sorted(red))))

@@ -1,0 +1,75 @@
+"""Keys that a change adds: looked for in the files that it brings, against what was there before."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+
+from agentctl.core.policy.policy import Limits, Policy
+from agentctl.core.queue.admission import REPORTED
+from agentctl.core.text import globs, secrets
+from agentctl.core.text.printable import printable
+from agentctl.git.merge import changed
+from agentctl.git.objects import EMPTY_TREE, EXECUTABLE, FILE
+from agentctl.git.repository import Hub
+
+LARGEST = 1 << 20
+"""Bytes of a file that is looked into: keys are written by hand, or by small tools."""
+
+
+def refusals(hub: Hub, policy: Policy, base: str, head: str, own: list[str]) -> list[str]:
+    """What a change from `base` to `head` adds that is a key, each by path, line and rule, never
+    by its text. `own` are its commits: they are looked into one by one where they land as they
+    are, since a key that a later commit takes away is in the history for good.
+
+    Raises ObjectError.
+    """
+    search = _Search(hub, policy.limits)
+    found = list(islice(search.step((base,), head, ""), REPORTED))
+    for oid in own if policy.strategy != "squash" else ():
+        if len(found) < REPORTED:
+            parents = hub.objects.commit(oid).parents or (EMPTY_TREE,)
+            found += islice(search.step(parents, oid, f" of its commit {oid[:12]}"), REPORTED)
+    return found
+
+
+@dataclass
+class _Search:
+    hub: Hub
+    limits: Limits
+    looked: set[tuple[str, str]] = field(default_factory=set)
+    """(path, object id)"""
+    size: int = 0
+
+    def step(self, olds: Sequence[str], new: str, where: str) -> Iterator[str]:
+        """Of what differs from all that came before: of a merge what it has from none of its parents."""
+        entries = list(islice(changed(self.hub, olds[0], new), self.limits.change_files + 1))
+        for other in olds[1:]:
+            own = {(path, oid) for path, _, oid, _ in changed(self.hub, other, new)}
+            entries = [entry for entry in entries if (entry[0], entry[2]) in own]
+        was: set[bytes] | None = None
+        for path, mode, oid, _ in entries:
+            if mode not in (FILE, EXECUTABLE) or (path, oid) in self.looked:
+                continue
+            self.looked.add((path, oid))
+            self.size += self.hub.objects.size(oid)
+            there = self.keys(oid)
+            if self.size > self.limits.change_bytes:
+                yield f"{printable(path)}{where}: brings its commits over limits.change_bytes ({self.limits.change_bytes})"
+                return
+            if there and not any(globs.matches(pattern, path) for pattern in self.limits.allow_secrets):
+                if was is None:
+                    was = set().union(*(self.before(old, [path for path, *_ in entries]) for old in olds))
+                yield from (f"{printable(path)}:{leak.line}{where}: adds a key ({leak.rule}), which limits.allow_secrets "
+                            "does not allow there" for leak in there if leak.secret not in was)
+
+    def keys(self, oid: str) -> list[secrets.Leak]:
+        """Those in a blob that is not too large."""
+        return list(secrets.leaks(self.hub.objects.blob(oid))) if self.hub.objects.size(oid) <= LARGEST else []
+
+    def before(self, old: str, paths: list[str]) -> set[bytes]:
+        """The keys that these files held: one that is moved, or edited around, is not added."""
+        tree = self.hub.objects.tree_of(old)
+        there = [entry[1] for path in paths if (entry := self.hub.objects.at(tree, path)) and entry[0] in (FILE, EXECUTABLE)]
+        return {leak.secret for oid in there for leak in self.keys(oid)}

@@ -1,0 +1,44 @@
+"""What a start clears away after a kill, and a turn that cannot end: processes, locks of Git's whose
+owner is dead, refs that somebody made by hand."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable
+
+from agentctl.core import refnames
+from agentctl.core.queue.events import Staged
+from agentctl.engine import processes
+from agentctl.engine.locks import Held
+from agentctl.errors import Contended
+from agentctl.git import checkouts, kept_packs, plain, stale_locks
+from agentctl.git.repository import Hub
+
+PATIENCE = 30.0
+"""Seconds that a bot waits at its start for a living Git."""
+
+
+def clean(hub: Hub, trunk: str, held: Held) -> None:
+    """Needs the proof of the bot's lock. Raises Contended if a lock is held by a live Git."""
+    for what in ("gate", "upkeep"):
+        processes.sweep(hub.mark + what)
+    plain.sweep()
+    kept_packs.sweep(hub.git_dir)
+    stale_locks.clear(hub.git_dir, checkouts.locks(hub, trunk), PATIENCE)
+    with contextlib.suppress(Contended):
+        stale_locks.clear(hub.git_dir, stale_locks.half_objects(hub.git_dir), patience=0)
+
+
+def restage(hub: Hub, probes: Iterable[Staged], held: Held) -> None:
+    """Make the refs below stage what the ledger says: one that somebody made, moved or deleted
+    by hand would keep every turn from its end. Needs the proof of the bot's lock."""
+    wanted = {f"{refnames.STAGE}{staged.probe.number}": staged.commit for staged in probes}
+    found = hub.refs.names([refnames.STAGE]).oids
+    mend = hub.refs.transaction("stage as recorded")
+    for name, oid in wanted.items() - found.items():
+        mend.update(name, oid, found.get(name))
+    for name in found.keys() - wanted.keys():
+        mend.delete(name, found[name])
+    with contextlib.suppress(Contended):
+        if mend:
+            mend.commit()

@@ -1,0 +1,42 @@
+"""When the bot gives up: the gate gives no verdict, and no change is at fault."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from agentctl.core.queue.model import Verdict
+from agentctl.errors import Infrastructure
+from agentctl.hub.verdicts import Judgement
+
+
+class Patience:
+    """Ends when the gate gives no verdict again and again, for trunk neither."""
+
+    def __init__(self) -> None:
+        self._row = 0
+        """Runs without a verdict, one after the other."""
+        self._unclear: Counter[str] = Counter()
+        """How many by tree."""
+        self._doubted: set[str] = set()
+
+    def doubts(self, tree: str, retries: int) -> bool:
+        """Whether it is time to see, if there is no verdict once more, what the gate says of the trunk below."""
+        if max(self._row, self._unclear[tree]) < retries:
+            return False
+        self._doubted.add(tree)
+        return True
+
+    def hear(self, judgement: Judgement, retries: int) -> None:
+        """Raises Infrastructure after more than `retries` such runs, in a row or of one tree."""
+        if judgement.verdict != Verdict.INDETERMINATE:
+            self._row = 0
+            self._unclear.pop(judgement.tree, None)
+            self._doubted.discard(judgement.tree)
+            return
+        self._row += 1
+        self._unclear[judgement.tree] += 1
+        times = max(self._row, self._unclear[judgement.tree])
+        if times > retries and judgement.tree in self._doubted:
+            raise Infrastructure(f"the gate gave no verdict {times} times in a row: {judgement.why}, at "
+                                 f"{judgement.commit[:12]}; nobody is blamed",
+                                 hint="mend it, then run this again. The gate said:\n" + judgement.log[-2000:])

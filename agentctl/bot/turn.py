@@ -1,0 +1,118 @@
+"""One tick's work in progress: the next state, and the ref updates that go with it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from agentctl.core import refnames
+from agentctl.core.notices import Notice, Odd, Told
+from agentctl.core.queue.events import Recorded
+from agentctl.core.queue.lifecycle import Stage
+from agentctl.core.queue.model import Change
+from agentctl.core.queue.records import AnyReason, DependencyFell, Record, Rejected
+from agentctl.core.queue.state import Draft, State, orphans
+from agentctl.core.text.printable import printable
+from agentctl.errors import Contended
+from agentctl.git.refs import Blocked
+from agentctl.git.repository import Hub
+from agentctl.hub import marks, outbox
+from agentctl.hub.ledger import Ledger
+
+SPOILT = 3
+"""Answers whose refs cannot be written, before the others of that turn are left unwritten too."""
+
+
+class Turn:
+    """Collects effects; `commit` makes them durable in one ref transaction.
+
+    Git carries out a transaction's creations and updates before its deletions, so a
+    kill in between leaves an inbox ref too many, never one too few.
+    """
+
+    def __init__(self, hub: Hub, ledger: Ledger, state: State, now: float, tell: Callable[[Told], None]) -> None:
+        self.hub, self.now, self._tell = hub, now, tell
+        self._begin(ledger, state)
+
+    def _begin(self, ledger: Ledger, state: State) -> None:
+        self.ledger, self.before, self.draft = ledger, state, Draft(state)
+        self.refs = self.hub.refs.transaction("tick")
+        self._told: list[Told] = []
+
+    @property
+    def state(self) -> State:
+        return self.draft.state
+
+    def members(self, chain: Iterable[str]) -> list[Record]:
+        """The records of a chain: of those that are queued, and of those that landed already.
+        Who left the queue otherwise is left out."""
+        ended = {record.key: record for record in self.draft.ended}
+        found = (self.state.queue.get(key) or ended.get(key) or self.ledger.record(key) for key in chain)
+        return [record for record in found if record and record.stage in (Stage.QUEUED, Stage.LANDED)]
+
+    def happen(self, event: Recorded) -> None:
+        """Change the state, and tell of it once that is durable."""
+        self.draft.happen(event)
+        self._told.append(event)
+
+    def notice(self, event: Notice) -> None:
+        """Tell of something that changes nothing, once the turn is durable."""
+        self._told.append(event)
+
+    def commit(self) -> None:
+        """Raises Contended if another writer was there first: then nothing has happened,
+        and this turn is void.
+
+        What falls with a rejected change goes in the same commit: the next one no longer
+        knows what ended in this."""
+        with self.hub.objects.store.together():
+            self._commit()
+
+    def _commit(self) -> None:
+        self.fall_together()
+        self.draft.settle()
+        ledger = self.ledger.append(self.draft, self.before, self.refs, self.now)
+        self.hub.objects.store.flush()
+        with marks.moving(self.hub, refnames.STATE, self.ledger.tip, ledger.tip):
+            self._move()
+        told = self._told
+        self._begin(ledger, self.state)
+        for event in told:
+            self._tell(event)
+
+    def _move(self) -> None:
+        """Nobody's answer may keep the turn from its end: one whose ref cannot be written is left out,
+        and after a few of them all are. What they say is in the ledger too."""
+        for left in range(SPOILT, -1, -1):
+            try:
+                return self.refs.commit()
+            except (Contended, Blocked) as error:
+                ref = str(error.values.get("ref", ""))
+                if not ref.startswith(refnames.OUTBOX):
+                    raise
+                for name in [ref] if left else self.refs.named(refnames.OUTBOX):
+                    self.refs.leave_out(name)
+                self.notice(Odd(ref, f"the answer {ref} cannot be written: {printable(error.message)}"))
+        self.refs.commit()
+
+    def reply(self, change: Change, why: str, answer: outbox.Answer, keep: bool) -> None:
+        """Put an answer into the outbox; on top of the change's head, if that may be kept."""
+        outbox.write(self.hub, change, why, answer, self.refs, self.now, keep)
+
+    def send_back(self, rejected: Rejected, answer: outbox.Answer = outbox.Answer({})) -> None:
+        """End a submission, and answer it."""
+        self.happen(rejected)
+        facts = {"kind": rejected.reason.kind, "change": rejected.key, "why": rejected.why, "trunk": self.state.trunk}
+        whole = outbox.Answer(facts | answer.verdict, answer.log, answer.conflict)
+        self.reply(rejected.change, rejected.why, whole, rejected.kept)
+
+    def reject(self, key: str, reason: AnyReason, why: str, answer: outbox.Answer = outbox.Answer({})) -> None:
+        """Send back what is queued. Raises KeyError if it is not."""
+        queued = self.state.queue[key]
+        self.send_back(Rejected(change=queued.change, at=self.now, work=queued.work, said=why, reason=reason), answer)
+
+    def fall_together(self) -> None:
+        """Reject what was stacked on something that left the queue without landing."""
+        while fallen := orphans(self.state, self.draft.ended):
+            for key, below in fallen:
+                if key in self.state.queue:
+                    self.reject(key, DependencyFell(below.key), f"it builds on {below.key}, which was {below.stage}")

@@ -1,0 +1,1 @@
+"""The policy: its schema, its values, and what follows from them."""

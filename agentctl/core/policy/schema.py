@@ -1,0 +1,304 @@
+"""The JSON Schema (draft 2020-12) of a policy: the one source of its keys.
+
+Validation, defaults, `policy explain`, `policy schema` and the dataclasses' values all
+come from here. Two annotations are ours: `x-expected` (what a value must be, in words)
+and `x-unit` (`seconds` or `bytes`: the text is converted when it is read).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from agentctl.core.text.json_form import Plain
+from agentctl.core.text.units import DURATION, LARGEST, SIZE
+
+VERSION = 1
+SLOTS = 4096
+"""The most gates that run at the same time."""
+PLACEHOLDERS = ("prompt", "prompt_file", "task", "agent", "worktree")
+
+# `$(?!\n)` because Python's `$` also matches before a last newline.
+_END = r"$(?!\n)"
+NAME = r"^(?!.*\.lock$)[A-Za-z0-9](?:[A-Za-z0-9_-]|\.(?!\.|$)){0,99}" + _END
+_BRANCH = (
+    r"^(?!refs/|agent/|HEAD$|@$|[-./])(?!.*(?:\.\.|//|@\{|/\.|\.lock(?:/|$)|[./]$))"
+    r"[^\x00-\x20\x7f~^:?*\[\\]{1,200}" + _END
+)
+_PATH = r"^(?![/\\!-])(?!(?:.*/)?(?:\.{1,2}|\.git|)(?:/|$))[^\x00-\x1f\x7f]{1,1024}" + _END
+
+def _text(description: str, default: str | None = None, **rest: Any) -> Plain:
+    return _with_default({"type": "string", "description": description, **rest}, default)
+
+
+def _with_default(schema: Plain, default: Any) -> Plain:
+    return schema if default is None else {**schema, "default": default}
+
+
+def _number(description: str, default: int, low: int, high: int) -> Plain:
+    limits = {"minimum": low, "maximum": high}
+    return {"type": "integer", "description": description, "default": default, **limits}
+
+
+def _choice(description: str, default: str, *choices: str) -> Plain:
+    return _text(description, default, enum=list(choices))
+
+
+def _duration(description: str, default: str) -> Plain:
+    words = "a duration such as 90s, 10m or 2h"
+    unit = {"x-expected": words, "x-unit": "seconds"}
+    return _text(description, default, pattern=DURATION, **unit)
+
+
+def _size(description: str, default: str | int) -> Plain:
+    return {
+        "type": ["string", "integer"],
+        "description": description,
+        "default": default,
+        "pattern": SIZE,
+        "minimum": 0,
+        "maximum": LARGEST,
+        "x-expected": "a size such as 64KiB, 100MiB or 2GiB, or a number of bytes",
+        "x-unit": "bytes",
+    }
+
+
+def _globs(description: str, default: list[str]) -> Plain:
+    words = "a glob relative to the top, such as src/** (no / at either end, no .., no !)"
+    item = {"type": "string", "pattern": _PATH, "x-expected": words}
+    return {"type": "array", "description": description, "default": default, "items": item}
+
+
+def _paths(description: str) -> Plain:
+    words = "a path relative to the top, such as .venv (no / at either end, no ..)"
+    item = {"type": "string", "pattern": _PATH, "x-expected": words}
+    return {"type": "array", "description": description, "default": [], "items": item}
+
+
+def _env(description: str) -> Plain:
+    return {
+        "type": "object",
+        "description": description,
+        "default": {},
+        "propertyNames": {
+            "pattern": r"^[A-Za-z_][A-Za-z0-9_]*" + _END,
+            "x-expected": "a name of a variable (letters, digits and _)",
+        },
+        "additionalProperties": {"type": "string"},
+    }
+
+
+def _variables(description: str) -> Plain:
+    words = "a name of a variable such as DATABASE_URL, or the beginning of names and a * such as AWS_*"
+    item = {"type": "string", "pattern": r"^[A-Za-z_][A-Za-z0-9_]*\*?" + _END, "x-expected": words}
+    return {"type": "array", "description": description, "default": [], "items": item}
+
+
+def _section(description: str, properties: Plain, required: tuple[str, ...] = ()) -> Plain:
+    section = {
+        "type": "object",
+        "description": description,
+        "properties": properties,
+        "additionalProperties": False,
+    }
+    return {**section, "required": list(required)} if required else {**section, "default": {}}
+
+
+_NAME_WORDS = "a name of letters, digits, '.', '_' and '-' (at most 100)"
+
+GATE = _section(
+    "A gate judges a staged tree.",
+    {
+        "name": _text(
+            "What the gate is called in verdicts and logs. Unique in the policy.",
+            pattern=NAME,
+            **{"x-expected": _NAME_WORDS},
+        ),
+        "run": _text(
+            "The command, run by sh -c at the top of a slot. Exit status 0 is passed, 125 is "
+            "indeterminate: it is run again, and nobody is blamed, unless it goes on so and trunk without the "
+            "changes passes. Anything else is failed.",
+            pattern=r"\S",
+            **{"x-expected": "a command to run by sh -c"},
+        ),
+        "timeout": _duration("A gate that runs longer is killed and has failed.", "10m"),
+        "env": _env("Variables added to the gate's environment."),
+        "pass_env": _variables(
+            "Variables of the bot's own environment that the gate gets besides those that hold no "
+            "key (listed in agentctl-policy(5)). A gate runs the code of any change: it can read them.",
+        ),
+        "paths": _globs(
+            "Globs: all of the tree that the gate's verdict depends on. Where these are as they "
+            "were when it passed, it is not run again; if all gates name paths, changes that "
+            "different ones judge do not wait for each other. Empty: the whole tree.",
+            [],
+        ),
+    },
+    required=("name", "run"),
+)
+
+SLOT = _section(
+    "The worktree that a gate runs in.",
+    {
+        "setup": _text(
+            "A command, run by sh -c when a slot is made, and again when a file that "
+            "setup_on names differs from the last run. It may take as long as the first gate; "
+            "where it fails, and passes without the changes, they have failed. Empty: none.",
+            "",
+        ),
+        "setup_on": _globs("Files whose change makes setup run again, as globs.", []),
+        "pass_env": _variables("Variables of the bot's own environment that the setup gets, as gates.pass_env."),
+        "keep": _paths("Untracked paths that are not cleaned away between runs, such as .venv."),
+    },
+)
+
+QUEUE = _section(
+    "The merge queue.",
+    {
+        "slots": _number("How many gates run at the same time.", 2, 1, SLOTS),
+        "batch": _number("The most changes that one probe may test together.", 64, 1, 100_000),
+        "rejection": _choice(
+            "The proof a rejection needs. strict: a failed probe of trunk plus that one change. "
+            "inference: a failed probe whose other changes have all landed, which is "
+            "cheaper, and sound if adding a change never repairs a failure.",
+            "strict",
+            "strict",
+            "inference",
+        ),
+        "retries": _number(
+            "How often an indeterminate verdict is tried again before the queue reports "
+            "an infrastructure failure, and a failure of trunk itself before trunk counts as red.",
+            2,
+            0,
+            100,
+        ),
+    },
+)
+
+AGENTS = _section(
+    "The fleet of agents and their sessions.",
+    {
+        "adapter": _text(
+            "How agents are started and understood: command, claude, codex, aider, opencode, "
+            "mini-swe-agent or gemini.",
+            "command",
+            pattern=NAME,
+            **{"x-expected": "the name of an adapter such as command or claude"},
+        ),
+        "command": {
+            "type": "array",
+            "description": "The program and its arguments, without a shell. The placeholders "
+            + ", ".join(f"{{{word}}}" for word in PLACEHOLDERS)
+            + " are replaced in each. Empty: what the adapter itself would run.",
+            "default": [],
+            "items": {"type": "string"},
+        },
+        "count": _number("How many agents work at the same time.", 4, 1, 10_000),
+        "setup": _text("A command, run by sh -c in a new worktree of an agent. Empty: none.", ""),
+        "timeout": _duration("A session that runs longer is ended.", "30m"),
+        "attempts": _number("How many sessions a task gets before it is parked.", 3, 1, 1000),
+        "dirty": _choice(
+            "What happens to uncommitted files of a session that ends well. commit: they are "
+            "committed and submitted; beside commits of the agent's own only new files that are not "
+            "hidden: it forgot to add them. salvage: they are kept under a salvage ref, as is "
+            "in any case what is not submitted.",
+            "commit",
+            "commit",
+            "salvage",
+        ),
+        "on_failure": _choice(
+            "What a failing exit status (other than 0 and 75) of an agent means. salvage: the "
+            "session has failed; its work is kept under a salvage ref, for the next one. submit: "
+            "nothing; what it left is judged as if the exit status were 0.",
+            "salvage",
+            "salvage",
+            "submit",
+        ),
+        "backoff": _duration(
+            "How long no session starts after a failure that is likely to hit every agent, such "
+            "as a rate limit or a refused key. Then one is tried; each try that fails makes the "
+            "pause longer, up to 10 times as long (20 times where only a person can help).",
+            "30s",
+        ),
+        "env": _env("Variables added to the environment of every session."),
+        "pass_env": _variables(
+            "Variables of your environment that sessions get besides those that hold no key and "
+            "what the adapter's program needs (listed in agentctl-policy(5)).",
+        ),
+        "silence": _duration(
+            "A session is stuck when its output, commits, files and processor time have all "
+            "been flat for this long.",
+            "10m",
+        ),
+    },
+)
+
+LIMITS = _section(
+    "What a change may hold at most, and what a gate or a session may use.",
+    {
+        "change_files": _number("Files that a change may touch.", 10_000, 1, 10_000_000),
+        "change_bytes": _size("Bytes of all files that a change adds or alters.", "100MiB"),
+        "depth": _number("Components of a path.", 64, 1, 1000),
+        "path": _number("Bytes of a path.", 1024, 1, 4096),
+        "message": _size("Bytes of a commit message.", "64KiB"),
+        "allow_submodules": {
+            "type": "boolean",
+            "description": "Whether a change may add or move a submodule (a gitlink).",
+            "default": False,
+        },
+        "allow_secrets": _globs(
+            "Files that a change may add a private key or an access token to, as globs: keys made for tests.", []),
+        "memory": _size("Memory of a gate or a session. 0: no limit.", 0),
+        "output": _size("Output of a gate or a session that is kept. 0: no limit.", "64MiB"),
+        "processes": _number("Processes that a gate or a session may have at a time. 0: no limit.", 2000, 0, 10_000_000),
+        "file_size": _size("Bytes that a gate or a session may write to one file. 0: no limit.", "8GiB"),
+    },
+)
+
+SCHEMA: Plain = {
+    "$schema": "https://json-schema.org/draft/2020-12/schema",
+    "title": "agentctl policy",
+    "type": "object",
+    "description": "How agentctl judges changes and runs agents on this repository.",
+    "properties": {
+        "version": {
+            "type": "integer",
+            "description": "The version of this format.",
+            "enum": [VERSION],
+        },
+        "trunk": _text(
+            "The protected branch. Only the bot moves it.",
+            "main",
+            pattern=_BRANCH,
+            **{"x-expected": "the name of a branch such as main (not refs/..., not agent/...)"},
+        ),
+        "foreign": _choice(
+            "What becomes of trunk when somebody else moves it forward. adopt: the bot tests it and "
+            "goes on from there. stop: nothing lands until a person says `agentctl bot adopt` or "
+            "`agentctl bot restore`; so it always is with a move that is not forward.",
+            "adopt",
+            "adopt",
+            "stop",
+        ),
+        "strategy": _choice(
+            "How a change lands. squash: as one commit. rebase: each of its commits, one after "
+            "the other, or as one commit if merges are among them. merge: under a merge commit.",
+            "squash",
+            "squash",
+            "rebase",
+            "merge",
+        ),
+        "gates": {
+            "type": "array",
+            "description": "The gates, run in order on the staged tree. All must pass.",
+            "minItems": 1,
+            "items": GATE,
+        },
+        "slot": SLOT,
+        "queue": QUEUE,
+        "agents": AGENTS,
+        "protect": _globs("Files that no change may touch, as globs.", [".agentctl/**"]),
+        "limits": LIMITS,
+    },
+    "required": ["version", "gates"],
+    "additionalProperties": False,
+}

@@ -1,0 +1,49 @@
+"""What the events of a ledger tell of one submission."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from agentctl.core.queue import events, ledger_format1
+from agentctl.core.queue.events import Recorded
+from agentctl.core.queue.records import Ended
+from agentctl.core.queue.sentences import told
+
+Event = Recorded | ledger_format1.Line
+
+
+def about(key: str, turns: Iterable[tuple[float, Iterable[Event]]]) -> list[tuple[float, str]]:
+    """(when, in words) for each event of the turns, given and returned from the oldest on, that tells of the submission or
+    of a probe of it."""
+    probes: set[int] = set()
+    found: list[tuple[float, str]] = []
+    for when, happened in turns:
+        for event in happened:
+            if _names(event, key, probes) and (line := told(event)):
+                found.append((when, line))
+    return found
+
+
+def _names(event: Event, key: str, probes: set[int]) -> bool:
+    """Adds the probes of the submission to `probes`."""
+    match event:
+        case events.ProbeBegun(staged=staged):
+            probes |= {staged.probe.number} if key in staged.probe.chain else set()
+            return key in staged.probe.chain
+        case events.Probed(probe=probe):
+            return probe.number in probes
+        case events.Cancelled(number=number) | events.Follows(number=number):
+            return number in probes
+        case events.LandingBegun(landing=landing):
+            return any(key == other for other, _ in landing.staged.landing)
+        case events.Clash(pairs=pairs):
+            return any(key in pair for pair in pairs)
+        case events.Admitted(queued=queued):
+            return queued.key == key
+        case Ended() | events.Bumped() | events.Refused():
+            return event.key == key
+        case ledger_format1.Line():
+            named = key in event.words
+            probes |= {event.begun} if named and event.begun else set()
+            return named or event.of_probe in probes
+    return False

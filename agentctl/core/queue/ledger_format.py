@@ -1,0 +1,190 @@
+"""The ledger's format, version 2: the tree of each commit of refs/agentctl/state.
+
+    format                          "2\\n"
+    meta.json                       trunk, counters, and the landing under way
+    memory.json                     the planner's own state
+    probes.json                     probes whose gates run, and failed ones that may still
+                                    prove a change guilty
+    events.json                     what happened since the commit before: a list
+    queue/<shard>/<change>/<rev>    one record per queued submission
+    done/<shard>/<change>/<rev>     one record per ended submission
+    heads/<shard>/<head>            "<change>/<rev>": which submission had this head
+
+A commit's first parent is the state before it; its other parents are the heads
+admitted with it, so that whatever was submitted stays reachable although its
+inbox ref goes. Its message says in words what its events say; nothing reads it.
+
+A landing is written down before trunk moves (`landing` in meta.json) and
+completed after: a bot that finds one looks where trunk is, and either completes
+it, moves trunk, or, if somebody else moved trunk meanwhile, drops it.
+
+Version 1 had no events, and other records: `core.queue.ledger_format1` reads those, and they stay as
+they are below a format of 2.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from typing import TypeVar
+
+import msgspec
+
+from agentctl.core.queue import ledger_format1
+from agentctl.core.queue.events import Landing, Recorded, Staged
+from agentctl.core.queue.queued import Queue
+from agentctl.core.queue.records import AnyEnded, Queued, Record
+from agentctl.core.queue.sentences import told
+from agentctl.core.queue.state import Draft, State
+from agentctl.core.refnames import valid_name
+from agentctl.core.text.json_form import Struct, dump, load
+
+Named = TypeVar("Named", bound=Record)
+
+VERSION = 2
+META, MEMORY, PROBES, EVENTS, FORMAT = "meta.json", "memory.json", "probes.json", "events.json", "format"
+
+
+def shard(name: str) -> str:
+    return hashlib.sha1(name.encode()).hexdigest()[:2]
+
+
+def queue_path(key: str) -> str:
+    return f"queue/{shard(key.split('/')[0])}/{key}"
+
+
+def done_path(key: str) -> str:
+    return f"done/{shard(key.split('/')[0])}/{key}"
+
+
+def head_path(head: str) -> str:
+    return f"heads/{head[:2]}/{head}"
+
+
+def decode_queued(data: bytes) -> Queued:
+    """A record below queue/. Raises ValueError for what is none."""
+    return _named(ledger_format1.queued(data) if ledger_format1.is_record(data) else load(Queued, data))
+
+
+def decode_ended(data: bytes) -> AnyEnded:
+    """A record below done/. Raises ValueError for what is none."""
+    return _named(ledger_format1.ended(data) if ledger_format1.is_record(data) else load(AnyEnded, data))
+
+
+def _named(record: Named) -> Named:
+    change = record.change
+    if not (valid_name(change.id) and valid_name(change.agent)):
+        raise ValueError(f"{record.key!r} of {change.agent!r} is no name")
+    return record
+
+
+class _Meta(Struct, frozen=True, omit_defaults=False):
+    """The content of meta.json."""
+
+    trunk: str
+    seq: int
+    probe: int
+    landing: Landing | None
+
+
+class _Probes(Struct, frozen=True, omit_defaults=False):
+    """The content of probes.json."""
+
+    running: tuple[Staged, ...]
+    failed: tuple[Staged, ...]
+    struck: dict[str, int] = {}
+    clashes: tuple[tuple[str, str], ...] = ()
+
+
+def _encode_meta(state: State) -> bytes:
+    return dump(_Meta(state.trunk, state.seq, state.next_probe, state.landing))
+
+
+def _encode_probes(state: State) -> bytes:
+    return dump(_Probes(state.probes, state.failed, dict(state.struck), tuple(sorted(state.clashes))))
+
+
+FORGOTTEN = b"{}\n"
+"""What is remembered by a planner that begins anew."""
+KINDS: dict[str, type] = {META: _Meta, PROBES: _Probes, EVENTS: list[Recorded]}
+
+
+def read_back(path: str, data: bytes) -> None:
+    """Raises ValueError for a file that would not be read as it was written."""
+    if path in KINDS:
+        again = dump(load(KINDS[path], data))
+    elif path.startswith("queue/"):
+        again = dump(decode_queued(data))
+    elif path.startswith("done/"):
+        again = dump(decode_ended(data))
+    else:
+        return
+    if again != data:
+        raise ValueError(f"{path} is not read as it was written")
+
+
+def decode_trunk(meta: bytes) -> str:
+    """Where the bot knows trunk to be, from meta.json alone."""
+    return _meta(meta).trunk
+
+
+def _meta(data: bytes) -> _Meta:
+    return msgspec.convert(ledger_format1.meta(data), _Meta) if ledger_format1.is_meta(data) else load(_Meta, data)
+
+
+def decode(files: Mapping[str, bytes]) -> State:
+    """The state from its small files and its queue records, by path.
+
+    Raises ValueError for a format of another version, and for what has none.
+    """
+    if int(files[FORMAT]) not in (1, VERSION):
+        raise ValueError(f"ledger format {files[FORMAT].decode().strip()}, this agentctl reads {VERSION}")
+    meta, probes = _meta(files[META]), load(_Probes, files[PROBES])
+    records = [decode_queued(data) for path, data in files.items() if path.startswith("queue/")]
+    return State(
+        trunk=meta.trunk, seq=meta.seq, next_probe=meta.probe, landing=meta.landing, memory=files[MEMORY].removeprefix(FORGOTTEN),
+        probes=probes.running, failed=probes.failed, struck=probes.struck, clashes=frozenset(probes.clashes),
+        queue=Queue({r.key: r for r in sorted(records, key=lambda r: r.change.seq)}),
+    )
+
+
+def decode_events(data: bytes) -> list[Recorded]:
+    """Raises ValueError."""
+    return load(list[Recorded], data)
+
+
+def output(draft: Draft, before: State) -> dict[str, bytes | None]:
+    """Every file by which the next state differs from `before`, by path; None is a removed one. Empty if nothing happened."""
+    state, first = draft.state, not before.trunk
+    out = _records(draft)
+    if first or _encode_meta(state) != _encode_meta(before):
+        out[META] = _encode_meta(state)
+    if first or state.memory != before.memory:
+        out[MEMORY] = state.memory or FORGOTTEN
+    if first or _encode_probes(state) != _encode_probes(before):
+        out[PROBES] = _encode_probes(state)
+    if out or draft.events:
+        out |= {FORMAT: f"{VERSION}\n".encode(), EVENTS: dump(draft.events)}
+    return out
+
+
+def _records(draft: Draft) -> dict[str, bytes | None]:
+    out: dict[str, bytes | None] = {}
+    for key in draft.touched:
+        queued = draft.state.queue.get(key)
+        out[queue_path(key)] = dump(queued) if queued else None
+    out |= {done_path(ended.key): dump(ended) for ended in draft.ended}
+    return out | {head_path(head): (key + "\n").encode() for head, key in draft.found.items()}
+
+
+LINES = 100
+"""Of a message; the events are all in their file."""
+
+
+def message(draft: Draft) -> str:
+    """What happened, for people."""
+    lines = [line for event in draft.events if (line := told(event))]
+    if len(lines) < 2:
+        return "".join(lines or ["what the planner remembers"]) + "\n"
+    more = [f"and {len(lines) - LINES} more"] if len(lines) > LINES else []
+    return f"{len(lines)} events\n\n" + "\n".join(lines[:LINES] + more) + "\n"

@@ -1,0 +1,203 @@
+"""What version 1 of the ledger wrote, as the types of today.
+
+Its records were one object each for what is queued and what has ended, and what happened stood in its commits' messages
+alone. This is the one place that reads those messages: of ledgers that were begun by that version.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import msgspec
+
+from agentctl.core.queue.lifecycle import Stage
+from agentctl.core.queue.model import Change
+from agentctl.core.queue.records import (
+    AgainstRules,
+    AlreadyThere,
+    AnyEnded,
+    AnyReason,
+    Conflicts,
+    DependencyFell,
+    GateFailed,
+    Landed,
+    NotProper,
+    NotTheirs,
+    OurFault,
+    Passed,
+    Proof,
+    Queued,
+    Rejected,
+    Superseded,
+    Withdrawn,
+    Work,
+)
+from agentctl.core.text.json_form import Oid, Struct, quoted
+
+
+class _Record(Struct, frozen=True):
+    change: Change
+    base: str
+    subject: str = ""
+    paths: tuple[str, ...] = ()
+    stage: Stage = Stage.QUEUED
+    ended: float = 0.0
+    commit: str = ""
+    kind: str = ""
+    why: str = ""
+    evidence: dict[str, Any] = {}
+    kept: bool = True
+
+
+class _Proof(msgspec.Struct):
+    probe: int = 0
+    old: str = ""
+    tip: str = ""
+    tree: str = ""
+    gate: str = ""
+    at: float = 0.0
+    commit: str = ""
+
+
+class _Failure(msgspec.Struct):
+    probe: int = 0
+    chain: tuple[str, ...] = ()
+    gate: str = ""
+    failed: str = ""
+    passed: str = ""
+
+
+class _Conflict(msgspec.Struct):
+    trunk: str = ""
+    paths: tuple[str, ...] = ()
+
+
+def is_record(data: bytes) -> bool:
+    """No later one has such a key, and within a text its quotes would be escaped."""
+    return b'"stage":' in data
+
+
+def is_meta(data: bytes) -> bool:
+    return b'"verdict":' in data
+
+
+def meta(data: bytes) -> Any:
+    """meta.json with a landing, in the form of today. Raises ValueError."""
+    found = _loads(data)
+    try:
+        found["landing"]["passed"] = found["landing"].pop("verdict")
+    except (KeyError, TypeError, AttributeError):
+        raise ValueError("it has no landing") from None
+    return found
+
+
+def queued(data: bytes) -> Queued:
+    """Raises ValueError."""
+    record = _record(data)
+    if record.stage != Stage.QUEUED:
+        raise ValueError(f"it is {record.stage}")
+    return Queued(record.change, _work(record))
+
+
+def ended(data: bytes) -> AnyEnded:
+    """Raises ValueError."""
+    record = _record(data)
+    facts: dict[str, Any] = {"change": record.change, "at": record.ended, "work": _work(record), "kept": record.kept}
+    match record.stage:
+        case Stage.LANDED:
+            at = msgspec.convert(record.evidence, _Proof)
+            proof = Proof(at.probe, at.old, at.tip, Passed(at.tree, at.gate, at.at, at.commit))
+            return Landed(**facts, commit=msgspec.convert(record.commit, Oid), proof=proof)
+        case Stage.REJECTED:
+            return Rejected(**facts, said=record.why, reason=_reason(record))
+        case Stage.WITHDRAWN:
+            by = record.why.removeprefix("withdrawn by ")
+            return Withdrawn(**facts, by=record.change.agent if by == "its author" else by)
+        case Stage.SUPERSEDED:
+            return Superseded(**facts, said=record.why)
+    raise ValueError(f"it is {record.stage}")
+
+
+def _record(data: bytes) -> _Record:
+    return msgspec.convert(_loads(data), _Record)
+
+
+def _loads(data: bytes) -> Any:
+    """By a reader that takes what UTF-8 cannot hold, as version 1 wrote it."""
+    try:
+        return json.loads(data)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+
+
+def _work(record: _Record) -> Work:
+    return Work(record.base, record.subject, tuple(map(quoted, record.paths)))
+
+
+def _reason(record: _Record) -> AnyReason:
+    match record.kind:
+        case "gate":
+            failure = msgspec.convert(record.evidence, _Failure)
+            return GateFailed(failure.probe, failure.chain, failure.gate, failure.failed, failure.passed)
+        case "conflict":
+            conflict = msgspec.convert(record.evidence, _Conflict)
+            return Conflicts(conflict.trunk, tuple(map(quoted, conflict.paths)))
+        case "fault":
+            return OurFault(str(record.evidence.get("error", "")))
+        case "dependency":
+            return DependencyFell("")
+    kinds: dict[str, AnyReason] = {"policy": AgainstRules(), "there": AlreadyThere(), "border": NotProper(), "refused": NotTheirs()}
+    if record.kind not in kinds:
+        raise ValueError(f"it was rejected for {record.kind!r}")
+    return kinds[record.kind]
+
+
+class Line(Struct, frozen=True, tag_field="kind", tag="line"):
+    """A line of a message of that version."""
+
+    text: str
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        return tuple(word.strip(",:;") for word in self.text.split())
+
+    @property
+    def admitted(self) -> str:
+        """The key, if something was admitted."""
+        return self.words[1] if self.text.startswith("admit ") else ""
+
+    @property
+    def adopted(self) -> tuple[str, str, str] | None:
+        """(what was adopted, what trunk was where that was not forward, what else was told), if a trunk was."""
+        if not self.text.startswith("adopt "):
+            return None
+        words = self.words
+        before = words[3] if words[2:3] == ("for",) else ""
+        return words[1], before, self.text.partition(" by somebody else")[2]
+
+    @property
+    def begun(self) -> int:
+        """The probe that it says was begun; 0 if none."""
+        return _number(_BEGUN, self.text)
+
+    @property
+    def of_probe(self) -> int:
+        """The probe that it tells of otherwise; 0 if none."""
+        return _number(_OF_PROBE, self.text)
+
+
+_BEGUN = re.compile(r"probe (\d+) of ")
+_OF_PROBE = re.compile(r"(?:cancel |land .*: )?probe (\d+)(?! of )\b")
+
+
+def _number(pattern: re.Pattern[str], text: str) -> int:
+    found = pattern.match(text)
+    return int(found[1]) if found else 0
+
+
+def lines(message: str) -> list[Line]:
+    """What a commit's message tells."""
+    body = message.rstrip("\n").splitlines()
+    return [Line(line) for line in (body[2:] if len(body) > 1 else body)]

@@ -1,0 +1,153 @@
+"""What an inbox ref asks for, read strictly: whoever can push can push anything.
+
+The subject of an annotated tag is one line of JSON; a plain commit, or a tag whose subject
+begins otherwise than an object of JSON does, is a submission without facts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Annotated
+
+import msgspec
+
+from agentctl.core import refnames
+from agentctl.core.refnames import valid_name
+from agentctl.core.text.json_form import load
+from agentctl.core.text.printable import printable
+
+PRIORITY = 1000
+"""The highest; the lowest is its negative."""
+AFTER = 100
+"""Changes that one may name to come after."""
+GENERATION = 1 << 53
+"""What every reader of JSON reads exactly."""
+_Named = tuple[str, str, str, str, int, str]
+"""The first fields of a request."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """Who asks, by the ref's name, and about which commit."""
+
+    ref: str
+    oid: str
+    agent: str
+    change: str
+    revision: int
+    head: str
+    """What the ref leads to: a commit, but for an `Unfit`."""
+    key: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "key", f"{self.change}/{self.revision}")
+
+    @property
+    def submits(self) -> bool:
+        return isinstance(self, Submit)
+
+    @property
+    def waits(self) -> bool:
+        """True for what will be a revision of the change: a submission, or one that is refused."""
+        return isinstance(self, (Submit, Unfit))
+
+
+@dataclass(frozen=True, slots=True)
+class Submit(Request):
+    task: str | None = None
+    generation: int | None = None
+    priority: int = 0
+    after: tuple[str, ...] = ()
+    mends: bool = False
+    """Its author says that it mends a red trunk."""
+
+
+@dataclass(frozen=True, slots=True)
+class Withdraw(Request):
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class Bump(Request):
+    priority: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Unfit(Request):
+    """It has the name of a request, and is none."""
+
+    why: str = ""
+    whole: bool = False
+    """True if its head is a commit, so that only the facts are unfit."""
+
+
+def parse(ref: str, oid: str, kind: str, target: str, target_kind: str, subject: str) -> Request | None:
+    """The request of a ref: `kind` is its object's, `target` what a tag names, and `target_kind`
+    what that is in truth, empty if it is not there. None if the name is not of the protocol."""
+    try:
+        agent, change, revision = refnames.split_submission(ref, refnames.INBOX)
+    except ValueError:
+        return None
+    named: _Named = (ref, oid, agent, change, revision, target)
+    if kind not in ("commit", "tag"):
+        return Unfit(*named, why=f"it is a {kind or 'thing that is not there'}, not a commit or a tag of one")
+    if kind == "tag" and target_kind != "commit":
+        return Unfit(*named, why=f"it is a tag of a {target_kind or 'thing that is not there'}, not of a commit")
+    if kind == "commit" or not subject.lstrip().startswith("{"):
+        return Submit(*named)
+    try:
+        return _asked(named, load(_Said, subject.encode()))
+    except ValueError as error:
+        return Unfit(*named, why=f"its tag does not say what it should: {printable(str(error))}", whole=True)
+
+
+class _Said(msgspec.Struct):
+    """The subject of a tag. Keys that nobody knows are passed over."""
+
+    task: str | None = None
+    generation: Annotated[int, msgspec.Meta(ge=0, le=GENERATION)] | None = None
+    priority: Annotated[int, msgspec.Meta(ge=-PRIORITY, le=PRIORITY)] | msgspec.UnsetType = msgspec.UNSET
+    after: Annotated[tuple[str, ...], msgspec.Meta(max_length=AFTER)] | None = None
+    mends: bool = False
+    withdraw: bool = False
+    bump: bool = False
+
+
+def _asked(named: _Named, said: _Said) -> Request:
+    """Raises ValueError."""
+    priority = 0 if said.priority is msgspec.UNSET else said.priority
+    if said.withdraw and said.bump:
+        raise ValueError("withdraw and bump in one")
+    if said.withdraw:
+        return Withdraw(*named)
+    if said.bump:
+        if said.priority is msgspec.UNSET:
+            raise ValueError("bump without a priority")
+        return Bump(*named, priority=priority)
+    after = tuple(dict.fromkeys(said.after or ()))
+    for word, names in (("task", () if said.task is None else (said.task,)), ("after", after)):
+        wrong = [name for name in names if not valid_name(name)]
+        if wrong:
+            raise ValueError(f"{word} is no name: {printable(wrong[0], 50)}")
+    return Submit(*named, task=said.task, generation=said.generation, priority=priority, after=after, mends=said.mends)
+
+
+def dependencies_first(found: Iterable[Request]) -> list[Request]:
+    """In their order, but what a change comes after before it. A walk by a stack of its own: chains may be longer than
+    Python recurses."""
+    changes: dict[str, list[Request]] = {}
+    for request in found:
+        changes.setdefault(request.change, []).append(request)
+    order: list[Request] = []
+    seen: set[str] = set()
+    todo = [(name, False) for name in reversed(changes)]
+    while todo:
+        name, ready = todo.pop()
+        if ready:
+            order += changes[name]
+        elif name in changes and name not in seen:
+            seen.add(name)
+            todo.append((name, True))
+            todo += [(other, False) for request in changes[name] if isinstance(request, Submit) for other in request.after]
+    return order

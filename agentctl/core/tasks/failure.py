@@ -1,0 +1,145 @@
+"""Why a session failed, where that is not the fault of its task.
+
+Judged from the last lines of what the program printed. Only failures are judged: an agent
+may be at work on a client that handles status 429, so what a session with a result printed
+in passing says nothing. The patterns are data: a pattern that has rotted is one line to mend.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+
+from agentctl.core.tasks.ending import End
+from agentctl.core.tasks.last_words import Utterance, quote, shown, utterances
+from agentctl.core.tasks.resumption import resumes
+from agentctl.core.text.json_form import Struct
+
+
+class Kind(StrEnum):
+    KEY = "the key is refused"
+    MONEY = "money or quota is used up"
+    RATE = "rate limited"
+    OVERLOAD = "the provider has trouble"
+    NETWORK = "the network fails"
+    PROGRAM = "the agent's program cannot be run like this"
+    SETUP = "the set-up command fails"
+    CRASHES = "one crash after the other"
+    """Of a row of sessions; none of them says why."""
+    SILENT = "one session after the other is cut off empty-handed"
+    CONTEXT = "out of context"
+    LIMIT = "cut off by our limit"
+
+
+@dataclass(frozen=True, slots=True)
+class Nature:
+    fleet: bool
+    """It is likely to hit every agent."""
+    mends: bool
+    """It passes by itself."""
+    todo: str
+    """What a person does about it; of what passes by itself, nothing."""
+
+
+NATURE: dict[Kind, Nature] = {
+    Kind.KEY: Nature(True, False, "renew the key that the agents' program uses, or log it in again"),
+    Kind.MONEY: Nature(True, False, "add credit or raise the quota at the provider"),
+    Kind.RATE: Nature(True, True, ""),
+    Kind.OVERLOAD: Nature(True, True, ""),
+    Kind.NETWORK: Nature(True, True, ""),
+    Kind.PROGRAM: Nature(True, False, "run the command by hand; mend what comes after -- or agents.command"),
+    Kind.SETUP: Nature(True, False, "run agents.setup by hand in a fresh clone, and mend it"),
+    Kind.CRASHES: Nature(True, True, "see the whole output: agentctl logs AGENT"),
+    Kind.SILENT: Nature(True, True, "see by hand whether the agents' program gets an answer"),
+    Kind.CONTEXT: Nature(False, True, ""),
+    Kind.LIMIT: Nature(False, True, ""),
+}
+
+_CODE = r"(?:^|status\w*|code|error|http(?:/[\d.]+)?|litellm\S*)\W{0,4}"
+"""Before the number of an HTTP status: a number alone may be anything."""
+
+PATTERNS: tuple[tuple[Kind, str], ...] = (
+    (Kind.CONTEXT, r"prompt is too long|context[_ ](?:length|window)[_ ]?(?:is )?(?:exceed|too)|maximum context length|"
+                   r"contextwindowexceeded|ran out of room in the model's context|input (?:is )?too long|"
+                   r"exceeds? (?:the )?(?:maximum|model'?s)[^.]{0,40}(?:tokens|context)|input token count[^.]*exceeds"),
+    (Kind.MONEY, r"insufficient[_ ](?:quota|credits?|funds|balance)|credit balance is too low|exceeded your current quota|"
+                 r"payment required|out of credits|billing[_ ](?:hard[_ ]limit|error|details)|spend(?:ing)? limit|" + _CODE + "402"),
+    (Kind.RATE, r"rate[_ -]?limit|too many requests|resource_?exhausted|(?:usage|session|weekly|hour) limit|hit your limit|"
+                r"quota exceeded|" + _CODE + "429"),
+    (Kind.KEY, r"unauthori[sz]ed|authentication[_ ](?:failed|error)|authenticationerror|not able to authenticate|"
+               r"(?:invalid|incorrect|expired|missing|no|wrong) (?:x-)?api[-_ ]?key|invalid_api_key|api_key_invalid|"
+               r"api[ _]key (?:is )?(?:not valid|invalid|expired|missing|required|not (?:found|set))|permission_(?:denied|error)|"
+               r"permissiondeniederror|please run /login|not logged in|token (?:has )?(?:expired|been revoked)|"
+               r"missing (?:environment variable|credentials)|could not resolve authentication|does not have access|"
+               + _CODE + "40[13]"),
+    (Kind.OVERLOAD, r"overloaded|internal ?server ?error|service ?unavailable|bad gateway|gateway time-?out|at capacity|"
+                    r"server had an error|high demand|" + _CODE + r"5(?:0[0234]|2\d)"),
+    (Kind.NETWORK, r"\be(?:connrefused|connreset|notfound|ai_again|timedout|hostunreach|netunreach|pipe)\b|fetch failed|"
+                   r"connection[_ ]?(?:was )?(?:refused|reset|error|closed|aborted|timed out)|network (?:error|is unreachable)|"
+                   r"getaddrinfo|name or service not known|name resolution|could not resolve host|socket hang up|"
+                   r"stream disconnected|(?:unable|failed|cannot) to connect|apiconnectionerror|error sending request|"
+                   r"request timed out|apitimeouterror|api_retry unknown"),
+    (Kind.PROGRAM, r"command not found|^\S*sh: .*: not found$|(?:unknown|unrecognized|no such|invalid|illegal) (?:option|argument|flag|command)|"
+                   r"unexpected argument|unrecognized arguments|no such option|model\b[^.]{0,80}\b(?:does not exist|not found)|"
+                   r"invalid model|issue with the selected model|cannot be used with root|trusted (?:directory|folder)|"
+                   r"^(?:-\w, )?--[\w-]+ {2}.*\[(?:boolean|string|number|array)\]"),
+)
+"""In the order in which they are tried: what is told more plainly first. Matched without regard to case."""
+
+_COMPILED = tuple((kind, re.compile(pattern, re.IGNORECASE)) for kind, pattern in PATTERNS)
+
+FAR, NEAR, LAST = 25, 8, 6
+"""Lines that count of a program that failed; that said it had not; that was cut off."""
+TELLING = 20
+"""Characters of a text that says enough to be quoted, if there is such a one."""
+CANNOT_RUN = frozenset({"not-found", "not-executable", "error"})
+"""How a command ends that never ran."""
+
+
+class Failure(Struct, frozen=True):
+    kind: Kind
+    said: str
+    """The program's own words, fit to print."""
+    after: float = 0.0
+    """Before this time it is no use to try again, the program was told; 0 if it was not."""
+
+
+def classify(end: End | None, reason: str, tail: str, now: float, offset: float) -> Failure | None:
+    """Whose fault it is, or None if it is the task's or nobody's.
+
+    `end` is None if the command ended well: then only what is an error by its form counts, and
+    only the caller knows whether there is a result all the same. `reason` is the engine's word
+    on how the command ended, `offset` the local time's seconds east of UTC.
+    """
+    if end in (End.DEFERRED, End.INTERRUPTED):
+        return None
+    if reason in CANNOT_RUN:
+        return Failure(Kind.PROGRAM, quote(tail) or reason)
+    lines = NEAR if end is None else FAR if end == End.CRASHED else LAST
+    counted = _counted(utterances(tail, lines), prose=end == End.CRASHED)
+    kinds = [_kind(said) for said in counted]
+    kind = next(filter(None, kinds), None)
+    if kind:
+        same = [said.text for said, found in zip(counted, kinds) if found == kind]
+        after = next(filter(None, (resumes(text, now, offset) for text in same)), 0.0)
+        passes = kind == Kind.MONEY and after
+        return Failure(Kind.RATE if passes else kind, shown(next((t for t in same if len(t) >= TELLING), same[0])), after)
+    if end in (End.TIMEOUT, End.STUCK) or reason == "output":
+        return Failure(Kind.LIMIT, quote(tail, LAST))
+    return None
+
+
+def _counted(said: list[Utterance], prose: bool) -> list[Utterance]:
+    """Errors by their form; with `prose` also lines that merely mention one, up to the newest
+    error that is of no known kind: that is what the program failed of."""
+    found = []
+    for one in said:
+        if one.error or (prose and one.mentions):
+            found.append(one)
+        prose = prose and not (one.error and _kind(one) is None)
+    return found
+
+
+def _kind(said: Utterance) -> Kind | None:
+    return next((kind for kind, pattern in _COMPILED if pattern.search(said.text)), None)

@@ -1,0 +1,329 @@
+"""A task, what happened to it, and where it stands.
+
+The task's ref holds only what cannot be seen elsewhere: its text, its sessions,
+and whether a person or the supervisor closed it. Whether it is being worked on is
+seen from its claim, whether its change is queued or has landed from the ledger:
+`status` puts these together, so no stored word can disagree with the facts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+import msgspec
+
+from agentctl.core.queue.lending import lent
+from agentctl.core.queue.lifecycle import Stage
+from agentctl.core.queue.records import AlreadyThere, Landed, Record, Rejected
+from agentctl.core.refnames import valid_name
+from agentctl.core.tasks.ending import End
+from agentctl.core.tasks.failure import NATURE, Failure
+from agentctl.core.text.json_form import Plain, Struct, dump, load, replace
+
+
+class Status(StrEnum):
+    BLOCKED = "blocked"
+    """A task it comes after is not done."""
+    READY = "ready"
+    WORKING = "working"
+    SUBMITTED = "submitted"
+    LANDED = "landed"
+    """Or trunk held all of it before it could land."""
+    DONE = "done"
+    """Closed by hand."""
+    PARKED = "parked"
+    """Given up after too many attempts; the rest goes on."""
+    GONE = "gone"
+    """Its change had landed, and trunk no longer holds it."""
+
+
+FINISHED = frozenset({Status.LANDED, Status.DONE})
+
+
+NO_ATTEMPT = frozenset({End.DEFERRED, End.INTERRUPTED})
+
+
+class Session(Struct, frozen=True):
+    generation: int
+    agent: str
+    end: End
+    ended: float
+    seconds: float
+    trunk: str
+    """That the session was given."""
+    revision: int = 0
+    """Of the task's change, if it was submitted."""
+    note: str = ""
+    salvage: str = ""
+    """Ref of work that was not submitted."""
+    failure: Failure | None = None
+    """Why it failed, if that was not the task's fault."""
+
+    @property
+    def charged(self) -> bool:
+        """Whether it is one of the task's attempts: only what the task has to answer for is."""
+        return self.end not in NO_ATTEMPT and self.failure is None
+
+
+class Task(Struct, frozen=True):
+    id: str
+    title: str
+    prompt: str
+    acceptance: str = ""
+    after: tuple[str, ...] = ()
+    priority: int = 0
+    paths: tuple[str, ...] = ()
+    created: float = 0.0
+    sessions: tuple[Session, ...] = ()
+    closed: str = ""
+    """Empty, done or parked."""
+    reason: str = ""
+    opened: int = 0
+    """How many sessions there had been when it was opened again: those are forgiven."""
+
+    @property
+    def attempts(self) -> int:
+        return sum(s.charged for s in self.sessions[self.opened :])
+
+    @property
+    def failures(self) -> tuple[tuple[Session, Failure], ...]:
+        """Its last sessions, one after the other, that failed by no fault of its own, and why."""
+        told = [s for s in self.sessions[self.opened :] if s.end != End.INTERRUPTED]
+        start = len(told)
+        while start and told[start - 1].failure:
+            start -= 1
+        return tuple((s, s.failure) for s in told[start:] if s.failure)
+
+    @property
+    def revision(self) -> int:
+        """The newest revision of its change; 0 if there is none."""
+        return max((s.revision for s in self.sessions), default=0)
+
+    @property
+    def generation(self) -> int:
+        """That the next session would have."""
+        return max((s.generation for s in self.sessions), default=0) + 1
+
+    def add(self, session: Session) -> Task:
+        return replace(self, sessions=(*self.sessions, session))
+
+    def open(self) -> Task:
+        """Offered again, with all its attempts before it."""
+        return replace(self, closed="", reason="", opened=len(self.sessions))
+
+
+class Claim(Struct, frozen=True):
+    """Who works on a task: the content of refs/agentctl/claims/<task>."""
+
+    agent: str
+    generation: int
+    expires: float
+    owner: Plain = {}
+    """Identity of the supervisor's process."""
+
+
+def encode(task: Task) -> bytes:
+    return msgspec.json.format(dump(task), indent=1) + b"\n"
+
+
+def decode(data: bytes) -> Task:
+    """Raises ValueError for what is no task."""
+    task = load(Task, data)
+    if task.closed not in ("", Status.DONE, Status.PARKED):
+        raise ValueError(f"closed is {task.closed!r}")
+    return task
+
+
+def encode_claim(claim: Claim) -> str:
+    return dump(claim).decode().rstrip()
+
+
+def decode_claim(text: str) -> Claim:
+    """Raises ValueError for what is no claim."""
+    claim = load(Claim, text.encode())
+    if not valid_name(claim.agent):
+        raise ValueError("agent is no name")
+    return claim
+
+
+def standings(tasks: Mapping[str, Task], claims: Mapping[str, Claim], records: Mapping[str, Record],
+              gone: Collection[str]) -> dict[str, Status]:
+    """Where every task stands. `gone`: those whose change landed and is on trunk no longer."""
+
+    def of(task: Task, finished: Callable[[str], bool]) -> Status:
+        return status(task, claims.get(task.id), records.get(task.id), finished, task.id in gone)
+
+    # Whether a task is done does not depend on others.
+    done = {name for name, task in tasks.items() if of(task, lambda _: False) in FINISHED}
+    return {name: of(task, done.__contains__) for name, task in tasks.items()}
+
+
+def status(task: Task, claim: Claim | None, record: Record | None, finished: Callable[[str], bool],
+           gone: bool = False) -> Status:
+    """Where a task stands. `record` is the ledger's for its newest revision, None if the
+    bot has not admitted it yet; `finished` says of another task's id whether it is done; `gone`
+    that what landed is on trunk no longer: such a task is offered again only if it is opened."""
+    if task.closed:
+        return Status(task.closed)
+    if record and (isinstance(record, Landed) or isinstance(record, Rejected) and isinstance(record.reason, AlreadyThere)) and not (
+            gone and task.opened == len(task.sessions)):
+        return Status.GONE if gone else Status.LANDED
+    if claim:
+        return Status.WORKING
+    if task.revision and (record is None or record.stage == Stage.QUEUED):
+        return Status.SUBMITTED
+    if not all(finished(other) for other in task.after):
+        return Status.BLOCKED
+    return Status.READY
+
+
+PATIENCE = 3
+"""How often a task is asked in all on a trunk that nothing is left to move."""
+
+FIRST_PAUSE, LONGEST_PAUSE = 5.0, 60.0
+"""Seconds for which a task that said "not yet" is left alone; doubled each time in a row."""
+
+STUBBORN = 10
+"""Failures in a row that are said to be no fault of the task's, but hit no other, before it is parked."""
+LONGEST_BACKOFF = 10
+"""How many times longer than the first pause the longest is of a task that fails like this."""
+
+
+@dataclass(frozen=True, slots=True)
+class Dispatch:
+    """What the supervisor does next."""
+
+    start: tuple[tuple[str, str], ...] = ()
+    """(task, agent) pairs."""
+    park: tuple[tuple[str, str], ...] = ()
+    """(task, reason) pairs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """How patient the fleet is with a task."""
+
+    attempts: int
+    backoff: float = 30.0
+    """Seconds before a task whose session failed by no fault of its own is tried again; doubled each time."""
+    begun: float = 0.0
+    """When the fleet was started: what failed before then is tried at once."""
+
+
+def dispatch(
+    tasks: Mapping[str, Task],
+    statuses: Mapping[str, Status],
+    free: tuple[str, ...],
+    trunk: str,
+    rules: Rules,
+    now: float,
+    trying: bool = False,
+    adopted: bool = True,
+) -> Dispatch:
+    """Which ready tasks go to which free agents, and which are given up.
+
+    Order: priority, then age; a task has the highest priority of those open ones that come
+    after it; while it is only tried whether the fleet can work again, the task that was tried
+    least. A deferred task is ready again once trunk has moved, after a
+    pause that doubles each time: asking a hundred tasks that build on one another after each
+    landing of one of them would cost more than their work. Where nothing is under way that
+    could move trunk, no task pauses, and one that was asked PATIENCE times in all is given
+    up. An agent that worked on a task before gets it back if it is free. A task whose change is
+    gone from trunk is given up too, once that trunk is `adopted`: until then it may come back.
+    """
+    ready = [t for t in tasks.values() if statuses[t.id] == Status.READY]
+    park = [(t.id, reason) for t in ready if (reason := _given_up(t, tasks, rules))]
+    park += [(t.id, f"its change {_revision(t)} landed, and trunk no longer holds it: opened, it is done anew")
+             for t in tasks.values() if adopted and statuses[t.id] == Status.GONE]
+    parked = {name for name, _ in park}
+    park += [(t.id, f"it comes after {other}, which is parked")
+             for t in tasks.values() if statuses[t.id] == Status.BLOCKED
+             for other in t.after if statuses.get(other) == Status.PARKED]
+    rank = _priorities(tasks, statuses)
+    able = sorted((t for t in ready if t.id not in parked),
+                  key=lambda t: (len(t.sessions) if trying else 0, -rank[t.id], t.created, t.id))
+    backing_off = {t.id for t in able if _backs_off(t, rules, now)}
+    waiting = [t for t in able if t.id not in backing_off and _due(t, trunk, now)]
+    if able and not waiting and not backing_off and not {Status.WORKING, Status.SUBMITTED} & set(statuses.values()):
+        waiting = [t for t in able if _asked(t, trunk) < PATIENCE]
+        park += [(t.id, "not yet, it says, and nothing is left that moves trunk") for t in able if t not in waiting]
+    agents, start = list(free), []
+    for task in waiting[: len(agents)]:
+        last = task.sessions[-1].agent if task.sessions else ""
+        agent = last if last in agents else agents[0]
+        agents.remove(agent)
+        start.append((task.id, agent))
+    return Dispatch(tuple(start), tuple(dict(park).items()))
+
+
+def _backs_off(task: Task, rules: Rules, now: float) -> bool:
+    """True for a while after a failure that others may share; cut-offs go on at once."""
+    row = [s for s, failure in task.failures if NATURE[failure.kind].fleet]
+    if not row or row[-1].ended < rules.begun:
+        return False
+    return now - row[-1].ended < rules.backoff * min(LONGEST_BACKOFF, float(2 ** min(len(row) - 1, 30)))
+
+
+def _priorities(tasks: Mapping[str, Task], statuses: Mapping[str, Status]) -> dict[str, int]:
+    blocked = {t.id: t.after for t in tasks.values() if t.after and statuses[t.id] == Status.BLOCKED}
+    own = {t.id: t.priority for t in tasks.values()}
+    return own | lent(own, blocked)
+
+
+def _revision(task: Task) -> str:
+    return f"{task.id}/{task.revision}"
+
+
+def _due(task: Task, trunk: str, now: float) -> bool:
+    """True unless the task is to wait for trunk to move, or pauses."""
+    row = _deferrals(task)
+    if not row or row[-1].trunk == trunk:
+        return not row
+    return now - row[-1].ended >= min(LONGEST_PAUSE, FIRST_PAUSE * float(2 ** min(len(row) - 1, 30)))
+
+
+def _deferrals(task: Task) -> list[Session]:
+    """Its last sessions that found trunk not ready, one after the other."""
+    last = [s for s in task.sessions if s.end != End.INTERRUPTED and not s.failure]
+    start = len(last)
+    while start and last[start - 1].end == End.DEFERRED:
+        start -= 1
+    return last[start:]
+
+
+def _asked(task: Task, trunk: str) -> int:
+    """How often it has said "not yet" on this trunk."""
+    return sum(s.trunk == trunk for s in _deferrals(task))
+
+
+def _given_up(task: Task, others: Mapping[str, Task], rules: Rules) -> str:
+    """Why a task is to be parked, or nothing."""
+    told = [s for s in task.sessions[task.opened :] if s.end != End.INTERRUPTED]
+    if not told:
+        return ""
+    if told[-1].end == End.GAVE_UP:
+        return f"it needs a person: {told[-1].note}"
+    if task.attempts >= rules.attempts:
+        last = next(s for s in reversed(told) if s.charged)
+        return f"{task.attempts} attempts; the last one: {_ended(last)}"
+    row = [s for s, _ in task.failures]
+    cut = [s for s, failure in task.failures if not NATURE[failure.kind].fleet]
+    if len(cut) >= rules.attempts:
+        return (f"cut off {len(cut)} times; the last one: {_ended(cut[-1])}; a larger agents.timeout "
+                "or smaller tasks may help")
+    if len(row) >= STUBBORN and _others_worked(task, others, row[0].ended):
+        return f"{len(row)} failures in a row, while other tasks were worked on; the last one: {_ended(row[-1])}"
+    return ""
+
+
+def _others_worked(task: Task, others: Mapping[str, Task], since: float) -> bool:
+    """True if another task was worked on to a result, from the beginning, after `since`."""
+    last = task.sessions[-1].ended
+    return any(s.end == End.SUBMITTED and s.ended - s.seconds > since and s.ended < last
+               for other in others.values() if other.id != task.id for s in other.sessions)
+
+
+def _ended(last: Session) -> str:
+    return f"{last.end}{', ' + last.note if last.note else ''}"

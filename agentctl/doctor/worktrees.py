@@ -1,0 +1,86 @@
+"""Agents, their claims and the gates' slots. This alone of the doctor's looks into worktrees that agents wrote."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+
+from agentctl.core import refnames
+from agentctl.core.tasks.task import Claim, decode_claim
+from agentctl.doctor import Check, Finding, Patient
+from agentctl.engine import locks
+from agentctl.errors import AgentctlError, Contended
+from agentctl.fleet import agents, supervisor
+from agentctl.gate import slots
+from agentctl.git import worktrees
+from agentctl.git.worktrees import Worktree
+
+
+def _held(patient: Patient) -> Iterator[tuple[str, Claim]]:
+    """Claims by task; what is none is for another check."""
+    for name, ref in patient.hub.refs.read([refnames.CLAIMS]).items():
+        with contextlib.suppress(ValueError):
+            yield name.removeprefix(refnames.CLAIMS), decode_claim(ref.subject)
+
+
+def _claims(patient: Patient) -> Iterator[Finding]:
+    for task, claim in _held(patient):
+        if supervisor.outlived(claim):
+            yield Finding(f"the claim of {claim.agent} on {task} outlived its supervisor",
+                          patient.mend("claims"), ("its work is made safe, and " if worktrees.of_agent(patient.hub, claim.agent).there
+                                                   else "its worktree is gone; ") + "the task is open again; so does agentctl run")
+
+
+def _take_over(patient: Patient) -> Iterator[str]:
+    for name in supervisor.take_over(patient.hub, patient.trunk, patient.policy):
+        yield f"{name}: open again"
+
+
+def _agents(patient: Patient) -> Iterator[Finding]:
+    """Those of a living fleet wait for its next session; one with a claim is taken over, and its work told to who goes on."""
+    hub, held = patient.hub, locks.holder(patient.hub.own_path("locks", "bot.lock"))
+    if held and "bot" not in held["command"].split():
+        return
+    claimed = {claim.agent for _, claim in _held(patient)}
+    for name in agents.names(hub):
+        if name in claimed or locks.holder(hub.own_path("locks", "agents", f"{name}.lock")):
+            continue
+        tree = worktrees.of_agent(hub, name)
+        unsafe = not tree.there or _unsafe(patient, tree)
+        note = "" if not unsafe else "it has work that was not submitted, which is kept by a salvage ref" if tree.there else \
+            "another folder stands there, and is moved aside" if os.path.lexists(tree.path) else \
+            f"{tree.path} is gone, with what work it held: was it moved, or left behind, put it back there first"
+        yield Finding(f"{name} has a worktree but runs no session", f"{patient.agentctl} rm {'--force ' if unsafe else ''}{name}",
+                      note)
+
+
+def _unsafe(patient: Patient, tree: Worktree) -> bool:
+    try:
+        return bool(agents.unsafe(patient.hub, tree.name, tree, patient.tip))
+    except AgentctlError:
+        return True
+
+
+def _aside(patient: Patient) -> Iterator[Finding]:
+    """What was moved there is somebody's to look at; nothing deletes it."""
+    folder = os.path.join(patient.hub.worktrees, worktrees.ASIDE)
+    for name in sorted(os.listdir(folder)) if os.path.isdir(folder) else ():
+        yield Finding(f"{os.path.join(folder, name)} stood in the place of a worktree, or held work that cannot be read",
+                      note="look into it, take what you need, and delete it")
+
+
+def _slots(patient: Patient) -> Iterator[Finding]:
+    slots = os.path.join(patient.hub.worktrees, "slots")
+    if os.path.isdir(slots) and not locks.holder(patient.hub.own_path("locks", "bot.lock")):
+        yield Finding(f"the gates' worktrees in {slots} have no bot", patient.mend("slots"))
+
+
+def _remove_slots(patient: Patient) -> Iterator[str]:
+    with contextlib.suppress(Contended), locks.acquire(patient.hub.own_path("locks", "bot.lock"), "the bot"):
+        slots.remove_slots(patient.hub)
+        yield "removed the gates' worktrees"
+
+
+CHECKS = (Check("claims", _claims, _take_over), Check("agents", _agents), Check("slots", _slots, _remove_slots),
+          Check("aside", _aside))

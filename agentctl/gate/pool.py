@@ -1,0 +1,59 @@
+"""The gate runs of one bot, each in a thread of its own."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+from agentctl.core.policy.policy import Policy
+from agentctl.core.queue.events import Staged
+from agentctl.gate import judging
+from agentctl.git.repository import Hub
+from agentctl.hub import verdicts
+from agentctl.hub.verdicts import Judgement
+
+
+@dataclass(frozen=True)
+class Run:
+    staged: Staged
+    future: Future[Judgement]
+    runs: judging.Runs
+
+
+@dataclass
+class Running:
+    """By number of the probe."""
+
+    hub: Hub
+    pool: ThreadPoolExecutor
+    wake: threading.Event
+    """Set when one of them ends."""
+    runs: dict[int, Run] = field(default_factory=dict)
+
+    def __bool__(self) -> bool:
+        return bool(self.runs)
+
+    def __contains__(self, number: int) -> bool:
+        return number in self.runs
+
+    def start(self, staged: Staged, policy: Policy, doubted: bool) -> None:
+        runs = judging.Runs()
+        known = verdicts.passed_parts(self.hub, policy, staged.tree, staged.probe.again)
+        future = self.pool.submit(judging.judge, self.hub, policy, runs, staged.commit, known, staged.probe.base, doubted)
+        future.add_done_callback(lambda _: self.wake.set())
+        self.runs[staged.probe.number] = Run(staged, future, runs)
+
+    def ended(self) -> list[tuple[Staged, Judgement]]:
+        """What has ended since this was last asked. Raises what a run raised."""
+        over = [number for number, run in self.runs.items() if run.future.done()]
+        return [(run.staged, run.future.result()) for run in map(self.runs.pop, over)]
+
+    def stop(self, number: int) -> None:
+        if number in self.runs:
+            self.runs[number].runs.stop()
+
+    def close(self) -> None:
+        for run in self.runs.values():
+            run.runs.stop()
+        self.pool.shutdown(wait=True, cancel_futures=True)

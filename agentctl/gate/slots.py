@@ -1,0 +1,65 @@
+"""Slots: worktrees in which gates run, reset before each run."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+
+from agentctl.core.policy.policy import Policy
+from agentctl.engine import locks
+from agentctl.errors import Contended, Infrastructure
+from agentctl.git import folders, worktrees
+from agentctl.git.process import GitError
+from agentctl.git.repository import Hub
+from agentctl.git.worktrees import Worktree
+
+
+@contextlib.contextmanager
+def slot(hub: Hub) -> Iterator[Worktree]:
+    """The first slot that nobody uses, made if need be."""
+    number = 1
+    while True:
+        try:
+            held = locks.acquire(hub.own_path("locks", "slots", f"{number}.lock"), f"gate slot {number}")
+        except Contended:
+            number += 1
+            continue
+        with held:
+            place = worktrees.slot(hub, number)
+            worktrees.make(place)
+            yield place
+        return
+
+
+def remove_slots(hub: Hub) -> None:
+    """Remove every slot that nobody uses."""
+    for number in sorted({name.partition(".")[0] for name in worktrees.known(hub, worktrees.SLOTS)}):
+        with contextlib.suppress(Contended):
+            with locks.acquire(hub.own_path("locks", "slots", f"{number}.lock"), "removing it"):
+                place = worktrees.slot(hub, number)
+                if not place.there:
+                    with contextlib.suppress(OSError):
+                        os.rmdir(place.path)  # One that was just made when its bot was killed.
+                    if os.path.lexists(place.path):
+                        worktrees.set_aside(place)
+                folders.remove(place.path + ".tmp")
+                worktrees.remove(place)
+    # Also where one that was killed had removed the last.
+    worktrees.tidy(hub)
+
+
+def check_out(place: Worktree, policy: Policy, commit: str) -> None:
+    """Make the slot's files those of `commit`, proven so, and its Git directory one that no run has touched. Raises
+    Infrastructure, GitError."""
+    try:
+        emptied = worktrees.check_out(place, commit, tuple(policy.slot.keep))
+    except (OSError, GitError, Infrastructure):
+        # A run may have left what nobody can put right. Nothing in a slot is anybody's.
+        worktrees.remove(place)
+        worktrees.make(place)
+        emptied = worktrees.check_out(place, commit, tuple(policy.slot.keep))
+    if emptied:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(place.own("setup"))
+    worktrees.give(place, policy.trunk, None)

@@ -1,0 +1,106 @@
+"""How the user's Git turns files into blobs and back: line endings, filters such as Git LFS, ignored files.
+
+What names a program (a filter, a helper for credentials) is taken from protected configuration alone, as
+git-config(1) calls it: the user's and the system's. What only says how (core.autocrlf) may stand in the
+hub's own configuration too. Nothing is taken from a repository that an agent works in.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import os
+import re
+import time
+from collections.abc import Iterable
+
+from agentctl.git import folders, process
+from agentctl.git.repository import Hub
+
+PROTECTED = re.compile(
+    r"core\.(autocrlf|eol|excludesfile|attributesfile|bigfilethreshold|checkroundtripencoding|precomposeunicode|askpass"
+    r"|sshcommand)|(filter|lfs|credential|http|https|url)\..*", re.DOTALL)
+"""Keys that are taken from the user's and the system's configuration."""
+
+OF_THE_HUB = re.compile(
+    r"core\.(autocrlf|eol|excludesfile|attributesfile|filemode|symlinks|ignorecase|precomposeunicode)"
+    r"|lfs\.(url|storage)|remote\.lfsdefault|remote\..*\.(url|lfsurl)", re.DOTALL)
+"""Keys that are taken from the hub's own: none of them names a program."""
+
+FRESH = 30.0
+"""Seconds for which what was read is believed: a configuration that a person changes counts from then on."""
+
+Setting = tuple[str, str]
+"""(key, value)."""
+
+
+def settings(hub: Hub) -> tuple[Setting, ...]:
+    """What decides the content of the hub's files, in the order in which it is to be written."""
+    return _settings(hub.git_dir, int(time.monotonic() / FRESH))
+
+
+@functools.lru_cache(maxsize=8)
+def _settings(git_dir: str, moment: int) -> tuple[Setting, ...]:
+    listed = process.as_user(["--git-dir=" + git_dir, "config", "--list", "-z", "--show-scope"], cwd=git_dir)
+    fields = listed.split("\0")
+    found = [("lfs.storage", os.path.join(git_dir, "lfs"))]
+    for scope, entry in zip(fields[::2], fields[1::2]):
+        key, assigned, value = entry.partition("\n")
+        wanted = PROTECTED if scope in ("system", "global") else OF_THE_HUB if scope == "local" else None
+        if wanted and wanted.fullmatch(key):
+            found.append((key, value if assigned else "true"))
+    return tuple(found)
+
+
+def digest(hub: Hub) -> str:
+    """Differs if files could come out otherwise."""
+    configured = dict(settings(hub)).get("core.attributesfile")
+    home = os.environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config")
+    own = folders.content(os.path.expanduser(configured or os.path.join(home, "git/attributes")))
+    said = repr((settings(hub), info(hub, "attributes"), own))
+    return hashlib.sha1(said.encode(errors="surrogateescape")).hexdigest()
+
+
+def alien_filters(hub: Hub, config: bytes = b"") -> frozenset[str]:
+    """Names of the filters that are defined where agents can write: in the hub's own configuration, or in a private
+    repository's, given as the content of that file. They are not run, so nobody here knows what a file under one of them is
+    as a blob, nor what a blob is as a file."""
+    named = _named(config) if b"filter" in config.lower() else frozenset()
+    return (named | _of_hub(hub.git_dir, int(time.monotonic() / FRESH))) - _filters(settings(hub))
+
+
+@functools.lru_cache(maxsize=8)
+def _of_hub(git_dir: str, moment: int) -> frozenset[str]:
+    return _named(folders.content(os.path.join(git_dir, "config")) or b"")
+
+
+def _named(config: bytes) -> frozenset[str]:
+    done = process.run(["config", "--file", "-", "--list", "--name-only", "-z"], stdin=config, ok=(0, 1, 128))
+    return _filters((key, "") for key in done.stdout.decode(errors="surrogateescape").split("\0"))
+
+
+def _filters(listed: Iterable[Setting]) -> frozenset[str]:
+    return frozenset(key.split(".", 1)[1].rsplit(".", 1)[0] for key, _ in listed if key.startswith("filter."))
+
+
+def info(hub: Hub, name: str) -> str:
+    """The hub's info/exclude or info/attributes; empty if there is none."""
+    found = folders.content(os.path.join(hub.git_dir, "info", name))
+    return (found or b"").decode(errors="surrogateescape")
+
+
+def encoded(listed: tuple[Setting, ...]) -> str:
+    """The text of a configuration file with these settings."""
+    return "".join(_entry(key, value) for key, value in listed)
+
+
+def _entry(key: str, value: str) -> str:
+    section, _, rest = key.partition(".")
+    sub, _, name = rest.rpartition(".")
+    head = f'[{section} "{_escaped(sub)}"]' if sub else f"[{section}]"
+    quoted = _escaped(value).replace("\n", "\\n").replace("\t", "\\t")
+    return f'{head}\n\t{name} = "{quoted}"\n'
+
+
+def _escaped(text: str) -> str:
+    return text.replace("\\", "\\\\").replace('"', '\\"')

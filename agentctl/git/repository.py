@@ -1,0 +1,268 @@
+"""Finding the repository that agentctl manages, and refusing what it does not support."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import functools
+import glob
+import os
+import shutil
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Unpack
+
+from agentctl.core import refnames
+from agentctl.errors import Infrastructure, NotFound, Refused
+from agentctl.git import folders, modes, plain, process
+from agentctl.git.ancestry import Line
+from agentctl.git.objects import Objects, Person
+from agentctl.git.refs import Refs
+from agentctl.messages import quoted
+
+POLICY_PATH = ".agentctl/policy.yaml"
+
+
+READ_BY_ALL = ("packed-refs", "objects/info/alternates", "objects/info/commit-graph", "info/grafts", "HEAD")
+
+
+@dataclass(frozen=True)
+class Hub:
+    """One repository: where its common Git directory is, and where its files go."""
+
+    git_dir: str
+    """The common Git directory, absolute."""
+    top: str | None
+    """The worktree that the caller stands in, or None in a bare repository."""
+    agent: str | None = None
+    """Whose worktree that is, if an agent's."""
+
+    @functools.cached_property
+    def objects(self) -> Objects:
+        return Objects(self.git_dir)
+
+    @functools.cached_property
+    def refs(self) -> Refs:
+        return Refs(self.git_dir, self.objects)
+
+    @functools.cached_property
+    def line(self) -> Line:
+        """Trunk's first parents."""
+        return Line(self.objects)
+
+    @property
+    def own(self) -> str:
+        """agentctl's folder inside the Git directory: locks, logs, prompts, what it knows of worktrees."""
+        return os.path.join(self.git_dir, "agentctl")
+
+    def own_path(self, *parts: str) -> str:
+        """A path under `own` whose folder exists. Nobody else may look into `own`."""
+        path = os.path.join(self.own, *parts)
+        modes.folder(os.path.dirname(path))
+        modes.narrow(self.own)
+        return path
+
+    @functools.cached_property
+    def worktrees(self) -> str:
+        """The folder of agents' worktrees and gate slots, beside the repository.
+
+        Outside it, so that no tool run in a worktree picks up the repository's own
+        configuration files; `git config agentctl.worktrees DIR` moves it.
+        """
+        configured = self.config("agentctl.worktrees")
+        if configured:
+            return os.path.abspath(os.path.join(self.git_dir, os.path.expanduser(configured)))
+        base = os.path.dirname(self.git_dir) if os.path.basename(self.git_dir) == ".git" else self.git_dir
+        return base.removesuffix(".git") + ".agentctl"
+
+    @functools.cached_property
+    def main_worktree(self) -> str | None:
+        """The folder of the main worktree, or None in a bare repository."""
+        if self.config("core.bare") == "true":
+            return None
+        configured = self.config("core.worktree")
+        if configured:
+            return os.path.normpath(os.path.join(self.git_dir, configured))
+        return os.path.dirname(self.git_dir) if os.path.basename(self.git_dir) == ".git" else None
+
+    @property
+    def mark(self) -> str:
+        """Prefix of the environment mark of every process started for this hub."""
+        stat = os.stat(self.git_dir)
+        return f"{stat.st_dev:x}.{stat.st_ino:x}/"
+
+    def config(self, key: str) -> str | None:
+        return self._configuration.get(key.lower())
+
+    @functools.cached_property
+    def _configuration(self) -> dict[str, str]:
+        """The hub's own, by key, the last value of each."""
+        listed = process.text(["config", "--list", "-z"], git_dir=self.git_dir).split("\0")
+        return {key: value for key, _, value in (entry.partition("\n") for entry in listed if entry)}
+
+    def configure(self, key: str, value: str) -> None:
+        self.git("config", key, value)
+        self._configuration[key.lower()] = value
+
+    @contextlib.contextmanager
+    def scratch(self) -> Iterator[str]:
+        """A folder for a while, removed at the end with all whose names begin with its path. What killed processes left
+        goes too: whoever uses such a folder holds its lock."""
+        top = os.path.dirname(self.own_path("scratch", "any"))
+        for path in {os.path.join(top, name.partition(".")[0]) for name in os.listdir(top)}:
+            if (handle := folders.claim(path)) is not None:
+                _remove_scratch(path, handle)
+        handle = None
+        while handle is None:
+            handle = folders.claim(path := os.path.join(top, os.urandom(8).hex()))
+        try:
+            yield path
+        finally:
+            _remove_scratch(path, handle)
+
+    def git(self, *args: str, **options: Unpack[process.Options]) -> str:
+        """Standard output of Git. What asks for objects alone, by id or by full names of refs, runs
+        without the hub's configuration."""
+        self.objects.store.flush()
+        if args[0] not in plain.ASKS_OBJECTS:
+            return process.text(args, git_dir=self.git_dir, **options)
+        names = args.index("--") if "--" in args else len(args)
+        asked = [self.refs.get(word) or word if word.startswith("refs/") else word for word in args[:names]]
+        return process.decoded(plain.run(self.git_dir, [*asked, *args[names:]], **options))
+
+    def descends(self, new: str, old: str) -> bool:
+        """Whether one commit is, or has among its ancestors, another. Unlike `rev-list old ^new`
+        it is right whatever the dates of commits say. Raises GitError for what is no commit."""
+        self.objects.store.flush()
+        return plain.run(self.git_dir, ["merge-base", "--is-ancestor", old, new], ok=(0, 1)).returncode == 0
+
+    def unreached(self, tips: Iterable[str]) -> list[str]:
+        """Commits that `tips` reach and no ref does, as far as refs can be read: they are listed in process."""
+        held = set(self.refs.names(["refs/"]).oids.values())
+        asked = "".join(oid + "\n" for oid in (*tips, *("^" + oid for oid in held)))
+        return self.git("rev-list", "--stdin", "--ignore-missing", stdin=asked.encode()).split()
+
+    def commit_of(self, name: str) -> str:
+        """The commit a user's word stands for. Raises NotFound."""
+        try:
+            return self.git("rev-parse", "--verify", "--quiet", "--end-of-options", name + "^{commit}")
+        except process.GitError:
+            raise NotFound(f"no commit called {name!r}", hint="git log --oneline --all") from None
+
+    def trunk_tip(self, trunk: str) -> str:
+        tip = self.refs.get(refnames.branch(trunk))
+        if not tip:
+            raise NotFound(f"there is no branch {trunk!r}, which the policy names as trunk",
+                           hint="git branch --list, then set `trunk:` in " + POLICY_PATH)
+        return tip
+
+    def holds(self, tip: str, oid: str) -> bool:
+        """True if the history of the commit `tip` has the commit `oid`, and both are there."""
+        with contextlib.suppress(process.GitError):
+            return self.descends(tip, oid)
+        return False
+
+    def person(self, cwd: str | None = None) -> Person:
+        """The user's own name and address, as Git would use them."""
+        where = self.git_dir if self.agent else cwd or self.top or self.git_dir
+        name = process.as_user(["config", "user.name"], cwd=where, ok=(0, 1))
+        email = process.as_user(["config", "user.email"], cwd=where, ok=(0, 1))
+        return Person(name or "unknown", email or "unknown@localhost")
+
+    def sync(self) -> None:
+        """Make everything written to the hub's file system durable.
+
+        Git syncs files but never directories: without this a power cut undoes a
+        ref update that was reported as done.
+        """
+        with self.objects.store.synced():
+            handle = os.open(self.git_dir, os.O_RDONLY)
+            try:
+                _syncfs(handle)
+            finally:
+                os.close(handle)
+
+
+def _remove_scratch(path: str, handle: int) -> None:
+    """The folder last: as long as it stands, what a kill leaves is found by it."""
+    try:
+        for left in glob.glob(glob.escape(path) + ".*"):
+            shutil.rmtree(left) if os.path.isdir(left) else os.unlink(left)
+        shutil.rmtree(path)
+    finally:
+        os.close(handle)
+
+
+def _syncfs(handle: int) -> None:
+    syncfs = getattr(ctypes.CDLL(None, use_errno=True), "syncfs", None)
+    if syncfs is None:
+        os.sync()
+    elif syncfs(handle) != 0:
+        code = ctypes.get_errno()
+        raise Infrastructure(f"the file system of the hub cannot be synced: {os.strerror(code)}")
+
+
+def find(path: str = ".") -> Hub:
+    """The hub that `path` lies in. Raises NotFound outside a repository, Refused for
+    one of a kind that is not supported."""
+    if not os.path.isdir(path):
+        raise NotFound(f"no such folder: {path}", hint="agentctl -C FOLDER ...")
+    if process.version() < process.MINIMUM:
+        have = ".".join(map(str, process.version()))
+        raise Infrastructure(f"Git {have} is too old: `git merge-tree --write-tree` needs 2.38",
+                             hint="install a newer Git")
+    if found := _of_agent(path):
+        _refuse_unsupported(found)
+        return found
+    try:
+        # A path may have line breaks.
+        bare, _, common = process.as_user(
+            ["rev-parse", "--path-format=absolute", "--is-bare-repository", "--git-common-dir"], cwd=path).partition("\n")
+    except process.GitError as error:
+        raise _not_a_hub(path, error) from None
+    top = None
+    if bare != "true":
+        top = process.as_user(["rev-parse", "--show-toplevel"], cwd=path, ok=(0, 128)) or None
+    hub = Hub(os.path.realpath(common), top and os.path.realpath(top))
+    _refuse_unsupported(hub)
+    return hub
+
+
+def _of_agent(path: str) -> Hub | None:
+    """The hub whose agent works in `path`. No Git looks into that folder."""
+    from agentctl.git import worktrees
+
+    return worktrees.hub_of(path)
+
+
+def _not_a_hub(path: str, error: process.GitError) -> Exception:
+    if "reftable" in error.stderr or "refstorage" in error.stderr.lower():
+        return Refused("this repository stores its refs as a reftable, which agentctl does not support yet",
+                       hint="git clone --ref-format=files REPO")
+    if "not a git repository" in error.stderr:
+        return NotFound(f"not inside a Git repository: {os.path.abspath(path)}",
+                        hint="git init, or agentctl -C REPO ...")
+    return error
+
+
+def _refuse_odd_files(hub: Hub) -> None:
+    """Every Git would wait for a pipe in the place of one of these. Raises Infrastructure."""
+    for name in READ_BY_ALL:
+        path = os.path.join(hub.git_dir, name)
+        if os.path.exists(path) and not os.path.isfile(path):
+            raise Infrastructure(f"{path} is no file", hint=f"mv {quoted(path)} {quoted(path + '.odd')}")
+
+
+def _refuse_unsupported(hub: Hub) -> None:
+    _refuse_odd_files(hub)
+    kinds = {
+        "extensions.objectformat": ("sha256", "uses SHA-256 object ids"),
+        "extensions.refstorage": ("reftable", "stores its refs as a reftable"),
+    }
+    for key, (value, words) in kinds.items():
+        if (hub.config(key) or "").lower() == value:
+            raise Refused(f"this repository {words}, which agentctl does not support yet",
+                          hint="use a repository with SHA-1 ids and refs in files")
+    if os.path.exists(os.path.join(hub.git_dir, "shallow")):
+        raise Refused("this repository is shallow: merges need the whole history",
+                      hint="git fetch --unshallow")

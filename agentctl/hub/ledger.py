@@ -1,0 +1,148 @@
+"""Reading and writing refs/agentctl/state. The format is `core.queue.ledger_format`'s."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+from agentctl.core import refnames
+from agentctl.core.planner.memory import load
+from agentctl.core.queue import ledger_format as codec
+from agentctl.core.queue import ledger_format1
+from agentctl.core.queue.events import Recorded
+from agentctl.core.queue.records import AnyEnded, Landed, Record, Rejected
+from agentctl.core.queue.state import Draft, State
+from agentctl.errors import Infrastructure, fault_of
+from agentctl.git.objects import EMPTY_TREE
+from agentctl.git.refs import Transaction, decoding
+from agentctl.git.repository import Hub
+from agentctl.hub import marks
+
+
+class Ledger:
+    """The ledger as of one commit of its ref."""
+
+    def __init__(self, hub: Hub, tip: str | None) -> None:
+        self.hub, self.tip = hub, tip
+        with decoding(refnames.STATE):
+            self.tree = hub.objects.commit(tip).tree if tip else EMPTY_TREE
+
+    @classmethod
+    def read(cls, hub: Hub) -> Ledger:
+        """As the bot left it, whatever somebody else has made of its ref since."""
+        return cls(hub, marks.tip(hub, refnames.STATE))
+
+    def state(self) -> State:
+        """Raises Malformed, or Infrastructure if a newer agentctl wrote it."""
+        if not self.tip:
+            return State()
+        objects = self.hub.objects
+        with decoding(refnames.STATE):
+            wanted = {name: objects.read(self.tree, name) or b"" for name in
+                      (codec.FORMAT, codec.META, codec.MEMORY, codec.PROBES)}
+            queue = objects.at(self.tree, "queue")
+            for path, oid in objects.walk(queue[1], b"queue/") if queue else ():
+                wanted[path] = objects.blob(oid)
+            version = int(wanted[codec.FORMAT])
+            if version > codec.VERSION:
+                raise Infrastructure(f"{refnames.STATE} has format {version}, this agentctl reads {codec.VERSION}",
+                                     hint="update agentctl")
+            state = codec.decode(wanted)
+            load(state.memory)
+            return state
+
+    def trunk(self) -> str:
+        """`state().trunk`, without reading the queue."""
+        with decoding(refnames.STATE):
+            data = self.hub.objects.read(self.tree, codec.META)
+            return codec.decode_trunk(data) if data else ""
+
+    def record(self, key: str) -> Record | None:
+        """The record of one submission, queued or ended."""
+        with decoding(refnames.STATE):
+            for path in (codec.queue_path(key), codec.done_path(key)):
+                data = self.hub.objects.read(self.tree, path)
+                if data:
+                    return codec.decode_queued(data) if path.startswith("queue/") else codec.decode_ended(data)
+        return None
+
+    def with_head(self, oid: str) -> Record | None:
+        """The newest submission whose head was the commit `oid`."""
+        with decoding(refnames.STATE):
+            key = self.hub.objects.read(self.tree, codec.head_path(oid))
+            return self.record(key.decode().strip()) if key else None
+
+    def revisions(self, change: str) -> list[int]:
+        """The revisions of a change, ascending, queued or ended."""
+        found = []
+        with decoding(refnames.STATE):
+            for path in (codec.queue_path(change), codec.done_path(change)):
+                entry = self.hub.objects.at(self.tree, path)
+                found += [int(name) for name in self.hub.objects.tree(entry[1])] if entry else []
+        return sorted(found)
+
+    def newest(self, change: str) -> Record | None:
+        """The newest revision of a change; one that tells nothing of it only if there is no other."""
+        found = self._newest(change, lambda record: not (isinstance(record, Rejected) and record.reason.apart))
+        return found or self._newest(change, lambda record: True)
+
+    def _newest(self, change: str, fits: Callable[[Record], bool]) -> Record | None:
+        records = (self.record(f"{change}/{n}") for n in reversed(self.revisions(change)))
+        return next((record for record in records if record and fits(record)), None)
+
+    def newest_landed(self, change: str) -> Landed | None:
+        """The newest revision of a change that has landed."""
+        found = self._newest(change, lambda record: isinstance(record, Landed))
+        return found if isinstance(found, Landed) else None
+
+    def ended(self) -> list[AnyEnded]:
+        """Every ended record. Reads them all."""
+        objects = self.hub.objects
+        with decoding(refnames.STATE):
+            done = objects.at(self.tree, "done")
+            return [codec.decode_ended(objects.blob(oid)) for _, oid in objects.walk(done[1])] if done else []
+
+    def history(self, since: float = 0.0, until: float | None = None, most: int = 0) -> Iterator[tuple[float, Sequence[Recorded | ledger_format1.Line]]]:
+        """(when, what happened) for each commit of the ledger, the newest first: of those between two times, and, unless
+        it is 0, `most` of them."""
+        if not self.tip:
+            return
+        dates = [f"--since={int(since)}"] if since else []
+        dates += [f"--until={int(until) + 1}"] if until is not None else []
+        dates += [f"-n{most}"] if most else []
+        for line in self.hub.git("rev-list", "--first-parent", "--timestamp", *dates, self.tip).splitlines():
+            when, oid = line.split()
+            yield float(when), self._happened(oid)
+
+    def _happened(self, oid: str) -> Sequence[Recorded | ledger_format1.Line]:
+        with decoding(refnames.STATE):
+            commit = self.hub.objects.commit(oid)
+            data = self.hub.objects.read(commit.tree, codec.EVENTS)
+            return codec.decode_events(data) if data else ledger_format1.lines(commit.message.decode(errors="replace"))
+
+    def append(self, draft: Draft, before: State, refs: Transaction, now: float) -> Ledger:
+        """Write the next state's commit and add the move of its ref to the transaction.
+
+        The result is the ledger as it will be once the transaction is committed.
+        """
+        files = codec.output(draft, before)
+        if not files:
+            return self
+        tree = self.hub.objects.replace(self.tree, files)
+        parents = ([self.tip] if self.tip else []) + list(dict.fromkeys(draft.heads))
+        tip = self.hub.objects.write_commit(tree, parents, codec.message(draft), now)
+        refs.update(refnames.STATE, tip, self.tip)
+        written = Ledger(self.hub, tip)
+        written._read_back(files)
+        return written
+
+    def _read_back(self, files: Mapping[str, bytes | None]) -> None:
+        """What nobody could read must not become what everybody has to read. Raises Fault, or
+        Malformed where that is no change's."""
+        for path, data in files.items():
+            if data is None:
+                continue
+            record = path.startswith(("queue/", "done/"))
+            with fault_of(path.split("/", 2)[2]) if record else decoding(f"{refnames.STATE}:{path}"):
+                if self.hub.objects.read(self.tree, path) != data:
+                    raise ValueError(f"{path} is not there as it was written")
+                codec.read_back(path, data)

@@ -1,0 +1,99 @@
+"""Pausing the queue: while refs/agentctl/pause stands the bot admits and tests, but lands nothing.
+Or freezing it: changes below a priority are neither tested nor landed, the others go on.
+
+A commit without files or parents whose subject is a JSON object: by, reason, at, below. Whoever
+can write refs can create or delete it, whether or not a bot runs.
+"""
+
+from __future__ import annotations
+
+import time
+
+from agentctl.core import refnames
+from agentctl.core.text.json_form import Struct, dump, load
+from agentctl.errors import Contended, Refused
+from agentctl.git import refs, stale_locks
+from agentctl.git.objects import EMPTY_TREE, ObjectError
+from agentctl.git.refs import Ref
+from agentctl.git.repository import Hub
+
+
+class Pause(Struct, frozen=True):
+    by: str = ""
+    reason: str = ""
+    at: float = 0.0
+    """0 if the ref does not tell, such as one made by hand."""
+    below: int | None = None
+    """Of a freeze: the priority from which on changes are tested and land."""
+
+    def __str__(self) -> str:
+        what = "paused" if self.below is None else f"frozen below priority {self.below}"
+        return f"{what}{' by ' + self.by if self.by else ''}{': ' + self.reason if self.reason else ''}"
+
+    @property
+    def effect(self) -> str:
+        held = "nothing lands" if self.below is None else "nothing below is tested or lands"
+        return f"{held} until: agentctl queue resume"
+
+    def holds(self, priority: int) -> bool:
+        """True if a change of that priority is kept from being tested."""
+        return self.below is not None and priority < self.below
+
+
+def parse(ref: Ref | None) -> Pause | None:
+    """What the ref says. Any ref pauses, whatever it holds."""
+    if ref is None:
+        return None
+    try:
+        return load(Pause, ref.subject.encode())
+    except ValueError:
+        return Pause()
+
+
+def seen(hub: Hub, names: refs.Names) -> Pause | None:
+    """As of a listing of refs. One that is broken pauses like any other."""
+    if refnames.PAUSE in names.odd:
+        return Pause(reason=f"its ref is broken: {names.odd[refnames.PAUSE]}")
+    oid = names.oids.get(refnames.PAUSE)
+    try:
+        return parse(refs.describe(hub.objects, refnames.PAUSE, oid)) if oid else None
+    except ObjectError:
+        return Pause()
+
+
+def read(hub: Hub) -> Pause | None:
+    return seen(hub, hub.refs.names([refnames.PAUSE]))
+
+
+def pause(hub: Hub, by: str, reason: str, below: int | None = None, now: float | None = None) -> Pause:
+    """Raises Refused if the queue is paused or frozen already, in another way or by somebody else."""
+    wanted = Pause(by, reason, time.time() if now is None else now, below)
+    hub.objects.write_tree({})
+    made = hub.objects.write_commit(EMPTY_TREE, [], dump(wanted), wanted.at)
+    create = hub.refs.transaction("pause")
+    create.create(refnames.PAUSE, made)
+    try:
+        create.commit()
+    except Contended:
+        there = read(hub)
+        if not there:
+            raise
+        if (there.by, there.reason, there.below) == (by, reason, below):
+            return there
+        raise Refused(f"the queue is {there} already", hint="agentctl queue resume") from None
+    hub.sync()
+    return wanted
+
+
+def resume(hub: Hub) -> Pause | None:
+    """End the pause; returns it, or None if there was none."""
+    there = hub.refs.read([refnames.PAUSE]).get(refnames.PAUSE)
+    if there:
+        delete = hub.refs.transaction("resume")
+        delete.delete(refnames.PAUSE, there.oid)
+        delete.commit()
+        hub.sync()
+    else:
+        # One that was killed may have deleted it and left its locks.
+        stale_locks.clear(hub.git_dir, stale_locks.ref_locks(hub.git_dir))
+    return parse(there)

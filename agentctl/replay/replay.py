@@ -1,0 +1,108 @@
+"""One replay: a hub made for it, the tasks for the fleet on it, and what came out."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from agentctl.core.queue.records import Record, reason_kind
+from agentctl.core.tasks.ending import End
+from agentctl.core.tasks.task import Session, Task
+from agentctl.fleet.summary import Summary
+from agentctl.fleet.supervisor import Crew
+from agentctl.git import process
+from agentctl.git.merge import changed
+from agentctl.git.repository import POLICY_PATH, Hub, find
+from agentctl.hub import outbox, tasks
+from agentctl.hub.ledger import Ledger
+from agentctl.hub.verification import prove
+from agentctl.replay import agent, history
+from agentctl.replay.history import Piece
+
+
+@dataclass(frozen=True)
+class Outcome:
+    summary: Summary
+    injected: int
+    """Rejections by the gate of revisions that held their bug."""
+    deferred: int
+    differences: tuple[str, ...]
+    """Paths in which trunk's last tree differs from the history's."""
+    unseen: tuple[str, ...]
+    """Tasks whose bug was never rejected with evidence."""
+    broken: tuple[str, ...]
+    """Findings of `verify`."""
+    parked: dict[str, str]
+
+    @property
+    def good(self) -> bool:
+        return self.summary.landed == self.summary.tasks and not (self.differences or self.unseen or self.broken)
+
+
+def make_hub(source: str, folder: str) -> Hub:
+    """A bare hub that borrows the objects of `source`, which is never written to."""
+    process.as_user(["clone", "--quiet", "--bare", "--shared", "--", source, folder], cwd=os.path.dirname(folder))
+    return find(folder)
+
+
+def begin(hub: Hub, tree: str, policy_text: str) -> str:
+    """Make `main` start at `tree` with the policy added; all other refs go."""
+    with_policy = hub.objects.replace(tree, {POLICY_PATH: policy_text.encode()})
+    made = hub.objects.write_commit(with_policy, (), "Where the replay begins\n", 0)
+    hub.git("symbolic-ref", "HEAD", "refs/heads/main")
+    move = hub.refs.transaction("begin")
+    for ref in hub.refs.read(["refs/"]).values():
+        if ref.name != "refs/heads/main":
+            move.delete(ref.name, ref.oid)
+    move.update("refs/heads/main", made, hub.refs.get("refs/heads/main"))
+    move.commit()
+    return made
+
+
+def cast(hub: Hub, pieces: list[Piece], agents: int) -> Crew:
+    """Add a task for each piece; returns the agents that know what to do about them."""
+    plan = os.path.join(hub.git_dir, "replay", "plan.json")
+    os.makedirs(os.path.dirname(plan), exist_ok=True)
+    history.save(pieces, plan)
+    now = time.time()
+    tasks.add(hub, [Task(p.task, p.task, "Apply the change of this piece of history.", created=now + n / 1000)
+                    for n, p in enumerate(pieces)])
+    return Crew(tuple(f"agent-{n}" for n in range(1, agents + 1)),
+                (sys.executable, "-I", "-S", agent.__file__, plan), False)
+
+
+def outcome(hub: Hub, pieces: list[Piece], summary: Summary, parked: dict[str, str],
+            sessions: Iterable[Session]) -> Outcome:
+    """Compare what the agents have made of the hub with the history."""
+    caught = rejected_with_bug(hub, pieces)
+    return Outcome(
+        summary, sum(len(found) for found in caught.values()),
+        sum(s.end == End.DEFERRED for s in sessions), _differences(hub, pieces),
+        tuple(p.task for p in pieces if p.bug and not any(_evident(hub, r) for r in caught[p.task])),
+        tuple(f.text for f in prove(hub, "main")[1] if f.grave), parked)
+
+
+def _differences(hub: Hub, pieces: list[Piece]) -> tuple[str, ...]:
+    last = hub.objects.commit(hub.trunk_tip("main")).tree
+    return tuple(path for path, *_ in changed(hub, pieces[-1].target, last) if path != POLICY_PATH)
+
+
+def rejected_with_bug(hub: Hub, pieces: list[Piece]) -> dict[str, list[Record]]:
+    """By task with a bug, the revisions that held it and were rejected by the gate."""
+    found: dict[str, list[Record]] = {p.task: [] for p in pieces if p.bug}
+    bugs = {p.task: p.bug for p in pieces if p.bug}
+    for record in Ledger.read(hub).ended():
+        bug = bugs.get(record.change.id)
+        if bug and reason_kind(record) == "gate":
+            if history.holds(hub, hub.objects.commit(record.change.head).tree, bug):
+                found[record.change.id].append(record)
+    return found
+
+
+def _evident(hub: Hub, record: Record) -> bool:
+    """The answer is about this very revision and names the tree that failed with it."""
+    answer = outbox.read(hub, record)
+    return bool(answer and answer.verdict.get("change") == record.key and answer.verdict.get("failed"))

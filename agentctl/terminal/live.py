@@ -1,0 +1,69 @@
+"""The live view of `run` on a terminal."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+from agentctl.bot.bot import Bot
+from agentctl.core import notices
+from agentctl.core.queue import events
+from agentctl.core.tasks.task import Status
+from agentctl.core.text.printable import visible
+from agentctl.fleet.supervisor import Fleet
+from agentctl.messages import ago, many
+from agentctl.terminal.narrator import COLORS, Narrator
+from agentctl.terminal.parser import Given
+
+if TYPE_CHECKING:
+    from rich.console import Group
+
+COUNTED = (Status.LANDED, Status.DONE, Status.SUBMITTED, Status.WORKING, Status.READY, Status.BLOCKED, Status.PARKED, Status.GONE)
+"""In the head of the view, in this order."""
+
+
+@contextlib.contextmanager
+def view(given: Given, narrator: Narrator, fleet: Fleet, bot: Bot) -> Iterator[Callable[[], None]]:
+    """A function to call after each turn. It draws only on a terminal; elsewhere the
+    narrator's plain lines stand alone."""
+    if given.json or given.quiet or not sys.stdout.isatty():
+        yield lambda: None
+        return
+    from rich.console import Console
+    from rich.live import Live
+
+    console = Console(no_color=not given.colored, highlight=False)
+    narrator.live, begun = True, time.time()
+    with Live(console=console, refresh_per_second=8, transient=True) as live:
+        try:
+            yield lambda: live.update(_draw(narrator, fleet, bot, begun, console.height))
+        finally:
+            narrator.live = False
+
+
+def _draw(narrator: Narrator, fleet: Fleet, bot: Bot, begun: float, height: int) -> Group:
+    from rich.console import Group
+    from rich.text import Text
+
+    where = Counter(fleet.statuses.values())
+    head = Text(ago(begun) + "   " + "  ".join(
+        f"{where[s]} {s}" for s in COUNTED if where[s]))
+    if bot.moved:
+        head.append(f"   {bot.moved.text}: nothing lands", style=COLORS[events.Moved])
+    if bot.paused:
+        head.append(visible(f"   {bot.paused}"), style=COLORS[events.Paused])
+    if fleet.pace.why:
+        head.append(visible(f"   held back: {fleet.pace.why}"), style=COLORS[notices.Braked])
+    rows = [(run.work.agent, name, ago(run.started), "")
+            for name, (run, _) in sorted(fleet.runs.items())[: max(3, height // 3)]]
+    rows += [(f"probe {staged.probe.number}", many(len(staged.probe.chain), "change"), ago(staged.started),
+              staged.probe.reason) for staged in bot.state.probes[: max(2, height // 6)]]
+    widths = [max((len(row[n]) for row in rows), default=0) for n in range(4)]
+    shown = [("", "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths)).rstrip()) for row in rows]
+    room = max(3, height - 4 - len(rows))
+    return Group(head, *(Text(visible(line), style=colour, no_wrap=True, overflow="ellipsis")
+                         for colour, line in (*shown, *narrator.recent[-room:])))

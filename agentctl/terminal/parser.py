@@ -1,0 +1,260 @@
+"""The root of the command tree, and what every command is given."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import json
+import os
+import shutil
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
+
+import click
+
+from agentctl import __version__
+from agentctl.cli import SECTIONS
+from agentctl.core.text.printable import visible
+from agentctl.core.text.units import duration
+from agentctl.messages import folded
+
+if TYPE_CHECKING:
+    from agentctl.core.policy.policy import Policy
+    from agentctl.git.repository import Hub
+
+    Seconds = click.ParamType[float]
+else:
+    Seconds = click.ParamType
+    """It takes no parameter before click 8.4."""
+
+Made = TypeVar("Made", bound=click.Command)
+
+NAMES = {"help": "help_"}
+"""Modules whose name differs from their command's."""
+
+
+MEANT = {"status": "agentctl queue, or agentctl task list", "list": "agentctl task list", "show": "agentctl why CHANGE",
+         "queue show": "agentctl queue, or agentctl why CHANGE", "queue list": "agentctl queue"}
+"""What to type for a command that is often looked for under another name."""
+
+
+class Group(click.Group):
+    """Says what was meant where there is no such command."""
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in self.list_commands(ctx):
+            import difflib
+
+            from agentctl.errors import UsageError
+
+            asked = " ".join([*ctx.command_path.split()[1:], args[0]])
+            close = difflib.get_close_matches(args[0], self.list_commands(ctx), 1, 0.7)
+            also = f"; did you mean {close[0]!r}?" if close else ""
+            raise UsageError(f"there is no command {asked!r}{also}", hint=MEANT.get(asked, f"{ctx.command_path} --help"))
+        return super().resolve_command(ctx, args)
+
+
+class Root(Group):
+    """Finds a command by importing its module when it is asked for."""
+
+    sections = SECTIONS
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return [name for names in self.sections.values() for name in names]
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        return self.loaded(name) if name in self.list_commands(ctx) else None
+
+    def loaded(self, name: str) -> click.Command:
+        """One that is listed."""
+        command: click.Command = importlib.import_module(f"agentctl.commands.{NAMES.get(name, name)}").command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        for title, names in self.sections.items():
+            with formatter.section(title):
+                formatter.write_dl([(name, self.loaded(name).get_short_help_str(85)) for name in names])
+
+
+@dataclass
+class Given:
+    """The global options, and the way from them to the hub."""
+
+    path: str = "."
+    json: bool = False
+    quiet: bool = False
+    verbose: int = 0
+    color: str = "auto"
+    begin: Callable[[], None] = lambda: None
+    """Called before the command begins."""
+
+    @functools.cached_property
+    def hub(self) -> Hub:
+        from agentctl.errors import NotFound
+        from agentctl.git.repository import find
+
+        try:
+            os.getcwd()
+        except FileNotFoundError:
+            raise NotFound("the folder that this was started in is gone", hint="cd to one that is there") from None
+        return find(self.path)
+
+    @functools.cached_property
+    def policy(self) -> Policy:
+        """The policy at trunk's tip."""
+        return self._in_force[1]
+
+    @property
+    def trunk(self) -> str:
+        return self.policy.trunk
+
+    @functools.cached_property
+    def _in_force(self) -> tuple[str, Policy]:
+        from agentctl.hub.policy_file import in_force
+
+        return in_force(self.hub)
+
+    @property
+    def tip(self) -> str:
+        """Trunk's commit now."""
+        return self.hub.trunk_tip(self.trunk)
+
+    # All that commands print goes through these four: tests/test_tidy.py sees to it.
+
+    def say(self, text: str = "", hang: int | None = None, style: str | None = None) -> None:
+        """Print for people, unless --quiet or --json. With `hang` a line that is wider than the
+        terminal is broken at words and continued at that column; `style` is a colour."""
+        if not (self.quiet or self.json):
+            text = visible(text)
+            if hang is not None and sys.stdout.isatty():
+                text = folded(text, hang, shutil.get_terminal_size().columns)
+            click.echo(click.style(text, fg=style) if style and self.colored else text, color=self.colored)
+
+    def show(self, text: str, end: str = "\n") -> None:
+        """Print what was asked for, --quiet or not."""
+        click.echo(visible(text) + end, nl=False)
+
+    def emit(self, value: object) -> None:
+        """Print one JSON value. What is not ASCII in it is escaped."""
+        click.echo(json.dumps(value, default=str))
+
+    def note(self, text: str, end: str = "\n") -> None:
+        """Print progress to standard error, unless --quiet or --json."""
+        if not (self.quiet or self.json):
+            print(visible(text), file=sys.stderr, end=end, flush=True)
+
+    def trace(self, debug: bool) -> None:
+        """Print each Git that is run and each transaction of refs to standard error, or no longer."""
+        import logging
+
+        shown, package = logging.StreamHandler(), logging.getLogger("agentctl")
+        shown.setFormatter(logging.Formatter("%(asctime)s.%(msecs)03d %(message)s", "%H:%M:%S"))
+        package.handlers[:] = [shown] if debug else []
+        package.setLevel(logging.DEBUG if debug else logging.NOTSET)
+
+    @property
+    def colored(self) -> bool:
+        if self.color != "auto":
+            return self.color == "always"
+        return sys.stdout.isatty() and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"
+
+
+given = click.make_pass_decorator(Given, ensure=True)
+
+
+EXAMPLES = """\b
+Examples:
+  agentctl demo
+  agentctl init
+  agentctl run tasks.yaml --agents 4 --adapter claude
+  agentctl why fix-crash"""
+
+
+def _set(ctx: click.Context, option: click.Parameter, value: bool) -> None:
+    if value:
+        setattr(ctx.ensure_object(Given), option.name, value)
+
+
+def read_input() -> str:
+    """All of standard input. Raises UsageError for what is no text."""
+    from agentctl.errors import UsageError
+
+    try:
+        text = sys.stdin.buffer.read().decode()
+    except UnicodeDecodeError as error:
+        raise UsageError(f"standard input is not UTF-8: {error}") from None
+    if "\0" in text:
+        raise UsageError("standard input holds a NUL byte: it is no text")
+    return text
+
+
+class Duration(Seconds):
+    """Seconds, written as 90s, 10m or 1h30m."""
+
+    name = "time"
+
+    def convert(self, value: str | float, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        if isinstance(value, float):
+            return value
+        try:
+            return duration(value)
+        except ValueError:
+            self.fail(f"{value!r} is no duration such as 90s, 10m or 2h", param, ctx)
+
+
+class Command(click.Command):
+    """Takes words that are text; bytes that are none may stand in paths and in an agent's command line alone."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        rest = super().parse_args(ctx, args)
+        for param in self.params:
+            given = ctx.params.get(param.name)
+            for word in given if isinstance(given, tuple) else (given,):
+                if param.type is click.STRING and isinstance(word, str) and any("\ud800" <= c <= "\udfff" for c in word):
+                    raise click.BadParameter("it is not UTF-8", ctx, param)
+        return rest
+
+
+def _made(kind: type[Made], name: str, examples: str, **options: bool) -> Callable[[Callable[..., int | None]], Made]:
+    epilog = "\b\nExamples:\n" + "\n".join("  " + line for line in examples.strip().splitlines())
+
+    def decorate(function: Callable[..., int | None]) -> Made:
+        for flags, words in ((("--json", "json"), "Print JSON."), (("-q", "--quiet"), "Print only results.")):
+            function = click.option(*flags, is_flag=True, expose_value=False, callback=_set, help=words)(function)
+        return click.command(name, kind, epilog=epilog, **options)(function)
+
+    return decorate
+
+
+def as_command(name: str, examples: str) -> Callable[[Callable[..., int]], Command]:
+    """A command whose help ends in examples, and that takes --json and --quiet behind its name too."""
+    return _made(Command, name, examples)
+
+
+def group(name: str, examples: str, invoke_without_command: bool = False) -> Callable[[Callable[..., int | None]], Group]:
+    """As `as_command`; the function returns nothing where the command below it has its own status."""
+    return _made(Group, name, examples, invoke_without_command=invoke_without_command)
+
+
+@click.group("agentctl", cls=Root, epilog=EXAMPLES, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, message="agentctl %(version)s")
+@click.option("-C", "path", default=".", metavar="PATH", help="Act as if started in PATH.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, errors too.")
+@click.option("--color", type=click.Choice(["auto", "always", "never"]), default="auto", help="When to use colour.")
+@click.option("-q", "--quiet", is_flag=True, help="Print only results and errors.")
+@click.option("-v", "--verbose", count=True, help="Print more.")
+@click.option("--debug", is_flag=True, envvar="AGENTCTL_DEBUG", help="Print each Git that is run, and each transaction of refs.")
+@click.pass_context
+def root(ctx: click.Context, path: str, as_json: bool, color: str, quiet: bool, verbose: int, debug: bool) -> None:
+    """Run many coding agents on one Git repository and keep its trunk green.
+
+    Agents work in worktrees of their own; a merge queue tests what they submit, finds
+    the culprits, and fast-forwards trunk only to commits whose exact tree has passed.
+    """
+    given = ctx.ensure_object(Given)
+    given.path, given.json, given.quiet, given.verbose, given.color = path, as_json, quiet, verbose, color
+    if debug or "logging" in sys.modules:
+        given.trace(debug)
+    given.begin()

@@ -1,0 +1,40 @@
+"""The agent's program: what was typed behind --, or what the policy says.
+
+What is typed is meant where the person stands, and becomes an absolute path. What is not there, and what the policy
+says, is meant in the agent's worktree: a script of the project.
+"""
+
+from __future__ import annotations
+
+import os
+
+from agentctl.errors import NotFound
+from agentctl.fleet import adapters
+from agentctl.messages import quoted
+from agentctl.terminal.parser import Given
+
+
+def chosen(given: Given, adapter: str | None, typed: tuple[str, ...]) -> tuple[str, tuple[str, ...], bool]:
+    """(name of the adapter, argument vector, whether the prompt is its standard input). Raises UsageError, NotFound."""
+    agents = given.policy.agents
+    name = adapter or ("command" if typed else agents.adapter)
+    if name == "command":
+        typed = (_here(given.path, typed[0]), *typed[1:]) if typed else tuple(agents.command)
+    argv = adapters.command(name, typed, lambda path: in_tree(given, path))
+    return name, argv, adapters.lookup(name).stdin and not any("{prompt" in word for word in argv)
+
+
+def in_tree(given: Given, path: str) -> bool:
+    """True for a file of trunk, as the agent's worktree will have it."""
+    hub, path = given.hub, os.path.normpath(path)
+    return not path.startswith("..") and hub.objects.read(hub.objects.commit(given.tip).tree, path) is not None
+
+
+def _here(folder: str, program: str) -> str:
+    """A relative program that is where the person stands, by its absolute path."""
+    path = os.path.join(folder, program)
+    if "/" not in program or os.path.isabs(program) or not os.path.isfile(path):
+        return program
+    if not os.access(path, os.X_OK):
+        raise NotFound(f"{program} is not executable", hint=f"chmod +x {quoted(path)}")
+    return os.path.join(os.path.realpath(os.path.dirname(path)), os.path.basename(path))
