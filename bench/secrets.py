@@ -22,6 +22,7 @@ from agentctl.core.policy.policy import Policy, parse
 from agentctl.core.queue import admission
 from agentctl.core.text import secrets
 from agentctl.engine import environ, local
+from agentctl.engine.runner import Job
 from agentctl.git.merge import changed
 from agentctl.git.repository import find
 from bench.common import repository, table
@@ -52,8 +53,8 @@ def main(count: int) -> None:
     with repository({"a": "a\n"}, "true") as top:
         hub = find(top)
         log, rows = os.path.join(top, "..", "log"), []
-        job = local.Job(("true",), top, {}, log, hub.mark + "bench")
-        start = least(lambda: local.start(job).wait(), time.monotonic)
+        job = Job(("true",), top, {}, log, hub.mark + "bench")
+        start = least(lambda: local.LOCAL.start(job).wait(), time.monotonic)
         with open(log, "wb") as file:
             file.write(b"".join(texts)[-TAIL - environ.SLACK:])
         told = least(lambda: environ.tail(log, TAIL))

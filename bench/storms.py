@@ -17,6 +17,7 @@ import time
 from collections.abc import Iterator
 
 from agentctl.engine import local
+from agentctl.engine.runner import Job
 from bench.common import table
 
 STORMS = {
@@ -63,7 +64,7 @@ def main(limit: int, most: int) -> None:
     rows, base = [], 0.0
     for name, argv in STORMS.items():
         with cage(most) as listed:
-            running = local.start(local.Job(argv, "/", {"PATH": os.environ["PATH"]}, os.devnull, "bench/", timeout=30, processes=limit))
+            running = local.LOCAL.start(Job(argv, "/", {"PATH": os.environ["PATH"]}, os.devnull, "bench/", timeout=30, processes=limit))
             largest = 0
             while not (ended := running.wait(0.05)):
                 largest = max(largest, len(inside(listed)) - 2)

@@ -32,10 +32,12 @@ from agentctl.core.queue.model import BASELINE, Cancel, Change, Land, Plan, Prob
 from agentctl.core.queue.records import Passed
 from agentctl.core.queue.state import State
 from agentctl.core.text.json_form import replace
+from agentctl.engine.local import LOCAL
 from agentctl.engine.locks import Held
+from agentctl.engine.runner import Runner
 from agentctl.errors import AgentctlError, Contended, Fault
 from agentctl.gate import slots
-from agentctl.gate.pool import Running
+from agentctl.gate.pool import Pool
 from agentctl.git.repository import Hub
 from agentctl.hub import inbox, marks, pause, verdicts
 from agentctl.hub.foreign import Move
@@ -52,7 +54,7 @@ class Bot:
     """
 
     def __init__(self, hub: Hub, held: Held, trunk: str, tell: Callable[[Told], None] = lambda event: None,
-                 slots: int | None = None, batch: int | None = None) -> None:
+                 slots: int | None = None, batch: int | None = None, runner: Runner = LOCAL) -> None:
         self.hub, self.trunk, self._tell, self._slots, self._batch = hub, trunk, tell, slots, batch
         self.wake = threading.Event()
         self.judged: list[tuple[Probe, Judgement]] = []
@@ -67,19 +69,19 @@ class Bot:
         self._held = held
         self._policy_at = ""
         self._stager = Stager(hub, "squash")
-        recovery.clean(hub, trunk, held)
+        recovery.clean(hub, trunk, held, runner)
         marks.begin(hub, held)
         self._put_back = marks.make_sound(hub, held)
         hub.objects.store.lasting = True
-        self._upkeep = upkeep.Upkeep(hub, held)
+        self._upkeep = upkeep.Upkeep(hub, held, runner)
         self._border = Border(hub)
         self._blame = doubt.Blame(hub, self._border)
         self._read()
         self._trunk = Trunk(hub, trunk, self.state)
         self._policy(self._trunk.base)
         # A landing may bring a policy with more slots; a thread is made when it is needed.
-        pool = ThreadPoolExecutor(max_workers=SLOTS + 1, thread_name_prefix="gate")
-        self._runs = Running(hub, pool, self.wake)
+        threads = ThreadPoolExecutor(max_workers=SLOTS + 1, thread_name_prefix="gate")
+        self._runs = Pool(hub, threads, self.wake, runner)
         self._restart(died=True)
 
     # observe

@@ -8,8 +8,8 @@ from collections.abc import Iterable
 
 from agentctl.core import refnames
 from agentctl.core.queue.events import Staged
-from agentctl.engine import processes
 from agentctl.engine.locks import Held
+from agentctl.engine.runner import Runner
 from agentctl.errors import Contended
 from agentctl.git import checkouts, kept_packs, plain, stale_locks
 from agentctl.git.repository import Hub
@@ -18,10 +18,10 @@ PATIENCE = 30.0
 """Seconds that a bot waits at its start for a living Git."""
 
 
-def clean(hub: Hub, trunk: str, held: Held) -> None:
+def clean(hub: Hub, trunk: str, held: Held, runner: Runner) -> None:
     """Needs the proof of the bot's lock. Raises Contended if a lock is held by a live Git."""
     for what in ("gate", "upkeep"):
-        processes.sweep(hub.mark + what)
+        runner.sweep(hub.mark + what)
     plain.sweep()
     kept_packs.sweep(hub.git_dir)
     stale_locks.clear(hub.git_dir, checkouts.locks(hub, trunk), PATIENCE)

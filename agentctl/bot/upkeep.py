@@ -13,8 +13,8 @@ import os
 import time
 
 from agentctl import signals
-from agentctl.engine import local
 from agentctl.engine.locks import Held
+from agentctl.engine.runner import Job, Runner, Running
 from agentctl.git import process
 from agentctl.git.repository import Hub
 
@@ -34,21 +34,21 @@ LEFT = 86_400.0
 class Upkeep:
     """The upkeep of one hub; the constructor takes the proof that the bot's lock is held."""
 
-    def __init__(self, hub: Hub, held: Held) -> None:
-        self._hub, self._folder = hub, os.path.join(hub.git_dir, "objects", "pack")
-        self._running: local.Running | None = None
+    def __init__(self, hub: Hub, held: Held, runner: Runner) -> None:
+        self._runner, self._hub, self._folder = runner, hub, os.path.join(hub.git_dir, "objects", "pack")
+        self._running: Running | None = None
         self._next = 0.0
 
     def turn(self, idle: bool) -> None:
         """Begin if it is due. Never waits."""
-        if self._running and self._running.poll():
+        if self._running and self._running.wait(0):
             self._running = None
         if not self._running and time.monotonic() >= self._next and self._packs() > (IDLE if idle else BUSY):
             self._next = time.monotonic() + PAUSE
             self._sweep()
             argv, env = process.command(["repack", "--geometric=2", "-d", "-l", "--quiet"], self._hub.git_dir)
-            self._running = local.start(local.Job(tuple(argv), self._hub.git_dir, dict(env),
-                                                  self._hub.own_path("logs", "upkeep.log"), self._hub.mark + "upkeep"))
+            self._running = self._runner.start(Job(tuple(argv), self._hub.git_dir, dict(env),
+                                                 self._hub.own_path("logs", "upkeep.log"), self._hub.mark + "upkeep"))
 
     def close(self) -> None:
         """Do what is due to the end, unless agentctl is asked to stop."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from agentctl.core.queue.records import Landed, Record, Rejected, reason_kind
 from agentctl.core.tasks.ending import End
 from agentctl.core.tasks.task import Session, Task
-from agentctl.engine import processes
+from agentctl.engine import owner
 from agentctl.git.repository import Hub
 from agentctl.hub import outbox, tasks
 from agentctl.hub.ledger import Ledger
@@ -133,7 +133,7 @@ def _left_behind(facts: Facts) -> str:
 
 def _gone(pid: int) -> bool:
     try:
-        return not processes.alive(processes.identity(pid))
+        return not owner.alive(owner.identity(pid))
     except ProcessLookupError:
         return True
 

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from agentctl.engine.process_tree import adopt, count_descendants, descendants, everybodys_threads, prctl, state
     from agentctl.engine.wire import Report, Request
 else:
-    from kin import adopt, count_descendants, descendants, everybodys_threads, prctl, state  # noqa: E402
+    from process_tree import adopt, count_descendants, descendants, everybodys_threads, prctl, state  # noqa: E402
 
 PR_SET_PDEATHSIG = 1
 STOPS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)

@@ -12,13 +12,13 @@ import subprocess
 import sys
 import threading
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
 from agentctl import signals
-from agentctl.engine import environ, process_tree
-from agentctl.engine.processes import MARK, Activity, tree_activity
+from agentctl.engine import environ, process_tree, processes
+from agentctl.engine.processes import MARK, tree_activity
+from agentctl.engine.runner import Activity, Ended, Job
 from agentctl.engine.wire import Report, Request
 from agentctl.git import modes, process
 
@@ -31,80 +31,33 @@ _guards: set[int] = set()
 _starting = threading.RLock()
 
 
-@dataclass(frozen=True)
-class Job:
-    """A command and its limits. 0 bytes means no limit, a timeout of None no timeout."""
+class Local:
+    """A `Runner`: each job is a process of this machine, below a guard."""
 
-    argv: tuple[str, ...]
-    cwd: str
-    env: dict[str, str]
-    """The whole environment of the command; AGENTCTL_RUN is added to it."""
-    log: str
-    """The file that stdout and stderr are appended to."""
-    mark: str
-    """The value of AGENTCTL_RUN: by it `processes.sweep` finds what was orphaned."""
-    stdin: str | None = None
-    timeout: float | None = None
-    grace: float = 5
-    """Seconds between SIGTERM to the process group and SIGKILL to every process."""
-    memory: int = 0
-    """Bytes of address space of each process (RLIMIT_AS). Runtimes that reserve
-    much more than they use, such as V8 and Go, do not start under a small one."""
-    output: int = 0
-    """Bytes that the log may grow by; beyond, the job is killed and the log cut."""
-    file_size: int = 0
-    """Bytes that any one file may reach by its writes (RLIMIT_FSIZE)."""
-    processes: int = 0
-    """How many it may have at a time. RLIMIT_NPROC counts all that its user has, and does not
-    hold for root: the guard counts what is below it."""
+    def start(self, job: Job) -> Running:
+        environ.hide()
+        with open(job.log, "ab", opener=modes.opener) as log, signals.kept_from_children(), _starting:
+            process_tree.adopt()
+            guard = subprocess.Popen(
+                [sys.executable, "-I", "-S", GUARD],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                env=_of_guard(job),
+                start_new_session=True,
+                bufsize=0,
+            )
+            _guards.add(guard.pid)
+        request = _request(job)
+        with contextlib.suppress(BrokenPipeError):
+            _write_all(_pipe(guard.stdin).fileno(), len(request).to_bytes(4, "big") + request)
+        return Running(guard, job)
 
+    def sweep(self, mark: str) -> int:
+        return processes.sweep(mark)
 
-@dataclass(frozen=True)
-class Ended:
-    """How a job ended, and that nothing of it is left."""
-
-    reason: str
-    """exited, timeout, output, processes, stopped, not-found, not-executable, error (never
-    started), or lost: the guard was killed, and the command died with it. What else the command
-    had started came to this process, and was killed; where there is no such inheritance (only
-    Linux has this), `processes.sweep` finds it by its mark."""
-    exit: int | None = None
-    """None if the command never ran or a signal ended it."""
-    signal: int | None = None
-    message: str = ""
-    """In words, why it did not simply exit."""
-    seconds: float = 0.0
-    cpu: float = 0.0
-    """Seconds of CPU of all its processes."""
-    survivors: int = 0
-    """Processes other than the command itself that had to be killed."""
-    maxrss: int = 0
-    """Bytes of the largest process, at least those of the guard before it started."""
-
-
-def start(job: Job) -> Running:
-    """Start a job; safe from several threads.
-
-    A command that cannot be executed is no error here but a reason of `Ended`.
-    Raises OSError if the log cannot be opened or no process can be made.
-    """
-    environ.hide()
-    with open(job.log, "ab", opener=modes.opener) as log, signals.kept_from_children(), _starting:
-        process_tree.adopt()
-        guard = subprocess.Popen(
-            [sys.executable, "-I", "-S", GUARD],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=log,
-            env=_of_guard(job),
-            start_new_session=True,
-            bufsize=0,
-        )
-        _guards.add(guard.pid)
-    request = _request(job)
-    with contextlib.suppress(BrokenPipeError):
-        _write_all(_pipe(guard.stdin).fileno(), len(request).to_bytes(4, "big") + request)
-    return Running(guard, job)
+    def stop(self, mark: str) -> int:
+        return processes.terminate(mark)
 
 
 class Running:
@@ -281,3 +234,6 @@ def _readable(descriptor: int, seconds: float) -> bool:
     poller = select.poll()
     poller.register(descriptor, select.POLLIN | select.POLLHUP)
     return bool(poller.poll(seconds * 1000))
+
+
+LOCAL = Local()

@@ -22,7 +22,7 @@ import filelock
 import msgspec
 
 from agentctl.core.text.json_form import Plain, load
-from agentctl.engine.processes import alive, identity
+from agentctl.engine.owner import alive, identity
 from agentctl.errors import Contended, Infrastructure
 from agentctl.git import folders, modes
 

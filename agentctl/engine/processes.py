@@ -1,70 +1,22 @@
-"""Which processes are there, whose are they, and what do they do.
-
-A process is identified by its pid and start time, on a host since a boot: a pid
-alone may be another process by the time it is looked at.
-"""
+"""Which processes are there, whose are they, and what do they do."""
 
 from __future__ import annotations
 
 import os
 import signal
-import socket
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 
 from agentctl.engine.process_tree import children
+from agentctl.engine.runner import Activity
 
 MARK = "AGENTCTL_RUN"
 LINUX = sys.platform == "linux"
 TICK = os.sysconf("SC_CLK_TCK")
 UNKILLABLE = 5.0
 """Seconds after which a sweep stops awaiting the death of what it killed."""
-
-Identity = dict[str, str | float]
-"""Who a process is: {pid, started, host, boot, space}, fit for JSON."""
-
-
-@dataclass(frozen=True)
-class Activity:
-    """What a process and all below it do."""
-
-    cpu_seconds: float
-    """Including their children that ended and were waited for."""
-    processes: int
-
-
-def identity(pid: int | None = None) -> Identity:
-    """Of this process, or another. Raises ProcessLookupError if there is none."""
-    pid = os.getpid() if pid is None else pid
-    started = _started(pid)
-    if started is None:
-        raise ProcessLookupError(pid)
-    return {
-        "pid": pid,
-        "started": started,
-        "host": socket.gethostname(),
-        "boot": _boot(),
-        "space": _space(),
-    }
-
-
-def alive(who: Mapping[str, object]) -> bool:
-    """Whether the process of an identity runs; True for one of another host or, since
-    this boot, of another container or sandbox, as nobody here can know. A zombie is
-    dead."""
-    if who.get("host") != socket.gethostname():
-        return True
-    if who.get("boot") != _boot():
-        return False
-    if who.get("space") != _space():
-        return True
-    pid = who.get("pid")
-    started = _started(pid) if isinstance(pid, int) else None
-    return started is not None and started == who.get("started")
-
 
 def sweep(prefix: str, keep: frozenset[str] = frozenset()) -> int:
     """Kill every process of this user that is marked with AGENTCTL_RUN=<prefix>...,
@@ -138,7 +90,7 @@ def tree_activity(pid: int) -> Activity:
     cpu, count, todo = 0, 0, [pid]
     while todo:
         one = todo.pop()
-        fields = _stat(one)
+        fields = stat(one)
         if fields is None or fields[0] in "ZX":
             continue
         cpu += sum(map(int, fields[11:15]))
@@ -147,7 +99,7 @@ def tree_activity(pid: int) -> Activity:
     return Activity(cpu / TICK, count)
 
 
-def _stat(pid: int) -> list[str] | None:
+def stat(pid: int) -> list[str] | None:
     """The fields of /proc/<pid>/stat from the third (state) on, see proc(5)."""
     try:
         with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
@@ -158,41 +110,8 @@ def _stat(pid: int) -> list[str] | None:
 
 def _parent(pid: int) -> int:
     """0 for a process that is gone, as for one that has none."""
-    fields = _stat(pid)
+    fields = stat(pid)
     return int(fields[1]) if fields else 0
-
-
-def _started(pid: int) -> float | None:
-    """When a process that is no zombie started, None if there is none.
-
-    Clock ticks since the boot on Linux: unlike a time of day they do not move when
-    the clock is set.
-    """
-    if LINUX:
-        fields = _stat(pid)
-        return None if fields is None or fields[0] in "ZX" else float(fields[19])
-    import psutil
-
-    try:
-        process = psutil.Process(pid)
-        return None if process.status() == psutil.STATUS_ZOMBIE else process.create_time()
-    except psutil.Error:
-        return None
-
-
-def _boot() -> str:
-    """Differs after every boot."""
-    if LINUX:
-        with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
-            return file.read().strip()
-    import psutil
-
-    return str(round(psutil.boot_time(), -1))
-
-
-def _space() -> str:
-    """The PID namespace: inside another one the same pids are other processes."""
-    return os.readlink("/proc/self/ns/pid") if LINUX else ""
 
 
 def _ancestors() -> set[int]:

@@ -6,7 +6,7 @@ from typing import TypedDict
 
 
 class Request(TypedDict):
-    """The fields of `local.Job`; what names files, and what the command is given, as bytes."""
+    """The fields of `Job`; what names files, and what the command is given, as bytes."""
 
     argv: list[bytes]
     cwd: bytes
@@ -22,7 +22,7 @@ class Request(TypedDict):
 
 
 class Report(TypedDict):
-    """The fields of `local.Ended`."""
+    """The fields of `Ended`."""
 
     exit: int | None
     signal: int | None

@@ -23,7 +23,9 @@ from agentctl.core.tasks.ending import End
 from agentctl.core.tasks.failure import Failure, Kind
 from agentctl.core.tasks.task import Claim, Session, Task
 from agentctl.core.text.json_form import replace
-from agentctl.engine import environ, local, processes
+from agentctl.engine import environ, owner
+from agentctl.engine.local import LOCAL
+from agentctl.engine.runner import Ended, Job, Runner, Running
 from agentctl.fleet import adapters, agents, result
 from agentctl.fleet.conclusion import Work, conclude, record, redacted
 from agentctl.git import files, modes, private
@@ -53,8 +55,9 @@ class Run:
     hub: Hub
     policy: Policy
     work: Work
+    runner: Runner = LOCAL
     stopping: bool = False
-    running: local.Running | None = None
+    running: Running | None = None
     started: float = field(default_factory=time.time)
 
     @property
@@ -73,7 +76,7 @@ class Run:
         machine does to us (OSError, GitError); the claim is released then."""
         hub, task, agent = self.hub, self.work.task, self.work.agent
         claim = Claim(agent, task.generation, self.started + self.policy.agents.timeout + CLAIM_SLACK,
-                      processes.identity())
+                      owner.identity())
         with agents.lock(hub, agent):
             if not self.work.stored:
                 return self._session(claim)
@@ -94,7 +97,7 @@ class Run:
             session = replace(session, note="; ".join(filter(None, [session.note, f"its last words: {said}"])))
         return redacted(replace(session, trunk=tip))
 
-    def _execute(self, tree: Worktree, new: bool, tip: str) -> tuple[local.Ended, End | None, str, Failure | None]:
+    def _execute(self, tree: Worktree, new: bool, tip: str) -> tuple[Ended, End | None, str, Failure | None]:
         """(how it ended, End if that is certain already, note, why it failed if not by the task's fault)."""
         if new and self.policy.agents.setup:
             ended = self._run(tree, ("/bin/sh", "-c", self.policy.agents.setup), {}, None)
@@ -110,7 +113,7 @@ class Run:
         end, note = self._end(ended)
         return ended, end, note, self._failure(end, ended)
 
-    def _set_up_failed(self, ended: local.Ended) -> tuple[local.Ended, End | None, str, Failure | None]:
+    def _set_up_failed(self, ended: Ended) -> tuple[Ended, End | None, str, Failure | None]:
         end, note = self._end(ended)
         if end == End.INTERRUPTED:
             return ended, end, note, None
@@ -118,7 +121,7 @@ class Run:
         failure = self._failure(End.CRASHED, ended) or Failure(Kind.SETUP, last_words.quote(said))
         return ended, End.CRASHED, f"the set-up command failed: {_how(ended, said)}", failure
 
-    def _end(self, ended: local.Ended) -> tuple[End | None, str]:
+    def _end(self, ended: Ended) -> tuple[End | None, str]:
         """(how the command ended, None if well; a note)."""
         if self.stopping:
             return End.INTERRUPTED, "stopped"
@@ -139,18 +142,18 @@ class Run:
     def _said(self) -> str:
         return result.tail(os.path.join(self.folder, "output.log"))
 
-    def _failure(self, end: End | None, ended: local.Ended) -> Failure | None:
+    def _failure(self, end: End | None, ended: Ended) -> Failure | None:
         now = time.time()
         return failures.classify(end, ended.reason, self._said(), now, time.localtime(now).tm_gmtoff)
 
     def _run(self, tree: Worktree, argv: tuple[str, ...], env: dict[str, str], stdin: str | None,
-             passes: tuple[str, ...] = ()) -> local.Ended:
+             passes: tuple[str, ...] = ()) -> Ended:
         who = agents.person(self.work.agent)
         names = {f"GIT_{role}_{what}": value for role in ("AUTHOR", "COMMITTER")
                  for what, value in (("NAME", who.name), ("EMAIL", who.email))}
         self._stuck = ""
         self._env = environ.given(self.policy.agents.pass_env, passes) | names | self.policy.agents.env | env
-        running = self.running = local.start(local.Job(
+        running = self.running = self.runner.start(Job(
             argv=argv, cwd=tree.path, log=os.path.join(self.folder, "output.log"),
             mark=f"{self.hub.mark}session/{self.work.agent}/", stdin=stdin,
             env=self._env, timeout=self.policy.agents.timeout, memory=self.policy.limits.memory,
@@ -165,7 +168,7 @@ class Run:
         output = environ.tail(os.path.join(self.folder, "output.log"), result.TAIL)
         return environ.missed(self._env, output, "agents.pass_env")
 
-    def _watch(self, tree: Worktree, running: local.Running) -> local.Ended:
+    def _watch(self, tree: Worktree, running: Running) -> Ended:
         """Wait for the end, and stop what is stuck."""
         log, silence = os.path.join(self.folder, "output.log"), self.policy.agents.silence
         samples: list[health.Sample] = []
@@ -245,7 +248,7 @@ def _fingerprint(look: Scratch) -> str:
     return hashlib.sha1("\n".join(seen).encode(errors="surrogateescape")).hexdigest()
 
 
-def _how(ended: local.Ended, said: str) -> str:
+def _how(ended: Ended, said: str) -> str:
     """How a command ended, in words, with the last of its own."""
     if ended.reason != "exited":
         how = ended.message or ended.reason

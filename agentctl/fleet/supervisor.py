@@ -18,7 +18,9 @@ from agentctl.core.queue.records import Ended, Landed, Record
 from agentctl.core.tasks.ending import End
 from agentctl.core.tasks.task import FINISHED, Claim, Rules, Session, Status, Task, dispatch, standings
 from agentctl.core.text.json_form import replace
-from agentctl.engine import processes
+from agentctl.engine import owner
+from agentctl.engine.local import LOCAL
+from agentctl.engine.runner import Runner
 from agentctl.errors import AgentctlError, Contended, Infrastructure
 from agentctl.fleet import agents, conclusion, session
 from agentctl.fleet.pace import Pace
@@ -42,17 +44,17 @@ class Crew:
 
 def outlived(claim: Claim) -> bool:
     """True if the supervisor that made a claim is dead, or it has expired."""
-    return not processes.alive(claim.owner) or claim.expires <= time.time()
+    return not owner.alive(claim.owner) or claim.expires <= time.time()
 
 
-def take_over(hub: Hub, trunk: str, policy: Policy) -> list[str]:
+def take_over(hub: Hub, trunk: str, policy: Policy, runner: Runner = LOCAL) -> list[str]:
     """End the sessions of supervisors that died: kill, make safe, write down, release. Returns
     their tasks."""
     done = []
     for name, (claim, oid) in tasks.claims(hub).items():
         if not outlived(claim):
             continue
-        processes.sweep(f"{hub.mark}session/{claim.agent}/")
+        runner.sweep(f"{hub.mark}session/{claim.agent}/")
         try:
             with agents.lock(hub, claim.agent):
                 _bury(hub, trunk, policy, name, claim)
@@ -63,7 +65,7 @@ def take_over(hub: Hub, trunk: str, policy: Policy) -> list[str]:
     for name in agents.names(hub):
         try:
             with agents.lock(hub, name):
-                processes.sweep(f"{hub.mark}session/{name}/")
+                runner.sweep(f"{hub.mark}session/{name}/")
         except Contended:
             continue
     return done
@@ -85,9 +87,10 @@ def _bury(hub: Hub, trunk: str, policy: Policy, name: str, claim: Claim) -> None
 
 class Fleet:
     def __init__(self, hub: Hub, trunk: str, policy: Policy, crew: Crew, only: frozenset[str] | None = None,
-                 tell: Callable[[Told], None] = lambda event: None, wake: threading.Event | None = None) -> None:
+                 tell: Callable[[Told], None] = lambda event: None, wake: threading.Event | None = None, runner: Runner = LOCAL) -> None:
         self.hub, self.trunk, self.policy, self.crew, self.only, self.tell = hub, trunk, policy, crew, only, tell
         self.wake = wake or threading.Event()
+        self._runner = runner
         self.tasks: dict[str, Task] = {}
         self.statuses: dict[str, Status] = {}
         self.runs: dict[str, tuple[session.Run, Future[Session]]] = {}
@@ -161,7 +164,7 @@ class Fleet:
 
     def _start(self, name: str, agent: str) -> None:
         work = conclusion.Work(self.tasks[name], agent, self.crew.argv, self.crew.stdin, self.trunk)
-        run = session.Run(self.hub, self.policy, work)
+        run = session.Run(self.hub, self.policy, work, self._runner)
         future = self._pool.submit(run.go)
         future.add_done_callback(lambda _: self.wake.set())
         self.runs[name] = (run, future)

@@ -15,7 +15,9 @@ from agentctl.core.policy.policy import Gate, Part, Policy, fingerprint, in_part
 from agentctl.core.queue.model import Verdict
 from agentctl.core.text import globs
 from agentctl.core.text.json_form import replace
-from agentctl.engine import environ, local
+from agentctl.engine import environ
+from agentctl.engine.local import LOCAL
+from agentctl.engine.runner import Ended, Job, Runner, Running
 from agentctl.errors import Infrastructure, Timeout, is_ours, told
 from agentctl.gate.slots import check_out, slot
 from agentctl.git import folders, modes, process, worktrees
@@ -55,17 +57,18 @@ STOPPED = Said(Verdict.ABORTED, "stopped")
 class Runs:
     """The processes under way, so that they can be stopped from another thread."""
 
+    runner: Runner = LOCAL
     gits: process.Leash = field(default_factory=process.Leash)
     stopped: bool = False
-    _running: set[local.Running] = field(default_factory=set)
+    _running: set[Running] = field(default_factory=set)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def run(self, job: local.Job) -> local.Ended | None:
+    def run(self, job: Job) -> Ended | None:
         """Run to the end; None if everything was stopped meanwhile."""
         with self._lock:
             if self.stopped:
                 return None
-            running = local.start(job)
+            running = self.runner.start(job)
             self._running.add(running)
         try:
             ended = running.wait(None)
@@ -136,7 +139,7 @@ def _in_slot(hub: Hub, policy: Policy, runs: Runs, place: Worktree, commit: str,
         """What the step says if it did not pass."""
         begun = time.monotonic()
         env = environ.given(step.pass_env) | {"TMPDIR": scratch, "AGENTCTL_COMMIT": commit} | step.env
-        ended = runs.run(local.Job(
+        ended = runs.run(Job(
             argv=("/bin/sh", "-c", step.run), cwd=place.path, log=log, mark=hub.mark + "gate",
             env=env, stdin=None, timeout=step.timeout, memory=policy.limits.memory, output=policy.limits.output,
             processes=policy.limits.processes, file_size=policy.limits.file_size,
@@ -206,7 +209,7 @@ def _blame(said: Said, base: str | None, there: Callable[[], Said | None]) -> Sa
     return replace(said, verdict=Verdict.INDETERMINATE)
 
 
-def _said(name: str, ended: local.Ended | None, timeout: float) -> Said | None:
+def _said(name: str, ended: Ended | None, timeout: float) -> Said | None:
     """What a step that did not pass says; None if it passed."""
     if ended is None:
         return STOPPED

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from agentctl.core.policy.policy import Policy
 from agentctl.core.queue.events import Staged
+from agentctl.engine.runner import Runner
 from agentctl.gate import judging
 from agentctl.git.repository import Hub
 from agentctl.hub import verdicts
@@ -22,13 +23,14 @@ class Run:
 
 
 @dataclass
-class Running:
+class Pool:
     """By number of the probe."""
 
     hub: Hub
-    pool: ThreadPoolExecutor
+    threads: ThreadPoolExecutor
     wake: threading.Event
     """Set when one of them ends."""
+    runner: Runner
     runs: dict[int, Run] = field(default_factory=dict)
 
     def __bool__(self) -> bool:
@@ -38,9 +40,9 @@ class Running:
         return number in self.runs
 
     def start(self, staged: Staged, policy: Policy, doubted: bool) -> None:
-        runs = judging.Runs()
+        runs = judging.Runs(self.runner)
         known = verdicts.passed_parts(self.hub, policy, staged.tree, staged.probe.again)
-        future = self.pool.submit(judging.judge, self.hub, policy, runs, staged.commit, known, staged.probe.base, doubted)
+        future = self.threads.submit(judging.judge, self.hub, policy, runs, staged.commit, known, staged.probe.base, doubted)
         future.add_done_callback(lambda _: self.wake.set())
         self.runs[staged.probe.number] = Run(staged, future, runs)
 
@@ -56,4 +58,4 @@ class Running:
     def close(self) -> None:
         for run in self.runs.values():
             run.runs.stop()
-        self.pool.shutdown(wait=True, cancel_futures=True)
+        self.threads.shutdown(wait=True, cancel_futures=True)

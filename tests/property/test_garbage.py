@@ -20,7 +20,7 @@ from agentctl.core.queue.records import GateFailed, Passed, Queued, Rejected, Wo
 from agentctl.core.queue.state import Draft, State
 from agentctl.core.tasks.task import Claim, End, Session, Task, decode_claim, dispatch, encode, encode_claim, status
 from agentctl.core.text import json_form
-from agentctl.engine import processes
+from agentctl.engine import owner
 from agentctl.errors import AgentctlError, Malformed
 from agentctl.git import refs
 from agentctl.git.objects import EMPTY_TREE
@@ -117,11 +117,11 @@ def test_any_ref_pauses(subject):
 
 
 @SETTINGS
-@given(spoilt(encode_claim(Claim("ann", 2, 1.0, processes.identity()))))
+@given(spoilt(encode_claim(Claim("ann", 2, 1.0, owner.identity()))))
 def test_a_claim(text):
     with named("a-ref"), refs.decoding("a-ref"):
         claim = decode_claim(text)
-        assert refnames.valid_name(claim.agent) and processes.alive(claim.owner) in (True, False)
+        assert refnames.valid_name(claim.agent) and owner.alive(claim.owner) in (True, False)
         assert isinstance(claim.expires > 1, bool) and f"{claim.generation:d}"
 
 

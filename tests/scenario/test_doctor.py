@@ -15,7 +15,7 @@ import pytest
 
 from agentctl.core.tasks.task import Claim
 from agentctl.doctor import examination, machine
-from agentctl.engine import processes
+from agentctl.engine import owner
 from agentctl.engine.processes import MARK
 from agentctl.hub import tasks
 from tests.support.agents import kill
@@ -70,7 +70,7 @@ def held(repo):
 def dead():
     """The identity of a process that has ended."""
     child = subprocess.Popen(["sleep", "1000"])
-    who = processes.identity(child.pid)
+    who = owner.identity(child.pid)
     child.kill()
     child.wait()
     return who
@@ -337,7 +337,7 @@ def test_an_older_packed_value_does_not_come_back_for_a_newer_one(repo, tmp_path
 
 def test_a_claim_of_a_living_supervisor_is_none_of_its_business(repo):
     repo.cli("task", "add", "Fix it")
-    tasks.claim(repo.hub, "fix-it", Claim("eve", 1, 4e9, processes.identity()))
+    tasks.claim(repo.hub, "fix-it", Claim("eve", 1, 4e9, owner.identity()))
     assert doctor(repo, ok=0) == []
 
 

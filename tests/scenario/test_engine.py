@@ -12,7 +12,7 @@ import uuid
 import pytest
 
 from agentctl.core.text.json_form import replace
-from agentctl.engine import local, process_tree, processes
+from agentctl.engine import local, owner, process_tree, processes
 from agentctl.engine.local import Job, start
 
 ESCAPE = """\
@@ -52,7 +52,7 @@ def eventually(check):
 
 def exists(pid):
     try:
-        return processes.identity(pid)
+        return owner.identity(pid)
     except ProcessLookupError:
         return None
 

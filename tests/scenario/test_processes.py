@@ -7,35 +7,35 @@ import uuid
 
 import pytest
 
-from agentctl.engine import processes
+from agentctl.engine import owner, processes
 
 
 def test_an_identity_is_dead_after_its_end_a_reboot_or_a_new_owner_of_the_pid():
     with subprocess.Popen(["sleep", "1000"]) as process:
-        who = processes.identity(process.pid)
-        assert processes.alive(who)
-        assert not processes.alive(who | {"boot": "another"})
-        assert not processes.alive(who | {"started": who["started"] - 1})
+        who = owner.identity(process.pid)
+        assert owner.alive(who)
+        assert not owner.alive(who | {"boot": "another"})
+        assert not owner.alive(who | {"started": who["started"] - 1})
         process.kill()
         os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
-        assert not processes.alive(who), "a zombie is dead"
-    assert not processes.alive(who)
+        assert not owner.alive(who), "a zombie is dead"
+    assert not owner.alive(who)
     with pytest.raises(ProcessLookupError):
-        processes.identity(process.pid)
+        owner.identity(process.pid)
 
 
 def test_a_process_of_another_host_or_container_may_live():
-    gone = processes.identity() | {"pid": 1 << 30}
-    assert not processes.alive(gone)
-    assert processes.alive(gone | {"space": "pid:[1]"})
-    assert not processes.alive(gone | {"space": "pid:[1]", "boot": "before"})
-    assert processes.alive({"pid": 1 << 30, "started": 1.0, "host": "elsewhere", "boot": "x"})
+    gone = owner.identity() | {"pid": 1 << 30}
+    assert not owner.alive(gone)
+    assert owner.alive(gone | {"space": "pid:[1]"})
+    assert not owner.alive(gone | {"space": "pid:[1]", "boot": "before"})
+    assert owner.alive({"pid": 1 << 30, "started": 1.0, "host": "elsewhere", "boot": "x"})
 
 
 def test_an_identity_that_says_too_little_is_dead():
-    assert not processes.alive(processes.identity() | {"pid": None})
-    here = processes.identity()
-    assert not processes.alive({key: here[key] for key in ("host", "boot", "space")})
+    assert not owner.alive(owner.identity() | {"pid": None})
+    here = owner.identity()
+    assert not owner.alive({key: here[key] for key in ("host", "boot", "space")})
 
 
 def test_sweep_spares_itself_and_what_is_above_it():

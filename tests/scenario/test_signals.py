@@ -53,7 +53,7 @@ print("ready", flush=True)
 for _ in range(200):
     process.text(["version"])
 for _ in range(20):
-    assert local.start(local.Job(("true",), ".", {}, "log", "test")).wait().exit == 0
+    assert local.LOCAL.start(Job(("true",), ".", {}, "log", "test")).wait().exit == 0
 signal.signal(signal.SIGINT, signal.SIG_IGN)
 """
 
