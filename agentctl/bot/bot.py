@@ -32,6 +32,7 @@ from agentctl.core.queue.model import BASELINE, Cancel, Change, Land, Plan, Prob
 from agentctl.core.queue.records import Passed
 from agentctl.core.queue.state import State
 from agentctl.core.text.json_form import replace
+from agentctl.engine import locks
 from agentctl.engine.local import LOCAL
 from agentctl.engine.locks import Held
 from agentctl.engine.runner import Runner
@@ -45,6 +46,11 @@ from agentctl.hub.ledger import Ledger
 from agentctl.hub.pause import Pause
 from agentctl.hub.policy_file import read_policy, same_policy
 from agentctl.hub.verdicts import Judgement
+
+
+def lock(hub: Hub) -> Held:
+    """Held by the one bot of a hub. Raises Contended."""
+    return locks.acquire(hub.own_path("locks", "bot.lock"), "the bot")
 
 
 class Bot:

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from xml.etree import ElementTree
-
 import click
 
 from agentctl import signals
-from agentctl.bot.bot import Bot
+from agentctl.bot.bot import Bot, lock
 from agentctl.core import refnames
-from agentctl.core.queue.model import Probe
-from agentctl.core.queue.records import Rejected
-from agentctl.core.text.printable import printable, uncoloured, visible
-from agentctl.engine import locks
-from agentctl.errors import UsageError
+from agentctl.core.notices import Told
+from agentctl.core.text.printable import printable
+from agentctl.harness.tally import Tally
 from agentctl.hub import foreign, marks
-from agentctl.hub.verdicts import Judgement
+from agentctl.terminal.junit import Report
 from agentctl.terminal.narrator import Narrator
 from agentctl.terminal.parser import Given, as_command, given, group
 
@@ -52,11 +48,16 @@ def run_command(given: Given, once: bool, junit: str | None, slots: int | None, 
 
 def run(given: Given, once: bool, junit: str | None, slots: int | None, batch: int | None) -> int:
     hub, trunk = given.hub, given.trunk
-    if junit:
-        _writable(junit)
-    narrator = Narrator(given)
-    with take_lock(given) as held, signals.held():
-        bot = Bot(hub, held, trunk, narrator.tell, slots, batch)
+    narrator, tally, report = Narrator(given), Tally(), Report(hub, junit) if junit else None
+
+    def tell(event: Told) -> None:
+        tally.count(event)
+        if report:
+            report.tell(event)
+        narrator.tell(event)
+
+    with lock(given.hub) as held, signals.held():
+        bot = Bot(hub, held, trunk, tell, slots, batch)
         try:
             while True:
                 bot.tick()
@@ -66,9 +67,9 @@ def run(given: Given, once: bool, junit: str | None, slots: int | None, batch: i
                 signals.check()
         finally:
             bot.close()
-            if junit:
-                write_junit(junit, bot.judged, narrator)
-    rejected, landed = len(narrator.rejected), len(narrator.landed)
+            if report:
+                report.write(bot.judged)
+    rejected, landed = len(tally.rejected), len(tally.landed)
     if given.json:
         given.emit({"kind": "summary", "landed": landed, "rejected": rejected, "probes": len(bot.judged),
                     "queued": len(bot.state.queue), "paused": bool(bot.paused)})
@@ -78,14 +79,6 @@ def run(given: Given, once: bool, junit: str | None, slots: int | None, batch: i
     if bot.blocked:
         raise bot.blocked
     return 7 if rejected else 0
-
-
-def _writable(path: str) -> None:
-    """Raises UsageError now for a report that could not be written in the end."""
-    try:
-        open(path, "a").close()
-    except OSError as error:
-        raise UsageError(f"--junit {path}: {error.strerror}") from None
 
 
 @bot_group.add_command
@@ -113,7 +106,7 @@ def adopt_command(given: Given) -> int:
     """
     done = []
     if any(odd.ref == refnames.STATE for odd in marks.findings(given.hub)):
-        with take_lock(given) as held:
+        with lock(given.hub) as held:
             done = foreign.adopt_ledger(given.hub, held)
     return _report(given, done + foreign.adopt(given.hub), "trunk and ledger are as the bot knows them")
 
@@ -124,37 +117,6 @@ def _report(given: Given, done: list[str], nothing: str) -> int:
     for line in done or [nothing]:
         given.say(line)
     return 0
-
-
-def take_lock(given: Given) -> locks.Held:
-    return locks.acquire(given.hub.own_path("locks", "bot.lock"), "the bot")
-
-
-def write_junit(path: str, judged: list[tuple[Probe, Judgement]], narrator: Narrator) -> None:
-    """One test case for each gate run and one for each change that ended."""
-    root = ElementTree.Element("testsuites", name="agentctl")
-    probes = ElementTree.SubElement(root, "testsuite", name="probes", tests=str(len(judged)))
-    for probe, judgement in judged:
-        case = ElementTree.SubElement(probes, "testcase", classname="probe", name=f"probe {probe.number}: "
-                                      + (", ".join(probe.chain) or "trunk"), time=f"{judgement.seconds:.3f}")
-        ElementTree.SubElement(case, "system-out").text = _xml(f"{probe.reason}\n{judgement.verdict} {judgement.why}")
-    ended = sorted([*narrator.landed, *narrator.rejected], key=lambda record: record.at)
-    changes = ElementTree.SubElement(root, "testsuite", name="changes", tests=str(len(ended)),
-                                     failures=str(len(narrator.rejected)))
-    for record in ended:
-        case = ElementTree.SubElement(changes, "testcase", classname=record.change.agent, name=record.key,
-                                      time=f"{record.at - record.change.admitted:.3f}")
-        if isinstance(record, Rejected):
-            ElementTree.SubElement(case, "failure", message=_xml(record.why), type=record.reason.kind).text = \
-                _xml(narrator.logs.get(record.key, record.why))
-    ElementTree.indent(root)
-    ElementTree.ElementTree(root).write(path, encoding="utf-8", xml_declaration=True)
-
-
-def _xml(text: str) -> str:
-    """As on a terminal, and without the characters that XML has no way to hold."""
-    return "".join(c if c in "\t\n\r" or " " <= c <= "\ud7ff" or "\ue000" <= c <= "\ufffd" or c > "\uffff" else "?"
-                   for c in visible(uncoloured(text)))
 
 
 command = bot_group

@@ -17,13 +17,13 @@ from agentctl.demo import place as places
 from agentctl.demo.checks import Check, all_checks
 from agentctl.demo.place import AGENT, AGENTS, TASKS, Place
 from agentctl.demo.troublemakers import FLAKY, Story, all_stories, row, sent_back_by_chance
+from agentctl.git.repository import Hub
 from agentctl.hub import verdicts
-from agentctl.terminal.narrator import Narrator
 from agentctl.terminal.parser import Given, as_command, given
 
 if TYPE_CHECKING:
-    from agentctl.commands.run import Job
-    from agentctl.fleet.summary import Summary
+    from agentctl.harness.loop import Job
+    from agentctl.harness.summary import Summary
 
 
 @as_command("demo", """
@@ -59,32 +59,31 @@ class Report:
         return all(check.holds for check in self.checks)
 
 
-class Watcher(Narrator):
-    """Also counts the probes that failed by chance alone."""
+class Flukes:
+    """Counts the probes that failed by chance alone."""
 
-    def __init__(self, given: Given) -> None:
-        super().__init__(given)
-        self.flukes = 0
+    def __init__(self, hub: Hub) -> None:
+        self.hub, self.seen = hub, 0
 
     def tell(self, event: Told) -> None:
         if isinstance(event, Probed) and event.verdict == Verdict.FAILED:
-            seen = verdicts.lookup(self.given.hub, event.gate, event.tree, Verdict.FAILED)
-            log = seen.log if seen else ""
-            self.flukes += FLAKY in log and "FAILED (failures=1)" in log
-        super().tell(event)
+            failed = verdicts.lookup(self.hub, event.gate, event.tree, Verdict.FAILED)
+            log = failed.log if failed else ""
+            self.seen += FLAKY in log and "FAILED (failures=1)" in log
 
 
 def demo(given: Given, keep: bool) -> int:
-    from agentctl.commands.run import loop
+    from agentctl.commands.run import watched
 
     with signals.held(), places.place(keep) as place:
         given.note(f"agentctl: {AGENTS} agents work in {place.folder} for half a minute")
         inner = _inner(given, place)
-        watcher = Watcher(inner)
-        summary, left = loop(inner, _job(inner), watcher)
-        report = Report(all_stories(place.hub), all_checks(place), watcher.flukes, sent_back_by_chance(place.hub))
+        flukes = Flukes(inner.hub)
+        outcome = watched(inner, _job(inner), flukes.tell)
+        summary = outcome.summary
+        report = Report(all_stories(place.hub), all_checks(place), flukes.seen, sent_back_by_chance(place.hub))
         if given.json:
-            given.emit({"kind": "demo", **facts(summary), "parked_tasks": left, "flukes": report.flukes,
+            given.emit({"kind": "demo", **facts(summary), "parked_tasks": outcome.parked, "flukes": report.flukes,
                         "innocent": report.innocent, "stories": [facts(s) for s in report.stories], "checks": [facts(c) for c in report.checks],
                         "folder": place.folder if keep else None})
         else:
@@ -103,8 +102,9 @@ def _inner(given: Given, place: Place) -> Given:
 
 
 def _job(inner: Given) -> Job:
-    from agentctl.commands.run import Job, add_missing
+    from agentctl.commands.run import add_missing
     from agentctl.fleet.supervisor import Crew
+    from agentctl.harness.loop import Job
 
     names = tuple(f"agent-{n}" for n in range(1, AGENTS + 1))
     return Job(Crew(names, AGENT, True), inner.policy, add_missing(inner, TASKS))

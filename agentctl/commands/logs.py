@@ -12,7 +12,7 @@ import click
 from agentctl.core import refnames
 from agentctl.core.text.printable import split_colour, uncoloured
 from agentctl.errors import NotFound
-from agentctl.fleet.session import log_of
+from agentctl.fleet.logs import log_of
 from agentctl.terminal.parser import Given, as_command, given
 
 

@@ -23,7 +23,6 @@ from agentctl.replay.forecast import Asked, forecast
 from agentctl.replay.history import Piece
 from agentctl.replay.prepare import Plan, Progress, Tried, prepare
 from agentctl.replay.replay import Outcome, begin, cast, make_hub, outcome
-from agentctl.terminal.narrator import Narrator
 from agentctl.terminal.parser import Duration, Given, as_command, given
 
 ATTEMPTS = 50
@@ -109,12 +108,12 @@ def command(given: Given, repo: str, range_: str, gate_: str | None, setup: str,
 
 def rehearse(given: Given, hub: Hub, policy: Policy, pieces: list[Piece], mode: Mode) -> Outcome:
     """Run the tasks to the end and compare with the history."""
-    from agentctl.commands.run import Job, loop
+    from agentctl.commands.run import watched
+    from agentctl.harness.loop import Job
 
     inner = replace(given, path=hub.git_dir)
-    narrator = Narrator(inner)
-    summary, parked = loop(inner, Job(cast(hub, pieces, mode.agents), policy, None, mode.slots, mode.batch), narrator)
-    return outcome(hub, pieces, summary, parked, narrator.sessions)
+    ran = watched(inner, Job(cast(hub, pieces, mode.agents), policy, None, mode.slots, mode.batch))
+    return outcome(hub, pieces, ran.summary, ran.parked, ran.tally.sessions)
 
 
 def _policy(gate: str, setup: str, slots: int, timeout: float) -> tuple[str, Policy]:

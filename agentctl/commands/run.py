@@ -4,29 +4,23 @@ from __future__ import annotations
 
 import contextlib
 import os
-import time
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 
 import click
 
 from agentctl import signals
 from agentctl.bot.bot import Bot
-from agentctl.commands.bot import take_lock
 from agentctl.commands.task import read_list
-from agentctl.core.policy.policy import Policy
-from agentctl.core.queue.records import Conflicts
-from agentctl.core.tasks.task import FINISHED, Status
+from agentctl.core.notices import Told
 from agentctl.core.text.json_form import facts
 from agentctl.errors import NotFound
-from agentctl.fleet.summary import Summary
 from agentctl.fleet.supervisor import Crew, Fleet
+from agentctl.harness import loop
+from agentctl.harness.loop import Job, Outcome
 from agentctl.hub import tasks
 from agentctl.terminal import program
 from agentctl.terminal.narrator import Narrator
 from agentctl.terminal.parser import Given, as_command, given
-
-POLL = 0.1
-"""Seconds between two looks when nothing reports."""
 
 
 @as_command("run", """
@@ -69,16 +63,6 @@ def command(ctx: click.Context, given: Given, words: tuple[str, ...], agents: in
     return run(given, job)
 
 
-@dataclass(frozen=True)
-class Job:
-    crew: Crew
-    policy: Policy
-    only: frozenset[str] | None
-    slots: int | None = None
-    batch: int | None = None
-    keep: bool = False
-
-
 def split(words: tuple[str, ...]) -> tuple[str | None, tuple[str, ...]]:
     """(task file, command) of `[TASKS] [-- CMD...]`: what comes before -- ends with .yaml,
     .yml or is a file; click has taken the -- itself away."""
@@ -105,60 +89,41 @@ def add_missing(given: Given, file: str) -> frozenset[str]:
     return frozenset(task.id for task in listed)
 
 
-def run(given: Given, job: Job, narrator: Narrator | None = None) -> int:
+def run(given: Given, job: Job) -> int:
     """Run fleet and bot to the end. Returns 0 if every task landed, 7 if not."""
-    narrator = narrator or Narrator(given)
     try:
-        summary, left = loop(given, job, narrator)
+        outcome = watched(given, job)
     except KeyboardInterrupt:
         given.note("agentctl: stopped; nothing is lost, and the same command goes on from here")
         raise
-    report(given, summary, left)
-    return 0 if summary.landed == summary.tasks else 7
+    report(given, outcome)
+    return 0 if outcome.summary.landed == outcome.summary.tasks else 7
 
 
-def loop(given: Given, job: Job, narrator: Narrator) -> tuple[Summary, dict[str, str]]:
-    """(summary, why each parked task is parked). Whatever ends it, nothing is left running."""
+def watched(given: Given, job: Job, also: Callable[[Told], None] = lambda event: None) -> Outcome:
+    """Run fleet and bot, and tell of it on the terminal; every event goes to `also` too."""
     from agentctl.terminal.live import view
 
-    begun = time.time()
-    with take_lock(given) as held, signals.held(), contextlib.ExitStack() as stack:
-        bot = Bot(given.hub, held, given.trunk, narrator.tell, job.slots, job.batch)
-        stack.callback(bot.close)
-        fleet = Fleet(given.hub, given.trunk, job.policy, job.crew, job.only, narrator.tell, bot.wake)
-        if not job.keep:
-            stack.callback(fleet.close)
-        stack.callback(fleet.stop)
-        stack.callback(_tell_of_stop, given)
-        refresh = stack.enter_context(view(given, narrator, fleet, bot))
-        while True:
-            bot.tick()
-            if bot.moved and not bot.moved.new:
-                raise bot.moved.refusal
-            fleet.tick()
-            refresh()
-            if fleet.done and bot.idle:
-                break
-            if bot.blocked and bot.halted and not fleet.runs:
-                raise bot.blocked
-            bot.wake.wait(POLL)
-            signals.check()
-    mine = {name: fleet.statuses[name] for name in (fleet.tasks if job.only is None else job.only)}
-    left = {name: fleet.tasks[name].reason for name, where in mine.items() if where == Status.PARKED}
-    paused = fleet.pace.paused(time.time())
-    return Summary(
-        tasks=len(mine), landed=sum(where in FINISHED for where in mine.values()), parked=len(left),
-        changes=len(narrator.landed), rejected=len(narrator.rejected),
-        conflicts=sum(isinstance(r.reason, Conflicts) for r in narrator.rejected), probes=narrator.probes, known=narrator.known,
-        seconds=time.time() - begun, paused=paused.seconds, pauses=paused.times, why_paused=paused.why), left
+    narrator = Narrator(given)
+
+    def tell(event: Told) -> None:
+        also(event)
+        narrator.tell(event)
+
+    @contextlib.contextmanager
+    def watch(fleet: Fleet, bot: Bot) -> Iterator[Callable[[], None]]:
+        try:
+            with view(given, narrator, fleet, bot) as refresh:
+                yield refresh
+        finally:
+            if signals.heard():
+                given.note("agentctl: stopping; the agents' work is made safe")
+
+    return loop.run(given.hub, given.trunk, job, tell, watch)
 
 
-def _tell_of_stop(given: Given) -> None:
-    if signals.heard():
-        given.note("agentctl: stopping; the agents' work is made safe")
-
-
-def report(given: Given, summary: Summary, left: dict[str, str]) -> None:
+def report(given: Given, outcome: Outcome) -> None:
+    summary, left = outcome.summary, outcome.parked
     if given.json:
         given.emit({"kind": "summary", **facts(summary), "parked_tasks": left})
         return

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from agentctl.core.queue.records import Record, reason_kind
 from agentctl.core.tasks.ending import End
 from agentctl.core.tasks.task import Session, Task
-from agentctl.fleet.summary import Summary
 from agentctl.fleet.supervisor import Crew
 from agentctl.git import process
 from agentctl.git.merge import changed
 from agentctl.git.repository import POLICY_PATH, Hub, find
+from agentctl.harness.summary import Summary
 from agentctl.hub import outbox, tasks
 from agentctl.hub.ledger import Ledger
 from agentctl.hub.verification import prove

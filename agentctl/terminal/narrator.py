@@ -1,4 +1,4 @@
-"""Turns what a bot and a fleet tell into lines, JSON, or a live view, and counts it."""
+"""Turns what a bot and a fleet tell into lines, JSON, or a live view."""
 
 from __future__ import annotations
 
@@ -8,10 +8,8 @@ from agentctl.core import notices
 from agentctl.core.notices import Told, told
 from agentctl.core.queue import events
 from agentctl.core.queue.records import Ended, Landed, Rejected, outline
-from agentctl.core.tasks.task import Session
 from agentctl.core.text.json_form import facts
 from agentctl.core.text.printable import printable
-from agentctl.hub import outbox
 from agentctl.messages import clock
 from agentctl.terminal.parser import Given
 
@@ -26,18 +24,11 @@ SHOWN = (*COLORS, events.Probed, events.Refused, notices.Odd)
 class Narrator:
     def __init__(self, given: Given) -> None:
         self.given = given
-        self.landed: list[Landed] = []
-        self.rejected: list[Rejected] = []
-        self.sessions: list[Session] = []
-        self.parked: list[str] = []
-        self.logs: dict[str, str] = {}
-        self.probes = self.known = 0
         self.recent: list[tuple[str, str]] = []
         """(colour, line), the last of them, for the live view."""
         self.live = False
 
     def tell(self, event: Told) -> None:
-        self._count(event)
         if self.given.json:
             shown = {"record": outline(event)} if isinstance(event, Ended) else facts(event)
             self.given.emit({"at": round(time.time(), 3), "kind": _kind(event), "text": told(event), **shown})
@@ -49,22 +40,6 @@ class Narrator:
         self.recent = [*self.recent[-30:], (colour, line)]
         if not self.live:
             self.given.say(f"{clock(time.time())} {line}", style=colour or None)
-
-    def _count(self, event: Told) -> None:
-        match event:
-            case Landed():
-                self.landed.append(event)
-            case Rejected():
-                self.rejected.append(event)
-                answer = outbox.read(self.given.hub, event)
-                self.logs[event.key] = (answer.log or answer.conflict) if answer else ""
-            case events.Probed(known=known):
-                self.known += known
-                self.probes += not known
-            case notices.SessionEnded(session=session):
-                self.sessions.append(session)
-            case notices.Parked(task=task):
-                self.parked.append(task)
 
     def _line(self, event: Told) -> str:
         known = isinstance(event, events.Probed) and event.known

@@ -1,0 +1,26 @@
+"""How an agent's command ended, in words."""
+
+from __future__ import annotations
+
+from agentctl.core.tasks import last_words
+from agentctl.engine.runner import Ended
+
+
+def how(ended: Ended, said: str) -> str:
+    """How a command ended, in words, with the last of its own."""
+    if ended.reason != "exited":
+        how = ended.message or ended.reason
+    elif ended.signal is not None:
+        how = f"killed by signal {ended.signal}"
+    else:
+        how = "" if ended.exit == 0 else f"exit status {ended.exit}"
+    how += f": {ended.message}" if ended.message and ended.reason == "exited" else ""
+    left = ("a process it left behind was killed" if ended.survivors == 1 else
+            f"{ended.survivors} processes it left behind were killed" if ended.survivors else "")
+    return "; ".join(part for part in (quoting(how, said), left) if part)
+
+
+def quoting(how: str, said: str) -> str:
+    """`how`, with the last that the program said."""
+    quoted = last_words.quote(said)
+    return f"{how}: {quoted}" if how and quoted else how

@@ -1,0 +1,20 @@
+"""Where the output of sessions is."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+
+from agentctl.git.repository import Hub
+
+
+def log_of(hub: Hub, agent: str) -> str:
+    """The output of an agent's newest session."""
+    return hub.own_path("logs", "agents", f"{agent}.log")
+
+
+def link_log(hub: Hub, agent: str, target: str) -> None:
+    link = log_of(hub, agent)
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(link)
+    os.symlink(target, link)

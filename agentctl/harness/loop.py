@@ -1,0 +1,91 @@
+"""The main loop: one process that runs the bot and a fleet, turn by turn."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+
+from agentctl import signals
+from agentctl.bot import bot as queue
+from agentctl.bot.bot import Bot
+from agentctl.core.notices import Told
+from agentctl.core.policy.policy import Policy
+from agentctl.core.tasks.task import FINISHED, Status
+from agentctl.fleet.supervisor import Crew, Fleet
+from agentctl.git.repository import Hub
+from agentctl.harness.summary import Summary
+from agentctl.harness.tally import Tally
+
+POLL = 0.1
+"""Seconds between two looks when nothing reports."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is to be done, by whom, and how."""
+
+    crew: Crew
+    policy: Policy
+    only: frozenset[str] | None
+    """The tasks that are meant; None means all."""
+    slots: int | None = None
+    batch: int | None = None
+    keep: bool = False
+    """Whether the agents' worktrees stay."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    summary: Summary
+    tally: Tally
+    parked: dict[str, str]
+    """Why each parked task is parked."""
+
+
+Watch = Callable[[Fleet, Bot], AbstractContextManager[Callable[[], None]]]
+"""Opened before the first turn and closed after the last; what it gives is called after each turn."""
+
+
+def run(hub: Hub, trunk: str, job: Job, tell: Callable[[Told], None], watch: Watch) -> Outcome:
+    """Run to the end. Whatever ends it, nothing is left running, and work is safe.
+
+    Raises Contended if another bot runs, KeyboardInterrupt if agentctl is asked to stop, and what keeps everything from
+    going on: Refused for a trunk that somebody else moved, Infrastructure for one that is red.
+    """
+    begun, tally = time.time(), Tally()
+
+    def heard(event: Told) -> None:
+        tally.count(event)
+        tell(event)
+
+    with queue.lock(hub) as held, signals.held(), contextlib.ExitStack() as stack:
+        bot = Bot(hub, held, trunk, heard, job.slots, job.batch)
+        stack.callback(bot.close)
+        fleet = Fleet(hub, trunk, job.policy, job.crew, job.only, heard, bot.wake)
+        if not job.keep:
+            stack.callback(fleet.close)
+        stack.callback(fleet.stop)
+        show = stack.enter_context(watch(fleet, bot))
+        while True:
+            bot.tick()
+            if bot.moved and not bot.moved.new:
+                raise bot.moved.refusal
+            fleet.tick()
+            show()
+            if fleet.done and bot.idle:
+                break
+            if bot.blocked and bot.halted and not fleet.runs:
+                raise bot.blocked
+            bot.wake.wait(POLL)
+            signals.check()
+    mine = {name: fleet.statuses[name] for name in (fleet.tasks if job.only is None else job.only)}
+    parked = {name: fleet.tasks[name].reason for name, where in mine.items() if where == Status.PARKED}
+    paused = fleet.pace.paused(time.time())
+    summary = Summary(
+        tasks=len(mine), landed=sum(where in FINISHED for where in mine.values()), parked=len(parked),
+        changes=len(tally.landed), rejected=len(tally.rejected), conflicts=tally.conflicts, probes=tally.probes, known=tally.known,
+        seconds=time.time() - begun, paused=paused.seconds, pauses=paused.times, why_paused=paused.why)
+    return Outcome(summary, tally, parked)
