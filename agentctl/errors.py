@@ -60,7 +60,7 @@ class MergeConflict(AgentctlError):
     exit, code = 6, "conflict"
 
 
-class GateFailed(AgentctlError):
+class GateSaidNo(AgentctlError):
     """{message}"""
 
     exit, code = 7, "gate-failed"

@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 from statistics import fmean
 from typing import Any
 
-from agentctl.core.planner import Limits, plan
-from agentctl.simulation.engine import Conditions, Simulation, Strategy, Tally
+from agentctl.core.planner import Settings, plan
+from agentctl.simulation.engine import Conditions, Simulation, Strategy, Totals
 from agentctl.simulation.traffic import Arrival, Traffic
 from bench.bounds import entropy_bound
 from bench.rivals import RIVALS, SERIAL
@@ -84,13 +84,13 @@ def arrivals(cell: Cell) -> Iterator[Arrival]:
         yield replace(arrival, agent="agent-0") if cell.hidden else arrival
 
 
-def simulate(cell: Cell) -> Tally:
+def simulate(cell: Cell) -> Totals:
     mean = sum(cell.risks) / len(cell.risks)
     backlog = None
     if cell.load is None:
         backlog = cell.backlog or max(100, min(4 * cell.slots * (int(0.69 / mean) + 1), 40_000 if cell.strategy in OURS else 4000))
     strategy: Strategy = plan if cell.strategy in OURS else RIVALS[cell.strategy](Traffic(risks=cell.risks).known_risks)
-    limits = Limits(batch=cell.batch, rejection="inference" if "inference" in cell.strategy else "strict")
+    limits = Settings(batch=cell.batch, rejection="inference" if "inference" in cell.strategy else "strict")
     conditions = Conditions(slots=cell.used, backlog=backlog, flake=cell.flake, jitter=cell.jitter, seed=cell.seed)
     simulation = Simulation(arrivals(cell), strategy, conditions, limits)
     if hasattr(strategy, "truth"):

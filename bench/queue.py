@@ -17,7 +17,7 @@ import subprocess
 import sys
 import time
 
-from agentctl.core.planner import Limits, plan
+from agentctl.core.planner import Settings, plan
 from agentctl.git.repository import find
 from agentctl.hub import inbox
 from agentctl.simulation.engine import Conditions, Simulation
@@ -73,7 +73,7 @@ def real(bad: list[bool], slots: int, flake: float, batch: int) -> tuple[float, 
 def simulated(bad: list[bool], slots: int, flake: float) -> float:
     """Probes for each landed change of the same queue in simulated time."""
     arrivals = [Arrival(0.0, f"agent-{n % AGENTS}", is_bad) for n, is_bad in enumerate(bad)]
-    tally = Simulation(arrivals, plan, Conditions(slots=slots, flake=flake), Limits(batch=256)).run()
+    tally = Simulation(arrivals, plan, Conditions(slots=slots, flake=flake), Settings(batch=256)).run()
     return tally.probes / tally.landed
 
 

@@ -21,7 +21,8 @@ from agentctl.bot.admit import _entry
 from agentctl.core.policy.policy import Policy, parse
 from agentctl.core.queue import admission
 from agentctl.core.text import secrets
-from agentctl.engine import environ, local
+from agentctl.engine import environ
+from agentctl.engine.local import LOCAL
 from agentctl.engine.runner import Job
 from agentctl.git.merge import changed
 from agentctl.git.repository import find
@@ -54,7 +55,7 @@ def main(count: int) -> None:
         hub = find(top)
         log, rows = os.path.join(top, "..", "log"), []
         job = Job(("true",), top, {}, log, hub.mark + "bench")
-        start = least(lambda: local.LOCAL.start(job).wait(), time.monotonic)
+        start = least(lambda: LOCAL.start(job).wait(), time.monotonic)
         with open(log, "wb") as file:
             file.write(b"".join(texts)[-TAIL - environ.SLACK:])
         told = least(lambda: environ.tail(log, TAIL))

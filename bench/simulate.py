@@ -22,7 +22,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from agentctl.core.planner import Limits
+from agentctl.core.planner import Settings
 from agentctl.simulation.chart import Axis, chart
 from bench.bounds import entropy_bound, nested_optimum
 from bench.cells import OURS, Cell, Figure, measured
@@ -42,13 +42,13 @@ def stated_bound(figure: Figure, slots: int, span: int) -> float:
     by what arrives within `aging` times the span of priorities, and what is ahead, n
     changes, ends within 8n + n*n + 8 probes."""
     n = figure.peak
-    return Limits().aging * span / GATE + (8 * n + n * n + 8) / slots
+    return Settings().aging * span / GATE + (8 * n + n * n + 8) / slots
 
 
 def usual_wait(figure: Figure, slots: int, span: int, risk: float) -> float:
     """The same with what n changes take as a rule, 1.2 * n * H(p) probes."""
     entropy = entropy_bound([risk]) * (1 - risk)
-    return Limits().aging * span / GATE + 1.2 * figure.peak * entropy / slots
+    return Settings().aging * span / GATE + 1.2 * figure.peak * entropy / slots
 
 
 class Report:

@@ -16,7 +16,7 @@ import sys
 import time
 from collections.abc import Iterator
 
-from agentctl.engine import local
+from agentctl.engine.local import LOCAL
 from agentctl.engine.runner import Job
 from bench.common import table
 
@@ -64,7 +64,7 @@ def main(limit: int, most: int) -> None:
     rows, base = [], 0.0
     for name, argv in STORMS.items():
         with cage(most) as listed:
-            running = local.LOCAL.start(Job(argv, "/", {"PATH": os.environ["PATH"]}, os.devnull, "bench/", timeout=30, processes=limit))
+            running = LOCAL.start(Job(argv, "/", {"PATH": os.environ["PATH"]}, os.devnull, "bench/", timeout=30, processes=limit))
             largest = 0
             while not (ended := running.wait(0.05)):
                 largest = max(largest, len(inside(listed)) - 2)

@@ -13,7 +13,7 @@ from agentctl.bot import lanes, leaks
 from agentctl.bot.turn import Turn
 from agentctl.core.policy.policy import Policy
 from agentctl.core.queue import admission
-from agentctl.core.queue.events import Admitted, Bumped, PassedOver, Refused
+from agentctl.core.queue.events import Admitted, Bumped, NotAdmitted, PassedOver
 from agentctl.core.queue.model import Change
 from agentctl.core.queue.records import (
     AgainstRules,
@@ -106,7 +106,7 @@ def _refuse(turn: Turn, request: Request, why: str, keep: bool) -> None:
     """Send back what an agent asks about a change that is another's."""
     if isinstance(request, (Submit, Unfit)):
         return _reject(turn, request, NotTheirs(), [why], keep and not (isinstance(request, Unfit) and not request.whole))
-    turn.happen(Refused(request.key, request.agent, why))
+    turn.happen(NotAdmitted(request.key, request.agent, why))
     facts = {"kind": "refused", "change": request.key, "why": why, "trunk": turn.state.trunk}
     turn.reply(_change(request, turn.now), why, outbox.Answer(facts), False)
 
@@ -247,9 +247,9 @@ def _below(turn: Turn, oid: str) -> Record | None:
     return turn.state.queue.of_head(oid) or turn.ledger.with_head(oid)
 
 
-def _entry(hub: Hub, path: str, mode: int, oid: str, status: str, longest: int) -> admission.Entry:
+def _entry(hub: Hub, path: str, mode: int, oid: str, status: str, longest: int) -> admission.ChangedFile:
     size = hub.objects.size(oid) if mode and mode != 0o160000 else 0
     target = None
     if mode == SYMLINK:
         target = hub.objects.blob(oid) if size <= longest else b"." * (longest + 1)
-    return admission.Entry(path=path, mode=mode, size=size, target=target, deleted=status == "D")
+    return admission.ChangedFile(path=path, mode=mode, size=size, target=target, deleted=status == "D")

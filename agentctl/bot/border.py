@@ -45,7 +45,7 @@ class Border:
         """The agent served last."""
         self._restless: dict[str, int] = {}
         self._told: set[str] = set()
-        self._tried = faults.Tried(hub, "admit")
+        self._tried = faults.Attempts(hub, "admit")
         self._asked: dict[str, str] = {}
         """The refs of what the last turn took, by key."""
         self._digested: list[str] = []

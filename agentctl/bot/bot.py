@@ -18,7 +18,7 @@ from agentctl.bot import conflicts, doubt, landing, lanes, recheck, recovery, up
 from agentctl.bot.border import Border
 from agentctl.bot.green import Green
 from agentctl.bot.rejection import convict
-from agentctl.bot.retries import Patience
+from agentctl.bot.retries import Retries
 from agentctl.bot.stage import Stager
 from agentctl.bot.trunk import Trunk
 from agentctl.bot.turn import Turn
@@ -66,10 +66,10 @@ class Bot:
         self.judged: list[tuple[Probe, Judgement]] = []
         self._fresh: list[tuple[Staged, Judgement]] = []
         self.paused: Pause | None = None
-        self._lanes = lanes.Memory()
+        self._lanes = lanes.Followed()
         self._assigned = ""
         """The gate by whose paths the queued changes are in lanes."""
-        self._patience = Patience()
+        self._retries = Retries()
         self._green = Green(hub)
         self._contended = 0
         self._held = held
@@ -104,7 +104,7 @@ class Bot:
                         batch=self._batch or policy.queue.batch)
         self.policy: Policy = replace(policy, queue=queue)
         self._gate = fingerprint(policy)
-        self._limits = planner.Limits(batch=queue.batch, rejection=queue.rejection)
+        self._limits = planner.Settings(batch=queue.batch, rejection=queue.rejection)
         if self._stager.strategy != policy.strategy:
             self._stager = Stager(self.hub, policy.strategy)
         self._policy_at = tip
@@ -224,7 +224,7 @@ class Bot:
             judgement = self._in_force(judgement)
             self._fresh.append((staged, judgement))
             self.judged.append((staged.probe, judgement))
-            self._patience.hear(judgement, self.policy.queue.retries)
+            self._retries.hear(judgement, self.policy.queue.retries)
         verdicts.store(self.hub, [judgement for _, judgement in self._fresh], turn.now)
         for staged, judgement in self._fresh:
             self._over(turn, staged, judgement)
@@ -364,7 +364,7 @@ class Bot:
         under_way = self._runs.runs.keys() | {staged.probe.number for staged, _ in self._fresh}
         for staged in self.state.probes:
             if staged.probe.number not in under_way:
-                self._runs.start(staged, self.policy, self._patience.doubts(staged.tree, self.policy.queue.retries))
+                self._runs.start(staged, self.policy, self._retries.doubts(staged.tree, self.policy.queue.retries))
 
     def close(self) -> None:
         """Stop the gates that run. The next bot tests anew what they were testing."""

@@ -30,7 +30,7 @@ def try_machine(hub: Hub) -> None:
     plain.run(hub.git_dir, ["hash-object", "--stdin"], stdin=b"well?")
 
 
-class Tried:
+class Attempts:
     """How often agentctl failed on each of some names, the deaths of bots counted."""
 
     def __init__(self, hub: Hub, what: str) -> None:

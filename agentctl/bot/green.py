@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from agentctl.bot.turn import Turn
 from agentctl.core import notices
-from agentctl.core.planner import Limits, in_order
+from agentctl.core.planner import Settings, in_order
 from agentctl.core.policy.policy import Policy, fingerprint
 from agentctl.core.queue import events, red_trunk
 from agentctl.core.queue.events import Staged
@@ -77,7 +77,7 @@ class Green:
     def tries(self, turn: Turn, policy: Policy, queued: tuple[Change, ...], clashes: Iterable[tuple[str, str]],
               ) -> Iterator[Probe]:
         """What is to be tried on it in the slots that are free."""
-        limits = Limits(batch=policy.queue.batch)
+        limits = Settings(batch=policy.queue.batch)
         for chain in red_trunk.left(turn.state, fingerprint(policy), in_order(queued, limits), clashes, limits.batch):
             if sum(s.probe.number != BASELINE for s in turn.state.probes) >= policy.queue.slots:
                 return
@@ -91,7 +91,7 @@ class Green:
         self._stuck = all(s.probe.number == BASELINE for s in turn.state.probes)
         said = self.red.tip, self._stuck
         if said != self._said:
-            turn.notice(notices.Red(self.red.stuck.message if self._stuck else
+            turn.notice(notices.TrunkRed(self.red.stuck.message if self._stuck else
                         f"{self.red.text}; what is queued is tried on it, first what was submitted with --mends-trunk"))
         self._said = said
 

@@ -39,7 +39,7 @@ def assign(turn: Turn, policy: Policy) -> None:
 
 
 @dataclass
-class Memory:
+class Followed:
     """What is known of probes that follow trunk, by number."""
 
     open: dict[int, Result] = field(default_factory=dict)
@@ -64,7 +64,7 @@ class Following:
     stager: Stager
     wanted: Container[str]
     """The keys of the changes that may land."""
-    memory: Memory
+    memory: Followed
 
     def results(self, found: list[Result]) -> list[Result]:
         """What was `found`, and what was before, if anything is to be told anew of it."""

@@ -14,7 +14,7 @@ from agentctl.errors import Contended
 from agentctl.git import checkouts, kept_packs, plain, stale_locks
 from agentctl.git.repository import Hub
 
-PATIENCE = 30.0
+GIT_MAY_TAKE = 30.0
 """Seconds that a bot waits at its start for a living Git."""
 
 
@@ -24,7 +24,7 @@ def clean(hub: Hub, trunk: str, held: Held, runner: Runner) -> None:
         runner.sweep(hub.mark + what)
     plain.sweep()
     kept_packs.sweep(hub.git_dir)
-    stale_locks.clear(hub.git_dir, checkouts.locks(hub, trunk), PATIENCE)
+    stale_locks.clear(hub.git_dir, checkouts.locks(hub, trunk), GIT_MAY_TAKE)
     with contextlib.suppress(Contended):
         stale_locks.clear(hub.git_dir, stale_locks.half_objects(hub.git_dir), patience=0)
 

@@ -9,7 +9,7 @@ from agentctl.errors import Infrastructure
 from agentctl.hub.verdicts import Judgement
 
 
-class Patience:
+class Retries:
     """Ends when the gate gives no verdict again and again, for trunk neither."""
 
     def __init__(self) -> None:

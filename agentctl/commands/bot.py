@@ -11,7 +11,7 @@ from agentctl.core.notices import Told
 from agentctl.core.text.printable import printable
 from agentctl.harness.tally import Tally
 from agentctl.hub import foreign, marks
-from agentctl.terminal.junit import Report
+from agentctl.terminal.junit import JUnit
 from agentctl.terminal.narrator import Narrator
 from agentctl.terminal.parser import Given, as_command, given, group
 
@@ -48,7 +48,7 @@ def run_command(given: Given, once: bool, junit: str | None, slots: int | None, 
 
 def run(given: Given, once: bool, junit: str | None, slots: int | None, batch: int | None) -> int:
     hub, trunk = given.hub, given.trunk
-    narrator, tally, report = Narrator(given), Tally(), Report(hub, junit) if junit else None
+    narrator, tally, report = Narrator(given), Tally(), JUnit(hub, junit) if junit else None
 
     def tell(event: Told) -> None:
         tally.count(event)

@@ -22,7 +22,7 @@ from agentctl.hub import verdicts
 from agentctl.terminal.parser import Given, as_command, given
 
 if TYPE_CHECKING:
-    from agentctl.harness.loop import Job
+    from agentctl.harness.loop import RunPlan
     from agentctl.harness.summary import Summary
 
 
@@ -46,7 +46,7 @@ def command(given: Given, keep: bool) -> int:
 
 
 @dataclass(frozen=True)
-class Report:
+class Findings:
     stories: list[Story]
     checks: list[Check]
     flukes: int
@@ -81,7 +81,7 @@ def demo(given: Given, keep: bool) -> int:
         flukes = Flukes(inner.hub)
         outcome = watched(inner, _job(inner), flukes.tell)
         summary = outcome.summary
-        report = Report(all_stories(place.hub), all_checks(place), flukes.seen, sent_back_by_chance(place.hub))
+        report = Findings(all_stories(place.hub), all_checks(place), flukes.seen, sent_back_by_chance(place.hub))
         if given.json:
             given.emit({"kind": "demo", **facts(summary), "parked_tasks": outcome.parked, "flukes": report.flukes,
                         "innocent": report.innocent, "stories": [facts(s) for s in report.stories], "checks": [facts(c) for c in report.checks],
@@ -101,16 +101,16 @@ def _inner(given: Given, place: Place) -> Given:
     return Given(path=place.project, quiet=quiet, verbose=given.verbose, color=given.color)
 
 
-def _job(inner: Given) -> Job:
+def _job(inner: Given) -> RunPlan:
     from agentctl.commands.run import add_missing
     from agentctl.fleet.supervisor import Crew
-    from agentctl.harness.loop import Job
+    from agentctl.harness.loop import RunPlan
 
     names = tuple(f"agent-{n}" for n in range(1, AGENTS + 1))
-    return Job(Crew(names, AGENT, True), inner.policy, add_missing(inner, TASKS))
+    return RunPlan(Crew(names, AGENT, True), inner.policy, add_missing(inner, TASKS))
 
 
-def _page(given: Given, summary: Summary, report: Report) -> None:
+def _page(given: Given, summary: Summary, report: Findings) -> None:
     given.say(f"What {AGENTS} agents did, and how it was caught:")
     for story in report.stories:
         given.say(story.line, hang=16)

@@ -6,7 +6,7 @@ import click
 
 from agentctl.core.text.json_form import facts
 from agentctl.core.text.printable import printable
-from agentctl.doctor import Finding, Patient, examination
+from agentctl.doctor import Patient, Symptom, examination
 from agentctl.errors import Findings
 from agentctl.git import process
 from agentctl.messages import many, quoted
@@ -48,7 +48,7 @@ def command(given: Given, wanted: str | None) -> int:
     return 0
 
 
-def _tell(given: Given, found: list[Finding]) -> None:
+def _tell(given: Given, found: list[Symptom]) -> None:
     """Raises Findings if there are any."""
     for finding in found:
         given.say(f"found: {printable(finding.what, 4096)}")

@@ -21,8 +21,8 @@ from agentctl.git.repository import Hub, find
 from agentctl.replay import table
 from agentctl.replay.forecast import Asked, forecast
 from agentctl.replay.history import Piece
-from agentctl.replay.prepare import Plan, Progress, Tried, prepare
-from agentctl.replay.replay import Outcome, begin, cast, make_hub, outcome
+from agentctl.replay.prepare import GateTrials, Prepared, Progress, prepare
+from agentctl.replay.replay import ReplayOutcome, begin, cast, make_hub, outcome
 from agentctl.terminal.parser import Duration, Given, as_command, given
 
 ATTEMPTS = 50
@@ -88,15 +88,15 @@ def command(given: Given, repo: str, range_: str, gate_: str | None, setup: str,
             raise UsageError(f"{option} goes with --simulate")
     text, policy = _policy(gate_ or "true", setup, slots, timeout)
     modes = {"as given": Mode(agents, slots, batch)} | ({"one by one": Mode(agents, 1, 1)} if compare else {})
-    columns: dict[str, Outcome] = {}
+    columns: dict[str, ReplayOutcome] = {}
     with _folder(given, keep) as folder:
         trial = make_hub(source, os.path.join(folder, "trial.git"))
         if simulate:
-            found = forecast(Tried(trial, policy), range_, Asked(risk, limit, seed, agents, slots, batch, gate_seconds),
+            found = forecast(GateTrials(trial, policy), range_, Asked(risk, limit, seed, agents, slots, batch, gate_seconds),
                              tune.numbers("--slots", tune.SLOTS), tune.numbers("--batch", tune.BATCHES))
             tune.report(given, tune.told(found.arrivals, 0.0, agents), found.outcomes, found.now, picture)
             return 0
-        plan = prepare(Tried(trial, policy), range_, risk, limit, seed, _progress(given))
+        plan = prepare(GateTrials(trial, policy), range_, risk, limit, seed, _progress(given))
         given.note(plan.told)
         for name, mode in modes.items():
             hub = make_hub(trial.git_dir, os.path.join(folder, name.replace(" ", "-") + ".git"))
@@ -106,13 +106,13 @@ def command(given: Given, repo: str, range_: str, gate_: str | None, setup: str,
     return 0 if all(column.good for column in columns.values()) else 7
 
 
-def rehearse(given: Given, hub: Hub, policy: Policy, pieces: list[Piece], mode: Mode) -> Outcome:
+def rehearse(given: Given, hub: Hub, policy: Policy, pieces: list[Piece], mode: Mode) -> ReplayOutcome:
     """Run the tasks to the end and compare with the history."""
     from agentctl.commands.run import watched
-    from agentctl.harness.loop import Job
+    from agentctl.harness.loop import RunPlan
 
     inner = replace(given, path=hub.git_dir)
-    ran = watched(inner, Job(cast(hub, pieces, mode.agents), policy, None, mode.slots, mode.batch))
+    ran = watched(inner, RunPlan(cast(hub, pieces, mode.agents), policy, None, mode.slots, mode.batch))
     return outcome(hub, pieces, ran.summary, ran.parked, ran.tally.sessions)
 
 
@@ -148,7 +148,7 @@ def _progress(given: Given) -> Progress:
     return tell
 
 
-def report(given: Given, plan: Plan, columns: dict[str, Outcome]) -> None:
+def report(given: Given, plan: Prepared, columns: dict[str, ReplayOutcome]) -> None:
     if given.json:
         given.emit({"kind": "replay", "commits": plan.commits, "told": plan.told, "tasks": len(plan.pieces),
                     **{name.replace(" ", "_"): facts(o) | {"good": o.good} for name, o in columns.items()}})

@@ -10,7 +10,7 @@ from agentctl.core import refnames
 from agentctl.errors import NotFound, Refused
 from agentctl.fleet import agents
 from agentctl.git import worktrees
-from agentctl.git.worktrees import State
+from agentctl.git.worktrees import Condition
 from agentctl.messages import quoted
 from agentctl.terminal.parser import Given, as_command, given
 
@@ -32,7 +32,7 @@ def command(given: Given, agent: str, force: bool) -> int:
     if not force and not tree.there and os.path.lexists(tree.path):
         raise Refused(f"{tree.path} is not the folder that agentctl made for {agent}",
                       hint=f"agentctl rm --force {agent} moves it aside, and deletes nothing")
-    if not force and not os.path.lexists(tree.path) and tree.record and tree.record.state is State.GIVEN:
+    if not force and not os.path.lexists(tree.path) and tree.record and tree.record.state is Condition.GIVEN:
         raise Refused(f"{tree.path} is gone, and may have held work",
                       hint=f"if it was moved or left behind, put it back there; or agentctl rm --force {agent} forgets it")
     kept = agents.remove(hub, agent, given.tip)

@@ -16,7 +16,7 @@ from agentctl.core.text.json_form import facts
 from agentctl.errors import NotFound
 from agentctl.fleet.supervisor import Crew, Fleet
 from agentctl.harness import loop
-from agentctl.harness.loop import Job, Outcome
+from agentctl.harness.loop import RunOutcome, RunPlan
 from agentctl.hub import tasks
 from agentctl.terminal import program
 from agentctl.terminal.narrator import Narrator
@@ -59,7 +59,7 @@ def command(ctx: click.Context, given: Given, words: tuple[str, ...], agents: in
     only = add_missing(given, file) if file else None
     if not (only or tasks.all_tasks(given.hub)):
         raise NotFound("there are no tasks", hint="agentctl task add 'What is to be done'")
-    job = Job(Crew(names, argv, stdin), tuned, only, slots, batch, keep)
+    job = RunPlan(Crew(names, argv, stdin), tuned, only, slots, batch, keep)
     return run(given, job)
 
 
@@ -89,7 +89,7 @@ def add_missing(given: Given, file: str) -> frozenset[str]:
     return frozenset(task.id for task in listed)
 
 
-def run(given: Given, job: Job) -> int:
+def run(given: Given, job: RunPlan) -> int:
     """Run fleet and bot to the end. Returns 0 if every task landed, 7 if not."""
     try:
         outcome = watched(given, job)
@@ -100,7 +100,7 @@ def run(given: Given, job: Job) -> int:
     return 0 if outcome.summary.landed == outcome.summary.tasks else 7
 
 
-def watched(given: Given, job: Job, also: Callable[[Told], None] = lambda event: None) -> Outcome:
+def watched(given: Given, job: RunPlan, also: Callable[[Told], None] = lambda event: None) -> RunOutcome:
     """Run fleet and bot, and tell of it on the terminal; every event goes to `also` too."""
     from agentctl.terminal.live import view
 
@@ -122,7 +122,7 @@ def watched(given: Given, job: Job, also: Callable[[Told], None] = lambda event:
     return loop.run(given.hub, given.trunk, job, tell, watch)
 
 
-def report(given: Given, outcome: Outcome) -> None:
+def report(given: Given, outcome: RunOutcome) -> None:
     summary, left = outcome.summary, outcome.parked
     if given.json:
         given.emit({"kind": "summary", **facts(summary), "parked_tasks": left})

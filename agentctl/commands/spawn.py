@@ -14,7 +14,7 @@ from agentctl.core.tasks.task import Session, Task
 from agentctl.core.text.json_form import facts, replace
 from agentctl.errors import AgentctlError, UsageError
 from agentctl.fleet import session, supervisor
-from agentctl.fleet.conclusion import Work
+from agentctl.fleet.conclusion import Assignment
 from agentctl.hub import tasks
 from agentctl.terminal import program
 from agentctl.terminal.parser import Given, as_command, given, read_input
@@ -54,7 +54,7 @@ def command(given: Given, name: str, argv: tuple[str, ...], task: str | None, pr
         # A session of the task that was killed with its supervisor still has its claim.
         supervisor.take_over(given.hub, given.trunk, policy)
     text = read_input() if prompt == "-" else prompt or ""
-    runs = [session.Run(given.hub, policy, Work(
+    runs = [session.SessionRun(given.hub, policy, Assignment(
         tasks.get(given.hub, task) if task else _adhoc(each, text), each, argv, stdin, given.trunk, bool(task)))
         for each in names]
     return run(given, runs)
@@ -65,7 +65,7 @@ def _adhoc(agent: str, prompt: str) -> Task:
     return Task(agent, title, prompt, created=time.time())
 
 
-def run(given: Given, runs: list[session.Run]) -> int:
+def run(given: Given, runs: list[session.SessionRun]) -> int:
     """Run sessions at the same time; 0 if each has a result. Raises, when all have ended, what
     kept the first of them from being run."""
     with ThreadPoolExecutor(max_workers=len(runs)) as pool:
@@ -84,7 +84,7 @@ def run(given: Given, runs: list[session.Run]) -> int:
     return 0 if all(s.end == End.SUBMITTED for s in ended) else 1
 
 
-def _one(given: Given, each: session.Run) -> Session | AgentctlError:
+def _one(given: Given, each: session.SessionRun) -> Session | AgentctlError:
     agent = each.work.agent
     try:
         ended = each.go()

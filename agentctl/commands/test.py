@@ -13,7 +13,7 @@ from agentctl.core.queue.model import Change, Verdict
 from agentctl.core.queue.records import Queued, Work
 from agentctl.core.text.json_form import facts
 from agentctl.core.text.printable import uncoloured
-from agentctl.errors import GateFailed, Infrastructure, MergeConflict
+from agentctl.errors import GateSaidNo, Infrastructure, MergeConflict
 from agentctl.fleet import agents
 from agentctl.gate import judging, slots
 from agentctl.git import checkouts, worktrees
@@ -51,7 +51,7 @@ def command(given: Given, commit: str | None, again: bool) -> int:
         done = frozenset() if again else verdicts.passed_parts(hub, policy, built.tree, hints=True)
         names = {name for part in parts(policy) if part.fingerprint not in done for name in part.gates}
         given.note(f"testing {built.tree[:12]}: {', '.join(g.name for g in policy.gates if g.name in names)}")
-        runs = judging.Runs()
+        runs = judging.GateRun()
         try:
             known = judging.judge(hub, policy, runs, built.commit, done, tip)
         finally:
@@ -80,5 +80,5 @@ def _report(given: Given, judgement: verdicts.Judgement) -> int:
         given.say(f"passed: tree {judgement.tree[:12]} in {judgement.seconds:.1f} s")
         return 0
     given.say(uncoloured(judgement.log).rstrip())
-    kind = GateFailed if judgement.verdict == Verdict.FAILED else Infrastructure
+    kind = GateSaidNo if judgement.verdict == Verdict.FAILED else Infrastructure
     raise kind(judgement.why, hint="mend it, then: agentctl test")

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 
 import click
 
-from agentctl.core.planner import Limits
+from agentctl.core.planner import Settings
 from agentctl.core.policy.policy import fingerprint
 from agentctl.core.queue.model import Verdict
 from agentctl.core.queue.records import GateFailed, Landed, Record, Rejected
@@ -18,7 +18,7 @@ from agentctl.hub import verdicts
 from agentctl.hub.ledger import Ledger
 from agentctl.simulation import tune
 from agentctl.simulation.traffic import Arrival, read_trace
-from agentctl.simulation.tune import Outcome, Setting
+from agentctl.simulation.tune import Forecast, Setting
 from agentctl.terminal.parser import Given, as_command, given
 
 SLOTS, BATCHES = "1,2,4,8,16", "1,8,64"
@@ -27,7 +27,7 @@ CHANGES = 500
 
 
 @dataclass(frozen=True, slots=True)
-class Runs:
+class GateRecord:
     """What the verdicts of one gate tell of it."""
 
     seconds: dict[tuple[str, str], float]
@@ -41,7 +41,7 @@ class Runs:
         return self.flaky / self.passed if self.passed else 0.0
 
 
-def runs_of(hub: Hub, gate: str) -> Runs:
+def runs_of(hub: Hub, gate: str) -> GateRecord:
     """The runs of the gate with that fingerprint. Reads all its verdicts; raises Malformed."""
     seconds: dict[tuple[str, str], float] = {}
     seen: dict[str, set[str]] = {}
@@ -50,7 +50,7 @@ def runs_of(hub: Hub, gate: str) -> Runs:
             seconds[known.tree, known.verdict] = known.seconds
         seen.setdefault(known.tree, set()).add(known.verdict)
     passed = [said for said in seen.values() if Verdict.PASSED in said]
-    return Runs(seconds, sum(len(said) > 1 for said in passed), len(passed))
+    return GateRecord(seconds, sum(len(said) > 1 for said in passed), len(passed))
 
 
 def _decided_by(record: Record) -> tuple[str, str] | None:
@@ -102,7 +102,7 @@ def command(given: Given, trace: str | None, slots: str, batch: str, flakes: str
     """
     tried = tune.settings(numbers("--slots", slots), numbers("--batch", batch))
     flake = None if flakes is None else share("--flakes", flakes)
-    limits, now = Limits(), None
+    limits, now = Settings(), None
     if trace:
         arrivals, flake = _read(trace), flake or 0.0
     else:
@@ -112,7 +112,7 @@ def command(given: Given, trace: str | None, slots: str, batch: str, flakes: str
             raise NotFound("no run of the gate in force is known", hint="agentctl policy tune --trace FILE")
         flake = runs.flake if flake is None else flake
         arrivals = traffic_of(Ledger.read(given.hub).ended(), runs.seconds, seed)
-        limits, now = Limits(rejection=policy.queue.rejection), Setting(policy.queue.slots, policy.queue.batch)
+        limits, now = Settings(rejection=policy.queue.rejection), Setting(policy.queue.slots, policy.queue.batch)
         tried = sorted({*tried, now}, key=lambda s: (s.slots, s.batch))
     if not arrivals:
         raise NotFound("no change has landed or been rejected by the gate yet", hint="agentctl policy tune --trace FILE")
@@ -133,7 +133,7 @@ def _read(path: str) -> list[Arrival]:
 
 
 @dataclass(frozen=True, slots=True)
-class Traffic:
+class Observed:
     """What there was of it, in numbers."""
 
     changes: int
@@ -159,14 +159,14 @@ class Traffic:
                 f"the gate takes {tune.span(self.gate_seconds)}, {self.flakes:.2%} flakes")
 
 
-def told(arrivals: Sequence[Arrival], flake: float, queued: int | None = None) -> Traffic:
+def told(arrivals: Sequence[Arrival], flake: float, queued: int | None = None) -> Observed:
     """The traffic in numbers."""
     time, count = arrivals[-1].at - arrivals[0].at, len(arrivals)
-    return Traffic(count, len({a.agent for a in arrivals}), sum(a.bad for a in arrivals) / count, flake,
+    return Observed(count, len({a.agent for a in arrivals}), sum(a.bad for a in arrivals) / count, flake,
                    sorted(a.seconds for a in arrivals)[count // 2], queued, 3600 * (count - 1) / time if time else None)
 
 
-def report(given: Given, traffic: Traffic, outcomes: Iterator[Outcome], now: Setting | None, picture: str | None) -> None:
+def report(given: Given, traffic: Observed, outcomes: Iterator[Forecast], now: Setting | None, picture: str | None) -> None:
     """Print the table and draw the picture."""
     found = list(outcomes)
     if picture:

@@ -7,7 +7,7 @@ import time
 import click
 
 from agentctl.core.queue.records import AnyEnded, Ended, Landed, reason_kind
-from agentctl.errors import AgentctlError, GateFailed, MergeConflict, Refused, Timeout
+from agentctl.errors import AgentctlError, GateSaidNo, MergeConflict, Refused, Timeout
 from agentctl.hub import landed, status
 from agentctl.terminal.parser import Duration, Given, as_command, given
 
@@ -45,6 +45,6 @@ def ended(given: Given, record: AnyEnded) -> int:
             given.emit({"key": record.key, "stage": record.stage, "commit": record.commit})
         given.say(f"{record.key}: landed as {record.commit[:12]}")
         return 0
-    kinds: dict[str, type[AgentctlError]] = {"gate": GateFailed, "conflict": MergeConflict}
+    kinds: dict[str, type[AgentctlError]] = {"gate": GateSaidNo, "conflict": MergeConflict}
     raise kinds.get(reason_kind(record), Refused)(f"{record.key} was {record.stage}: {record.why}",
                                           hint=f"agentctl why {record.key}")

@@ -65,7 +65,7 @@ def _of_trunk(stage: Stage, moved: foreign.Move | None, gone: bool) -> str:
     return f"; nothing lands: {moved.text}" if moved and stage in (Stage.WAITING, Stage.QUEUED) else ""
 
 
-def _reason(given: Given, found: status.Status, state: State) -> str:
+def _reason(given: Given, found: status.ChangeStatus, state: State) -> str:
     if found.request:
         return _waiting(given, found.request, state)
     if isinstance(found.record, Queued):

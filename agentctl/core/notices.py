@@ -28,7 +28,7 @@ class Odd(Notice, frozen=True, tag="odd"):
     how: str
 
 
-class Red(Notice, frozen=True, tag="red"):
+class TrunkRed(Notice, frozen=True, tag="red"):
     """Trunk itself is red."""
 
     how: str
@@ -100,6 +100,6 @@ def _told(event: Notice) -> str:
             return f"{agent} on {task}: {how}"
         case Parked(task=task, why=why):
             return f"parked {task}: {why}"
-        case Odd(how=how) | Red(how=how) | Braked(how=how) | Released(how=how):
+        case Odd(how=how) | TrunkRed(how=how) | Braked(how=how) | Released(how=how):
             return how
     raise AssertionError(event)

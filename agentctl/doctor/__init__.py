@@ -17,7 +17,7 @@ from agentctl.git.repository import Hub
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class Symptom:
     what: str
     mend: str = ""
     """The command line to type; empty if only a person can decide."""
@@ -53,6 +53,6 @@ class Patient:
 @dataclass(frozen=True, slots=True)
 class Check:
     name: str
-    find: Callable[[Patient], Iterator[Finding]]
+    find: Callable[[Patient], Iterator[Symptom]]
     mend: Callable[[Patient], Iterator[str]] | None = None
     """Looks again by itself, and yields a sentence for each thing it did. Killed anywhere, it is finished by itself."""

@@ -16,7 +16,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from agentctl.core import refnames
-from agentctl.doctor import Check, Finding, Patient
+from agentctl.doctor import Check, Patient, Symptom
 from agentctl.errors import Contended
 from agentctl.git import checkouts, files, stale_locks
 from agentctl.git.repository import Hub
@@ -62,7 +62,7 @@ class Diff:
 
 
 @dataclass(frozen=True, slots=True)
-class Checkout:
+class Seen:
     """One of trunk's, seen through a scratch directory."""
 
     hub: Hub
@@ -161,36 +161,36 @@ class Checkout:
         return "100755" if executable else "100644", self.git("hash-object", "--path", path, "--", full)
 
 
-def _found(patient: Patient) -> Iterator[tuple[Checkout, Diff | str]]:
+def _found(patient: Patient) -> Iterator[tuple[Seen, Diff | str]]:
     """Each checkout of trunk that is not as trunk, and how it differs or what is under way in it."""
     for tree in checkouts.of_trunk(patient.hub, patient.trunk):
         with tree.look() as look:
-            one = Checkout(patient.hub, tree, look, patient.trunk, patient.tip)
+            one = Seen(patient.hub, tree, look, patient.trunk, patient.tip)
             if under_way := one.unfinished():
                 yield one, under_way
             elif diff := one.diff():
                 yield one, diff
 
 
-def _findings(patient: Patient) -> Iterator[Finding]:
+def _findings(patient: Patient) -> Iterator[Symptom]:
     for one, diff in _found(patient):
         path, trunk = one.tree.path, patient.trunk
         if isinstance(diff, str):
-            yield Finding(f"{path} has {trunk} checked out, and a {diff} under way", note=f"finish it, or: git -C {quoted(path)} "
+            yield Symptom(f"{path} has {trunk} checked out, and a {diff} under way", note=f"finish it, or: git -C {quoted(path)} "
                           f"{diff} --abort; the bot does not start as long as it stands")
         elif diff.alien:
             git = f"git -C {quoted(path)}"
-            yield Finding(f"{path} has {trunk} checked out, but the files of an older commit, {some(diff.alien)} among them, "
+            yield Symptom(f"{path} has {trunk} checked out, but the files of an older commit, {some(diff.alien)} among them, "
                           "which is under a filter that only its own configuration has",
                           "" if diff.own else f'{git} read-tree -m -u "$({git} write-tree)" HEAD',
                           f"put it into your own configuration, or commit {some(diff.own)} on a branch first" if diff.own else
                           "it is the Git there that runs this filter")
         elif diff.left_behind:
             edits = f"; what you edited is kept on a branch: {some(diff.own)}" if diff.own else ""
-            yield Finding(f"{path} has {trunk} checked out, but the files of an older commit", patient.mend("checkout"),
+            yield Symptom(f"{path} has {trunk} checked out, but the files of an older commit", patient.mend("checkout"),
                           f"what is in the way is moved aside{edits}")
         else:
-            yield Finding(f"{path} has {trunk} checked out with uncommitted changes: {some(diff.own)}",
+            yield Symptom(f"{path} has {trunk} checked out with uncommitted changes: {some(diff.own)}",
                           f"git -C {quoted(path)} switch -c {free_branch(patient.hub)}",
                           "they are yours still, on that branch; commit them, agentctl submit")
 
@@ -210,7 +210,7 @@ def _mend(patient: Patient) -> Iterator[str]:
             yield from bring(one, diff)
 
 
-def bring(one: Checkout, diff: Diff) -> Iterator[str]:
+def bring(one: Seen, diff: Diff) -> Iterator[str]:
     """Bring a checkout along, whatever is in the way. Raises Contended if a living Git is at work in it."""
     index = os.path.join(one.tree.git_dir, "index")
     with _locked(index) as copy:
@@ -258,7 +258,7 @@ def _scratch(path: str, source: str = "") -> Iterator[str]:
         remove()
 
 
-def _branched(one: Checkout, diff: Diff, copy: str) -> str:
+def _branched(one: Seen, diff: Diff, copy: str) -> str:
     """The branch with what somebody staged and edited, as one or two commits on the commit that they are edits of."""
     base = _base(one, diff)
     with _scratch(f"{copy}.edits", copy) as top:
@@ -277,7 +277,7 @@ def _branched(one: Checkout, diff: Diff, copy: str) -> str:
     return _name(one.hub, head)
 
 
-def _listed(one: Checkout, index: str) -> Iterator[tuple[str, str, str]]:
+def _listed(one: Seen, index: str) -> Iterator[tuple[str, str, str]]:
     for line in one.git("ls-files", "--stage", "-z", index=index).split("\0"):
         if line:
             facts, _, path = line.partition("\t")
@@ -285,14 +285,14 @@ def _listed(one: Checkout, index: str) -> Iterator[tuple[str, str, str]]:
             yield mode, oid, path
 
 
-def _with(one: Checkout, commit: str, files: dict[str, Entry | None]) -> str:
+def _with(one: Seen, commit: str, files: dict[str, Entry | None]) -> str:
     """The tree of a commit with other entries for some paths; None removes one."""
     objects = one.hub.objects
     return objects.replace(objects.commit(commit).tree, {
         path: (int(entry[0], 8), entry[1]) if entry else None for path, entry in files.items()})
 
 
-def _base(one: Checkout, diff: Diff) -> str:
+def _base(one: Seen, diff: Diff) -> str:
     """The newest commit of trunk in which the edited files are as their edits began."""
     for oid in one.git("rev-list", "--first-parent", f"-n{HISTORY}", one.tip).split():
         if all(one.at(oid, path) == entry for path, entry in diff.began.items()):
@@ -313,7 +313,7 @@ def _name(hub: Hub, head: str) -> str:
     return made
 
 
-def _clear_way(one: Checkout, behind: dict[str, Entry], copy: str) -> Iterator[str]:
+def _clear_way(one: Seen, behind: dict[str, Entry], copy: str) -> Iterator[str]:
     """Move aside what is not in the index where trunk has a file or a folder, or enter it if it is the same."""
     tracked = {path for *_, path in _listed(one, copy)}
     for path, entry in sorted(behind.items()):
@@ -336,7 +336,7 @@ def _clear_way(one: Checkout, behind: dict[str, Entry], copy: str) -> Iterator[s
                 yield _move(one, part, part)
 
 
-def _move_untracked(one: Checkout, folder: str, tracked: set[str]) -> Iterator[str]:
+def _move_untracked(one: Seen, folder: str, tracked: set[str]) -> Iterator[str]:
     """What lies in a folder beside files that trunk moves away itself."""
     for where, _, names in os.walk(os.path.join(one.tree.path, folder)):
         for name in names:
@@ -345,7 +345,7 @@ def _move_untracked(one: Checkout, folder: str, tracked: set[str]) -> Iterator[s
                 yield _move(one, path, f"{folder}.kept{path.removeprefix(folder)}")
 
 
-def _move(one: Checkout, path: str, wanted: str) -> str:
+def _move(one: Seen, path: str, wanted: str) -> str:
     """Rename within the checkout, to a name that nothing and nobody has."""
     names = (wanted if n == 0 and wanted != path else f"{wanted}.kept{f'-{n}' if n > 1 else ''}" for n in range(10_000))
     name = next(n for n in names if not os.path.lexists(os.path.join(one.tree.path, n)) and one.on_trunk(n) == ABSENT)

@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Iterator
 from dataclasses import replace
 
-from agentctl.doctor import Check, Finding, Patient, checkouts, machine, refs, setup, worktrees
+from agentctl.doctor import Check, Patient, Symptom, checkouts, machine, refs, setup, worktrees
 from agentctl.errors import AgentctlError, Contended
 from agentctl.git import stale_locks
 from agentctl.hub import policy_file
@@ -21,9 +21,9 @@ MENDS = {check.name: check for check in ALL if check.mend}
 """In the order in which one does not stumble over what another mends."""
 
 
-def examine(patient: Patient) -> list[Finding]:
+def examine(patient: Patient) -> list[Symptom]:
     """Every finding, each told once."""
-    found: dict[str, Finding] = {}
+    found: dict[str, Symptom] = {}
     for each in _findings(patient):
         found.setdefault(each.what, each)
     return list(found.values())
@@ -42,13 +42,13 @@ def mend(patient: Patient, names: list[str]) -> Iterator[str]:
             yield from check.mend(_with_trunk(patient))
 
 
-def left(patient: Patient, names: list[str]) -> list[Finding]:
+def left(patient: Patient, names: list[str]) -> list[Symptom]:
     """What these checks find still when they have mended what they mend: what a person has to decide."""
     patient = _with_trunk(patient)
     return [found for name in names for found in _by(MENDS[name], patient)]
 
 
-def _findings(patient: Patient) -> Iterator[Finding]:
+def _findings(patient: Patient) -> Iterator[Symptom]:
     for check in FIRST:
         yield from _by(check, patient)
         if check is refs.FILES and refs.broken(patient.hub):
@@ -59,11 +59,11 @@ def _findings(patient: Patient) -> Iterator[Finding]:
         yield from _by(check, patient)
 
 
-def _by(check: Check, patient: Patient) -> Iterator[Finding]:
+def _by(check: Check, patient: Patient) -> Iterator[Symptom]:
     try:
         yield from check.find(patient)
     except AgentctlError as error:
-        yield Finding(error.message, note=error.hint)
+        yield Symptom(error.message, note=error.hint)
 
 
 def _with_trunk(patient: Patient) -> Patient:

@@ -7,7 +7,7 @@ import shutil
 import time
 from collections.abc import Iterator
 
-from agentctl.doctor import Check, Finding, Patient
+from agentctl.doctor import Check, Patient, Symptom
 from agentctl.engine import locks, processes
 from agentctl.errors import AgentctlError, Contended
 from agentctl.git import checkouts, stale_locks
@@ -17,19 +17,19 @@ ROOM = 1 << 30
 """Bytes of free disk below which worktrees soon fail."""
 
 
-def _disk(patient: Patient) -> Iterator[Finding]:
+def _disk(patient: Patient) -> Iterator[Symptom]:
     hub = patient.hub
     folders = {os.stat(folder).st_dev: folder for folder in (os.path.dirname(hub.worktrees), hub.git_dir) if os.path.isdir(folder)}
     for folder in folders.values():
         if (free := shutil.disk_usage(folder).free) < ROOM:
-            yield Finding(f"only {free >> 20} MiB are free where {folder} is",
+            yield Symptom(f"only {free >> 20} MiB are free where {folder} is",
                           note=f"what takes the room: du -xh {quoted(folder)} | sort -h | tail -n 20")
 
 
-def _locking(patient: Patient) -> Iterator[Finding]:
+def _locking(patient: Patient) -> Iterator[Symptom]:
     """Whether a lock keeps a second taker out, which some network file systems do not."""
     path = patient.hub.own_path("locks", "doctor.lock")
-    away = Finding(f"locks do not work where {patient.hub.git_dir} is", note="move the repository to a local disk")
+    away = Symptom(f"locks do not work where {patient.hub.git_dir} is", note="move the repository to a local disk")
     try:
         with locks.acquire(path, "the doctor's lock", timeout=5):
             with locks.acquire(path, "the doctor's lock"):
@@ -40,14 +40,14 @@ def _locking(patient: Patient) -> Iterator[Finding]:
         yield away
 
 
-def _stale(patient: Patient) -> Iterator[Finding]:
+def _stale(patient: Patient) -> Iterator[Symptom]:
     hub = patient.hub
     seen = [lock for path in checkouts.locks(hub, patient.trunk) if (lock := stale_locks.look(path))]
     if any(not stale_locks.dead(hub.git_dir, lock) for lock in seen):
         time.sleep(stale_locks.YOUNG)
     for lock in seen:
         if stale_locks.dead(hub.git_dir, lock):
-            yield Finding(f"a Git that died left {lock.path}", patient.mend("locks"))
+            yield Symptom(f"a Git that died left {lock.path}", patient.mend("locks"))
 
 
 def _clear(patient: Patient) -> Iterator[str]:
@@ -55,10 +55,10 @@ def _clear(patient: Patient) -> Iterator[str]:
         yield f"removed {path}"
 
 
-def _orphans(patient: Patient) -> Iterator[Finding]:
+def _orphans(patient: Patient) -> Iterator[Symptom]:
     left = processes.orphans(patient.hub.mark)
     if left:
-        yield Finding(f"{many(len(left), 'process')} of gates or sessions run with nobody to watch them: "
+        yield Symptom(f"{many(len(left), 'process')} of gates or sessions run with nobody to watch them: "
                       + " ".join(map(str, left)), patient.mend("processes"))
 
 

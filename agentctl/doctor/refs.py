@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from agentctl.core import refnames
 from agentctl.core.tasks.task import decode_claim
 from agentctl.core.text.printable import printable
-from agentctl.doctor import Check, Finding, Patient
+from agentctl.doctor import Check, Patient, Symptom
 from agentctl.errors import AgentctlError, Contended, Malformed
 from agentctl.git import folders, refs, stale_locks
 from agentctl.git.refs import Ref
@@ -32,9 +32,9 @@ FOUND = refnames.SALVAGE + "_doctor/"
 
 # what Git cannot read
 
-def _broken(patient: Patient) -> Iterator[Finding]:
+def _broken(patient: Patient) -> Iterator[Symptom]:
     for name, why in broken(patient.hub).items():
-        yield Finding(f"broken ref {printable(name)}: {why}", patient.mend("refs"))
+        yield Symptom(f"broken ref {printable(name)}: {why}", patient.mend("refs"))
 
 
 def broken(hub: Hub) -> dict[str, str]:
@@ -178,9 +178,9 @@ def _state(hub: Hub, oid: str) -> object:
 
 # what is not as its name says
 
-def _of_another_kind(patient: Patient) -> Iterator[Finding]:
+def _of_another_kind(patient: Patient) -> Iterator[Symptom]:
     for ref, what in _misplaced(patient.hub):
-        yield Finding(f"{ref.name} is not {what}", patient.mend("kinds"), "what it points to is kept by a salvage ref")
+        yield Symptom(f"{ref.name} is not {what}", patient.mend("kinds"), "what it points to is kept by a salvage ref")
 
 
 def _misplaced(hub: Hub) -> Iterator[tuple[Ref, str]]:
@@ -217,18 +217,18 @@ def keep(hub: Hub, oid: str, moves: dict[str, tuple[str | None, str]]) -> str:
 
 # what is not as the bot left it
 
-def _moved(patient: Patient) -> Iterator[Finding]:
+def _moved(patient: Patient) -> Iterator[Symptom]:
     """Trunk and the refs of the bot."""
     for what, way in foreign.findings(patient.hub):
-        yield Finding(what, way.replace("agentctl", patient.agentctl, 1))
+        yield Symptom(what, way.replace("agentctl", patient.agentctl, 1))
 
 
 # what is as its name says, and cannot be read all the same
 
-def _malformed(patient: Patient) -> Iterator[Finding]:
+def _malformed(patient: Patient) -> Iterator[Symptom]:
     for ref, error in _unreadable(patient.hub):
         good = _last_good(patient.hub, ref)
-        yield Finding(error.message, patient.mend("records"),
+        yield Symptom(error.message, patient.mend("records"),
                       f"{ref.name} goes back to {good[:12]}, its last commit that can be read" if good else
                       f"no commit of {ref.name} can be read; it is set aside")
 

@@ -13,7 +13,7 @@ from agentctl.core.policy.policy import fingerprint, in_parts, parts
 from agentctl.core.queue.events import Probed
 from agentctl.core.queue.model import Verdict
 from agentctl.core.tasks.failure import Kind
-from agentctl.doctor import Check, Finding, Patient
+from agentctl.doctor import Check, Patient, Symptom
 from agentctl.errors import AgentctlError
 from agentctl.fleet import adapters
 from agentctl.gate import judging
@@ -31,32 +31,32 @@ RECENT = 50
 """Turns of the bot among which its last gate run is looked for."""
 
 
-def _bare(patient: Patient) -> Iterator[Finding]:
+def _bare(patient: Patient) -> Iterator[Symptom]:
     """A repository with an index has a checkout; a bare one, also with worktrees around it, has none."""
     hub = patient.hub
     if hub.config("core.bare") == "true" and os.path.basename(hub.git_dir) == ".git" \
             and os.path.exists(os.path.join(hub.git_dir, "index")):
-        yield Finding(f"core.bare is set, and {os.path.dirname(hub.git_dir)} has a checkout, which nobody brings along",
+        yield Symptom(f"core.bare is set, and {os.path.dirname(hub.git_dir)} has a checkout, which nobody brings along",
                       f"git --git-dir={quoted(hub.git_dir)} config core.bare false")
 
 
-def _trunk(patient: Patient) -> Iterator[Finding]:
+def _trunk(patient: Patient) -> Iterator[Symptom]:
     """What `git config agentctl.trunk` says, which hooks go by."""
     named = patient.hub.config("agentctl.trunk")
     if named and patient.tip and named != patient.trunk:
         there = "which is not trunk" if patient.hub.refs.get(refnames.branch(named)) else "and there is no such branch"
-        yield Finding(f"agentctl.trunk names {named!r}, {there}: trunk is {patient.trunk}",
+        yield Symptom(f"agentctl.trunk names {named!r}, {there}: trunk is {patient.trunk}",
                       f"git --git-dir={quoted(patient.hub.git_dir)} config agentctl.trunk {quoted(patient.trunk)}")
 
 
-def _policy(patient: Patient) -> Iterator[Finding]:
+def _policy(patient: Patient) -> Iterator[Symptom]:
     try:
         policy_file.in_force(patient.hub)
     except AgentctlError as error:
-        yield Finding(error.message, str(error.values.get("mend", "")), "" if error.values.get("mend") else error.hint)
+        yield Symptom(error.message, str(error.values.get("mend", "")), "" if error.values.get("mend") else error.hint)
 
 
-def _programs(patient: Patient) -> Iterator[Finding]:
+def _programs(patient: Patient) -> Iterator[Symptom]:
     hub, policy = patient.hub, patient.policy
     tree = hub.objects.commit(patient.tip).tree
     steps = [(f"gates.{g.name}.run", g.run, g.env) for g in policy.gates]
@@ -67,7 +67,7 @@ def _programs(patient: Patient) -> Iterator[Finding]:
         # A relative path may be what a setup makes.
         if word and not _is_command(word, env) and not hub.objects.at(tree, os.path.normpath(word)) \
                 and not (made and not key.endswith("setup") and "/" in word):
-            yield Finding(f"{key} calls {word}, which is not on the PATH", note=f"install it, or edit {key} in {POLICY_PATH}")
+            yield Symptom(f"{key} calls {word}, which is not on the PATH", note=f"install it, or edit {key} in {POLICY_PATH}")
 
 
 def _is_command(word: str, env: dict[str, str]) -> bool:
@@ -75,7 +75,7 @@ def _is_command(word: str, env: dict[str, str]) -> bool:
                           capture_output=True).returncode == 0
 
 
-def _globs(patient: Patient) -> Iterator[Finding]:
+def _globs(patient: Patient) -> Iterator[Symptom]:
     """Globs that a person took for the names of directories, and gates that judge no file."""
     hub, policy = patient.hub, patient.policy
     tree = hub.objects.commit(patient.tip).tree
@@ -84,24 +84,24 @@ def _globs(patient: Patient) -> Iterator[Finding]:
         for pattern in patterns:
             entry = hub.objects.at(tree, pattern)
             if entry and entry[0] == TREE:
-                yield Finding(f"{key} names the directory {pattern}, and so nothing in it",
+                yield Symptom(f"{key} names the directory {pattern}, and so nothing in it",
                               note=f"write {pattern}/** there, in {POLICY_PATH}")
     for key, patterns in listed:
         if patterns and hub.objects.part(tree, patterns) == EMPTY_TREE:
-            yield Finding(f"{key} matches no file of trunk: the gate does not run", note=f"edit {key} in {POLICY_PATH}")
+            yield Symptom(f"{key} matches no file of trunk: the gate does not run", note=f"edit {key} in {POLICY_PATH}")
 
 
-def _adapter(patient: Patient) -> Iterator[Finding]:
+def _adapter(patient: Patient) -> Iterator[Symptom]:
     agents, tree = patient.policy.agents, patient.hub.objects.commit(patient.tip).tree
     mine = tuple(agents.command) if agents.adapter == "command" else ()
     try:
         if mine or agents.adapter != "command":
             adapters.command(agents.adapter, mine, lambda path: patient.hub.objects.at(tree, os.path.normpath(path)) is not None)
     except AgentctlError as error:
-        yield Finding(error.message, note=error.hint)
+        yield Symptom(error.message, note=error.hint)
 
 
-def _filters(patient: Patient) -> Iterator[Finding]:
+def _filters(patient: Patient) -> Iterator[Symptom]:
     """Filters that the tree asks for. Without one, files come out as they are stored, such as pointers of Git LFS."""
     hub = patient.hub
     for name in sorted(_asked_for(patient)):
@@ -113,10 +113,10 @@ def _filters(patient: Patient) -> Iterator[Finding]:
         lfs = f"git{' lfs install --skip-repo'}" if name == "lfs" and shutil.which("git-lfs") else ""
         key = quoted(f"filter.{name}.clean")
         if scopes:
-            yield Finding(f".gitattributes names the filter {name}, configured in this repository alone, where agents could write",
+            yield Symptom(f".gitattributes names the filter {name}, configured in this repository alone, where agents could write",
                           lfs, f"gates and agents do without it; to trust it: git config --global {key} \"$(git config {key})\"")
         else:
-            yield Finding(f".gitattributes names the filter {name}, which is configured nowhere",
+            yield Symptom(f".gitattributes names the filter {name}, which is configured nowhere",
                           lfs, "" if lfs else "install Git LFS, then: git lfs install" if name == "lfs" else
                           f"git config --global {key} COMMAND, and the same for smudge")
 
@@ -131,10 +131,10 @@ def _asked_for(patient: Patient) -> set[str]:
     return found
 
 
-def _red(patient: Patient) -> Iterator[Finding]:
+def _red(patient: Patient) -> Iterator[Symptom]:
     failed = [known for ours, tree in _judged(patient) if (known := _last(patient, ours, tree))]
     for known in failed:
-        yield Finding(f"trunk is red: {known.why or known.step} at {known.commit[:12]}",
+        yield Symptom(f"trunk is red: {known.why or known.step} at {known.commit[:12]}",
                       note="submit a change that mends it: agentctl submit --mends-trunk; or undo what broke it: agentctl revert CHANGE, or "
                       "git revert COMMIT on trunk for what was put there around the queue")
 
@@ -155,20 +155,20 @@ def _last(patient: Patient, ours: str, tree: str) -> Judgement | None:
     return failed if failed and (not passed or passed.at < failed.at) else None
 
 
-def _last_setup(patient: Patient) -> Iterator[Finding]:
+def _last_setup(patient: Patient) -> Iterator[Symptom]:
     """What the last gate run and the last session tell of their setup."""
     hub = patient.hub
     runs = (event for _, happened in Ledger.read(hub).history(most=RECENT) for event in reversed(happened)
             if isinstance(event, Probed) and event.verdict != Verdict.ABORTED and not event.known)
     last = next(runs, None)
     if last and last.step == judging.SETUP:
-        yield Finding(f"the last gate run did not come past its setup: {last.why}",
+        yield Symptom(f"the last gate run did not come past its setup: {last.why}",
                       note=f"see it fail: agentctl test; then mend slot.setup in {POLICY_PATH}, or what it needs")
     sessions = [(session, task.id) for task in tasks.all_tasks(hub).values() for session in task.sessions]
     if sessions:
         session, task = max(sessions, key=lambda item: item[0].ended)
         if session.failure and session.failure.kind == Kind.SETUP:
-            yield Finding(f"the last session did not come past its setup: {session.note}",
+            yield Symptom(f"the last session did not come past its setup: {session.note}",
                           note=f"agentctl logs {session.agent}; then mend agents.setup in {POLICY_PATH}, and: agentctl task open {task}")
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from agentctl.core import refnames
 from agentctl.core.tasks.task import Claim, decode_claim
-from agentctl.doctor import Check, Finding, Patient
+from agentctl.doctor import Check, Patient, Symptom
 from agentctl.engine import locks
 from agentctl.errors import AgentctlError, Contended
 from agentctl.fleet import agents, supervisor
@@ -24,10 +24,10 @@ def _held(patient: Patient) -> Iterator[tuple[str, Claim]]:
             yield name.removeprefix(refnames.CLAIMS), decode_claim(ref.subject)
 
 
-def _claims(patient: Patient) -> Iterator[Finding]:
+def _claims(patient: Patient) -> Iterator[Symptom]:
     for task, claim in _held(patient):
         if supervisor.outlived(claim):
-            yield Finding(f"the claim of {claim.agent} on {task} outlived its supervisor",
+            yield Symptom(f"the claim of {claim.agent} on {task} outlived its supervisor",
                           patient.mend("claims"), ("its work is made safe, and " if worktrees.of_agent(patient.hub, claim.agent).there
                                                    else "its worktree is gone; ") + "the task is open again; so does agentctl run")
 
@@ -37,7 +37,7 @@ def _take_over(patient: Patient) -> Iterator[str]:
         yield f"{name}: open again"
 
 
-def _agents(patient: Patient) -> Iterator[Finding]:
+def _agents(patient: Patient) -> Iterator[Symptom]:
     """Those of a living fleet wait for its next session; one with a claim is taken over, and its work told to who goes on."""
     hub, held = patient.hub, locks.holder(patient.hub.own_path("locks", "bot.lock"))
     if held and "bot" not in held["command"].split():
@@ -51,7 +51,7 @@ def _agents(patient: Patient) -> Iterator[Finding]:
         note = "" if not unsafe else "it has work that was not submitted, which is kept by a salvage ref" if tree.there else \
             "another folder stands there, and is moved aside" if os.path.lexists(tree.path) else \
             f"{tree.path} is gone, with what work it held: was it moved, or left behind, put it back there first"
-        yield Finding(f"{name} has a worktree but runs no session", f"{patient.agentctl} rm {'--force ' if unsafe else ''}{name}",
+        yield Symptom(f"{name} has a worktree but runs no session", f"{patient.agentctl} rm {'--force ' if unsafe else ''}{name}",
                       note)
 
 
@@ -62,18 +62,18 @@ def _unsafe(patient: Patient, tree: Worktree) -> bool:
         return True
 
 
-def _aside(patient: Patient) -> Iterator[Finding]:
+def _aside(patient: Patient) -> Iterator[Symptom]:
     """What was moved there is somebody's to look at; nothing deletes it."""
     folder = os.path.join(patient.hub.worktrees, worktrees.ASIDE)
     for name in sorted(os.listdir(folder)) if os.path.isdir(folder) else ():
-        yield Finding(f"{os.path.join(folder, name)} stood in the place of a worktree, or held work that cannot be read",
+        yield Symptom(f"{os.path.join(folder, name)} stood in the place of a worktree, or held work that cannot be read",
                       note="look into it, take what you need, and delete it")
 
 
-def _slots(patient: Patient) -> Iterator[Finding]:
+def _slots(patient: Patient) -> Iterator[Symptom]:
     slots = os.path.join(patient.hub.worktrees, "slots")
     if os.path.isdir(slots) and not locks.holder(patient.hub.own_path("locks", "bot.lock")):
-        yield Finding(f"the gates' worktrees in {slots} have no bot", patient.mend("slots"))
+        yield Symptom(f"the gates' worktrees in {slots} have no bot", patient.mend("slots"))
 
 
 def _remove_slots(patient: Patient) -> Iterator[str]:

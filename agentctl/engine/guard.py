@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
     from agentctl.engine.process_tree import adopt, count_descendants, descendants, everybodys_threads, prctl, state
-    from agentctl.engine.wire import Report, Request
+    from agentctl.engine.wire import GuardReport, GuardRequest
 else:
     from process_tree import adopt, count_descendants, descendants, everybodys_threads, prctl, state  # noqa: E402
 
@@ -81,7 +81,7 @@ def unblock() -> None:
 
 
 class Guard:
-    def __init__(self, request: "Request") -> None:
+    def __init__(self, request: "GuardRequest") -> None:
         self.request = request
         self.log_start = os.fstat(2).st_size
         self.reason, self.message = "exited", ""
@@ -288,7 +288,7 @@ class Guard:
         if pid != self.leader:
             self.killed.add(pid)
 
-    def report(self) -> "Report":
+    def report(self) -> "GuardReport":
         used = resource.getrusage(resource.RUSAGE_CHILDREN)
         code = self.status
         return {
@@ -303,7 +303,7 @@ class Guard:
         }
 
 
-def become(request: "Request", guard: int, tell: int) -> "NoReturn":
+def become(request: "GuardRequest", guard: int, tell: int) -> "NoReturn":
     """In the forked child: turn into the command, or tell why not. Never returns."""
     argv, where = request["argv"], "cannot prepare the command"
     cwd, stdin = request["cwd"], request["stdin"]
@@ -338,7 +338,7 @@ def detach(guard: int) -> None:
             pass
 
 
-def limit(request: "Request") -> None:
+def limit(request: "GuardRequest") -> None:
     wanted = (
         (resource.RLIMIT_CORE, 0),
         (resource.RLIMIT_FSIZE, request["file_size"] or None),
@@ -367,7 +367,7 @@ def explain(error: BaseException, where: str, name: str) -> tuple[str, str]:
 
 
 def main() -> "NoReturn":
-    request: "Request" = marshal.loads(read_exactly(int.from_bytes(read_exactly(4), "big")))
+    request: "GuardRequest" = marshal.loads(read_exactly(int.from_bytes(read_exactly(4), "big")))
     line = Guard(request).run()
     try:
         os.write(1, line.encode() + b"\n")

@@ -18,8 +18,8 @@ from typing import IO
 from agentctl import signals
 from agentctl.engine import environ, process_tree, processes
 from agentctl.engine.processes import MARK, tree_activity
-from agentctl.engine.runner import Activity, Ended, Job
-from agentctl.engine.wire import Report, Request
+from agentctl.engine.runner import Activity, Job, JobEnded
+from agentctl.engine.wire import GuardReport, GuardRequest
 from agentctl.git import modes, process
 
 GUARD = str(Path(__file__).with_name("guard.py"))
@@ -34,7 +34,7 @@ _starting = threading.RLock()
 class Local:
     """A `Runner`: each job is a process of this machine, below a guard."""
 
-    def start(self, job: Job) -> Running:
+    def start(self, job: Job) -> LocalJob:
         environ.hide()
         with open(job.log, "ab", opener=modes.opener) as log, signals.kept_from_children(), _starting:
             process_tree.adopt()
@@ -51,7 +51,7 @@ class Local:
         request = _request(job)
         with contextlib.suppress(BrokenPipeError):
             _write_all(_pipe(guard.stdin).fileno(), len(request).to_bytes(4, "big") + request)
-        return Running(guard, job)
+        return LocalJob(guard, job)
 
     def sweep(self, mark: str) -> int:
         return processes.sweep(mark)
@@ -60,7 +60,7 @@ class Local:
         return processes.terminate(mark)
 
 
-class Running:
+class LocalJob:
     """A started job. Dropping the last reference to it kills the job, too."""
 
     def __init__(self, guard: subprocess.Popen[bytes], job: Job) -> None:
@@ -73,7 +73,7 @@ class Running:
         """When the guard should have ended at the latest. One that its command has suspended is killed then."""
         if job.timeout is not None:
             self._due_in(job.timeout + job.grace)
-        self._ended: Ended | None = None
+        self._ended: JobEnded | None = None
         self._lock = threading.Lock()
 
     def __del__(self) -> None:
@@ -86,7 +86,7 @@ class Running:
         descriptor, so take it out of a selector first. Raises ValueError after."""
         return self._report.fileno()
 
-    def poll(self) -> Ended | None:
+    def poll(self) -> JobEnded | None:
         """The end of the job, or None while it runs. Blocks only for as long as what a killed guard left has to be killed."""
         with self._lock:
             if self._ended is None and _readable(self.fileno(), 0):
@@ -98,7 +98,7 @@ class Running:
     def _due_in(self, seconds: float) -> None:
         self._overdue = min(self._overdue, time.monotonic() + seconds + 2 * LINGER)
 
-    def wait(self, timeout: float | None = None) -> Ended | None:
+    def wait(self, timeout: float | None = None) -> JobEnded | None:
         """Like poll, after at most `timeout` seconds."""
         deadline = None if timeout is None else time.monotonic() + timeout
         while (ended := self.poll()) is None:
@@ -135,7 +135,7 @@ class Running:
         found = tree_activity(self.pid)
         return Activity(found.cpu_seconds, max(0, found.processes - 1))
 
-    def _collect(self) -> Ended:
+    def _collect(self) -> JobEnded:
         line = self._report.read()
         # It may be dead; it is there until it is waited for.
         born = process_tree.session(self.pid)
@@ -146,13 +146,13 @@ class Running:
         self._death.close()
         self._report.close()
         if line.endswith(b"\n"):
-            report: Report = json.loads(line)
-            return Ended(**report)
+            report: GuardReport = json.loads(line)
+            return JobEnded(**report)
         how = f"by signal {-status}" if status < 0 else f"with status {status}"
         if born:
             _end_left(born[1])
         seconds = time.monotonic() - self._started
-        return Ended("lost", message=f"the guard ended {how}; see the log", seconds=seconds)
+        return JobEnded("lost", message=f"the guard ended {how}; see the log", seconds=seconds)
 
 
 class _Strays:
@@ -205,7 +205,7 @@ def _pipe(end: IO[bytes] | None) -> IO[bytes]:
 
 
 def _request(job: Job) -> bytes:
-    request: Request = {
+    request: GuardRequest = {
         "argv": [os.fsencode(word) for word in job.argv],
         "cwd": os.fsencode(job.cwd),
         "env": {os.fsencode(name): os.fsencode(value) for name, value in (job.env | {MARK: job.mark}).items()},

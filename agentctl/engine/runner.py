@@ -39,7 +39,7 @@ class Job:
 
 
 @dataclass(frozen=True)
-class Ended:
+class JobEnded:
     """How a job ended, and that nothing of it is left."""
 
     reason: str
@@ -73,7 +73,7 @@ class Activity:
 class Running(Protocol):
     """A started job."""
 
-    def wait(self, timeout: float | None = None) -> Ended | None:
+    def wait(self, timeout: float | None = None) -> JobEnded | None:
         """The end of the job; None if it runs still after `timeout` seconds. None means no limit."""
 
     def stop(self) -> None:
@@ -89,7 +89,7 @@ class Running(Protocol):
 class Runner(Protocol):
     def start(self, job: Job) -> Running:
         """Start a job; safe from several threads. A command that cannot be executed is no error here but a reason of
-        `Ended`. Raises OSError if the log cannot be opened or no process can be made."""
+        `JobEnded`. Raises OSError if the log cannot be opened or no process can be made."""
 
     def sweep(self, mark: str) -> int:
         """Kill what is left of jobs whose mark begins with `mark` and whose owner was killed. Returns how many processes."""

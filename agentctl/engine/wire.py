@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TypedDict
 
 
-class Request(TypedDict):
+class GuardRequest(TypedDict):
     """The fields of `Job`; what names files, and what the command is given, as bytes."""
 
     argv: list[bytes]
@@ -21,7 +21,7 @@ class Request(TypedDict):
     processes: int
 
 
-class Report(TypedDict):
+class GuardReport(TypedDict):
     """The fields of `Ended`."""
 
     exit: int | None

@@ -19,7 +19,7 @@ from agentctl.git.files import Files
 from agentctl.git.objects import ObjectError, Objects, Person
 from agentctl.git.process import GitError
 from agentctl.git.repository import Hub
-from agentctl.git.worktrees import State, Worktree, of_agent
+from agentctl.git.worktrees import Condition, Worktree, of_agent
 from agentctl.messages import some
 
 REST = "rest"
@@ -231,7 +231,7 @@ def salvage(hub: Hub, agent: str, tree: Worktree, trunk: str, ignored: bool = Tr
     """Keep what a worktree holds in a salvage ref; returns its name, or "" if there is nothing that is not safe already.
     Raises Refused if something cannot be read. For `ignored` see `found`."""
     record = tree.record
-    if not record or record.state is not State.GIVEN:
+    if not record or record.state is not Condition.GIVEN:
         return ""
     with found(hub, agent, tree, trunk, "salvaged: files that no commit held\n", ignored) as there:
         kept = keep(hub, agent, there)
@@ -254,7 +254,7 @@ def unsafe(hub: Hub, agent: str, tree: Worktree, trunk: str) -> str:
     runs."""
     with lock(hub, agent):
         record = tree.record
-        if not record or record.state is not State.GIVEN or not tree.there:
+        if not record or record.state is not Condition.GIVEN or not tree.there:
             return ""
         with found(hub, agent, tree, trunk, "uncommitted files\n", ignored=True) as there:
             unreached = _unreached(hub, there.tips)

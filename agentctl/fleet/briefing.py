@@ -12,7 +12,7 @@ from agentctl.core.queue.lifecycle import Stage
 from agentctl.core.tasks import prompt
 from agentctl.core.tasks.task import Task
 from agentctl.fleet import adapters
-from agentctl.fleet.conclusion import Work
+from agentctl.fleet.conclusion import Assignment
 from agentctl.git import modes
 from agentctl.git.repository import Hub
 from agentctl.hub import outbox
@@ -29,7 +29,7 @@ class Briefing:
     env: dict[str, str]
 
 
-def brief(hub: Hub, policy: Policy, work: Work, worktree: str, tip: str, folder: str) -> Briefing:
+def brief(hub: Hub, policy: Policy, work: Assignment, worktree: str, tip: str, folder: str) -> Briefing:
     """Write the files of a session that begins at `tip` to `folder`."""
     task = work.task
     record = Ledger.read(hub).newest(task.id)

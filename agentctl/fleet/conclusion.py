@@ -27,7 +27,7 @@ from agentctl.messages import many, some
 
 
 @dataclass(frozen=True, slots=True)
-class Work:
+class Assignment:
     """What a session is to do."""
 
     task: Task
@@ -40,7 +40,7 @@ class Work:
     """False for a task that is only this session's: no claim, no event."""
 
 
-def conclude(hub: Hub, policy: Policy, work: Work, claim: Claim, tree: Worktree,
+def conclude(hub: Hub, policy: Policy, work: Assignment, claim: Claim, tree: Worktree,
              end: End | None, note: str, seconds: float, failure: Failure | None = None) -> Session:
     """Make safe what a session left, and submit it if it is a result (see `core.tasks.ending`).
 
@@ -95,7 +95,7 @@ def _swept(hub: Hub, agent: str, there: Found, litter: tuple[str, ...]) -> str:
     return hub.objects.write_commit(tree, whole.parents, whole.message, whole.time, author=who, committer=who)
 
 
-def _submit(hub: Hub, work: Work, claim: Claim, tip: str, head: str) -> int:
+def _submit(hub: Hub, work: Assignment, claim: Claim, tip: str, head: str) -> int:
     """Hand in `head`; returns its revision."""
     task = work.task
     generation = claim.generation if work.stored else None

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from agentctl.core.tasks import last_words
-from agentctl.engine.runner import Ended
+from agentctl.engine.runner import JobEnded
 
 
-def how(ended: Ended, said: str) -> str:
+def how(ended: JobEnded, said: str) -> str:
     """How a command ended, in words, with the last of its own."""
     if ended.reason != "exited":
         how = ended.message or ended.reason

@@ -19,7 +19,7 @@ from agentctl.git.worktrees import Worktree
 
 
 @dataclass(slots=True)
-class Work:
+class NestedWork:
     tips: tuple[str, ...] = ()
     objects: tuple[str, ...] = ()
     """Folders that hold the commits' objects."""
@@ -52,10 +52,10 @@ def not_ignored(look: scratch.Scratch, paths: tuple[str, ...]) -> tuple[str, ...
     return tuple(path for path in paths if not f"{path}/".startswith(whole))
 
 
-def work(hub: Hub, tree: Worktree, paths: tuple[str, ...], store: str, who: Person) -> Work:
+def work(hub: Hub, tree: Worktree, paths: tuple[str, ...], store: str, who: Person) -> NestedWork:
     """What the repositories at `paths` hold, and the submodules that were removed. `store` is a folder that new objects are
     written to. Raises Refused for one that cannot be read."""
-    found = Work()
+    found = NestedWork()
     top = private.repository(tree.path, tree.path) or os.devnull
     bare = {path: os.path.join(tree.path, path) for path in paths if not os.path.lexists(os.path.join(tree.path, path, ".git"))}
     known = {path: private.repository(tree.path, os.path.join(tree.path, path)) or os.devnull for path in paths if path not in bare}

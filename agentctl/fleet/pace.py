@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from agentctl.core.notices import Braked, Released, Told
 from agentctl.core.tasks import brakes
-from agentctl.core.tasks.brakes import Outcome
+from agentctl.core.tasks.brakes import EndedSession
 from agentctl.core.tasks.ending import End
 from agentctl.core.tasks.failure import NATURE
 from agentctl.core.tasks.task import Session, Task
@@ -17,7 +17,7 @@ from agentctl.messages import ago, clock
 
 
 @dataclass(frozen=True, slots=True)
-class Paused:
+class PauseTimes:
     """How long, in all, a fleet let nothing start, or one session as a try."""
 
     seconds: float = 0.0
@@ -34,7 +34,7 @@ class Pace:
         """`size` agents, and a first pause of `base` seconds; `tasks` tell what happened before."""
         self.size, self.base, self.tell = size, base, tell
         self.state = brakes.inherited(_history(tasks), base, now)
-        self._past = Paused()
+        self._past = PauseTimes()
         self._since: float | None = None
         """When the present pause began."""
         self._resting: set[str] = set()
@@ -44,7 +44,7 @@ class Pace:
 
     def ended(self, task: Task, started: float, session: Session, now: float) -> None:
         """Take note of the end of a session on a task, as it was before."""
-        before, outcome = self.state, Outcome(task.id, started, session)
+        before, outcome = self.state, EndedSession(task.id, started, session)
         self.state = brakes.after(before, outcome, _told(task.sessions), self.base, random.random())
         if self.state.paused == before.paused:
             return
@@ -93,11 +93,11 @@ class Pace:
         failure = self.state.failure
         return f"{failure.kind}{': ' + failure.said if failure.said else ''}" if failure else ""
 
-    def paused(self, now: float) -> Paused:
+    def paused(self, now: float) -> PauseTimes:
         """All pauses, the present one included."""
         if self._since is None:
             return self._past
-        return Paused(self._past.seconds + now - self._since, self._past.times + 1, self.why)
+        return PauseTimes(self._past.seconds + now - self._since, self._past.times + 1, self.why)
 
     def _braked(self, how: str) -> Braked:
         failure = self.state.held_by
@@ -108,8 +108,8 @@ def _told(sessions: tuple[Session, ...]) -> Session | None:
     return next((s for s in reversed(sessions) if s.end != End.INTERRUPTED), None)
 
 
-def _history(tasks: Iterable[Task]) -> list[tuple[Outcome, Session | None]]:
+def _history(tasks: Iterable[Task]) -> list[tuple[EndedSession, Session | None]]:
     """What became of every session, in order of time."""
-    found = [(Outcome(task.id, s.ended - s.seconds, s), _told(task.sessions[:n]))
+    found = [(EndedSession(task.id, s.ended - s.seconds, s), _told(task.sessions[:n]))
              for task in tasks for n, s in enumerate(task.sessions)]
     return sorted(found, key=lambda pair: pair[0].session.ended)

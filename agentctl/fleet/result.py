@@ -21,7 +21,7 @@ FAR = 1000
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
+class SessionResult:
     left: Left
     note: str = ""
     """What there is to say about it, if that is not plain."""
@@ -29,14 +29,14 @@ class Result:
     """Uncommitted files that are no part of it."""
 
 
-def of(hub: Hub, change: str, found: Found, trunk: str, sweep: bool) -> Result:
+def of(hub: Hub, change: str, found: Found, trunk: str, sweep: bool) -> SessionResult:
     """What was found in a worktree, taken as work on a change; `trunk` is trunk's tip. `sweep`: new files that an agent
     forgot beside its commits are a part of it."""
     commit = found.head
     if found.unfinished:
-        return Result(Left.UNFINISHED, f"it ended in the middle of {found.unfinished}")
+        return SessionResult(Left.UNFINISHED, f"it ended in the middle of {found.unfinished}")
     if not found.new:
-        return Result(ending.left(False, len(found.files.dirty) > len(found.inner), False, False), litter=found.inner)
+        return SessionResult(ending.left(False, len(found.files.dirty) > len(found.inner), False, False), litter=found.inner)
     tree = _tree(hub, commit)
     litter = tuple(path for path in found.files.added if path in found.inner
                    or ending.is_litter(path, lambda part: hub.objects.at(tree, part) is not None))
@@ -51,14 +51,14 @@ def of(hub: Hub, change: str, found: Found, trunk: str, sweep: bool) -> Result:
                   and not _accounted(hub, commit, rejected, trunk))
     left = ending.left(True, forgotten, bool(again), excuse)
     if left == Left.BOTH:
-        return Result(left, litter=litter)
+        return SessionResult(left, litter=litter)
     if again and left == Left.REPEATED:
-        return Result(left, f"the same was rejected already as {again.key}")
+        return SessionResult(left, f"the same was rejected already as {again.key}")
     if rejected and left == Left.EXCUSE:
         subject = printable(hub.objects.commit(commit).subject, 120)
-        return Result(left, f"{rejected.key} was rejected, and now the agent says by an empty commit that "
+        return SessionResult(left, f"{rejected.key} was rejected, and now the agent says by an empty commit that "
                                     f"nothing is to be done: {subject}")
-    return Result(left)
+    return SessionResult(left)
 
 
 def _same(hub: Hub, rejected: Rejected, commit: str, base: str) -> bool:

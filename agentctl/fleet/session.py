@@ -20,10 +20,10 @@ from agentctl.core.tasks.task import Claim, Session
 from agentctl.core.text.json_form import replace
 from agentctl.engine import environ, owner
 from agentctl.engine.local import LOCAL
-from agentctl.engine.runner import Ended, Job, Runner, Running
+from agentctl.engine.runner import Job, JobEnded, Runner, Running
 from agentctl.fleet import adapters, agents, result
 from agentctl.fleet.briefing import brief, refs_told_of
-from agentctl.fleet.conclusion import Work, conclude, record, redacted
+from agentctl.fleet.conclusion import Assignment, conclude, record, redacted
 from agentctl.fleet.how_it_ended import how, quoting
 from agentctl.fleet.logs import link_log
 from agentctl.fleet.watching import watch
@@ -40,12 +40,12 @@ claims end by expiry; a dead process of this one is seen at once."""
 
 
 @dataclass
-class Run:
+class SessionRun:
     """A session under way in a thread of its own."""
 
     hub: Hub
     policy: Policy
-    work: Work
+    work: Assignment
     runner: Runner = LOCAL
     stopping: bool = False
     running: Running | None = None
@@ -92,7 +92,7 @@ class Run:
             session = replace(session, note="; ".join(filter(None, [session.note, f"its last words: {said}"])))
         return redacted(replace(session, trunk=tip))
 
-    def _execute(self, tree: Worktree, new: bool, tip: str) -> tuple[Ended, End | None, str, Failure | None]:
+    def _execute(self, tree: Worktree, new: bool, tip: str) -> tuple[JobEnded, End | None, str, Failure | None]:
         """(how it ended, End if that is certain already, note, why it failed if not by the task's fault)."""
         if new and self.policy.agents.setup:
             ended = self._run(tree, ("/bin/sh", "-c", self.policy.agents.setup), {}, None)
@@ -107,7 +107,7 @@ class Run:
         end, note = self._end(ended)
         return ended, end, note, self._failure(end, ended)
 
-    def _set_up_failed(self, ended: Ended) -> tuple[Ended, End | None, str, Failure | None]:
+    def _set_up_failed(self, ended: JobEnded) -> tuple[JobEnded, End | None, str, Failure | None]:
         end, note = self._end(ended)
         if end == End.INTERRUPTED:
             return ended, end, note, None
@@ -115,7 +115,7 @@ class Run:
         failure = self._failure(End.CRASHED, ended) or Failure(Kind.SETUP, last_words.quote(said))
         return ended, End.CRASHED, f"the set-up command failed: {how(ended, said)}", failure
 
-    def _end(self, ended: Ended) -> tuple[End | None, str]:
+    def _end(self, ended: JobEnded) -> tuple[End | None, str]:
         """(how the command ended, None if well; a note)."""
         if self.stopping:
             return End.INTERRUPTED, "stopped"
@@ -136,12 +136,12 @@ class Run:
     def _said(self) -> str:
         return result.tail(self._log)
 
-    def _failure(self, end: End | None, ended: Ended) -> Failure | None:
+    def _failure(self, end: End | None, ended: JobEnded) -> Failure | None:
         now = time.time()
         return failures.classify(end, ended.reason, self._said(), now, time.localtime(now).tm_gmtoff)
 
     def _run(self, tree: Worktree, argv: tuple[str, ...], env: dict[str, str], stdin: str | None,
-             passes: tuple[str, ...] = ()) -> Ended:
+             passes: tuple[str, ...] = ()) -> JobEnded:
         who = agents.person(self.work.agent)
         names = {f"GIT_{role}_{what}": value for role in ("AUTHOR", "COMMITTER")
                  for what, value in (("NAME", who.name), ("EMAIL", who.email))}

@@ -77,7 +77,7 @@ def _bury(hub: Hub, trunk: str, policy: Policy, name: str, claim: Claim) -> None
     if any(s.generation == claim.generation for s in task.sessions):
         return
     if tree.there:
-        work = conclusion.Work(task, claim.agent, (), False, trunk)
+        work = conclusion.Assignment(task, claim.agent, (), False, trunk)
         ended = conclusion.conclude(hub, policy, work, claim, tree, End.INTERRUPTED, "the supervisor died", 0.0)
     else:
         ended = Session(claim.generation, claim.agent, End.INTERRUPTED, time.time(), 0.0, hub.trunk_tip(trunk),
@@ -93,7 +93,7 @@ class Fleet:
         self._runner = runner
         self.tasks: dict[str, Task] = {}
         self.statuses: dict[str, Status] = {}
-        self.runs: dict[str, tuple[session.Run, Future[Session]]] = {}
+        self.runs: dict[str, tuple[session.SessionRun, Future[Session]]] = {}
         self._cache: dict[str, Task] = {}
         self._ended: dict[str, Record] = {}
         self._held: set[str] = set()
@@ -163,8 +163,8 @@ class Fleet:
         return {name for name, commit in commits.items() if commit in away}
 
     def _start(self, name: str, agent: str) -> None:
-        work = conclusion.Work(self.tasks[name], agent, self.crew.argv, self.crew.stdin, self.trunk)
-        run = session.Run(self.hub, self.policy, work, self._runner)
+        work = conclusion.Assignment(self.tasks[name], agent, self.crew.argv, self.crew.stdin, self.trunk)
+        run = session.SessionRun(self.hub, self.policy, work, self._runner)
         future = self._pool.submit(run.go)
         future.add_done_callback(lambda _: self.wake.set())
         self.runs[name] = (run, future)

@@ -8,7 +8,7 @@ import os
 import time
 
 from agentctl.core.tasks import health
-from agentctl.engine.runner import Ended, Running
+from agentctl.engine.runner import JobEnded, Running
 from agentctl.git import files, private
 from agentctl.git.scratch import Scratch
 from agentctl.git.worktrees import Worktree
@@ -18,7 +18,7 @@ QUIET_START = 3
 print only at their end."""
 
 
-def watch(tree: Worktree, running: Running, log: str, silence: float) -> tuple[Ended, str]:
+def watch(tree: Worktree, running: Running, log: str, silence: float) -> tuple[JobEnded, str]:
     """(how it ended, why it was stopped as stuck). `silence` is how many seconds it may do nothing."""
     samples: list[health.Sample] = []
     why, pause, look = "", min(30.0, max(0.2, silence / 20)), tree.look(index="watch.index")

@@ -17,7 +17,7 @@ from agentctl.core.text import globs
 from agentctl.core.text.json_form import replace
 from agentctl.engine import environ
 from agentctl.engine.local import LOCAL
-from agentctl.engine.runner import Ended, Job, Runner, Running
+from agentctl.engine.runner import Job, JobEnded, Runner, Running
 from agentctl.errors import Infrastructure, Timeout, is_ours, told
 from agentctl.gate.slots import check_out, slot
 from agentctl.git import folders, modes, process, worktrees
@@ -54,7 +54,7 @@ STOPPED = Said(Verdict.ABORTED, "stopped")
 
 
 @dataclass
-class Runs:
+class GateRun:
     """The processes under way, so that they can be stopped from another thread."""
 
     runner: Runner = LOCAL
@@ -63,7 +63,7 @@ class Runs:
     _running: set[Running] = field(default_factory=set)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def run(self, job: Job) -> Ended | None:
+    def run(self, job: Job) -> JobEnded | None:
         """Run to the end; None if everything was stopped meanwhile."""
         with self._lock:
             if self.stopped:
@@ -85,7 +85,7 @@ class Runs:
         self.gits.cut()
 
 
-def judge(hub: Hub, policy: Policy, runs: Runs, commit: str, known: frozenset[str] = frozenset(),
+def judge(hub: Hub, policy: Policy, runs: GateRun, commit: str, known: frozenset[str] = frozenset(),
           base: str | None = None, doubted: bool = False) -> Judgement:
     """Run the gates on a commit's tree, in order, in a free slot; not those of the parts that
     are `known` to pass, unless that is all of them.
@@ -125,7 +125,7 @@ def _of_part(hub: Hub, whole: Judgement, part: Part, took: dict[str, float]) -> 
     return Judgement(Verdict.PASSED, tree, whole.commit, part.fingerprint, seconds, whole.at, exit=0)
 
 
-def _in_slot(hub: Hub, policy: Policy, runs: Runs, place: Worktree, commit: str, log: str,
+def _in_slot(hub: Hub, policy: Policy, runs: GateRun, place: Worktree, commit: str, log: str,
              names: set[str], base: str | None, doubted: bool) -> tuple[Said, dict[str, float]]:
     """What the gates of these names said, and the seconds that each took which was run."""
     if said := _lay_out(place, policy, runs, commit, base):
@@ -179,7 +179,7 @@ def _in_slot(hub: Hub, policy: Policy, runs: Runs, place: Worktree, commit: str,
         folders.remove(scratch)
 
 
-def _lay_out(place: Worktree, policy: Policy, runs: Runs, commit: str, base: str | None) -> Said | None:
+def _lay_out(place: Worktree, policy: Policy, runs: GateRun, commit: str, base: str | None) -> Said | None:
     """Check out `commit`. A failed verdict if its files cannot be laid out though those of `base` can; None if all is well.
     They cannot if there is a name that the file system does not take, a link that Git does not write, or content that a
     filter waits for in vain. It has as long as the first gate has. Raises what the machine does to us."""
@@ -209,7 +209,7 @@ def _blame(said: Said, base: str | None, there: Callable[[], Said | None]) -> Sa
     return replace(said, verdict=Verdict.INDETERMINATE)
 
 
-def _said(name: str, ended: Ended | None, timeout: float) -> Said | None:
+def _said(name: str, ended: JobEnded | None, timeout: float) -> Said | None:
     """What a step that did not pass says; None if it passed."""
     if ended is None:
         return STOPPED

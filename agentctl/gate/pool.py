@@ -16,10 +16,10 @@ from agentctl.hub.verdicts import Judgement
 
 
 @dataclass(frozen=True)
-class Run:
+class Started:
     staged: Staged
     future: Future[Judgement]
-    runs: judging.Runs
+    runs: judging.GateRun
 
 
 @dataclass
@@ -31,7 +31,7 @@ class Pool:
     wake: threading.Event
     """Set when one of them ends."""
     runner: Runner
-    runs: dict[int, Run] = field(default_factory=dict)
+    runs: dict[int, Started] = field(default_factory=dict)
 
     def __bool__(self) -> bool:
         return bool(self.runs)
@@ -40,11 +40,11 @@ class Pool:
         return number in self.runs
 
     def start(self, staged: Staged, policy: Policy, doubted: bool) -> None:
-        runs = judging.Runs(self.runner)
+        runs = judging.GateRun(self.runner)
         known = verdicts.passed_parts(self.hub, policy, staged.tree, staged.probe.again)
         future = self.threads.submit(judging.judge, self.hub, policy, runs, staged.commit, known, staged.probe.base, doubted)
         future.add_done_callback(lambda _: self.wake.set())
-        self.runs[staged.probe.number] = Run(staged, future, runs)
+        self.runs[staged.probe.number] = Started(staged, future, runs)
 
     def ended(self) -> list[tuple[Staged, Judgement]]:
         """What has ended since this was last asked. Raises what a run raised."""

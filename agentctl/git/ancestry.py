@@ -15,7 +15,7 @@ REACH = 10_000
 """First parents of trunk that are looked at before Git is asked."""
 
 
-class Line:
+class FirstParents:
     """The first parents of a tip that moves."""
 
     def __init__(self, objects: Objects) -> None:

@@ -20,7 +20,7 @@ from agentctl.git.scratch import Scratch
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class ListedFile:
     path: str
     """A nested repository's ends with a slash."""
     mode: int = 0
@@ -47,14 +47,14 @@ class Files:
         return self.changed + self.added
 
 
-def listed(look: Scratch, *options: str) -> list[Entry]:
+def listed(look: Scratch, *options: str) -> list[ListedFile]:
     """What differs from the index: its paths that are changed or gone; with the option -o other paths."""
     tags: dict[str, str] = {}
     for field in look.fields("ls-files", "-z", "-t", "-m", "-d", *options):
         # What is gone is listed as changed too.
         tags[field[2:]] = field[0] if field[0] != "C" else tags.get(field[2:], "C")
     facts = _facts(look, {path for path, tag in tags.items() if tag != "?"})
-    return [Entry(path, *facts.get(path, (0, "")), gone=tag == "R") for path, tag in tags.items()]
+    return [ListedFile(path, *facts.get(path, (0, "")), gone=tag == "R") for path, tag in tags.items()]
 
 
 def _facts(look: Scratch, paths: set[str]) -> dict[str, tuple[int, str]]:
@@ -68,7 +68,7 @@ def _facts(look: Scratch, paths: set[str]) -> dict[str, tuple[int, str]]:
     return found
 
 
-def only_converted(look: Scratch, entries: list[Entry]) -> set[str]:
+def only_converted(look: Scratch, entries: list[ListedFile]) -> set[str]:
     """Those changed paths whose file is just what a checkout of the index writes: what stands there differs from
     the blob by line endings or a filter, and nobody changed it."""
     top, copies = look.work_tree or "", look.path + ".copies"

@@ -38,7 +38,7 @@ class Kept:
         self._folder = folder
         self._lock = threading.RLock()
         self._growing = ""
-        self._entries: dict[str, packs.Entry] = {}
+        self._entries: dict[str, packs.PackEntry] = {}
         self._bytes = 0
         self._replaced: list[str] = []
         self._full: list[str] = []
@@ -114,7 +114,7 @@ class Kept:
         for name in names:
             self._unlink(name + ".keep")
 
-    def _write(self, entries: Mapping[str, packs.Entry], sync: bool) -> str:
+    def _write(self, entries: Mapping[str, packs.PackEntry], sync: bool) -> str:
         """The pack, then its index, which makes it count; before both, what keeps it."""
         packed, index = packs.encode(entries)
         # A name of its own even for what was packed before: that one may be on its way out.

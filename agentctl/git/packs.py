@@ -21,7 +21,7 @@ DEEPEST = 10_000
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class PackEntry:
     """One object as it lies in a pack."""
 
     kind: bytes
@@ -33,11 +33,11 @@ class Entry:
         return zlib.decompress(self.data[at:])
 
 
-def entry(kind: bytes, content: bytes) -> Entry:
-    return Entry(kind, _head(KINDS[kind], len(content)) + zlib.compress(content, QUICK))
+def entry(kind: bytes, content: bytes) -> PackEntry:
+    return PackEntry(kind, _head(KINDS[kind], len(content)) + zlib.compress(content, QUICK))
 
 
-def encode(entries: Mapping[str, Entry]) -> tuple[bytes, bytes]:
+def encode(entries: Mapping[str, PackEntry]) -> tuple[bytes, bytes]:
     """(pack, its index), both of version 2; no deltas."""
     parts, offsets = [b"PACK" + struct.pack(">II", 2, len(entries))], {}
     at = len(parts[0])

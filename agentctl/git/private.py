@@ -43,7 +43,7 @@ REWRITTEN = ("HEAD", "index", "packed-refs")
 
 
 @dataclass(frozen=True, slots=True)
-class Start:
+class Setup:
     """What a Git directory is to say when a run begins."""
 
     commit: str
@@ -57,7 +57,7 @@ class Start:
     """(full name, object id) of more refs."""
 
 
-def write(hub: Hub, git_dir: str, start: Start, template: str, made: str) -> str:
+def write(hub: Hub, git_dir: str, start: Setup, template: str, made: str) -> str:
     """Make the Git directory at `git_dir` anew, in the place of what is there; or, where that is just as an earlier call
     made it, bring it up to date. `template` is a folder to begin with, where a setup left one; `made` is what the earlier
     call returned."""

@@ -15,7 +15,7 @@ from typing import Unpack
 from agentctl.core import refnames
 from agentctl.errors import Infrastructure, NotFound, Refused
 from agentctl.git import folders, modes, plain, process
-from agentctl.git.ancestry import Line
+from agentctl.git.ancestry import FirstParents
 from agentctl.git.objects import Objects, Person
 from agentctl.git.refs import Refs
 from agentctl.messages import quoted
@@ -46,9 +46,9 @@ class Hub:
         return Refs(self.git_dir, self.objects)
 
     @functools.cached_property
-    def line(self) -> Line:
+    def line(self) -> FirstParents:
         """Trunk's first parents."""
-        return Line(self.objects)
+        return FirstParents(self.objects)
 
     @property
     def own(self) -> str:

@@ -23,7 +23,7 @@ from agentctl.core.text.json_form import Struct, dump, load, replace
 from agentctl.core.text.printable import printable
 from agentctl.errors import Infrastructure, Refused
 from agentctl.git import conversion, folders, modes, private, scratch
-from agentctl.git.files import Entry, listed, only_converted, submodules
+from agentctl.git.files import ListedFile, listed, only_converted, submodules
 from agentctl.git.folders import Identity
 from agentctl.git.merge import changed
 from agentctl.git.objects import FILE, GITLINK, ObjectError
@@ -42,7 +42,7 @@ class NotLaidOut(Infrastructure):
     hint = "see who owns that file; the folder may be deleted"
 
 
-class State(StrEnum):
+class Condition(StrEnum):
     MADE = "made"
     """It holds what agentctl put there, or half of it."""
     GIVEN = "given"
@@ -51,10 +51,10 @@ class State(StrEnum):
     """Its work is safe; it is being removed."""
 
 
-class Record(Struct, frozen=True):
+class WorktreeRecord(Struct, frozen=True):
     device: int
     inode: int
-    state: State
+    state: Condition
     base: str = ""
     """The commit that was checked out."""
     git: str = ""
@@ -88,14 +88,14 @@ class Worktree:
         return os.path.join(self.hub.own, "worktrees", self.kind, self.name, *parts)
 
     @property
-    def record(self) -> Record | None:
+    def record(self) -> WorktreeRecord | None:
         data = folders.content(self.own("record.json"))
         try:
-            return load(Record, data) if data else None
+            return load(WorktreeRecord, data) if data else None
         except ValueError:
             return None
 
-    def note(self, record: Record) -> None:
+    def note(self, record: WorktreeRecord) -> None:
         modes.folder(self.own())
         folders.replace(self.own("record.json"), dump(record))
 
@@ -133,13 +133,13 @@ def make(tree: Worktree) -> None:
     _mark(tree.hub)
     _forget(tree)
     made = folders.make(tree.path)
-    tree.note(Record(made.device, made.inode, State.MADE))
+    tree.note(WorktreeRecord(made.device, made.inode, Condition.MADE))
 
 
 def finish(tree: Worktree) -> None:
     """Finish a removal that was cut off."""
     record = tree.record
-    if record and record.state is State.GOING:
+    if record and record.state is Condition.GOING:
         remove(tree)
 
 
@@ -171,7 +171,7 @@ def check_out(tree: Worktree, commit: str, keep: tuple[str, ...] = (), ignored: 
     if record.content != settings or not _same_attributes(tree.hub, record.base, commit):
         # A file whose blob is the same may be another one now, and Git would leave it.
         folders.remove(tree.own("index"))
-    tree.note(replace(record, state=State.MADE, base=commit, content=settings))
+    tree.note(replace(record, state=Condition.MADE, base=commit, content=settings))
     look = tree.look()
     with contextlib.suppress(FileNotFoundError):
         os.unlink(tree.own("index.lock"))
@@ -183,9 +183,9 @@ def check_out(tree: Worktree, commit: str, keep: tuple[str, ...] = (), ignored: 
     return emptied
 
 
-def _made(tree: Worktree, look: scratch.Scratch, commit: str, keep: tuple[str, ...], ignored: bool) -> list[Entry]:
+def _made(tree: Worktree, look: scratch.Scratch, commit: str, keep: tuple[str, ...], ignored: bool) -> list[ListedFile]:
     """Make the files; returns what is wrong still."""
-    wrong = [Entry("", FILE)]
+    wrong = [ListedFile("", FILE)]
     for attempt in range(TRIES):
         try:
             if any(entry.mode for entry in wrong):
@@ -209,7 +209,7 @@ def _same_attributes(hub: Hub, old: str, new: str) -> bool:
         return False
 
 
-def _differing(look: scratch.Scratch, keep: tuple[str, ...], ignored: bool) -> list[Entry]:
+def _differing(look: scratch.Scratch, keep: tuple[str, ...], ignored: bool) -> list[ListedFile]:
     """What is in the folder and not in its index, or otherwise."""
     excluded = [f"--exclude={pattern}" for pattern in keep] + ([] if ignored else ["--exclude-standard"])
     found = [entry for entry in listed(look, "-o", "--directory", *excluded) if entry.mode != GITLINK]
@@ -251,9 +251,9 @@ def give(tree: Worktree, trunk: str, branch: str | None, extra: dict[str, str] |
     """Make its Git directory, HEAD on `branch` at what is checked out. From now on it may hold work."""
     record = tree.record
     assert record, tree.path
-    start = private.Start(record.base, branch, trunk, tree.own("index"), tuple((extra or {}).items()))
+    start = private.Setup(record.base, branch, trunk, tree.own("index"), tuple((extra or {}).items()))
     made = private.write(tree.hub, tree.git_dir, start, tree.own("template"), record.git)
-    tree.note(replace(record, state=State.GIVEN, git=made))
+    tree.note(replace(record, state=Condition.GIVEN, git=made))
 
 
 def keep_template(tree: Worktree) -> None:
@@ -265,13 +265,13 @@ def remove(tree: Worktree) -> None:
     """Remove its folder, whose work is safe, and what is known of it. What is not the recorded folder is left."""
     record = tree.record
     if record:
-        tree.note(replace(record, state=State.GOING))
+        tree.note(replace(record, state=Condition.GOING))
         folders.discard(tree.path, _trash(tree, record), record.identity)
     _forget(tree)
     tidy(tree.hub)
 
 
-def _trash(tree: Worktree, record: Record) -> str:
+def _trash(tree: Worktree, record: WorktreeRecord) -> str:
     return os.path.join(tree.hub.worktrees, "trash", f"{tree.kind}-{tree.name}-{record.inode}")
 
 

@@ -24,7 +24,7 @@ POLL = 0.1
 
 
 @dataclass(frozen=True)
-class Job:
+class RunPlan:
     """What is to be done, by whom, and how."""
 
     crew: Crew
@@ -38,7 +38,7 @@ class Job:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class RunOutcome:
     summary: Summary
     tally: Tally
     parked: dict[str, str]
@@ -49,7 +49,7 @@ Watch = Callable[[Fleet, Bot], AbstractContextManager[Callable[[], None]]]
 """Opened before the first turn and closed after the last; what it gives is called after each turn."""
 
 
-def run(hub: Hub, trunk: str, job: Job, tell: Callable[[Told], None], watch: Watch) -> Outcome:
+def run(hub: Hub, trunk: str, job: RunPlan, tell: Callable[[Told], None], watch: Watch) -> RunOutcome:
     """Run to the end. Whatever ends it, nothing is left running, and work is safe.
 
     Raises Contended if another bot runs, KeyboardInterrupt if agentctl is asked to stop, and what keeps everything from
@@ -88,4 +88,4 @@ def run(hub: Hub, trunk: str, job: Job, tell: Callable[[Told], None], watch: Wat
         tasks=len(mine), landed=sum(where in FINISHED for where in mine.values()), parked=len(parked),
         changes=len(tally.landed), rejected=len(tally.rejected), conflicts=tally.conflicts, probes=tally.probes, known=tally.known,
         seconds=time.time() - begun, paused=paused.seconds, pauses=paused.times, why_paused=paused.why)
-    return Outcome(summary, tally, parked)
+    return RunOutcome(summary, tally, parked)

@@ -17,7 +17,7 @@ from agentctl.hub.ledger import Ledger
 
 
 @dataclass(frozen=True, slots=True)
-class Status:
+class ChangeStatus:
     key: str
     stage: Stage
     request: Request | None
@@ -30,7 +30,7 @@ def requests(hub: Hub) -> list[Request]:
     return inbox.read(hub)
 
 
-def find(hub: Hub, name: str, ledger: Ledger | None = None) -> Status:
+def find(hub: Hub, name: str, ledger: Ledger | None = None) -> ChangeStatus:
     """The newest revision of a change, or the one that CHANGE/REVISION names; a branch names the
     change that was submitted from it. Raises NotFound."""
     for meant in dict.fromkeys((name, refnames.of_branch(name), refnames.slug(name.removeprefix("agent/")))):
@@ -77,7 +77,7 @@ def named(hub: Hub, name: str) -> str:
         return name.partition("/")[0]
 
 
-def _find(hub: Hub, name: str, ledger: Ledger | None) -> Status | None:
+def _find(hub: Hub, name: str, ledger: Ledger | None) -> ChangeStatus | None:
     change, _, revision = name.partition("/")
     if not refnames.valid_name(change):
         return None
@@ -90,8 +90,8 @@ def _find(hub: Hub, name: str, ledger: Ledger | None) -> Status | None:
     else:
         record = ledger.newest(change)
     if waiting and (record is None or waiting[-1].revision > record.change.revision):
-        return Status(waiting[-1].key, Stage.WAITING, waiting[-1], None)
-    return Status(record.key, record.stage, None, record) if record else None
+        return ChangeStatus(waiting[-1].key, Stage.WAITING, waiting[-1], None)
+    return ChangeStatus(record.key, record.stage, None, record) if record else None
 
 
 def history(hub: Hub, key: str) -> list[tuple[int, str]]:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from agentctl.core.planner import Limits
+from agentctl.core.planner import Settings
 from agentctl.core.queue.model import Verdict
 from agentctl.errors import Infrastructure
 from agentctl.git.objects import CommitInfo
 from agentctl.replay import history
-from agentctl.replay.prepare import Tried
+from agentctl.replay.prepare import GateTrials
 from agentctl.simulation import tune
 from agentctl.simulation.traffic import Arrival
 
@@ -33,11 +33,11 @@ class Forecast:
     arrivals: list[Arrival]
     now: tune.Setting
     """What was asked for itself; the outcomes have it too."""
-    outcomes: Iterator[tune.Outcome]
+    outcomes: Iterator[tune.Forecast]
     """Each is simulated when it is taken."""
 
 
-def forecast(tried: Tried, words: str, asked: Asked, slots: Sequence[int], batches: Sequence[int]) -> Forecast:
+def forecast(tried: GateTrials, words: str, asked: Asked, slots: Sequence[int], batches: Sequence[int]) -> Forecast:
     """What slots and batch limits would do. Raises Infrastructure if the gate gives no verdict."""
     _, commits = history.commits_of(tried.hub, words)
     commits = commits[:asked.limit]
@@ -46,7 +46,7 @@ def forecast(tried: Tried, words: str, asked: Asked, slots: Sequence[int], batch
     now = tune.Setting(asked.slots, asked.batch or tried.policy.queue.batch)
     settings = sorted({*tune.settings(slots, batches), now}, key=lambda s: (s.slots, s.batch))
     return Forecast(arrivals, now, (
-        tune.outcome(arrivals, s, Limits(), backlog=asked.agents, seed=asked.seed) for s in settings))
+        tune.outcome(arrivals, s, Settings(), backlog=asked.agents, seed=asked.seed) for s in settings))
 
 
 def traffic(count: int, asked: Asked, seconds: float) -> list[Arrival]:
@@ -55,7 +55,7 @@ def traffic(count: int, asked: Asked, seconds: float) -> list[Arrival]:
     return [Arrival(0.0, f"agent-{n % asked.agents + 1}", n in bad, seconds) for n in range(count)]
 
 
-def measured(tried: Tried, commit: CommitInfo) -> float:
+def measured(tried: GateTrials, commit: CommitInfo) -> float:
     """Seconds of one run of the gate."""
     judgement = tried.judge(commit.tree)
     if judgement.verdict not in (Verdict.PASSED, Verdict.FAILED):

@@ -32,11 +32,11 @@ Progress = Callable[[int, int], None]
 """Told how many of how many trials are done."""
 
 
-class Tried:
+class GateTrials:
     """What the gate says of trees."""
 
     def __init__(self, hub: Hub, policy: Policy) -> None:
-        self.hub, self.policy, self.runs = hub, policy, judging.Runs()
+        self.hub, self.policy, self.runs = hub, policy, judging.GateRun()
         base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
         self._file = os.path.join(base, "agentctl", "replay", fingerprint(policy) + ".json")
         self._known = self._load()
@@ -88,7 +88,7 @@ class Tried:
 
 
 @dataclass(frozen=True)
-class Plan:
+class Prepared:
     base: str
     """Tree that trunk begins with."""
     pieces: list[Piece]
@@ -97,7 +97,7 @@ class Plan:
     """What was found, in words."""
 
 
-def prepare(tried: Tried, words: str, share: float, limit: int | None, seed: int, progress: Progress) -> Plan:
+def prepare(tried: GateTrials, words: str, share: float, limit: int | None, seed: int, progress: Progress) -> Prepared:
     """Try the gate on the whole range and draw up the tasks, a share of them with a bug.
 
     Raises Infrastructure if the gate is of no use for that.
@@ -124,10 +124,10 @@ def prepare(tried: Tried, words: str, share: float, limit: int | None, seed: int
     found = injected(tried, found, history.drawn(len(found), seed), round(share * len(found)), progress)
     facts = (f"{len(commits)} commits, {sum(not green[c.tree] for c in commits)} of them red: {len(found)} tasks, "
              f"{sum(len(g) > 1 for g in groups)} of several commits, {sum(p.bug is not None for p in found)} with a bug")
-    return Plan(base, found, len(commits), "; ".join([facts, *notes]))
+    return Prepared(base, found, len(commits), "; ".join([facts, *notes]))
 
 
-def injected(tried: Tried, found: list[Piece], order: Sequence[int], count: int, progress: Progress) -> list[Piece]:
+def injected(tried: GateTrials, found: list[Piece], order: Sequence[int], count: int, progress: Progress) -> list[Piece]:
     """The pieces, `count` of them with a bug that the gate catches, taken in `order`.
 
     Raises Infrastructure if there are not that many.
@@ -144,14 +144,14 @@ def injected(tried: Tried, found: list[Piece], order: Sequence[int], count: int,
     return [replace(piece, bug=chosen.get(i)) for i, piece in enumerate(found)]
 
 
-def _bugs(tried: Tried, piece: Piece, stays: frozenset[str]) -> list[Bug]:
+def _bugs(tried: GateTrials, piece: Piece, stays: frozenset[str]) -> list[Bug]:
     """In what the piece changes, else in any module."""
     near = history.candidates(piece, history.changed_files(tried.hub, piece), stays)[: TRIES - 1]
     far = history.candidates(piece, history.modules(tried.hub, piece.target), stays)
     return (near + [bug for bug in far if bug not in near])[:TRIES]
 
 
-def _caught(tried: Tried, found: list[Piece], bugs: dict[int, list[Bug]], progress: Progress) -> dict[int, Bug]:
+def _caught(tried: GateTrials, found: list[Piece], bugs: dict[int, list[Bug]], progress: Progress) -> dict[int, Bug]:
     """The first bug of each list that the gate catches in the piece's last tree."""
     chosen: dict[int, Bug] = {}
     for turn in range(TRIES):

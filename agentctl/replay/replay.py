@@ -24,7 +24,7 @@ from agentctl.replay.history import Piece
 
 
 @dataclass(frozen=True)
-class Outcome:
+class ReplayOutcome:
     summary: Summary
     injected: int
     """Rejections by the gate of revisions that held their bug."""
@@ -75,10 +75,10 @@ def cast(hub: Hub, pieces: list[Piece], agents: int) -> Crew:
 
 
 def outcome(hub: Hub, pieces: list[Piece], summary: Summary, parked: dict[str, str],
-            sessions: Iterable[Session]) -> Outcome:
+            sessions: Iterable[Session]) -> ReplayOutcome:
     """Compare what the agents have made of the hub with the history."""
     caught = rejected_with_bug(hub, pieces)
-    return Outcome(
+    return ReplayOutcome(
         summary, sum(len(found) for found in caught.values()),
         sum(s.end == End.DEFERRED for s in sessions), _differences(hub, pieces),
         tuple(p.task for p in pieces if p.bug and not any(_evident(hub, r) for r in caught[p.task])),

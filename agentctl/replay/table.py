@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
-from agentctl.replay.replay import Outcome
+from agentctl.replay.replay import ReplayOutcome
 
 WIDTH = 14
 
@@ -13,7 +13,7 @@ WIDTH = 14
 @dataclass(frozen=True, slots=True)
 class Row:
     label: str
-    value: Callable[[Outcome], float]
+    value: Callable[[ReplayOutcome], float]
     form: str = "{:,.0f}"
     ratio: bool = False
     """Worth comparing."""
@@ -31,14 +31,14 @@ NUMBERS = (
     Row("seconds", lambda o: o.summary.seconds, "{:,.0f}", True),
     Row("landed an hour", lambda o: o.summary.changes / max(o.summary.seconds, 0.001) * 3600, "{:,.0f}", True),
 )
-WORDS: tuple[tuple[str, Callable[[Outcome], str]], ...] = (
+WORDS: tuple[tuple[str, Callable[[ReplayOutcome], str]], ...] = (
     ("trunk's tree is history's", lambda o: "yes" if not o.differences else f"no: {len(o.differences)} paths"),
     ("bugs rejected, proven", lambda o: "all" if not o.unseen else f"not {len(o.unseen)}"),
     ("verify", lambda o: "clean" if not o.broken else f"{len(o.broken)} findings"),
 )
 
 
-def lines(columns: Mapping[str, Outcome]) -> Iterator[str]:
+def lines(columns: Mapping[str, ReplayOutcome]) -> Iterator[str]:
     """The table; with two columns a third gives the second's figure over the first's."""
     both = list(columns.values()) if len(columns) == 2 else []
     yield _line("", [*columns, *(["ratio"] if both else [])])
@@ -56,7 +56,7 @@ def _line(label: str, cells: list[str]) -> str:
     return f"{label:<26}" + "".join(f"{cell:>{WIDTH}}" for cell in cells)
 
 
-def _amiss(name: str, outcome: Outcome, limit: int = 20) -> Iterator[str]:
+def _amiss(name: str, outcome: ReplayOutcome, limit: int = 20) -> Iterator[str]:
     """All that is not as it should be, in full."""
     for label, found in (("differs from history", outcome.differences), ("bug not caught", outcome.unseen),
                          ("broken", outcome.broken)):

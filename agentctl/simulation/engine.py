@@ -40,7 +40,7 @@ class RuleBroken(AssertionError):
 
 
 @dataclass
-class Tally:
+class Totals:
     """What was counted in a stretch of a simulation; times in seconds."""
 
     landed: int = 0
@@ -68,7 +68,7 @@ class Tally:
     turnaround: array[float] = field(default_factory=lambda: array("d"))
     """Of each landed change, from arrival to landing."""
 
-    def __sub__(self, other: Tally) -> Tally:
+    def __sub__(self, other: Totals) -> Totals:
         """The differences of the counts; what is no count is this one's."""
         return replace(self, **{name: getattr(self, name) - getattr(other, name) for name in COUNTS})
 
@@ -78,7 +78,7 @@ class Tally:
         return times[min(len(times) - 1, int(share * len(times)))] if times else float("nan")
 
 
-COUNTS = [f.name for f in fields(Tally) if f.name not in
+COUNTS = [f.name for f in fields(Totals) if f.name not in
           ("longest_decision", "longest_wait", "peak", "overrun", "turnaround")]
 
 
@@ -105,7 +105,7 @@ class Simulation:
         self.truth = Truth()
         self.now = 0.0
         self.queue: dict[str, Change] = {}
-        self.count = Tally()
+        self.count = Totals()
         self.trunk: list[str] = []
         """Keys in the order of landing."""
         self.tip = "0"
@@ -127,14 +127,14 @@ class Simulation:
         self._stirred = True
         """Whether something happened that a full set of slots could react to."""
 
-    def run(self, landed: int | None = None, most_waiting: int | None = None) -> Tally:
+    def run(self, landed: int | None = None, most_waiting: int | None = None) -> Totals:
         """Until `landed` more changes landed, or all that arrives has ended; given up
         when more than `most_waiting` are queued. What was counted in this stretch.
 
         Raises RuleBroken for a breach, or a strategy that stands still or goes in circles.
         """
         before, begun = self.count, self.now
-        self.count = Tally(**{name: getattr(before, name) for name in COUNTS})
+        self.count = Totals(**{name: getattr(before, name) for name in COUNTS})
         goal = float("inf") if landed is None else before.landed + landed
         while self.count.landed < goal:
             self.tick()

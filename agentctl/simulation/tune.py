@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from math import isfinite
 
-from agentctl.core.planner import Limits, plan
+from agentctl.core.planner import Settings, plan
 from agentctl.core.text.json_form import replace
 from agentctl.simulation.chart import Axis, chart
 from agentctl.simulation.engine import Conditions, Simulation
@@ -24,7 +24,7 @@ class Setting:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class Forecast:
     """What came of one setting."""
 
     slots: int
@@ -67,13 +67,13 @@ def repeated(arrivals: Sequence[Arrival], changes: int) -> Iterator[Arrival]:
             clashes_with=None if arrival.clashes_with is None else arrival.clashes_with + shift)
 
 
-def outcome(arrivals: Iterable[Arrival], setting: Setting, limits: Limits, flake: float = 0.0,
-            backlog: int | None = None, seed: int = 1) -> Outcome:
+def outcome(arrivals: Iterable[Arrival], setting: Setting, limits: Settings, flake: float = 0.0,
+            backlog: int | None = None, seed: int = 1) -> Forecast:
     """With `backlog`, so many changes are always queued, whatever the times of arrival."""
     conditions = Conditions(slots=setting.slots, backlog=backlog, flake=flake, seed=seed)
     tally = Simulation(arrivals, plan, conditions, replace(limits, batch=setting.batch)).run()
     landed = max(1, tally.landed)
-    return Outcome(
+    return Forecast(
         setting.slots, setting.batch, tally.landed, tally.rejected, 3600 * tally.landed / max(tally.elapsed, 1e-9),
         tally.quantile(0.5), tally.quantile(0.95), 100 * tally.busy / landed / 3600, tally.probes / landed)
 
@@ -81,7 +81,7 @@ def outcome(arrivals: Iterable[Arrival], setting: Setting, limits: Limits, flake
 HEAD = ("slots", "batch", "landed/h", "P50", "P95", "gate h/100", "probes/landed")
 
 
-def lines(outcomes: Iterable[Outcome], now: Setting | None = None) -> Iterator[str]:
+def lines(outcomes: Iterable[Forecast], now: Setting | None = None) -> Iterator[str]:
     """The table; the setting that is in force has a star."""
     rows = [(" ", *HEAD)]
     for o in outcomes:
@@ -103,7 +103,7 @@ def span(seconds: float) -> str:
     return f"{seconds:.1f}s"
 
 
-def plot(outcomes: Sequence[Outcome], title: str) -> str:
+def plot(outcomes: Sequence[Forecast], title: str) -> str:
     """Turnaround against slots, a line for each batch limit, as SVG."""
     batches = dict.fromkeys(o.batch for o in outcomes)
     drawn = {f"{what}, batch {batch}": [(float(o.slots), getattr(o, name)) for o in outcomes

@@ -15,7 +15,7 @@ from agentctl.hub import outbox
 from agentctl.hub.verdicts import Judgement
 
 
-class Report:
+class JUnit:
     def __init__(self, hub: Hub, path: str) -> None:
         """Raises UsageError now for a file that could not be written in the end."""
         self.hub, self.path = hub, path

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from copy import copy
 from dataclasses import dataclass, field, fields
 
-from agentctl.core.planner import Limits, plan
+from agentctl.core.planner import Settings, plan
 from agentctl.core.planner.memory import load
 from agentctl.core.queue.model import Cancel, Change, Land, Plan, Probe, Reject, Result, Start, Verdict, View
 from agentctl.core.text.json_form import replace
@@ -36,7 +36,7 @@ class QueueModel:
     clashing: frozenset[tuple[str, str]] = frozenset()
     revealed: set[tuple[str, str]] = field(default_factory=set)
     """The clashes that staging has met: the planner sees no others."""
-    limits: Limits = Limits()
+    limits: Settings = Settings()
     stages: bool = True
     """Whether results name the staged commit."""
     trunk: list[str] = field(default_factory=lambda: ["t0"])

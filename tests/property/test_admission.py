@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agentctl.core.policy.policy import parse
-from agentctl.core.queue.admission import Entry, check
+from agentctl.core.queue.admission import ChangedFile, check
 from agentctl.core.text.globs import matches
 
 SETTINGS = settings(max_examples=200, deadline=None, database=None, derandomize=True)
@@ -18,7 +18,7 @@ names = st.sampled_from(["a", "A", "b", ".git", "git~1", "é", "e\u0301", "..", 
 paths = st.lists(names, min_size=1, max_size=4).map("/".join) | st.text(max_size=12)
 raw = paths | st.binary(max_size=12)
 entries = st.builds(
-    Entry,
+    ChangedFile,
     path=raw,
     mode=st.sampled_from([FILE, 0o100755, LINK, 0o160000, 0o40000, 0]) | st.integers(0, 1 << 20),
     size=st.integers(0, 1 << 40),
@@ -48,7 +48,7 @@ def test_more_files_never_make_a_refused_change_acceptable(some, more):
 @SETTINGS
 @given(st.lists(paths, unique=True, max_size=8))
 def test_what_is_admitted_has_one_name_on_every_file_system(chosen):
-    if check([Entry(path, FILE) for path in chosen], LIMITS, []):
+    if check([ChangedFile(path, FILE) for path in chosen], LIMITS, []):
         return
     for form in ("NFC", "NFD"):
         plain = {unicodedata.normalize(form, path).lower() for path in chosen}
@@ -71,7 +71,7 @@ def test_no_chain_of_admitted_links_leads_out_of_the_tree(links):
         for name in ("a", "b", "c"):
             (top.parent / name).mkdir()
         for place, target in links.items():
-            if not check([Entry(place, LINK, 1, target)], LIMITS, []):
+            if not check([ChangedFile(place, LINK, 1, target)], LIMITS, []):
                 made(top, place, target)
         assert [path for path in reached(top) if path != top and top not in path.parents] == []
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from agentctl.git.ancestry import Line, between
+from agentctl.git.ancestry import FirstParents, between
 from agentctl.git.objects import EMPTY_TREE
 from tests.support.hub import Repo
 
@@ -37,7 +37,7 @@ def grown(hub, made):
 @given(steps, st.lists(st.tuples(st.integers(0, 30), st.integers(0, 30)), min_size=1, max_size=4))
 def test_a_line_says_what_git_says(hub, made, asked):
     commits = grown(hub, made)
-    line = Line(hub.objects)
+    line = FirstParents(hub.objects)
     for one, two in asked:
         trunk, head = commits[one % len(commits)], commits[two % len(commits)]
         answer = line.meets(head, trunk, 100)
@@ -56,7 +56,7 @@ def linear(hub, count, below=(), when=1):
 def test_what_needs_no_process(hub):
     trunk = linear(hub, 30)
     work = linear(hub, 3, trunk[:11], 50)
-    line = Line(hub.objects)
+    line = FirstParents(hub.objects)
     assert line.meets(work[-1], trunk[20], 9) == (work[:10:-1], trunk[10])
     # Trunk goes on, and another head comes from further down.
     assert line.meets(work[-1], trunk[29], 9) == (work[:10:-1], trunk[10])
@@ -71,7 +71,7 @@ def test_what_needs_no_process(hub):
 def test_what_is_left_to_git(hub):
     trunk = linear(hub, 5)
     work = linear(hub, 3, trunk[:2], 50)
-    line = Line(hub.objects)
+    line = FirstParents(hub.objects)
     assert line.meets(work[-1], trunk[-1], 2) is None
     assert line.meets(linear(hub, 3, (), 90)[-1], trunk[-1], 9) is None
     joined = hub.objects.write_commit(EMPTY_TREE, (trunk[-1], work[2]), "merge", 99)

@@ -13,7 +13,7 @@ from itertools import combinations, product
 
 import pytest
 
-from agentctl.core.planner import Limits
+from agentctl.core.planner import Settings
 from agentctl.core.planner.beliefs import Beliefs, odds_bad
 from agentctl.core.planner.memory import load
 from agentctl.core.queue.model import Change, Verdict
@@ -165,7 +165,7 @@ def odds(model: Watched, key: str) -> float:
     return odds_bad(risk, [beliefs.flake] * len(against)) * limits.doubt / (1 - limits.doubt)
 
 
-def run(cases: Product, slots: int, limits: Limits) -> tuple[int, int, int]:
+def run(cases: Product, slots: int, limits: Settings) -> tuple[int, int, int]:
     """How many cases and histories there were, and the most probes in one."""
     found = ends = most = 0
     for made, clashing in cases.queues():
@@ -187,18 +187,18 @@ everywhere = pytest.mark.parametrize(
 @pytest.mark.parametrize("risk", (0.01, 0.1))
 @pytest.mark.parametrize("count", (1, 2, 3, 4))
 def test_every_history_of_few_changes_ends_right(count, risk, slots, rejection) -> None:
-    run(Product(count=count, pairs=2), slots, Limits(rejection=rejection, risk=risk))
+    run(Product(count=count, pairs=2), slots, Settings(rejection=rejection, risk=risk))
 
 
 @everywhere
 @pytest.mark.parametrize("together", (True, False))
 def test_every_history_of_few_stacked_changes_ends_right(together, slots, rejection) -> None:
-    run(Product(count=3, stacked=True, together=together), slots, Limits(rejection=rejection))
+    run(Product(count=3, stacked=True, together=together), slots, Settings(rejection=rejection))
 
 
 @everywhere
 def test_every_history_of_few_changes_and_a_foreign_push_ends_right(slots, rejection) -> None:
-    run(Product(count=3, clashes=0, foreign=True), slots, Limits(rejection=rejection, risk=0.4, doubt=0.02))
+    run(Product(count=3, clashes=0, foreign=True), slots, Settings(rejection=rejection, risk=0.4, doubt=0.02))
 
 
 FURTHER = {
@@ -225,4 +225,4 @@ BELIEFS = {
 @pytest.mark.parametrize("beliefs", BELIEFS)
 @pytest.mark.parametrize("cases", FURTHER)
 def test_every_history_of_some_changes_ends_right(cases, beliefs, slots, rejection) -> None:
-    run(FURTHER[cases], slots, Limits(rejection=rejection, **BELIEFS[beliefs]))
+    run(FURTHER[cases], slots, Settings(rejection=rejection, **BELIEFS[beliefs]))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from agentctl.core.planner import Limits
+from agentctl.core.planner import Settings
 from agentctl.core.queue.model import Change, Verdict
 from agentctl.core.text.json_form import replace
 from tests.property.watched import Watched
@@ -51,7 +51,7 @@ def models(draw, pairs: bool = True):
     keys = [f"{c.id}/{r}" for c in made for r in (1, 2)]
     bad = draw(st.frozensets(st.sampled_from(keys), max_size=len(keys) // 2))
     broken = draw(pairs_of(keys)) if pairs else frozenset()
-    limits = Limits(
+    limits = Settings(
         batch=draw(st.sampled_from((2, 4, 64))),
         rejection=draw(st.sampled_from(("strict", "inference"))),
         risk=draw(st.sampled_from((0.01, 0.1, 0.4))),
@@ -141,7 +141,7 @@ def test_flakes_delay_but_never_stop_the_queue(drawn, data) -> None:
 
 def test_what_landed_since_narrows_an_old_failure() -> None:
     """c0 failed on top of c2, which landed, and with c1, which comes after it."""
-    model = Watched(slots=3, bad=frozenset({"c0/1"}), limits=Limits(batch=2, risk=0.01))
+    model = Watched(slots=3, bad=frozenset({"c0/1"}), limits=Settings(batch=2, risk=0.01))
     for made in (change(0, priority=1), change(1, after=("c0",)), change(2)):
         model.submit(made)
     model.settle(bound(3))

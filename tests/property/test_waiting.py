@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentctl.core.planner import Limits
+from agentctl.core.planner import Settings
 from agentctl.core.planner.choose import CROWD
 from agentctl.core.planner.memory import load
-from agentctl.core.planner.turn import PATIENCE
+from agentctl.core.planner.planning import LONG_WAIT
 from agentctl.core.queue.model import Change, Plan, Reject, Start, View
 from agentctl.core.text.json_form import replace
 from tests.property.queue_model import QueueModel
@@ -36,7 +36,7 @@ class Ordered(QueueModel):
         known.update(a.certificate.change for a in decided.actions if isinstance(a, Reject))
         untested = {k: c for k, c in self.queue.items() if k not in known}
         oldest = min((c.admitted for c in untested.values()), default=self.now)
-        patience = PATIENCE * (memory.seconds.get("*", UNKNOWN))
+        patience = LONG_WAIT * (memory.seconds.get("*", UNKNOWN))
         crowded = len(untested) > CROWD * self.slots or self.now - oldest > patience
         for action in decided.actions if crowded else ():
             if isinstance(action, Start):
@@ -53,7 +53,7 @@ class Ordered(QueueModel):
 
 @st.composite
 def queues(draw) -> Ordered:
-    limits = Limits(
+    limits = Settings(
         batch=draw(st.sampled_from((2, 64))),
         rejection=draw(st.sampled_from(("strict", "inference"))),
         risk=draw(st.sampled_from((0.01, 0.1, 0.4))),
@@ -83,7 +83,7 @@ def test_no_stream_of_later_changes_keeps_one_waiting(model, before, one, stream
     for arrived in before:
         admit(model, arrived, admitted)
     key = admit(model, one, admitted)
-    until = max(PATIENCE, (SPAN - one[0]) * model.limits.aging)
+    until = max(LONG_WAIT, (SPAN - one[0]) * model.limits.aging)
     model.tick()
     while key in model.queue:
         ahead = sum(at <= until for at in admitted)

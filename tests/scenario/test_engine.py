@@ -13,7 +13,8 @@ import pytest
 
 from agentctl.core.text.json_form import replace
 from agentctl.engine import local, owner, process_tree, processes
-from agentctl.engine.local import Job, start
+from agentctl.engine.local import LOCAL
+from agentctl.engine.runner import Job
 
 ESCAPE = """\
 import os, sys
@@ -33,9 +34,10 @@ os.execve("/bin/sleep", ["sleep", "1000"], environment)
 
 SUPERVISOR = """\
 import sys, time
-from agentctl.engine.local import Job, start
+from agentctl.engine.local import LOCAL
+from agentctl.engine.runner import Job
 log, mark, *argv = sys.argv[1:]
-running = start(Job(tuple(argv), "/", {"PATH": "/usr/bin:/bin"}, log, mark))
+running = LOCAL.start(Job(tuple(argv), "/", {"PATH": "/usr/bin:/bin"}, log, mark))
 print(running.pid, flush=True)
 time.sleep(1000)
 """
@@ -71,7 +73,7 @@ class World:
         return self.job("sh", "-c", script, **fields)
 
     def run(self, job):
-        return self.end(start(job))
+        return self.end(LOCAL.start(job))
 
     def end(self, running):
         ended = running.wait(20)
@@ -199,7 +201,7 @@ def test_processes_that_keep_forking_die(world):
 
 
 def test_a_daemon_dies_when_the_job_is_stopped(world):
-    running = start(world.shell(world.escaping("exec sleep 1000")))
+    running = LOCAL.start(world.shell(world.escaping("exec sleep 1000")))
     pid = world.daemon()
     running.stop()
     ended = world.end(running)
@@ -209,7 +211,7 @@ def test_a_daemon_dies_when_the_job_is_stopped(world):
 
 @pytest.mark.parametrize("suspended", [False, True])
 def test_a_daemon_dies_when_the_job_is_killed(world, suspended):
-    running = start(world.shell(world.escaping("trap '' TERM; sleep 1000"), grace=1000))
+    running = LOCAL.start(world.shell(world.escaping("trap '' TERM; sleep 1000"), grace=1000))
     pid = world.daemon()
     if suspended:
         os.kill(running.pid, signal.SIGSTOP)
@@ -224,7 +226,7 @@ def test_a_job_that_holds_up_its_guard_ends_all_the_same(world, monkeypatch, how
     """It is the guard that knows the limits; where it is suspended again and again, whoever started it knows when it was due."""
     monkeypatch.setattr(local, "LINGER", 0.5)
     script = world.escaping("trap '' TERM; while :; do kill -STOP $PPID; done")
-    running = start(world.shell(script, grace=0.1, timeout=0.5 if how == "timeout" else None))
+    running = LOCAL.start(world.shell(script, grace=0.1, timeout=0.5 if how == "timeout" else None))
     pid = world.daemon()
     if how != "timeout":
         getattr(running, how)()
@@ -233,7 +235,7 @@ def test_a_job_that_holds_up_its_guard_ends_all_the_same(world, monkeypatch, how
 
 
 def test_a_stop_that_is_ignored_becomes_a_kill(world):
-    running = start(world.shell("trap '' TERM; echo ready; sleep 1000", grace=0.2))
+    running = LOCAL.start(world.shell("trap '' TERM; echo ready; sleep 1000", grace=0.2))
     eventually(lambda: "ready" in world.text())
     running.stop()
     running.stop()
@@ -242,7 +244,7 @@ def test_a_stop_that_is_ignored_becomes_a_kill(world):
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_to_the_guard_stops_the_job(world, number):
-    running = start(world.shell("echo ready; exec sleep 1000"))
+    running = LOCAL.start(world.shell("echo ready; exec sleep 1000"))
     eventually(lambda: "ready" in world.text())
     os.kill(running.pid, number)
     ended = world.end(running)
@@ -267,7 +269,7 @@ def test_everything_dies_with_a_supervisor_that_is_killed(world):
 
 
 def test_a_dropped_job_dies(world):
-    running = start(world.shell(world.escaping("sleep 1000")))
+    running = LOCAL.start(world.shell(world.escaping("sleep 1000")))
     pid = world.daemon()
     with pytest.warns(ResourceWarning):
         del running
@@ -277,9 +279,9 @@ def test_a_dropped_job_dies(world):
 @pytest.mark.parametrize("how", ["marked", "scrubbed"])
 def test_what_a_killed_guard_leaves_is_killed(world, how):
     """Whoever starts jobs inherits it, whatever session and environment it has made for itself."""
-    other = start(world.shell("echo other; exec sleep 1000"))
+    other = LOCAL.start(world.shell("echo other; exec sleep 1000"))
     eventually(lambda: "other" in world.text())
-    running = start(world.shell(world.escaping("echo $$; exec sleep 1000", how)))
+    running = LOCAL.start(world.shell(world.escaping("echo $$; exec sleep 1000", how)))
     pid = world.daemon(how)
     leader = int(eventually(lambda: world.text().removeprefix("other\n")))
     os.kill(running.pid, signal.SIGKILL)
@@ -354,7 +356,7 @@ def test_what_has_more_processes_than_it_may_is_killed(world):
     assert (ended.reason, ended.signal) == ("processes", signal.SIGKILL)
     assert ended.message == "had more than 40 processes at a time (limits.processes)"
     assert processes.sweep(world.mark) == 0
-    running = start(world.shell("echo anew; " + many % 38, processes=40))
+    running = LOCAL.start(world.shell("echo anew; " + many % 38, processes=40))
     eventually(lambda: world.text().endswith("anew\nall\n"))
     assert running.wait(1) is None, "it has no more than it may"
     running.kill()
@@ -377,7 +379,7 @@ def test_cpu_time_includes_grandchildren(world):
 
 
 def test_activity_counts_the_processes_without_the_guard(world):
-    running = start(world.shell("sleep 1000 & sleep 1000 & wait"))
+    running = LOCAL.start(world.shell("sleep 1000 & sleep 1000 & wait"))
     eventually(lambda: running.activity().processes == 3)
     running.kill()
     world.end(running)
@@ -394,7 +396,7 @@ def test_fifty_jobs_from_eight_threads_and_a_selector(world):
                     return
                 number = todo.pop()
             job = replace(world.shell(f"exit {number}"), log=str(world.folder / str(number)))
-            running = start(job)
+            running = LOCAL.start(job)
             with selectors.DefaultSelector() as selector:
                 selector.register(running, selectors.EVENT_READ)
                 assert selector.select(20)
@@ -412,7 +414,7 @@ def test_no_descriptor_and_no_zombie_is_left_after_many_jobs(world):
     world.run(world.job("true"))
     before, others = len(os.listdir("/proc/self/fd")), process_tree.children(os.getpid())
     for _ in range(20):
-        jobs = [start(world.job("true")) for _ in range(10)]
+        jobs = [LOCAL.start(world.job("true")) for _ in range(10)]
         assert [world.end(job).exit for job in jobs] == [0] * 10
         assert [job.poll().reason for job in jobs] == ["exited"] * 10
     assert len(os.listdir("/proc/self/fd")) == before
@@ -420,8 +422,8 @@ def test_no_descriptor_and_no_zombie_is_left_after_many_jobs(world):
 
 
 def test_a_job_does_not_inherit_what_another_has_open(world):
-    first = start(world.job("sleep", "1000"))
-    second = start(world.job("sleep", "1000"))
+    first = LOCAL.start(world.job("sleep", "1000"))
+    second = LOCAL.start(world.job("sleep", "1000"))
     first.kill()
     world.end(first)
     assert second.poll() is None
@@ -437,4 +439,4 @@ def test_a_request_larger_than_a_pipe(world):
 
 def test_a_log_that_cannot_be_opened_is_an_error_at_once(world):
     with pytest.raises(OSError):
-        start(replace(world.job("true"), log="/no/such/log"))
+        LOCAL.start(replace(world.job("true"), log="/no/such/log"))

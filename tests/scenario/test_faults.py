@@ -205,7 +205,7 @@ def test_a_bot_that_is_killed_now_and_then_blames_nobody(make_repo, tmp_path):
 def test_a_bot_that_dies_of_an_admission_looks_at_it_no_third_time(repo):
     repo.submit("evil", {"evil.txt": "evil\n"}, agent="evil")
     repo.submit("good", {"good.txt": "good\n"})
-    code = ("import os, sys; from agentctl.queue import lanes; from agentctl.cli import main; real = lanes.judged_by\n"
+    code = ("import os, sys; from agentctl.bot import lanes; from agentctl.cli import main; real = lanes.judged_by\n"
             "def dies(hub, policy, base, head):\n"
             "    if hub.objects.commit(head).subject == 'add evil': os.kill(os.getpid(), 9)\n"
             "    return real(hub, policy, base, head)\n"

@@ -22,7 +22,7 @@ def run(repo, script):
 def run_again(repo, script):
     work = session.Work(tasks.get(repo.hub, "job"), "ann", ("/bin/sh", "-c", script), False, "main")
     policy = read_policy(repo.hub, repo.hub.trunk_tip("main"))
-    return session.Run(repo.hub, policy, work).go()
+    return session.SessionRun(repo.hub, policy, work).go()
 
 
 @pytest.mark.parametrize("commit", ["", "git add half && git commit -q -m half && "])

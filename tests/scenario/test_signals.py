@@ -46,14 +46,15 @@ exec {git} "$@"
 
 AT_WORK = """\
 import signal
-from agentctl.engine import local
+from agentctl.engine.local import LOCAL
+from agentctl.engine.runner import Job
 from agentctl.git import process
 signal.signal(signal.SIGINT, lambda *_: None)
 print("ready", flush=True)
 for _ in range(200):
     process.text(["version"])
 for _ in range(20):
-    assert local.LOCAL.start(Job(("true",), ".", {}, "log", "test")).wait().exit == 0
+    assert LOCAL.start(Job(("true",), ".", {}, "log", "test")).wait().exit == 0
 signal.signal(signal.SIGINT, signal.SIG_IGN)
 """
 

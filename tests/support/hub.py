@@ -10,7 +10,7 @@ from pathlib import Path
 
 import agentctl
 from agentctl.bot.bot import Bot
-from agentctl.core.queue import sentences
+from agentctl.core import notices
 from agentctl.core.queue.records import reason_kind
 from agentctl.engine import locks
 from agentctl.gate import judging, slots
@@ -131,7 +131,7 @@ class Repo:
     def trunk_judged(self):
         """Trunk's own verdict by the bot, so that no run of a test spends its time on it."""
         tip, policy = in_force(self.hub)
-        verdicts.store(self.hub, [judging.judge(self.hub, policy, judging.Runs(), tip)], time.time())
+        verdicts.store(self.hub, [judging.judge(self.hub, policy, judging.GateRun(), tip)], time.time())
         slots.remove_slots(self.hub)
 
     @contextlib.contextmanager
@@ -222,7 +222,7 @@ def until(bot, reached):
 
 def told(bot, kind):
     """What a bot told of one kind, in words."""
-    return [sentences.told(event) for event in bot.heard if event.__struct_config__.tag == kind]
+    return [notices.told(event) for event in bot.heard if event.__struct_config__.tag == kind]
 
 
 def write(folder, files):

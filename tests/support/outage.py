@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from agentctl.core.tasks import brakes
-from agentctl.core.tasks.brakes import Brakes, Outcome
+from agentctl.core.tasks.brakes import Brakes, EndedSession
 from agentctl.core.tasks.ending import End
 from agentctl.core.tasks.failure import Failure, Kind
 from agentctl.core.tasks.task import Rules, Session, Status, Task, dispatch
@@ -90,7 +90,7 @@ class World:
         self.sessions.append((start, name, session))
         if end == End.SUBMITTED:
             self.landed.add(name)
-        return brakes.after(state, Outcome(name, start, session), task.sessions[-1] if task.sessions else None,
+        return brakes.after(state, EndedSession(name, start, session), task.sessions[-1] if task.sessions else None,
                             self.base, self.jitter)
 
     @property

@@ -6,7 +6,7 @@ from itertools import count, repeat
 import pytest
 
 from agentctl.core.policy.policy import parse
-from agentctl.core.queue.admission import REPORTED, Entry, check
+from agentctl.core.queue.admission import REPORTED, ChangedFile, check
 from agentctl.core.text.globs import matches
 from agentctl.core.text.printable import printable
 
@@ -19,25 +19,25 @@ def refusals(*entries, protect=(), **limits):
 
 
 def named(*paths, **options):
-    return refusals(*(Entry(path, FILE) for path in paths), **options)
+    return refusals(*(ChangedFile(path, FILE) for path in paths), **options)
 
 
 def link(path, target):
-    return refusals(Entry(path, LINK, 1, target))
+    return refusals(ChangedFile(path, LINK, 1, target))
 
 
 def test_honest_changes_are_admitted():
     entries = [
-        Entry("src/a.py", FILE, 10),
-        Entry(b"src/\xff\xfe.bin", PROGRAM, 10),
-        Entry("docs/Ünï cöde (1) 'x' 👩\u200d🚀.md", FILE),
-        Entry("bin/tool", LINK, 1, "../src/a.py"),
-        Entry("a/b/link", LINK, 1, b"../../src"),
-        Entry(".gitignore", FILE),
-        Entry("git", FILE),
-        Entry("a.git", FILE),
-        Entry("git~2", FILE),
-        Entry("...", FILE),
+        ChangedFile("src/a.py", FILE, 10),
+        ChangedFile(b"src/\xff\xfe.bin", PROGRAM, 10),
+        ChangedFile("docs/Ünï cöde (1) 'x' 👩\u200d🚀.md", FILE),
+        ChangedFile("bin/tool", LINK, 1, "../src/a.py"),
+        ChangedFile("a/b/link", LINK, 1, b"../../src"),
+        ChangedFile(".gitignore", FILE),
+        ChangedFile("git", FILE),
+        ChangedFile("a.git", FILE),
+        ChangedFile("git~2", FILE),
+        ChangedFile("...", FILE),
     ]
     assert check(entries, LIMITS, [".agentctl/**"]) == []
 
@@ -100,7 +100,7 @@ def test_a_collision_of_directories_is_told_once():
 
 
 def test_a_rename_that_alters_only_the_case_is_no_collision():
-    assert refusals(Entry("readme", FILE, deleted=True), Entry("README", FILE)) == []
+    assert refusals(ChangedFile("readme", FILE, deleted=True), ChangedFile("README", FILE)) == []
 
 
 @pytest.mark.parametrize(
@@ -133,9 +133,9 @@ def test_symbolic_links(target, rule):
 @pytest.mark.parametrize("path", [".gitmodules", "a/.gitattributes", ".GITMODULES", ".gitmodules .", "gitmod~1", "GI7EBA~4",
                                   ".g\u200citignore", "a/.mailmap", ".gitmodules:x"])
 def test_a_link_in_the_place_of_what_git_reads(path):
-    assert refusals(Entry(path, LINK, 1, "elsewhere")) == [
+    assert refusals(ChangedFile(path, LINK, 1, "elsewhere")) == [
         f"{printable(path)}: a symbolic link in the place of a file that Git reads"]
-    assert refusals(Entry(path, FILE)) == []
+    assert refusals(ChangedFile(path, FILE)) == []
 
 
 @pytest.mark.parametrize("name", ["a" * 255, "ü" * 127, "d/" + "a" * 255])
@@ -146,27 +146,27 @@ def test_a_name_that_a_file_system_takes(name):
 
 
 def test_submodules_only_where_they_are_allowed():
-    assert refusals(Entry("sub", GITLINK)) == [
+    assert refusals(ChangedFile("sub", GITLINK)) == [
         "sub: a submodule, which limits.allow_submodules forbids"
     ]
-    assert refusals(Entry("sub", GITLINK), allow_submodules=True) == []
-    assert refusals(Entry("sub", GITLINK, deleted=True)) == []
+    assert refusals(ChangedFile("sub", GITLINK), allow_submodules=True) == []
+    assert refusals(ChangedFile("sub", GITLINK, deleted=True)) == []
 
 
 @pytest.mark.parametrize("mode", [0, 0o100600, 0o100664, 0o040000, 0o140000])
 def test_modes_that_git_does_not_write(mode):
-    assert refusals(Entry("a", mode)) == [f"a: mode {mode:o} is not one that Git writes"]
+    assert refusals(ChangedFile("a", mode)) == [f"a: mode {mode:o} is not one that Git writes"]
 
 
 def test_what_is_deleted_may_have_been_bad_but_not_protected():
-    assert refusals(Entry("a\n/.git", LINK, deleted=True)) == []
-    assert refusals(Entry("p/a", FILE, deleted=True), protect=["p/**"]) == ["p/a: protected by p/**"]
+    assert refusals(ChangedFile("a\n/.git", LINK, deleted=True)) == []
+    assert refusals(ChangedFile("p/a", FILE, deleted=True), protect=["p/**"]) == ["p/a: protected by p/**"]
 
 
 def test_the_limits_are_the_last_value_allowed():
     assert named("a", "b", change_files=2) == []
     assert named("a", "b", "c", change_files=2) == ["c: one file more than limits.change_files (2)"]
-    sized = [Entry("a", FILE, 6), Entry("b", FILE, 4), Entry("c", FILE, 99, deleted=True)]
+    sized = [ChangedFile("a", FILE, 6), ChangedFile("b", FILE, 4), ChangedFile("c", FILE, 99, deleted=True)]
     assert refusals(*sized, change_bytes=10) == []
     assert refusals(*sized, change_bytes=9) == [
         "b: brings the change over limits.change_bytes (9)"
@@ -178,9 +178,9 @@ def test_the_limits_are_the_last_value_allowed():
 
 
 def test_a_tree_without_end_is_not_read_to_its_end():
-    endless = (Entry(f"f{i}", FILE) for i in count())
+    endless = (ChangedFile(f"f{i}", FILE) for i in count())
     assert "limits.change_files" in check(endless, LIMITS, [])[0]
-    assert "limits.change_bytes" in check(repeat(Entry("x", FILE, 1 << 40)), LIMITS, [])[1]
+    assert "limits.change_bytes" in check(repeat(ChangedFile("x", FILE, 1 << 40)), LIMITS, [])[1]
 
 
 def test_the_list_of_refusals_is_bounded():
@@ -243,7 +243,7 @@ def test_globs(pattern, path, match):
     "path", [".agentctl/policy.yaml", ".agentctl", ".AgentCtl/x", ".agent\u200cctl/x", ".agentctl/a/b"]
 )
 def test_protected_under_every_name_a_file_system_takes_for_it(path):
-    assert refusals(Entry(path, LINK, 1, "elsewhere"), protect=[".agentctl/**"]) == [
+    assert refusals(ChangedFile(path, LINK, 1, "elsewhere"), protect=[".agentctl/**"]) == [
         f"{printable(path)}: protected by .agentctl/**"
     ]
 

@@ -3,7 +3,7 @@
 import pytest
 
 from agentctl.core.tasks import brakes
-from agentctl.core.tasks.brakes import CRASHES, CRASHES_WITHIN, Brakes, Outcome, inherited, pause, released, resting, room
+from agentctl.core.tasks.brakes import CRASHES, CRASHES_WITHIN, Brakes, EndedSession, inherited, pause, released, resting, room
 from agentctl.core.tasks.ending import End
 from agentctl.core.tasks.failure import Failure, Kind
 from agentctl.core.tasks.task import Session
@@ -15,7 +15,7 @@ BASE = 30.0
 
 def outcome(task="t", ended=0.0, kind=None, end=End.CRASHED, seconds=2.0, agent="ann", after=0.0):
     failure = Failure(kind, "its words", after) if kind else None
-    return Outcome(task, ended - seconds, Session(1, agent, end, ended, seconds, "tip", failure=failure, note="a note"))
+    return EndedSession(task, ended - seconds, Session(1, agent, end, ended, seconds, "tip", failure=failure, note="a note"))
 
 
 def state(*outcomes, jitter=0.0):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from agentctl.core.planner import Limits, plan
+from agentctl.core.planner import Settings, plan
 from agentctl.core.queue.lending import lent
 from agentctl.core.queue.model import Change, Start, View
 from agentctl.core.tasks.task import Status, Task, dispatch
@@ -37,7 +37,7 @@ def test_the_planner_tests_what_an_urgent_change_waits_for_before_all_others():
     high = Change("high", 1, "hh", "ann", 7, 7.0, priority=100, after=("low",))
 
     def first(*queued: Change) -> tuple[str, ...]:
-        made = plan(View("t0", queued), Limits(batch=1), 8.0)
+        made = plan(View("t0", queued), Settings(batch=1), 8.0)
         return next(a.probe.chain for a in made.actions if isinstance(a, Start))
 
     assert first(*many, low) == ("m0/1",)

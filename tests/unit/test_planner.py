@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from agentctl.core.planner import Limits, plan, usual_seconds
+from agentctl.core.planner import Settings, plan, usual_seconds
 from agentctl.core.planner.beliefs import Beliefs, flake_rate, group, prefix_passes
 from agentctl.core.planner.memory import Memory, load
 from agentctl.core.queue.model import Cancel, Change, Land, Plan, Probe, Reject, Result, Start, Verdict, View
@@ -20,7 +20,7 @@ def change(name: str, seq: int, agent: str = "ann", **more) -> Change:
 class Bench:
     """Hands the planner one view after another, and obeys."""
 
-    def __init__(self, names: str, slots: int = 1, limits: Limits = Limits(), **more) -> None:
+    def __init__(self, names: str, slots: int = 1, limits: Settings = Settings(), **more) -> None:
         queued = tuple(change(n, i, **more) for i, n in enumerate(names))
         self.view = View("t0", queued, slots=slots)
         self.limits = limits
@@ -85,7 +85,7 @@ def one_of(made: Plan, kind: type):
     return next(a for a in made.actions if isinstance(a, kind))
 
 
-def one_behind_another(limits: Limits = Limits()) -> tuple[Bench, Probe]:
+def one_behind_another(limits: Settings = Settings()) -> tuple[Bench, Probe]:
     """The probe of a runs, with slots to spare, and so does what is returned: a train of a and b."""
     bench = Bench("a", slots=8, limits=limits)
     bench.look()
@@ -101,7 +101,7 @@ def test_a_batch_is_as_long_as_an_even_bet() -> None:
     assert chains(Bench("abcdefghijkl").look()) == ["abcdefg"]
 
 
-def lanes(slots: int, limits: Limits = Limits(), **names: str) -> Bench:
+def lanes(slots: int, limits: Settings = Settings(), **names: str) -> Bench:
     """One letter a change; upper and lower case are two lanes."""
     bench = Bench(names["queued"], slots, limits)
     queued = tuple(replace(c, gates=("slow",) if c.id.isupper() else ("fast",)) for c in bench.view.queued)
@@ -146,7 +146,7 @@ def test_gate_times_are_learned_by_lane() -> None:
 
 
 def test_a_likely_culprit_goes_alone_at_first() -> None:
-    assert chains(Bench("abc", limits=Limits(risk=0.5)).look()) == ["a"]
+    assert chains(Bench("abc", limits=Settings(risk=0.5)).look()) == ["a"]
 
 
 def test_a_passed_probe_on_trunk_lands_whole() -> None:
@@ -192,7 +192,7 @@ def test_green_changes_land_by_themselves_when_nothing_else_waits() -> None:
 
 
 def test_a_failed_batch_is_searched_and_its_second_half_blamed_by_inference() -> None:
-    bench = Bench("abcd", slots=1, limits=Limits(doubt=0.05, rejection="inference"))
+    bench = Bench("abcd", slots=1, limits=Settings(doubt=0.05, rejection="inference"))
     bench.look()
     assert chains(bench.answer(1, FAILED)) == ["ab"]
     assert chains(bench.answer(2, PASSED)) == ["c"]
@@ -216,14 +216,14 @@ def test_what_lies_behind_a_failing_prefix_is_innocent_again_and_then_a_witness(
 
 
 def test_a_lone_failure_on_trunk_is_proof() -> None:
-    bench = Bench("a", limits=Limits(risk=0.1, doubt=0.05))
+    bench = Bench("a", limits=Settings(risk=0.1, doubt=0.05))
     bench.look()
     certificate = one(bench.answer(1, FAILED), Reject).certificate
     assert (certificate.change, certificate.failed) == ("a/1", 1)
 
 
 def test_an_agent_that_hardly_ever_fails_gets_a_second_look() -> None:
-    bench = Bench("a", limits=Limits(risk=0.02))
+    bench = Bench("a", limits=Settings(risk=0.02))
     bench.look()
     made = bench.answer(1, FAILED)
     probe = one(made, Start).probe
@@ -233,7 +233,7 @@ def test_an_agent_that_hardly_ever_fails_gets_a_second_look() -> None:
 
 
 def test_a_second_look_that_passes_acquits() -> None:
-    bench = Bench("a", limits=Limits(risk=0.02))
+    bench = Bench("a", limits=Settings(risk=0.02))
     bench.look()
     bench.answer(1, FAILED)
     bench.end(2, PASSED)
@@ -257,7 +257,7 @@ def test_probes_that_vanished_are_run_again() -> None:
 
 
 def test_a_foreign_push_breaks_the_chain_of_proof() -> None:
-    bench = Bench("ab", limits=Limits(risk=0.3))
+    bench = Bench("ab", limits=Settings(risk=0.3))
     bench.look()
     assert chains(bench.answer(1, FAILED)) == ["a"]
     bench.end(2, PASSED)
@@ -270,7 +270,7 @@ def test_a_foreign_push_breaks_the_chain_of_proof() -> None:
 
 
 def test_a_withdrawn_suspect_takes_part_of_the_suspicion_along() -> None:
-    bench = Bench("ab", limits=Limits(risk=0.3))
+    bench = Bench("ab", limits=Settings(risk=0.3))
     bench.look()
     bench.answer(1, FAILED)
     bench.leave("a")
@@ -280,7 +280,7 @@ def test_a_withdrawn_suspect_takes_part_of_the_suspicion_along() -> None:
 
 
 def test_higher_priority_goes_first_until_age_outweighs_it() -> None:
-    limits = Limits(risk=0.5, aging=100.0)
+    limits = Settings(risk=0.5, aging=100.0)
     old, urgent = change("o", 1), change("u", 2, priority=1)
     for admitted, first in ((50.0, "u"), (150.0, "o")):
         queued = (old, replace(urgent, admitted=admitted))
@@ -288,7 +288,7 @@ def test_higher_priority_goes_first_until_age_outweighs_it() -> None:
 
 
 def test_a_stream_of_urgent_changes_delays_an_old_one_by_a_bounded_time() -> None:
-    limits = Limits(risk=0.5, aging=10.0)
+    limits = Settings(risk=0.5, aging=10.0)
     bench = Bench("o", limits=limits)
     for number in range(1, 30):
         urgent = Change(f"u{number}", 1, "h", "ann", number, float(number), priority=2)
@@ -303,7 +303,7 @@ def test_a_stream_of_urgent_changes_delays_an_old_one_by_a_bounded_time() -> Non
 
 
 def test_one_conviction_in_ten_is_audited() -> None:
-    limits = Limits(risk=0.5)
+    limits = Settings(risk=0.5)
     bench = Bench("abcdefghijkl", limits=limits)
     made = bench.look()
     asked = []
@@ -319,9 +319,9 @@ def test_one_conviction_in_ten_is_audited() -> None:
 def test_a_change_waits_for_what_it_comes_after() -> None:
     base, top = change("a", 0), change("b", 1, after=("a",))
     view = View("t0", (replace(top, seq=0), replace(base, seq=1)), slots=4)
-    assert chains(plan(view, Limits(risk=0.5), 0.0))[0] == "a"
-    assert chains(plan(replace(view, queued=(base, top)), Limits(), 0.0))[0] == "ab"
-    assert chains(plan(View("t0", (top,)), Limits(), 0.0)) == []
+    assert chains(plan(view, Settings(risk=0.5), 0.0))[0] == "a"
+    assert chains(plan(replace(view, queued=(base, top)), Settings(), 0.0))[0] == "ab"
+    assert chains(plan(View("t0", (top,)), Settings(), 0.0)) == []
 
 
 def test_clashing_changes_are_kept_apart() -> None:
@@ -352,7 +352,7 @@ def test_a_train_lands_what_is_left_of_it() -> None:
 
 
 def test_a_train_that_fails_on_what_landed_is_proof_against_the_newcomer() -> None:
-    bench, train = one_behind_another(Limits(risk=0.1, doubt=0.05))
+    bench, train = one_behind_another(Settings(risk=0.1, doubt=0.05))
     bench.end(1, PASSED)
     bench.look()
     bench.move("s1", ("a/1",))
@@ -363,7 +363,7 @@ def test_a_train_that_fails_on_what_landed_is_proof_against_the_newcomer() -> No
 
 
 def test_with_many_culprits_in_flight_only_proven_changes_go_into_trains() -> None:
-    made = Bench("abcdefgh", slots=16, limits=Limits(risk=0.6)).look()
+    made = Bench("abcdefgh", slots=16, limits=Settings(risk=0.6)).look()
     assert all("apart from the rest" in a.probe.reason for a in made.actions if isinstance(a, Start))
 
 
@@ -381,7 +381,7 @@ def test_a_probe_whose_changes_all_left_is_cancelled() -> None:
 
 
 def test_two_that_break_together_cost_the_later_one() -> None:
-    bench = Bench("ab", slots=1, limits=Limits(doubt=0.05))
+    bench = Bench("ab", slots=1, limits=Settings(doubt=0.05))
     bench.look()
     bench.answer(1, FAILED)
     made = bench.answer(2, PASSED)
@@ -390,7 +390,7 @@ def test_two_that_break_together_cost_the_later_one() -> None:
 
 def test_the_same_view_gives_the_same_plan() -> None:
     view = Bench("abcdefgh", slots=3).view
-    assert plan(view, Limits(), 1.0) == plan(view, Limits(), 1.0)
+    assert plan(view, Settings(), 1.0) == plan(view, Settings(), 1.0)
 
 
 def test_prefix_passes_follow_bayes() -> None:
@@ -413,7 +413,7 @@ def test_the_flake_rate_has_a_floor_and_grows_with_what_is_seen() -> None:
 
 
 def test_green_changes_likely_to_break_are_carried_in_windows() -> None:
-    beliefs = Beliefs(Memory(agents={"ann": (1000, 50)}, broken=20.0), Limits())
+    beliefs = Beliefs(Memory(agents={"ann": (1000, 50)}, broken=20.0), Settings())
     assert beliefs.window(20, 7) == slice(0, 20), "a break is unlikely: all ride"
     windows = [beliefs.window(200, number) for number in range(64)]
     starts = sorted({w.start for w in windows})
@@ -425,7 +425,7 @@ def test_green_changes_likely_to_break_are_carried_in_windows() -> None:
 
 
 def test_a_probe_that_holds_a_rejected_change_is_cancelled() -> None:
-    bench, train = one_behind_another(Limits(risk=0.1, doubt=0.05))
+    bench, train = one_behind_another(Settings(risk=0.1, doubt=0.05))
     assert train.chain == ("a/1", "b/1")
     bench.end(1, FAILED)
     made = bench.look()
@@ -437,7 +437,7 @@ def test_a_probe_that_holds_a_rejected_change_is_cancelled() -> None:
 def test_a_train_that_holds_the_suspect_of_a_failed_one_is_cancelled_unless_that_may_be_a_flake(
     risk: float, stopped: bool
 ) -> None:
-    bench, train = one_behind_another(Limits(risk=risk))
+    bench, train = one_behind_another(Settings(risk=risk))
     assert train.chain == ("a/1", "b/1")
     bench.end(1, FAILED)
     made = bench.look()

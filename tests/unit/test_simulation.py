@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from agentctl.core.planner import Limits, plan
+from agentctl.core.planner import Settings, plan
 from agentctl.core.queue.model import Certificate, Land, Plan, Probe, Reject, Start, Verdict
 from agentctl.simulation import tune
 from agentctl.simulation.chart import Axis, chart
-from agentctl.simulation.engine import Conditions, RuleBroken, Simulation, Tally
+from agentctl.simulation.engine import Conditions, RuleBroken, Simulation, Totals
 from agentctl.simulation.traffic import Arrival, Traffic, read_trace, write_trace
 from bench.bounds import capacity, entropy_bound, nested_optimum
 from bench.rivals import RIVALS
@@ -19,7 +19,7 @@ def four(bad: str = "c") -> list[Arrival]:
     return [Arrival(0.0, "ann", name in bad) for name in "abcd"]
 
 
-def simulate(strategy, arrivals, slots=4, limits=None, **conditions) -> Tally:
+def simulate(strategy, arrivals, slots=4, limits=None, **conditions) -> Totals:
     simulation = Simulation(arrivals, strategy, Conditions(slots=slots, **conditions), limits)
     if hasattr(strategy, "truth"):
         strategy.truth = simulation.truth
@@ -82,7 +82,7 @@ def test_flakes_make_others_reject_good_changes(name):
 
 def test_the_planner_ends_all_changes():
     traffic = Traffic(risks=(0.02, 0.2), count=200, pairs=0.02, clashes=0.05)
-    tally = simulate(plan, traffic, 4, Limits(), backlog=60, jitter=0.2)
+    tally = simulate(plan, traffic, 4, Settings(), backlog=60, jitter=0.2)
     assert tally.landed + tally.rejected + tally.conflicts == 200
     assert tally.wronged == 0 and tally.conflicts > 0
 
@@ -90,7 +90,7 @@ def test_the_planner_ends_all_changes():
 def test_the_same_seed_gives_the_same_run():
     def run(seed: int) -> tuple:
         traffic = Traffic(risks=(0.1,), rate=2.0, count=200, seed=seed)
-        tally = simulate(plan, traffic, 4, Limits(), flake=0.02, jitter=0.2)
+        tally = simulate(plan, traffic, 4, Settings(), flake=0.02, jitter=0.2)
         return tally.probes, tally.landed, tally.busy, list(tally.turnaround)
 
     assert run(1) == run(1) != run(2)

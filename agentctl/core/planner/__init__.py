@@ -74,7 +74,7 @@ calculation, for equal risks up to 20% and learning left out, strict rejection t
 5 to 8% over the bound, with nested halving up to 9%.
 
 No change waits for ever. The order is by admission, a level of priority counting as
-`Limits.aging` seconds, so that only what is admitted less than that much, times the
+`Settings.aging` seconds, so that only what is admitted less than that much, times the
 difference in priority, after a change comes before it (a change has the highest priority of
 those that come after it); and each segment begins with the
 first in that order, so that it waits for no more segments than there are changes before
@@ -97,18 +97,18 @@ O. Johnson and J. Scarlett 2019, Group testing: an information theory perspectiv
 
 from __future__ import annotations
 
-from agentctl.core.planner.beliefs import Limits
+from agentctl.core.planner.beliefs import Settings
 from agentctl.core.planner.choose import Chooser, cancel
 from agentctl.core.planner.judge import judge
 from agentctl.core.planner.memory import dump, lane, load
-from agentctl.core.planner.turn import Turn, lifted, rank
+from agentctl.core.planner.planning import Planning, lifted, rank
 from agentctl.core.planner.update import digest
 from agentctl.core.queue.model import Change, Land, Plan, View
 
-__all__ = ["Limits", "in_order", "plan", "usual_seconds"]
+__all__ = ["Settings", "in_order", "plan", "usual_seconds"]
 
 
-def in_order(queued: tuple[Change, ...], limits: Limits) -> list[Change]:
+def in_order(queued: tuple[Change, ...], limits: Settings) -> list[Change]:
     """The changes in the order in which they are to be tested, with the priorities they are lent."""
     return sorted(lifted(queued), key=lambda change: rank(change, limits))
 
@@ -118,7 +118,7 @@ def usual_seconds(memory: bytes, gates: tuple[str, ...] | None) -> float | None:
     return load(memory).seconds.get(lane(gates))
 
 
-def plan(view: View, policy: Limits, now: float) -> Plan:
+def plan(view: View, policy: Settings, now: float) -> Plan:
     """What to do next: same view, policy and time, same plan.
 
     Nothing starts in a plan that lands something, since trunk is about to move:
@@ -126,7 +126,7 @@ def plan(view: View, policy: Limits, now: float) -> Plan:
     performed in order; each may fail or be lost, and the next view tells. The
     memory must be kept with them, in one commit.
     """
-    turn = Turn(view, policy, load(view.memory), now)
+    turn = Planning(view, policy, load(view.memory), now)
     digest(turn)
     judge(turn)
     cancel(turn)

@@ -36,7 +36,7 @@ GOLDEN = (sqrt(5) - 1) / 2
 
 
 @dataclass(frozen=True)
-class Limits:
+class Settings:
     """The part of the policy that the planner needs."""
 
     batch: int = 64
@@ -53,7 +53,7 @@ class Limits:
 
 
 class Beliefs:
-    def __init__(self, mem: Memory, limits: Limits) -> None:
+    def __init__(self, mem: Memory, limits: Settings) -> None:
         self._agents = mem.agents
         landed = sum(good for good, _ in mem.agents.values())
         rejected = sum(bad for _, bad in mem.agents.values())

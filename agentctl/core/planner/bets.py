@@ -20,8 +20,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import takewhile
 
+from agentctl.core.planner.planning import LONG_WAIT, Planning
 from agentctl.core.planner.scenarios import ALL, Tracks, Worlds
-from agentctl.core.planner.turn import PATIENCE, Turn
 from agentctl.core.queue.model import Change
 
 CULPRITS = 4.0
@@ -53,14 +53,14 @@ class Bet:
 class Odds:
     """What is believed in one turn, and what the probes that run will show."""
 
-    turn: Turn
+    turn: Planning
     worlds: Worlds
     tracks: Tracks
     shown: dict[str, int] = field(default_factory=dict)
     """By change: the worlds in which a running probe proves it good."""
     weight: Mapping[str, float] = field(default_factory=dict)
     order: list[str] = field(default_factory=list)
-    lane: bool = False
+    crowded: bool = False
     """Whether only proven changes go into trains."""
 
     def runs(self, chain: tuple[str, ...]) -> None:
@@ -73,7 +73,7 @@ class Odds:
         self.runs(chain)
 
 
-def odds(turn: Turn, worlds: Worlds, trains: list[tuple[str, ...]], gates: tuple[str, ...] | None) -> Odds:
+def odds(turn: Planning, worlds: Worlds, trains: list[tuple[str, ...]], gates: tuple[str, ...] | None) -> Odds:
     """The odds of the changes that `gates` judge. `trains`: what the running probes will land if trunk is
     still on their way; what is landed of other lanes is in nobody's way."""
     found = Odds(turn, worlds, Tracks(worlds))
@@ -84,15 +84,15 @@ def odds(turn: Turn, worlds: Worlds, trains: list[tuple[str, ...]], gates: tuple
     for probe in turn.view.running:
         found.runs(probe.chain)
     found.weight = {key: weight(turn, change) for key, change in turn.queue.items()}
-    found.lane = sum(1 - worlds.chance(worlds.good[k]) for k in found.order) > CULPRITS
+    found.crowded = sum(1 - worlds.chance(worlds.good[k]) for k in found.order) > CULPRITS
     return found
 
 
-def weight(turn: Turn, change: Change) -> float:
+def weight(turn: Planning, change: Change) -> float:
     """How much a change counts: more the longer it has waited, in gate times, a level
     of priority counting as `aging` seconds of waiting."""
     waited = turn.now - change.admitted + change.priority * turn.limits.aging
-    return 1 + AGE * min(max(0.0, waited / turn.gate_seconds(change.gates)), PATIENCE)
+    return 1 + AGE * min(max(0.0, waited / turn.gate_seconds(change.gates)), LONG_WAIT)
 
 
 def best_bet(odds: Odds, free: int, known: set[frozenset[str]]) -> Bet | None:
@@ -109,7 +109,7 @@ def train(odds: Odds, known: set[frozenset[str]], state: tuple[str, ...], where:
     the worlds `where`."""
     turn, worlds = odds.turn, odds.worlds
     proven, inside = set(turn.mem.green), set(state)
-    able = [k for k in odds.order if k not in inside and (not odds.lane or k in proven)]
+    able = [k for k in odds.order if k not in inside and (not odds.crowded or k in proven)]
     whole = max(1, where.bit_count())
     able.sort(key=lambda k: -round(8 * (worlds.good[k] & where).bit_count() / whole))
     items = turn.compose(state, able)
@@ -146,7 +146,7 @@ def proof(odds: Odds, known: set[frozenset[str]]) -> Bet | None:
     ranked.sort(key=lambda r: r[0])
     items = turn.compose((), [key for _, key, _ in ranked], most=turn.limits.batch)
     unproven = {key: left for _, key, left in ranked}
-    worth = PROOF_FIRST if odds.lane else PROOF
+    worth = PROOF_FIRST if odds.crowded else PROOF
     value, size, passes = 0.0, 0, worlds.seen
     for n, key in enumerate(items, 1):
         passes &= worlds.good[key]

@@ -9,14 +9,14 @@ from agentctl.core.planner.beliefs import group, like, prefix_passes, split
 from agentctl.core.planner.bets import best_bet, odds
 from agentctl.core.planner.judge import certificates, convicted
 from agentctl.core.planner.memory import Segment
+from agentctl.core.planner.planning import LONG_WAIT, Planning
 from agentctl.core.planner.scenarios import Worlds, innocent
-from agentctl.core.planner.turn import PATIENCE, Turn
 from agentctl.core.queue.model import Cancel, Probe, Start
 
 CROWD = 1.3
 """Changes a slot that no probe asks about, from which on probes are chosen for what they teach alone."""
 
-def cancel(turn: Turn) -> None:
+def cancel(turn: Planning) -> None:
     """Stop probes that can neither land nor teach: all they ask about is known, or they
     hold a change that is rejected, or the suspects of a failed probe and others besides."""
     view, green = turn.view, set(turn.mem.green)
@@ -36,7 +36,7 @@ def cancel(turn: Turn) -> None:
         turn.actions.append(Cancel(probe.number, reason))
 
 
-def doomed(turn: Turn, probe: Probe) -> bool:
+def doomed(turn: Planning, probe: Probe) -> bool:
     """True if it asks about others than the suspects of a failed probe, all of whom it holds;
     unless these may well be innocent."""
     chain = set(probe.chain)
@@ -47,7 +47,7 @@ def doomed(turn: Turn, probe: Probe) -> bool:
 class Chooser:
     """Fills the free slots; `turn.actions` gets a Start for each."""
 
-    def __init__(self, turn: Turn) -> None:
+    def __init__(self, turn: Planning) -> None:
         view, mem = turn.view, turn.mem
         self.turn = turn
         self.free = view.slots - len(view.running)
@@ -93,7 +93,7 @@ class Chooser:
         turn = self.turn
         aside = self.busy.union(turn.mem.green)
         waiting = [c for key, c in turn.queue.items() if key not in aside]
-        long_ago = {gates: turn.now - PATIENCE * turn.gate_seconds(gates) for gates in turn.lanes}
+        long_ago = {gates: turn.now - LONG_WAIT * turn.gate_seconds(gates) for gates in turn.lanes}
         return len(waiting) > CROWD * turn.view.slots or any(c.admitted < long_ago[c.gates] for c in waiting)
 
     def bet(self) -> None:

@@ -6,8 +6,8 @@ Certificates are literal: beliefs only decide how many of them are asked for.
 from __future__ import annotations
 
 from agentctl.core.planner.beliefs import odds_bad
-from agentctl.core.planner.memory import Failure, Landable, LastLand, Memory
-from agentctl.core.planner.turn import Turn
+from agentctl.core.planner.memory import FailedProbe, Landable, LastLand, Memory
+from agentctl.core.planner.planning import Planning
 from agentctl.core.planner.update import count
 from agentctl.core.queue.model import Certificate, Land, Probe, Reject
 
@@ -15,7 +15,7 @@ AUDIT = 10
 """One conviction in so many is checked."""
 
 
-def judge(turn: Turn) -> None:
+def judge(turn: Planning) -> None:
     for key, (number, reason) in turn.mem.rejected.items():
         turn.actions.append(Reject(Certificate(key, number, reason)))
     for key, proofs in certificates(turn).items():
@@ -26,11 +26,11 @@ def judge(turn: Turn) -> None:
         land(turn)
 
 
-def certificates(turn: Turn) -> dict[str, list[Failure]]:
+def certificates(turn: Planning) -> dict[str, list[FailedProbe]]:
     """The failed probes that prove a queued change bad, by its key; none against one
     that passed on trunk as it is, and is about to land."""
     landing = {k for p in turn.mem.passed for k in turn.rest(p) or ()}
-    found: dict[str, list[Failure]] = {}
+    found: dict[str, list[FailedProbe]] = {}
     for failure in turn.mem.failures:
         culprit = accused(turn.mem, failure, turn.limits.rejection)
         if culprit in turn.queue and culprit not in landing:
@@ -38,7 +38,7 @@ def certificates(turn: Turn) -> dict[str, list[Failure]]:
     return found
 
 
-def accused(mem: Memory, failure: Failure, rejection: str) -> str | None:
+def accused(mem: Memory, failure: FailedProbe, rejection: str) -> str | None:
     """The change against which `failure` is a certificate, if any.
 
     Strict: the last of the chain, if what is before it is literally what landed on
@@ -65,7 +65,7 @@ def on_trunk(mem: Memory, base: str, chain: tuple[str, ...]) -> bool:
     return landed == chain
 
 
-def explained(turn: Turn, key: str, proofs: list[Failure]) -> dict[int, float]:
+def explained(turn: Planning, key: str, proofs: list[FailedProbe]) -> dict[int, float]:
     """The failures that only `key` explains: those of its own, and those of chains whose
     others are proven by now; with the probability that it suffered them although it is good."""
     alts: dict[int, float] = {}
@@ -78,7 +78,7 @@ def explained(turn: Turn, key: str, proofs: list[Failure]) -> dict[int, float]:
     return alts
 
 
-def audit(turn: Turn, key: str, proofs: list[Failure]) -> bool:
+def audit(turn: Planning, key: str, proofs: list[FailedProbe]) -> bool:
     """True if `key` shall have a second look although one proof convicts it.
 
     A good change that a flake rejects is never seen to land, so without audits the
@@ -100,12 +100,12 @@ def audit(turn: Turn, key: str, proofs: list[Failure]) -> bool:
     return True
 
 
-def convicted(turn: Turn, key: str, proofs: list[Failure]) -> bool:
+def convicted(turn: Planning, key: str, proofs: list[FailedProbe]) -> bool:
     doubt, alts = turn.limits.doubt, explained(turn, key, proofs)
     return odds_bad(turn.risk(key), tuple(alts.values())) >= (1 - doubt) / doubt
 
 
-def reject(turn: Turn, key: str, proofs: list[Failure]) -> None:
+def reject(turn: Planning, key: str, proofs: list[FailedProbe]) -> None:
     """Evidence that held `key` is explained by it: its mates are free again."""
     mem, agent, proof = turn.mem, turn.queue[key].agent, proofs[-1]
     alts = explained(turn, key, proofs).values()
@@ -129,7 +129,7 @@ def reject(turn: Turn, key: str, proofs: list[Failure]) -> None:
     mem.failures = [f for f in mem.failures if f.number not in told]
 
 
-def land(turn: Turn) -> None:
+def land(turn: Planning) -> None:
     """Land the passed probe that brings most: what of its chain is not on trunk yet
     must still be queued, its dependencies in order."""
     chains = [(rest, passed) for passed in turn.mem.passed if (rest := turn.rest(passed))]

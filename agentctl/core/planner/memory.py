@@ -34,7 +34,7 @@ class Segment(Struct, array_like=True):
         self.evidence = [(n, 1 - (1 - alt) * (1 - risk)) for n, alt in self.evidence]
 
 
-class Failure(Struct, array_like=True):
+class FailedProbe(Struct, array_like=True):
     """A failed probe that may still become a certificate, or turn out a flake."""
 
     number: int
@@ -93,7 +93,7 @@ class Memory(Struct):
     unridden: int = 0
     """Probes started without the green changes since they last rode."""
     segments: list[Segment] = field(default_factory=list)
-    failures: list[Failure] = field(default_factory=list)
+    failures: list[FailedProbe] = field(default_factory=list)
     passed: list[Landable] = field(default_factory=list)
     """Those that trunk is literally on the way to: they may be landed."""
     rejected: dict[str, tuple[int, str]] = field(default_factory=dict)

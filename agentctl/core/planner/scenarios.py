@@ -12,7 +12,7 @@ from hashlib import shake_128
 from math import prod
 
 from agentctl.core.planner.memory import Segment
-from agentctl.core.planner.turn import Turn
+from agentctl.core.planner.planning import Planning
 
 WORLDS = 1024
 ENOUGH = 40
@@ -51,7 +51,7 @@ def quantum(probability: float) -> int:
     return min(max(round(probability * (1 << DIGITS)), 0), 1 << DIGITS)
 
 
-def innocent(turn: Turn, segment: Segment) -> float:
+def innocent(turn: Planning, segment: Segment) -> float:
     """Probability that none of the suspects is bad, given their failures; 0 if it is next to none."""
     bad = turn.together(segment.items)
     other = (1 - bad) * prod(alt for _, alt in segment.evidence)
@@ -62,7 +62,7 @@ class Worlds:
     """Where each queued change is good: drawn from its risk, from the evidence of its
     segment, everywhere if it is proven."""
 
-    def __init__(self, turn: Turn) -> None:
+    def __init__(self, turn: Planning) -> None:
         mem = turn.mem
         self.good: dict[str, int] = dict.fromkeys(mem.green, ALL)
         for segment in mem.segments:
@@ -73,7 +73,7 @@ class Worlds:
         self.seen = self._agree(turn)
         self.count = self.seen.bit_count()
 
-    def _agree(self, turn: Turn) -> int:
+    def _agree(self, turn: Planning) -> int:
         """The worlds in which each failed probe held a bad change, or flaked; what accuses the
         suspects of a segment is in their own odds."""
         seen, used = ALL, {n for s in turn.mem.segments for n, _ in s.evidence}
@@ -90,7 +90,7 @@ class Worlds:
         """Probability of a set of worlds, given all that was seen."""
         return (worlds & self.seen).bit_count() / self.count
 
-    def _suspect(self, turn: Turn, segment: Segment) -> None:
+    def _suspect(self, turn: Planning, segment: Segment) -> None:
         """At least one of the suspects is bad, or their failures have another cause."""
         good, first = 1.0, []
         for key in segment.items:

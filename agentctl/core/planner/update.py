@@ -5,8 +5,8 @@ from __future__ import annotations
 from itertools import takewhile
 
 from agentctl.core.planner.beliefs import FORGET, Beliefs
-from agentctl.core.planner.memory import Failure, Landable, Memory, Segment, Tip, lane
-from agentctl.core.planner.turn import Turn, change_id
+from agentctl.core.planner.memory import FailedProbe, Landable, Memory, Segment, Tip, lane
+from agentctl.core.planner.planning import Planning, change_id
 from agentctl.core.queue.model import Probe, Result, Verdict
 
 TIPS_KEPT = 256
@@ -15,7 +15,7 @@ SURE = 0.8
 """Probability that the green changes break together, from which on they are suspects."""
 
 
-def digest(turn: Turn) -> None:
+def digest(turn: Planning) -> None:
     follow_trunk(turn)
     follow_queue(turn)
     take_results(turn)
@@ -24,7 +24,7 @@ def digest(turn: Turn) -> None:
     turn.beliefs = Beliefs(turn.mem, turn.limits)
 
 
-def follow_trunk(turn: Turn) -> None:
+def follow_trunk(turn: Planning) -> None:
     """Extend the history of tips. A move that was not literally our last Land is
     recorded as foreign: no certificate reaches across it."""
     mem, view, landing = turn.mem, turn.view, turn.mem.landing
@@ -42,7 +42,7 @@ def follow_trunk(turn: Turn) -> None:
     mem.landing = None
 
 
-def trim(turn: Turn) -> None:
+def trim(turn: Planning) -> None:
     """Forget the tips that no evidence and no running probe is based on."""
     mem = turn.mem
     del mem.failures[:-FAILURES_KEPT]
@@ -62,7 +62,7 @@ def count(mem: Memory, agent: str, landed: int = 0, rejected: int = 0) -> None:
     mem.agents[agent] = good, bad
 
 
-def follow_queue(turn: Turn) -> None:
+def follow_queue(turn: Planning) -> None:
     """Forget what left the queue, and learn from what landed."""
     mem, queue, landed = turn.mem, turn.queue, set(turn.view.landed)
     mem.rejected = {k: v for k, v in mem.rejected.items() if k in queue}
@@ -88,14 +88,14 @@ def follow_queue(turn: Turn) -> None:
     mem.failures = [f for f in mem.failures if f.open and all(k in queue for k in f.open)]
 
 
-def settle_segment(turn: Turn, segment: Segment, green: tuple[str, ...], landed: set[str]) -> None:
+def settle_segment(turn: Planning, segment: Segment, green: tuple[str, ...], landed: set[str]) -> None:
     segment.items = [k for k in segment.items if k not in landed]
     stay = set(turn.compose(green, segment.items, clashing=True))
     gone = [k for k in segment.items if k not in stay]
     segment.drop(gone, turn.together(gone))
 
 
-def take_results(turn: Turn) -> None:
+def take_results(turn: Planning) -> None:
     """Passing probes first, then failing ones from the shortest: what is proven good
     in this turn is not suspected in it, and the tightest evidence is kept."""
     seen = {f.number for f in turn.mem.failures}
@@ -116,7 +116,7 @@ def take_results(turn: Turn) -> None:
     doubt_green(turn)
 
 
-def weak_points(turn: Turn, green: tuple[str, ...]) -> list[tuple[int, list[tuple[int, int, float]]]]:
+def weak_points(turn: Planning, green: tuple[str, ...]) -> list[tuple[int, list[tuple[int, int, float]]]]:
     """Where the green changes of a lane may break. For each place from which failed probes carried
     them on: up to where they are sound; and (up to where a failed probe carried them, its number,
     the probability that these break together), the shortest first.
@@ -149,7 +149,7 @@ def weak_points(turn: Turn, green: tuple[str, ...]) -> list[tuple[int, list[tupl
     return [(first := sound.get(start, start), breaks(turn, first, sorted(seen[start]))) for start in sorted(seen)]
 
 
-def breaks(turn: Turn, sound: int, seen: list[tuple[int, int, float]]) -> list[tuple[int, int, float]]:
+def breaks(turn: Planning, sound: int, seen: list[tuple[int, int, float]]) -> list[tuple[int, int, float]]:
     """For each (up to where a failed probe carried the green changes, its number, the probability
     that it failed by itself): the probability that these break together instead."""
     before, otherwise, broken, total = 1.0, 1.0, 0.0, []
@@ -161,7 +161,7 @@ def breaks(turn: Turn, sound: int, seen: list[tuple[int, int, float]]) -> list[t
     return [(n, number, b / (broken + before * otherwise)) for n, number, b in total]
 
 
-def doubt_green(turn: Turn) -> None:
+def doubt_green(turn: Planning) -> None:
     """Green changes are suspects again if it is likelier that they break together
     than that all the probes that carried them asked about bad ones."""
     mem = turn.mem
@@ -176,7 +176,7 @@ def doubt_green(turn: Turn) -> None:
                 turn.settle_green()
 
 
-def take_pass(turn: Turn, result: Result) -> list[str]:
+def take_pass(turn: Planning, result: Result) -> list[str]:
     """Returns the queued members of the chain."""
     mem, probe = turn.mem, result.probe
     mem.passes += 1
@@ -193,7 +193,7 @@ def take_pass(turn: Turn, result: Result) -> list[str]:
     return members
 
 
-def prove(turn: Turn, good: set[str]) -> None:
+def prove(turn: Planning, good: set[str]) -> None:
     """The members of passing probes are green; nothing accuses them any more."""
     mem = turn.mem
     turn.settle_green()
@@ -205,16 +205,16 @@ def prove(turn: Turn, good: set[str]) -> None:
         failure.doubted |= failure.chain[-1] in proven
 
 
-def remember(turn: Turn, probe: Probe) -> None:
+def remember(turn: Planning, probe: Probe) -> None:
     """Keep a failure that may become a certificate, or turn out a flake."""
     mem, queue = turn.mem, turn.queue
     since = landed_since(mem, probe.base)
     if all(k in queue or k in since for k in probe.chain):
         waiting = [k for k in probe.chain if k in queue]
-        mem.failures.append(Failure(probe.number, probe.base, probe.chain, waiting, suspects=probe.suspects))
+        mem.failures.append(FailedProbe(probe.number, probe.base, probe.chain, waiting, suspects=probe.suspects))
 
 
-def take_failure(turn: Turn, probe: Probe, good: set[str], broken: float) -> None:
+def take_failure(turn: Planning, probe: Probe, good: set[str], broken: float) -> None:
     """`broken`: the probability that it failed for the green changes that it carried."""
     mem, queue = turn.mem, turn.queue
     since = landed_since(mem, probe.base)
@@ -226,7 +226,7 @@ def take_failure(turn: Turn, probe: Probe, good: set[str], broken: float) -> Non
         accuse(turn, [k for k in probe.asked if k in queue and k not in cleared], probe.number, alt)
 
 
-def distrust(turn: Turn) -> None:
+def distrust(turn: Planning) -> None:
     """Green changes that fail together on trunk as it is, without anything else, are
     suspects again: they passed on an older base, or with a flake."""
     mem = turn.mem
@@ -244,7 +244,7 @@ def distrust(turn: Turn) -> None:
     turn.settle_green()
 
 
-def recall(turn: Turn) -> None:
+def recall(turn: Planning) -> None:
     """What landed since makes an old failure tighter evidence: it accuses the members
     that are left, those of the fewest first."""
     green = set(turn.mem.green)
@@ -262,7 +262,7 @@ def landed_since(mem: Memory, base: str) -> set[str]:
     return set()
 
 
-def accuse(turn: Turn, suspects: list[str], number: int, alt: float) -> None:
+def accuse(turn: Planning, suspects: list[str], number: int, alt: float) -> None:
     """A failed probe of `suspects`: a new segment, or a narrower or a better proven
     one. Evidence that an older segment explains already teaches nothing more."""
     if not suspects:

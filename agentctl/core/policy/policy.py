@@ -21,7 +21,7 @@ from agentctl.core.text.units import duration, size
 from agentctl.core.text.yaml_document import Document, Problem, Problems, read
 
 __all__ = [
-    "SCHEMA", "Agents", "Gate", "Limits", "Part", "Policy", "Queue", "Slot",
+    "SCHEMA", "Agents", "Gate", "Limits", "Part", "Policy", "QueueSettings", "Slot",
     "completed", "document", "duration", "fingerprint", "in_parts", "parse", "parts", "size",
 ]
 
@@ -47,7 +47,7 @@ class Slot:
 
 
 @dataclass(frozen=True, slots=True)
-class Queue:
+class QueueSettings:
     slots: int
     batch: int
     rejection: str
@@ -96,7 +96,7 @@ class Policy:
     strategy: str
     gates: tuple[Gate, ...]
     slot: Slot
-    queue: Queue
+    queue: QueueSettings
     agents: Agents
     protect: tuple[str, ...]
     limits: Limits
@@ -124,7 +124,7 @@ def parse(text: str, source: str) -> Policy:
         strategy=values["strategy"],
         gates=tuple(Gate(**gate) for gate in values["gates"]),
         slot=Slot(**values["slot"]),
-        queue=Queue(**values["queue"]),
+        queue=QueueSettings(**values["queue"]),
         agents=Agents(**values["agents"]),
         protect=values["protect"],
         limits=Limits(**values["limits"]),

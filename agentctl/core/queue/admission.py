@@ -32,7 +32,7 @@ _DRIVE = re.compile(r"[A-Za-z]:")
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class ChangedFile:
     """A file that differs between trunk and the change."""
 
     path: bytes | str
@@ -45,7 +45,7 @@ class Entry:
     deleted: bool = False
 
 
-def check(entries: Iterable[Entry], limits: Limits, protect: Iterable[str]) -> list[str]:
+def check(entries: Iterable[ChangedFile], limits: Limits, protect: Iterable[str]) -> list[str]:
     """The refusals, each naming a path, fit to print, and the rule; empty if admitted.
 
     Takes no more than limits.change_files + 1 of the entries, so a tree that expands
@@ -68,7 +68,7 @@ def folded(name: str) -> str:
     return unicodedata.normalize("NFC", kept.casefold())
 
 
-def _refusals(taken: list[Entry], limits: Limits, protect: list[str]) -> Iterator[str]:
+def _refusals(taken: list[ChangedFile], limits: Limits, protect: list[str]) -> Iterator[str]:
     yield from _totals(taken, limits)
     sound: list[str] = []
     for entry in taken:
@@ -83,7 +83,7 @@ def _refusals(taken: list[Entry], limits: Limits, protect: list[str]) -> Iterato
     yield from _collisions(sound)
 
 
-def _totals(taken: list[Entry], limits: Limits) -> Iterator[str]:
+def _totals(taken: list[ChangedFile], limits: Limits) -> Iterator[str]:
     if len(taken) > limits.change_files:
         path = printable(taken[-1].path)
         yield f"{path}: one file more than limits.change_files ({limits.change_files})"
@@ -96,7 +96,7 @@ def _totals(taken: list[Entry], limits: Limits) -> Iterator[str]:
             return
 
 
-def _path_size(entry: Entry, path: str, limits: Limits) -> Iterator[str]:
+def _path_size(entry: ChangedFile, path: str, limits: Limits) -> Iterator[str]:
     raw = entry.path
     length = len(raw if isinstance(raw, bytes) else encoded(raw))
     if length > limits.path:
@@ -141,7 +141,7 @@ def _for_git(path: str) -> bool:
     return name in _READ_BY_GIT or bool(re.fullmatch(r"(gitmod~[1-4]|gi7eba~\d)", name))
 
 
-def _kind(entry: Entry, path: str, limits: Limits) -> Iterator[str]:
+def _kind(entry: ChangedFile, path: str, limits: Limits) -> Iterator[str]:
     if entry.mode == SYMLINK and _for_git(path):
         yield "a symbolic link in the place of a file that Git reads"
     elif entry.mode == SYMLINK:

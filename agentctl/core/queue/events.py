@@ -112,7 +112,7 @@ class Bumped(Event, frozen=True, tag="bumped"):
     priority: int
 
 
-class Refused(Event, frozen=True, tag="refused"):
+class NotAdmitted(Event, frozen=True, tag="refused"):
     """What an agent asked about another one's change."""
 
     key: str
@@ -219,6 +219,6 @@ class Replanned(Event, frozen=True, tag="replanned"):
 
 
 Recorded = (
-    Begun | Adopted | Moved | PutBack | Paused | Resumed | Admitted | Regated | Bumped | Refused | PassedOver | ProbeBegun |
+    Begun | Adopted | Moved | PutBack | Paused | Resumed | Admitted | Regated | Bumped | NotAdmitted | PassedOver | ProbeBegun |
     Probed | Cancelled | Follows | CutOff | TrunkFailed | Forgotten | Clash | LandingBegun | LandingDropped | Arrived | Replanned | AnyEnded)
 """What a commit of the ledger may tell."""

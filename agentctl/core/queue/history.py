@@ -40,7 +40,7 @@ def _names(event: Event, key: str, probes: set[int]) -> bool:
             return any(key in pair for pair in pairs)
         case events.Admitted(queued=queued):
             return queued.key == key
-        case Ended() | events.Bumped() | events.Refused():
+        case Ended() | events.Bumped() | events.NotAdmitted():
             return event.key == key
         case ledger_format1.Line():
             named = key in event.words

@@ -25,7 +25,7 @@ def _told(event: Recorded | ledger_format1.Line) -> str:
             return f"admit {queued.key} from {queued.change.agent}: {queued.subject}"
         case events.Bumped(key=key, priority=priority):
             return f"bump {key} to priority {priority}"
-        case events.Refused(key=key, agent=agent, why=why):
+        case events.NotAdmitted(key=key, agent=agent, why=why):
             return f"refuse {key} of {agent}: {why}"
         case events.PassedOver(ref=ref, why=why):
             return f"pass over {ref}: {why}"

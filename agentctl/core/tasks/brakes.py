@@ -39,7 +39,7 @@ HOPELESS = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class EndedSession:
     task: str
     started: float
     session: Session
@@ -75,7 +75,7 @@ class Brakes:
     """Tries that did not fail, in this row."""
     lasted: float = 0.0
     """Seconds that the failing session took to fail."""
-    crashes: tuple[Outcome, ...] = ()
+    crashes: tuple[EndedSession, ...] = ()
     """Of the last minutes, unexplained."""
     silent: tuple[str, ...] = ()
     """Tasks of the last sessions in a row that were cut off empty-handed."""
@@ -92,7 +92,7 @@ class Brakes:
 
 
 
-def after(brakes: Brakes, outcome: Outcome, earlier: Session | None, base: float, jitter: float) -> Brakes:
+def after(brakes: Brakes, outcome: EndedSession, earlier: Session | None, base: float, jitter: float) -> Brakes:
     """The state when a session has ended. `earlier` is the one before it on the same task, `base`
     the first pause in seconds, `jitter` a number from 0 to 1."""
     session = outcome.session
@@ -118,7 +118,7 @@ def after(brakes: Brakes, outcome: Outcome, earlier: Session | None, base: float
     return brakes if alone else _pause(brakes, failure, outcome, base, jitter)
 
 
-def _pause(brakes: Brakes, failure: Failure, outcome: Outcome, base: float, jitter: float) -> Brakes:
+def _pause(brakes: Brakes, failure: Failure, outcome: EndedSession, base: float, jitter: float) -> Brakes:
     now, row = outcome.session.ended, brakes.row + 1 if brakes.failure else 1
     until = max(now + pause(failure.kind, row, base) * (1 + JITTER * jitter), failure.after)
     return replace(brakes, failure=failure, paused=now, until=until, row=row, passed=0, lasted=outcome.session.seconds)
@@ -131,19 +131,19 @@ def pause(kind: Kind, row: int, base: float) -> float:
     return float(base * min(longest, growth ** min(row - 1, 30)))
 
 
-def _alone(brakes: Brakes, outcome: Outcome, earlier: Session | None) -> bool:
+def _alone(brakes: Brakes, outcome: EndedSession, earlier: Session | None) -> bool:
     """True if this task failed before, since then another was worked on from its beginning to a
     result, and no other has failed after that: then what fails is no matter of the fleet's."""
     return bool(outcome.failure and earlier and earlier.failure and brakes.good[0] != outcome.task
                 and brakes.good[1] > earlier.ended and not brakes.failed - {outcome.task})
 
 
-def _recent(crashes: tuple[Outcome, ...], outcome: Outcome) -> tuple[Outcome, ...]:
+def _recent(crashes: tuple[EndedSession, ...], outcome: EndedSession) -> tuple[EndedSession, ...]:
     listed = (*crashes, outcome) if outcome.crash else crashes
     return tuple(one for one in listed if outcome.session.ended - one.session.ended < CRASHES_WITHIN)
 
 
-def _deaths(brakes: Brakes, outcome: Outcome) -> Failure | None:
+def _deaths(brakes: Brakes, outcome: EndedSession) -> Failure | None:
     """The failure that several crashes in a row are, when this outcome completes them."""
     last = brakes.crashes[-DEATHS:]
     if not outcome.crash or len(last) < DEATHS or last[-1] is not outcome or len({one.task for one in last}) < 2:
@@ -154,7 +154,7 @@ def _deaths(brakes: Brakes, outcome: Outcome) -> Failure | None:
     return Failure(Kind.CRASHES, outcome.session.note) if quick and not between else None
 
 
-def _silence(brakes: Brakes, outcome: Outcome) -> Failure | None:
+def _silence(brakes: Brakes, outcome: EndedSession) -> Failure | None:
     """The failure that it is when several in a row, on more than one task, came to nothing."""
     row = brakes.silent
     return Failure(Kind.SILENT, outcome.session.note) if len(row) == DEATHS and len(set(row)) > 1 else None
@@ -198,7 +198,7 @@ def hopeless(brakes: Brakes) -> bool:
     return bool(brakes.failure and brakes.failure.kind == Kind.PROGRAM and brakes.row >= HOPELESS)
 
 
-def inherited(outcomes: Iterable[tuple[Outcome, Session | None]], base: float, now: float) -> Brakes:
+def inherited(outcomes: Iterable[tuple[EndedSession, Session | None]], base: float, now: float) -> Brakes:
     """The state that a supervisor begins with, from what happened before in order of time. Its
     first session is a try at once: whoever starts it again has mended something."""
     brakes = Brakes()

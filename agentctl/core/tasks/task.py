@@ -179,7 +179,7 @@ def status(task: Task, claim: Claim | None, record: Record | None, finished: Cal
     return Status.READY
 
 
-PATIENCE = 3
+DEFERRALS = 3
 """How often a task is asked in all on a trunk that nothing is left to move."""
 
 FIRST_PAUSE, LONGEST_PAUSE = 5.0, 60.0
@@ -247,7 +247,7 @@ def dispatch(
     backing_off = {t.id for t in able if _backs_off(t, rules, now)}
     waiting = [t for t in able if t.id not in backing_off and _due(t, trunk, now)]
     if able and not waiting and not backing_off and not {Status.WORKING, Status.SUBMITTED} & set(statuses.values()):
-        waiting = [t for t in able if _asked(t, trunk) < PATIENCE]
+        waiting = [t for t in able if _asked(t, trunk) < DEFERRALS]
         park += [(t.id, "not yet, it says, and nothing is left that moves trunk") for t in able if t not in waiting]
     agents, start = list(free), []
     for task in waiting[: len(agents)]:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Set
 from itertools import chain, islice
 
-from agentctl.core.planner.beliefs import Beliefs, Limits
-from agentctl.core.planner.memory import Failure, Landable, Memory, lane
+from agentctl.core.planner.beliefs import Beliefs, Settings
+from agentctl.core.planner.memory import FailedProbe, Landable, Memory, lane
 from agentctl.core.queue.lending import lent
 from agentctl.core.queue.model import Action, Change, Probe, View
 from agentctl.core.text.json_form import replace
 
-PATIENCE = 16.0
+LONG_WAIT = 16.0
 """Gate times of waiting, after which a change is old: no bet may pass it over."""
 
 
@@ -32,7 +32,7 @@ def landed_on(mem: Memory, base: str) -> tuple[str, ...] | None:
     return None
 
 
-def rank(change: Change, limits: Limits) -> tuple[float, int]:
+def rank(change: Change, limits: Settings) -> tuple[float, int]:
     """Its place in the queue is by this."""
     return change.admitted - change.priority * limits.aging, change.seq
 
@@ -44,8 +44,8 @@ def lifted(queued: tuple[Change, ...]) -> tuple[Change, ...]:
     return tuple(replace(c, priority=raised[c.id]) if c.id in raised else c for c in queued) if raised else queued
 
 
-class Turn:
-    def __init__(self, view: View, limits: Limits, mem: Memory, now: float) -> None:
+class Planning:
+    def __init__(self, view: View, limits: Settings, mem: Memory, now: float) -> None:
         self.view = view
         self.now = now
         self.limits = limits
@@ -130,7 +130,7 @@ class Turn:
             self._ride = ride, frozenset(ride)
         return self._ride[1]
 
-    def rest(self, probe: Probe | Landable | Failure) -> tuple[str, ...] | None:
+    def rest(self, probe: Probe | Landable | FailedProbe) -> tuple[str, ...] | None:
         """What of the chain is not on trunk yet, if trunk is literally on its way
         from the probe's base to the end of its chain; else None."""
         base = probe.base
