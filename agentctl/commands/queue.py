@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from dataclasses import dataclass
 
 import click
 
@@ -12,10 +13,10 @@ from agentctl.core import refnames
 from agentctl.core.planner import usual_seconds
 from agentctl.core.queue.events import Staged
 from agentctl.core.queue.lifecycle import Stage
-from agentctl.core.queue.records import Landed, outline
-from agentctl.core.queue.request import Bump, Submit
+from agentctl.core.queue.records import AnyEnded, Landed, outline
+from agentctl.core.queue.request import Bump, Request, Submit
 from agentctl.core.queue.state import State
-from agentctl.core.text.json_form import facts
+from agentctl.core.text.json_form import Plain, facts
 from agentctl.core.text.printable import printable
 from agentctl.errors import AgentctlError, Refused
 from agentctl.hub import foreign, inbox, landed, pause, red_trunk, rights, status
@@ -39,49 +40,88 @@ def queue_group(ctx: click.Context, given: Given, everything: bool) -> int:
 
 
 def listing(given: Given, everything: bool) -> int:
-    hub = given.hub
-    waiting = [r for r in status.requests(hub) if r.waits]
-    paused = pause.read(hub)
-    ledger = Ledger.read(hub)
+    found = _look(given, everything)
+    if given.json:
+        given.emit(found.plain)
+        return 0
+    _tell_held_up(given, found)
+    for line in aligned([(found.stage(record), record.key, record.change.agent, printable(record.why or record.subject))
+                         for record in found.ended]):
+        given.say(line, hang=12)
+    for line in aligned(_rows(found)):
+        given.say(line, hang=12)
+    for staged in found.state.probes:
+        given.say(f"probe {staged.probe.number}: {many(len(staged.probe.chain), 'change')}, {ago(staged.started)}"
+                  f"{_usual(found.state, staged)}: {staged.probe.reason}", hang=2)
+    queued = found.state.queue or found.waiting
+    if not (queued or found.ended):
+        given.say("the queue is empty" if found.state.trunk else "the queue is empty; no bot has run here yet")
+    elif queued and not _bot(given):
+        given.say("hint: no bot runs: agentctl bot run")
+    return 0
+
+
+@dataclass(frozen=True)
+class _Found:
+    """What there is to list."""
+
+    waiting: list[Request]
+    """Not admitted yet."""
+    state: State
+    ended: list[AnyEnded]
+    away: set[str]
+    """The commits, of what landed, that trunk has no more."""
+    paused: pause.Pause | None
+    moved: foreign.Move | None
+    red: red_trunk.Red | None
+
+    def stage(self, record: AnyEnded) -> str:
+        return "gone" if self._gone(record) else record.stage
+
+    def _gone(self, record: AnyEnded) -> bool:
+        return isinstance(record, Landed) and record.commit in self.away
+
+    @property
+    def plain(self) -> Plain:
+        """For --json."""
+        return {
+            "paused": facts(self.paused) if self.paused else None, "red": facts(self.red) if self.red else None,
+            "moved": facts(self.moved) if self.moved else None, "waiting": [r.key for r in self.waiting],
+            "queued": [outline(r) for r in self.state.queue.values()], "probes": [facts(p) for p in self.state.probes],
+            "ended": [outline(r) for r in self.ended], "gone": [r.key for r in self.ended if self._gone(r)]}
+
+
+def _look(given: Given, everything: bool) -> _Found:
+    hub, ledger = given.hub, Ledger.read(given.hub)
     state = ledger.state()
     ended = sorted(ledger.ended(), key=lambda r: r.at) if everything else []
-    moved, trouble = foreign.stopped(hub, state), _red(given, state)
     trunk = foreign.known_trunk(hub)
     tip = (trunk and hub.refs.get(refnames.branch(trunk))) or ""
     away = landed.gone(hub, tip, [r.commit for r in ended if isinstance(r, Landed)])
-    if given.json:
-        given.emit({
-            "paused": facts(paused) if paused else None, "red": facts(trouble) if trouble else None, "moved": facts(moved) if moved else None,
-            "waiting": [r.key for r in waiting], "queued": [outline(r) for r in state.queue.values()],
-            "probes": [facts(p) for p in state.probes], "ended": [outline(r) for r in ended], "gone": [r.key for r in ended if isinstance(r, Landed) and r.commit in away]})
-        return 0
-    if trouble:
-        given.say(f"{trouble.text}; {trouble.tries}")
-    if moved:
-        given.say(f"{moved.text}: nothing lands until: {moved.ways}")
-    if paused:
+    waiting = [r for r in status.requests(hub) if r.waits]
+    return _Found(waiting, state, ended, away, pause.read(hub), foreign.stopped(hub, state), _red(given, state))
+
+
+def _tell_held_up(given: Given, found: _Found) -> None:
+    """Why nothing, or not all, lands."""
+    if found.red:
+        given.say(f"{found.red.text}; {found.red.tries}")
+    if found.moved:
+        given.say(f"{found.moved.text}: nothing lands until: {found.moved.ways}")
+    if paused := found.paused:
         given.say(f"{printable(str(paused))}{f', {ago(paused.at)} ago' if paused.at else ''}; {paused.effect}")
-    for line in aligned([("gone" if isinstance(record, Landed) and record.commit in away else record.stage, record.key, record.change.agent, printable(record.why or record.subject))
-                         for record in ended]):
-        given.say(line, hang=12)
-    tested = {key: p for p in state.probes for key in p.probe.asked}
+
+
+def _rows(found: _Found) -> list[tuple[str, str, str, str]]:
+    """(what it does, key, agent, subject) of all that is queued or waits to be."""
+    tested = {key: staged for staged in found.state.probes for key in staged.probe.asked}
     rows = []
-    for key, record in state.queue.items():
-        probe = tested.get(key)
-        doing = f"in probe {probe.probe.number} for {ago(probe.started)}" if probe else (
-            "frozen" if paused and paused.holds(record.change.priority) else "queued")
+    for key, record in found.state.queue.items():
+        staged = tested.get(key)
+        held = found.paused and found.paused.holds(record.change.priority)
+        doing = f"in probe {staged.probe.number} for {ago(staged.started)}" if staged else "frozen" if held else "queued"
         rows.append((doing, key, record.change.agent, printable(record.subject)))
-    rows += [("not admitted yet", request.key, request.agent, "") for request in waiting]
-    for line in aligned(rows):
-        given.say(line, hang=12)
-    for staged in state.probes:
-        given.say(f"probe {staged.probe.number}: {many(len(staged.probe.chain), 'change')}, {ago(staged.started)}"
-                  f"{_usual(state, staged)}: {staged.probe.reason}", hang=2)
-    if not (state.queue or waiting or ended):
-        given.say("the queue is empty" if state.trunk else "the queue is empty; no bot has run here yet")
-    elif (state.queue or waiting) and not _bot(given):
-        given.say("hint: no bot runs: agentctl bot run")
-    return 0
+    return rows + [("not admitted yet", request.key, request.agent, "") for request in found.waiting]
 
 
 def _red(given: Given, state: State) -> red_trunk.Red | None:

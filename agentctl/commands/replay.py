@@ -81,11 +81,7 @@ def command(given: Given, repo: str, range_: str, gate_: str | None, setup: str,
     bug was rejected with evidence, and `verify` finds nothing; else 7.
     """
     source, risk = find(repo).git_dir, tune.share("--bad", bad)
-    if gate_ is None and not (simulate and gate_seconds):
-        raise UsageError("--gate is missing", hint="agentctl replay REPO A..B --gate 'make test'")
-    for option, value in (("--gate-seconds", gate_seconds), ("--plot", picture)):
-        if value and not simulate:
-            raise UsageError(f"{option} goes with --simulate")
+    _check_together(gate_, gate_seconds, picture, simulate)
     text, policy = _policy(gate_ or "true", setup, slots, timeout)
     modes = {"as given": Mode(agents, slots, batch)} | ({"one by one": Mode(agents, 1, 1)} if compare else {})
     columns: dict[str, ReplayOutcome] = {}
@@ -104,6 +100,15 @@ def command(given: Given, repo: str, range_: str, gate_: str | None, setup: str,
             columns[name] = rehearse(given, hub, policy, plan.pieces, mode)
         report(given, plan, columns)
     return 0 if all(column.good for column in columns.values()) else 7
+
+
+def _check_together(gate: str | None, gate_seconds: float | None, picture: str | None, simulate: bool) -> None:
+    """Raises UsageError for options that do not go together."""
+    if gate is None and not (simulate and gate_seconds):
+        raise UsageError("--gate is missing", hint="agentctl replay REPO A..B --gate 'make test'")
+    for option, value in (("--gate-seconds", gate_seconds), ("--plot", picture)):
+        if value and not simulate:
+            raise UsageError(f"{option} goes with --simulate")
 
 
 def rehearse(given: Given, hub: Hub, policy: Policy, pieces: list[Piece], mode: Mode) -> ReplayOutcome:

@@ -9,7 +9,6 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import partial
 
 from agentctl.core.policy.policy import Gate, Part, Policy, fingerprint, in_parts, parts
 from agentctl.core.queue.model import Verdict
@@ -104,8 +103,8 @@ def judge(hub: Hub, policy: Policy, runs: GateRun, commit: str, known: frozenset
         log = hub.own_path("logs", "gate", f"{int(begun * 1000)}-{os.path.basename(place.path)}-{tree[:10]}.log")
         try:
             names = {name for part in due for name in part.gates}
-            said, took = _in_slot(hub, policy, runs, place, commit, log, names,
-                                  base if base != commit else None, doubted)
+            run = _InSlot(hub, policy, runs, place, commit, base if base != commit else None, log)
+            said, took = run.judge(names, doubted), run.took
         except (OSError, GitError, Infrastructure, Timeout) as error:
             said, took = Said(Verdict.INDETERMINATE, f"the machine failed us: {error}"), {}
             if runs.stopped:
@@ -125,58 +124,83 @@ def _of_part(hub: Hub, whole: Judgement, part: Part, took: dict[str, float]) -> 
     return Judgement(Verdict.PASSED, tree, whole.commit, part.fingerprint, seconds, whole.at, exit=0)
 
 
-def _in_slot(hub: Hub, policy: Policy, runs: GateRun, place: Worktree, commit: str, log: str,
-             names: set[str], base: str | None, doubted: bool) -> tuple[Said, dict[str, float]]:
-    """What the gates of these names said, and the seconds that each took which was run."""
-    if said := _lay_out(place, policy, runs, commit, base):
-        return said, {}
-    scratch = place.path + ".tmp"
-    folders.remove(scratch)
-    modes.folder(scratch)
-    took: dict[str, float] = {}
+@dataclass
+class _InSlot:
+    """One run of the gates on a commit in one slot."""
 
-    def run(step: Gate) -> Said | None:
+    hub: Hub
+    policy: Policy
+    runs: GateRun
+    place: Worktree
+    commit: str
+    base: str | None
+    log: str
+    took: dict[str, float] = field(default_factory=dict)
+    """Seconds of each step that was run."""
+
+    def judge(self, names: set[str], doubted: bool) -> Said:
+        """What the gates of these names say."""
+        if said := _lay_out(self.place, self.policy, self.runs, self.commit, self.base):
+            return said
+        folders.remove(self.scratch)
+        modes.folder(self.scratch)
+        try:
+            return self._steps(names, doubted)
+        finally:
+            folders.remove(self.scratch)
+
+    @property
+    def scratch(self) -> str:
+        """The folder for temporary files of the steps."""
+        return self.place.path + ".tmp"
+
+    def _steps(self, names: set[str], doubted: bool) -> Said:
+        if _setup_due(self.policy, self.place) and (said := self._setup()):
+            return _blame(said, self.base, lambda: self._at_base(self._setup)) if said.verdict is Verdict.FAILED else said
+        for gate in self.policy.gates:
+            if gate.name in names and (said := self._run(gate)):
+                return self._doubt(gate, said) if doubted and said.exit == UNCLEAR else said
+        return Said(Verdict.PASSED, exit=0)
+
+    def _doubt(self, gate: Gate, said: Said) -> Said:
+        """What to think of a gate that cannot tell, after a look at what it says of the base."""
+
+        def again() -> Said | None:
+            return (self._setup() if _setup_due(self.policy, self.place) else None) or self._run(gate)
+
+        return _blame(said, self.base, lambda: self._at_base(again))
+
+    def _run(self, step: Gate) -> Said | None:
         """What the step says if it did not pass."""
-        begun = time.monotonic()
-        env = environ.given(step.pass_env) | {"TMPDIR": scratch, "AGENTCTL_COMMIT": commit} | step.env
-        ended = runs.run(Job(
-            argv=("/bin/sh", "-c", step.run), cwd=place.path, log=log, mark=hub.mark + "gate",
-            env=env, stdin=None, timeout=step.timeout, memory=policy.limits.memory, output=policy.limits.output,
-            processes=policy.limits.processes, file_size=policy.limits.file_size,
+        begun, limits = time.monotonic(), self.policy.limits
+        env = environ.given(step.pass_env) | {"TMPDIR": self.scratch, "AGENTCTL_COMMIT": self.commit} | step.env
+        ended = self.runs.run(Job(
+            argv=("/bin/sh", "-c", step.run), cwd=self.place.path, log=self.log, mark=self.hub.mark + "gate",
+            env=env, stdin=None, timeout=step.timeout, memory=limits.memory, output=limits.output,
+            processes=limits.processes, file_size=limits.file_size,
         ))
-        took[step.name] = time.monotonic() - begun
+        self.took[step.name] = time.monotonic() - begun
         said = _said(step.name, ended, step.timeout)
         if not said:
             return None
-        output = environ.tail(log, TAIL)
+        output = environ.tail(self.log, TAIL)
         section = "slot" if step.name == SETUP else "gates"
         return replace(said, step=step.name, log=output, why=said.why + environ.missed(env, output, f"{section}.pass_env"))
 
-    def setup() -> Said | None:
-        said = run(Gate(SETUP, policy.slot.setup, policy.gates[0].timeout, {}, pass_env=policy.slot.pass_env))
+    def _setup(self) -> Said | None:
+        """What the slot's setup says if it did not pass."""
+        slot = self.policy.slot
+        said = self._run(Gate(SETUP, slot.setup, self.policy.gates[0].timeout, {}, pass_env=slot.pass_env))
         if not said:
-            worktrees.keep_template(place)
-            _setup_done(policy, place)
+            worktrees.keep_template(self.place)
+            _setup_done(self.policy, self.place)
         return said
 
-    def at_base(step: Callable[[], Said | None]) -> Said | None:
+    def _at_base(self, step: Callable[[], Said | None]) -> Said | None:
         """What the step says in the tree of `base`."""
-        with runs.gits.within(policy.gates[0].timeout):
-            check_out(place, policy, base or commit)
+        with self.runs.gits.within(self.policy.gates[0].timeout):
+            check_out(self.place, self.policy, self.base or self.commit)
         return step()
-
-    try:
-        if _setup_due(policy, place) and (said := setup()):
-            return _blame(said, base, lambda: at_base(setup)) if said.verdict is Verdict.FAILED else said, took
-        for gate in policy.gates:
-            if gate.name in names and (said := run(gate)):
-                if doubted and said.exit == UNCLEAR:
-                    again = partial(run, gate)
-                    said = _blame(said, base, lambda: at_base(lambda: (setup() if _setup_due(policy, place) else None) or again()))
-                return said, took
-        return Said(Verdict.PASSED, exit=0), took
-    finally:
-        folders.remove(scratch)
 
 
 def _lay_out(place: Worktree, policy: Policy, runs: GateRun, commit: str, base: str | None) -> Said | None:
