@@ -150,8 +150,10 @@ def _defect(error: Exception, given: Given) -> Defect:
         return Defect(f"{type(error).__name__}: {error}", hint="report it with the lines above")
     hub = vars(given).get("hub")
     where = _kept(text, hub if isinstance(hub, Hub) else None)
-    return Defect(f"{type(error).__name__}: {error}",
-                  hint=f"report it with {where}" if where else f"{DEBUG}=1 shows where: set it, and run the same command again")
+    return Defect(
+        f"{type(error).__name__}: {error}",
+        hint=f"report it with {where}" if where else f"{DEBUG}=1 shows where: set it, and run the same command again",
+    )
 
 
 def _kept(text: str, hub: Hub | None) -> str:

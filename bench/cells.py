@@ -78,8 +78,9 @@ class Figure:
 
 def arrivals(cell: Cell) -> Iterator[Arrival]:
     rate = None if cell.load is None else cell.load * cell.slots / cell.seconds
-    traffic = Traffic(risks=cell.risks, seed=cell.seed, rate=rate, seconds=cell.seconds, pairs=cell.pairs,
-                      priorities=cell.priorities)
+    traffic = Traffic(
+        risks=cell.risks, seed=cell.seed, rate=rate, seconds=cell.seconds, pairs=cell.pairs, priorities=cell.priorities
+    )
     for arrival in traffic:
         yield replace(arrival, agent="agent-0") if cell.hidden else arrival
 
@@ -88,7 +89,9 @@ def simulate(cell: Cell) -> Totals:
     mean = sum(cell.risks) / len(cell.risks)
     backlog = None
     if cell.load is None:
-        backlog = cell.backlog or max(100, min(4 * cell.slots * (int(0.69 / mean) + 1), 40_000 if cell.strategy in OURS else 4000))
+        backlog = cell.backlog or max(
+            100, min(4 * cell.slots * (int(0.69 / mean) + 1), 40_000 if cell.strategy in OURS else 4000)
+        )
     strategy: Strategy = plan if cell.strategy in OURS else RIVALS[cell.strategy](Traffic(risks=cell.risks).known_risks)
     limits = Settings(batch=cell.batch, rejection="inference" if "inference" in cell.strategy else "strict")
     conditions = Conditions(slots=cell.used, backlog=backlog, flake=cell.flake, jitter=cell.jitter, seed=cell.seed)
@@ -109,10 +112,19 @@ def measure(cell: Cell) -> Figure:
     bound = entropy_bound(scaled, cell.flake)
     unit = cell.seconds
     return Figure(
-        tally.probes / landed, tally.busy / landed / unit, tally.probes / landed / bound if bound else float("nan"),
-        tally.wronged / landed, tally.landed / tally.elapsed * unit if tally.elapsed else 0.0,
-        tally.quantile(0.5) / unit, tally.quantile(0.95) / unit, tally.longest_wait / unit, tally.peak,
-        1000 * tally.deciding / max(1, tally.plans), 1000 * tally.longest_decision, tally.overrun)
+        tally.probes / landed,
+        tally.busy / landed / unit,
+        tally.probes / landed / bound if bound else float("nan"),
+        tally.wronged / landed,
+        tally.landed / tally.elapsed * unit if tally.elapsed else 0.0,
+        tally.quantile(0.5) / unit,
+        tally.quantile(0.95) / unit,
+        tally.longest_wait / unit,
+        tally.peak,
+        1000 * tally.deciding / max(1, tally.plans),
+        1000 * tally.longest_decision,
+        tally.overrun,
+    )
 
 
 def measured(cells: Sequence[Cell], seeds: Sequence[int], jobs: int) -> Iterator[Figure]:

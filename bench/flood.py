@@ -36,8 +36,12 @@ def heads(hub: Hub, name: str, count: int) -> list[str]:
     top = dict(objects.tree(objects.commit(tip).tree))
     with objects.store.together():
         blob = objects.write_blob(b"x\n")
-        return [objects.write_commit(objects.write_tree({**top, b"%s-%d" % (name.encode(), n): (FILE, blob)}), [tip],
-                                     f"{name} {n}\n", time.time()) for n in range(count)]
+        return [
+            objects.write_commit(
+                objects.write_tree({**top, b"%s-%d" % (name.encode(), n): (FILE, blob)}), [tip], f"{name} {n}\n", time.time()
+            )
+            for n in range(count)
+        ]
 
 
 def flood(hub: Hub, kind: str, count: int) -> list[str]:
@@ -66,7 +70,10 @@ def measured(kind: str, count: int) -> tuple[int, float, float, float, float]:
     with repository({"README": "read me\n"}, "true") as top:
         hub = find(top)
         push(hub, flood(hub, kind, count))
-        push(hub, [f"create refs/agentctl/inbox/honest-{n}/honest-{n}/1 {oid}\n" for n, oid in enumerate(heads(hub, "honest", HONEST))])
+        push(
+            hub,
+            [f"create refs/agentctl/inbox/honest-{n}/honest-{n}/1 {oid}\n" for n, oid in enumerate(heads(hub, "honest", HONEST))],
+        )
         with locks.acquire(hub.own_path("locks", "bot.lock"), "the bot") as held:
             bot, begun, turns, admitted, landed = Bot(hub, held, "main"), time.monotonic(), [], (0, 0.0), 0.0
             keys = {f"honest-{n}/1" for n in range(HONEST)}
@@ -96,7 +103,13 @@ def linear(counts: list[int]) -> None:
     for count in counts:
         with repository({"README": "read me\n"}, "sleep 1000") as top:
             hub = find(top)
-            push(hub, [f"create refs/agentctl/inbox/agent-{n % 100}/change-{n}/1 {oid}\n" for n, oid in enumerate(heads(hub, "honest", count))])
+            push(
+                hub,
+                [
+                    f"create refs/agentctl/inbox/agent-{n % 100}/change-{n}/1 {oid}\n"
+                    for n, oid in enumerate(heads(hub, "honest", count))
+                ],
+            )
             with locks.acquire(hub.own_path("locks", "bot.lock"), "the bot") as held:
                 bot, begun = Bot(hub, held, "main"), time.monotonic()
                 while len(bot.state.queue) < count:
@@ -121,8 +134,12 @@ def main() -> None:
         return linear([1000, 2000, 4000])
     rows, base = [], 0.0
     for kind in options.kinds:
-        done = subprocess.run([sys.executable, "-m", "bench.flood", "--alone", kind, "--refs", str(options.refs)],
-                              check=True, capture_output=True, text=True)
+        done = subprocess.run(
+            [sys.executable, "-m", "bench.flood", "--alone", kind, "--refs", str(options.refs)],
+            check=True,
+            capture_output=True,
+            text=True,
+        )
         turn, admitted, landed, longest, median, peak = (float(word) for word in done.stdout.split())
         base = base or landed
         rows.append((kind, int(turn), admitted, landed, landed / base, longest, median, peak))

@@ -37,8 +37,23 @@ sleep 0.$((n % 3 + 1))
 
 
 def command(top: str) -> list[str]:
-    return [sys.executable, "-m", "agentctl", "-C", top, "run", os.path.join(top, "..", "tasks.yaml"),
-            "--agents", "4", "--attempts", "9", "--", "sh", "-c", AGENT]
+    return [
+        sys.executable,
+        "-m",
+        "agentctl",
+        "-C",
+        top,
+        "run",
+        os.path.join(top, "..", "tasks.yaml"),
+        "--agents",
+        "4",
+        "--attempts",
+        "9",
+        "--",
+        "sh",
+        "-c",
+        AGENT,
+    ]
 
 
 def marked(prefix: str) -> list[int]:
@@ -67,8 +82,7 @@ def once(kills: int, seed: int, everything: bool, longest: float = 0.0) -> tuple
                 run.wait()
                 done += 1
         last = subprocess.run(command(top), env=ENV, capture_output=True, text=True)
-        verify = subprocess.run([sys.executable, "-m", "agentctl", "-C", top, "verify"], env=ENV,
-                                capture_output=True, text=True)
+        verify = subprocess.run([sys.executable, "-m", "agentctl", "-C", top, "verify"], env=ENV, capture_output=True, text=True)
         landed = sum(os.path.exists(os.path.join(top, f"f{n}.txt")) for n in range(TASKS))
         clean = git(top, "status", "--porcelain").stdout == ""
         left = len(marked(mark)) + os.path.isdir(top + ".agentctl")
@@ -80,13 +94,12 @@ def once(kills: int, seed: int, everything: bool, longest: float = 0.0) -> tuple
 
 def main(args: list[str]) -> None:
     numbers = [int(a) for a in args if a.isdigit()]
-    kills, seed = [*numbers, *(10, 1)[len(numbers):]][:2]
+    kills, seed = [*numbers, *(10, 1)[len(numbers) :]][:2]
     everything = "--all" in args
     undisturbed, base = once(0, seed, everything)
     longest = max(0.4, 1.4 * base[-1] / max(1, kills))
     good, row = once(kills, seed, everything, longest)
-    table([("undisturbed", *base), ("killed", *row)],
-          ("", "kills", "landed", "exit", "verify", "left behind", "seconds"))
+    table([("undisturbed", *base), ("killed", *row)], ("", "kills", "landed", "exit", "verify", "left behind", "seconds"))
     sys.exit(0 if good and undisturbed else 1)
 
 

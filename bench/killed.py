@@ -14,10 +14,38 @@ import signal
 import sys
 from typing import Any
 
-WRITES = frozenset(("branch", "clean", "commit", "config", "fetch", "gc", "hash-object", "merge", "pack-refs", "push", "read-tree", "repack",
-                    "reset", "switch", "symbolic-ref", "update-index", "update-ref", "worktree", "write-tree", "add", "init", "clone",
-                    "unpack-objects", "index-pack", "checkout-index"))
-EVENTS = frozenset(("os.rename", "os.remove", "os.rmdir", "os.mkdir", "os.link", "os.symlink", "os.truncate", "os.chmod", "os.utime"))
+WRITES = frozenset(
+    (
+        "branch",
+        "clean",
+        "commit",
+        "config",
+        "fetch",
+        "gc",
+        "hash-object",
+        "merge",
+        "pack-refs",
+        "push",
+        "read-tree",
+        "repack",
+        "reset",
+        "switch",
+        "symbolic-ref",
+        "update-index",
+        "update-ref",
+        "worktree",
+        "write-tree",
+        "add",
+        "init",
+        "clone",
+        "unpack-objects",
+        "index-pack",
+        "checkout-index",
+    )
+)
+EVENTS = frozenset(
+    ("os.rename", "os.remove", "os.rmdir", "os.mkdir", "os.link", "os.symlink", "os.truncate", "os.chmod", "os.utime")
+)
 OPENED = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 
 

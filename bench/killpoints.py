@@ -85,9 +85,11 @@ BAD = "git switch -qc bad; echo BUG >bad.txt; git add bad.txt; git commit -qm ba
 REJECTED = BAD + "; $AGENTCTL bot run --once || true"
 TASK = "$AGENTCTL task add --id one 'Do one'"
 TASKS = "printf -- '- {id: a, prompt: do a}\\n- {id: b, prompt: do b}\\n- {id: c, prompt: do c}\\n' >.git/tasks.yaml"
-IN_THE_WAY = CHANGE + "; echo new >>README; git stash -q; $AGENTCTL submit one --change one; $AGENTCTL bot run --once; " \
-    "git update-ref refs/heads/main HEAD~1; git reset -q --hard; echo MINE >one.txt; echo edit >README; " \
+IN_THE_WAY = (
+    CHANGE + "; echo new >>README; git stash -q; $AGENTCTL submit one --change one; $AGENTCTL bot run --once; "
+    "git update-ref refs/heads/main HEAD~1; git reset -q --hard; echo MINE >one.txt; echo edit >README; "
     "git update-ref refs/heads/main $(git rev-parse refs/heads/main@{1})"
+)
 AGENT = "sh -c 'echo $AGENTCTL_TASK >$AGENTCTL_TASK.txt; sleep 0.1'"
 
 
@@ -95,14 +97,25 @@ def trunk_and_proof(hub: str) -> object:
     """What a fleet or a bot is run for: trunk's files, the invariants, and nothing left."""
     verified = subprocess.run([*AGENTCTL, "verify"], cwd=hub, env=ENV | {"PYTHONPATH": HERE}, capture_output=True, text=True)
     left = [name for name in os.listdir(hub + ".agentctl")] if os.path.isdir(hub + ".agentctl") else []
-    return (git(hub, "ls-tree", "-r", "--name-only", "main"), verified.returncode, left, git(hub, "status", "--porcelain"),
-            [name for name in git(hub, "for-each-ref", "--format=%(refname)").splitlines() if "/salvage/" not in name])
+    return (
+        git(hub, "ls-tree", "-r", "--name-only", "main"),
+        verified.returncode,
+        left,
+        git(hub, "status", "--porcelain"),
+        [name for name in git(hub, "for-each-ref", "--format=%(refname)").splitlines() if "/salvage/" not in name],
+    )
 
 
 COMMANDS: dict[str, Command] = {
     "init": Command("init", shell("git rm -q -r .agentctl; git commit -qm 'no policy'")),
-    "init of a bare one": Command("init", shell("git rm -q -r .agentctl; git commit -qm 'no policy'", "mv .git ../bare; rm -rf ./* .[a-z]*",
-                                                "mv ../bare/* .; rmdir ../bare; git config core.bare true; rm -f index")),
+    "init of a bare one": Command(
+        "init",
+        shell(
+            "git rm -q -r .agentctl; git commit -qm 'no policy'",
+            "mv .git ../bare; rm -rf ./* .[a-z]*",
+            "mv ../bare/* .; rmdir ../bare; git config core.bare true; rm -f index",
+        ),
+    ),
     "task add": Command("task add Do one", shell(":")),
     "task add --file": Command("task add --file .git/tasks.yaml", shell(TASKS)),
     "task done": Command("task done one --reason no", shell(TASK)),
@@ -124,7 +137,11 @@ COMMANDS: dict[str, Command] = {
     "test": Command("test one", shell(CHANGE), goal=trunk_and_proof),
     "spawn": Command(f"spawn ann --task one -- {AGENT}", shell(TASK), again=(0, 1, 2), goal=lambda hub: None),
     "run": Command(f"run -n 2 -- {AGENT}", shell(TASKS, "$AGENTCTL task add --file .git/tasks.yaml"), goal=trunk_and_proof),
-    "rm": Command("rm ann --force", shell(TASK, f"$AGENTCTL spawn ann -- {AGENT}; echo more >../hub.agentctl/agents/ann/more.txt"), again=(0, 4)),
+    "rm": Command(
+        "rm ann --force",
+        shell(TASK, f"$AGENTCTL spawn ann -- {AGENT}; echo more >../hub.agentctl/agents/ann/more.txt"),
+        again=(0, 4),
+    ),
 }
 
 
@@ -144,7 +161,9 @@ def state(hub: str) -> dict[str, str]:
         name, kind, oid = line.split()
         if kind == "commit":
             shown = git(hub, "show", "-s", "--format=%B", oid) + git(hub, "rev-list", "--count", oid)
-            shown += "".join(git(hub, "show", f"{oid}:{path}") for path in git(hub, "ls-tree", "-r", "--name-only", oid).splitlines())
+            shown += "".join(
+                git(hub, "show", f"{oid}:{path}") for path in git(hub, "ls-tree", "-r", "--name-only", oid).splitlines()
+            )
         else:
             shown = git(hub, "cat-file", "-p", oid).partition("\n\n")[2] + git(hub, "rev-parse", f"{oid}^{{}}")
         found[name] = NUMBERS.sub(r"\1T", re.sub(r"\d{10} [+-]\d{4}", "DATE", shown))
@@ -152,7 +171,11 @@ def state(hub: str) -> dict[str, str]:
         folders[:] = [name for name in folders if os.path.join(where, name) not in skipped(hub)]
         for name in names:
             path = os.path.relpath(os.path.join(where, name), hub)
-            found[path] = content(os.path.join(hub, path)) if not re.match(r"(\.git/)?(index|packed-refs|refs/|agentctl/|ORIG_HEAD)", path) else ""
+            found[path] = (
+                content(os.path.join(hub, path))
+                if not re.match(r"(\.git/)?(index|packed-refs|refs/|agentctl/|ORIG_HEAD)", path)
+                else ""
+            )
         for name in folders:
             found[os.path.relpath(os.path.join(where, name), hub) + "/"] = ""
     return {name: text for name, text in found.items() if not re.match(r"\.git/refs/|(\.git/)?agentctl/$", name)}
@@ -160,7 +183,11 @@ def state(hub: str) -> dict[str, str]:
 
 def skipped(hub: str) -> set[str]:
     own = [os.path.join(hub, ".git"), hub]
-    return {os.path.join(top, name) for top in own for name in ("objects", "logs", "agentctl/logs", "agentctl/locks", "refs/heads", "refs/agentctl")}
+    return {
+        os.path.join(top, name)
+        for top in own
+        for name in ("objects", "logs", "agentctl/logs", "agentctl/locks", "refs/heads", "refs/agentctl")
+    }
 
 
 def content(path: str) -> str:
@@ -179,12 +206,15 @@ def leftovers(hub: str) -> list[str]:
             for name in [*folders, *names]:
                 path = os.path.join(where, name)
                 ours = "/agentctl/locks/" in path
-                if re.search(r"\.agentctl-new|\.trash$|tmp_|\.tmp$|\.new$|\.kept-|_tmp", name) or (name.endswith(".lock") and not ours):
+                if re.search(r"\.agentctl-new|\.trash$|tmp_|\.tmp$|\.new$|\.kept-|_tmp", name) or (
+                    name.endswith(".lock") and not ours
+                ):
                     found.append(os.path.relpath(path, os.path.dirname(hub)))
     return found
 
 
 # one point
+
 
 @dataclass(frozen=True)
 class Point:
@@ -225,7 +255,11 @@ class Place:
         folder = os.path.join(self.folder, "bin")
         os.makedirs(folder)
         with open(os.path.join(folder, "git"), "w") as file:
-            file.write(SHIM.format(git=shutil.which("git"), calls=CALLS, here=folder, writes="|".join(f'*" {word} "*' for word in sorted(WRITES))))
+            file.write(
+                SHIM.format(
+                    git=shutil.which("git"), calls=CALLS, here=folder, writes="|".join(f'*" {word} "*' for word in sorted(WRITES))
+                )
+            )
         os.chmod(os.path.join(folder, "git"), 0o755)
         return folder
 
@@ -251,7 +285,9 @@ class Place:
             env |= {"PATH": f"{self.shim}:{env['PATH']}"}
         elif point.effect:
             argv = [sys.executable, "-m", "bench.killed", str(point.effect), counted, *words]
-        done = subprocess.run(argv, cwd=self.hub, env=env, capture_output=True, text=True, timeout=PATIENCE, stdin=subprocess.DEVNULL)
+        done = subprocess.run(
+            argv, cwd=self.hub, env=env, capture_output=True, text=True, timeout=PATIENCE, stdin=subprocess.DEVNULL
+        )
         if point.git:
             count = -1 if os.path.exists(killed) else int(content(os.path.join(self.shim, "count")))
             return done.returncode, count, done.stdout + done.stderr
@@ -336,7 +372,10 @@ def measured(name: str, every: int = 1, with_git: bool = True) -> tuple[int, int
 
 
 def can_trace() -> bool:
-    return bool(shutil.which("strace")) and subprocess.run(["strace", "-qq", "-e", "trace=none", "true"], capture_output=True).returncode == 0
+    return (
+        bool(shutil.which("strace"))
+        and subprocess.run(["strace", "-qq", "-e", "trace=none", "true"], capture_output=True).returncode == 0
+    )
 
 
 def main(args: list[str]) -> None:

@@ -41,13 +41,21 @@ def main(count: int) -> None:
         for n, head in enumerate(changes(top, count)):
             inbox.submit(hub, head, f"agent-{n % 50}", f"change-{n}", hub.trunk_tip("main"))
         begun = time.time()
-        subprocess.run([sys.executable, "-m", "agentctl", "-C", top, "bot", "run", "--once", "--json"],
-                       env=ENV, check=True, capture_output=True)
+        subprocess.run(
+            [sys.executable, "-m", "agentctl", "-C", top, "bot", "run", "--once", "--json"],
+            env=ENV,
+            check=True,
+            capture_output=True,
+        )
         ours = time.time() - begun
         landed = int(git(top, "rev-list", "--count", "--first-parent", "main").stdout) - 1
-    table([("git merge --squash, one by one", count, base, count / base, 1.0),
-           ("agentctl bot run --once", landed, ours, landed / ours, (landed / ours) / (count / base))],
-          ("", "landed", "seconds", "landed/s", "ratio"))
+    table(
+        [
+            ("git merge --squash, one by one", count, base, count / base, 1.0),
+            ("agentctl bot run --once", landed, ours, landed / ours, (landed / ours) / (count / base)),
+        ],
+        ("", "landed", "seconds", "landed/s", "ratio"),
+    )
     sys.exit(0 if landed == count else 1)
 
 

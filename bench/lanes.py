@@ -46,8 +46,7 @@ def run(seconds: float, paths: bool) -> tuple[dict[str, list[float]], int]:
         git(top, "commit", "-q", "-a", "-m", "policy")
         hub = find(top)
         sent: dict[str, float] = {}
-        bot = subprocess.Popen([sys.executable, "-m", "agentctl", "-C", top, "bot", "run"], env=ENV,
-                               stdout=subprocess.DEVNULL)
+        bot = subprocess.Popen([sys.executable, "-m", "agentctl", "-C", top, "bot", "run"], env=ENV, stdout=subprocess.DEVNULL)
         try:
             time.sleep(sum(GATES.values()) + 2)
             begun, due = time.time(), dict.fromkeys(GATES, 0.0)

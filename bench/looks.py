@@ -39,8 +39,14 @@ class Bench:
         self.plain = top + "-plain"
         self.count = 0
 
-    def row(self, name: str, ours: Callable[[], object], theirs: Callable[[], object],
-            before: Callable[[str], object] = lambda folder: None, ready: Callable[[], object] = lambda: None) -> None:
+    def row(
+        self,
+        name: str,
+        ours: Callable[[], object],
+        theirs: Callable[[], object],
+        before: Callable[[str], object] = lambda folder: None,
+        ready: Callable[[], object] = lambda: None,
+    ) -> None:
         both: tuple[list[float], list[float]] = [], []
         for _ in range(self.runs):
             for act, folder, found in ((ours, agents.path_of(self.hub, "ann"), both[0]), (theirs, self.plain, both[1])):
@@ -70,8 +76,12 @@ class Bench:
             slots.check_out(place, read_policy(self.hub, self.tip), self.tip)
 
     def submit(self) -> None:
-        subprocess.run([sys.executable, "-m", "agentctl", "-C", agents.path_of(self.hub, "ann"), "submit", "--change",
-                        f"c{self.count}"], env=ENV, check=True, capture_output=True)
+        subprocess.run(
+            [sys.executable, "-m", "agentctl", "-C", agents.path_of(self.hub, "ann"), "submit", "--change", f"c{self.count}"],
+            env=ENV,
+            check=True,
+            capture_output=True,
+        )
 
     # plain Git's
 
@@ -133,4 +143,4 @@ def main(files: int, runs: int) -> None:
 
 if __name__ == "__main__":
     numbers = [int(word) for word in sys.argv[1:]]
-    main(*[*numbers, *(500, 11)[len(numbers):]][:2])
+    main(*[*numbers, *(500, 11)[len(numbers) :]][:2])

@@ -60,13 +60,18 @@ def real(bad: list[bool], slots: int, flake: float, batch: int) -> tuple[float, 
     with repository(files, f"{sys.executable} -B check.py", slots) as top:
         submit_all(top, bad)
         begun = time.time()
-        subprocess.run([sys.executable, "-m", "agentctl", "-C", top, "bot", "run", "--once", "--batch", str(batch)],
-                       env=ENV, capture_output=True)
+        subprocess.run(
+            [sys.executable, "-m", "agentctl", "-C", top, "bot", "run", "--once", "--batch", str(batch)],
+            env=ENV,
+            capture_output=True,
+        )
         seconds = time.time() - begun
         landed = int(git(top, "rev-list", "--count", "--first-parent", "main").stdout) - 1
         log = git(top, "log", "--format=%B", "refs/agentctl/state").stdout
-        probes = sum(line.startswith("probe ") and (" passed" in line or " failed" in line) and " of " not in line
-                     for line in log.splitlines())
+        probes = sum(
+            line.startswith("probe ") and (" passed" in line or " failed" in line) and " of " not in line
+            for line in log.splitlines()
+        )
         return probes / landed, landed, bad.count(False) - landed, seconds
 
 
@@ -94,8 +99,7 @@ def main() -> None:
         rows.append((f"{risk:.0%} bad, one by one", *more, base, "", 1.0))
         for slots in options.slots:
             probes, *more = real(bad, slots, options.flake, 256)
-            rows.append((f"{risk:.0%} bad, {slots} slots", *more, probes, simulated(bad, slots, options.flake),
-                         probes / base))
+            rows.append((f"{risk:.0%} bad, {slots} slots", *more, probes, simulated(bad, slots, options.flake), probes / base))
     table(rows, ("", "landed", "good rejected", "seconds", "probes per landed", "simulated", "ratio to one by one"))
 
 

@@ -57,7 +57,7 @@ def main(count: int) -> None:
         job = Job(("true",), top, {}, log, hub.mark + "bench")
         start = least(lambda: LOCAL.start(job).wait(), time.monotonic)
         with open(log, "wb") as file:
-            file.write(b"".join(texts)[-TAIL - environ.SLACK:])
+            file.write(b"".join(texts)[-TAIL - environ.SLACK :])
         told = least(lambda: environ.tail(log, TAIL))
         rows.append(("start of a job", start, 1.0))
         rows.append(("end of a log, redacted", told, told / start))
@@ -76,8 +76,12 @@ def main(count: int) -> None:
         size = sum(map(len, texts))
         found = least(lambda: [list(secrets.leaks(text)) for text in texts])
         assert not leaks.refusals(hub, policy(), tip, head, [head])
-    rows += [(f"admitting {len(texts)} files, {size / 1e6:.1f} MB", rest, 1.0), ("  keys looked for, in all", searched, searched / rest),
-             ("  of this: reading the files", read, read / rest), ("  of this: the rules", found, found / rest)]
+    rows += [
+        (f"admitting {len(texts)} files, {size / 1e6:.1f} MB", rest, 1.0),
+        ("  keys looked for, in all", searched, searched / rest),
+        ("  of this: reading the files", read, read / rest),
+        ("  of this: the rules", found, found / rest),
+    ]
     table(rows, ("what", "ms", "ratio"))
 
 

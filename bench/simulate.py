@@ -57,8 +57,9 @@ class Report:
     def __init__(self, options: argparse.Namespace) -> None:
         self.options = options
 
-    def rows(self, title: str, columns: Sequence[str], rows: dict[str, list[Cell]],
-             show: Callable[[Figure, Figure, Figure], str]) -> dict[str, list[Figure]]:
+    def rows(
+        self, title: str, columns: Sequence[str], rows: dict[str, list[Cell]], show: Callable[[Figure, Figure, Figure], str]
+    ) -> dict[str, list[Figure]]:
         """`show` is given a figure, the first of its column and the first of its row."""
         cells = [cell for row in rows.values() for cell in row]
         figures = measured(cells, self.options.seeds, self.options.jobs)
@@ -101,8 +102,7 @@ class Report:
         return Cell(**plain | facts)
 
     def everybody(self, slots: int, **more: Any) -> dict[str, list[Cell]]:
-        return {name: [self.cell(name, risk, slots, **more) for risk in self.options.risks]
-                for name in self.options.strategies}
+        return {name: [self.cell(name, risk, slots, **more) for risk in self.options.risks] for name in self.options.strategies}
 
 
 def ratio(figure: Figure, *_: Figure) -> str:
@@ -124,15 +124,21 @@ def points(xs: Sequence[float], figures: Sequence[Figure], what: str) -> list[tu
 def saturated(report: Report) -> None:
     risks = report.options.risks
     for slots in report.options.slots:
-        found = report.rows(f"probes per landed change, queue always full, K={slots}", percent(risks),
-                            report.everybody(slots), ratio)
+        found = report.rows(
+            f"probes per landed change, queue always full, K={slots}", percent(risks), report.everybody(slots), ratio
+        )
         bounds = {"entropy bound": [entropy_bound([p]) for p in risks], "nested optimum": [nested_optimum(p) for p in risks]}
         for name, values in bounds.items():
             report.line(name, [f"{v:.3f} {v / entropy_bound([p]):6.3f}x" for v, p in zip(values, risks)])
         lines = {name: points(risks, row, "probes") for name, row in found.items()}
         lines["entropy bound"] = list(zip(risks, bounds["entropy bound"]))
-        report.plot(f"saturated-{slots}", f"Cost of a landed change, queue always full, {slots} slots", BAD,
-                    Axis("probes per landed change", log=True), lines)
+        report.plot(
+            f"saturated-{slots}",
+            f"Cost of a landed change, queue always full, {slots} slots",
+            BAD,
+            Axis("probes per landed change", log=True),
+            lines,
+        )
 
 
 def turnaround(figure: Figure, oracle: Figure, _: Figure) -> str:
@@ -150,21 +156,33 @@ def open_load(report: Report) -> None:
         title = f"turnaround P50 / P95 in gate runs, {report.options.load:g} arrivals per slot and gate run, K={slots}"
         found = report.rows(title, percent(risks), first | rows, turnaround)
         for what, name in (("half", "P50"), ("most", "P95")):
-            report.plot(f"open-{slots}-{name}", f"Turnaround {name}, {report.options.load:g} arrivals a slot, {slots} slots",
-                        BAD, Axis("gate runs", log=True), {n: points(risks, row, what) for n, row in found.items()})
+            report.plot(
+                f"open-{slots}-{name}",
+                f"Turnaround {name}, {report.options.load:g} arrivals a slot, {slots} slots",
+                BAD,
+                Axis("gate runs", log=True),
+                {n: points(risks, row, what) for n, row in found.items()},
+            )
 
 
 def flakes(report: Report) -> None:
     risks = [risk for risk in report.options.risks if risk < 0.25]
     for flake in (0.01, 0.03):
         for slots in report.options.slots:
-            rows = {name: [report.cell(name, risk, slots, flake=flake) for risk in risks]
-                    for name in report.options.strategies}
-            found = report.rows(f"probes per landed change, ratio to H/C(f), good ones rejected; flakes {flake:.0%}, K={slots}",
-                                percent(risks), rows, ratio_and_wronged)
-            report.plot(f"flakes-{100 * flake:g}-{slots}", f"Good changes sent back, flakes {flake:.0%}, {slots} slots", BAD,
-                        Axis("good changes rejected per landed one", log=True, percent=True),
-                        {n: points(risks, row, "wronged") for n, row in found.items()})
+            rows = {name: [report.cell(name, risk, slots, flake=flake) for risk in risks] for name in report.options.strategies}
+            found = report.rows(
+                f"probes per landed change, ratio to H/C(f), good ones rejected; flakes {flake:.0%}, K={slots}",
+                percent(risks),
+                rows,
+                ratio_and_wronged,
+            )
+            report.plot(
+                f"flakes-{100 * flake:g}-{slots}",
+                f"Good changes sent back, flakes {flake:.0%}, {slots} slots",
+                BAD,
+                Axis("good changes rejected per landed one", log=True, percent=True),
+                {n: points(risks, row, "wronged") for n, row in found.items()},
+            )
 
 
 MIXES = {
@@ -177,8 +195,10 @@ MIXES = {
 
 def agents(report: Report) -> None:
     for slots in report.options.slots:
+
         def row(strategy: str, hidden: bool) -> list[Cell]:
             return [report.cell(strategy, 0.1, slots, risks=mix, hidden=hidden) for mix in MIXES.values()]
+
         rows = {name: row(name, False) for name in OURS}
         rows |= {f"{name}, unnamed": row(name, True) for name in OURS}
         rows |= {name: row(name, False) for name in report.options.strategies if name not in OURS}
@@ -189,27 +209,54 @@ def agents(report: Report) -> None:
 def pairs(report: Report) -> None:
     shares = (0.0, 0.005, 0.02, 0.05)
     for slots in report.options.slots:
-        rows = {name: [report.cell(name, 0.05, slots, pairs=share) for share in shares]
-                for name in report.options.strategies}
-        found = report.rows(f"probes per landed change, p=5%, so many break with one of the 50 before, K={slots}",
-                            [f"{share:.1%}" for share in shares], rows, ratio_and_wronged)
-        report.plot(f"pairs-{slots}", f"Changes that break only together, {slots} slots", Axis("share of them", percent=True),
-                    Axis("probes per landed change", log=True), {n: points(shares, row, "probes") for n, row in found.items()})
+        rows = {name: [report.cell(name, 0.05, slots, pairs=share) for share in shares] for name in report.options.strategies}
+        found = report.rows(
+            f"probes per landed change, p=5%, so many break with one of the 50 before, K={slots}",
+            [f"{share:.1%}" for share in shares],
+            rows,
+            ratio_and_wronged,
+        )
+        report.plot(
+            f"pairs-{slots}",
+            f"Changes that break only together, {slots} slots",
+            Axis("share of them", percent=True),
+            Axis("probes per landed change", log=True),
+            {n: points(shares, row, "probes") for n, row in found.items()},
+        )
 
 
 def starvation(report: Report) -> None:
     count, slots, risk, levels = (20_000 if report.options.quick else 1_000_000), 16, 0.05, (0, 0, 0, 1, 2)
     loads = (1.5, 2.5)
-    rows = {name: [Cell(strategy=name, risks=(risk,) * 8, slots=slots, load=load, seconds=GATE, priorities=levels,
-                        warm=0, landed=int(count * (1 - risk))) for load in loads] for name in OURS}
+    rows = {
+        name: [
+            Cell(
+                strategy=name,
+                risks=(risk,) * 8,
+                slots=slots,
+                load=load,
+                seconds=GATE,
+                priorities=levels,
+                warm=0,
+                landed=int(count * (1 - risk)),
+            )
+            for load in loads
+        ]
+        for name in OURS
+    }
 
     def show(figure: Figure, *_: Figure) -> str:
         span = max(levels) - min(levels)
         usual, bound = usual_wait(figure, slots, span, risk), stated_bound(figure, slots, span)
         return f"{figure.longest:.1f} {usual:.1f} {bound:,.0f} {figure.longest / bound:.4f}x" + " grows" * figure.unstable
 
-    report.rows(f"longest wait of {count:,} changes in gate runs, the usual and the stated bound and the ratio to it;"
-                f" K={slots}, p={risk:.0%}, priorities", [f"load {load:g}" for load in loads], rows, show)
+    report.rows(
+        f"longest wait of {count:,} changes in gate runs, the usual and the stated bound and the ratio to it;"
+        f" K={slots}, p={risk:.0%}, priorities",
+        [f"load {load:g}" for load in loads],
+        rows,
+        show,
+    )
 
 
 def decision(figure: Figure, _: Figure, shortest: Figure) -> str:
@@ -219,17 +266,44 @@ def decision(figure: Figure, _: Figure, shortest: Figure) -> str:
 def decisions(report: Report) -> None:
     lengths = (100, 1000, 10_000) if report.options.quick else (100, 300, 1000, 3000, 10_000, 30_000)
     for name in OURS:
-        rows = {f"K={slots}": [Cell(strategy=name, risks=(0.05,) * 8, slots=slots, backlog=length, warm=100,
-                                    landed=200 if report.options.quick else 1000) for length in lengths]
-                for slots in report.options.slots}
-        found = report.rows(f"{name}: a decision in ms, the longest, and the mean's ratio to the shortest queue",
-                            [f"{length:,} queued" for length in lengths], rows, decision)
-        report.plot(f"decisions-{name.split()[-1]}", f"Time of a decision ({name})", Axis("changes in the queue", log=True),
-                    Axis("milliseconds", log=True), {n: points(lengths, row, "decision") for n, row in found.items()})
+        rows = {
+            f"K={slots}": [
+                Cell(
+                    strategy=name,
+                    risks=(0.05,) * 8,
+                    slots=slots,
+                    backlog=length,
+                    warm=100,
+                    landed=200 if report.options.quick else 1000,
+                )
+                for length in lengths
+            ]
+            for slots in report.options.slots
+        }
+        found = report.rows(
+            f"{name}: a decision in ms, the longest, and the mean's ratio to the shortest queue",
+            [f"{length:,} queued" for length in lengths],
+            rows,
+            decision,
+        )
+        report.plot(
+            f"decisions-{name.split()[-1]}",
+            f"Time of a decision ({name})",
+            Axis("changes in the queue", log=True),
+            Axis("milliseconds", log=True),
+            {n: points(lengths, row, "decision") for n, row in found.items()},
+        )
 
 
-REPORTS = {"saturated": saturated, "open": open_load, "flakes": flakes, "agents": agents, "pairs": pairs,
-           "starvation": starvation, "decisions": decisions}
+REPORTS = {
+    "saturated": saturated,
+    "open": open_load,
+    "flakes": flakes,
+    "agents": agents,
+    "pairs": pairs,
+    "starvation": starvation,
+    "decisions": decisions,
+}
 
 
 def main() -> None:

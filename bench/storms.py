@@ -76,4 +76,4 @@ def main(limit: int, most: int) -> None:
 
 if __name__ == "__main__":
     words = [int(word) for word in sys.argv[1:]]
-    main(*words, *(300, 3000)[len(words):])
+    main(*words, *(300, 3000)[len(words) :])

@@ -22,16 +22,36 @@ def main(count: int) -> None:
     with repository(files, "true") as top:
         begun = time.time()
         with ThreadPoolExecutor(16) as pool:
-            made = list(pool.map(lambda n: git(
-                top, "worktree", "add", "-q", "-b", f"plain-{n}", f"{top}-plain/{n}", check=False), range(count)))
+            made = list(
+                pool.map(
+                    lambda n: git(top, "worktree", "add", "-q", "-b", f"plain-{n}", f"{top}-plain/{n}", check=False), range(count)
+                )
+            )
         lost = sum(done.returncode != 0 for done in made)
         base = time.time() - begun
         rows.append(("git worktree add, 16 threads", count - lost, lost, base, 1.0))
     with repository(files, "true") as top:
         begun = time.time()
         done = subprocess.run(
-            [sys.executable, "-m", "agentctl", "-C", top, "spawn", "w", "--count", str(count), "--",
-             "sh", "-c", "echo $AGENTCTL_AGENT > made.txt"], env=ENV, capture_output=True, text=True)
+            [
+                sys.executable,
+                "-m",
+                "agentctl",
+                "-C",
+                top,
+                "spawn",
+                "w",
+                "--count",
+                str(count),
+                "--",
+                "sh",
+                "-c",
+                "echo $AGENTCTL_AGENT > made.txt",
+            ],
+            env=ENV,
+            capture_output=True,
+            text=True,
+        )
         ours = time.time() - begun
         found = sum(os.path.isfile(f"{top}.agentctl/agents/w-{n}/made.txt") for n in range(1, count + 1))
         submitted = len(git(top, "for-each-ref", "refs/agentctl/inbox").stdout.splitlines())

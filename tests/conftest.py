@@ -53,11 +53,26 @@ def sealed(request, tmp_path_factory, monkeypatch):
         if name.startswith(("GIT_", "AGENTCTL_", "XDG_")):
             monkeypatch.delenv(name)
     fixed = {
-        "HOME": str(home), "GIT_CONFIG_GLOBAL": str(home / "gitconfig"), "GIT_CONFIG_NOSYSTEM": "1",
-        "GIT_CEILING_DIRECTORIES": str(home.parent), "EDITOR": "false", "GIT_EDITOR": "false", "VISUAL": "false",
-        "GIT_TERMINAL_PROMPT": "0", "GIT_PAGER": "cat", "GIT_ALLOW_PROTOCOL": "file",
-        "http_proxy": NOWHERE, "https_proxy": NOWHERE, "all_proxy": NOWHERE, "no_proxy": "", "TZ": "UTC", "LC_ALL": "C.UTF-8", "LANG": "C.UTF-8",
-        "NO_COLOR": "1", "TERM": "dumb", "COLUMNS": "100",
+        "HOME": str(home),
+        "GIT_CONFIG_GLOBAL": str(home / "gitconfig"),
+        "GIT_CONFIG_NOSYSTEM": "1",
+        "GIT_CEILING_DIRECTORIES": str(home.parent),
+        "EDITOR": "false",
+        "GIT_EDITOR": "false",
+        "VISUAL": "false",
+        "GIT_TERMINAL_PROMPT": "0",
+        "GIT_PAGER": "cat",
+        "GIT_ALLOW_PROTOCOL": "file",
+        "http_proxy": NOWHERE,
+        "https_proxy": NOWHERE,
+        "all_proxy": NOWHERE,
+        "no_proxy": "",
+        "TZ": "UTC",
+        "LC_ALL": "C.UTF-8",
+        "LANG": "C.UTF-8",
+        "NO_COLOR": "1",
+        "TERM": "dumb",
+        "COLUMNS": "100",
     }
     for name, value in fixed.items():
         monkeypatch.setenv(name, value)

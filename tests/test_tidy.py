@@ -51,8 +51,28 @@ READS_SECTIONS = "agentctl/terminal/parser.py"
 PARSERS = {"yaml": "agentctl/core/text/yaml_document.py", "jsonschema": "agentctl/core/text/schema_violations.py"}
 """Libraries that the core may use, each in one place."""
 
-IMPURE = {"asyncio", "click", "datetime", "dulwich", "filelock", "io", "os", "pathlib", "psutil", "random", "secrets",
-          "shutil", "signal", "socket", "subprocess", "sys", "tempfile", "threading", "time", "uuid"}
+IMPURE = {
+    "asyncio",
+    "click",
+    "datetime",
+    "dulwich",
+    "filelock",
+    "io",
+    "os",
+    "pathlib",
+    "psutil",
+    "random",
+    "secrets",
+    "shutil",
+    "signal",
+    "socket",
+    "subprocess",
+    "sys",
+    "tempfile",
+    "threading",
+    "time",
+    "uuid",
+}
 
 FILE_LINES, FUNCTION_LINES, MEDIAN_LINES = 400, 60, 150
 
@@ -110,8 +130,11 @@ def test_the_core_is_pure(path):
     libraries = {name.split(".")[0] for name in imported(ast.parse(path.read_text()))}
     impure = libraries & IMPURE | {name for name in libraries & PARSERS.keys() if PARSERS[name] != name_of(path)}
     assert not impure, f"{name_of(path)} imports {impure}"
-    calls = {node.func.id for node in ast.walk(ast.parse(path.read_text()))
-             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)}
+    calls = {
+        node.func.id
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
+    }
     assert not calls & {"open", "print", "input"}
 
 
@@ -125,8 +148,14 @@ def test_files_and_functions_are_small(path):
             assert length <= FUNCTION_LINES, f"{name_of(path)}: {node.name} has {length} lines"
 
 
-READS_MESSAGES = {"agentctl/core/queue/ledger_format1.py", "agentctl/core/queue/ledger_format.py", "agentctl/core/queue/history.py", "agentctl/core/queue/sentences.py",
-                  "agentctl/hub/ledger.py", "agentctl/hub/verification.py"}
+READS_MESSAGES = {
+    "agentctl/core/queue/ledger_format1.py",
+    "agentctl/core/queue/ledger_format.py",
+    "agentctl/core/queue/history.py",
+    "agentctl/core/queue/sentences.py",
+    "agentctl/hub/ledger.py",
+    "agentctl/hub/verification.py",
+}
 """What knows of ledgers whose messages were all that told what happened."""
 
 
@@ -139,13 +168,23 @@ def test_nothing_reads_what_a_ledger_says_in_words(path):
     for node in ast.walk(tree):
         # told(event).startswith(...), "..." in told(event), re.match(..., told(event))
         used = node.func.value if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) else None
-        inside = node.args if used is not None and ast.unparse(used) == "re" else node.comparators if isinstance(node, ast.Compare) else []
-        assert not [one for one in (used, *inside) if isinstance(one, ast.Call) and ast.unparse(one.func).endswith("told")], node.lineno
+        inside = (
+            node.args
+            if used is not None and ast.unparse(used) == "re"
+            else node.comparators
+            if isinstance(node, ast.Compare)
+            else []
+        )
+        assert not [one for one in (used, *inside) if isinstance(one, ast.Call) and ast.unparse(one.func).endswith("told")], (
+            node.lineno
+        )
 
 
-PRINTS = {"agentctl/terminal/parser.py": "say, show, emit and note, through which all others print",
-          "agentctl/commands/hookrun.py": "what Git calls, which waits for each import",
-          "agentctl/terminal/manpages.py": "no command"}
+PRINTS = {
+    "agentctl/terminal/parser.py": "say, show, emit and note, through which all others print",
+    "agentctl/commands/hookrun.py": "what Git calls, which waits for each import",
+    "agentctl/terminal/manpages.py": "no command",
+}
 
 
 @pytest.mark.parametrize("path", [p for p in MODULES if p.parent.name == "commands" and name_of(p) not in PRINTS], ids=name_of)
@@ -153,8 +192,16 @@ def test_commands_print_in_one_place(path):
     """Where what others wrote is made safe for a terminal."""
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Call):
-            assert ast.unparse(node.func) not in ("print", "click.echo", "click.secho", "echo", "secho", "sys.stdout.write",
-                                                  "sys.stderr.write", "sys.stdout.buffer.write"), node.lineno
+            assert ast.unparse(node.func) not in (
+                "print",
+                "click.echo",
+                "click.secho",
+                "echo",
+                "secho",
+                "sys.stdout.write",
+                "sys.stderr.write",
+                "sys.stdout.buffer.write",
+            ), node.lineno
 
 
 def test_the_median_file_is_small():
@@ -169,14 +216,23 @@ def test_every_module_says_what_it_is(path):
 
 
 def test_every_error_has_an_exit_code_and_a_code():
-    kinds = [kind for kind in vars(errors).values()
-             if isinstance(kind, type) and issubclass(kind, errors.AgentctlError)]
+    kinds = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, errors.AgentctlError)]
     assert all(kind.__doc__ and kind.exit and kind.code for kind in kinds)
 
 
 def texts() -> Iterator[Path]:
-    for pattern in ("*.md", "docs/*.md", "man/*/*", "hooks/*", "policies/*", "bench/*.py", ".ci/*", "agentctl/**/*.py",
-                    "tests/**/*.py", "agentctl/demo/*"):
+    for pattern in (
+        "*.md",
+        "docs/*.md",
+        "man/*/*",
+        "hooks/*",
+        "policies/*",
+        "bench/*.py",
+        ".ci/*",
+        "agentctl/**/*.py",
+        "tests/**/*.py",
+        "agentctl/demo/*",
+    ):
         yield from (p for p in ROOT.glob(pattern) if p.is_file() and p != Path(__file__))
 
 
@@ -190,7 +246,11 @@ def test_nothing_is_left_open(path):
 @pytest.mark.parametrize("path", [p for p in sorted(set(texts())) if "tests" not in p.parts], ids=name_of)
 def test_one_word_for_one_thing(path):
     text = path.read_text().lower()
-    assert not [word for word in NEVER + (() if "bench" in path.parts or path.name == "MEASUREMENTS.md" else OTHERS) if re.search(rf"\b{word}s?\b", text)]
+    assert not [
+        word
+        for word in NEVER + (() if "bench" in path.parts or path.name == "MEASUREMENTS.md" else OTHERS)
+        if re.search(rf"\b{word}s?\b", text)
+    ]
 
 
 def test_manual_pages_are_fresh():
@@ -225,8 +285,7 @@ def test_what_ci_installs_is_locked_above_the_lower_bounds():
 
 
 def test_every_exit_status_is_in_the_manual():
-    kinds = {kind.exit for kind in vars(errors).values()
-             if isinstance(kind, type) and issubclass(kind, errors.AgentctlError)}
+    kinds = {kind.exit for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, errors.AgentctlError)}
     listed = {int(word) for number, _ in manpages.STATUSES for word in number.split(", ")}
     assert kinds | {0, 129, 130, 143} == listed
 

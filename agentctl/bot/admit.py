@@ -52,8 +52,11 @@ Effect = Callable[[], None]
 def set_aside(turn: Turn, request: Request, why: str, whole: bool) -> Effect:
     """End a request on which agentctl itself fails, without another look at what it holds."""
     why = f"agentctl fails on it: {why}"
-    return partial(_reject, turn, request, OurFault(why), [why], whole) if isinstance(
-        request, Submit) else partial(turn.happen, PassedOver(request.ref, why))
+    return (
+        partial(_reject, turn, request, OurFault(why), [why], whole)
+        if isinstance(request, Submit)
+        else partial(turn.happen, PassedOver(request.ref, why))
+    )
 
 
 def numbered(turn: Turn, request: Request) -> Request:
@@ -113,8 +116,10 @@ def _refuse(turn: Turn, request: Request, why: str, keep: bool) -> None:
 
 def _reject(turn: Turn, request: Request, reason: AnyReason, refusals: list[str], keep: bool, found: bool = True) -> None:
     why = "; ".join(refusals[:5]) + (f" and {len(refusals) - 5} more" if len(refusals) > 5 else "")
-    turn.send_back(Rejected(change=_change(request, turn.now), at=turn.now, kept=keep, said=why, reason=reason,
-                            found=found), outbox.Answer({"rules": refusals}))
+    turn.send_back(
+        Rejected(change=_change(request, turn.now), at=turn.now, kept=keep, said=why, reason=reason, found=found),
+        outbox.Answer({"rules": refusals}),
+    )
 
 
 def _submitted(turn: Turn, policy: Policy, request: Submit, queued: Queued | None) -> Effect:
@@ -131,8 +136,11 @@ def _submitted(turn: Turn, policy: Policy, request: Submit, queued: Queued | Non
         measured = _measured(turn, policy, change)
     except ObjectError as error:
         measured = [f"its objects cannot be read: {error.message}"]
-    return partial(_turn_back, turn, request, queued, measured) if isinstance(measured, list) else partial(
-        _admit, turn, queued, measured)
+    return (
+        partial(_turn_back, turn, request, queued, measured)
+        if isinstance(measured, list)
+        else partial(_admit, turn, queued, measured)
+    )
 
 
 def _turn_back(turn: Turn, request: Submit, queued: Queued | None, refusals: list[str]) -> None:
@@ -159,10 +167,14 @@ def _known(turn: Turn, change: str) -> dict[int, str]:
 
 
 def _change(request: Request, now: float) -> Change:
-    change = Change(id=request.change, revision=request.revision, head=request.head, agent=request.agent, seq=0,
-                    admitted=float(int(now)))
-    return replace(change, task=request.task, priority=request.priority, after=request.after, mends=request.mends) \
-        if isinstance(request, Submit) else change
+    change = Change(
+        id=request.change, revision=request.revision, head=request.head, agent=request.agent, seq=0, admitted=float(int(now))
+    )
+    return (
+        replace(change, task=request.task, priority=request.priority, after=request.after, mends=request.mends)
+        if isinstance(request, Submit)
+        else change
+    )
 
 
 def _fence(hub: Hub, request: Submit) -> str:
@@ -172,8 +184,10 @@ def _fence(hub: Hub, request: Submit) -> str:
     claim = rights.claim(hub, request.task)
     if not claim or request.generation >= claim.generation:
         return ""
-    return (f"from generation {request.generation} of task {request.task}, which {claim.agent} works on as generation "
-            f"{claim.generation}")
+    return (
+        f"from generation {request.generation} of task {request.task}, which {claim.agent} works on as generation "
+        f"{claim.generation}"
+    )
 
 
 def _measured(turn: Turn, policy: Policy, change: Change) -> Queued | list[str]:
@@ -210,8 +224,12 @@ def _measured(turn: Turn, policy: Policy, change: Change) -> Queued | list[str]:
     if refusals:
         return refusals
     work = Work(base, info.subject[:200], tuple(quoted(path) for path, *_ in entries[:PATHS]))
-    return Queued(json_form.replace(change, after=tuple(a for a in after if draft.state.queued(a)),
-                               gates=lanes.judged_by(hub, policy, base, head)), work)
+    return Queued(
+        json_form.replace(
+            change, after=tuple(a for a in after if draft.state.queued(a)), gates=lanes.judged_by(hub, policy, base, head)
+        ),
+        work,
+    )
 
 
 def _flaws(hub: Hub, own: list[str], most: int) -> list[str]:

@@ -105,8 +105,9 @@ class Border:
             del self._restless[ref]
         return left > 0
 
-    def _with_dependencies(self, taken: Iterable[str], heard: Mapping[str, list[str]], waiting: Mapping[str, list[str]],
-                           oids: Mapping[str, str]) -> list[Request]:
+    def _with_dependencies(
+        self, taken: Iterable[str], heard: Mapping[str, list[str]], waiting: Mapping[str, list[str]], oids: Mapping[str, str]
+    ) -> list[Request]:
         """What these refs ask for, and with each what it comes after, if that waits too: what is not queued by then
         counts as landed long ago. One that comes after what there is no room for now waits longer."""
         asked = {ref: self._read(ref, oids[ref]) for ref in taken}
@@ -120,7 +121,9 @@ class Border:
         more = False
         while todo:
             one = todo.popleft()
-            for ref in chain.from_iterable(by_change.get(change, ()) for change in (one.after if isinstance(one, Submit) else ())):
+            for ref in chain.from_iterable(
+                by_change.get(change, ()) for change in (one.after if isinstance(one, Submit) else ())
+            ):
                 if ref not in asked and ref in may and len(asked) < 2 * TURN:
                     asked[ref] = self._read(ref, oids[ref])
                     todo.append(asked[ref])
@@ -165,8 +168,10 @@ class Border:
     def _name(self, turn: Turn, names: Names) -> None:
         """Say once what lies there and is no request; the doctor says it whenever it is asked."""
         odd = {name: why for name, why in names.odd.items()} | {
-            ref: "its name is not that of a request" for ref in names.oids
-            if ref.startswith(refnames.INBOX) and not refnames.is_submission(ref)}
+            ref: "its name is not that of a request"
+            for ref in names.oids
+            if ref.startswith(refnames.INBOX) and not refnames.is_submission(ref)
+        }
         fresh = sorted(odd.keys() - self._told)
         for name in fresh[:NAMED]:
             turn.notice(Odd(name, f"{printable(name)} is passed over: {odd[name]}"))

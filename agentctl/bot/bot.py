@@ -32,7 +32,6 @@ from agentctl.core.queue.model import BASELINE, Cancel, Change, Land, Plan, Prob
 from agentctl.core.queue.records import Passed
 from agentctl.core.queue.state import State
 from agentctl.core.text.json_form import replace
-from agentctl.engine import locks
 from agentctl.engine.local import LOCAL
 from agentctl.engine.locks import Held
 from agentctl.engine.runner import Runner
@@ -48,19 +47,22 @@ from agentctl.hub.policy_file import read_policy, same_policy
 from agentctl.hub.verdicts import Judgement
 
 
-def lock(hub: Hub) -> Held:
-    """Held by the one bot of a hub. Raises Contended."""
-    return locks.acquire(hub.own_path("locks", "bot.lock"), "the bot")
-
-
 class Bot:
     """The one bot of a hub: its constructor takes the proof that the bot's lock is held.
 
     Raises Refused if trunk is checked out with uncommitted changes.
     """
 
-    def __init__(self, hub: Hub, held: Held, trunk: str, tell: Callable[[Told], None] = lambda event: None,
-                 slots: int | None = None, batch: int | None = None, runner: Runner = LOCAL) -> None:
+    def __init__(
+        self,
+        hub: Hub,
+        held: Held,
+        trunk: str,
+        tell: Callable[[Told], None] = lambda event: None,
+        slots: int | None = None,
+        batch: int | None = None,
+        runner: Runner = LOCAL,
+    ) -> None:
         self.hub, self.trunk, self._tell, self._slots, self._batch = hub, trunk, tell, slots, batch
         self.wake = threading.Event()
         self.judged: list[tuple[Probe, Judgement]] = []
@@ -100,8 +102,7 @@ class Bot:
         if tip == self._policy_at:
             return
         policy = read_policy(self.hub, tip)
-        queue = replace(policy.queue, slots=self._slots or policy.queue.slots,
-                        batch=self._batch or policy.queue.batch)
+        queue = replace(policy.queue, slots=self._slots or policy.queue.slots, batch=self._batch or policy.queue.batch)
         self.policy: Policy = replace(policy, queue=queue)
         self._gate = fingerprint(policy)
         self._limits = planner.Settings(batch=queue.batch, rejection=queue.rejection)
@@ -124,8 +125,7 @@ class Bot:
     @property
     def idle(self) -> bool:
         """Nothing is queued, running or waiting to be admitted."""
-        return not (self._runs or self._fresh or self.state.queue or self.state.landing
-                    or inbox.waits(self.hub))
+        return not (self._runs or self._fresh or self.state.queue or self.state.landing or inbox.waits(self.hub))
 
     @property
     def moved(self) -> Move | None:
@@ -140,8 +140,11 @@ class Bot:
     @property
     def halted(self) -> bool:
         """Paused, or kept from landing, with nothing left to do until a person acts or submits."""
-        return bool((self.paused or self.blocked) and not (self._runs or self._fresh or self._contended or self.wake.is_set())
-                    and not inbox.waits(self.hub))
+        return bool(
+            (self.paused or self.blocked)
+            and not (self._runs or self._fresh or self._contended or self.wake.is_set())
+            and not inbox.waits(self.hub)
+        )
 
     # the tick
 
@@ -237,8 +240,11 @@ class Bot:
 
     def _over(self, turn: Turn, staged: Staged, judgement: Judgement, known: bool = False) -> None:
         number = staged.probe.number
-        turn.happen(events.Probed(staged.probe, judgement.verdict, staged.tree, staged.gate, judgement.seconds,
-                                  judgement.step, judgement.why, known))
+        turn.happen(
+            events.Probed(
+                staged.probe, judgement.verdict, staged.tree, staged.gate, judgement.seconds, judgement.step, judgement.why, known
+            )
+        )
         if any(s.probe.number == number for s in turn.before.probes) and number != BASELINE:
             turn.refs.delete(f"{refnames.STAGE}{number}", staged.commit)
         if judgement.verdict == Verdict.FAILED and number == BASELINE:
@@ -270,8 +276,11 @@ class Bot:
         """Plan and perform until nothing more can be done without waiting."""
         for number in self._green.over(turn, self.policy):
             self._runs.stop(number)
-        found = [Result(s.probe, self._as_evidence(turn, s, j), j.seconds, s.commit)
-                 for s, j in self._fresh if s.probe.number != BASELINE]
+        found = [
+            Result(s.probe, self._as_evidence(turn, s, j), j.seconds, s.commit)
+            for s, j in self._fresh
+            if s.probe.number != BASELINE
+        ]
         landed: tuple[str, ...] = ()
         while True:
             before = len(turn.state.queue), len(turn.state.clashes)
@@ -306,12 +315,22 @@ class Bot:
         queued = doubt.apart(state.struck, thawed)
         follow = lanes.Following(turn, self.policy, self._stager, wanted, self._lanes)
         finished = tuple(follow.results(found))
-        return planner.plan(View(
-            trunk=state.trunk, queued=queued, memory=state.memory,
-            running=tuple(follow.running([s for s in state.probes if s.probe.number != BASELINE])),
-            finished=finished, clashes=state.clashes, landed=landed,
-            next_probe=state.next_probe, slots=self.policy.queue.slots, withheld=self._stopped,
-        ), self._limits, turn.now)
+        return planner.plan(
+            View(
+                trunk=state.trunk,
+                queued=queued,
+                memory=state.memory,
+                running=tuple(follow.running([s for s in state.probes if s.probe.number != BASELINE])),
+                finished=finished,
+                clashes=state.clashes,
+                landed=landed,
+                next_probe=state.next_probe,
+                slots=self.policy.queue.slots,
+                withheld=self._stopped,
+            ),
+            self._limits,
+            turn.now,
+        )
 
     # perform
 

@@ -35,8 +35,7 @@ def settle(turn: Turn, stager: Stager, probe: Probe, built: Built) -> None:
             continue
         before = probe.chain[: probe.chain.index(conflict.key)]
         paths = set(_paths(record, conflict))
-        touching = [key for key in before if key in turn.state.queue
-                    and paths & set(turn.state.queue[key].work.places)]
+        touching = [key for key in before if key in turn.state.queue and paths & set(turn.state.queue[key].work.places)]
         clashes |= {(min(key, conflict.key), max(key, conflict.key)) for key in touching or before}
     if new := clashes - turn.state.clashes:
         turn.happen(Clash(tuple(sorted(new))))
@@ -60,11 +59,21 @@ def of_conflict(hub: Hub, record: Queued, conflict: Conflict, places: tuple[str,
     if merged.same:
         why = f"{same_name(*merged.same)}, which is on trunk"
     facts = {
-        "kind": "conflict", "change": record.key, "why": why, "paths": list(paths), "with": other,
-        "trunk": onto, "messages": merged.messages, "landed": _shown(landed.since, hub, record.base, onto) or [],
+        "kind": "conflict",
+        "change": record.key,
+        "why": why,
+        "paths": list(paths),
+        "with": other,
+        "trunk": onto,
+        "messages": merged.messages,
+        "landed": _shown(landed.since, hub, record.base, onto) or [],
     }
     ours = hub.objects.commit(onto).tree
-    return Conflicts(onto, tuple(map(quoted, places))), why, Answer(facts, conflict=_shown(diff, hub, ours, merged.tree, paths) or "")
+    return (
+        Conflicts(onto, tuple(map(quoted, places))),
+        why,
+        Answer(facts, conflict=_shown(diff, hub, ours, merged.tree, paths) or ""),
+    )
 
 
 def _of_nothing(hub: Hub, record: Queued, onto: str) -> tuple[AnyReason, str, Answer]:
@@ -75,8 +84,10 @@ def _of_nothing(hub: Hub, record: Queued, onto: str) -> tuple[AnyReason, str, An
     other = (_shown(landed.since, hub, record.base, onto, places) or []) if there else []
     named = ", ".join(o["change"] or o["commit"][:10] for o in other[:5])
     why = "it would change nothing: " + (
-        f"trunk holds all that it does already{', with ' + printable(named) if named else ''}" if there else
-        "what trunk holds by now leaves nothing of it to do")
+        f"trunk holds all that it does already{', with ' + printable(named) if named else ''}"
+        if there
+        else "what trunk holds by now leaves nothing of it to do"
+    )
     return AlreadyThere() if there else AgainstRules((why,)), why, Answer({"change": record.key, "with": other})
 
 

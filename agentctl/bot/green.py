@@ -74,8 +74,9 @@ class Green:
         self.red = red(self._hub, policy, turn.state) if looked else None
         return bool(self.red)
 
-    def tries(self, turn: Turn, policy: Policy, queued: tuple[Change, ...], clashes: Iterable[tuple[str, str]],
-              ) -> Iterator[Probe]:
+    def tries(
+        self, turn: Turn, policy: Policy, queued: tuple[Change, ...], clashes: Iterable[tuple[str, str]]
+    ) -> Iterator[Probe]:
         """What is to be tried on it in the slots that are free."""
         limits = Settings(batch=policy.queue.batch)
         for chain in red_trunk.left(turn.state, fingerprint(policy), in_order(queued, limits), clashes, limits.batch):
@@ -91,20 +92,31 @@ class Green:
         self._stuck = all(s.probe.number == BASELINE for s in turn.state.probes)
         said = self.red.tip, self._stuck
         if said != self._said:
-            turn.notice(notices.TrunkRed(self.red.stuck.message if self._stuck else
-                        f"{self.red.text}; what is queued is tried on it, first what was submitted with --mends-trunk"))
+            turn.notice(
+                notices.TrunkRed(
+                    self.red.stuck.message
+                    if self._stuck
+                    else f"{self.red.text}; what is queued is tried on it, first what was submitted with --mends-trunk"
+                )
+            )
         self._said = said
 
     def over(self, turn: Turn, policy: Policy) -> list[int]:
         """Trunk is green: the probes that were to mend it and have no meaning now."""
         self.red = None
         self._forget(turn, policy)
-        return [s.probe.number for s in turn.state.probes
-                if s.probe.number != BASELINE and not self.proven(policy, s.probe.base, turn.now)]
+        return [
+            s.probe.number
+            for s in turn.state.probes
+            if s.probe.number != BASELINE and not self.proven(policy, s.probe.base, turn.now)
+        ]
 
     def _forget(self, turn: Turn, policy: Policy) -> None:
         """Failures on a trunk that was red, and is trunk no longer, are nobody's."""
-        red = {s.probe.base for s in turn.state.failed
-               if s.probe.base != turn.state.trunk and not self.proven(policy, s.probe.base, turn.now)}
+        red = {
+            s.probe.base
+            for s in turn.state.failed
+            if s.probe.base != turn.state.trunk and not self.proven(policy, s.probe.base, turn.now)
+        }
         if red:
             turn.happen(events.Forgotten(tuple(sorted(red))))

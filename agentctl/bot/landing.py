@@ -18,7 +18,7 @@ def rest(probe: Probe, built: Built, trunk: str) -> tuple[tuple[str, str], ...]:
     if built.conflicts or tuple(key for key, _ in built.landing) != probe.chain:
         return ()
     way = [probe.base, *(commit for _, commit in built.landing)]
-    return built.landing[way.index(trunk):] if trunk in way else ()
+    return built.landing[way.index(trunk) :] if trunk in way else ()
 
 
 def move(hub: Hub, trunk: str, landing: Landing) -> None:

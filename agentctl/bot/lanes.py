@@ -26,8 +26,12 @@ def judged_by(hub: Hub, policy: Policy, base: str, head: str) -> tuple[str, ...]
     if not all(gate.paths for gate in policy.gates) or not policy.gates:
         return None
     old, new = (hub.objects.commit(commit).tree for commit in (base, head))
-    return tuple(name for part in parts(policy) for name in part.gates
-                 if hub.objects.part(old, part.paths) != hub.objects.part(new, part.paths))
+    return tuple(
+        name
+        for part in parts(policy)
+        for name in part.gates
+        if hub.objects.part(old, part.paths) != hub.objects.part(new, part.paths)
+    )
 
 
 def assign(turn: Turn, policy: Policy) -> None:
@@ -71,8 +75,9 @@ class Following:
         if not in_parts(self.policy):
             return found
         open_, fresh = self.memory.open, {r.probe.number: r for r in found}
-        self.memory.tried = {n: trunk for n, trunk in self.memory.tried.items()
-                             if n not in fresh and (n in open_ or n in self.memory.shown)}
+        self.memory.tried = {
+            n: trunk for n, trunk in self.memory.tried.items() if n not in fresh and (n in open_ or n in self.memory.shown)
+        }
         open_ |= {n: r for n, r in fresh.items() if r.verdict is Verdict.PASSED and r.probe.chain}
         for number, result in list(open_.items()):
             if not any(key in self.wanted for key in result.probe.chain):
@@ -80,8 +85,11 @@ class Following:
             elif self._new(number, result.probe):
                 probe, built = self._built(result.probe)
                 # A train that trunk is on the way to stays as it is.
-                if not built.conflicts and built.commit != result.staged and verdicts.passed(
-                        self.turn.hub, self.policy, built.commit, self.turn.now):
+                if (
+                    not built.conflicts
+                    and built.commit != result.staged
+                    and verdicts.passed(self.turn.hub, self.policy, built.commit, self.turn.now)
+                ):
                     took = result.seconds if number in fresh else 0.0
                     open_[number] = fresh[number] = replace(result, probe=probe, seconds=took, staged=built.commit)
                     self.turn.happen(Follows(number, probe.base))

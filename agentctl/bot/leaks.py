@@ -61,8 +61,12 @@ class _Search:
             if there and not any(globs.matches(pattern, path) for pattern in self.limits.allow_secrets):
                 if was is None:
                     was = set().union(*(self.before(old, [path for path, *_ in entries]) for old in olds))
-                yield from (f"{printable(path)}:{leak.line}{where}: adds a key ({leak.rule}), which limits.allow_secrets "
-                            "does not allow there" for leak in there if leak.secret not in was)
+                yield from (
+                    f"{printable(path)}:{leak.line}{where}: adds a key ({leak.rule}), which limits.allow_secrets "
+                    "does not allow there"
+                    for leak in there
+                    if leak.secret not in was
+                )
 
     def keys(self, oid: str) -> list[secrets.Leak]:
         """Those in a blob that is not too large."""

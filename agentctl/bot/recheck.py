@@ -46,8 +46,10 @@ def check(hub: Hub, strategy: str, landing: Landing, records: list[Queued]) -> N
 
 
 def _wrong(landing: Landing, what: str) -> Infrastructure:
-    return Infrastructure(f"the staged commit {landing.staged.commit[:12]} is not what its changes give, but holds {what}; "
-                          "nothing has landed", hint="agentctl verify")
+    return Infrastructure(
+        f"the staged commit {landing.staged.commit[:12]} is not what its changes give, but holds {what}; nothing has landed",
+        hint="agentctl verify",
+    )
 
 
 def _steps(hub: Hub, strategy: str, landing: Landing, record: Queued, below: str, commit: str) -> Iterator[Step]:

@@ -23,11 +23,18 @@ def convict(turn: Turn, certificate: Certificate, gate: str) -> None:
         turn.happen(Replanned(f"what failed with {record.key} is no evidence of the gate in force", failures=True))
         return
     reason = GateFailed(certificate.failed, staged.probe.chain, staged.gate, staged.tree, passed)
-    answer = outbox.Answer({
-        "certificate": certificate.reason, "step": judgement.step, "exit": judgement.exit,
-        "commit": staged.commit, "base": staged.probe.base, **facts(reason),
-        "landed": landed.since(turn.hub, record.base, turn.state.trunk),
-    }, log=judgement.log)
+    answer = outbox.Answer(
+        {
+            "certificate": certificate.reason,
+            "step": judgement.step,
+            "exit": judgement.exit,
+            "commit": staged.commit,
+            "base": staged.probe.base,
+            **facts(reason),
+            "landed": landed.since(turn.hub, record.base, turn.state.trunk),
+        },
+        log=judgement.log,
+    )
     turn.reject(record.key, reason, f"{judgement.why} ({certificate.reason})", answer)
 
 

@@ -37,6 +37,7 @@ class Retries:
         self._unclear[judgement.tree] += 1
         times = max(self._row, self._unclear[judgement.tree])
         if times > retries and judgement.tree in self._doubted:
-            raise Infrastructure(f"the gate gave no verdict {times} times in a row: {judgement.why}, at "
-                                 f"{judgement.commit[:12]}; nobody is blamed",
-                                 hint="mend it, then run this again. The gate said:\n" + judgement.log[-2000:])
+            raise Infrastructure(
+                f"the gate gave no verdict {times} times in a row: {judgement.why}, at {judgement.commit[:12]}; nobody is blamed",
+                hint="mend it, then run this again. The gate said:\n" + judgement.log[-2000:],
+            )

@@ -142,8 +142,7 @@ class Stager:
         return tip
 
     def _commit(
-        self, tip: CommitInfo, parents: tuple[str, ...], tree: str, record: Record,
-        author: CommitInfo | None, message: str,
+        self, tip: CommitInfo, parents: tuple[str, ...], tree: str, record: Record, author: CommitInfo | None, message: str
     ) -> CommitInfo:
         change, objects = record.change, self.hub.objects
         trailers = {"Agentctl-Change": change.key, "Agentctl-Task": change.task, "Agentctl-Agent": change.agent}
@@ -151,8 +150,11 @@ class Stager:
         told = commit_messages.with_trailers(message, trailers)
         if author is None:
             return objects.commit(objects.write_commit(tree, parents, told, time))
-        return objects.commit(objects.write_commit(tree, parents, told, time, author=author.author, author_time=author.author_time,
-                                                   author_zone=author.author_zone))
+        return objects.commit(
+            objects.write_commit(
+                tree, parents, told, time, author=author.author, author_time=author.author_time, author_zone=author.author_zone
+            )
+        )
 
 
 def line_of(hub: Hub, record: Record) -> list[CommitInfo]:
@@ -168,6 +170,5 @@ def own_commits(hub: Hub, record: Record) -> list[CommitInfo]:
     line = between(hub.objects, record.change.head, record.base, LINE)
     if line and len(line) < LINE:
         return line[::-1]
-    listed = hub.git("rev-list", "--reverse", "--topo-order", "--no-merges",
-                     record.change.head, "^" + record.base).split()
+    listed = hub.git("rev-list", "--reverse", "--topo-order", "--no-merges", record.change.head, "^" + record.base).split()
     return [hub.objects.commit(oid) for oid in listed] or [hub.objects.commit(record.change.head)]

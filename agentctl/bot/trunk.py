@@ -46,8 +46,11 @@ class Trunk:
         if under_way and tip and self.hub.holds(tip, under_way.staged.commit):
             self.landed(turn, under_way)
         elif under_way:
-            turn.happen(LandingDropped("trunk was moved by somebody else" if proven else
-                                       "what was tested is not here, or no verdict proves it"))
+            turn.happen(
+                LandingDropped(
+                    "trunk was moved by somebody else" if proven else "what was tested is not here, or no verdict proves it"
+                )
+            )
         self.moved = foreign.stop(self.hub, self.name, turn.state)
         if self.moved:
             self._stop(turn, self.moved, running)

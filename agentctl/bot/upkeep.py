@@ -47,8 +47,11 @@ class Upkeep:
             self._next = time.monotonic() + PAUSE
             self._sweep()
             argv, env = process.command(["repack", "--geometric=2", "-d", "-l", "--quiet"], self._hub.git_dir)
-            self._running = self._runner.start(Job(tuple(argv), self._hub.git_dir, dict(env),
-                                                 self._hub.own_path("logs", "upkeep.log"), self._hub.mark + "upkeep"))
+            self._running = self._runner.start(
+                Job(
+                    tuple(argv), self._hub.git_dir, dict(env), self._hub.own_path("logs", "upkeep.log"), self._hub.mark + "upkeep"
+                )
+            )
 
     def close(self) -> None:
         """Do what is due to the end, unless agentctl is asked to stop."""

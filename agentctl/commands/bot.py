@@ -5,7 +5,8 @@ from __future__ import annotations
 import click
 
 from agentctl import signals
-from agentctl.bot.bot import Bot, lock
+from agentctl.bot.bot import Bot
+from agentctl.bot.lock import lock
 from agentctl.core import refnames
 from agentctl.core.notices import Told
 from agentctl.core.text.printable import printable
@@ -25,11 +26,14 @@ def bot_group() -> None:
 
 
 @bot_group.add_command
-@as_command("run", """
+@as_command(
+    "run",
+    """
 agentctl bot run
 agentctl bot run --once --junit report.xml
 agentctl bot run --slots 4
-""")
+""",
+)
 @click.option("--once", is_flag=True, help="End when the queue is empty.")
 @click.option("--junit", type=click.Path(), metavar="FILE", help="Write what was tested and what became of each change.")
 @click.option("--slots", type=click.IntRange(1, 256), help="Gates that run at a time (default: the policy's).")
@@ -71,8 +75,16 @@ def run(given: Given, once: bool, junit: str | None, slots: int | None, batch: i
                 report.write(bot.judged)
     rejected, landed = len(tally.rejected), len(tally.landed)
     if given.json:
-        given.emit({"kind": "summary", "landed": landed, "rejected": rejected, "probes": len(bot.judged),
-                    "queued": len(bot.state.queue), "paused": bool(bot.paused)})
+        given.emit(
+            {
+                "kind": "summary",
+                "landed": landed,
+                "rejected": rejected,
+                "probes": len(bot.judged),
+                "queued": len(bot.state.queue),
+                "paused": bool(bot.paused),
+            }
+        )
     given.say(f"landed {landed}, rejected {rejected}, probes {len(bot.judged)}")
     if bot.paused:
         given.say(f"{printable(str(bot.paused))}; queued still: {len(bot.state.queue)}")

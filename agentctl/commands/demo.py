@@ -26,11 +26,14 @@ if TYPE_CHECKING:
     from agentctl.harness.summary import Summary
 
 
-@as_command("demo", """
+@as_command(
+    "demo",
+    """
 agentctl demo
 agentctl demo --keep
 agentctl demo --json
-""")
+""",
+)
 @click.option("--keep", is_flag=True, help="Leave the folder, and say where to look.")
 @given
 def command(given: Given, keep: bool) -> int:
@@ -83,9 +86,18 @@ def demo(given: Given, keep: bool) -> int:
         summary = outcome.summary
         report = Findings(all_stories(place.hub), all_checks(place), flukes.seen, sent_back_by_chance(place.hub))
         if given.json:
-            given.emit({"kind": "demo", **facts(summary), "parked_tasks": outcome.parked, "flukes": report.flukes,
-                        "innocent": report.innocent, "stories": [facts(s) for s in report.stories], "checks": [facts(c) for c in report.checks],
-                        "folder": place.folder if keep else None})
+            given.emit(
+                {
+                    "kind": "demo",
+                    **facts(summary),
+                    "parked_tasks": outcome.parked,
+                    "flukes": report.flukes,
+                    "innocent": report.innocent,
+                    "stories": [facts(s) for s in report.stories],
+                    "checks": [facts(c) for c in report.checks],
+                    "folder": place.folder if keep else None,
+                }
+            )
         else:
             _page(given, summary, report)
             _where(given, place) if keep else _own(given)
@@ -114,7 +126,9 @@ def _page(given: Given, summary: Summary, report: Findings) -> None:
     given.say(f"What {AGENTS} agents did, and how it was caught:")
     for story in report.stories:
         given.say(story.line, hang=16)
-    given.say(row("a test", "fails 1 run in 12", f"failed probes: {report.flukes}, good sent back: {len(report.innocent)}"), hang=16)
+    given.say(
+        row("a test", "fails 1 run in 12", f"failed probes: {report.flukes}, good sent back: {len(report.innocent)}"), hang=16
+    )
     given.say()
     for line in summary.lines:
         given.say(line, hang=12)
@@ -134,8 +148,10 @@ def _own(given: Given) -> None:
 def _where(given: Given, place: Place) -> None:
     given.say("Look around:")
     given.say(f"  cd {place.project}")
-    for what, shown in (("git log --stat", "what landed"),
-                        ("git log --first-parent refs/agentctl/state", "what the bot did"),
-                        ("agentctl why roman/1", "why a change was rejected"),
-                        ("agentctl task show median", "what became of a task")):
+    for what, shown in (
+        ("git log --stat", "what landed"),
+        ("git log --first-parent refs/agentctl/state", "what the bot did"),
+        ("agentctl why roman/1", "why a change was rejected"),
+        ("agentctl task show median", "what became of a task"),
+    ):
         given.say(f"  {what:<46}{shown}")

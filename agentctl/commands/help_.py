@@ -13,8 +13,19 @@ from agentctl.errors import NotFound
 from agentctl.terminal.data import data_path
 from agentctl.terminal.parser import Given, as_command, given
 
-MARKS = (("\\fB", ""), ("\\fI", ""), ("\\fR", ""), ("\\fP", ""), ("\\-", "-"), ("\\(bu", "*"), ("\\(aq", "'"),
-         ("\\(ga", "`"), ("\\(dq", '"'), ("\\&", ""), ("\\e", "\\"))
+MARKS = (
+    ("\\fB", ""),
+    ("\\fI", ""),
+    ("\\fR", ""),
+    ("\\fP", ""),
+    ("\\-", "-"),
+    ("\\(bu", "*"),
+    ("\\(aq", "'"),
+    ("\\(ga", "`"),
+    ("\\(dq", '"'),
+    ("\\&", ""),
+    ("\\e", "\\"),
+)
 """Marks of roff, and what stands for them in plain text; the backslash comes last."""
 
 

@@ -28,8 +28,7 @@ def hook_group() -> None:
 
 def _folder(given: Given) -> str:
     """Where Git looks for hooks. Raises NotFound outside a repository."""
-    return process.as_user(["rev-parse", "--path-format=absolute", "--git-path", "hooks"],
-                           cwd=given.hub.top or given.hub.git_dir)
+    return process.as_user(["rev-parse", "--path-format=absolute", "--git-path", "hooks"], cwd=given.hub.top or given.hub.git_dir)
 
 
 def _own_folder(given: Given) -> str:
@@ -38,9 +37,12 @@ def _own_folder(given: Given) -> str:
     folder, own = _folder(given), os.path.join(given.hub.git_dir, "hooks")
     if os.path.realpath(folder).startswith(given.hub.git_dir + os.sep):
         return folder
-    raise Refused(f"core.hooksPath leads to {folder}, which is not this repository's alone: nothing is written there. "
-                  'Call this from your hooks there: agentctl hook run pre-commit "$@"; or have this repository use hooks '
-                  "of its own, and no longer those", hint=f"git config core.hooksPath {shlex.quote(own)} && agentctl hook install")
+    raise Refused(
+        f"core.hooksPath leads to {folder}, which is not this repository's alone: nothing is written there. "
+        'Call this from your hooks there: agentctl hook run pre-commit "$@"; or have this repository use hooks '
+        "of its own, and no longer those",
+        hint=f"git config core.hooksPath {shlex.quote(own)} && agentctl hook install",
+    )
 
 
 def _record_trunk(given: Given) -> None:
@@ -72,8 +74,7 @@ def install(given: Given, guard_trunk: bool) -> int:
     for name in names:
         path = os.path.join(folder, name)
         if os.path.exists(path) and not _ours(path):
-            raise Refused(f"there is another {name} hook: {path}",
-                          hint=f"call this from it: agentctl hook run {name} \"$@\"")
+            raise Refused(f"there is another {name} hook: {path}", hint=f'call this from it: agentctl hook run {name} "$@"')
     _record_trunk(given)
     os.makedirs(folder, exist_ok=True)
     ourselves = shlex.join([sys.executable, "-m", "agentctl"])
@@ -90,8 +91,13 @@ def install(given: Given, guard_trunk: bool) -> int:
 @given
 def uninstall(given: Given) -> int:
     """Remove the hooks that install put there."""
-    found = [(name, path) for folder in dict.fromkeys((_folder(given), os.path.join(given.hub.git_dir, "hooks")))
-             for name in (*USUAL, GUARD) for path in [os.path.join(folder, name)] if _ours(path)]
+    found = [
+        (name, path)
+        for folder in dict.fromkeys((_folder(given), os.path.join(given.hub.git_dir, "hooks")))
+        for name in (*USUAL, GUARD)
+        for path in [os.path.join(folder, name)]
+        if _ours(path)
+    ]
     for name, path in found:
         os.unlink(path)
         given.say(f"{name}: removed")
@@ -106,8 +112,11 @@ def uninstall(given: Given) -> int:
 def status(given: Given) -> int:
     """Say which hooks are installed."""
     folder = _folder(given)
-    found = {name: "installed" if _ours(path) else "another" if os.path.exists(path) else "absent"
-             for name in (*USUAL, GUARD) for path in [os.path.join(folder, name)]}
+    found = {
+        name: "installed" if _ours(path) else "another" if os.path.exists(path) else "absent"
+        for name in (*USUAL, GUARD)
+        for path in [os.path.join(folder, name)]
+    }
     if given.json:
         given.emit(found)
     for name, where in found.items():
@@ -115,7 +124,9 @@ def status(given: Given) -> int:
     return 0
 
 
-@hook_group.command("run", context_settings={"ignore_unknown_options": True}, epilog="\b\nExamples:\n  agentctl hook run pre-commit")
+@hook_group.command(
+    "run", context_settings={"ignore_unknown_options": True}, epilog="\b\nExamples:\n  agentctl hook run pre-commit"
+)
 @click.argument("args", nargs=-1, type=click.UNPROCESSED, metavar="NAME [ARGS]")
 def run(args: tuple[str, ...]) -> int:
     """What Git calls; of use in a hook of your own."""

@@ -19,8 +19,7 @@ def run(args: list[str]) -> int:
 def pre_commit() -> int:
     branch, agent = _git("symbolic-ref", "-q", "--short", "HEAD") or _rebased(), os.environ.get("AGENTCTL_AGENT")
     if agent and branch != f"agent/{agent}":
-        return _refuse(f"{agent} commits on {branch or 'a detached HEAD'}, not on its own branch",
-                       f"git switch agent/{agent}")
+        return _refuse(f"{agent} commits on {branch or 'a detached HEAD'}, not on its own branch", f"git switch agent/{agent}")
     if branch == _trunk():
         hint = "git switch -c NAME, commit, agentctl submit (or git commit --no-verify)"
         if _lags():

@@ -48,11 +48,14 @@ LONGEST = 1 << 20
 """Bytes of a script that are looked at."""
 
 
-@as_command("init", """
+@as_command(
+    "init",
+    """
 agentctl init
 agentctl init --gate 'make check' --preset strict
 agentctl init --trunk develop
-""")
+""",
+)
 @click.option("--preset", type=click.Choice(PRESETS), default="default", help="Policy to start from.")
 @click.option("--gate", metavar="CMD", help="Command that judges a commit (default: by what the repository holds).")
 @click.option("--trunk", metavar="BRANCH", help="The protected branch (default: the one checked out, or main).")
@@ -84,8 +87,10 @@ def init(given: Given, preset: str, gate: str | None, trunk: str | None) -> int:
     hub = given.hub
     branch = trunk or _default_branch(hub)
     if not hub.git("rev-parse", "--verify", "--quiet", refnames.branch(branch), ok=(0, 1)):
-        raise NotFound(f"there is no branch {branch!r} with a commit on it",
-                       hint="make a first commit: git add . && git commit, or name another branch: agentctl init --trunk BRANCH")
+        raise NotFound(
+            f"there is no branch {branch!r} with a commit on it",
+            hint="make a first commit: git add . && git commit, or name another branch: agentctl init --trunk BRANCH",
+        )
     tree = hub.objects.commit(hub.trunk_tip(branch)).tree
     known = hub.objects.read(tree, POLICY_PATH)
     path = os.path.join(hub.top, POLICY_PATH) if hub.top else None
@@ -93,8 +98,9 @@ def init(given: Given, preset: str, gate: str | None, trunk: str | None) -> int:
     if there is not None:
         policy = parse(there.decode(errors="replace"), POLICY_PATH)
         if trunk and policy.trunk != trunk:
-            raise Refused(f"there is a policy already, and it names {policy.trunk} as trunk",
-                          hint=f"set `trunk: {trunk}` in {POLICY_PATH}")
+            raise Refused(
+                f"there is a policy already, and it names {policy.trunk} as trunk", hint=f"set `trunk: {trunk}` in {POLICY_PATH}"
+            )
         record_trunk(hub, policy.trunk)
         # One that was killed when all was done may have left Git's locks.
         stale_locks.clear(hub.git_dir, stale_locks.ref_locks(hub.git_dir))
@@ -177,6 +183,9 @@ def _report(given: Given, made: Made) -> int:
         here = checked_out(given.hub)
         away = f"git switch {quoted(made.trunk)} && " if here and here != made.trunk else ""
         if away:
-            given.say(f"trunk is {made.trunk}, and {printable(here)} is checked out; should that be trunk: set `trunk:` in the file", hang=2)
+            given.say(
+                f"trunk is {made.trunk}, and {printable(here)} is checked out; should that be trunk: set `trunk:` in the file",
+                hang=2,
+            )
         given.say(f"next: look at it, then:\n  {away}git add {POLICY_PATH} && git commit -m 'agentctl: add the policy'")
     return 0

@@ -136,15 +136,11 @@ def _in_full(row: _Row) -> str:
 
 def _field(label: str, text: str) -> list[str]:
     head, rest = f"    {label:<10}", " " * 14
-    return textwrap.wrap(
-        text, _WIDTH, initial_indent=head, subsequent_indent=rest, break_on_hyphens=False
-    )
+    return textwrap.wrap(text, _WIDTH, initial_indent=head, subsequent_indent=rest, break_on_hyphens=False)
 
 
 def _wrapped(text: str, indent: str) -> str:
-    return textwrap.fill(
-        text, _WIDTH, initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False
-    )
+    return textwrap.fill(text, _WIDTH, initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False)
 
 
 def _cut(text: str, room: int) -> str:
@@ -161,8 +157,11 @@ def _shown(value: object) -> str:
     return printable(str(value), 4096) or '""'
 
 
-@group("policy", "agentctl policy check\nagentctl policy check policies/strict.yaml\nagentctl policy explain queue.slots\n"
-       "agentctl policy schema > policy.schema.json\nagentctl policy tune")
+@group(
+    "policy",
+    "agentctl policy check\nagentctl policy check policies/strict.yaml\nagentctl policy explain queue.slots\n"
+    "agentctl policy schema > policy.schema.json\nagentctl policy tune",
+)
 def policy_group() -> None:
     """Check the policy, explain it, try other settings."""
 
@@ -210,8 +209,12 @@ def explain_command(given: Given, key: str | None) -> int:
     text, source = _source(given, None)
     if given.json:
         rows = list(_rows(document(text, source).data))
-        given.emit([{"key": row.name, "value": row.value, "set": row.is_set, "meaning": row.schema["description"]}
-                    for row in (_named(rows, key) if key else rows)])
+        given.emit(
+            [
+                {"key": row.name, "value": row.value, "set": row.is_set, "meaning": row.schema["description"]}
+                for row in (_named(rows, key) if key else rows)
+            ]
+        )
     else:
         given.show(explain(text, source, key))
     return 0

@@ -33,8 +33,9 @@ def command(given: Given) -> int:
         rows.append(Row(name, work.get(name), running["since"] if running else None, agents.path_of(hub, name)))
     if given.json:
         given.emit(facts(rows))
-    for line in aligned([(row.agent, f"running for {ago(row.since)}" if row.since else "idle", row.task or "-", row.worktree)
-                         for row in rows]):
+    for line in aligned(
+        [(row.agent, f"running for {ago(row.since)}" if row.since else "idle", row.task or "-", row.worktree) for row in rows]
+    ):
         given.say(line, hang=12)
     if not rows:
         given.say("no agent has a worktree here")

@@ -25,12 +25,16 @@ from agentctl.messages import ago, aligned, many
 from agentctl.terminal.parser import Given, as_command, given, group
 
 
-@group("queue", """
+@group(
+    "queue",
+    """
 agentctl queue
 agentctl queue --all
 agentctl queue pause --reason 'release 1.4 is being cut'
 agentctl queue bump fix-crash
-""", invoke_without_command=True)
+""",
+    invoke_without_command=True,
+)
 @click.option("-a", "--all", "everything", is_flag=True, help="What has ended too.")
 @given
 @click.pass_context
@@ -45,14 +49,21 @@ def listing(given: Given, everything: bool) -> int:
         given.emit(found.plain)
         return 0
     _tell_held_up(given, found)
-    for line in aligned([(found.stage(record), record.key, record.change.agent, printable(record.why or record.subject))
-                         for record in found.ended]):
+    for line in aligned(
+        [
+            (found.stage(record), record.key, record.change.agent, printable(record.why or record.subject))
+            for record in found.ended
+        ]
+    ):
         given.say(line, hang=12)
     for line in aligned(_rows(found)):
         given.say(line, hang=12)
     for staged in found.state.probes:
-        given.say(f"probe {staged.probe.number}: {many(len(staged.probe.chain), 'change')}, {ago(staged.started)}"
-                  f"{_usual(found.state, staged)}: {staged.probe.reason}", hang=2)
+        given.say(
+            f"probe {staged.probe.number}: {many(len(staged.probe.chain), 'change')}, {ago(staged.started)}"
+            f"{_usual(found.state, staged)}: {staged.probe.reason}",
+            hang=2,
+        )
     queued = found.state.queue or found.waiting
     if not (queued or found.ended):
         given.say("the queue is empty" if found.state.trunk else "the queue is empty; no bot has run here yet")
@@ -85,10 +96,15 @@ class _Found:
     def plain(self) -> Plain:
         """For --json."""
         return {
-            "paused": facts(self.paused) if self.paused else None, "red": facts(self.red) if self.red else None,
-            "moved": facts(self.moved) if self.moved else None, "waiting": [r.key for r in self.waiting],
-            "queued": [outline(r) for r in self.state.queue.values()], "probes": [facts(p) for p in self.state.probes],
-            "ended": [outline(r) for r in self.ended], "gone": [r.key for r in self.ended if self._gone(r)]}
+            "paused": facts(self.paused) if self.paused else None,
+            "red": facts(self.red) if self.red else None,
+            "moved": facts(self.moved) if self.moved else None,
+            "waiting": [r.key for r in self.waiting],
+            "queued": [outline(r) for r in self.state.queue.values()],
+            "probes": [facts(p) for p in self.state.probes],
+            "ended": [outline(r) for r in self.ended],
+            "gone": [r.key for r in self.ended if self._gone(r)],
+        }
 
 
 def _look(given: Given, everything: bool) -> _Found:
@@ -145,11 +161,15 @@ def _bot(given: Given) -> bool:
 
 
 @queue_group.add_command
-@as_command("pause", "agentctl queue pause --reason 'release 1.4 is being cut'\n"
-            "agentctl queue pause --below 5 --reason 'only what the release needs'")
+@as_command(
+    "pause",
+    "agentctl queue pause --reason 'release 1.4 is being cut'\n"
+    "agentctl queue pause --below 5 --reason 'only what the release needs'",
+)
 @click.option("--reason", default="", help="Why, for whoever wonders.")
-@click.option("--below", type=click.IntRange(-1000, 1000), metavar="N",
-              help="Freeze: hold back only changes of a priority below N.")
+@click.option(
+    "--below", type=click.IntRange(-1000, 1000), metavar="N", help="Freeze: hold back only changes of a priority below N."
+)
 @given
 def pause_command(given: Given, reason: str, below: int | None) -> int:
     """Let nothing land until resumed. The bot goes on to admit, test and reject.

@@ -20,7 +20,6 @@ from agentctl.errors import UsageError
 from agentctl.git.repository import Hub, find
 from agentctl.replay import table
 from agentctl.replay.forecast import Asked, forecast
-from agentctl.replay.history import Piece
 from agentctl.replay.prepare import GateTrials, Prepared, Progress, prepare
 from agentctl.replay.replay import ReplayOutcome, begin, cast, make_hub, outcome
 from agentctl.terminal.parser import Duration, Given, as_command, given
@@ -37,12 +36,15 @@ class Mode:
     batch: int | None = None
 
 
-@as_command("replay", """
+@as_command(
+    "replay",
+    """
 agentctl replay . v1.0..v1.1 --gate 'make test'
 agentctl replay ~/src/h11 A^..B --gate 'python -m pytest -q h11' --agents 8 --bad 10%
 agentctl replay . HEAD~50..HEAD --gate 'make test' --compare
 agentctl replay . HEAD~500..HEAD --gate 'make test' --bad 5% --simulate
-""")
+""",
+)
 @click.argument("repo", type=click.Path())
 @click.argument("range_", metavar="RANGE")
 @click.option("--gate", "gate_", metavar="CMD", help="Command that judges a commit, run at its top.")
@@ -60,9 +62,25 @@ agentctl replay . HEAD~500..HEAD --gate 'make test' --bad 5% --simulate
 @click.option("--plot", "picture", metavar="FILE", type=click.Path(), help="With --simulate: draw the turnaround as SVG.")
 @click.option("--keep", is_flag=True, help="Leave the hubs, to look at.")
 @given
-def command(given: Given, repo: str, range_: str, gate_: str | None, setup: str, agents: int, bad: str, slots: int,
-            batch: int | None, timeout: float, limit: int | None, seed: int, compare: bool, simulate: bool,
-            gate_seconds: float | None, picture: str | None, keep: bool) -> int:
+def command(
+    given: Given,
+    repo: str,
+    range_: str,
+    gate_: str | None,
+    setup: str,
+    agents: int,
+    bad: str,
+    slots: int,
+    batch: int | None,
+    timeout: float,
+    limit: int | None,
+    seed: int,
+    compare: bool,
+    simulate: bool,
+    gate_seconds: float | None,
+    picture: str | None,
+    keep: bool,
+) -> int:
     """Replay a history as tasks for agents, and compare the end with it.
 
     Each first-parent commit of RANGE in REPO is a task whose agent puts that commit's
@@ -88,16 +106,20 @@ def command(given: Given, repo: str, range_: str, gate_: str | None, setup: str,
     with _folder(given, keep) as folder:
         trial = make_hub(source, os.path.join(folder, "trial.git"))
         if simulate:
-            found = forecast(GateTrials(trial, policy), range_, Asked(risk, limit, seed, agents, slots, batch, gate_seconds),
-                             tune.numbers("--slots", tune.SLOTS), tune.numbers("--batch", tune.BATCHES))
+            found = forecast(
+                GateTrials(trial, policy),
+                range_,
+                Asked(risk, limit, seed, agents, slots, batch, gate_seconds),
+                tune.numbers("--slots", tune.SLOTS),
+                tune.numbers("--batch", tune.BATCHES),
+            )
             tune.report(given, tune.told(found.arrivals, 0.0, agents), found.outcomes, found.now, picture)
             return 0
         plan = prepare(GateTrials(trial, policy), range_, risk, limit, seed, _progress(given))
         given.note(plan.told)
         for name, mode in modes.items():
             hub = make_hub(trial.git_dir, os.path.join(folder, name.replace(" ", "-") + ".git"))
-            begin(hub, plan.base, text)
-            columns[name] = rehearse(given, hub, policy, plan.pieces, mode)
+            columns[name] = rehearse(given, hub, text, plan, mode)
         report(given, plan, columns)
     return 0 if all(column.good for column in columns.values()) else 7
 
@@ -111,20 +133,30 @@ def _check_together(gate: str | None, gate_seconds: float | None, picture: str |
             raise UsageError(f"{option} goes with --simulate")
 
 
-def rehearse(given: Given, hub: Hub, policy: Policy, pieces: list[Piece], mode: Mode) -> ReplayOutcome:
+def rehearse(given: Given, hub: Hub, policy: str, plan: Prepared, mode: Mode) -> ReplayOutcome:
     """Run the tasks to the end and compare with the history."""
     from agentctl.commands.run import watched
     from agentctl.harness.loop import RunPlan
 
+    begin(hub, plan.base, policy)
     inner = replace(given, path=hub.git_dir)
-    ran = watched(inner, RunPlan(cast(hub, pieces, mode.agents), policy, None, mode.slots, mode.batch))
-    return outcome(hub, pieces, ran.summary, ran.parked, ran.tally.sessions)
+    crew = cast(hub, plan.pieces, mode.agents)
+    ran = watched(inner, RunPlan(crew, parse(policy, "replay"), None, mode.slots, mode.batch))
+    return outcome(hub, plan.pieces, ran.summary, ran.parked, ran.tally.sessions)
 
 
 def _policy(gate: str, setup: str, slots: int, timeout: float) -> tuple[str, Policy]:
-    text = json.dumps({
-        "version": 1, "gates": [{"name": "gate", "run": gate, "timeout": f"{timeout:.3f}s"}], "queue": {"slots": slots},
-        "slot": {"setup": setup}, "agents": {"attempts": ATTEMPTS, "timeout": "10m"}}, ensure_ascii=False, indent=1)
+    text = json.dumps(
+        {
+            "version": 1,
+            "gates": [{"name": "gate", "run": gate, "timeout": f"{timeout:.3f}s"}],
+            "queue": {"slots": slots},
+            "slot": {"setup": setup},
+            "agents": {"attempts": ATTEMPTS, "timeout": "10m"},
+        },
+        ensure_ascii=False,
+        indent=1,
+    )
     return text, parse(text, "replay")
 
 
@@ -155,8 +187,15 @@ def _progress(given: Given) -> Progress:
 
 def report(given: Given, plan: Prepared, columns: dict[str, ReplayOutcome]) -> None:
     if given.json:
-        given.emit({"kind": "replay", "commits": plan.commits, "told": plan.told, "tasks": len(plan.pieces),
-                    **{name.replace(" ", "_"): facts(o) | {"good": o.good} for name, o in columns.items()}})
+        given.emit(
+            {
+                "kind": "replay",
+                "commits": plan.commits,
+                "told": plan.told,
+                "tasks": len(plan.pieces),
+                **{name.replace(" ", "_"): facts(o) | {"good": o.good} for name, o in columns.items()},
+            }
+        )
         return
     given.say()
     given.show("\n".join([plan.told, *table.lines(columns)]))

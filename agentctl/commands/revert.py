@@ -42,8 +42,10 @@ def _undo(given: Given, record: Landed, tip: str) -> inbox.Receipt:
     was, before = objects.commit(record.commit), _before(hub, record)
     merged = merge(hub, was.tree, objects.commit(tip).tree, objects.commit(before).tree)
     if merged.conflicts:
-        raise MergeConflict(f"undoing {record.key} conflicts with later work in {', '.join(merged.conflicts[:5])}",
-                            hint=f"git revert {was.oid[:12]} in a worktree, mend it, agentctl submit")
+        raise MergeConflict(
+            f"undoing {record.key} conflicts with later work in {', '.join(merged.conflicts[:5])}",
+            hint=f"git revert {was.oid[:12]} in a worktree, mend it, agentctl submit",
+        )
     if merged.tree == objects.commit(tip).tree:
         raise Refused(f"nothing of {record.key} is left on trunk to undo", hint=f"agentctl why {record.key}")
     who = hub.person(given.path)

@@ -27,14 +27,20 @@ def command(given: Given, agent: str, force: bool) -> int:
         raise NotFound(f"no agent called {agent!r} has a worktree here", hint="agentctl ps")
     tree = worktrees.of_agent(hub, agent)
     if not force and (work := agents.unsafe(hub, agent, tree, given.tip)):
-        raise Refused(f"{agent} has work that was not submitted: {work}",
-                      hint=f"commit what is not, then agentctl -C {quoted(tree.path)} submit; or agentctl rm --force {agent}")
+        raise Refused(
+            f"{agent} has work that was not submitted: {work}",
+            hint=f"commit what is not, then agentctl -C {quoted(tree.path)} submit; or agentctl rm --force {agent}",
+        )
     if not force and not tree.there and os.path.lexists(tree.path):
-        raise Refused(f"{tree.path} is not the folder that agentctl made for {agent}",
-                      hint=f"agentctl rm --force {agent} moves it aside, and deletes nothing")
+        raise Refused(
+            f"{tree.path} is not the folder that agentctl made for {agent}",
+            hint=f"agentctl rm --force {agent} moves it aside, and deletes nothing",
+        )
     if not force and not os.path.lexists(tree.path) and tree.record and tree.record.state is Condition.GIVEN:
-        raise Refused(f"{tree.path} is gone, and may have held work",
-                      hint=f"if it was moved or left behind, put it back there; or agentctl rm --force {agent} forgets it")
+        raise Refused(
+            f"{tree.path} is gone, and may have held work",
+            hint=f"if it was moved or left behind, put it back there; or agentctl rm --force {agent} forgets it",
+        )
     kept = agents.remove(hub, agent, given.tip)
     if given.json:
         given.emit({"agent": agent, "salvage": kept})

@@ -23,11 +23,14 @@ from agentctl.terminal.narrator import Narrator
 from agentctl.terminal.parser import Given, as_command, given
 
 
-@as_command("run", """
+@as_command(
+    "run",
+    """
 agentctl run tasks.yaml --agents 8
 agentctl run --agents 4 -- claude -p '{prompt}' --permission-mode bypassPermissions
 agentctl run tasks.yaml --agents 2 -- ./my-agent.sh
-""")
+""",
+)
 @click.argument("words", nargs=-1, type=click.UNPROCESSED, metavar="[TASKS] [-- CMD...]")
 @click.option("-n", "--agents", type=click.IntRange(1, 10_000), help="How many agents (default: the policy's).")
 @click.option("--adapter", help="How to call the agent (default: the policy's).")
@@ -37,8 +40,17 @@ agentctl run tasks.yaml --agents 2 -- ./my-agent.sh
 @click.option("--keep", is_flag=True, help="Leave the agents' worktrees.")
 @given
 @click.pass_context
-def command(ctx: click.Context, given: Given, words: tuple[str, ...], agents: int | None, adapter: str | None,
-            attempts: int | None, slots: int | None, batch: int | None, keep: bool) -> int:
+def command(
+    ctx: click.Context,
+    given: Given,
+    words: tuple[str, ...],
+    agents: int | None,
+    adapter: str | None,
+    attempts: int | None,
+    slots: int | None,
+    batch: int | None,
+    keep: bool,
+) -> int:
     """Run agents and the queue until every task landed or is parked.
 
     TASKS is a YAML list of tasks; those not there yet are added. Without it, the tasks

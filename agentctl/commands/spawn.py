@@ -20,11 +20,14 @@ from agentctl.terminal import program
 from agentctl.terminal.parser import Given, as_command, given, read_input
 
 
-@as_command("spawn", """
+@as_command(
+    "spawn",
+    """
 agentctl spawn ann --prompt 'Fix the typos in README' -- claude -p '{prompt}'
 agentctl spawn bob --task fix-crash
 agentctl spawn w --count 20 -- ./my-agent.sh
-""")
+""",
+)
 @click.argument("name")
 @click.argument("argv", nargs=-1, type=click.UNPROCESSED, metavar="[-- CMD...]")
 @click.option("--task", help="The task to work on.")
@@ -32,8 +35,9 @@ agentctl spawn w --count 20 -- ./my-agent.sh
 @click.option("--count", type=click.IntRange(1, 10_000), help="That many at once: NAME-1, NAME-2, ...")
 @click.option("--adapter", help="How to call the agent (default: the policy's).")
 @given
-def command(given: Given, name: str, argv: tuple[str, ...], task: str | None, prompt: str | None,
-            count: int | None, adapter: str | None) -> int:
+def command(
+    given: Given, name: str, argv: tuple[str, ...], task: str | None, prompt: str | None, count: int | None, adapter: str | None
+) -> int:
     """Run one session of agent NAME in a worktree of its own.
 
     The worktree begins at trunk's tip. What it commits is submitted when it ends well, uncommitted files as the policy says;
@@ -48,15 +52,19 @@ def command(given: Given, name: str, argv: tuple[str, ...], task: str | None, pr
     names = [f"{name}-{n}" for n in range(1, count + 1)] if count else [name]
     for each in names:
         if not refnames.valid_name(each):
-            raise UsageError(f"{each!r} cannot be the name of an agent",
-                             hint="letters, digits, dot, dash and underscore")
+            raise UsageError(f"{each!r} cannot be the name of an agent", hint="letters, digits, dot, dash and underscore")
     if task:
         # A session of the task that was killed with its supervisor still has its claim.
         supervisor.take_over(given.hub, given.trunk, policy)
     text = read_input() if prompt == "-" else prompt or ""
-    runs = [session.SessionRun(given.hub, policy, Assignment(
-        tasks.get(given.hub, task) if task else _adhoc(each, text), each, argv, stdin, given.trunk, bool(task)))
-        for each in names]
+    runs = [
+        session.SessionRun(
+            given.hub,
+            policy,
+            Assignment(tasks.get(given.hub, task) if task else _adhoc(each, text), each, argv, stdin, given.trunk, bool(task)),
+        )
+        for each in names
+    ]
     return run(given, runs)
 
 

@@ -24,11 +24,14 @@ from agentctl.messages import some
 from agentctl.terminal.parser import Given, as_command, given
 
 
-@as_command("submit", """
+@as_command(
+    "submit",
+    """
 agentctl submit
 agentctl submit --change fix-crash HEAD~1
 agentctl submit && agentctl wait fix-crash
-""")
+""",
+)
 @click.argument("commit", default="HEAD")
 @click.option("--change", help="Its name (default: the task, a Change-Id trailer, or the branch).")
 @click.option("--agent", help="Who submits (default: of the worktree, else your user name).")
@@ -37,8 +40,16 @@ agentctl submit && agentctl wait fix-crash
 @click.option("--mends-trunk", is_flag=True, help="Say that it mends a red trunk: it is tried on that first.")
 @click.option("--again", is_flag=True, help="Submit a head anew that was rejected.")
 @given
-def command(given: Given, commit: str, change: str | None, agent: str | None, after: tuple[str, ...], priority: int,
-            mends_trunk: bool, again: bool) -> int:
+def command(
+    given: Given,
+    commit: str,
+    change: str | None,
+    agent: str | None,
+    after: tuple[str, ...],
+    priority: int,
+    mends_trunk: bool,
+    again: bool,
+) -> int:
     """Submit COMMIT (default HEAD) to the merge queue.
 
     A newer head of the same change takes the place of the older one, unless another agent
@@ -48,14 +59,25 @@ def command(given: Given, commit: str, change: str | None, agent: str | None, af
     """
     with _found(given, commit) as (head, branch, changed):
         if changed and commit == "HEAD":
-            raise Refused("there are uncommitted changes, which would not be submitted",
-                          hint="git commit -a, or name the commit: agentctl submit HEAD~0")
+            raise Refused(
+                "there are uncommitted changes, which would not be submitted",
+                hint="git commit -a, or name the commit: agentctl submit HEAD~0",
+            )
         receipt = _submit(given, head, branch, change, agent, after, priority, again, mends_trunk)
         return report(given, receipt, _undone(given, head) if receipt.new else [])
 
 
-def _submit(given: Given, head: str, branch: str, change: str | None, agent: str | None, after: tuple[str, ...],
-            priority: int, again: bool, mends: bool) -> inbox.Receipt:
+def _submit(
+    given: Given,
+    head: str,
+    branch: str,
+    change: str | None,
+    agent: str | None,
+    after: tuple[str, ...],
+    priority: int,
+    again: bool,
+    mends: bool,
+) -> inbox.Receipt:
     hub, session = given.hub, os.environ.get("AGENTCTL_AGENT") or given.hub.agent
     task = os.environ.get("AGENTCTL_TASK") or (tasks.last_of(hub, hub.agent) if hub.agent else None)
     own = "" if branch == given.trunk else hub.agent if branch == f"agent/{hub.agent}" else refnames.of_branch(branch)
@@ -70,9 +92,18 @@ def _submit(given: Given, head: str, branch: str, change: str | None, agent: str
     who = inbox.owner(hub, name, agent or session) or _agent(given, branch)
     generation = os.environ.get("AGENTCTL_GENERATION", "")
     return inbox.submit(
-        hub, head, who, name, given.tip, again=again, task=task,
-        generation=int(generation) if task and generation.isdigit() else None, priority=priority, after=list(after),
-        mends=mends)
+        hub,
+        head,
+        who,
+        name,
+        given.tip,
+        again=again,
+        task=task,
+        generation=int(generation) if task and generation.isdigit() else None,
+        priority=priority,
+        after=list(after),
+        mends=mends,
+    )
 
 
 @contextlib.contextmanager
@@ -85,8 +116,9 @@ def _found(given: Given, commit: str) -> Iterator[tuple[str, str, Sequence[str]]
         return
     where = checkouts.at(hub, hub.top) if hub.top else None
     git_dir = where.git_dir if where else hub.git_dir
-    head = process.text(["rev-parse", "--verify", "-q", "--end-of-options", commit + "^{commit}"], git_dir=git_dir,
-                        ok=(0, 1, 128))
+    head = process.text(
+        ["rev-parse", "--verify", "-q", "--end-of-options", commit + "^{commit}"], git_dir=git_dir, ok=(0, 1, 128)
+    )
     if not head:
         raise UsageError(f"no commit called {commit!r}", hint="git log --oneline")
     branch = (where.branch() if where else None) or ""
@@ -105,7 +137,12 @@ def _refuse_again(hub: Hub, head: str, there: inbox.Receipt | None) -> None:
     """Raises Refused for a head that landed, unless that is all there is to say: it is on trunk."""
     ledger = Ledger.read(hub)
     before = ledger.with_head(head)
-    if before and isinstance(before, Landed) and not inbox.given_up(hub, before) and (not there or landed.undone_by(ledger, before)):
+    if (
+        before
+        and isinstance(before, Landed)
+        and not inbox.given_up(hub, before)
+        and (not there or landed.undone_by(ledger, before))
+    ):
         why, hint = landed.once(ledger, before)
         raise Refused(why, hint=hint)
 
@@ -116,13 +153,23 @@ def report(given: Given, receipt: inbox.Receipt, undone: Sequence[str] = ()) -> 
     if receipt.stage == Stage.LANDED:
         _refuse_gone(given, receipt.key)
     if given.json:
-        given.emit({"change": change, "key": receipt.key, "head": receipt.head, "new": receipt.new,
-                    "stage": receipt.stage, "undoes": list(undone)})
+        given.emit(
+            {
+                "change": change,
+                "key": receipt.key,
+                "head": receipt.head,
+                "new": receipt.new,
+                "stage": receipt.stage,
+                "undoes": list(undone),
+            }
+        )
         return 0
     given.say(f"{receipt.key}: {'submitted' if receipt.new else receipt.stage + ' already'} ({receipt.head[:12]})")
     if undone:
-        given.say(f"note: it makes {some(undone)} again as before something that came to trunk lately; not meant: "
-                  f"agentctl withdraw {change}")
+        given.say(
+            f"note: it makes {some(undone)} again as before something that came to trunk lately; not meant: "
+            f"agentctl withdraw {change}"
+        )
     if receipt.new and (below := status.within(given.hub, receipt.head, change, given.tip)):
         given.say(f"note: it holds the commits of {', '.join(below)}, and brings them also where that is withdrawn or replaced")
     if receipt.stage == Stage.REJECTED:
@@ -136,8 +183,10 @@ def _refuse_gone(given: Given, key: str) -> None:
     """Raises Refused for what landed on a trunk that somebody else moved since, and may come back."""
     record = Ledger.read(given.hub).record(key)
     if record and landed.has_gone(given.hub, given.tip, record):
-        raise Refused(f"{key} has landed, but somebody else moved trunk, which no longer holds it",
-                      hint=f"{RESTORE}; or, to submit it anew: {ADOPT}")
+        raise Refused(
+            f"{key} has landed, but somebody else moved trunk, which no longer holds it",
+            hint=f"{RESTORE}; or, to submit it anew: {ADOPT}",
+        )
 
 
 def _change_id(given: Given, head: str) -> str:

@@ -19,24 +19,30 @@ from agentctl.messages import aligned
 from agentctl.terminal.parser import Given, as_command, given, group, read_input
 
 
-@group("task", """
+@group(
+    "task",
+    """
 agentctl task add 'Fix the crash on empty input'
 agentctl task add --file tasks.yaml
 agentctl task list
 agentctl task show fix-the-crash-on-empty-input
 agentctl task done fix-the-crash-on-empty-input
 agentctl task open fix-the-crash-on-empty-input
-""")
+""",
+)
 def tasks_group() -> None:
     """Add, list, show, close and reopen tasks."""
 
 
 @tasks_group.add_command
-@as_command("add", """
+@as_command(
+    "add",
+    """
 agentctl task add 'Fix the crash on empty input'
 agentctl task add --id crash --after parser --priority 5 - < prompt.md
 agentctl task add --file tasks.yaml
-""")
+""",
+)
 @click.argument("text", nargs=-1)
 @click.option("--file", "file", type=click.Path(), help="A YAML list of tasks (- for standard input).")
 @click.option("--id", "name", help="Its name (default: made from its first line).")
@@ -45,8 +51,16 @@ agentctl task add --file tasks.yaml
 @click.option("--priority", type=int, default=0, help="Higher goes first.")
 @click.option("--paths", multiple=True, metavar="GLOB", help="Where the work lies; may be repeated.")
 @given
-def add_command(given: Given, text: tuple[str, ...], file: str | None, name: str | None, acceptance: str,
-                after: tuple[str, ...], priority: int, paths: tuple[str, ...]) -> int:
+def add_command(
+    given: Given,
+    text: tuple[str, ...],
+    file: str | None,
+    name: str | None,
+    acceptance: str,
+    after: tuple[str, ...],
+    priority: int,
+    paths: tuple[str, ...],
+) -> int:
     """Add a task from TEXT, or many from a file.
 
     A TEXT of - is read from standard input.
@@ -142,8 +156,13 @@ def show_command(given: Given, task: str) -> int:
         given.emit(facts(found) | {"status": where})
         return 0
     given.say(f"{found.id}: {where}{' (' + printable(found.reason, 1000) + ')' if found.reason else ''}")
-    for label, value in (("title", found.title), ("after", ", ".join(found.after)), ("priority", found.priority),
-                         ("paths", " ".join(found.paths)), ("acceptance", found.acceptance)):
+    for label, value in (
+        ("title", found.title),
+        ("after", ", ".join(found.after)),
+        ("priority", found.priority),
+        ("paths", " ".join(found.paths)),
+        ("acceptance", found.acceptance),
+    ):
         if value:
             given.say(f"{label + ':':<12}{value}")
     given.say("\n" + found.prompt.strip() + "\n")
@@ -179,8 +198,7 @@ def done_command(given: Given, task: str, reason: str) -> int:
     claim = tasks.claims(given.hub).get(task)
     if claim:
         raise Refused(f"{claim[0].agent} is working on {task}", hint=f"agentctl stop {claim[0].agent}, then again")
-    tasks.change(given.hub, task, f"done: {reason}" if reason else "done",
-                 lambda t: replace(t, closed="done", reason=reason))
+    tasks.change(given.hub, task, f"done: {reason}" if reason else "done", lambda t: replace(t, closed="done", reason=reason))
     if given.json:
         given.emit({"task": task, "closed": "done", "reason": reason})
     given.say(f"{task}: done")

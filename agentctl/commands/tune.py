@@ -70,15 +70,20 @@ def traffic_of(records: Iterable[Record], seconds: Mapping[tuple[str, str], floa
     decided = [(r, run) for r in records if (run := _decided_by(r))]
     decided.sort(key=lambda pair: (pair[0].change.admitted, pair[0].change.seq))
     own = [seconds.get(run) for _, run in decided]
-    return [Arrival(r.change.admitted, r.change.agent, isinstance(r, Rejected), took or dice.choice(measured),
-                    r.change.priority) for (r, _), took in zip(decided, own, strict=True)]
+    return [
+        Arrival(r.change.admitted, r.change.agent, isinstance(r, Rejected), took or dice.choice(measured), r.change.priority)
+        for (r, _), took in zip(decided, own, strict=True)
+    ]
 
 
-@as_command("tune", """
+@as_command(
+    "tune",
+    """
 agentctl policy tune
 agentctl policy tune --slots 2,4,8 --batch 16,64 --plot tune.svg
 agentctl policy tune --trace arrivals.jsonl --json
-""")
+""",
+)
 @click.option("--trace", type=click.Path(), help="Take the traffic from this file instead of the ledger.")
 @click.option("--slots", default=SLOTS, show_default=True, metavar="N,...", help="Numbers of slots to try.")
 @click.option("--batch", default=BATCHES, show_default=True, metavar="N,...", help="Batch limits to try.")
@@ -86,8 +91,7 @@ agentctl policy tune --trace arrivals.jsonl --json
 @click.option("--plot", "picture", metavar="FILE", type=click.Path(), help="Draw the turnaround as SVG.")
 @click.option("--seed", type=int, default=1, show_default=True, help="Of what is drawn at random.")
 @given
-def command(given: Given, trace: str | None, slots: str, batch: str, flakes: str | None, picture: str | None,
-            seed: int) -> int:
+def command(given: Given, trace: str | None, slots: str, batch: str, flakes: str | None, picture: str | None, seed: int) -> int:
     """Say what other slots and batch limits would do to the queue.
 
     The planner is simulated on the queue's own past: when changes were admitted and from
@@ -150,20 +154,35 @@ class Observed:
     @property
     def facts(self) -> dict[str, float | None]:
         """As `--json` shows it."""
-        return {"changes": self.changes, "agents": self.agents, "bad": self.bad, "flakes": self.flakes,
-                "gate_seconds": self.gate_seconds, **({"queued": self.queued} if self.queued else {"arrivals_an_hour": self.rate})}
+        return {
+            "changes": self.changes,
+            "agents": self.agents,
+            "bad": self.bad,
+            "flakes": self.flakes,
+            "gate_seconds": self.gate_seconds,
+            **({"queued": self.queued} if self.queued else {"arrivals_an_hour": self.rate}),
+        }
 
     def __str__(self) -> str:
         rate = f"{self.queued} always queued" if self.queued else f"{self.rate:,.1f} an hour" if self.rate else "all at once"
-        return (f"{self.changes} changes of {self.agents} agents, {self.bad:.1%} bad, {rate}; "
-                f"the gate takes {tune.span(self.gate_seconds)}, {self.flakes:.2%} flakes")
+        return (
+            f"{self.changes} changes of {self.agents} agents, {self.bad:.1%} bad, {rate}; "
+            f"the gate takes {tune.span(self.gate_seconds)}, {self.flakes:.2%} flakes"
+        )
 
 
 def told(arrivals: Sequence[Arrival], flake: float, queued: int | None = None) -> Observed:
     """The traffic in numbers."""
     time, count = arrivals[-1].at - arrivals[0].at, len(arrivals)
-    return Observed(count, len({a.agent for a in arrivals}), sum(a.bad for a in arrivals) / count, flake,
-                   sorted(a.seconds for a in arrivals)[count // 2], queued, 3600 * (count - 1) / time if time else None)
+    return Observed(
+        count,
+        len({a.agent for a in arrivals}),
+        sum(a.bad for a in arrivals) / count,
+        flake,
+        sorted(a.seconds for a in arrivals)[count // 2],
+        queued,
+        3600 * (count - 1) / time if time else None,
+    )
 
 
 def report(given: Given, traffic: Observed, outcomes: Iterator[Forecast], now: Setting | None, picture: str | None) -> None:

@@ -23,8 +23,10 @@ def command(given: Given) -> int:
         given.emit({**facts(counts), "findings": [facts(f) for f in findings]})
     for finding in findings:
         given.say(f"{'broken' if finding.grave else 'note'}: invariant {finding.invariant}: {finding.text}")
-    given.say(f"{counts.landed} landed in {counts.moves} moves of trunk, {counts.rejected} rejected, {counts.queued} queued: "
-              + ("all invariants hold" if not grave else f"{len(grave)} findings"))
+    given.say(
+        f"{counts.landed} landed in {counts.moves} moves of trunk, {counts.rejected} rejected, {counts.queued} queued: "
+        + ("all invariants hold" if not grave else f"{len(grave)} findings")
+    )
     if grave:
         raise Findings(f"{len(grave)} findings; first: {grave[0].text}", hint="docs/ARCHITECTURE.md lists the invariants")
     return 0

@@ -39,12 +39,15 @@ def ended(given: Given, record: AnyEnded) -> int:
     """Print or raise how a change ended."""
     if isinstance(record, Landed):
         if landed.has_gone(given.hub, given.tip, record):
-            raise Refused(f"{record.key} landed as {record.commit[:12]}, but it is gone: trunk no longer holds that commit",
-                          hint=f"agentctl why {record.key}")
+            raise Refused(
+                f"{record.key} landed as {record.commit[:12]}, but it is gone: trunk no longer holds that commit",
+                hint=f"agentctl why {record.key}",
+            )
         if given.json:
             given.emit({"key": record.key, "stage": record.stage, "commit": record.commit})
         given.say(f"{record.key}: landed as {record.commit[:12]}")
         return 0
     kinds: dict[str, type[AgentctlError]] = {"gate": GateSaidNo, "conflict": MergeConflict}
-    raise kinds.get(reason_kind(record), Refused)(f"{record.key} was {record.stage}: {record.why}",
-                                          hint=f"agentctl why {record.key}")
+    raise kinds.get(reason_kind(record), Refused)(
+        f"{record.key} was {record.stage}: {record.why}", hint=f"agentctl why {record.key}"
+    )

@@ -35,13 +35,24 @@ def command(given: Given, change: str, log: bool) -> int:
     gone = found.record is not None and landed.has_gone(given.hub, given.tip, found.record)
     reason = _reason(given, found, ledger.state()) + _of_trunk(found.stage, moved, gone)
     change = found.key.split("/")[0]
-    step = moved.ways if moved else AFTER_LOSS.format(change=change) if gone else next_step(found.stage, change, given.trunk, reason)
+    step = (
+        moved.ways if moved else AFTER_LOSS.format(change=change) if gone else next_step(found.stage, change, given.trunk, reason)
+    )
     past = status.history(given.hub, found.key)
     answer = outbox.read(given.hub, found.record) if found.record and found.stage == Stage.REJECTED else None
     if given.json:
-        given.emit({"key": found.key, "stage": found.stage, "reason": reason, "next": step,
-                    "gone": gone, "record": outline(found.record) if found.record else None,
-                    "answer": facts(answer) if answer else None, "history": past})
+        given.emit(
+            {
+                "key": found.key,
+                "stage": found.stage,
+                "reason": reason,
+                "next": step,
+                "gone": gone,
+                "record": outline(found.record) if found.record else None,
+                "answer": facts(answer) if answer else None,
+                "history": past,
+            }
+        )
         return 0
     given.say(f"{found.key}: {'gone' if gone else found.stage}")
     given.say(f"  {reason}", hang=4)
@@ -78,13 +89,20 @@ def _waiting(given: Given, request: Request, state: State) -> str:
     if theirs >= border.OPEN:
         return f"submitted; {many(theirs, 'change')} of {request.agent} are queued, the most of one agent"
     running = holder(given.hub.own_path("locks", "bot.lock"))
-    return f"submitted; the bot (process {running['pid']}) has not admitted it yet" if running else \
-        "submitted; no bot runs here that could admit it"
+    return (
+        f"submitted; the bot (process {running['pid']}) has not admitted it yet"
+        if running
+        else "submitted; no bot runs here that could admit it"
+    )
 
 
 def _ended(given: Given, record: AnyEnded) -> str:
     when = f"{ago(record.at)} ago"
-    return f"landed as {record.commit[:12]}, {when}{_undone(given, record)}" if isinstance(record, Landed) else f"{record.why}, {when}"
+    return (
+        f"landed as {record.commit[:12]}, {when}{_undone(given, record)}"
+        if isinstance(record, Landed)
+        else f"{record.why}, {when}"
+    )
 
 
 def _admitted(given: Given, record: Queued, state: State) -> str:
@@ -92,8 +110,12 @@ def _admitted(given: Given, record: Queued, state: State) -> str:
     held = "; it is held back" if paused and paused.holds(record.change.priority) else ""
     trouble = red_trunk.red(given.hub, given.policy, state)
     failed = 0 if trouble else sum(record.key in staged.probe.chain for staged in state.failed)
-    return _queued(record, state, failed) + (_red(given, record, state, trouble) if trouble else "") + (
-        f"; the queue is {paused}" if paused else "") + held
+    return (
+        _queued(record, state, failed)
+        + (_red(given, record, state, trouble) if trouble else "")
+        + (f"; the queue is {paused}" if paused else "")
+        + held
+    )
 
 
 def _undone(given: Given, record: Landed) -> str:
@@ -106,23 +128,26 @@ def _undone(given: Given, record: Landed) -> str:
         return ""
     before, now = objects.commit(landed.parents[0]).tree, objects.commit(given.tip).tree
     own = [(path, (mode, oid)) for path, mode, oid, _ in changed(given.hub, before, landed.tree)]
-    undone = [path for path, entry in own if (objects.at(now, path) or NONE) != entry
-              and objects.at(now, path) == objects.at(before, path)]
+    undone = [
+        path
+        for path, entry in own
+        if (objects.at(now, path) or NONE) != entry and objects.at(now, path) == objects.at(before, path)
+    ]
     return f"; trunk has {some(undone)} again as before it" if undone else ""
 
 
 def _red(given: Given, record: Record, state: State, trouble: red_trunk.Red) -> str:
     tried = any(record.key in chain for chain in tried_on(state, fingerprint(given.policy)))
     return f"; {trouble.text}, and this change " + (
-        "was tried on it and does not mend it; nobody is blamed" if tried else "was not tried on it yet")
+        "was tried on it and does not mend it; nobody is blamed" if tried else "was not tried on it yet"
+    )
 
 
 def _queued(record: Queued, state: State, failed: int) -> str:
     for staged in state.probes:
         if record.key in staged.probe.chain:
             others = len(staged.probe.chain) - 1
-            return (f"in probe {staged.probe.number} with {many(others, 'other')} for {ago(staged.started)}: "
-                    f"{staged.probe.reason}")
+            return f"in probe {staged.probe.number} with {many(others, 'other')} for {ago(staged.started)}: {staged.probe.reason}"
     ahead = status.position(state, record.key) - 1
     blocked = [name for name in record.change.after if state.queued(name)]
     waits = f"; it lands after {', '.join(blocked)}" if blocked else ""

@@ -24,7 +24,10 @@ def command(given: Given, change: str) -> int:
     if given.json:
         given.emit({"change": change, "new": receipt.new})
     if above := status.on_top(given.hub, receipt.head, change):
-        given.say(f"note: its commits are in {', '.join(above)} too, and land with that: withdraw it, or submit it anew without them")
-    given.say(f"{change}: {'to be withdrawn' if receipt.new else 'to be withdrawn already'}; "
-              "the bot takes it out at its next turn")
+        given.say(
+            f"note: its commits are in {', '.join(above)} too, and land with that: withdraw it, or submit it anew without them"
+        )
+    given.say(
+        f"{change}: {'to be withdrawn' if receipt.new else 'to be withdrawn already'}; the bot takes it out at its next turn"
+    )
     return 0

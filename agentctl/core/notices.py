@@ -90,8 +90,10 @@ def told(event: Told) -> str:
 def _told(event: Notice) -> str:
     match event:
         case Behind(path=path):
-            return (f"local changes keep the checkout {path} from following trunk: a commit there would undo what landed; "
-                    "agentctl doctor --mend checkout keeps them on a branch")
+            return (
+                f"local changes keep the checkout {path} from following trunk: a commit there would undo what landed; "
+                "agentctl doctor --mend checkout keeps them on a branch"
+            )
         case SessionBegun(task=task, agent=agent):
             return f"{agent} works on {task}"
         case SessionEnded(task=task, session=session):

@@ -1,18 +1,18 @@
 """The names of the protocol's refs, and which names agents, tasks and changes may have.
 
-    refs/agentctl/inbox/<agent>/<change>/<revision>    submission, created once
-    refs/agentctl/state                                the ledger
-    refs/agentctl/pause                                nothing lands while it stands
-    refs/agentctl/stage/<n>                            a staged commit under test
-    refs/agentctl/outbox/<agent>/<change>/<revision>   the answer to a rejected one
-    refs/agentctl/tasks/<task>                         the task's events
-    refs/agentctl/claims/<task>                        who works on it
-    refs/agentctl/salvage/<agent>/<n>                  rescued work
-    refs/agentctl/salvage/<agent>/rest                 what an agent left beside a result
-    refs/agentctl/salvage/moved/<n>                    where trunk or the ledger was, or what stood there
-    refs/agentctl/salvage/_doctor/<n>                  what a ref held that is not what its name says
-    refs/agentctl/verdicts                             the bot's verdicts by gate and tree
-    refs/agentctl/hints                                verdicts of others, which prove nothing
+refs/agentctl/inbox/<agent>/<change>/<revision>    submission, created once
+refs/agentctl/state                                the ledger
+refs/agentctl/pause                                nothing lands while it stands
+refs/agentctl/stage/<n>                            a staged commit under test
+refs/agentctl/outbox/<agent>/<change>/<revision>   the answer to a rejected one
+refs/agentctl/tasks/<task>                         the task's events
+refs/agentctl/claims/<task>                        who works on it
+refs/agentctl/salvage/<agent>/<n>                  rescued work
+refs/agentctl/salvage/<agent>/rest                 what an agent left beside a result
+refs/agentctl/salvage/moved/<n>                    where trunk or the ledger was, or what stood there
+refs/agentctl/salvage/_doctor/<n>                  what a ref held that is not what its name says
+refs/agentctl/verdicts                             the bot's verdicts by gate and tree
+refs/agentctl/hints                                verdicts of others, which prove nothing
 """
 
 from __future__ import annotations

@@ -28,8 +28,7 @@ def unpack(name: str) -> dict[str, str]:
     """The files of one of the archives beside this program: {path: text}."""
     with open(os.path.join(HERE, name), encoding="utf-8") as file:
         parts = ("\n" + file.read()).split("\n==== ")[1:]
-    return {path: text.strip("\n") + "\n" if text.strip() else ""
-            for path, _, text in (part.partition("\n") for part in parts)}
+    return {path: text.strip("\n") + "\n" if text.strip() else "" for path, _, text in (part.partition("\n") for part in parts)}
 
 
 def main() -> int:
@@ -110,15 +109,23 @@ def lie() -> None:
 
 
 def leave_behind() -> None:
-    left = subprocess.Popen(["sleep", "1000"], start_new_session=True, stdin=subprocess.DEVNULL,
-                            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env={"PATH": os.environ["PATH"]})
+    left = subprocess.Popen(
+        ["sleep", "1000"],
+        start_new_session=True,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env={"PATH": os.environ["PATH"]},
+    )
     print(f"left process {left.pid} behind", flush=True)
 
 
 def weaken() -> None:
     policy = read(".agentctl/policy.yaml")
-    write(".agentctl/policy.yaml", "\n".join(
-        "    run: 'true'" if line.startswith("    run: ") else line for line in policy.splitlines()) + "\n")
+    write(
+        ".agentctl/policy.yaml",
+        "\n".join("    run: 'true'" if line.startswith("    run: ") else line for line in policy.splitlines()) + "\n",
+    )
 
 
 MISCHIEF = {"wrap": hang, "median": crash, "plural": lie, "duration": leave_behind, "percent": weaken}

@@ -29,8 +29,11 @@ def all_checks(place: Place) -> list[Check]:
 def _invariants(place: Place) -> Check:
     counts, findings = prove(place.hub, "main")
     grave = [f.text for f in findings if f.grave]
-    return Check("invariants", not grave, grave[0] if grave else
-                 f"hold: {counts.landed} landed in {counts.moves} moves of trunk, each to a tree that passed")
+    return Check(
+        "invariants",
+        not grave,
+        grave[0] if grave else f"hold: {counts.landed} landed in {counts.moves} moves of trunk, each to a tree that passed",
+    )
 
 
 def _trunk(place: Place) -> Check:
@@ -41,12 +44,12 @@ def _trunk(place: Place) -> Check:
     for words in (("read-tree", "main"), ("checkout-index", "--all")):
         process.run(words, git_dir=place.hub.git_dir, cwd=where, env=alone)
     for run in range(1, TRIES + 1):
-        done = subprocess.run(SUITE, cwd=where, env=environ.given(), capture_output=True, text=True,
-                              stdin=subprocess.DEVNULL)
+        done = subprocess.run(SUITE, cwd=where, env=environ.given(), capture_output=True, text=True, stdin=subprocess.DEVNULL)
         if done.returncode == 0:
             ran = next((line for line in done.stderr.splitlines() if line.startswith("Ran ")), "").split(" in ")[0]
-            return Check("trunk", True, f"green in a fresh export: {ran[:1].lower()}{ran[1:]}"
-                         + (f", at try {run}" if run > 1 else ""))
+            return Check(
+                "trunk", True, f"green in a fresh export: {ran[:1].lower()}{ran[1:]}" + (f", at try {run}" if run > 1 else "")
+            )
     return Check("trunk", False, "red in a fresh export: " + done.stderr.strip().splitlines()[-1])
 
 

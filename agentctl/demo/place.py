@@ -67,9 +67,15 @@ def make(project: str) -> Hub:
         os.makedirs(os.path.dirname(full), exist_ok=True)
         with open(full, "w", encoding="utf-8") as file:
             file.write(text.replace("@GATE@", dumps(shlex.join(SUITE))))
-    who = {f"GIT_{role}_{what}": value for role in ("AUTHOR", "COMMITTER")
-           for what, value in (("NAME", "agentctl demo"), ("EMAIL", "demo@localhost"))}
-    for words in (("init", "--quiet", "--initial-branch=main", "--template="), ("add", "--all"),
-                  ("commit", "--quiet", "--message", "Begin")):
+    who = {
+        f"GIT_{role}_{what}": value
+        for role in ("AUTHOR", "COMMITTER")
+        for what, value in (("NAME", "agentctl demo"), ("EMAIL", "demo@localhost"))
+    }
+    for words in (
+        ("init", "--quiet", "--initial-branch=main", "--template="),
+        ("add", "--all"),
+        ("commit", "--quiet", "--message", "Begin"),
+    ):
         process.run(words, cwd=project, env=who)
     return find(project)

@@ -79,8 +79,7 @@ def failing(hub: Hub, record: Record) -> list[str]:
 
 def sent_back_by_chance(hub: Hub) -> list[str]:
     """Submissions that the gate rejected although only the flaky test failed."""
-    return [r.key for r in Ledger.read(hub).ended()
-            if reason_kind(r) == "gate" and not failing(hub, r)]
+    return [r.key for r in Ledger.read(hub).ended() if reason_kind(r) == "gate" and not failing(hub, r)]
 
 
 def _bug(facts: Facts) -> str:

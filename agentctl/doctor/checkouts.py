@@ -26,8 +26,13 @@ from agentctl.messages import many, quoted, some
 HISTORY = 1000
 """Commits of trunk among which what was left behind is looked for."""
 
-UNFINISHED = {"MERGE_HEAD": "merge", "CHERRY_PICK_HEAD": "cherry-pick", "REVERT_HEAD": "revert", "rebase-apply": "rebase",
-              "rebase-merge": "rebase"}
+UNFINISHED = {
+    "MERGE_HEAD": "merge",
+    "CHERRY_PICK_HEAD": "cherry-pick",
+    "REVERT_HEAD": "revert",
+    "rebase-apply": "rebase",
+    "rebase-merge": "rebase",
+}
 
 ABSENT = ("000000", "0" * 40)
 Entry = tuple[str, str]
@@ -120,11 +125,17 @@ class Seen:
         return self.tip
 
     def _is_past(self, oid: str) -> bool:
-        return oid == self.tip or self.hub.git("rev-list", "-n1", oid, "^" + self.tip, ok=(0, 128)) == "" and self.hub.objects.exists(oid)
+        return (
+            oid == self.tip
+            or self.hub.git("rev-list", "-n1", oid, "^" + self.tip, ok=(0, 128)) == ""
+            and self.hub.objects.exists(oid)
+        )
 
     def _raw(self, *args: str, index: str | None = None) -> Iterator[tuple[str, Entry, Entry]]:
         """(path, entry before, entry after); an entry that is in no index has no object id."""
-        fields = self.git(args[0], "--raw", "--no-renames", "--no-ext-diff", "-z", "--abbrev=40", *args[1:], index=index).split("\0")
+        fields = self.git(args[0], "--raw", "--no-renames", "--no-ext-diff", "-z", "--abbrev=40", *args[1:], index=index).split(
+            "\0"
+        )
         for facts, path in zip(fields[0::2], fields[1::2]):
             before, after, old, new, _ = facts.removeprefix(":").split(" ")
             yield path, (before, old), (after, new)
@@ -133,8 +144,19 @@ class Seen:
         """The entries that trunk ever had of each of these paths."""
         found: dict[str, set[Entry]] = {}
         wanted = set(paths)
-        fields = self.git("log", f"-n{HISTORY}", "--first-parent", "--diff-merges=first-parent", "--raw", "--no-renames", "-z",
-                          "--abbrev=40", "--format=", "--no-ext-diff", self.tip).split("\0")
+        fields = self.git(
+            "log",
+            f"-n{HISTORY}",
+            "--first-parent",
+            "--diff-merges=first-parent",
+            "--raw",
+            "--no-renames",
+            "-z",
+            "--abbrev=40",
+            "--format=",
+            "--no-ext-diff",
+            self.tip,
+        ).split("\0")
         rest = iter(fields)
         for facts in rest:
             path = next(rest, "") if facts.startswith(":") else ""
@@ -176,23 +198,33 @@ def _findings(patient: Patient) -> Iterator[Symptom]:
     for one, diff in _found(patient):
         path, trunk = one.tree.path, patient.trunk
         if isinstance(diff, str):
-            yield Symptom(f"{path} has {trunk} checked out, and a {diff} under way", note=f"finish it, or: git -C {quoted(path)} "
-                          f"{diff} --abort; the bot does not start as long as it stands")
+            yield Symptom(
+                f"{path} has {trunk} checked out, and a {diff} under way",
+                note=f"finish it, or: git -C {quoted(path)} {diff} --abort; the bot does not start as long as it stands",
+            )
         elif diff.alien:
             git = f"git -C {quoted(path)}"
-            yield Symptom(f"{path} has {trunk} checked out, but the files of an older commit, {some(diff.alien)} among them, "
-                          "which is under a filter that only its own configuration has",
-                          "" if diff.own else f'{git} read-tree -m -u "$({git} write-tree)" HEAD',
-                          f"put it into your own configuration, or commit {some(diff.own)} on a branch first" if diff.own else
-                          "it is the Git there that runs this filter")
+            yield Symptom(
+                f"{path} has {trunk} checked out, but the files of an older commit, {some(diff.alien)} among them, "
+                "which is under a filter that only its own configuration has",
+                "" if diff.own else f'{git} read-tree -m -u "$({git} write-tree)" HEAD',
+                f"put it into your own configuration, or commit {some(diff.own)} on a branch first"
+                if diff.own
+                else "it is the Git there that runs this filter",
+            )
         elif diff.left_behind:
             edits = f"; what you edited is kept on a branch: {some(diff.own)}" if diff.own else ""
-            yield Symptom(f"{path} has {trunk} checked out, but the files of an older commit", patient.mend("checkout"),
-                          f"what is in the way is moved aside{edits}")
+            yield Symptom(
+                f"{path} has {trunk} checked out, but the files of an older commit",
+                patient.mend("checkout"),
+                f"what is in the way is moved aside{edits}",
+            )
         else:
-            yield Symptom(f"{path} has {trunk} checked out with uncommitted changes: {some(diff.own)}",
-                          f"git -C {quoted(path)} switch -c {free_branch(patient.hub)}",
-                          "they are yours still, on that branch; commit them, agentctl submit")
+            yield Symptom(
+                f"{path} has {trunk} checked out with uncommitted changes: {some(diff.own)}",
+                f"git -C {quoted(path)} switch -c {free_branch(patient.hub)}",
+                "they are yours still, on that branch; commit them, agentctl submit",
+            )
 
 
 def free_branch(hub: Hub) -> str:
@@ -244,6 +276,7 @@ def _locked(index: str) -> Iterator[str]:
 @contextlib.contextmanager
 def _scratch(path: str, source: str = "") -> Iterator[str]:
     """An index for a while, at first as `source`. It has always the same name: what a kill left goes, its lock too."""
+
     def remove() -> None:
         for left in (path, path + ".lock"):
             with contextlib.suppress(FileNotFoundError):
@@ -272,8 +305,9 @@ def _branched(one: Seen, diff: Diff, copy: str) -> str:
         tree = _with(one, head, differing)
         if tree != objects.commit(head).tree:
             # Its date is that of the commit below, so that a mend that was cut off makes the same one again.
-            head = objects.write_commit(tree, [head], f"{title} in a checkout of trunk\n", objects.commit(base).time, author=who,
-                                        committer=who)
+            head = objects.write_commit(
+                tree, [head], f"{title} in a checkout of trunk\n", objects.commit(base).time, author=who, committer=who
+            )
     return _name(one.hub, head)
 
 
@@ -288,8 +322,9 @@ def _listed(one: Seen, index: str) -> Iterator[tuple[str, str, str]]:
 def _with(one: Seen, commit: str, files: dict[str, Entry | None]) -> str:
     """The tree of a commit with other entries for some paths; None removes one."""
     objects = one.hub.objects
-    return objects.replace(objects.commit(commit).tree, {
-        path: (int(entry[0], 8), entry[1]) if entry else None for path, entry in files.items()})
+    return objects.replace(
+        objects.commit(commit).tree, {path: (int(entry[0], 8), entry[1]) if entry else None for path, entry in files.items()}
+    )
 
 
 def _base(one: Seen, diff: Diff) -> str:

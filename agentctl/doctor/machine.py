@@ -19,11 +19,15 @@ ROOM = 1 << 30
 
 def _disk(patient: Patient) -> Iterator[Symptom]:
     hub = patient.hub
-    folders = {os.stat(folder).st_dev: folder for folder in (os.path.dirname(hub.worktrees), hub.git_dir) if os.path.isdir(folder)}
+    folders = {
+        os.stat(folder).st_dev: folder for folder in (os.path.dirname(hub.worktrees), hub.git_dir) if os.path.isdir(folder)
+    }
     for folder in folders.values():
         if (free := shutil.disk_usage(folder).free) < ROOM:
-            yield Symptom(f"only {free >> 20} MiB are free where {folder} is",
-                          note=f"what takes the room: du -xh {quoted(folder)} | sort -h | tail -n 20")
+            yield Symptom(
+                f"only {free >> 20} MiB are free where {folder} is",
+                note=f"what takes the room: du -xh {quoted(folder)} | sort -h | tail -n 20",
+            )
 
 
 def _locking(patient: Patient) -> Iterator[Symptom]:
@@ -58,8 +62,10 @@ def _clear(patient: Patient) -> Iterator[str]:
 def _orphans(patient: Patient) -> Iterator[Symptom]:
     left = processes.orphans(patient.hub.mark)
     if left:
-        yield Symptom(f"{many(len(left), 'process')} of gates or sessions run with nobody to watch them: "
-                      + " ".join(map(str, left)), patient.mend("processes"))
+        yield Symptom(
+            f"{many(len(left), 'process')} of gates or sessions run with nobody to watch them: " + " ".join(map(str, left)),
+            patient.mend("processes"),
+        )
 
 
 def _end_orphans(patient: Patient) -> Iterator[str]:

@@ -32,6 +32,7 @@ FOUND = refnames.SALVAGE + "_doctor/"
 
 # what Git cannot read
 
+
 def _broken(patient: Patient) -> Iterator[Symptom]:
     for name, why in broken(patient.hub).items():
         yield Symptom(f"broken ref {printable(name)}: {why}", patient.mend("refs"))
@@ -134,8 +135,9 @@ def _lost(hub: Hub, read: Callable[[str], object]) -> list[str]:
     # `git fsck` would wait for a pipe among the refs.
     listed = hub.git("cat-file", "--batch-all-objects", "--batch-check=%(objectname) %(objecttype)", "--unordered", ok=range(256))
     sound = hub.refs.scan(["refs/"]).refs.values()
-    held = hub.git("rev-list", "--stdin", "--ignore-missing", stdin="".join(ref.target + "\n" for ref in sound).encode(),
-                   ok=range(256))
+    held = hub.git(
+        "rev-list", "--stdin", "--ignore-missing", stdin="".join(ref.target + "\n" for ref in sound).encode(), ok=range(256)
+    )
     found = []
     for oid in {*re.findall(r"^([0-9a-f]{40}) commit$", listed, re.MULTILINE)} - {*held.split()}:
         with contextlib.suppress(AgentctlError, ValueError):
@@ -178,6 +180,7 @@ def _state(hub: Hub, oid: str) -> object:
 
 # what is not as its name says
 
+
 def _of_another_kind(patient: Patient) -> Iterator[Symptom]:
     for ref, what in _misplaced(patient.hub):
         yield Symptom(f"{ref.name} is not {what}", patient.mend("kinds"), "what it points to is kept by a salvage ref")
@@ -204,7 +207,10 @@ def _set_aside(patient: Patient) -> Iterator[str]:
 def keep(hub: Hub, oid: str, moves: dict[str, tuple[str | None, str]]) -> str:
     """Have a salvage ref hold an object, and move refs, by name (new or None to delete, old). Returns its name."""
     held = {ref.oid: name for name, ref in hub.refs.read([FOUND]).items()}
-    kept = held.get(oid) or f"{FOUND}{max([0, *(int(n.rsplit('/', 1)[1]) for n in held.values() if n.rsplit('/', 1)[1].isdecimal())]) + 1}"
+    kept = (
+        held.get(oid)
+        or f"{FOUND}{max([0, *(int(n.rsplit('/', 1)[1]) for n in held.values() if n.rsplit('/', 1)[1].isdecimal())]) + 1}"
+    )
     move = hub.refs.transaction("doctor")
     if oid not in held:
         move.create(kept, oid)
@@ -217,6 +223,7 @@ def keep(hub: Hub, oid: str, moves: dict[str, tuple[str | None, str]]) -> str:
 
 # what is not as the bot left it
 
+
 def _moved(patient: Patient) -> Iterator[Symptom]:
     """Trunk and the refs of the bot."""
     for what, way in foreign.findings(patient.hub):
@@ -225,12 +232,17 @@ def _moved(patient: Patient) -> Iterator[Symptom]:
 
 # what is as its name says, and cannot be read all the same
 
+
 def _malformed(patient: Patient) -> Iterator[Symptom]:
     for ref, error in _unreadable(patient.hub):
         good = _last_good(patient.hub, ref)
-        yield Symptom(error.message, patient.mend("records"),
-                      f"{ref.name} goes back to {good[:12]}, its last commit that can be read" if good else
-                      f"no commit of {ref.name} can be read; it is set aside")
+        yield Symptom(
+            error.message,
+            patient.mend("records"),
+            f"{ref.name} goes back to {good[:12]}, its last commit that can be read"
+            if good
+            else f"no commit of {ref.name} can be read; it is set aside",
+        )
 
 
 def _unreadable(hub: Hub) -> Iterator[tuple[Ref, Malformed]]:

@@ -34,10 +34,15 @@ RECENT = 50
 def _bare(patient: Patient) -> Iterator[Symptom]:
     """A repository with an index has a checkout; a bare one, also with worktrees around it, has none."""
     hub = patient.hub
-    if hub.config("core.bare") == "true" and os.path.basename(hub.git_dir) == ".git" \
-            and os.path.exists(os.path.join(hub.git_dir, "index")):
-        yield Symptom(f"core.bare is set, and {os.path.dirname(hub.git_dir)} has a checkout, which nobody brings along",
-                      f"git --git-dir={quoted(hub.git_dir)} config core.bare false")
+    if (
+        hub.config("core.bare") == "true"
+        and os.path.basename(hub.git_dir) == ".git"
+        and os.path.exists(os.path.join(hub.git_dir, "index"))
+    ):
+        yield Symptom(
+            f"core.bare is set, and {os.path.dirname(hub.git_dir)} has a checkout, which nobody brings along",
+            f"git --git-dir={quoted(hub.git_dir)} config core.bare false",
+        )
 
 
 def _trunk(patient: Patient) -> Iterator[Symptom]:
@@ -45,8 +50,10 @@ def _trunk(patient: Patient) -> Iterator[Symptom]:
     named = patient.hub.config("agentctl.trunk")
     if named and patient.tip and named != patient.trunk:
         there = "which is not trunk" if patient.hub.refs.get(refnames.branch(named)) else "and there is no such branch"
-        yield Symptom(f"agentctl.trunk names {named!r}, {there}: trunk is {patient.trunk}",
-                      f"git --git-dir={quoted(patient.hub.git_dir)} config agentctl.trunk {quoted(patient.trunk)}")
+        yield Symptom(
+            f"agentctl.trunk names {named!r}, {there}: trunk is {patient.trunk}",
+            f"git --git-dir={quoted(patient.hub.git_dir)} config agentctl.trunk {quoted(patient.trunk)}",
+        )
 
 
 def _policy(patient: Patient) -> Iterator[Symptom]:
@@ -61,18 +68,30 @@ def _programs(patient: Patient) -> Iterator[Symptom]:
     tree = hub.objects.commit(patient.tip).tree
     steps = [(f"gates.{g.name}.run", g.run, g.env) for g in policy.gates]
     made = policy.slot.setup or policy.agents.setup
-    for key, line, env in [*steps, ("slot.setup", policy.slot.setup, {}), ("agents.setup", policy.agents.setup, policy.agents.env)]:
+    for key, line, env in [
+        *steps,
+        ("slot.setup", policy.slot.setup, {}),
+        ("agents.setup", policy.agents.setup, policy.agents.env),
+    ]:
         found = _FIRST_WORD.match(line)
         word = found.group(1) if found else ""
         # A relative path may be what a setup makes.
-        if word and not _is_command(word, env) and not hub.objects.at(tree, os.path.normpath(word)) \
-                and not (made and not key.endswith("setup") and "/" in word):
+        if (
+            word
+            and not _is_command(word, env)
+            and not hub.objects.at(tree, os.path.normpath(word))
+            and not (made and not key.endswith("setup") and "/" in word)
+        ):
             yield Symptom(f"{key} calls {word}, which is not on the PATH", note=f"install it, or edit {key} in {POLICY_PATH}")
 
 
 def _is_command(word: str, env: dict[str, str]) -> bool:
-    return subprocess.run(["/bin/sh", "-c", 'command -v -- "$1"', "sh", word], cwd="/", env=os.environ | dict(env),
-                          capture_output=True).returncode == 0
+    return (
+        subprocess.run(
+            ["/bin/sh", "-c", 'command -v -- "$1"', "sh", word], cwd="/", env=os.environ | dict(env), capture_output=True
+        ).returncode
+        == 0
+    )
 
 
 def _globs(patient: Patient) -> Iterator[Symptom]:
@@ -84,8 +103,10 @@ def _globs(patient: Patient) -> Iterator[Symptom]:
         for pattern in patterns:
             entry = hub.objects.at(tree, pattern)
             if entry and entry[0] == TREE:
-                yield Symptom(f"{key} names the directory {pattern}, and so nothing in it",
-                              note=f"write {pattern}/** there, in {POLICY_PATH}")
+                yield Symptom(
+                    f"{key} names the directory {pattern}, and so nothing in it",
+                    note=f"write {pattern}/** there, in {POLICY_PATH}",
+                )
     for key, patterns in listed:
         if patterns and hub.objects.part(tree, patterns) == EMPTY_TREE:
             yield Symptom(f"{key} matches no file of trunk: the gate does not run", note=f"edit {key} in {POLICY_PATH}")
@@ -105,20 +126,34 @@ def _filters(patient: Patient) -> Iterator[Symptom]:
     """Filters that the tree asks for. Without one, files come out as they are stored, such as pointers of Git LFS."""
     hub = patient.hub
     for name in sorted(_asked_for(patient)):
-        scopes = {line.split("\t")[0] for line in process.as_user(
-            ["config", "--show-scope", "--get-regexp", rf"^filter\.{re.escape(name)}\.(clean|smudge|process)$"],
-            cwd=hub.top or hub.git_dir, ok=(0, 1)).splitlines()}
+        scopes = {
+            line.split("\t")[0]
+            for line in process.as_user(
+                ["config", "--show-scope", "--get-regexp", rf"^filter\.{re.escape(name)}\.(clean|smudge|process)$"],
+                cwd=hub.top or hub.git_dir,
+                ok=(0, 1),
+            ).splitlines()
+        }
         if scopes & {"global", "system"}:
             continue
         lfs = f"git{' lfs install --skip-repo'}" if name == "lfs" and shutil.which("git-lfs") else ""
         key = quoted(f"filter.{name}.clean")
         if scopes:
-            yield Symptom(f".gitattributes names the filter {name}, configured in this repository alone, where agents could write",
-                          lfs, f"gates and agents do without it; to trust it: git config --global {key} \"$(git config {key})\"")
+            yield Symptom(
+                f".gitattributes names the filter {name}, configured in this repository alone, where agents could write",
+                lfs,
+                f'gates and agents do without it; to trust it: git config --global {key} "$(git config {key})"',
+            )
         else:
-            yield Symptom(f".gitattributes names the filter {name}, which is configured nowhere",
-                          lfs, "" if lfs else "install Git LFS, then: git lfs install" if name == "lfs" else
-                          f"git config --global {key} COMMAND, and the same for smudge")
+            yield Symptom(
+                f".gitattributes names the filter {name}, which is configured nowhere",
+                lfs,
+                ""
+                if lfs
+                else "install Git LFS, then: git lfs install"
+                if name == "lfs"
+                else f"git config --global {key} COMMAND, and the same for smudge",
+            )
 
 
 def _asked_for(patient: Patient) -> set[str]:
@@ -134,9 +169,11 @@ def _asked_for(patient: Patient) -> set[str]:
 def _red(patient: Patient) -> Iterator[Symptom]:
     failed = [known for ours, tree in _judged(patient) if (known := _last(patient, ours, tree))]
     for known in failed:
-        yield Symptom(f"trunk is red: {known.why or known.step} at {known.commit[:12]}",
-                      note="submit a change that mends it: agentctl submit --mends-trunk; or undo what broke it: agentctl revert CHANGE, or "
-                      "git revert COMMIT on trunk for what was put there around the queue")
+        yield Symptom(
+            f"trunk is red: {known.why or known.step} at {known.commit[:12]}",
+            note="submit a change that mends it: agentctl submit --mends-trunk; or undo what broke it: agentctl revert CHANGE, or "
+            "git revert COMMIT on trunk for what was put there around the queue",
+        )
 
 
 def _judged(patient: Patient) -> list[tuple[str, str]]:
@@ -158,22 +195,37 @@ def _last(patient: Patient, ours: str, tree: str) -> Judgement | None:
 def _last_setup(patient: Patient) -> Iterator[Symptom]:
     """What the last gate run and the last session tell of their setup."""
     hub = patient.hub
-    runs = (event for _, happened in Ledger.read(hub).history(most=RECENT) for event in reversed(happened)
-            if isinstance(event, Probed) and event.verdict != Verdict.ABORTED and not event.known)
+    runs = (
+        event
+        for _, happened in Ledger.read(hub).history(most=RECENT)
+        for event in reversed(happened)
+        if isinstance(event, Probed) and event.verdict != Verdict.ABORTED and not event.known
+    )
     last = next(runs, None)
     if last and last.step == judging.SETUP:
-        yield Symptom(f"the last gate run did not come past its setup: {last.why}",
-                      note=f"see it fail: agentctl test; then mend slot.setup in {POLICY_PATH}, or what it needs")
+        yield Symptom(
+            f"the last gate run did not come past its setup: {last.why}",
+            note=f"see it fail: agentctl test; then mend slot.setup in {POLICY_PATH}, or what it needs",
+        )
     sessions = [(session, task.id) for task in tasks.all_tasks(hub).values() for session in task.sessions]
     if sessions:
         session, task = max(sessions, key=lambda item: item[0].ended)
         if session.failure and session.failure.kind == Kind.SETUP:
-            yield Symptom(f"the last session did not come past its setup: {session.note}",
-                          note=f"agentctl logs {session.agent}; then mend agents.setup in {POLICY_PATH}, and: agentctl task open {task}")
+            yield Symptom(
+                f"the last session did not come past its setup: {session.note}",
+                note=f"agentctl logs {session.agent}; then mend agents.setup in {POLICY_PATH}, and: agentctl task open {task}",
+            )
 
 
 CONFIG = (Check("bare", _bare),)
 POLICY = (Check("policy", _policy),)
-CHECKS = (Check("trunk", _trunk), Check("programs", _programs), Check("globs", _globs), Check("adapter", _adapter),
-          Check("filters", _filters), Check("red", _red), Check("setup", _last_setup))
+CHECKS = (
+    Check("trunk", _trunk),
+    Check("programs", _programs),
+    Check("globs", _globs),
+    Check("adapter", _adapter),
+    Check("filters", _filters),
+    Check("red", _red),
+    Check("setup", _last_setup),
+)
 """These need a trunk and its policy."""

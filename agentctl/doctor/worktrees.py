@@ -27,9 +27,16 @@ def _held(patient: Patient) -> Iterator[tuple[str, Claim]]:
 def _claims(patient: Patient) -> Iterator[Symptom]:
     for task, claim in _held(patient):
         if supervisor.outlived(claim):
-            yield Symptom(f"the claim of {claim.agent} on {task} outlived its supervisor",
-                          patient.mend("claims"), ("its work is made safe, and " if worktrees.of_agent(patient.hub, claim.agent).there
-                                                   else "its worktree is gone; ") + "the task is open again; so does agentctl run")
+            yield Symptom(
+                f"the claim of {claim.agent} on {task} outlived its supervisor",
+                patient.mend("claims"),
+                (
+                    "its work is made safe, and "
+                    if worktrees.of_agent(patient.hub, claim.agent).there
+                    else "its worktree is gone; "
+                )
+                + "the task is open again; so does agentctl run",
+            )
 
 
 def _take_over(patient: Patient) -> Iterator[str]:
@@ -48,11 +55,18 @@ def _agents(patient: Patient) -> Iterator[Symptom]:
             continue
         tree = worktrees.of_agent(hub, name)
         unsafe = not tree.there or _unsafe(patient, tree)
-        note = "" if not unsafe else "it has work that was not submitted, which is kept by a salvage ref" if tree.there else \
-            "another folder stands there, and is moved aside" if os.path.lexists(tree.path) else \
-            f"{tree.path} is gone, with what work it held: was it moved, or left behind, put it back there first"
-        yield Symptom(f"{name} has a worktree but runs no session", f"{patient.agentctl} rm {'--force ' if unsafe else ''}{name}",
-                      note)
+        note = (
+            ""
+            if not unsafe
+            else "it has work that was not submitted, which is kept by a salvage ref"
+            if tree.there
+            else "another folder stands there, and is moved aside"
+            if os.path.lexists(tree.path)
+            else f"{tree.path} is gone, with what work it held: was it moved, or left behind, put it back there first"
+        )
+        yield Symptom(
+            f"{name} has a worktree but runs no session", f"{patient.agentctl} rm {'--force ' if unsafe else ''}{name}", note
+        )
 
 
 def _unsafe(patient: Patient, tree: Worktree) -> bool:
@@ -66,8 +80,10 @@ def _aside(patient: Patient) -> Iterator[Symptom]:
     """What was moved there is somebody's to look at; nothing deletes it."""
     folder = os.path.join(patient.hub.worktrees, worktrees.ASIDE)
     for name in sorted(os.listdir(folder)) if os.path.isdir(folder) else ():
-        yield Symptom(f"{os.path.join(folder, name)} stood in the place of a worktree, or held work that cannot be read",
-                      note="look into it, take what you need, and delete it")
+        yield Symptom(
+            f"{os.path.join(folder, name)} stood in the place of a worktree, or held work that cannot be read",
+            note="look into it, take what you need, and delete it",
+        )
 
 
 def _slots(patient: Patient) -> Iterator[Symptom]:
@@ -82,5 +98,9 @@ def _remove_slots(patient: Patient) -> Iterator[str]:
         yield "removed the gates' worktrees"
 
 
-CHECKS = (Check("claims", _claims, _take_over), Check("agents", _agents), Check("slots", _slots, _remove_slots),
-          Check("aside", _aside))
+CHECKS = (
+    Check("claims", _claims, _take_over),
+    Check("agents", _agents),
+    Check("slots", _slots, _remove_slots),
+    Check("aside", _aside),
+)

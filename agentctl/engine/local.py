@@ -166,8 +166,11 @@ class _Strays:
     def reap(self, now: float) -> None:
         if now < self._looked + LINGER:
             return
-        dead = {pid for pid in set(process_tree.below(os.getpid())) - _guards - process.awaited
-                if (found := process_tree.state(pid)) and found[0] == b"Z"}
+        dead = {
+            pid
+            for pid in set(process_tree.below(os.getpid())) - _guards - process.awaited
+            if (found := process_tree.state(pid)) and found[0] == b"Z"
+        }
         for pid in dead & self._seen:
             with contextlib.suppress(OSError):
                 os.waitpid(pid, os.WNOHANG)

@@ -34,9 +34,7 @@ class _Softness(TypedDict, total=False):
 # A version without the keyword never falls back to a soft lock, which would
 # outlive its holder.
 _NEVER_SOFT: _Softness = (
-    {"fallback_to_soft": False}
-    if "fallback_to_soft" in inspect.signature(filelock.FileLock.__init__).parameters
-    else {}
+    {"fallback_to_soft": False} if "fallback_to_soft" in inspect.signature(filelock.FileLock.__init__).parameters else {}
 )
 
 
@@ -124,10 +122,7 @@ def _write_sidecar(path: Path) -> None:
 def _contended(path: Path, what: str) -> Contended:
     said = holder(path)
     if said is None:
-        return Contended(
-            f"{what} is locked by another process ({path})",
-            hint="run the same command again in a moment",
-        )
+        return Contended(f"{what} is locked by another process ({path})", hint="run the same command again in a moment")
     command = "".join(c if c.isprintable() else "?" for c in said["command"])
     host = "".join(c if c.isprintable() else "?" for c in said["host"])
     since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(said["since"]))

@@ -19,13 +19,7 @@ def identity(pid: int | None = None) -> Identity:
     started = _started(pid)
     if started is None:
         raise ProcessLookupError(pid)
-    return {
-        "pid": pid,
-        "started": started,
-        "host": socket.gethostname(),
-        "boot": _boot(),
-        "space": _space(),
-    }
+    return {"pid": pid, "started": started, "host": socket.gethostname(), "boot": _boot(), "space": _space()}
 
 
 def alive(who: Mapping[str, object]) -> bool:

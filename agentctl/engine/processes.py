@@ -18,6 +18,7 @@ TICK = os.sysconf("SC_CLK_TCK")
 UNKILLABLE = 5.0
 """Seconds after which a sweep stops awaiting the death of what it killed."""
 
+
 def sweep(prefix: str, keep: frozenset[str] = frozenset()) -> int:
     """Kill every process of this user that is marked with AGENTCTL_RUN=<prefix>...,
     unless its mark is in `keep`; again until none is found.
@@ -30,11 +31,7 @@ def sweep(prefix: str, keep: frozenset[str] = frozenset()) -> int:
     spared, killed = _ancestors(), set()
     give_up, pause = time.monotonic() + UNKILLABLE, 0.001
     while True:
-        found = [
-            pid
-            for pid, mark in marked(prefix)
-            if mark not in keep and pid not in spared and _kill(pid, mark)
-        ]
+        found = [pid for pid, mark in marked(prefix) if mark not in keep and pid not in spared and _kill(pid, mark)]
         killed.update(found)
         if not found or time.monotonic() > give_up:
             return len(killed)

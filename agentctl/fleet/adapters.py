@@ -29,9 +29,29 @@ class Adapter:
 
 ANTHROPIC, OPENAI, GOOGLE = ("ANTHROPIC_*",), ("OPENAI_*",), ("GEMINI_*", "GOOGLE_API_KEY", "GOOGLE_GENAI_*")
 PROVIDERS = (
-    *ANTHROPIC, *OPENAI, *GOOGLE, "AZURE_OPENAI_*", "AZURE_API_*", "OPENROUTER_*", "DEEPSEEK_*", "MISTRAL_*", "GROQ_*",
-    "XAI_*", "TOGETHER_*", "TOGETHERAI_*", "FIREWORKS_*", "CEREBRAS_*", "COHERE_*", "MOONSHOT_*", "DASHSCOPE_*", "ZAI_*",
-    "ZHIPUAI_*", "MINIMAX_*", "OLLAMA_*", "LM_STUDIO_*", "LITELLM_*",
+    *ANTHROPIC,
+    *OPENAI,
+    *GOOGLE,
+    "AZURE_OPENAI_*",
+    "AZURE_API_*",
+    "OPENROUTER_*",
+    "DEEPSEEK_*",
+    "MISTRAL_*",
+    "GROQ_*",
+    "XAI_*",
+    "TOGETHER_*",
+    "TOGETHERAI_*",
+    "FIREWORKS_*",
+    "CEREBRAS_*",
+    "COHERE_*",
+    "MOONSHOT_*",
+    "DASHSCOPE_*",
+    "ZAI_*",
+    "ZHIPUAI_*",
+    "MINIMAX_*",
+    "OLLAMA_*",
+    "LM_STUDIO_*",
+    "LITELLM_*",
 )
 """What a program is given that may call any provider of models."""
 PROGRAMS = ("CLAUDE_*", "CODEX_*", "OPENCODE_*", "AIDER_*", "MSWEA_*", "GOOSE_*", "CURSOR_*", "AMP_*", "QWEN_*")
@@ -40,24 +60,45 @@ PROGRAMS = ("CLAUDE_*", "CODEX_*", "OPENCODE_*", "AIDER_*", "MSWEA_*", "GOOSE_*"
 ADAPTERS: dict[str, Adapter] = {
     "command": Adapter((), stdin=True, passes=(*PROVIDERS, *PROGRAMS)),
     "claude": Adapter(
-        ("claude", "-p", "{prompt}", "--output-format", "stream-json", "--verbose",
-         "--permission-mode", "bypassPermissions"),
-        "npm install -g @anthropic-ai/claude-code", passes=(*ANTHROPIC, "CLAUDE_*")),
+        ("claude", "-p", "{prompt}", "--output-format", "stream-json", "--verbose", "--permission-mode", "bypassPermissions"),
+        "npm install -g @anthropic-ai/claude-code",
+        passes=(*ANTHROPIC, "CLAUDE_*"),
+    ),
     "codex": Adapter(
         ("codex", "exec", "--json", "--sandbox", "workspace-write", "-c", 'approval_policy="never"', "{prompt}"),
-        "npm install -g @openai/codex", passes=(*OPENAI, "CODEX_*")),
+        "npm install -g @openai/codex",
+        passes=(*OPENAI, "CODEX_*"),
+    ),
     "gemini": Adapter(
         ("gemini", "-p", "{prompt}", "--output-format", "stream-json", "--approval-mode", "yolo"),
-        "npm install -g @google/gemini-cli", passes=(*GOOGLE, "GOOGLE_CLOUD_PROJECT", "GOOGLE_CLOUD_LOCATION")),
-    "opencode": Adapter(("opencode", "run", "--format", "json", "{prompt}"), "npm install -g opencode-ai",
-                        passes=(*PROVIDERS, "OPENCODE_*")),
+        "npm install -g @google/gemini-cli",
+        passes=(*GOOGLE, "GOOGLE_CLOUD_PROJECT", "GOOGLE_CLOUD_LOCATION"),
+    ),
+    "opencode": Adapter(
+        ("opencode", "run", "--format", "json", "{prompt}"), "npm install -g opencode-ai", passes=(*PROVIDERS, "OPENCODE_*")
+    ),
     "aider": Adapter(
-        ("aider", "--message-file", "{prompt_file}", "--yes-always", "--no-stream", "--no-pretty",
-         "--no-check-update", "--no-gitignore", "--no-show-release-notes", "--input-history-file", "/dev/null",
-         "--chat-history-file", "/dev/null"),
-        "pip install aider-chat", passes=(*PROVIDERS, "AIDER_*")),
-    "mini-swe-agent": Adapter(("mini", "-t", "{prompt}", "-y", "--exit-immediately"), "pip install mini-swe-agent",
-                              passes=(*PROVIDERS, "MSWEA_*")),
+        (
+            "aider",
+            "--message-file",
+            "{prompt_file}",
+            "--yes-always",
+            "--no-stream",
+            "--no-pretty",
+            "--no-check-update",
+            "--no-gitignore",
+            "--no-show-release-notes",
+            "--input-history-file",
+            "/dev/null",
+            "--chat-history-file",
+            "/dev/null",
+        ),
+        "pip install aider-chat",
+        passes=(*PROVIDERS, "AIDER_*"),
+    ),
+    "mini-swe-agent": Adapter(
+        ("mini", "-t", "{prompt}", "-y", "--exit-immediately"), "pip install mini-swe-agent", passes=(*PROVIDERS, "MSWEA_*")
+    ),
 }
 
 
@@ -77,18 +118,23 @@ def command(name: str, given: tuple[str, ...], in_tree: Callable[[str], bool]) -
     adapter = lookup(name)
     argv = adapter.argv + given
     if not argv:
-        raise UsageError("no agent command given", hint="agentctl run TASKS -- COMMAND..., or set "
-                         "`agents: {adapter: claude}` in .agentctl/policy.yaml")
+        raise UsageError(
+            "no agent command given",
+            hint="agentctl run TASKS -- COMMAND..., or set `agents: {adapter: claude}` in .agentctl/policy.yaml",
+        )
     program = argv[0]
     if "/" in program and not os.path.isabs(program):
         if not in_tree(program):
-            raise NotFound(f"the agent's program {program!r} is neither here nor a file of trunk",
-                           hint="check the command after --, or commit the program")
+            raise NotFound(
+                f"the agent's program {program!r} is neither here nor a file of trunk",
+                hint="check the command after --, or commit the program",
+            )
         return argv
     found = shutil.which(program)
     if not found:
-        raise NotFound(f"the agent's program {program!r} is not on the PATH",
-                       hint=adapter.install or "check the command after --")
+        raise NotFound(
+            f"the agent's program {program!r} is not on the PATH", hint=adapter.install or "check the command after --"
+        )
     # With a relative folder on the PATH it is not the agent's worktree that is meant.
     return argv if os.path.isabs(found) else (os.path.abspath(found), *argv[1:])
 

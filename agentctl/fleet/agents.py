@@ -119,8 +119,16 @@ def found(hub: Hub, agent: str, tree: Worktree, trunk: str, message: str, ignore
     tips = tuple(oid for oid in dict.fromkeys([*own, head, whole, *inner.tips]) if oid != _base(tree))
     with crossing.brought(hub, tree.own("reader"), (store, theirs, *inner.objects), tips, trunk):
         new = head != _base(tree) and bool(hub.git("rev-list", "-n1", head, "^" + trunk))
-        yield Found(head, whole, differing, _unfinished(git_dir, seen), tips,
-                    tuple(dict.fromkeys([*inner.paths, *inside.values()])), tuple(inside), new)
+        yield Found(
+            head,
+            whole,
+            differing,
+            _unfinished(git_dir, seen),
+            tips,
+            tuple(dict.fromkeys([*inner.paths, *inside.values()])),
+            tuple(inside),
+            new,
+        )
     for made in (store, theirs, *inner.objects):
         shutil.rmtree(made, ignore_errors=True)
 
@@ -222,8 +230,9 @@ def _changed(hub: Hub, tree: Worktree, git_dir: str, head: str, objects: str, pl
     store, index = place + ".made", place + ".index"
     modes.folder(store)
     files.fresh_index(index, tree.own("index"))
-    look = scratch.for_files(hub, place + ".look", tree.path, index, store, (objects, os.path.join(hub.git_dir, "objects")),
-                             scratch.PRIVATE)
+    look = scratch.for_files(
+        hub, place + ".look", tree.path, index, store, (objects, os.path.join(hub.git_dir, "objects")), scratch.PRIVATE
+    )
     return files.differing(look, head, private.flags(git_dir).absent, _base(tree), alien=_alien(hub, git_dir)).changed
 
 
@@ -236,8 +245,10 @@ def salvage(hub: Hub, agent: str, tree: Worktree, trunk: str, ignored: bool = Tr
     with found(hub, agent, tree, trunk, "salvaged: files that no commit held\n", ignored) as there:
         kept = keep(hub, agent, there)
     if there.files.hidden:
-        raise Refused(f"{there.files.hidden[0]} cannot be read, or only by a filter of that repository's own",
-                      hint=f"chmod u+r, in {tree.path}")
+        raise Refused(
+            f"{there.files.hidden[0]} cannot be read, or only by a filter of that repository's own",
+            hint=f"chmod u+r, in {tree.path}",
+        )
     return kept
 
 

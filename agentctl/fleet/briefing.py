@@ -36,20 +36,32 @@ def brief(hub: Hub, policy: Policy, work: Assignment, worktree: str, tip: str, f
     answer = outbox.read(hub, record) if record and record.stage == Stage.REJECTED else None
     file = os.path.join(folder, "prompt.md")
     env = {
-        "AGENTCTL_TASK": task.id, "AGENTCTL_AGENT": work.agent, "AGENTCTL_HUB": hub.git_dir,
-        "AGENTCTL_GENERATION": str(task.generation), "AGENTCTL_ATTEMPT": str(task.attempts + 1),
-        "AGENTCTL_BASE": tip, "AGENTCTL_PROMPT_FILE": file,
+        "AGENTCTL_TASK": task.id,
+        "AGENTCTL_AGENT": work.agent,
+        "AGENTCTL_HUB": hub.git_dir,
+        "AGENTCTL_GENERATION": str(task.generation),
+        "AGENTCTL_ATTEMPT": str(task.attempts + 1),
+        "AGENTCTL_BASE": tip,
+        "AGENTCTL_PROMPT_FILE": file,
     }
     if answer:
         env["AGENTCTL_ANSWER"] = folder
-        for name, content in (("verdict.json", json.dumps(answer.verdict, indent=1)),
-                              ("gate.log", answer.log), ("conflict.diff", answer.conflict)):
+        for name, content in (
+            ("verdict.json", json.dumps(answer.verdict, indent=1)),
+            ("gate.log", answer.log),
+            ("conflict.diff", answer.conflict),
+        ):
             modes.write(os.path.join(folder, name), content)
     salvage = next((s.salvage for s in reversed(task.sessions) if s.salvage), "")
     text = prompt.render(
-        task, policy.agents.attempts, answer.verdict if answer else None,
-        answer.log if answer else "", answer.conflict if answer else "",
-        record.change.head if record and answer else "", salvage)
+        task,
+        policy.agents.attempts,
+        answer.verdict if answer else None,
+        answer.log if answer else "",
+        answer.conflict if answer else "",
+        record.change.head if record and answer else "",
+        salvage,
+    )
     modes.write(file, text)
     if len(text.encode()) <= adapters.LONGEST:
         env["AGENTCTL_PROMPT"] = text

@@ -40,8 +40,17 @@ class Assignment:
     """False for a task that is only this session's: no claim, no event."""
 
 
-def conclude(hub: Hub, policy: Policy, work: Assignment, claim: Claim, tree: Worktree,
-             end: End | None, note: str, seconds: float, failure: Failure | None = None) -> Session:
+def conclude(
+    hub: Hub,
+    policy: Policy,
+    work: Assignment,
+    claim: Claim,
+    tree: Worktree,
+    end: End | None,
+    note: str,
+    seconds: float,
+    failure: Failure | None = None,
+) -> Session:
     """Make safe what a session left, and submit it if it is a result (see `core.tasks.ending`).
 
     `end` is None for a command that ended well. A `failure` that such a command printed counts
@@ -67,7 +76,9 @@ def conclude(hub: Hub, policy: Policy, work: Assignment, claim: Claim, tree: Wor
             if use not in (Use.SWEEP, Use.SUBMIT) and not revision:
                 revision = _handed_in(hub, work.task.id, claim, time.time() - seconds)
                 end = End.SUBMITTED if revision else end
-            submitted = _swept(hub, claim.agent, there, got.litter) if use == Use.SWEEP else there.head if use == Use.SUBMIT else None
+            submitted = (
+                _swept(hub, claim.agent, there, got.litter) if use == Use.SWEEP else there.head if use == Use.SUBMIT else None
+            )
             undone: list[str] = []
             if submitted:
                 revision = _submit(hub, work, claim, tip, submitted)
@@ -79,8 +90,14 @@ def conclude(hub: Hub, policy: Policy, work: Assignment, claim: Claim, tree: Wor
     left = got.litter + (there.files.changed if there.new else ())
     loose = () if submitted == there.whole else left if use == Use.SWEEP else there.files.dirty
     taken = f"it makes {some(undone)} again as before something that came to trunk lately" if undone else ""
-    return session(end, got.note if end in (End.EMPTY, End.GAVE_UP) else "", taken, _rest(there, loose, kept),
-                   revision=revision, salvage=kept if told else "")
+    return session(
+        end,
+        got.note if end in (End.EMPTY, End.GAVE_UP) else "",
+        taken,
+        _rest(there, loose, kept),
+        revision=revision,
+        salvage=kept if told else "",
+    )
 
 
 def _swept(hub: Hub, agent: str, there: Found, litter: tuple[str, ...]) -> str:
@@ -99,8 +116,17 @@ def _submit(hub: Hub, work: Assignment, claim: Claim, tip: str, head: str) -> in
     """Hand in `head`; returns its revision."""
     task = work.task
     generation = claim.generation if work.stored else None
-    receipt = inbox.submit(hub, head, claim.agent, task.id, tip, again=True, priority=task.priority,
-                           task=task.id if work.stored else None, generation=generation)
+    receipt = inbox.submit(
+        hub,
+        head,
+        claim.agent,
+        task.id,
+        tip,
+        again=True,
+        priority=task.priority,
+        task=task.id if work.stored else None,
+        generation=generation,
+    )
     return int(receipt.key.rsplit("/", 1)[1])
 
 
@@ -110,8 +136,10 @@ def _rest(there: Found, loose: tuple[str, ...], kept: str) -> str:
     if there.repositories:
         parts.append(f"a repository of its own in {', '.join(there.repositories)} is no part of the change")
     if there.files.hidden:
-        parts.append(f"{many(len(there.files.hidden), 'file')} cannot be read, or only by a filter of that repository's own: "
-                     f"{printable(there.files.hidden[0])}")
+        parts.append(
+            f"{many(len(there.files.hidden), 'file')} cannot be read, or only by a filter of that repository's own: "
+            f"{printable(there.files.hidden[0])}"
+        )
     if kept:
         parts.append(f"{many(len(loose), 'uncommitted file') if loose else 'its commits'} kept in {kept}")
     return "; ".join(parts)

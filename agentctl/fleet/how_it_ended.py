@@ -15,8 +15,13 @@ def how(ended: JobEnded, said: str) -> str:
     else:
         how = "" if ended.exit == 0 else f"exit status {ended.exit}"
     how += f": {ended.message}" if ended.message and ended.reason == "exited" else ""
-    left = ("a process it left behind was killed" if ended.survivors == 1 else
-            f"{ended.survivors} processes it left behind were killed" if ended.survivors else "")
+    left = (
+        "a process it left behind was killed"
+        if ended.survivors == 1
+        else f"{ended.survivors} processes it left behind were killed"
+        if ended.survivors
+        else ""
+    )
     return "; ".join(part for part in (quoting(how, said), left) if part)
 
 

@@ -41,8 +41,13 @@ def inside(top: str) -> tuple[str, ...]:
                 found.setdefault(os.path.dirname(path), set()).add(entry.name)
     except OSError as error:
         raise Refused(f"{error.filename} cannot be read: {error.strerror}", hint=crossing.HINT) from error
-    return tuple(sorted(path for path, names in found.items()
-                        if path and ".git" not in path.split("/") and (".git" in names or names >= PARTS)))
+    return tuple(
+        sorted(
+            path
+            for path, names in found.items()
+            if path and ".git" not in path.split("/") and (".git" in names or names >= PARTS)
+        )
+    )
 
 
 def not_ignored(look: scratch.Scratch, paths: tuple[str, ...]) -> tuple[str, ...]:
@@ -58,9 +63,15 @@ def work(hub: Hub, tree: Worktree, paths: tuple[str, ...], store: str, who: Pers
     found = NestedWork()
     top = private.repository(tree.path, tree.path) or os.devnull
     bare = {path: os.path.join(tree.path, path) for path in paths if not os.path.lexists(os.path.join(tree.path, path, ".git"))}
-    known = {path: private.repository(tree.path, os.path.join(tree.path, path)) or os.devnull for path in paths if path not in bare}
-    removed = bare | {os.path.relpath(git_dir, tree.path): git_dir for one in (top, *known.values(), *bare.values()) for git_dir in _modules(one)
-               if git_dir not in known.values()}
+    known = {
+        path: private.repository(tree.path, os.path.join(tree.path, path)) or os.devnull for path in paths if path not in bare
+    }
+    removed = bare | {
+        os.path.relpath(git_dir, tree.path): git_dir
+        for one in (top, *known.values(), *bare.values())
+        for git_dir in _modules(one)
+        if git_dir not in known.values()
+    }
     for path, git_dir in {**known, **removed}.items():
         place = tree.own(f"nested-{hashlib.sha1(os.fsencode(path)).hexdigest()[:12]}")
         one = _Repository(hub, tree, path, git_dir, crossing.alone(os.path.join(git_dir, "objects"), place))
@@ -91,8 +102,15 @@ class _Repository:
         own, index = self.only(made), self.tree.own("nested.index")
         head = head if head in made else None
         folders.remove(index)
-        look = scratch.for_files(self.hub, self.tree.own("nested"), os.path.join(self.tree.path, self.path), index, store,
-                                 (self.objects,), scratch.PRIVATE)
+        look = scratch.for_files(
+            self.hub,
+            self.tree.own("nested"),
+            os.path.join(self.tree.path, self.path),
+            index,
+            store,
+            (self.objects,),
+            scratch.PRIVATE,
+        )
         differing = files.differing(look, head or EMPTY_TREE, private.flags(self.git_dir).absent)
         if not differing.dirty:
             return own
@@ -121,7 +139,8 @@ class _Repository:
             dirty = tuple(name for name in dirty if os.path.lexists(os.path.join(look.work_tree or "", name)))
         built, writer = files.tree_with(look, dirty), Objects(os.path.dirname(look.objects))
         try:
-            return writer.write_commit(built, (head,) if head else (), f"uncommitted files of {self.path}\n", time.time(),
-                                       author=who, committer=who)
+            return writer.write_commit(
+                built, (head,) if head else (), f"uncommitted files of {self.path}\n", time.time(), author=who, committer=who
+            )
         finally:
             writer.close()

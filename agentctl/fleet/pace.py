@@ -62,8 +62,13 @@ class Pace:
             raise Infrastructure(f"the agents' program cannot be run: {failure.said}", hint=NATURE[failure.kind].todo)
         if self._since is not None and brakes.proven(self.state, running, self.base, now):
             self._past, self._since = self.paused(now), None
-            self.tell(Released(f"the try did not fail: the fleet goes on, more agents bit by bit; {self._past}",
-                               self._past.seconds, self._past.times))
+            self.tell(
+                Released(
+                    f"the try did not fail: the fleet goes on, more agents bit by bit; {self._past}",
+                    self._past.seconds,
+                    self._past.times,
+                )
+            )
         self.state = brakes.released(self.state, running, self.size, self.base, now)
         return brakes.room(self.state, running, self.size, self.base, now)
 
@@ -74,9 +79,14 @@ class Pace:
             until = brakes.resting(self.state, name, now)
             if until and name not in self._resting:
                 last = next(one for one in reversed(self.state.crashes) if one.session.agent == name)
-                self.tell(Braked(f"{name} gets no work until {clock(until)}: it crashed {brakes.CRASHES} times in "
-                                 f"{brakes.CRASHES_WITHIN / 60:.0f} min, the last time on {last.task}: {last.session.note}",
-                                 until, agent=name))
+                self.tell(
+                    Braked(
+                        f"{name} gets no work until {clock(until)}: it crashed {brakes.CRASHES} times in "
+                        f"{brakes.CRASHES_WITHIN / 60:.0f} min, the last time on {last.task}: {last.session.note}",
+                        until,
+                        agent=name,
+                    )
+                )
             (self._resting.add if until else self._resting.discard)(name)
             if not until:
                 found.append(name)
@@ -110,6 +120,9 @@ def _told(sessions: tuple[Session, ...]) -> Session | None:
 
 def _history(tasks: Iterable[Task]) -> list[tuple[EndedSession, Session | None]]:
     """What became of every session, in order of time."""
-    found = [(EndedSession(task.id, s.ended - s.seconds, s), _told(task.sessions[:n]))
-             for task in tasks for n, s in enumerate(task.sessions)]
+    found = [
+        (EndedSession(task.id, s.ended - s.seconds, s), _told(task.sessions[:n]))
+        for task in tasks
+        for n, s in enumerate(task.sessions)
+    ]
     return sorted(found, key=lambda pair: pair[0].session.ended)

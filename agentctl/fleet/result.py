@@ -38,17 +38,22 @@ def of(hub: Hub, change: str, found: Found, trunk: str, sweep: bool) -> SessionR
     if not found.new:
         return SessionResult(ending.left(False, len(found.files.dirty) > len(found.inner), False, False), litter=found.inner)
     tree = _tree(hub, commit)
-    litter = tuple(path for path in found.files.added if path in found.inner
-                   or ending.is_litter(path, lambda part: hub.objects.at(tree, part) is not None))
+    litter = tuple(
+        path
+        for path in found.files.added
+        if path in found.inner or ending.is_litter(path, lambda part: hub.objects.at(tree, part) is not None)
+    )
     forgotten = sweep and len(litter) < len(found.files.added)
     ledger = Ledger.read(hub)
     base = hub.git("merge-base", commit, trunk, ok=(0, 1)).strip()
     last, known = ledger.newest(change), ledger.with_head(commit)
     rejected = last if isinstance(last, Rejected) else None
-    again = known if isinstance(known, Rejected) and known.change.id == change else (
-        rejected if rejected and _same(hub, rejected, commit, base) else None)
-    excuse = bool(rejected and base and _tree(hub, base) == _tree(hub, commit)
-                  and not _accounted(hub, commit, rejected, trunk))
+    again = (
+        known
+        if isinstance(known, Rejected) and known.change.id == change
+        else (rejected if rejected and _same(hub, rejected, commit, base) else None)
+    )
+    excuse = bool(rejected and base and _tree(hub, base) == _tree(hub, commit) and not _accounted(hub, commit, rejected, trunk))
     left = ending.left(True, forgotten, bool(again), excuse)
     if left == Left.BOTH:
         return SessionResult(left, litter=litter)
@@ -56,8 +61,9 @@ def of(hub: Hub, change: str, found: Found, trunk: str, sweep: bool) -> SessionR
         return SessionResult(left, f"the same was rejected already as {again.key}")
     if rejected and left == Left.EXCUSE:
         subject = printable(hub.objects.commit(commit).subject, 120)
-        return SessionResult(left, f"{rejected.key} was rejected, and now the agent says by an empty commit that "
-                                    f"nothing is to be done: {subject}")
+        return SessionResult(
+            left, f"{rejected.key} was rejected, and now the agent says by an empty commit that nothing is to be done: {subject}"
+        )
     return SessionResult(left)
 
 

@@ -70,8 +70,7 @@ class SessionRun:
         """Run it. Raises Contended if somebody else has the task or the agent, and what the
         machine does to us (OSError, GitError); the claim is released then."""
         hub, task, agent = self.hub, self.work.task, self.work.agent
-        claim = Claim(agent, task.generation, self.started + self.policy.agents.timeout + CLAIM_SLACK,
-                      owner.identity())
+        claim = Claim(agent, task.generation, self.started + self.policy.agents.timeout + CLAIM_SLACK, owner.identity())
         with agents.lock(hub, agent):
             if not self.work.stored:
                 return self._session(claim)
@@ -103,7 +102,9 @@ class SessionRun:
         link_log(self.hub, self.work.agent, self._log)
         told = brief(self.hub, self.policy, self.work, tree.path, tip, self.folder)
         argv = adapters.filled(self.work.argv, told.prompt, told.values)
-        ended = self._run(tree, argv, told.env, told.file if self.work.stdin else None, adapters.lookup(self.policy.agents.adapter).passes)
+        ended = self._run(
+            tree, argv, told.env, told.file if self.work.stdin else None, adapters.lookup(self.policy.agents.adapter).passes
+        )
         end, note = self._end(ended)
         return ended, end, note, self._failure(end, ended)
 
@@ -140,19 +141,31 @@ class SessionRun:
         now = time.time()
         return failures.classify(end, ended.reason, self._said(), now, time.localtime(now).tm_gmtoff)
 
-    def _run(self, tree: Worktree, argv: tuple[str, ...], env: dict[str, str], stdin: str | None,
-             passes: tuple[str, ...] = ()) -> JobEnded:
+    def _run(
+        self, tree: Worktree, argv: tuple[str, ...], env: dict[str, str], stdin: str | None, passes: tuple[str, ...] = ()
+    ) -> JobEnded:
         who = agents.person(self.work.agent)
-        names = {f"GIT_{role}_{what}": value for role in ("AUTHOR", "COMMITTER")
-                 for what, value in (("NAME", who.name), ("EMAIL", who.email))}
+        names = {
+            f"GIT_{role}_{what}": value
+            for role in ("AUTHOR", "COMMITTER")
+            for what, value in (("NAME", who.name), ("EMAIL", who.email))
+        }
         self._env = environ.given(self.policy.agents.pass_env, passes) | names | self.policy.agents.env | env
-        running = self.running = self.runner.start(Job(
-            argv=argv, cwd=tree.path, log=self._log,
-            mark=f"{self.hub.mark}session/{self.work.agent}/", stdin=stdin,
-            env=self._env, timeout=self.policy.agents.timeout, memory=self.policy.limits.memory,
-            output=self.policy.limits.output, processes=self.policy.limits.processes,
-            file_size=self.policy.limits.file_size,
-        ))
+        running = self.running = self.runner.start(
+            Job(
+                argv=argv,
+                cwd=tree.path,
+                log=self._log,
+                mark=f"{self.hub.mark}session/{self.work.agent}/",
+                stdin=stdin,
+                env=self._env,
+                timeout=self.policy.agents.timeout,
+                memory=self.policy.limits.memory,
+                output=self.policy.limits.output,
+                processes=self.policy.limits.processes,
+                file_size=self.policy.limits.file_size,
+            )
+        )
         if self.stopping:
             running.stop()
         ended, self._stuck = watch(tree, running, self._log, self.policy.agents.silence)

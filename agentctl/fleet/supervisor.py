@@ -80,14 +80,24 @@ def _bury(hub: Hub, trunk: str, policy: Policy, name: str, claim: Claim) -> None
         work = conclusion.Assignment(task, claim.agent, (), False, trunk)
         ended = conclusion.conclude(hub, policy, work, claim, tree, End.INTERRUPTED, "the supervisor died", 0.0)
     else:
-        ended = Session(claim.generation, claim.agent, End.INTERRUPTED, time.time(), 0.0, hub.trunk_tip(trunk),
-                        note="the supervisor died")
+        ended = Session(
+            claim.generation, claim.agent, End.INTERRUPTED, time.time(), 0.0, hub.trunk_tip(trunk), note="the supervisor died"
+        )
     conclusion.record(hub, name, ended)
 
 
 class Fleet:
-    def __init__(self, hub: Hub, trunk: str, policy: Policy, crew: Crew, only: frozenset[str] | None = None,
-                 tell: Callable[[Told], None] = lambda event: None, wake: threading.Event | None = None, runner: Runner = LOCAL) -> None:
+    def __init__(
+        self,
+        hub: Hub,
+        trunk: str,
+        policy: Policy,
+        crew: Crew,
+        only: frozenset[str] | None = None,
+        tell: Callable[[Told], None] = lambda event: None,
+        wake: threading.Event | None = None,
+        runner: Runner = LOCAL,
+    ) -> None:
         self.hub, self.trunk, self.policy, self.crew, self.only, self.tell = hub, trunk, policy, crew, only, tell
         self.wake = wake or threading.Event()
         self._runner = runner
@@ -123,8 +133,12 @@ class Fleet:
         plan = dispatch(chosen, self.statuses, free, self._tip, rules, now, self.pace.trying, self._adopted)
         for name, reason in plan.park:
             last = self._records.get(name)
-            self.park(name, f"{reason}; {last.key} was {last.stage}: {last.why}" if isinstance(last, Ended) and not isinstance(
-                last, Landed) else reason)
+            self.park(
+                name,
+                f"{reason}; {last.key} was {last.stage}: {last.why}"
+                if isinstance(last, Ended) and not isinstance(last, Landed)
+                else reason,
+            )
         for name, agent in plan.start[:room]:
             self._start(name, agent)
 
@@ -182,8 +196,9 @@ class Fleet:
                 self._deaths += 1
                 self.tell(notices.Trouble(name, run.work.agent, str(error)))
                 if self._deaths >= DEATHS:
-                    raise Infrastructure(f"{self._deaths} sessions in a row could not be run: {error}",
-                                         hint="agentctl doctor") from error
+                    raise Infrastructure(
+                        f"{self._deaths} sessions in a row could not be run: {error}", hint="agentctl doctor"
+                    ) from error
                 continue
             self._deaths = 0
             self.tell(notices.SessionEnded(name, ended))
@@ -191,8 +206,7 @@ class Fleet:
 
     def park(self, name: str, reason: str) -> None:
         """Give a task up; the rest goes on."""
-        self.tasks[name] = tasks.change(self.hub, name, f"parked: {reason}",
-                                        lambda t: replace(t, closed="parked", reason=reason))
+        self.tasks[name] = tasks.change(self.hub, name, f"parked: {reason}", lambda t: replace(t, closed="parked", reason=reason))
         self.statuses[name] = Status.PARKED
         self.tell(notices.Parked(name, reason))
 

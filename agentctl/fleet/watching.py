@@ -28,9 +28,16 @@ def watch(tree: Worktree, running: Running, log: str, silence: float) -> tuple[J
         if ended:
             return ended, why
         activity = running.activity()
-        samples.append(health.Sample(
-            time=time.monotonic(), output=os.path.getsize(log) if os.path.exists(log) else 0,
-            head=private.head(tree.git_dir)[0] or "", diff=_fingerprint(look), cpu=activity.cpu_seconds, processes=activity.processes))
+        samples.append(
+            health.Sample(
+                time=time.monotonic(),
+                output=os.path.getsize(log) if os.path.exists(log) else 0,
+                head=private.head(tree.git_dir)[0] or "",
+                diff=_fingerprint(look),
+                cpu=activity.cpu_seconds,
+                processes=activity.processes,
+            )
+        )
         del samples[:-1000]
         reason = health.stuck(samples, time.monotonic(), silence, QUIET_START * silence)
         if reason and not why:

@@ -84,8 +84,15 @@ class GateRun:
         self.gits.cut()
 
 
-def judge(hub: Hub, policy: Policy, runs: GateRun, commit: str, known: frozenset[str] = frozenset(),
-          base: str | None = None, doubted: bool = False) -> Judgement:
+def judge(
+    hub: Hub,
+    policy: Policy,
+    runs: GateRun,
+    commit: str,
+    known: frozenset[str] = frozenset(),
+    base: str | None = None,
+    doubted: bool = False,
+) -> Judgement:
     """Run the gates on a commit's tree, in order, in a free slot; not those of the parts that
     are `known` to pass, unless that is all of them.
 
@@ -110,10 +117,19 @@ def judge(hub: Hub, policy: Policy, runs: GateRun, commit: str, known: frozenset
             if runs.stopped:
                 said = STOPPED
     _prune(os.path.dirname(log))
-    whole = Judgement(said.verdict, tree, commit, ours, round(time.time() - begun, 3), begun, said.step, said.exit, said.why, said.log)
-    return replace(whole, parts=tuple(_of_part(hub, whole, part, took) for part in due
-                                      if took.keys() >= {*part.gates} or whole.step in part.gates)
-                   ) if in_parts(policy) else whole
+    whole = Judgement(
+        said.verdict, tree, commit, ours, round(time.time() - begun, 3), begun, said.step, said.exit, said.why, said.log
+    )
+    return (
+        replace(
+            whole,
+            parts=tuple(
+                _of_part(hub, whole, part, took) for part in due if took.keys() >= {*part.gates} or whole.step in part.gates
+            ),
+        )
+        if in_parts(policy)
+        else whole
+    )
 
 
 def _of_part(hub: Hub, whole: Judgement, part: Part, took: dict[str, float]) -> Judgement:
@@ -174,11 +190,21 @@ class _InSlot:
         """What the step says if it did not pass."""
         begun, limits = time.monotonic(), self.policy.limits
         env = environ.given(step.pass_env) | {"TMPDIR": self.scratch, "AGENTCTL_COMMIT": self.commit} | step.env
-        ended = self.runs.run(Job(
-            argv=("/bin/sh", "-c", step.run), cwd=self.place.path, log=self.log, mark=self.hub.mark + "gate",
-            env=env, stdin=None, timeout=step.timeout, memory=limits.memory, output=limits.output,
-            processes=limits.processes, file_size=limits.file_size,
-        ))
+        ended = self.runs.run(
+            Job(
+                argv=("/bin/sh", "-c", step.run),
+                cwd=self.place.path,
+                log=self.log,
+                mark=self.hub.mark + "gate",
+                env=env,
+                stdin=None,
+                timeout=step.timeout,
+                memory=limits.memory,
+                output=limits.output,
+                processes=limits.processes,
+                file_size=limits.file_size,
+            )
+        )
         self.took[step.name] = time.monotonic() - begun
         said = _said(step.name, ended, step.timeout)
         if not said:

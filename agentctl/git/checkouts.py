@@ -40,8 +40,7 @@ class Checkout:
         """The commit that HEAD is at."""
         branch = self.branch()
         found = self.hub.refs.get(branch) if branch else _content(os.path.join(self.git_dir, "HEAD"))
-        return found if found and _OID.fullmatch(found) else process.text(["rev-parse", "--verify", "HEAD"],
-                                                                          git_dir=self.git_dir)
+        return found if found and _OID.fullmatch(found) else process.text(["rev-parse", "--verify", "HEAD"], git_dir=self.git_dir)
 
     def branch(self) -> str | None:
         """Full name of the branch that HEAD is on; None when detached."""
@@ -55,8 +54,16 @@ class Checkout:
                 index = place + ".index"
                 files.fresh_index(index, self.index)
             extra, patterns = self._sparse()
-            yield scratch.for_files(self.hub, place, self.path, index, os.path.join(self.hub.git_dir, "objects"), (),
-                                    extra, {"sparse-checkout": patterns})
+            yield scratch.for_files(
+                self.hub,
+                place,
+                self.path,
+                index,
+                os.path.join(self.hub.git_dir, "objects"),
+                (),
+                extra,
+                {"sparse-checkout": patterns},
+            )
 
     def _sparse(self) -> tuple[tuple[conversion.Setting, ...], str]:
         """Which part of the tree a person wants to see here."""
@@ -150,8 +157,7 @@ class Checkout:
             if mode == 0:
                 same = not os.path.lexists(full)
             else:
-                same = os.path.isfile(full) and not os.path.islink(full) and \
-                    look.text("hash-object", "--path", path, full) == oid
+                same = os.path.isfile(full) and not os.path.islink(full) and look.text("hash-object", "--path", path, full) == oid
             if same:
                 written.append(path)
         if written:
@@ -208,8 +214,7 @@ def bring_along(hub: Hub, trunk: str, old: str, new: str) -> list[str]:
     for tree in of_trunk(hub, trunk):
         with contextlib.suppress(Contended):
             stale_locks.clear(hub.git_dir, index_locks(tree), LINGER)
-    return [tree.path for tree in of_trunk(hub, trunk)
-            if _in_the_way(hub, tree, old, new) or not tree.follow(old, new)]
+    return [tree.path for tree in of_trunk(hub, trunk) if _in_the_way(hub, tree, old, new) or not tree.follow(old, new)]
 
 
 def _in_the_way(hub: Hub, tree: Checkout, old: str, new: str) -> bool:
@@ -222,8 +227,12 @@ def _in_the_way(hub: Hub, tree: Checkout, old: str, new: str) -> bool:
         for n in range(1, len(parts) + 1):
             full = os.path.join(tree.path, *parts[:n])
             folder = os.path.isdir(full) and not os.path.islink(full)
-            if os.path.lexists(full) and not (folder and n < len(parts)) and not hub.objects.at(had, "/".join(parts[:n])) \
-                    and not (n == len(parts) and os.path.isfile(full) and tree.blob(path) == oid):
+            if (
+                os.path.lexists(full)
+                and not (folder and n < len(parts))
+                and not hub.objects.at(had, "/".join(parts[:n]))
+                and not (n == len(parts) and os.path.isfile(full) and tree.blob(path) == oid)
+            ):
                 return True
     return False
 
@@ -242,8 +251,7 @@ def refuse_dirty(hub: Hub, trunk: str) -> None:
     """Raises Refused if a checkout of trunk has changes that a landing could run into."""
     for tree in of_trunk(hub, trunk):
         if tree.dirty():
-            raise Refused(f"{tree.path} has {trunk} checked out with uncommitted changes",
-                          hint="agentctl doctor")
+            raise Refused(f"{tree.path} has {trunk} checked out with uncommitted changes", hint="agentctl doctor")
 
 
 LINGER = 1.0

@@ -36,8 +36,12 @@ def _look(git_dir: str, heads: Sequence[str], whole: Sequence[str]) -> str:
     told = "\n".join([*heads, *("^" + oid for oid in whole), ""])
     try:
         # A commit-graph says of commits that they are there, and is a file like any other.
-        plain.run(git_dir, ["-c", "core.commitGraph=false", "rev-list", "--objects", "--quiet", "--stdin"],
-                  stdin=told.encode(), limit=LIMIT)
+        plain.run(
+            git_dir,
+            ["-c", "core.commitGraph=false", "rev-list", "--objects", "--quiet", "--stdin"],
+            stdin=told.encode(),
+            limit=LIMIT,
+        )
     except Timeout as error:
         return error.message
     except GitError as error:

@@ -19,12 +19,16 @@ from agentctl.git.repository import Hub
 
 PROTECTED = re.compile(
     r"core\.(autocrlf|eol|excludesfile|attributesfile|bigfilethreshold|checkroundtripencoding|precomposeunicode|askpass"
-    r"|sshcommand)|(filter|lfs|credential|http|https|url)\..*", re.DOTALL)
+    r"|sshcommand)|(filter|lfs|credential|http|https|url)\..*",
+    re.DOTALL,
+)
 """Keys that are taken from the user's and the system's configuration."""
 
 OF_THE_HUB = re.compile(
     r"core\.(autocrlf|eol|excludesfile|attributesfile|filemode|symlinks|ignorecase|precomposeunicode)"
-    r"|lfs\.(url|storage)|remote\.lfsdefault|remote\..*\.(url|lfsurl)", re.DOTALL)
+    r"|lfs\.(url|storage)|remote\.lfsdefault|remote\..*\.(url|lfsurl)",
+    re.DOTALL,
+)
 """Keys that are taken from the hub's own: none of them names a program."""
 
 FRESH = 30.0

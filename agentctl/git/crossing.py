@@ -35,7 +35,9 @@ def alone(objects: str, place: str) -> str:
     shutil.rmtree(place, ignore_errors=True)
     modes.folder(place)
     try:
-        parts = [entry.path for entry in folders.listed(objects) if _PART.fullmatch(entry.name)] if folders.identity(objects) else []
+        parts = (
+            [entry.path for entry in folders.listed(objects) if _PART.fullmatch(entry.name)] if folders.identity(objects) else []
+        )
         for part in parts:
             if not folders.identity(part):
                 raise Refused(_NO_OBJECT + part, hint=HINT)
@@ -53,8 +55,9 @@ def commits(scratch_dir: str, objects: str) -> list[str]:
     if not any(os.listdir(os.path.join(objects, name)) for name in os.listdir(objects)):
         return []
     scratch.write(scratch_dir)
-    listed = scratch.Scratch(scratch_dir, objects).text("cat-file", "--batch-all-objects", "--unordered", "--buffer",
-                                                        "--batch-check=%(objecttype) %(objectname)")
+    listed = scratch.Scratch(scratch_dir, objects).text(
+        "cat-file", "--batch-all-objects", "--unordered", "--buffer", "--batch-check=%(objecttype) %(objectname)"
+    )
     return [line[7:] for line in listed.splitlines() if line.startswith("commit ")]
 
 
@@ -88,8 +91,13 @@ def _transfer(hub: Hub, scratch_dir: str, stores: tuple[str, ...], tips: list[st
     try:
         name = reader.text("pack-objects", "--revs", "--quiet", "--delta-base-offset", "--threads=1", packed, stdin=asked)
         said = scratch.Scratch(scratch_dir, objects).text(
-            "index-pack", "--stdin", "--strict", f"--max-input-size={LARGEST}", f"--keep=agentctl {os.getpid()}",
-            source=f"{packed}-{name}.pack")
+            "index-pack",
+            "--stdin",
+            "--strict",
+            f"--max-input-size={LARGEST}",
+            f"--keep=agentctl {os.getpid()}",
+            source=f"{packed}-{name}.pack",
+        )
     except process.GitError as error:
         raise Refused(f"commits cannot be taken over: {error.stderr}", hint=HINT) from error
     finally:

@@ -72,14 +72,23 @@ def only_converted(look: Scratch, entries: list[ListedFile]) -> set[str]:
     """Those changed paths whose file is just what a checkout of the index writes: what stands there differs from
     the blob by line endings or a filter, and nobody changed it."""
     top, copies = look.work_tree or "", look.path + ".copies"
-    plain = [entry for entry in entries if not entry.gone and entry.mode in (FILE, EXECUTABLE)
-             and _mode(os.path.join(top, entry.path)) == entry.mode]
+    plain = [
+        entry
+        for entry in entries
+        if not entry.gone and entry.mode in (FILE, EXECUTABLE) and _mode(os.path.join(top, entry.path)) == entry.mode
+    ]
     if not plain:
         return set()
     folders.remove(copies)
     try:
-        look.run("checkout-index", "-z", "--stdin", f"--prefix={copies}/", ok=(0, 1, 128),
-                 stdin="".join(entry.path + "\0" for entry in plain).encode(errors="surrogateescape"))
+        look.run(
+            "checkout-index",
+            "-z",
+            "--stdin",
+            f"--prefix={copies}/",
+            ok=(0, 1, 128),
+            stdin="".join(entry.path + "\0" for entry in plain).encode(errors="surrogateescape"),
+        )
         return {entry.path for entry in plain if _same(os.path.join(top, entry.path), os.path.join(copies, entry.path))}
     finally:
         folders.remove(copies)
@@ -112,8 +121,9 @@ def under(look: Scratch, paths: Iterable[str], filters: frozenset[str]) -> set[s
     return {path for path, name in zip(told[::3], told[2::3]) if name in filters}
 
 
-def differing(look: Scratch, commit: str, absent: frozenset[str] = frozenset(), at: str = "",
-              alien: frozenset[str] = frozenset()) -> Files:
+def differing(
+    look: Scratch, commit: str, absent: frozenset[str] = frozenset(), at: str = "", alien: frozenset[str] = frozenset()
+) -> Files:
     """Compare the files with a commit. Reads `commit` into the index of `look`, unless the index is `at` it already; what it
     knows of files that were checked out earlier is kept. Paths that are `absent` on purpose (a sparse checkout) are not gone.
     Changed files under an `alien` filter are `hidden`: what they are as blobs is not known."""
@@ -166,8 +176,15 @@ def tree_with(look: Scratch, paths: tuple[str, ...]) -> str:
 
 def enter(look: Scratch, paths: tuple[str, ...]) -> None:
     """Make the index hold `paths` as the files have them now."""
-    look.run("update-index", "--add", "--remove", "--replace", "-z", "--stdin",
-             stdin="".join(path + "\0" for path in paths).encode(errors="surrogateescape"))
+    look.run(
+        "update-index",
+        "--add",
+        "--remove",
+        "--replace",
+        "-z",
+        "--stdin",
+        stdin="".join(path + "\0" for path in paths).encode(errors="surrogateescape"),
+    )
 
 
 def fresh_index(copy: str, source: str) -> None:

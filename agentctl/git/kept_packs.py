@@ -121,8 +121,12 @@ class Kept:
         name = "pack-" + os.urandom(20).hex()
         try:
             for end, content in ((".keep", _MARK % os.getpid()), (".pack", packed), (".idx", index)):
-                write(os.path.join(self._folder, f"{_WRITING}{os.getpid()}-"), os.path.join(self._folder, name + end),
-                      content, sync and end != ".keep")
+                write(
+                    os.path.join(self._folder, f"{_WRITING}{os.getpid()}-"),
+                    os.path.join(self._folder, name + end),
+                    content,
+                    sync and end != ".keep",
+                )
         except BaseException:
             for end in (".idx", ".pack", ".keep"):
                 self._unlink(name + end)
@@ -145,7 +149,8 @@ def sweep(git_dir: str) -> None:
     for name in os.listdir(folder) if os.path.isdir(folder) else ():
         path = os.path.join(folder, name)
         if (name.endswith(".keep") and _abandoned(path)) or (
-                name.startswith(_WRITING) and process.ended(name.removeprefix(_WRITING).partition("-")[0])):
+            name.startswith(_WRITING) and process.ended(name.removeprefix(_WRITING).partition("-")[0])
+        ):
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(path)
 

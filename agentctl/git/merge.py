@@ -106,8 +106,13 @@ def by_git(hub: Hub, base: str, ours: str, theirs: str) -> Merged:
         left, right = _commit(aside, ours, b"trunk", root), _commit(aside, theirs, b"change", root)
         files = os.path.join(place, "files")
         merge_attributes.lay_out(files, merge_attributes.found(objects, ours, _meeting(objects, base, ours, theirs)))
-        done = run(["merge-tree", "--write-tree", "-z", "--name-only", "--messages", left, right],
-                   git_dir=place, cwd=files, env={"GIT_WORK_TREE": files}, ok=(0, 1))
+        done = run(
+            ["merge-tree", "--write-tree", "-z", "--name-only", "--messages", left, right],
+            git_dir=place,
+            cwd=files,
+            env={"GIT_WORK_TREE": files},
+            ok=(0, 1),
+        )
         for oid in set(aside.loose()) - {root, left, right}:
             objects.store.write(*aside.read(oid))
     tree, *rest = done.stdout.decode(errors="surrogateescape").split("\0")

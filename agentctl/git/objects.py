@@ -14,8 +14,22 @@ from agentctl.core.text import globs
 from agentctl.core.text.printable import printable
 from agentctl.git.store import ObjectError, Store
 
-__all__ = ["BOT", "EMPTY_TREE", "EXECUTABLE", "FILE", "GITLINK", "SYMLINK", "TREE",
-           "CommitInfo", "Entries", "Entry", "ObjectError", "Objects", "Person", "parse_commit"]
+__all__ = [
+    "BOT",
+    "EMPTY_TREE",
+    "EXECUTABLE",
+    "FILE",
+    "GITLINK",
+    "SYMLINK",
+    "TREE",
+    "CommitInfo",
+    "Entries",
+    "Entry",
+    "ObjectError",
+    "Objects",
+    "Person",
+    "parse_commit",
+]
 
 Entry = tuple[int, str]
 """(mode, object id)."""
@@ -83,8 +97,15 @@ def parse_commit(oid: str, data: bytes) -> CommitInfo:
     if not lines[0].startswith(b"tree ") or not all(_OID.fullmatch(one) for one in (tree, *parents)):
         raise ObjectError(oid=oid, why="no commit: a malformed line in its head")
     author, committer = (_signed(lines, n, word) for n, word in ((at, b"author "), (at + 1, b"committer ")))
-    return CommitInfo(oid, tree.decode(), tuple(parent.decode() for parent in parents), *author[:3], committer[1],
-                      message, author[3] or committer[3])
+    return CommitInfo(
+        oid,
+        tree.decode(),
+        tuple(parent.decode() for parent in parents),
+        *author[:3],
+        committer[1],
+        message,
+        author[3] or committer[3],
+    )
 
 
 def _signed(lines: list[bytes], at: int, word: bytes) -> tuple[bytes, int, bytes, str]:
@@ -101,8 +122,12 @@ def _signed(lines: list[bytes], at: int, word: bytes) -> tuple[bytes, int, bytes
     time, _, zone = when.strip().partition(b" ")
     seconds = int(time) if re.fullmatch(rb"\d{1,18}", time) and int(time) <= _LATEST else 0
     fits = re.fullmatch(rb"[+-]\d{4}", zone)
-    return (_person(name, email), seconds, zone if fits else b"+0000",
-            f"the line of its {kind} is none that Git writes: {printable(line.removeprefix(word), 100)}")
+    return (
+        _person(name, email),
+        seconds,
+        zone if fits else b"+0000",
+        f"the line of its {kind} is none that Git writes: {printable(line.removeprefix(word), 100)}",
+    )
 
 
 def _person(name: bytes, email: bytes) -> bytes:
@@ -251,14 +276,23 @@ class Objects:
         when = int(time if author_time is None else author_time)
         lines = [f"tree {tree}", *(f"parent {parent}" for parent in parents)]
         head = "\n".join(lines).encode() + b"\nauthor %s %d %s\ncommitter %s %d +0000\n\n" % (
-            bytes(author), when, author_zone, bytes(committer), int(time))
-        return self.store.write(b"commit", head + (
-            message if isinstance(message, bytes) else message.encode(errors="surrogateescape")))
+            bytes(author),
+            when,
+            author_zone,
+            bytes(committer),
+            int(time),
+        )
+        return self.store.write(
+            b"commit", head + (message if isinstance(message, bytes) else message.encode(errors="surrogateescape"))
+        )
 
     def write_tag(self, target: str, name: str, message: str, time: float, tagger: Person = BOT) -> str:
         """An annotated tag object for the commit `target`."""
-        return self.store.write(b"tag", b"object %s\ntype commit\ntag %s\ntagger %s %d +0000\n\n%s" % (
-            target.encode(), name.encode(), bytes(tagger), int(time), message.encode()))
+        return self.store.write(
+            b"tag",
+            b"object %s\ntype commit\ntag %s\ntagger %s %d +0000\n\n%s"
+            % (target.encode(), name.encode(), bytes(tagger), int(time), message.encode()),
+        )
 
     def replace(self, tree: str, files: Mapping[str, bytes | Entry | None]) -> str:
         """The tree with `files` written, or entries put there (None: removed), and the rest as it was.

@@ -55,10 +55,17 @@ def encode(entries: Mapping[str, PackEntry]) -> tuple[bytes, bytes]:
         fanout[int(name[:2], 16)] += 1
     for n in range(1, 256):
         fanout[n] += fanout[n - 1]
-    index = b"".join([
-        b"\377tOc", struct.pack(">I", 2), struct.pack(">256I", *fanout), bytes.fromhex("".join(names)),
-        struct.pack(f">{len(names)}I", *(zlib.crc32(entries[name].data) for name in names)),
-        struct.pack(f">{len(names)}I", *(offsets[name] for name in names)), trailer])
+    index = b"".join(
+        [
+            b"\377tOc",
+            struct.pack(">I", 2),
+            struct.pack(">256I", *fanout),
+            bytes.fromhex("".join(names)),
+            struct.pack(f">{len(names)}I", *(zlib.crc32(entries[name].data) for name in names)),
+            struct.pack(f">{len(names)}I", *(offsets[name] for name in names)),
+            trailer,
+        ]
+    )
     return content + trailer, index + hashlib.sha1(index).digest()
 
 

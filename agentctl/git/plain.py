@@ -68,8 +68,11 @@ def _taken() -> str:
 def _pristine(made: str) -> bool:
     """True unless somebody tidied up in the folder of temporary files, or put something there."""
     try:
-        return set(os.listdir(made)) == {"HEAD", "refs", "objects", "files"} and not os.listdir(
-            os.path.join(made, "refs")) and not os.listdir(os.path.join(made, "files"))
+        return (
+            set(os.listdir(made)) == {"HEAD", "refs", "objects", "files"}
+            and not os.listdir(os.path.join(made, "refs"))
+            and not os.listdir(os.path.join(made, "files"))
+        )
     except OSError:
         return False
 

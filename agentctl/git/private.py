@@ -20,8 +20,13 @@ from agentctl.git.repository import Hub
 OID = re.compile(r"[0-9a-f]{40}")
 
 UNFINISHED: dict[str, str] = {
-    "MERGE_HEAD": "a merge", "rebase-merge": "a rebase", "rebase-apply": "a rebase", "CHERRY_PICK_HEAD": "a cherry-pick",
-    "REVERT_HEAD": "a revert", "BISECT_LOG": "a bisection", "sequencer": "a cherry-pick",
+    "MERGE_HEAD": "a merge",
+    "rebase-merge": "a rebase",
+    "rebase-apply": "a rebase",
+    "CHERRY_PICK_HEAD": "a cherry-pick",
+    "REVERT_HEAD": "a revert",
+    "BISECT_LOG": "a bisection",
+    "sequencer": "a cherry-pick",
 }
 """What Git keeps in a Git directory while something is under way."""
 
@@ -83,13 +88,23 @@ def _anew(hub: Hub, git_dir: str, template: str) -> None:
         for name in ("refs/heads", "refs/remotes"):
             shutil.rmtree(os.path.join(git_dir, name), ignore_errors=True)
         return
-    settled = [(key, value) for key, value in conversion.settings(hub) if conversion.OF_THE_HUB.fullmatch(key)
-               and not key.startswith("remote.")]
+    settled = [
+        (key, value)
+        for key, value in conversion.settings(hub)
+        if conversion.OF_THE_HUB.fullmatch(key) and not key.startswith("remote.")
+    ]
     settings = (
-        ("core.repositoryformatversion", "0"), ("core.filemode", "true"), ("core.bare", "false"),
-        ("core.logallrefupdates", "true"), ("commit.gpgsign", "false"), ("tag.gpgsign", "false"), *settled,
-        ("remote.origin.url", hub.git_dir), ("remote.origin.pushurl", NO_PUSH),
-        ("remote.origin.fetch", "+refs/heads/*:refs/remotes/origin/*"))
+        ("core.repositoryformatversion", "0"),
+        ("core.filemode", "true"),
+        ("core.bare", "false"),
+        ("core.logallrefupdates", "true"),
+        ("commit.gpgsign", "false"),
+        ("tag.gpgsign", "false"),
+        *settled,
+        ("remote.origin.url", hub.git_dir),
+        ("remote.origin.pushurl", NO_PUSH),
+        ("remote.origin.fetch", "+refs/heads/*:refs/remotes/origin/*"),
+    )
     for folder in ("objects/info", "refs", "info"):
         modes.folder(os.path.join(git_dir, folder))
     own, theirs = (os.path.join(os.path.realpath(one), "objects") for one in (git_dir, hub.git_dir))
@@ -187,7 +202,9 @@ def repository(top: str, path: str) -> str | None:
     said = _text(entry)
     if said.startswith("gitdir: "):
         entry = os.path.normpath(os.path.join(path, said.removeprefix("gitdir: ")))
-    below = entry.startswith(top + os.sep) and os.path.realpath(entry) == os.path.join(os.path.realpath(top), entry[len(top) + 1 :])
+    below = entry.startswith(top + os.sep) and os.path.realpath(entry) == os.path.join(
+        os.path.realpath(top), entry[len(top) + 1 :]
+    )
     return entry if below and folders.identity(entry) and folders.identity(os.path.join(entry, "objects")) else None
 
 

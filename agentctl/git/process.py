@@ -126,13 +126,15 @@ def run(
     """
     argv, closed = command(args, git_dir)
     with open(source, "rb") if source else contextlib.nullcontext(subprocess.PIPE) as feed, _told(args):
-        done = _called(argv, cwd=cwd or git_dir, env=closed | dict(env or {}), input=stdin, feed=feed,
-                       limit=limit or _limit(args))
+        done = _called(
+            argv, cwd=cwd or git_dir, env=closed | dict(env or {}), input=stdin, feed=feed, limit=limit or _limit(args)
+        )
     if done.returncode not in ok:
         said = done.stderr.decode(errors="replace")
         if any(words in said for words in FULL):
-            raise Infrastructure(f"the disk is full: {said.strip()}",
-                                 hint="free some disk space, then run the same command again")
+            raise Infrastructure(
+                f"the disk is full: {said.strip()}", hint="free some disk space, then run the same command again"
+            )
         raise GitError(args, done.returncode, said)
     return done
 
@@ -147,8 +149,10 @@ def _told(args: Sequence[str]) -> Iterator[None]:
     try:
         yield
     except subprocess.TimeoutExpired as error:
-        raise Timeout(f"git {' '.join(args[:3])} did not end within {error.timeout:g} s and was stopped",
-                      hint="agentctl doctor tells of what may hold a Git") from None
+        raise Timeout(
+            f"git {' '.join(args[:3])} did not end within {error.timeout:g} s and was stopped",
+            hint="agentctl doctor tells of what may hold a Git",
+        ) from None
 
 
 class Leash:
@@ -198,9 +202,15 @@ class Leash:
 _thread = threading.local()
 
 
-def _called(argv: Sequence[str], *, cwd: str | None, env: Mapping[str, str],
-            input: bytes = b"", feed: IO[bytes] | int = subprocess.PIPE,
-            limit: float = SLOW) -> subprocess.CompletedProcess[bytes]:
+def _called(
+    argv: Sequence[str],
+    *,
+    cwd: str | None,
+    env: Mapping[str, str],
+    input: bytes = b"",
+    feed: IO[bytes] | int = subprocess.PIPE,
+    limit: float = SLOW,
+) -> subprocess.CompletedProcess[bytes]:
     """In a process group of its own, so that Ctrl-C on the terminal reaches agentctl alone. If
     that is interrupted here, Git is ended so that it removes its locks and temporary files; so
     it is after `limit` seconds, and killed if it does not end."""
@@ -209,8 +219,11 @@ def _called(argv: Sequence[str], *, cwd: str | None, env: Mapping[str, str],
     limit = leash.left(limit) if leash else limit
     with contextlib.ExitStack() as ends:
         with signals.kept_from_children():
-            git = ends.enter_context(subprocess.Popen(argv, cwd=cwd, env=env, process_group=0, stdin=feed,
-                                                      stdout=subprocess.PIPE, stderr=subprocess.PIPE))
+            git = ends.enter_context(
+                subprocess.Popen(
+                    argv, cwd=cwd, env=env, process_group=0, stdin=feed, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+                )
+            )
             awaited.add(git.pid)
             ends.callback(awaited.discard, git.pid)
             ends.enter_context(_interruptible(git))
@@ -225,8 +238,13 @@ def _called(argv: Sequence[str], *, cwd: str | None, env: Mapping[str, str],
             out, said = git.communicate(input if feed == subprocess.PIPE else None)
         finally:
             watch.cancel()
-    log.debug("git %s: exit status %d after %.1f ms in %s", printable(" ".join(argv[1:]), 500), git.returncode,
-              1000 * (time.monotonic() - begun), printable(cwd or ""))
+    log.debug(
+        "git %s: exit status %d after %.1f ms in %s",
+        printable(" ".join(argv[1:]), 500),
+        git.returncode,
+        1000 * (time.monotonic() - begun),
+        printable(cwd or ""),
+    )
     if over.is_set():
         raise subprocess.TimeoutExpired(argv, limit)
     return subprocess.CompletedProcess(argv, git.returncode, out, said)
@@ -255,8 +273,14 @@ def _end(git: subprocess.Popen[bytes], how: int = signal.SIGTERM) -> None:
         os.killpg(git.pid, how)
 
 
-def text(args: Sequence[str], *, git_dir: str | None = None, cwd: str | None = None,
-         env: Mapping[str, str] | None = None, **options: Unpack[Options]) -> str:
+def text(
+    args: Sequence[str],
+    *,
+    git_dir: str | None = None,
+    cwd: str | None = None,
+    env: Mapping[str, str] | None = None,
+    **options: Unpack[Options],
+) -> str:
     """Standard output of `run`, decoded and stripped of its last newline."""
     return decoded(run(args, git_dir=git_dir, cwd=cwd, env=env, **options))
 
@@ -291,12 +315,18 @@ def child_environment() -> dict[str, str]:
     return {k: v for k, v in os.environ.items() if k not in tied}
 
 
-def as_user(args: Sequence[str], *, cwd: str, ok: Sequence[int] = (0,), env: Mapping[str, str] | None = None,
-            stdin: bytes = b"") -> str:
+def as_user(
+    args: Sequence[str], *, cwd: str, ok: Sequence[int] = (0,), env: Mapping[str, str] | None = None, stdin: bytes = b""
+) -> str:
     """Run git as the user would: with their configuration, in `cwd`."""
     with _told(args):
-        done = _called([binary(), *args], cwd=cwd, env=child_environment() | {"LC_ALL": "C"} | dict(env or {}), input=stdin,
-                       limit=_limit(args))
+        done = _called(
+            [binary(), *args],
+            cwd=cwd,
+            env=child_environment() | {"LC_ALL": "C"} | dict(env or {}),
+            input=stdin,
+            limit=_limit(args),
+        )
     if done.returncode not in ok:
         raise GitError(args, done.returncode, done.stderr.decode(errors="replace"))
     return decoded(done)

@@ -194,7 +194,9 @@ def _text(path: str) -> str:
     except (FileNotFoundError, NotADirectoryError):
         raise
     except OSError as error:
-        raise _Odd(f"it is a link to {printable(os.readlink(path))}" if os.path.islink(path) else error.strerror or str(error)) from None
+        raise _Odd(
+            f"it is a link to {printable(os.readlink(path))}" if os.path.islink(path) else error.strerror or str(error)
+        ) from None
     try:
         mode = os.fstat(handle).st_mode
         if stat.S_ISDIR(mode):
@@ -315,11 +317,18 @@ class Transaction:
         # Without these two words Git carries out what it heard when its input ends, which a kill of
         # agentctl may bring about anywhere.
         told = "".join(["start\0", *self._lines, "commit\0"])
-        log.debug("transaction %s: %s", self.message, "; ".join(printable(line.rstrip("\0").replace("\0", " ")) for line in self._lines))
+        log.debug(
+            "transaction %s: %s", self.message, "; ".join(printable(line.rstrip("\0").replace("\0", " ")) for line in self._lines)
+        )
         try:
-            stale_locks.retrying(self.git_dir, lambda: run(
-                ["update-ref", "--no-deref", "-m", "agentctl: " + self.message, "-z", "--stdin"],
-                git_dir=self.git_dir, stdin=os.fsencode(told)))
+            stale_locks.retrying(
+                self.git_dir,
+                lambda: run(
+                    ["update-ref", "--no-deref", "-m", "agentctl: " + self.message, "-z", "--stdin"],
+                    git_dir=self.git_dir,
+                    stdin=os.fsencode(told),
+                ),
+            )
         except GitError as error:
             raise _explained(error) from error
 
@@ -334,8 +343,15 @@ class Blocked(AgentctlError):
 def _explained(error: GitError) -> Exception:
     named = re.search(r" ref '(refs/[^']+)'", error.stderr)
     ref = named[1] if named else ""
-    contended = ("is at ", "already exists", "unable to resolve reference", "File exists",
-                 "reference is missing", "but expected", "nonexistent object")
+    contended = (
+        "is at ",
+        "already exists",
+        "unable to resolve reference",
+        "File exists",
+        "reference is missing",
+        "but expected",
+        "nonexistent object",
+    )
     if any(sign in error.stderr for sign in contended):
         return Contended("contended: " + error.stderr, ref=ref)
     return Blocked(ref=ref, why=error.stderr) if ref else error

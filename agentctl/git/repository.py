@@ -152,8 +152,10 @@ class Hub:
     def trunk_tip(self, trunk: str) -> str:
         tip = self.refs.get(refnames.branch(trunk))
         if not tip:
-            raise NotFound(f"there is no branch {trunk!r}, which the policy names as trunk",
-                           hint="git branch --list, then set `trunk:` in " + POLICY_PATH)
+            raise NotFound(
+                f"there is no branch {trunk!r}, which the policy names as trunk",
+                hint="git branch --list, then set `trunk:` in " + POLICY_PATH,
+            )
         return tip
 
     def holds(self, tip: str, oid: str) -> bool:
@@ -209,15 +211,15 @@ def find(path: str = ".") -> Hub:
         raise NotFound(f"no such folder: {path}", hint="agentctl -C FOLDER ...")
     if process.version() < process.MINIMUM:
         have = ".".join(map(str, process.version()))
-        raise Infrastructure(f"Git {have} is too old: `git merge-tree --write-tree` needs 2.38",
-                             hint="install a newer Git")
+        raise Infrastructure(f"Git {have} is too old: `git merge-tree --write-tree` needs 2.38", hint="install a newer Git")
     if found := _of_agent(path):
         _refuse_unsupported(found)
         return found
     try:
         # A path may have line breaks.
         bare, _, common = process.as_user(
-            ["rev-parse", "--path-format=absolute", "--is-bare-repository", "--git-common-dir"], cwd=path).partition("\n")
+            ["rev-parse", "--path-format=absolute", "--is-bare-repository", "--git-common-dir"], cwd=path
+        ).partition("\n")
     except process.GitError as error:
         raise _not_a_hub(path, error) from None
     top = None
@@ -237,11 +239,12 @@ def _of_agent(path: str) -> Hub | None:
 
 def _not_a_hub(path: str, error: process.GitError) -> Exception:
     if "reftable" in error.stderr or "refstorage" in error.stderr.lower():
-        return Refused("this repository stores its refs as a reftable, which agentctl does not support yet",
-                       hint="git clone --ref-format=files REPO")
+        return Refused(
+            "this repository stores its refs as a reftable, which agentctl does not support yet",
+            hint="git clone --ref-format=files REPO",
+        )
     if "not a git repository" in error.stderr:
-        return NotFound(f"not inside a Git repository: {os.path.abspath(path)}",
-                        hint="git init, or agentctl -C REPO ...")
+        return NotFound(f"not inside a Git repository: {os.path.abspath(path)}", hint="git init, or agentctl -C REPO ...")
     return error
 
 
@@ -261,8 +264,9 @@ def _refuse_unsupported(hub: Hub) -> None:
     }
     for key, (value, words) in kinds.items():
         if (hub.config(key) or "").lower() == value:
-            raise Refused(f"this repository {words}, which agentctl does not support yet",
-                          hint="use a repository with SHA-1 ids and refs in files")
+            raise Refused(
+                f"this repository {words}, which agentctl does not support yet",
+                hint="use a repository with SHA-1 ids and refs in files",
+            )
     if os.path.exists(os.path.join(hub.git_dir, "shallow")):
-        raise Refused("this repository is shallow: merges need the whole history",
-                      hint="git fetch --unshallow")
+        raise Refused("this repository is shallow: merges need the whole history", hint="git fetch --unshallow")

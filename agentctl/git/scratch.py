@@ -25,10 +25,18 @@ LAST = "HEAD"
 """The file of a scratch directory that is written last."""
 
 PLAIN: tuple[conversion.Setting, ...] = (
-    ("core.repositoryformatversion", "0"), ("core.bare", "false"), ("core.safecrlf", "false"),
-    ("core.logallrefupdates", "false"), ("diff.ignoresubmodules", "all"), ("submodule.recurse", "false"),
-    ("index.version", "2"), ("core.untrackedcache", "false"), ("core.commitgraph", "false"), ("core.multipackindex", "false"),
-    ("core.sparsecheckout", "false"))
+    ("core.repositoryformatversion", "0"),
+    ("core.bare", "false"),
+    ("core.safecrlf", "false"),
+    ("core.logallrefupdates", "false"),
+    ("diff.ignoresubmodules", "all"),
+    ("submodule.recurse", "false"),
+    ("index.version", "2"),
+    ("core.untrackedcache", "false"),
+    ("core.commitgraph", "false"),
+    ("core.multipackindex", "false"),
+    ("core.sparsecheckout", "false"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +50,12 @@ class Scratch:
     index: str | None = None
     env: Mapping[str, str] = field(default_factory=dict)
 
-    def run(self, *args: str, stdin: bytes = b"", source: str | None = None,
-            ok: Sequence[int] = (0,)) -> subprocess.CompletedProcess[bytes]:
-        return process.run(args, git_dir=self.path, cwd=self.work_tree or self.path, env=self.environment, stdin=stdin,
-                           source=source, ok=ok)
+    def run(
+        self, *args: str, stdin: bytes = b"", source: str | None = None, ok: Sequence[int] = (0,)
+    ) -> subprocess.CompletedProcess[bytes]:
+        return process.run(
+            args, git_dir=self.path, cwd=self.work_tree or self.path, env=self.environment, stdin=stdin, source=source, ok=ok
+        )
 
     def text(self, *args: str, stdin: bytes = b"", source: str | None = None, ok: Sequence[int] = (0,)) -> str:
         done = self.run(*args, stdin=stdin, source=source, ok=ok)
@@ -57,8 +67,11 @@ class Scratch:
 
     @property
     def environment(self) -> dict[str, str]:
-        named = {"GIT_OBJECT_DIRECTORY": self.objects, "GIT_LITERAL_PATHSPECS": "1",
-                 "GIT_ALTERNATE_OBJECT_DIRECTORIES": ":".join(map(quoted, self.borrowed))}
+        named = {
+            "GIT_OBJECT_DIRECTORY": self.objects,
+            "GIT_LITERAL_PATHSPECS": "1",
+            "GIT_ALTERNATE_OBJECT_DIRECTORIES": ":".join(map(quoted, self.borrowed)),
+        }
         if self.work_tree:
             named["GIT_WORK_TREE"] = self.work_tree
         if self.index:
@@ -73,8 +86,13 @@ def quoted(path: str) -> str:
     return '"' + path.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n") + '"'
 
 
-def write(path: str, settings: tuple[conversion.Setting, ...] = (), refs: Mapping[str, str] | None = None,
-          info: Mapping[str, str] | None = None, head: str = "ref: refs/heads/none") -> None:
+def write(
+    path: str,
+    settings: tuple[conversion.Setting, ...] = (),
+    refs: Mapping[str, str] | None = None,
+    info: Mapping[str, str] | None = None,
+    head: str = "ref: refs/heads/none",
+) -> None:
     """Make a scratch directory at `path`, or make it anew. `refs` are object ids by full name, `info` the content of
     files below info/."""
     wanted = repr((settings, refs, info, head))
@@ -83,9 +101,12 @@ def write(path: str, settings: tuple[conversion.Setting, ...] = (), refs: Mappin
     for folder in ("objects", "refs", "info"):
         modes.folder(os.path.join(path, folder))
     listed = "".join(f"{oid} {name}\n" for name, oid in sorted((refs or {}).items()))
-    files = {"packed-refs": listed, "config": conversion.encoded((*PLAIN, *settings)),
-             **{f"info/{name}": (info or {}).get(name, "") for name in ("exclude", "attributes", "sparse-checkout")},
-             LAST: head + "\n"}
+    files = {
+        "packed-refs": listed,
+        "config": conversion.encoded((*PLAIN, *settings)),
+        **{f"info/{name}": (info or {}).get(name, "") for name in ("exclude", "attributes", "sparse-checkout")},
+        LAST: head + "\n",
+    }
     for name, text in files.items():
         with open(os.path.join(path, name), "w", errors="surrogateescape", opener=modes.opener) as file:
             file.write(text)
@@ -103,10 +124,21 @@ def _last(path: str) -> tuple[int, int] | None:
     return found.st_ino, found.st_mtime_ns
 
 
-def for_files(hub: Hub, path: str, work_tree: str, index: str, objects: str, borrowed: tuple[str, ...],
-              extra: tuple[conversion.Setting, ...] = (), info: Mapping[str, str] | None = None) -> Scratch:
+def for_files(
+    hub: Hub,
+    path: str,
+    work_tree: str,
+    index: str,
+    objects: str,
+    borrowed: tuple[str, ...],
+    extra: tuple[conversion.Setting, ...] = (),
+    info: Mapping[str, str] | None = None,
+) -> Scratch:
     """One that turns files into blobs and back as the user's Git does; filters are given the user's environment."""
-    write(path, (*conversion.settings(hub), *extra),
-          info={"exclude": conversion.info(hub, "exclude"), "attributes": conversion.info(hub, "attributes"), **(info or {})})
+    write(
+        path,
+        (*conversion.settings(hub), *extra),
+        info={"exclude": conversion.info(hub, "exclude"), "attributes": conversion.info(hub, "attributes"), **(info or {})},
+    )
     closed = process.command([], None)[1]
     return Scratch(path, objects, borrowed, work_tree, index, {**process.child_environment(), **closed})

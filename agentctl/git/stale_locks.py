@@ -35,10 +35,31 @@ OLD = 60.0
 
 POLL = 0.02
 
-READERS = frozenset((
-    "blame", "cat-file", "credential-cache--daemon", "daemon", "diff", "difftool", "for-each-ref", "fsmonitor--daemon",
-    "grep", "help", "log", "ls-files", "ls-remote", "ls-tree", "rev-list", "rev-parse", "shortlog", "show", "upload-pack",
-    "web--browse", "whatchanged"))
+READERS = frozenset(
+    (
+        "blame",
+        "cat-file",
+        "credential-cache--daemon",
+        "daemon",
+        "diff",
+        "difftool",
+        "for-each-ref",
+        "fsmonitor--daemon",
+        "grep",
+        "help",
+        "log",
+        "ls-files",
+        "ls-remote",
+        "ls-tree",
+        "rev-list",
+        "rev-parse",
+        "shortlog",
+        "show",
+        "upload-pack",
+        "web--browse",
+        "whatchanged",
+    )
+)
 """Commands that lock no ref, and may stand open for days in a pager or an editor."""
 
 T = TypeVar("T")
@@ -175,8 +196,10 @@ def _held(git_dir: str, lock: Lock) -> Contended:
     if not holders:
         return Contended(f"another program holds {lock.path}", hint="run the same command again in a moment")
     one = holders[0]
-    return Contended(f"a running Git may hold {lock.path}: process {one.pid}, {one.said}",
-                     hint=f"wait until it ends, or stop it: kill {one.pid}")
+    return Contended(
+        f"a running Git may hold {lock.path}: process {one.pid}, {one.said}",
+        hint=f"wait until it ends, or stop it: kill {one.pid}",
+    )
 
 
 @contextlib.contextmanager
@@ -204,8 +227,11 @@ def _gits(git_dir: str, lock: Lock) -> frozenset[Git]:
     # it works, or has the worktree's own folder as its Git directory.
     places = [git_dir, os.path.dirname(git_dir), *_worktrees(git_dir)]
     listed = _processes() if os.path.isdir("/proc/self") else _processes_elsewhere()
-    return frozenset(git for uid, git, where, told in listed if uid == owner and _concerns(places, where, told)
-                     and not (of_a_ref and _harmless(git)))
+    return frozenset(
+        git
+        for uid, git, where, told in listed
+        if uid == owner and _concerns(places, where, told) and not (of_a_ref and _harmless(git))
+    )
 
 
 def _worktrees(git_dir: str) -> list[str]:
@@ -260,8 +286,12 @@ def _processes_elsewhere() -> Iterator[tuple[int, Git, str | None, bytes]]:
             called = process.name()
             if called == "git" or called.startswith("git-"):
                 words = process.cmdline()
-                yield (process.uids().effective, Git(process.pid, str(process.create_time()), " ".join(words)),
-                       process.cwd(), os.fsencode(" ".join(words)))
+                yield (
+                    process.uids().effective,
+                    Git(process.pid, str(process.create_time()), " ".join(words)),
+                    process.cwd(),
+                    os.fsencode(" ".join(words)),
+                )
 
 
 def _harmless(git: Git) -> bool:

@@ -108,8 +108,15 @@ class Worktree:
     def look(self, objects: str | None = None, borrowed: tuple[str, ...] = (), index: str = "index") -> scratch.Scratch:
         """The scratch directory through which its files are seen."""
         store = os.path.join(self.hub.git_dir, "objects")
-        return scratch.for_files(self.hub, self.own("scratch"), self.path, self.own(index), objects or store,
-                                 (*borrowed, store) if objects else borrowed, scratch.PRIVATE)
+        return scratch.for_files(
+            self.hub,
+            self.own("scratch"),
+            self.path,
+            self.own(index),
+            objects or store,
+            (*borrowed, store) if objects else borrowed,
+            scratch.PRIVATE,
+        )
 
 
 def known(hub: Hub, kind: str) -> list[str]:
@@ -324,8 +331,10 @@ def _confirmed(top: str, kind: str, place: str, said: str) -> Hub:
         if kind == AGENTS and os.path.isfile(os.path.join(git_dir, "HEAD")) and of_agent(hub, hub.agent or "").there:
             return hub
     known = os.path.isdir(said)
-    raise Refused(f"{top} is no worktree that {said} knows" + ("" if known else ", which is not there any more"),
-                  hint=f"agentctl -C {shlex.quote(said)} ps" if known else "agentctl -C REPO ps, where the repository is now")
+    raise Refused(
+        f"{top} is no worktree that {said} knows" + ("" if known else ", which is not there any more"),
+        hint=f"agentctl -C {shlex.quote(said)} ps" if known else "agentctl -C REPO ps, where the repository is now",
+    )
 
 
 def _nested(top: str, path: str) -> bool:

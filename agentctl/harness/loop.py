@@ -9,8 +9,8 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 from agentctl import signals
-from agentctl.bot import bot as queue
 from agentctl.bot.bot import Bot
+from agentctl.bot.lock import lock
 from agentctl.core.notices import Told
 from agentctl.core.policy.policy import Policy
 from agentctl.core.tasks.task import FINISHED, Status
@@ -61,7 +61,7 @@ def run(hub: Hub, trunk: str, job: RunPlan, tell: Callable[[Told], None], watch:
         tally.count(event)
         tell(event)
 
-    with queue.lock(hub) as held, signals.held(), contextlib.ExitStack() as stack:
+    with lock(hub) as held, signals.held(), contextlib.ExitStack() as stack:
         bot = Bot(hub, held, trunk, heard, job.slots, job.batch)
         stack.callback(bot.close)
         fleet = Fleet(hub, trunk, job.policy, job.crew, job.only, heard, bot.wake)
@@ -85,7 +85,17 @@ def run(hub: Hub, trunk: str, job: RunPlan, tell: Callable[[Told], None], watch:
     parked = {name: fleet.tasks[name].reason for name, where in mine.items() if where == Status.PARKED}
     paused = fleet.pace.paused(time.time())
     summary = Summary(
-        tasks=len(mine), landed=sum(where in FINISHED for where in mine.values()), parked=len(parked),
-        changes=len(tally.landed), rejected=len(tally.rejected), conflicts=tally.conflicts, probes=tally.probes, known=tally.known,
-        seconds=time.time() - begun, paused=paused.seconds, pauses=paused.times, why_paused=paused.why)
+        tasks=len(mine),
+        landed=sum(where in FINISHED for where in mine.values()),
+        parked=len(parked),
+        changes=len(tally.landed),
+        rejected=len(tally.rejected),
+        conflicts=tally.conflicts,
+        probes=tally.probes,
+        known=tally.known,
+        seconds=time.time() - begun,
+        paused=paused.seconds,
+        pauses=paused.times,
+        why_paused=paused.why,
+    )
     return RunOutcome(summary, tally, parked)

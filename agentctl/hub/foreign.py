@@ -51,8 +51,10 @@ class Move:
         if not self.new:
             said = f"trunk was deleted by somebody else; the bot left it at {self.old[:12]}"
         elif self.forward:
-            said = (f"trunk was moved from {self.old[:12]} to {self.new[:12]} by somebody else, which the policy "
-                    "refuses (foreign: stop)")
+            said = (
+                f"trunk was moved from {self.old[:12]} to {self.new[:12]} by somebody else, which the policy "
+                "refuses (foreign: stop)"
+            )
         else:
             said = f"trunk was moved from {self.old[:12]} to {self.new[:12]} by somebody else, and not forward"
         return said + (f"; {self.old[:12]} is no longer in the repository" if self.lost else "")
@@ -146,7 +148,8 @@ def grave(hub: Hub, new: str, old: str) -> str:
     except (ObjectError, PolicyError):
         return ""
     return (f"; it makes {some(undone)} again as before something that came to trunk lately" if undone else "") + (
-        f"; it changes what no change may touch: {some(closed)}" if closed else "")
+        f"; it changes what no change may touch: {some(closed)}" if closed else ""
+    )
 
 
 def restore(hub: Hub) -> list[str]:
@@ -180,8 +183,11 @@ def _move_back(hub: Hub, trunk: str, move: Move) -> str:
     behind = checkouts.bring_along(hub, trunk, move.new, move.old) if move.new else []
     back.commit()
     hub.sync()
-    return f"{trunk} is back at {move.old[:12]}" + (f"; {move.new[:12]} is kept as {kept}" if kept else "") + \
-        "".join(f"; local changes keep the checkout {path} from following" for path in behind)
+    return (
+        f"{trunk} is back at {move.old[:12]}"
+        + (f"; {move.new[:12]} is kept as {kept}" if kept else "")
+        + "".join(f"; local changes keep the checkout {path} from following" for path in behind)
+    )
 
 
 def adopt_ledger(hub: Hub, held: Held) -> list[str]:
@@ -200,9 +206,17 @@ def adopt_ledger(hub: Hub, held: Held) -> list[str]:
         marks.accept(hub, ref)
     told = f"{odd.ref} is taken for right " + (f"at {odd.found[:12]}" if odd.found else "as it is: there is none")
     names = [] if odd.found else labels(hub)
-    return [told + (f"; what it was is kept as {kept}" if kept else ""),
-            *([f"trunk's own history names {len(names)} changes that landed, the last {names[0]}: a new ledger does not "
-               "know them, and what is submitted again may land again"] if names else [])]
+    return [
+        told + (f"; what it was is kept as {kept}" if kept else ""),
+        *(
+            [
+                f"trunk's own history names {len(names)} changes that landed, the last {names[0]}: a new ledger does not "
+                "know them, and what is submitted again may land again"
+            ]
+            if names
+            else []
+        ),
+    ]
 
 
 def labels(hub: Hub) -> list[str]:
@@ -231,7 +245,12 @@ def adopt(hub: Hub) -> list[str]:
     ended = [record for record in ledger.ended() if isinstance(record, Landed)]
     away = landed.gone(hub, move.new, [record.commit for record in ended])
     names = [record.key for record in ended if record.commit in away]
-    return [f"{trunk} is taken for right at {move.new[:12]} from the bot's next turn on",
-            *([f"{move.old[:12]} is kept as {kept}"] if kept else []),
-            *([f"no longer on it: {', '.join(names[:20])}{f' and {len(names) - 20} more' if len(names) > 20 else ''}"]
-              if names else [])]
+    return [
+        f"{trunk} is taken for right at {move.new[:12]} from the bot's next turn on",
+        *([f"{move.old[:12]} is kept as {kept}"] if kept else []),
+        *(
+            [f"no longer on it: {', '.join(names[:20])}{f' and {len(names) - 20} more' if len(names) > 20 else ''}"]
+            if names
+            else []
+        ),
+    ]

@@ -60,8 +60,7 @@ class Receipt:
 
 
 def submit(
-    hub: Hub, head: str, agent: str, change: str, trunk: str,
-    *, again: bool = False, now: float | None = None, **facts: object,
+    hub: Hub, head: str, agent: str, change: str, trunk: str, *, again: bool = False, now: float | None = None, **facts: object
 ) -> Receipt:
     """Put `head` into the inbox as the next revision of `change`.
 
@@ -74,16 +73,18 @@ def submit(
     if there:
         return there
     if hub.descends(trunk, head):
-        raise Refused("nothing to submit: trunk already holds every commit of this branch",
-                      hint="commit your work first: git commit -a")
+        raise Refused(
+            "nothing to submit: trunk already holds every commit of this branch", hint="commit your work first: git commit -a"
+        )
     return _ask(hub, head, agent, change, now, {k: v for k, v in facts.items() if v})
 
 
 def check_name(kind: str, name: str) -> None:
     """Raises UsageError."""
     if not refnames.valid_name(name):
-        raise UsageError(f"{name!r} cannot be the name of {kind}: letters, digits, dot, dash and "
-                         "underscore, beginning with a letter or digit")
+        raise UsageError(
+            f"{name!r} cannot be the name of {kind}: letters, digits, dot, dash and underscore, beginning with a letter or digit"
+        )
 
 
 def withdraw(hub: Hub, change: str, by: str | None = None, now: float | None = None) -> Receipt:
@@ -126,8 +127,18 @@ def owner(hub: Hub, change: str, by: str | None) -> str | None:
 def retry(hub: Hub, record: Record, trunk: str) -> Receipt:
     """Submit anew what has ended without landing, with what it came with. Raises as `submit` does."""
     old = record.change
-    return submit(hub, old.head, old.agent, old.id, trunk, again=True, task=old.task, priority=old.priority,
-                  after=list(old.after), mends=old.mends)
+    return submit(
+        hub,
+        old.head,
+        old.agent,
+        old.id,
+        trunk,
+        again=True,
+        task=old.task,
+        priority=old.priority,
+        after=list(old.after),
+        mends=old.mends,
+    )
 
 
 def _open(hub: Hub, change: str, by: str | None) -> tuple[list[Request], str, str]:
@@ -150,8 +161,10 @@ def known(hub: Hub, head: str, change: str, again: bool) -> Receipt | None:
     record: Record | None = Ledger.read(hub).with_head(head)
     if record and given_up(hub, record):
         return None
-    if record and record.change.id == change and (
-        record.stage in (Stage.QUEUED, Stage.LANDED) or (record.stage == Stage.REJECTED and not again)
+    if (
+        record
+        and record.change.id == change
+        and (record.stage in (Stage.QUEUED, Stage.LANDED) or (record.stage == Stage.REJECTED and not again))
     ):
         return Receipt(record.key, head, False, record.stage)
     return None
@@ -168,8 +181,10 @@ def _ask(hub: Hub, head: str, agent: str, change: str, now: float | None, facts:
     when = time.time() if now is None else now
     # Two agents may choose the same revision of a change: their refs differ, so that both
     # could be created. The bot sorts out what comes by push, without this lock.
-    with (locks.acquire(hub.own_path("locks", "inbox", shard(change) + ".lock"), f"submitting {change}", timeout=60),
-          hub.objects.store.together()):
+    with (
+        locks.acquire(hub.own_path("locks", "inbox", shard(change) + ".lock"), f"submitting {change}", timeout=60),
+        hub.objects.store.together(),
+    ):
         return _create(hub, head, agent, change, when, facts)
 
 
@@ -178,8 +193,10 @@ def _create(hub: Hub, head: str, agent: str, change: str, when: float, facts: Pl
         taken = [r.revision for r in read(hub, change)] + Ledger.read(hub).revisions(change)
         revision = max(taken, default=0) + 1
         if not refnames.is_submission(refnames.inbox(agent, change, revision)):
-            raise Refused(f"there is no number left for another revision of {change}: somebody has taken {revision - 1}",
-                          hint="agentctl submit --change ANOTHER-NAME")
+            raise Refused(
+                f"there is no number left for another revision of {change}: somebody has taken {revision - 1}",
+                hint="agentctl submit --change ANOTHER-NAME",
+            )
         tag = hub.objects.write_tag(head, f"{change}/{revision}", json.dumps(facts, sort_keys=True), when)
         ref = refnames.inbox(agent, change, revision)
         wrong = asked.parse(ref, tag, "tag", head, "commit", json.dumps(facts))

@@ -81,7 +81,9 @@ def refuse_idle(hub: Hub, head: str, tip: str) -> None:
     paths = list(changed(hub, base, head))
     if all((hub.objects.at(trunk, path) or (0, "0" * 40)) == (mode, oid) for path, mode, oid, _ in paths):
         what = "trunk holds all that it changes already" if paths else "it changes no file"
-        raise Refused(f"nothing to submit: {what}", hint="git log --oneline -3 names the commits; agentctl submit COMMIT takes another one")
+        raise Refused(
+            f"nothing to submit: {what}", hint="git log --oneline -3 names the commits; agentctl submit COMMIT takes another one"
+        )
 
 
 _OID = re.compile(r"[0-9a-f]{40}")
@@ -109,11 +111,16 @@ def since(hub: Hub, base: str, trunk: str, paths: tuple[str, ...] = (), limit: i
     """What landed on trunk after `base`, newest first: commit, change and subject."""
     line = between(hub.objects, trunk, base, FAR)
     if line is not None and len(line) < FAR:
-        places = [tuple(hub.objects.at(commit.tree, path) for path in paths)
-                  for commit in (*line, hub.objects.commit(base))] if paths else []
+        places = (
+            [tuple(hub.objects.at(commit.tree, path) for path in paths) for commit in (*line, hub.objects.commit(base))]
+            if paths
+            else []
+        )
         listed = [commit for n, commit in enumerate(line) if not paths or places[n] != places[n + 1]]
-        return [{"commit": c.oid, "change": commit_messages.trailer(c.message, "Agentctl-Change"), "subject": c.subject}
-                for c in listed[:limit]]
+        return [
+            {"commit": c.oid, "change": commit_messages.trailer(c.message, "Agentctl-Change"), "subject": c.subject}
+            for c in listed[:limit]
+        ]
     form = "%H%x00%(trailers:key=Agentctl-Change,valueonly,separator=%x2c)%x00%s"
     where = ("--", *(":(literal)" + p for p in paths)) if paths else ()
     told = hub.git("log", f"-n{limit}", "--format=" + form, trunk, "^" + base, *where)

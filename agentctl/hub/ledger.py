@@ -37,15 +37,17 @@ class Ledger:
             return State()
         objects = self.hub.objects
         with decoding(refnames.STATE):
-            wanted = {name: objects.read(self.tree, name) or b"" for name in
-                      (codec.FORMAT, codec.META, codec.MEMORY, codec.PROBES)}
+            wanted = {
+                name: objects.read(self.tree, name) or b"" for name in (codec.FORMAT, codec.META, codec.MEMORY, codec.PROBES)
+            }
             queue = objects.at(self.tree, "queue")
             for path, oid in objects.walk(queue[1], b"queue/") if queue else ():
                 wanted[path] = objects.blob(oid)
             version = int(wanted[codec.FORMAT])
             if version > codec.VERSION:
-                raise Infrastructure(f"{refnames.STATE} has format {version}, this agentctl reads {codec.VERSION}",
-                                     hint="update agentctl")
+                raise Infrastructure(
+                    f"{refnames.STATE} has format {version}, this agentctl reads {codec.VERSION}", hint="update agentctl"
+                )
             state = codec.decode(wanted)
             load(state.memory)
             return state
@@ -101,7 +103,9 @@ class Ledger:
             done = objects.at(self.tree, "done")
             return [codec.decode_ended(objects.blob(oid)) for _, oid in objects.walk(done[1])] if done else []
 
-    def history(self, since: float = 0.0, until: float | None = None, most: int = 0) -> Iterator[tuple[float, Sequence[Recorded | ledger_format1.Line]]]:
+    def history(
+        self, since: float = 0.0, until: float | None = None, most: int = 0
+    ) -> Iterator[tuple[float, Sequence[Recorded | ledger_format1.Line]]]:
         """(when, what happened) for each commit of the ledger, the newest first: of those between two times, and, unless
         it is 0, `most` of them."""
         if not self.tip:

@@ -216,8 +216,9 @@ def keep(hub: Hub, oid: str, refs_: Transaction) -> str:
     if held:
         return held
     folder = refnames.SALVAGE + "moved/"
-    numbers = [int(name.removeprefix(folder)) for name in there
-               if name.startswith(folder) and name.removeprefix(folder).isdecimal()]
+    numbers = [
+        int(name.removeprefix(folder)) for name in there if name.startswith(folder) and name.removeprefix(folder).isdecimal()
+    ]
     made = f"{folder}{max(numbers, default=0) + 1}"
     refs_.create(made, oid)
     return made

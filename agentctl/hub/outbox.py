@@ -59,8 +59,7 @@ def write(hub: Hub, change: Change, why: str, answer: Answer, refs: Transaction,
     if answer.conflict:
         files["conflict.diff"] = encoded(answer.conflict)
     tree = hub.objects.replace(EMPTY_TREE, files)
-    made = hub.objects.write_commit(tree, [change.head] if keep else [],
-                                    f"rejected {change.key}: {one_line(why)}\n", now)
+    made = hub.objects.write_commit(tree, [change.head] if keep else [], f"rejected {change.key}: {one_line(why)}\n", now)
     ref = refnames.outbox(change.agent, change.id, change.revision)
     old = None
     with contextlib.suppress(Infrastructure):
@@ -78,6 +77,7 @@ def read(hub: Hub, record: Record) -> Answer | None:
 
 def parse(hub: Hub, ref: str, tip: str) -> Answer:
     """The answer in a commit of an outbox ref. Raises Malformed."""
+
     def part(name: str) -> str:
         return (hub.objects.read(hub.objects.commit(tip).tree, name) or b"").decode(errors="replace")
 

@@ -18,8 +18,9 @@ def read_policy(hub: Hub, tip: str, branch: str = "trunk") -> Policy:
     if it is invalid, NotFound for a bad `tip`."""
     data = hub.objects.read(hub.objects.commit(tip).tree, POLICY_PATH)
     if data is None:
-        raise PolicyError(f"there is no {POLICY_PATH} on {branch} ({tip[:12]})",
-                          hint=f"agentctl init, then commit the file on {branch}")
+        raise PolicyError(
+            f"there is no {POLICY_PATH} on {branch} ({tip[:12]})", hint=f"agentctl init, then commit the file on {branch}"
+        )
     try:
         text = data.decode()
     except UnicodeDecodeError as error:
@@ -49,15 +50,19 @@ def in_force(hub: Hub) -> tuple[str, Policy]:
             return _followed(hub, name, _at_tip(hub, name, tip))
     own = [name for name in _branches(hub) if _names_itself(hub, name)]
     if len(own) > 1:
-        raise PolicyError(f"each of these branches calls itself trunk: {', '.join(own)}",
-                          hint=f"git config agentctl.trunk {shlex.quote(own[0])}")
+        raise PolicyError(
+            f"each of these branches calls itself trunk: {', '.join(own)}",
+            hint=f"git config agentctl.trunk {shlex.quote(own[0])}",
+        )
     if own:
         return _followed(hub, own[0], read_policy(hub, hub.trunk_tip(own[0])))
     if first:
         _at_tip(hub, *first)
     moved = any(ref.startswith("refs/heads/") for ref in marks.read(hub).refs)
-    raise PolicyError("no trunk found: there is no branch main, and none with a policy that names it as trunk",
-                      hint=marks.RESTORE if moved else "agentctl init")
+    raise PolicyError(
+        "no trunk found: there is no branch main, and none with a policy that names it as trunk",
+        hint=marks.RESTORE if moved else "agentctl init",
+    )
 
 
 def record_trunk(hub: Hub, name: str) -> None:
@@ -92,12 +97,17 @@ def _followed(hub: Hub, name: str, policy: Policy) -> tuple[str, Policy]:
     if not tip:
         there = hub.git("for-each-ref", "--format=%(refname:short)", f"refs/remotes/*/{trunk}").split("\n")[0]
         track = f"git branch {shlex.quote(trunk)} {shlex.quote(there)}" if there else ""
-        raise NotFound(f"the policy on {name} names {trunk!r} as trunk, and there is no such branch here",
-                       hint=track or f"git branch --list, then set `trunk:` in {POLICY_PATH}", mend=track)
+        raise NotFound(
+            f"the policy on {name} names {trunk!r} as trunk, and there is no such branch here",
+            hint=track or f"git branch --list, then set `trunk:` in {POLICY_PATH}",
+            mend=track,
+        )
     found = policy if trunk == name else _at_tip(hub, trunk, tip)
     if found.trunk != trunk:
-        raise PolicyError(f"the policy on {name} says that trunk is {trunk}, and the one there that it is {found.trunk}",
-                          hint=f"set `trunk: {trunk}` in {POLICY_PATH} on {trunk}, or on {name} what is meant")
+        raise PolicyError(
+            f"the policy on {name} says that trunk is {trunk}, and the one there that it is {found.trunk}",
+            hint=f"set `trunk: {trunk}` in {POLICY_PATH} on {trunk}, or on {name} what is meant",
+        )
     return tip, found
 
 
@@ -121,5 +131,4 @@ def _at_tip(hub: Hub, trunk: str, tip: str) -> Policy:
         ref, known = refnames.branch(trunk), marks.read(hub)
         if known.ours(ref, tip) or hub.holds(tip, known.newest(ref)):
             raise
-        raise PolicyError(f"{error.message}; the bot left trunk at {known.newest(ref)[:12]}",
-                          hint=marks.RESTORE) from error
+        raise PolicyError(f"{error.message}; the bot left trunk at {known.newest(ref)[:12]}", hint=marks.RESTORE) from error

@@ -42,8 +42,10 @@ class Red:
     @property
     def stuck(self) -> Infrastructure:
         """That nothing in the queue mends it."""
-        return Infrastructure(f"{self.text}; {self.tries}; nobody is blamed",
-                              hint="agentctl submit --mends-trunk, with what mends it. The gate said:\n" + self.log[-2000:])
+        return Infrastructure(
+            f"{self.text}; {self.tries}; nobody is blamed",
+            hint="agentctl submit --mends-trunk, with what mends it. The gate said:\n" + self.log[-2000:],
+        )
 
 
 def red(hub: Hub, policy: Policy, state: State) -> Red | None:

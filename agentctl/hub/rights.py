@@ -42,5 +42,7 @@ def _heir(hub: Hub, task: str) -> str:
 
 
 def refusal(agent: str, queued: Record) -> str:
-    return (f"{queued.key} is queued for {queued.change.agent}; {agent} neither submitted it nor has the claim of its "
-            "task, and so may not replace, withdraw or bump it")
+    return (
+        f"{queued.key} is queued for {queued.change.agent}; {agent} neither submitted it nor has the claim of its "
+        "task, and so may not replace, withdraw or bump it"
+    )

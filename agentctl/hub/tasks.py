@@ -67,8 +67,9 @@ def add(hub: Hub, tasks: list[Task]) -> list[str]:
                 transaction.create(refnames.TASKS + task.id, _commit(hub, task, None, f"created: {task.title}"))
                 new.append(task.id)
             elif _asked(read(hub, task.id, tip)) != _asked(task):
-                raise UsageError(f"there is a task {task.id!r} already",
-                                 hint=f"agentctl task show {task.id}, or give the new one another id")
+                raise UsageError(
+                    f"there is a task {task.id!r} already", hint=f"agentctl task show {task.id}, or give the new one another id"
+                )
         hub.objects.store.flush()
         transaction.commit()
     hub.sync()

@@ -105,8 +105,11 @@ def passed_parts(hub: Hub, policy: Policy, tree: str, doubted: bool = False, hin
     """Fingerprints of the parts that are known to pass on a tree; if that is `doubted`, of
     those that were never seen to fail on it. None of a policy without parts."""
     ours = [(p.fingerprint, hub.objects.part(tree, p.paths)) for p in parts(policy)] if in_parts(policy) else []
-    return frozenset(gate for gate, part in ours if lookup(hub, gate, part, Verdict.PASSED, hints)
-                     and not (doubted and lookup(hub, gate, part, Verdict.FAILED, hints)))
+    return frozenset(
+        gate
+        for gate, part in ours
+        if lookup(hub, gate, part, Verdict.PASSED, hints) and not (doubted and lookup(hub, gate, part, Verdict.FAILED, hints))
+    )
 
 
 def _tree(hub: Hub, tip: str) -> str | None:
@@ -120,8 +123,12 @@ def store(hub: Hub, judgements: Iterable[Judgement], now: float, hints: bool = F
     """Remember what is knowledge among `judgements`: as the bot's own, or as `hints` of somebody
     else. Raises Contended after ten tries."""
     ref = refnames.HINTS if hints else refnames.VERDICTS
-    files = {_path(j.gate, j.tree, j.verdict): dump(replace(j, parts=())) for whole in judgements for j in (whole, *whole.parts)
-             if j.verdict in (Verdict.PASSED, Verdict.FAILED)}
+    files = {
+        _path(j.gate, j.tree, j.verdict): dump(replace(j, parts=()))
+        for whole in judgements
+        for j in (whole, *whole.parts)
+        if j.verdict in (Verdict.PASSED, Verdict.FAILED)
+    }
     for attempt in range(10 if files else 0):
         tip = marks.tip(hub, ref)
         below = _tree(hub, tip) if tip else None

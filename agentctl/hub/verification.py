@@ -57,8 +57,14 @@ def prove(hub: Hub, trunk: str) -> tuple[Counts, list[Finding]]:
     rejected = [r for r in ended if isinstance(r, Rejected)]
     tips = {(r.proof.old, r.proof.tip) for r in landed}
     past = Past.by(ledger)
-    findings = [*_moved(hub), *_trunk(hub, trunk, ledger, tips, past.adopted), *_tested(hub, landed), *_once(past.admitted, state, ended),
-                *_evidence(hub, rejected), *_reachable(hub, [*ended, *state.queue.values()])]
+    findings = [
+        *_moved(hub),
+        *_trunk(hub, trunk, ledger, tips, past.adopted),
+        *_tested(hub, landed),
+        *_once(past.admitted, state, ended),
+        *_evidence(hub, rejected),
+        *_reachable(hub, [*ended, *state.queue.values()]),
+    ]
     return Counts(len(landed), len(rejected), len(state.queue), len(tips)), findings
 
 
@@ -108,8 +114,11 @@ def _trunk(hub: Hub, trunk: str, ledger: Ledger, tips: set[tuple[str, str]], ado
     state, tip = ledger.state(), hub.refs.get(refnames.branch(trunk)) or ""
     if not state.trunk:
         if names := foreign.labels(hub):
-            yield Finding(3, f"trunk's own history names {len(names)} changes that landed, the last {names[0]}, and there "
-                          "is no ledger", grave=False)
+            yield Finding(
+                3,
+                f"trunk's own history names {len(names)} changes that landed, the last {names[0]}, and there is no ledger",
+                grave=False,
+            )
         return
     moved = foreign.look(hub, trunk, state)
     known = foreign.stop(hub, trunk, state)
@@ -124,8 +133,11 @@ def _trunk(hub: Hub, trunk: str, ledger: Ledger, tips: set[tuple[str, str]], ado
     line = {oid: age for age, oid in enumerate(_first_parents(hub, tip))} if tip else {}
     for old, new in tips:
         if new in away:
-            yield Finding(1, f"trunk no longer holds {new[:12]}, which landed" + (
-                ": a person took trunk as it is" if new in given_up else ""), grave=new not in given_up)
+            yield Finding(
+                1,
+                f"trunk no longer holds {new[:12]}, which landed" + (": a person took trunk as it is" if new in given_up else ""),
+                grave=new not in given_up,
+            )
         elif new in line and (old not in line or line[old] < line[new]):
             yield Finding(1, f"trunk was not fast-forwarded from {old[:12]} to {new[:12]}")
     for oid in adopted:
@@ -229,8 +241,19 @@ def _reachable(hub: Hub, records: list[Record]) -> Iterator[Finding]:
     # In a place of its own: among the refs Git would wait for a pipe.
     asked = {ref.oid for ref in found.refs.values()}
     # The commit graph is a cache of Git's own: until the end of a gc that runs beside, it names commits that are pruned.
-    done = plain.run(hub.git_dir, ["-c", "core.commitGraph=false", "fsck", "--connectivity-only", "--no-dangling",
-                                   "--no-progress", *sorted(asked)[:FSCKED]], ok=range(256))
+    done = plain.run(
+        hub.git_dir,
+        [
+            "-c",
+            "core.commitGraph=false",
+            "fsck",
+            "--connectivity-only",
+            "--no-dangling",
+            "--no-progress",
+            *sorted(asked)[:FSCKED],
+        ],
+        ok=range(256),
+    )
     if done.returncode:
         for line in (done.stdout + done.stderr).decode(errors="replace").splitlines()[:20]:
             yield Finding(5, f"git fsck: {line}")
@@ -240,6 +263,8 @@ def _reachable(hub: Hub, records: list[Record]) -> Iterator[Finding]:
             yield Finding(5, f"a submitted head is gone: {oid}")
         # Odd dates in history lead the one astray; a whole listing they do not.
         lone = {*hub.unreached(heads)} & heads
-        every = hub.git("rev-list", "--stdin", "--ignore-missing", stdin="\n".join(sorted(asked)).encode()).split() if lone else ()
+        every = (
+            hub.git("rev-list", "--stdin", "--ignore-missing", stdin="\n".join(sorted(asked)).encode()).split() if lone else ()
+        )
         for oid in sorted(lone.difference(every)):
             yield Finding(5, f"the submitted head {oid[:12]} is not reachable from any ref")

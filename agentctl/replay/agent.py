@@ -50,6 +50,7 @@ if TYPE_CHECKING:
         """Of its rejections, by the key of the change."""
         attempts: list[str]
 
+
 NOT_YET = 75
 TASKS = "--format=%H %(trailers:key=Agentctl-Task,valueonly,separator=%x2c)"
 
@@ -81,8 +82,9 @@ def with_paths(tree: str, paths: list[str], source: str) -> str:
         mode, _, oid = entry.split("\t")[0].split(" ") if entry else ("0", "", "0" * 40)
         lines.append(f"{mode} {oid}\t{path}\0")
     subprocess.run(["git", "read-tree", tree], env=env, check=True)
-    subprocess.run(["git", "update-index", "-z", "--index-info"], env=env, check=True,
-                   input="".join(lines).encode(errors="surrogateescape"))
+    subprocess.run(
+        ["git", "update-index", "-z", "--index-info"], env=env, check=True, input="".join(lines).encode(errors="surrogateescape")
+    )
     return subprocess.run(["git", "write-tree"], env=env, check=True, capture_output=True, text=True).stdout.strip()
 
 
@@ -151,8 +153,9 @@ def main(plan_file: str) -> int:
     return hand_in(piece, tree, bug, notes, f"{base} {tree}")
 
 
-def resolved(me: int, plan: list[Piece], landed: set[str], here: str, conflicts: list[str],
-             everyone: bool) -> tuple[str, list[str]]:
+def resolved(
+    me: int, plan: list[Piece], landed: set[str], here: str, conflicts: list[str], everyone: bool
+) -> tuple[str, list[str]]:
     """(tree, tasks joined): this piece with the later ones that landed on top of it."""
     last = max((i for i, p in enumerate(plan) if p["task"] in landed and i > me), default=me)
     missing = [p for p in plan[me + 1 : last] if p["task"] not in landed]
@@ -230,8 +233,21 @@ def hand_in(piece: Piece, tree: str, bug: Bug | None, notes: Notes, attempt: str
     author, date, message = git("log", "-1", "--format=%an <%ae>%x00%ad%x00%B", "--date=raw", last).split("\0")
     if reason and notes.kinds:
         message = f"{message.rstrip()}\n\n{reason}\n"
-    git("commit", "--quiet", "--no-verify", "--allow-empty", "--allow-empty-message", "--cleanup=verbatim",
-        "--author", author, "--date", date, "-F", "-", stdin=message.encode(errors="surrogateescape"))
+    git(
+        "commit",
+        "--quiet",
+        "--no-verify",
+        "--allow-empty",
+        "--allow-empty-message",
+        "--cleanup=verbatim",
+        "--author",
+        author,
+        "--date",
+        date,
+        "-F",
+        "-",
+        stdin=message.encode(errors="surrogateescape"),
+    )
     return 0
 
 

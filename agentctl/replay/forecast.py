@@ -40,18 +40,19 @@ class Forecast:
 def forecast(tried: GateTrials, words: str, asked: Asked, slots: Sequence[int], batches: Sequence[int]) -> Forecast:
     """What slots and batch limits would do. Raises Infrastructure if the gate gives no verdict."""
     _, commits = history.commits_of(tried.hub, words)
-    commits = commits[:asked.limit]
+    commits = commits[: asked.limit]
     seconds = asked.gate_seconds or measured(tried, commits[-1])
     arrivals = traffic(len(commits), asked, seconds)
     now = tune.Setting(asked.slots, asked.batch or tried.policy.queue.batch)
     settings = sorted({*tune.settings(slots, batches), now}, key=lambda s: (s.slots, s.batch))
-    return Forecast(arrivals, now, (
-        tune.outcome(arrivals, s, Settings(), backlog=asked.agents, seed=asked.seed) for s in settings))
+    return Forecast(
+        arrivals, now, (tune.outcome(arrivals, s, Settings(), backlog=asked.agents, seed=asked.seed) for s in settings)
+    )
 
 
 def traffic(count: int, asked: Asked, seconds: float) -> list[Arrival]:
     """A change for each commit, dealt to the agents in turn; which are bad is drawn as in a replay."""
-    bad = set(history.drawn(count, asked.seed)[:round(asked.bad * count)])
+    bad = set(history.drawn(count, asked.seed)[: round(asked.bad * count)])
     return [Arrival(0.0, f"agent-{n % asked.agents + 1}", n in bad, seconds) for n in range(count)]
 
 
@@ -59,6 +60,8 @@ def measured(tried: GateTrials, commit: CommitInfo) -> float:
     """Seconds of one run of the gate."""
     judgement = tried.judge(commit.tree)
     if judgement.verdict not in (Verdict.PASSED, Verdict.FAILED):
-        raise Infrastructure(f"the gate gives no verdict of {commit.oid[:12]}: {judgement.why}",
-                             hint="look at what it prints:\n" + judgement.log[-2000:])
+        raise Infrastructure(
+            f"the gate gives no verdict of {commit.oid[:12]}: {judgement.why}",
+            hint="look at what it prints:\n" + judgement.log[-2000:],
+        )
     return max(judgement.seconds, 0.001)

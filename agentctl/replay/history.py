@@ -60,7 +60,7 @@ def commits_of(hub: Hub, words: str) -> tuple[str | None, list[CommitInfo]]:
         first = hub.commit_of(old[:-1])
         if first not in listed:
             raise UsageError(f"{old[:-1]} is not among the first parents of {new}")
-        listed = listed[listed.index(first):]
+        listed = listed[listed.index(first) :]
     if not listed:
         raise UsageError(f"the range {words} is empty", hint="git log --oneline --first-parent " + shlex.quote(words))
     return below, [hub.objects.commit(oid) for oid in listed]
@@ -120,8 +120,9 @@ def candidates(piece: Piece, content: Mapping[str, bytes], stays: Collection[str
 
 def changed_files(hub: Hub, piece: Piece) -> dict[str, bytes]:
     """Contents of the ordinary files that a piece writes."""
-    return {path: hub.objects.blob(oid) for path, mode, oid, _ in changed(hub, piece.base, piece.target)
-            if mode in (FILE, EXECUTABLE)}
+    return {
+        path: hub.objects.blob(oid) for path, mode, oid, _ in changed(hub, piece.base, piece.target) if mode in (FILE, EXECUTABLE)
+    }
 
 
 def modules(hub: Hub, tree: str) -> dict[str, bytes]:
@@ -138,8 +139,7 @@ def with_bug(hub: Hub, tree: str, bug: Bug) -> str:
 def holds(hub: Hub, tree: str, bug: Bug) -> bool:
     """True for a tree with the bug in it, in whatever folder: a rename takes it along."""
     name, text = bug.path.rpartition("/")[2], bug.text.encode()
-    return any(hub.objects.blob(oid).endswith(text) for path, oid in hub.objects.walk(tree)
-               if path.rpartition("/")[2] == name)
+    return any(hub.objects.blob(oid).endswith(text) for path, oid in hub.objects.walk(tree) if path.rpartition("/")[2] == name)
 
 
 def save(pieces: Sequence[Piece], path: str) -> None:

@@ -64,8 +64,10 @@ class GateTrials:
             judgement = self.judge(tree)
             if judgement.verdict in (Verdict.PASSED, Verdict.FAILED):
                 return tree, judgement.verdict == Verdict.PASSED
-        raise Infrastructure(f"the gate gives no verdict of tree {tree[:12]}: {judgement.why}",
-                             hint="look at what it prints:\n" + judgement.log[-2000:])
+        raise Infrastructure(
+            f"the gate gives no verdict of tree {tree[:12]}: {judgement.why}",
+            hint="look at what it prints:\n" + judgement.log[-2000:],
+        )
 
     def judge(self, tree: str) -> Judgement:
         """One run of the gate, whatever is known."""
@@ -109,8 +111,10 @@ def prepare(tried: GateTrials, words: str, share: float, limit: int | None, seed
     groups, left = history.group([green[c.tree] for c in commits])
     if not groups:
         said = tried.judge(commits[-1].tree)
-        raise Infrastructure(f"the gate finds every commit of this range red, the last with: {said.why}",
-                             hint="try it by hand in a checkout. It said:\n" + said.log[-2000:])
+        raise Infrastructure(
+            f"the gate finds every commit of this range red, the last with: {said.why}",
+            hint="try it by hand in a checkout. It said:\n" + said.log[-2000:],
+        )
     notes = []
     if left:
         notes.append(f"{len(left)} red commits at the end are left out")
@@ -119,11 +123,14 @@ def prepare(tried: GateTrials, words: str, share: float, limit: int | None, seed
         notes.append("the gate is red below the range, so trunk begins with its first green commit")
     found = history.pieces(commits, groups, base)
     if not found:
-        raise UsageError(f"there is nothing to replay in {words}: no green commit changes a file of a green one",
-                         hint="a longer range")
+        raise UsageError(
+            f"there is nothing to replay in {words}: no green commit changes a file of a green one", hint="a longer range"
+        )
     found = injected(tried, found, history.drawn(len(found), seed), round(share * len(found)), progress)
-    facts = (f"{len(commits)} commits, {sum(not green[c.tree] for c in commits)} of them red: {len(found)} tasks, "
-             f"{sum(len(g) > 1 for g in groups)} of several commits, {sum(p.bug is not None for p in found)} with a bug")
+    facts = (
+        f"{len(commits)} commits, {sum(not green[c.tree] for c in commits)} of them red: {len(found)} tasks, "
+        f"{sum(len(g) > 1 for g in groups)} of several commits, {sum(p.bug is not None for p in found)} with a bug"
+    )
     return Prepared(base, found, len(commits), "; ".join([facts, *notes]))
 
 
@@ -137,8 +144,10 @@ def injected(tried: GateTrials, found: list[Piece], order: Sequence[int], count:
     rest = list(order)
     while len(chosen) < count:
         if not rest:
-            raise Infrastructure(f"the gate catches a bug in {len(chosen)} of the changes only, {count} are wanted",
-                                 hint="a smaller --bad, or a gate that tests more")
+            raise Infrastructure(
+                f"the gate catches a bug in {len(chosen)} of the changes only, {count} are wanted",
+                hint="a smaller --bad, or a gate that tests more",
+            )
         now, rest = rest[: count - len(chosen)], rest[count - len(chosen) :]
         chosen |= _caught(tried, found, {i: _bugs(tried, found[i], stays) for i in now}, progress)
     return [replace(piece, bug=chosen.get(i)) for i, piece in enumerate(found)]

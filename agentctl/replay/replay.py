@@ -68,21 +68,30 @@ def cast(hub: Hub, pieces: list[Piece], agents: int) -> Crew:
     os.makedirs(os.path.dirname(plan), exist_ok=True)
     history.save(pieces, plan)
     now = time.time()
-    tasks.add(hub, [Task(p.task, p.task, "Apply the change of this piece of history.", created=now + n / 1000)
-                    for n, p in enumerate(pieces)])
-    return Crew(tuple(f"agent-{n}" for n in range(1, agents + 1)),
-                (sys.executable, "-I", "-S", agent.__file__, plan), False)
+    tasks.add(
+        hub,
+        [
+            Task(p.task, p.task, "Apply the change of this piece of history.", created=now + n / 1000)
+            for n, p in enumerate(pieces)
+        ],
+    )
+    return Crew(tuple(f"agent-{n}" for n in range(1, agents + 1)), (sys.executable, "-I", "-S", agent.__file__, plan), False)
 
 
-def outcome(hub: Hub, pieces: list[Piece], summary: Summary, parked: dict[str, str],
-            sessions: Iterable[Session]) -> ReplayOutcome:
+def outcome(
+    hub: Hub, pieces: list[Piece], summary: Summary, parked: dict[str, str], sessions: Iterable[Session]
+) -> ReplayOutcome:
     """Compare what the agents have made of the hub with the history."""
     caught = rejected_with_bug(hub, pieces)
     return ReplayOutcome(
-        summary, sum(len(found) for found in caught.values()),
-        sum(s.end == End.DEFERRED for s in sessions), _differences(hub, pieces),
+        summary,
+        sum(len(found) for found in caught.values()),
+        sum(s.end == End.DEFERRED for s in sessions),
+        _differences(hub, pieces),
         tuple(p.task for p in pieces if p.bug and not any(_evident(hub, r) for r in caught[p.task])),
-        tuple(f.text for f in prove(hub, "main")[1] if f.grave), parked)
+        tuple(f.text for f in prove(hub, "main")[1] if f.grave),
+        parked,
+    )
 
 
 def _differences(hub: Hub, pieces: list[Piece]) -> tuple[str, ...]:

@@ -58,8 +58,11 @@ def _line(label: str, cells: list[str]) -> str:
 
 def _amiss(name: str, outcome: ReplayOutcome, limit: int = 20) -> Iterator[str]:
     """All that is not as it should be, in full."""
-    for label, found in (("differs from history", outcome.differences), ("bug not caught", outcome.unseen),
-                         ("broken", outcome.broken)):
+    for label, found in (
+        ("differs from history", outcome.differences),
+        ("bug not caught", outcome.unseen),
+        ("broken", outcome.broken),
+    ):
         yield from (f"{name}: {label}: {item}" for item in found[:limit])
         if len(found) > limit:
             yield f"{name}: {label}: and {len(found) - limit} more"

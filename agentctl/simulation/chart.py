@@ -37,8 +37,10 @@ class Axis:
             last = min((m for m in marks if m >= high * 0.999), default=marks[-1])
             last = last if last > first else first * 10
             width = log10(last / first)
-            return (lambda v: start + (end - start) * log10(v / first) / width,
-                    [m for m in marks if first * 0.999 <= m <= last * 1.001])
+            return (
+                lambda v: start + (end - start) * log10(v / first) / width,
+                [m for m in marks if first * 0.999 <= m <= last * 1.001],
+            )
         low = min(low, 0.0)
         step = _step((high - low) or 1.0)
         top = max(step, ceil(high / step - 1e-9) * step)
@@ -55,18 +57,19 @@ def _step(span: float) -> float:
 def chart(title: str, x: Axis, y: Axis, lines: Mapping[str, Points]) -> str:
     """The picture of named lines; those without points are left out. On a log axis a
     point that is not positive is left out too."""
-    lines = {name: [(a, b) for a, b in points if (a > 0 or not x.log) and (b > 0 or not y.log)]
-             for name, points in lines.items()}
+    lines = {name: [(a, b) for a, b in points if (a > 0 or not x.log) and (b > 0 or not y.log)] for name, points in lines.items()}
     lines = {name: points for name, points in lines.items() if points}
     if not lines:
         raise ValueError(f"nothing to draw in {title!r}")
     every = [point for points in lines.values() for point in points]
     across, columns = x.scale([a for a, _ in every], LEFT, WIDTH - RIGHT)
     up, rows = y.scale([b for _, b in every], HEIGHT - BOTTOM, TOP)
-    out = [f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" '
-           f'aria-label="{escape(title)}">', f"<style>{STYLE}</style>",
-           f'<rect class="ground" width="{WIDTH}" height="{HEIGHT}"/>',
-           f'<text class="title" x="{LEFT}" y="26">{escape(title)}</text>']
+    out = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(title)}">',
+        f"<style>{STYLE}</style>",
+        f'<rect class="ground" width="{WIDTH}" height="{HEIGHT}"/>',
+        f'<text class="title" x="{LEFT}" y="26">{escape(title)}</text>',
+    ]
     out += _grid(x, y, [(across(v), v) for v in columns], [(up(v), v) for v in rows])
     for n, (name, points) in enumerate(lines.items()):
         colour, height = COLOURS[n % len(COLOURS)], TOP + 10 + 20 * n

@@ -78,8 +78,7 @@ class Totals:
         return times[min(len(times) - 1, int(share * len(times)))] if times else float("nan")
 
 
-COUNTS = [f.name for f in fields(Totals) if f.name not in
-          ("longest_decision", "longest_wait", "peak", "overrun", "turnaround")]
+COUNTS = [f.name for f in fields(Totals) if f.name not in ("longest_decision", "longest_wait", "peak", "overrun", "turnaround")]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,8 +96,7 @@ class Conditions:
 
 
 class Simulation:
-    def __init__(self, arrivals: Iterable[Arrival], strategy: Strategy, conditions: Conditions,
-                 limits: Any = None) -> None:
+    def __init__(self, arrivals: Iterable[Arrival], strategy: Strategy, conditions: Conditions, limits: Any = None) -> None:
         self.strategy, self.conditions, self.limits = strategy, conditions, limits
         self._eager = getattr(strategy, "eager", False)
         self.dice = random.Random(conditions.seed)
@@ -212,9 +210,16 @@ class Simulation:
         if not self._fresh:
             self._queued, self._fresh = tuple(self.queue.values()), True
         view = View(
-            trunk=self.tip, queued=self._queued, memory=self.memory,
-            running=tuple(probe for probe, _, _ in self.running.values()), finished=tuple(self._finished),
-            clashes=self.truth.met, landed=tuple(self._landed), next_probe=self.next, slots=self.conditions.slots)
+            trunk=self.tip,
+            queued=self._queued,
+            memory=self.memory,
+            running=tuple(probe for probe, _, _ in self.running.values()),
+            finished=tuple(self._finished),
+            clashes=self.truth.met,
+            landed=tuple(self._landed),
+            next_probe=self.next,
+            slots=self.conditions.slots,
+        )
         self._finished, self._landed = [], []
         begun = perf_counter()
         plan = self.strategy(view, self.limits, self.now)
@@ -251,7 +256,8 @@ class Simulation:
         if self.truth.clash(probe.chain):
             return True
         good = self.truth.green(probe.chain, self.tips[probe.base]) and not (
-            self.conditions.flake and self.dice.random() < self.conditions.flake)
+            self.conditions.flake and self.dice.random() < self.conditions.flake
+        )
         time = self.truth.seconds(probe.chain)
         if self.conditions.jitter:
             time *= 1 + self.conditions.jitter * (2 * self.dice.random() - 1)
@@ -263,14 +269,14 @@ class Simulation:
     def _rest(self, probe: Probe) -> Sequence[str]:
         """What of the chain is not on trunk as a literal prefix."""
         since = len(self.trunk) - self.tips[probe.base]
-        return probe.chain[since:] if tuple(self.trunk[self.tips[probe.base]:]) == probe.chain[:since] else probe.chain
+        return probe.chain[since:] if tuple(self.trunk[self.tips[probe.base] :]) == probe.chain[:since] else probe.chain
 
     def _land(self, probe: Probe) -> None:
-        since = self.trunk[self.tips[probe.base]:]
-        rest, staged = probe.chain[len(since):], self.name(probe.base, probe.chain)
+        since = self.trunk[self.tips[probe.base] :]
+        rest, staged = probe.chain[len(since) :], self.name(probe.base, probe.chain)
         if staged not in self.passed:
             raise RuleBroken(f"probe {probe.number} lands and did not pass")
-        if tuple(since) != probe.chain[:len(since)] or not rest or self.name(self.tip, rest) != staged:
+        if tuple(since) != probe.chain[: len(since)] or not rest or self.name(self.tip, rest) != staged:
             raise RuleBroken(f"probe {probe.number} lands, and is not trunk with more on top")
         for key in rest:
             change = self._leave(key)

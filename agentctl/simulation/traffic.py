@@ -65,9 +65,14 @@ class Traffic:
                 at += dice.expovariate(self.rate)
             bad = dice.random() < self.risks[agent]
             yield Arrival(
-                at, f"agent-{agent}", bad, self.seconds,
+                at,
+                f"agent-{agent}",
+                bad,
+                self.seconds,
                 dice.choice(self.priorities) if len(self.priorities) > 1 else self.priorities[0],
-                _partner(dice, number, self.pairs), _partner(dice, number, self.clashes))
+                _partner(dice, number, self.pairs),
+                _partner(dice, number, self.clashes),
+            )
             number += 1
 
     @property
@@ -85,8 +90,7 @@ def _partner(dice: random.Random, number: int, share: float) -> int | None:
     return number - dice.randint(1, min(NEAR, number))
 
 
-_KINDS = {"at": float, "agent": str, "bad": bool, "seconds": float, "priority": int, "breaks_with": int,
-          "clashes_with": int}
+_KINDS = {"at": float, "agent": str, "bad": bool, "seconds": float, "priority": int, "breaks_with": int, "clashes_with": int}
 
 
 def read_trace(lines: Iterable[str]) -> list[Arrival]:
@@ -107,14 +111,14 @@ def read_trace(lines: Iterable[str]) -> list[Arrival]:
 
 def _arrival(raw: object, number: int) -> Arrival:
     if not isinstance(raw, dict) or "at" not in raw:
-        raise ValueError("expected an object with a number \"at\"")
+        raise ValueError('expected an object with a number "at"')
     if unknown := raw.keys() - _KINDS.keys():
         raise ValueError(f"unknown key {min(unknown)!r}")
     arrival = Arrival(**{key: _KINDS[key](value) for key, value in raw.items() if value is not None})
     if not arrival.seconds > 0:
-        raise ValueError("\"seconds\" must be more than 0")
+        raise ValueError('"seconds" must be more than 0')
     if any(not 0 <= n < number for n in (arrival.breaks_with, arrival.clashes_with) if n is not None):
-        raise ValueError("\"breaks_with\" and \"clashes_with\" name an earlier line, the first being 0")
+        raise ValueError('"breaks_with" and "clashes_with" name an earlier line, the first being 0')
     return arrival
 
 

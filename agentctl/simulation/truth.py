@@ -46,16 +46,16 @@ class Truth:
         if not self._breaks:
             return True
         members, nowhere = set(chain), float("inf")
-        return not any(other in members or self._place.get(other, nowhere) < below
-                       for key in chain for other in self._breaks.get(key, ()))
+        return not any(
+            other in members or self._place.get(other, nowhere) < below for key in chain for other in self._breaks.get(key, ())
+        )
 
     def clash(self, chain: Sequence[str]) -> bool:
         """True if two of the chain conflict textually; these are then met."""
         if not self._clashes:
             return False
         members = set(chain)
-        found = {(min(key, other), max(key, other)) for key in chain
-                 for other in self._clashes.get(key, ()) if other in members}
+        found = {(min(key, other), max(key, other)) for key in chain for other in self._clashes.get(key, ()) if other in members}
         self.met |= found
         return bool(found)
 

@@ -62,20 +62,31 @@ def repeated(arrivals: Sequence[Arrival], changes: int) -> Iterator[Arrival]:
         arrival = arrivals[index]
         shift = turn * length
         yield replace(
-            arrival, at=arrival.at + turn * span,
+            arrival,
+            at=arrival.at + turn * span,
             breaks_with=None if arrival.breaks_with is None else arrival.breaks_with + shift,
-            clashes_with=None if arrival.clashes_with is None else arrival.clashes_with + shift)
+            clashes_with=None if arrival.clashes_with is None else arrival.clashes_with + shift,
+        )
 
 
-def outcome(arrivals: Iterable[Arrival], setting: Setting, limits: Settings, flake: float = 0.0,
-            backlog: int | None = None, seed: int = 1) -> Forecast:
+def outcome(
+    arrivals: Iterable[Arrival], setting: Setting, limits: Settings, flake: float = 0.0, backlog: int | None = None, seed: int = 1
+) -> Forecast:
     """With `backlog`, so many changes are always queued, whatever the times of arrival."""
     conditions = Conditions(slots=setting.slots, backlog=backlog, flake=flake, seed=seed)
     tally = Simulation(arrivals, plan, conditions, replace(limits, batch=setting.batch)).run()
     landed = max(1, tally.landed)
     return Forecast(
-        setting.slots, setting.batch, tally.landed, tally.rejected, 3600 * tally.landed / max(tally.elapsed, 1e-9),
-        tally.quantile(0.5), tally.quantile(0.95), 100 * tally.busy / landed / 3600, tally.probes / landed)
+        setting.slots,
+        setting.batch,
+        tally.landed,
+        tally.rejected,
+        3600 * tally.landed / max(tally.elapsed, 1e-9),
+        tally.quantile(0.5),
+        tally.quantile(0.95),
+        100 * tally.busy / landed / 3600,
+        tally.probes / landed,
+    )
 
 
 HEAD = ("slots", "batch", "landed/h", "P50", "P95", "gate h/100", "probes/landed")
@@ -86,8 +97,18 @@ def lines(outcomes: Iterable[Forecast], now: Setting | None = None) -> Iterator[
     rows = [(" ", *HEAD)]
     for o in outcomes:
         star = "*" if (o.slots, o.batch) == (now and now.slots, now and now.batch) else " "
-        rows.append((star, str(o.slots), str(o.batch), f"{o.landed_an_hour:,.1f}", span(o.half), span(o.most),
-                     f"{o.gate_hours:,.2f}", f"{o.probes:.2f}"))
+        rows.append(
+            (
+                star,
+                str(o.slots),
+                str(o.batch),
+                f"{o.landed_an_hour:,.1f}",
+                span(o.half),
+                span(o.most),
+                f"{o.gate_hours:,.2f}",
+                f"{o.probes:.2f}",
+            )
+        )
     widths = [max(map(len, column)) for column in zip(*rows)]
     for row in rows:
         yield "  ".join(f"{cell:>{width}}" for cell, width in zip(row, widths))
@@ -106,9 +127,11 @@ def span(seconds: float) -> str:
 def plot(outcomes: Sequence[Forecast], title: str) -> str:
     """Turnaround against slots, a line for each batch limit, as SVG."""
     batches = dict.fromkeys(o.batch for o in outcomes)
-    drawn = {f"{what}, batch {batch}": [(float(o.slots), getattr(o, name)) for o in outcomes
-                                        if o.batch == batch and isfinite(o.half)]
-             for what, name in (("P50", "half"), ("P95", "most")) for batch in batches}
+    drawn = {
+        f"{what}, batch {batch}": [(float(o.slots), getattr(o, name)) for o in outcomes if o.batch == batch and isfinite(o.half)]
+        for what, name in (("P50", "half"), ("P95", "most"))
+        for batch in batches
+    }
     return chart(title, Axis("slots", log=True), Axis("seconds from admission to landing", log=True), drawn)
 
 

@@ -38,21 +38,35 @@ class JUnit:
         root = ElementTree.Element("testsuites", name="agentctl")
         probes = ElementTree.SubElement(root, "testsuite", name="probes", tests=str(len(judged)))
         for probe, judgement in judged:
-            case = ElementTree.SubElement(probes, "testcase", classname="probe", name=f"probe {probe.number}: "
-                                          + (", ".join(probe.chain) or "trunk"), time=f"{judgement.seconds:.3f}")
+            case = ElementTree.SubElement(
+                probes,
+                "testcase",
+                classname="probe",
+                name=f"probe {probe.number}: " + (", ".join(probe.chain) or "trunk"),
+                time=f"{judgement.seconds:.3f}",
+            )
             ElementTree.SubElement(case, "system-out").text = _xml(f"{probe.reason}\n{judgement.verdict} {judgement.why}")
         failures = sum(isinstance(record, Rejected) for record, _ in self._ended)
         changes = ElementTree.SubElement(root, "testsuite", name="changes", tests=str(len(self._ended)), failures=str(failures))
         for record, log in sorted(self._ended, key=lambda ended: ended[0].at):
-            case = ElementTree.SubElement(changes, "testcase", classname=record.change.agent, name=record.key,
-                                          time=f"{record.at - record.change.admitted:.3f}")
+            case = ElementTree.SubElement(
+                changes,
+                "testcase",
+                classname=record.change.agent,
+                name=record.key,
+                time=f"{record.at - record.change.admitted:.3f}",
+            )
             if isinstance(record, Rejected):
-                ElementTree.SubElement(case, "failure", message=_xml(record.why), type=record.reason.kind).text = _xml(log or record.why)
+                ElementTree.SubElement(case, "failure", message=_xml(record.why), type=record.reason.kind).text = _xml(
+                    log or record.why
+                )
         ElementTree.indent(root)
         ElementTree.ElementTree(root).write(self.path, encoding="utf-8", xml_declaration=True)
 
 
 def _xml(text: str) -> str:
     """As on a terminal, and without the characters that XML has no way to hold."""
-    return "".join(c if c in "\t\n\r" or " " <= c <= "\ud7ff" or "\ue000" <= c <= "\ufffd" or c > "\uffff" else "?"
-                   for c in visible(uncoloured(text)))
+    return "".join(
+        c if c in "\t\n\r" or " " <= c <= "\ud7ff" or "\ue000" <= c <= "\ufffd" or c > "\uffff" else "?"
+        for c in visible(uncoloured(text))
+    )

@@ -50,20 +50,25 @@ def _draw(narrator: Narrator, fleet: Fleet, bot: Bot, begun: float, height: int)
     from rich.text import Text
 
     where = Counter(fleet.statuses.values())
-    head = Text(ago(begun) + "   " + "  ".join(
-        f"{where[s]} {s}" for s in COUNTED if where[s]))
+    head = Text(ago(begun) + "   " + "  ".join(f"{where[s]} {s}" for s in COUNTED if where[s]))
     if bot.moved:
         head.append(f"   {bot.moved.text}: nothing lands", style=COLORS[events.Moved])
     if bot.paused:
         head.append(visible(f"   {bot.paused}"), style=COLORS[events.Paused])
     if fleet.pace.why:
         head.append(visible(f"   held back: {fleet.pace.why}"), style=COLORS[notices.Braked])
-    rows = [(run.work.agent, name, ago(run.started), "")
-            for name, (run, _) in sorted(fleet.runs.items())[: max(3, height // 3)]]
-    rows += [(f"probe {staged.probe.number}", many(len(staged.probe.chain), "change"), ago(staged.started),
-              staged.probe.reason) for staged in bot.state.probes[: max(2, height // 6)]]
+    rows = [(run.work.agent, name, ago(run.started), "") for name, (run, _) in sorted(fleet.runs.items())[: max(3, height // 3)]]
+    rows += [
+        (f"probe {staged.probe.number}", many(len(staged.probe.chain), "change"), ago(staged.started), staged.probe.reason)
+        for staged in bot.state.probes[: max(2, height // 6)]
+    ]
     widths = [max((len(row[n]) for row in rows), default=0) for n in range(4)]
     shown = [("", "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths)).rstrip()) for row in rows]
     room = max(3, height - 4 - len(rows))
-    return Group(head, *(Text(visible(line), style=colour, no_wrap=True, overflow="ellipsis")
-                         for colour, line in (*shown, *narrator.recent[-room:])))
+    return Group(
+        head,
+        *(
+            Text(visible(line), style=colour, no_wrap=True, overflow="ellipsis")
+            for colour, line in (*shown, *narrator.recent[-room:])
+        ),
+    )

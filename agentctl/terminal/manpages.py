@@ -15,10 +15,17 @@ from agentctl.terminal.parser import Given, root
 FOLDER = os.path.join(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))), "man", "man1")
 
 STATUSES = (
-    ("0", "done"), ("1", "failed in a way that has no number of its own"), ("2", "the command line is wrong"),
-    ("3", "the policy or a task list is invalid"), ("4", "not found"), ("5", "refused by policy or a guard"),
-    ("6", "merge conflict"), ("7", "the gate failed, or a change was rejected"),
-    ("8", "contended or locked: try again"), ("9", "findings of doctor or verify"), ("124", "timed out"),
+    ("0", "done"),
+    ("1", "failed in a way that has no number of its own"),
+    ("2", "the command line is wrong"),
+    ("3", "the policy or a task list is invalid"),
+    ("4", "not found"),
+    ("5", "refused by policy or a guard"),
+    ("6", "merge conflict"),
+    ("7", "the gate failed, or a change was rejected"),
+    ("8", "contended or locked: try again"),
+    ("9", "findings of doctor or verify"),
+    ("124", "timed out"),
     ("125", "the machine or the gate itself failed: nobody is to blame"),
     ("129, 130, 143", "ended by SIGHUP, by Ctrl-C, by SIGTERM"),
 )
@@ -45,12 +52,20 @@ def _page(ctx: click.Context, command: click.Command, more: str) -> str:
     title = ctx.command_path.replace(" ", "-")
     short = (command.help or "").strip().splitlines()[0].rstrip(".")
     parts = [
-        f'.TH {_escape(title.upper())} 1 "" "agentctl {__version__}" "agentctl"', ".SH NAME",
-        f"{_escape(title)} \\- {_escape(short[0].lower() + short[1:])}", ".SH SYNOPSIS", _synopsis(ctx, command),
-        ".SH DESCRIPTION", _text(command.help or ""), _options(ctx, command, ".SH OPTIONS"), more,
-        _examples(command, ".SH EXAMPLES"), ".SH EXIT STATUS",
+        f'.TH {_escape(title.upper())} 1 "" "agentctl {__version__}" "agentctl"',
+        ".SH NAME",
+        f"{_escape(title)} \\- {_escape(short[0].lower() + short[1:])}",
+        ".SH SYNOPSIS",
+        _synopsis(ctx, command),
+        ".SH DESCRIPTION",
+        _text(command.help or ""),
+        _options(ctx, command, ".SH OPTIONS"),
+        more,
+        _examples(command, ".SH EXAMPLES"),
+        ".SH EXIT STATUS",
         *(f".TP\n.B {number}\n{_escape(words)}" for number, words in STATUSES),
-        ".SH SEE ALSO", _see_also(title),
+        ".SH SEE ALSO",
+        _see_also(title),
     ]
     return "\n".join(part for part in parts if part) + "\n"
 
@@ -61,8 +76,11 @@ def _synopsis(ctx: click.Context, command: click.Command) -> str:
 
 
 def _options(ctx: click.Context, command: click.Command, heading: str) -> str:
-    shown = [f".TP\n.B {_escape(_names(p))}\n{_escape(' '.join((p.help or '').split()))}"
-             for p in command.get_params(ctx) if isinstance(p, click.Option) and not p.hidden]
+    shown = [
+        f".TP\n.B {_escape(_names(p))}\n{_escape(' '.join((p.help or '').split()))}"
+        for p in command.get_params(ctx)
+        if isinstance(p, click.Option) and not p.hidden
+    ]
     return "\n".join([heading, *shown]) if shown else ""
 
 
@@ -84,8 +102,14 @@ def _members(ctx: click.Context, command: click.Command) -> str:
         return ""
     parts = [".SH COMMANDS"]
     for name, member, inner in _below(ctx, command):
-        parts += [f".SS {_escape(name)}", _synopsis(inner, member), ".PP", _text(member.help or ""),
-                  _options(inner, member, ".PP"), _examples(member, ".PP")]
+        parts += [
+            f".SS {_escape(name)}",
+            _synopsis(inner, member),
+            ".PP",
+            _text(member.help or ""),
+            _options(inner, member, ".PP"),
+            _examples(member, ".PP"),
+        ]
     return "\n".join(part for part in parts if part)
 
 

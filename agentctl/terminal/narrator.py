@@ -14,9 +14,21 @@ from agentctl.messages import clock
 from agentctl.terminal.parser import Given
 
 COLORS: dict[type, str] = {
-    Landed: "green", Rejected: "red", notices.Parked: "yellow", notices.Trouble: "red", notices.Behind: "yellow",
-    events.Adopted: "yellow", events.Moved: "red", notices.TrunkRed: "red", events.PutBack: "yellow", events.Paused: "yellow",
-    events.Resumed: "green", notices.SessionEnded: "cyan", notices.Braked: "yellow", notices.Released: "green"}
+    Landed: "green",
+    Rejected: "red",
+    notices.Parked: "yellow",
+    notices.Trouble: "red",
+    notices.Behind: "yellow",
+    events.Adopted: "yellow",
+    events.Moved: "red",
+    notices.TrunkRed: "red",
+    events.PutBack: "yellow",
+    events.Paused: "yellow",
+    events.Resumed: "green",
+    notices.SessionEnded: "cyan",
+    notices.Braked: "yellow",
+    notices.Released: "green",
+}
 SHOWN = (*COLORS, events.Probed, events.NotAdmitted, notices.Odd)
 """What is told without --verbose."""
 

@@ -35,8 +35,13 @@ NAMES = {"help": "help_"}
 """Modules whose name differs from their command's."""
 
 
-MEANT = {"status": "agentctl queue, or agentctl task list", "list": "agentctl task list", "show": "agentctl why CHANGE",
-         "queue show": "agentctl queue, or agentctl why CHANGE", "queue list": "agentctl queue"}
+MEANT = {
+    "status": "agentctl queue, or agentctl task list",
+    "list": "agentctl task list",
+    "show": "agentctl why CHANGE",
+    "queue show": "agentctl queue, or agentctl why CHANGE",
+    "queue list": "agentctl queue",
+}
 """What to type for a command that is often looked for under another name."""
 
 
@@ -238,7 +243,9 @@ def group(name: str, examples: str, invoke_without_command: bool = False) -> Cal
     return _made(Group, name, examples, invoke_without_command=invoke_without_command)
 
 
-@click.group("agentctl", cls=Root, epilog=EXAMPLES, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(
+    "agentctl", cls=Root, epilog=EXAMPLES, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+)
 @click.version_option(__version__, message="agentctl %(version)s")
 @click.option("-C", "path", default=".", metavar="PATH", help="Act as if started in PATH.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, errors too.")

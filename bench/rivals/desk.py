@@ -85,7 +85,7 @@ class Desk:
         """The next (at most `most`) changes that were never given out, in order of admission."""
         queued = self._view.queued
         at = bisect_right(queued, self._taken, key=lambda change: change.seq)
-        found = list(queued[at:at + most])
+        found = list(queued[at : at + most])
         if found:
             self._taken = found[-1].seq
         return found

@@ -31,7 +31,7 @@ class Oracle:
         desk = self.desk
         desk.open(view)
         self.landed += len(view.landed)
-        self.flying = [chain[len(view.landed):] for chain in self.flying if len(chain) > len(view.landed)]
+        self.flying = [chain[len(view.landed) :] for chain in self.flying if len(chain) > len(view.landed)]
         passed = [chain for chain in self.flying if desk.verdict(chain) is Verdict.PASSED]
         if passed:
             desk.land(passed[-1])

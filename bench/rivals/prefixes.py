@@ -49,7 +49,7 @@ class Prefixes(Lane):
         desk.open(view)
         if view.landed:
             self._drop(len(view.landed))
-            self.search = self.search[len(view.landed):]
+            self.search = self.search[len(view.landed) :]
         if self.search and self._narrow():
             return desk.plan()
         if not self.search and self.entries and desk.verdict(self.entries[0]) is Verdict.FAILED:
@@ -65,7 +65,7 @@ class Prefixes(Lane):
             return self._convict(self.search[0])
         if self.desk.verdict(self.entries[0]) is not Verdict.FAILED:
             return False
-        failing, behind = self.entries[0], self.search[len(self.entries[0]):]
+        failing, behind = self.entries[0], self.search[len(self.entries[0]) :]
         self.returned[:0] = behind
         self._cut(failing, [])
         return not self.search
@@ -89,5 +89,5 @@ class Prefixes(Lane):
         return True
 
     def _next(self) -> Chain:
-        back, self.returned = self.returned[:self.size], self.returned[self.size:]
+        back, self.returned = self.returned[: self.size], self.returned[self.size :]
         return tuple(back) + tuple(c.key for c in self.desk.untaken(self.size - len(back)))

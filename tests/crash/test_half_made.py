@@ -106,9 +106,11 @@ def test_a_link_in_the_place_of_a_worktree_is_moved_aside_and_not_followed(repo,
     victim = tmp_path / "victim"
     victim.mkdir()
     (victim / "precious").write_text("mine\n")
-    for kind, again in (("agents/ann", lambda: agents.prepare(repo.hub, "ann", repo.tip, "main")),
-                        ("slots/1", lambda: slots.remove_slots(repo.hub)),
-                        ("agents/bob", lambda: agents.remove(repo.hub, "bob", repo.tip))):
+    for kind, again in (
+        ("agents/ann", lambda: agents.prepare(repo.hub, "ann", repo.tip, "main")),
+        ("slots/1", lambda: slots.remove_slots(repo.hub)),
+        ("agents/bob", lambda: agents.remove(repo.hub, "bob", repo.tip)),
+    ):
         path = os.path.join(repo.hub.worktrees, kind)
         os.makedirs(os.path.dirname(path), exist_ok=True)
         os.symlink(victim, path)

@@ -32,11 +32,20 @@ def completes(repo):
     nothing_is_left(repo)
 
 
-@pytest.mark.parametrize("moment, everything", [
-    pytest.param(moment, everything, id=f"{moment}, {'all processes' if everything else 'the main process alone'}",
-                 # The normal run has each moment and each way of killing once at least.
-                 marks=[pytest.mark.slow] if everything == bool(n % 2) else [])
-    for n, moment in enumerate(MOMENTS) for everything in (False, True)])
+@pytest.mark.parametrize(
+    "moment, everything",
+    [
+        pytest.param(
+            moment,
+            everything,
+            id=f"{moment}, {'all processes' if everything else 'the main process alone'}",
+            # The normal run has each moment and each way of killing once at least.
+            marks=[pytest.mark.slow] if everything == bool(n % 2) else [],
+        )
+        for n, moment in enumerate(MOMENTS)
+        for everything in (False, True)
+    ],
+)
 def test_killed_when(make_repo, moment, everything):
     repo = make_repo(gate=GATE)
     add(repo, *TASKS)

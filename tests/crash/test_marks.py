@@ -54,11 +54,17 @@ def harmed(begin, harm):  # noqa: F811
     return origin
 
 
-@pytest.mark.parametrize("harm", [
-    lambda repo: [repo.git("update-ref", "-d", ref) for ref in (refnames.STATE, refnames.VERDICTS)],
-    lambda repo: repo.git("reset", "-q", "--hard", "main^"),
-    lambda repo: repo.git("update-ref", refnames.STATE, repo.hub.objects.write_commit(repo.hub.objects.commit(repo.tip).tree, (), "x\n", 1)),
-], ids=["deleted", "trunk rewound", "in its place"])
+@pytest.mark.parametrize(
+    "harm",
+    [
+        lambda repo: [repo.git("update-ref", "-d", ref) for ref in (refnames.STATE, refnames.VERDICTS)],
+        lambda repo: repo.git("reset", "-q", "--hard", "main^"),
+        lambda repo: repo.git(
+            "update-ref", refnames.STATE, repo.hub.objects.write_commit(repo.hub.objects.commit(repo.tip).tree, (), "x\n", 1)
+        ),
+    ],
+    ids=["deleted", "trunk rewound", "in its place"],
+)
 def test_a_restoration_that_was_broken_is_finished_by_the_same_command(begin, counter, harm):  # noqa: F811
     fatal = 1
     while True:

@@ -30,8 +30,13 @@ from tests.support.hub import Repo, git
 PATIENCE = 60
 """Seconds that a command may take, also where somebody left a FIFO to wait for."""
 
-BASE = {"docs/guide.txt": "a guide\nof more\nthan one\nline\n", "src/one.txt": "one\n", "src/two.txt": "two\n",
-        "program": "#!/bin/sh\necho hello\n", ".gitignore": "build/\n"}
+BASE = {
+    "docs/guide.txt": "a guide\nof more\nthan one\nline\n",
+    "src/one.txt": "one\n",
+    "src/two.txt": "two\n",
+    "program": "#!/bin/sh\necho hello\n",
+    ".gitignore": "build/\n",
+}
 
 EVIL = """\
 #!/bin/sh
@@ -89,14 +94,29 @@ class Ground:
         self._runs += 1
         kept = self.kept / str(self._runs)
         kept.mkdir(parents=True)
-        values = dict(place=self.place, hub=hub or self.hub, tree=tree, token=f"token-{self._runs}", kept=kept,
-                      config=self.home / "gitconfig")
+        values = dict(
+            place=self.place,
+            hub=hub or self.hub,
+            tree=tree,
+            token=f"token-{self._runs}",
+            kept=kept,
+            config=self.home / "gitconfig",
+        )
         path = self.place / f"script-{self._runs}"
-        path.write_text(("set -e\n" if strict else "") + PRELUDE.format(**{k: shlex.quote(str(v)) for k, v in values.items()}) + text)
+        path.write_text(
+            ("set -e\n" if strict else "") + PRELUDE.format(**{k: shlex.quote(str(v)) for k, v in values.items()}) + text
+        )
         return path
 
-    def shell(self, text: str, at: Path | str, hub: Path | None = None, status: Sequence[int] | None = (0,),
-              planting: bool = False, tree: Path | None = None) -> str:
+    def shell(
+        self,
+        text: str,
+        at: Path | str,
+        hub: Path | None = None,
+        status: Sequence[int] | None = (0,),
+        planting: bool = False,
+        tree: Path | None = None,
+    ) -> str:
         """Run a script in the folder `at`, for a worktree there or at `tree`; returns what it printed."""
         script = self.script(text, tree or at, hub, strict=status == (0,))
         env = os.environ | ({"AGENTCTL_RUN": BY_HAND} if planting else {})
@@ -202,6 +222,7 @@ def copied(folder: Path, copy: Path) -> None:
 @contextlib.contextmanager
 def limited(what: str) -> Iterator[None]:
     """Fail if what is within takes too long."""
+
     def late(*_: object) -> None:
         pytest.fail(f"no end after {PATIENCE} s: {what}")
 
@@ -217,8 +238,9 @@ def limited(what: str) -> Iterator[None]:
 def closed(hub: Path, *args: str) -> str:
     """What Git says of a hub, whatever is planted in it."""
     env = {"PATH": os.environ["PATH"], "GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": os.devnull, "GIT_NO_REPLACE_OBJECTS": "1"}
-    done = subprocess.run(["git", "-c", "core.commitGraph=false", "-c", "core.fsmonitor=false", *args], cwd=hub, env=env,
-                          capture_output=True)
+    done = subprocess.run(
+        ["git", "-c", "core.commitGraph=false", "-c", "core.fsmonitor=false", *args], cwd=hub, env=env, capture_output=True
+    )
     assert done.returncode == 0, f"git {' '.join(args)}: {done.stdout!r}{done.stderr!r}"
     return done.stdout.decode(errors="surrogateescape")
 
@@ -229,13 +251,35 @@ def lies_in(places: Sequence[Path], data: bytes) -> bool:
         wanted.write(data)
         wanted.flush()
         there = [str(place) for place in places if place.is_dir()]
-        found = ["find", *there, "-type", "f", "-size", f"{len(data)}c", "-execdir", "cmp", "-s", "{}", wanted.name, ";", "-print", "-quit"]
+        found = [
+            "find",
+            *there,
+            "-type",
+            "f",
+            "-size",
+            f"{len(data)}c",
+            "-execdir",
+            "cmp",
+            "-s",
+            "{}",
+            wanted.name,
+            ";",
+            "-print",
+            "-quit",
+        ]
         return bool(there and subprocess.run(found, capture_output=True).stdout)
 
 
 def has_commit(places: Sequence[Path], oid: str) -> bool:
     """True if a folder of objects somewhere below has it."""
-    stores = [where for place in places for where, below, _ in folders.walk(str(place)) if "info" in below and where.endswith("objects")]
-    return any(os.path.exists(f"{store}/{oid[:2]}/{oid[2:]}") or any(
-        oid in subprocess.run(["git", "show-index"], stdin=open(path), capture_output=True, text=True).stdout
-        for path in Path(store).glob("pack/*.idx")) for store in stores)
+    stores = [
+        where for place in places for where, below, _ in folders.walk(str(place)) if "info" in below and where.endswith("objects")
+    ]
+    return any(
+        os.path.exists(f"{store}/{oid[:2]}/{oid[2:]}")
+        or any(
+            oid in subprocess.run(["git", "show-index"], stdin=open(path), capture_output=True, text=True).stdout
+            for path in Path(store).glob("pack/*.idx")
+        )
+        for store in stores
+    )

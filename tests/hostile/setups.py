@@ -25,8 +25,9 @@ class Setup:
 
     def explains(self, paths: Collection[str]) -> bool:
         """True if these paths are what is to land."""
-        return all(path in self.lands or f"{os.path.dirname(path)}/*" in self.lands for path in paths) and \
-            all(path in paths or path.endswith("/*") for path in self.lands)
+        return all(path in self.lands or f"{os.path.dirname(path)}/*" in self.lands for path in paths) and all(
+            path in paths or path.endswith("/*") for path in self.lands
+        )
 
     def __str__(self) -> str:
         return self.name

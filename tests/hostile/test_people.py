@@ -52,8 +52,12 @@ OPEN_AND_END = HAND_OVER + 'cd ..; chmod -R u+rwX "$tree"; rm -rf "$tree"'
 
 PERMISSIONS = (
     Setup("files without permission", "work work.txt; chmod 000 work.txt", OPEN_AND_END),
-    Setup("folders without permission", "mkdir -p folder; work folder/work.txt; chmod 000 folder", OPEN_AND_END,
-          lands=("folder/work.txt",)),
+    Setup(
+        "folders without permission",
+        "mkdir -p folder; work folder/work.txt; chmod 000 folder",
+        OPEN_AND_END,
+        lands=("folder/work.txt",),
+    ),
     Setup("a worktree without permission", "work work.txt; chmod 000 .git; chmod 555 .", OPEN_AND_END),
     Setup("objects without permission", "commit work.txt; chmod 000 .git/objects", OPEN_AND_END),
 )
@@ -77,10 +81,14 @@ def test_nothing_is_lost_for_want_of_permission(ordinary, tally, setup):
     ground.whole()
 
 
-@pytest.mark.parametrize("setup", [
-    Left("folders that cannot be written in", "chmod 555 src docs .", RESET),
-    Left("litter in folders without permission", "mkdir litter; touch litter/file; chmod 000 litter", RESET),
-], ids=str)
+@pytest.mark.parametrize(
+    "setup",
+    [
+        Left("folders that cannot be written in", "chmod 555 src docs .", RESET),
+        Left("litter in folders without permission", "mkdir litter; touch litter/file; chmod 000 litter", RESET),
+    ],
+    ids=str,
+)
 def test_a_gate_sees_what_lands_for_all_permissions(ordinary, tally, setup):
     sees_what_lands(ordinary, tally, setup)
 
@@ -111,10 +119,14 @@ def give_away(path):
 
 @pytest.mark.parametrize("folders", [True, False], ids=["with its worktrees", "without them"])
 def test_a_hub_that_was_moved(ground, tally, folders):
-    setup = Setup("a hub that was moved", """
+    setup = Setup(
+        "a hub that was moved",
+        """
         commit work.txt; work loose.txt; git config core.fsmonitor "$EVIL"; git config gpg.program "$EVIL"
         git config diff.external "$EVIL"; git config filter.evil.clean "$EVIL"
-        mkdir -p .git/info; echo '*.txt filter=evil' >.git/info/attributes""", 'mv "$hub" "$hub.moved"; git status')
+        mkdir -p .git/info; echo '*.txt filter=evil' >.git/info/attributes""",
+        'mv "$hub" "$hub.moved"; git status',
+    )
     tally.control(setup, *executes(ground, setup))
     ground.session("spawn", AGENT, text=setup.plant)
     worktree = ground.tree(AGENT)
@@ -127,8 +139,17 @@ def test_a_hub_that_was_moved(ground, tally, folders):
     for words in ("submit", "submit --change x", "test", "ps", "queue", "verify", "doctor", "policy check", "bot run --once"):
         status = ground.agentctl(*words.split(), at=worktree)
         assert folders or status == Refused.exit, ground.said
-    for words in ("ps", "doctor", "verify", "bot run --once", f"rm {AGENT}", f"rm --force {AGENT}", f"spawn {AGENT} -- true",
-                  f"rm --force {AGENT}", "bot run --once"):
+    for words in (
+        "ps",
+        "doctor",
+        "verify",
+        "bot run --once",
+        f"rm {AGENT}",
+        f"rm --force {AGENT}",
+        f"spawn {AGENT} -- true",
+        f"rm --force {AGENT}",
+        "bot run --once",
+    ):
         ground.agentctl(*words.split(), at=moved)
     lost = ground.lost(moved, [Path(f"{moved}.agentctl"), Path(f"{ground.hub}.agentctl")])
     assert lost == [], ground.said
@@ -136,10 +157,14 @@ def test_a_hub_that_was_moved(ground, tally, folders):
 
 
 def test_modules_of_a_worktree_are_not_imported(ground, tally):
-    setup = Setup("modules with the names of others", """
+    setup = Setup(
+        "modules with the names of others",
+        """
         for name in json click yaml dulwich filelock agentctl sitecustomize usercustomize encodings; do
             printf 'import os; os.system("$EVIL import")\n' >$name.py
-        done; commit work.txt""", "echo '{}' | python3 -m json.tool")
+        done; commit work.txt""",
+        "echo '{}' | python3 -m json.tool",
+    )
     program = Path(sys.executable).with_name("agentctl")
     if not program.exists():
         pytest.skip("agentctl is not installed beside this Python")
@@ -151,10 +176,14 @@ def test_modules_of_a_worktree_are_not_imported(ground, tally):
 
 
 def test_a_session_that_is_watched(ground, tally):
-    setup = Setup("a session that is watched", """
+    setup = Setup(
+        "a session that is watched",
+        """
         commit work.txt; git config core.fsmonitor "$EVIL"; printf '*.txt filter=evil\n' >.gitattributes
         git config filter.evil.clean "$EVIL"; git config filter.evil.process "$EVIL quit"; echo more >>work.txt; keep work.txt""",
-        "git status", lands=("work.txt", ".gitattributes"))
+        "git status",
+        lands=("work.txt", ".gitattributes"),
+    )
     tally.control(setup, *executes(ground, setup))
     write(ground.hub, {".agentctl/policy.yaml": policy().replace("agents:\n", "agents:\n  silence: 4s\n")})
     git(ground.hub, "commit", "-q", "-a", "-m", "policy")
@@ -165,7 +194,9 @@ def test_a_session_that_is_watched(ground, tally):
 
 
 def test_the_folder_of_all_worktrees_swapped_for_a_link(ground, tally):
-    setup = Setup("the folder of all worktrees swapped for a link", "commit work.txt; work loose.txt", 'rm -rf "$victim/agents/ann"')
+    setup = Setup(
+        "the folder of all worktrees swapped for a link", "commit work.txt; work loose.txt", 'rm -rf "$victim/agents/ann"'
+    )
     theirs = ground.place / "victim/agents/ann"
     theirs.mkdir(parents=True)
     (theirs / "precious").write_text("somebody's own\n")
@@ -186,4 +217,3 @@ def test_the_folder_of_all_worktrees_swapped_for_a_link(ground, tally):
     kept = [*ground.place.glob("victim/**/precious"), *Path(f"{ground.hub}.agentctl").glob("aside/**/precious")]
     assert len(kept) == 2 and all(path.read_text() == "somebody's own\n" for path in kept), ground.said
     ground.nothing_lost()
-

@@ -102,8 +102,7 @@ class History:
             if ever.issuperset(probe.chain):
                 good -= set(probe.chain)
         on_trunk = {key.split("/")[0] for key in self.landed}
-        while loose := {k for k in good
-                        if not on_trunk.union(g.split("/")[0] for g in good).issuperset(self.queue[k].after)}:
+        while loose := {k for k in good if not on_trunk.union(g.split("/")[0] for g in good).issuperset(self.queue[k].after)}:
             good -= loose
         return good
 

@@ -18,8 +18,11 @@ def hub(tmp_path_factory):
     return Repo(path).hub
 
 
-steps = st.lists(st.tuples(st.integers(0, 30), st.one_of(st.none(), st.none(), st.integers(0, 30)),
-                           st.integers(-3, 10)), min_size=2, max_size=12)
+steps = st.lists(
+    st.tuples(st.integers(0, 30), st.one_of(st.none(), st.none(), st.integers(0, 30)), st.integers(-3, 10)),
+    min_size=2,
+    max_size=12,
+)
 """Of each commit: its parent, another one, and how much later than the parent it is made. Dates lie."""
 
 

@@ -16,11 +16,27 @@ from agentctl.core.text import json_form
 from agentctl.hub import pause
 from tests.support.hub import finish
 
-LINES = ["landed x/1 as 1234", "admit evil/1 from eve: mine", "adopt " + "a" * 40 + ": by somebody else", "probe 7 passed",
-         "2 events", '"stage":"landed"', '"verdict":', '{"kind":"landed"}', "\x1b[31m", "\u202e", "\u2028", "\udce9", "\\", '"', "é"]
+LINES = [
+    "landed x/1 as 1234",
+    "admit evil/1 from eve: mine",
+    "adopt " + "a" * 40 + ": by somebody else",
+    "probe 7 passed",
+    "2 events",
+    '"stage":"landed"',
+    '"verdict":',
+    '{"kind":"landed"}',
+    "\x1b[31m",
+    "\u202e",
+    "\u2028",
+    "\udce9",
+    "\\",
+    '"',
+    "é",
+]
 texts = st.lists(st.sampled_from(LINES) | st.text(max_size=12), min_size=1, max_size=5).map("\n".join)
 named = st.text(st.characters(exclude_characters="/\0", exclude_categories=()), min_size=1, max_size=20).filter(
-    lambda name: name.strip(". ") and not name.lower().startswith((".git", "git~")))
+    lambda name: name.strip(". ") and not name.lower().startswith((".git", "git~"))
+)
 WRITABLE = re.compile("[\0\ud800-\udc7f\udd00-\udfff]")
 """What cannot be in a commit's message; bytes that are no UTF-8 can."""
 MANY = settings(max_examples=200, deadline=None, database=None, derandomize=True)
@@ -52,6 +68,7 @@ def test_events_are_read_as_they_were_written(why, subject, paths):
 @pytest.fixture
 def shown(repo, capfd):
     """What a command prints with --json, or as a person sees it."""
+
     def shown(*words, json_too=True):
         capfd.readouterr()
         assert cli.run(["-C", str(repo.path), *(["--json"] if json_too else []), *words]) == 0

@@ -14,13 +14,83 @@ from agentctl.core.text.yaml_document import Problems, load, read
 
 SETTINGS = settings(max_examples=150, deadline=None, database=None, derandomize=True)
 PIECES = [
-    "version", "gates", "queue", "name", "run", "timeout", "env", "slots", "limits", "prompt",
-    "after", "id", ": ", ":", "- ", "-", "\n", "\n  ", "\n    ", " ", "\t", "[", "]", "{", "}", ",",
-    "&a ", "*a", "!!int ", "!x ", "! ", "<<", "? ", "| ", "|\n  x\n", "> ", "'", '"', "#", "%", "@",
-    "`", "---", "...", "\n---\n", "%YAML 1.1\n---\n", "%YAML 99999999999999999999.1\n--- ",
-    "%TAG ! x\n---\n", '"\\0"', '"\\U00110000"', '"\\uD800"', '"\\x"', ".inf", "-.INF", ".nan", "1e999",
-    "9" * 5000, "0x1F", "1", "1.0", "10m", "1GiB", "true", "null", "~", "yes", "\x00", "\x1b",
-    "\u2028", "\x85", "\ufeff", "\ud800", "é", "\U0001f600", "[" * 50, "{a: " * 50, "- " * 50,
+    "version",
+    "gates",
+    "queue",
+    "name",
+    "run",
+    "timeout",
+    "env",
+    "slots",
+    "limits",
+    "prompt",
+    "after",
+    "id",
+    ": ",
+    ":",
+    "- ",
+    "-",
+    "\n",
+    "\n  ",
+    "\n    ",
+    " ",
+    "\t",
+    "[",
+    "]",
+    "{",
+    "}",
+    ",",
+    "&a ",
+    "*a",
+    "!!int ",
+    "!x ",
+    "! ",
+    "<<",
+    "? ",
+    "| ",
+    "|\n  x\n",
+    "> ",
+    "'",
+    '"',
+    "#",
+    "%",
+    "@",
+    "`",
+    "---",
+    "...",
+    "\n---\n",
+    "%YAML 1.1\n---\n",
+    "%YAML 99999999999999999999.1\n--- ",
+    "%TAG ! x\n---\n",
+    '"\\0"',
+    '"\\U00110000"',
+    '"\\uD800"',
+    '"\\x"',
+    ".inf",
+    "-.INF",
+    ".nan",
+    "1e999",
+    "9" * 5000,
+    "0x1F",
+    "1",
+    "1.0",
+    "10m",
+    "1GiB",
+    "true",
+    "null",
+    "~",
+    "yes",
+    "\x00",
+    "\x1b",
+    "\u2028",
+    "\x85",
+    "\ufeff",
+    "\ud800",
+    "é",
+    "\U0001f600",
+    "[" * 50,
+    "{a: " * 50,
+    "- " * 50,
 ]
 scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8)
 words = st.sampled_from([piece for piece in PIECES if piece.isalnum() or "." in piece])
@@ -94,10 +164,7 @@ def test_every_part_of_a_document_has_its_place(text):
         parts = data.items() if isinstance(data, dict) else enumerate(data if isinstance(data, list) else [])
         for step, part in parts:
             key = document.problem("m", (*path, step), at_key=True)
-            assert (key.line, key.col) <= (
-                document.problem("m", (*path, step)).line,
-                document.problem("m", (*path, step)).col,
-            )
+            assert (key.line, key.col) <= (document.problem("m", (*path, step)).line, document.problem("m", (*path, step)).col)
             walk(part, (*path, step))
 
     if document is not None:
@@ -107,8 +174,7 @@ def test_every_part_of_a_document_has_its_place(text):
 finite = st.integers(-(10**17), 10**17) | st.booleans() | st.none()
 plain = st.recursive(
     finite | st.text(st.characters(blacklist_categories=["Cs", "Cc"]), max_size=10),
-    lambda part: st.lists(part, max_size=4)
-    | st.dictionaries(st.text("abc <=:#-é", min_size=1, max_size=5), part, max_size=4),
+    lambda part: st.lists(part, max_size=4) | st.dictionaries(st.text("abc <=:#-é", min_size=1, max_size=5), part, max_size=4),
     max_leaves=20,
 )
 

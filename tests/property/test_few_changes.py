@@ -78,9 +78,7 @@ def up_to(most: int, among) -> list[tuple]:
     return [some for size in range(most + 1) for some in combinations(among, size)]
 
 
-def histories(
-    model: Watched, arriving: list[Change], cases: Product, following
-) -> Iterator[tuple[Watched, frozenset[Truth]]]:
+def histories(model: Watched, arriving: list[Change], cases: Product, following) -> Iterator[tuple[Watched, frozenset[Truth]]]:
     """Every way `model` may end, with the truths that lead to it."""
     now = arriving if cases.together else arriving[:1]
     for made in now:
@@ -159,8 +157,7 @@ def odds(model: Watched, key: str) -> float:
     beliefs = Beliefs(load(trial.memory), limits)
     culprits = set(model.rejected[: model.rejected.index(key)])
     left = model.gone - set(model.rejected)
-    against = [p for p in trial.failed if key in p.chain
-               and (culprits.isdisjoint(p.chain) or not left.isdisjoint(p.chain))]
+    against = [p for p in trial.failed if key in p.chain and (culprits.isdisjoint(p.chain) or not left.isdisjoint(p.chain))]
     risk = beliefs.risk_of_agent(f"agent-{int(key[1]) % 3}")
     return odds_bad(risk, [beliefs.flake] * len(against)) * limits.doubt / (1 - limits.doubt)
 
@@ -178,9 +175,7 @@ def run(cases: Product, slots: int, limits: Settings) -> tuple[int, int, int]:
     return found, ends, most
 
 
-everywhere = pytest.mark.parametrize(
-    ("slots", "rejection"), list(product((1, 2, 3), ("strict", "inference")))
-)
+everywhere = pytest.mark.parametrize(("slots", "rejection"), list(product((1, 2, 3), ("strict", "inference"))))
 
 
 @everywhere

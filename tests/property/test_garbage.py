@@ -29,13 +29,22 @@ from agentctl.hub import outbox, pause, tasks, verdicts
 from agentctl.hub.ledger import Ledger
 from agentctl.hub.verdicts import Judgement
 
-SETTINGS = settings(max_examples=150, deadline=None, database=None, derandomize=True,
-                    suppress_health_check=[HealthCheck.function_scoped_fixture])
+SETTINGS = settings(
+    max_examples=150, deadline=None, database=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 OID = "1" * 40
-plain = (st.none() | st.booleans() | st.integers() | st.just(10 ** 400) | st.floats() | st.text(max_size=8)
-         | st.sampled_from(["..", "a/b", "", "\u2028", "\x00", "one"]))
-values = st.recursive(plain, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
-                      max_leaves=6)
+plain = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.just(10**400)
+    | st.floats()
+    | st.text(max_size=8)
+    | st.sampled_from(["..", "a/b", "", "\u2028", "\x00", "one"])
+)
+values = st.recursive(
+    plain, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3), max_leaves=6
+)
 DEEP = "[" * 100_000
 
 
@@ -103,11 +112,30 @@ QUEUED = Queued(CHANGE, WORK)
 REJECTED = Rejected(change=CHANGE, at=2.0, work=WORK, said="why", reason=GateFailed(1, ("one/1",), "g", OID, OID))
 PROBE = Probe(1, OID, ("one/1",), 1, "first")
 STAGED = Staged(PROBE, OID, OID, (("one/1", OID),), "g", 1.0)
-STATE = State(OID, 1, 2, Landing(OID, STAGED, Passed(OID, "g", 1.0, OID)), dump(Memory()), (STAGED,), (STAGED,), {"one/1": QUEUED})
-TASK = Task("one", "do it", "do it well", "done", ("two",), 1, ("a",), 1.0,
-            (Session(1, "ann", End.CRASHED, 2.0, 1.0, OID, 1, "note", "refs/x"),), "parked", "why", 1)
-ANSWER = {"kind": "gate", "change": "one/1", "why": "why", "with": [{"commit": OID, "change": "two", "subject": "s"}],
-          "landed": [{"commit": OID, "change": "two", "subject": "s"}]}
+STATE = State(
+    OID, 1, 2, Landing(OID, STAGED, Passed(OID, "g", 1.0, OID)), dump(Memory()), (STAGED,), (STAGED,), {"one/1": QUEUED}
+)
+TASK = Task(
+    "one",
+    "do it",
+    "do it well",
+    "done",
+    ("two",),
+    1,
+    ("a",),
+    1.0,
+    (Session(1, "ann", End.CRASHED, 2.0, 1.0, OID, 1, "note", "refs/x"),),
+    "parked",
+    "why",
+    1,
+)
+ANSWER = {
+    "kind": "gate",
+    "change": "one/1",
+    "why": "why",
+    "with": [{"commit": OID, "change": "two", "subject": "s"}],
+    "landed": [{"commit": OID, "change": "two", "subject": "s"}],
+}
 
 
 @SETTINGS
@@ -160,7 +188,8 @@ def ledger_files():
     files = codec.output(draft, State())
     return {path: content.decode() for path, content in files.items()} | {
         codec.done_path("one/2"): json_form.dump(REJECTED).decode(),
-        codec.head_path(OID): "one/1\n"}
+        codec.head_path(OID): "one/1\n",
+    }
 
 
 FILES = ledger_files()
@@ -173,8 +202,13 @@ def test_the_ledger(repo, path, draw):
     text = draw.draw(spoilt(FILES[path]) if path.endswith((".json", "/1", "/2")) else st.text(max_size=9) | st.just("../x"))
     tip = holding(repo, {**{p: c.encode() for p, c in FILES.items()}, path: data(text)})
     ledger = Ledger(repo.hub, tip)
-    for read in (ledger.state, ledger.ended, lambda: list(ledger.history()), lambda: ledger.newest("one"),
-                 lambda: ledger.with_head(OID)):
+    for read in (
+        ledger.state,
+        ledger.ended,
+        lambda: list(ledger.history()),
+        lambda: ledger.newest("one"),
+        lambda: ledger.with_head(OID),
+    ):
         with named(refnames.STATE):
             read()
 

@@ -21,14 +21,18 @@ COMMIT = "1" * 39
 
 contents = st.one_of(
     st.tuples(st.sampled_from([FILE, FILE, FILE, EXECUTABLE, SYMLINK]), st.sampled_from(TEXTS)),
-    st.tuples(st.just(GITLINK), st.sampled_from([COMMIT + "0", COMMIT + "2"])))
+    st.tuples(st.just(GITLINK), st.sampled_from([COMMIT + "0", COMMIT + "2"])),
+)
 trees = st.dictionaries(st.sampled_from(NAMES), contents, max_size=8)
-edits = st.lists(st.one_of(
-    st.tuples(st.just("write"), st.sampled_from(NAMES), contents),
-    st.tuples(st.just("remove"), st.sampled_from(NAMES)),
-    st.tuples(st.just("move"), st.sampled_from(NAMES), st.sampled_from(NAMES)),
-    st.tuples(st.just("move all"), st.sampled_from(["d", "d/e", "x", "x/e"]), st.sampled_from(["d", "y", "x/e", "y/e"])),
-), max_size=4)
+edits = st.lists(
+    st.one_of(
+        st.tuples(st.just("write"), st.sampled_from(NAMES), contents),
+        st.tuples(st.just("remove"), st.sampled_from(NAMES)),
+        st.tuples(st.just("move"), st.sampled_from(NAMES), st.sampled_from(NAMES)),
+        st.tuples(st.just("move all"), st.sampled_from(["d", "d/e", "x", "x/e"]), st.sampled_from(["d", "y", "x/e", "y/e"])),
+    ),
+    max_size=4,
+)
 
 
 def edited(files, steps):
@@ -157,8 +161,7 @@ ENTANGLED = {
     "moved here, changed there": ({"d/a": None, "y": (FILE, LINES)}, {"d/a": (FILE, LINES + "more\n")}),
     "moved here, removed there": ({"d/a": None, "y": (FILE, LINES)}, {"d/a": None}),
     "moved to two places": ({"d/a": None, "y": (FILE, LINES)}, {"d/a": None, "z": (FILE, LINES)}),
-    "a directory moved here, a file added to it there": (
-        {"d/e/a": None, "y/a": (FILE, "e\n")}, {"d/e/n": (FILE, "new\n")}),
+    "a directory moved here, a file added to it there": ({"d/e/a": None, "y/a": (FILE, "e\n")}, {"d/e/n": (FILE, "new\n")}),
     "a file here, a directory there": ({"n": (FILE, "1")}, {"n/n": (FILE, "1")}),
     "added by both": ({"n": (FILE, "1")}, {"n": (FILE, "2")}),
     "content here, mode there": ({"d/a": (FILE, "1")}, {"d/a": (EXECUTABLE, LINES)}),

@@ -13,15 +13,41 @@ from tests.property.test_merge import LINES, built
 from tests.support.hub import Repo
 
 NAMES = ("log.md", "d/log.md", "d/e/log.md", "d/e/x.txt", 'd/odd "name\\*.md', "ümlaut.md")
-PATTERNS = ("*.md", "log.md", "/log.md", "d/*.md", "d/**", "**/log.md", "x.txt", '"d/odd \\"name*"', "[attr]mine", "*", "\\#log.md", "e/")
-ATTRIBUTES = ("merge=union", "-merge", "merge", "!merge", "binary", "merge=binary", "merge=text", "merge=ours", "mine",
-              "conflict-marker-size=9", "diff=x merge=union")
+PATTERNS = (
+    "*.md",
+    "log.md",
+    "/log.md",
+    "d/*.md",
+    "d/**",
+    "**/log.md",
+    "x.txt",
+    '"d/odd \\"name*"',
+    "[attr]mine",
+    "*",
+    "\\#log.md",
+    "e/",
+)
+ATTRIBUTES = (
+    "merge=union",
+    "-merge",
+    "merge",
+    "!merge",
+    "binary",
+    "merge=binary",
+    "merge=text",
+    "merge=ours",
+    "mine",
+    "conflict-marker-size=9",
+    "diff=x merge=union",
+)
 WHERE = (".gitattributes", "d/.gitattributes", "d/e/.gitattributes")
 
 rules = st.lists(st.tuples(st.sampled_from(PATTERNS), st.sampled_from(ATTRIBUTES)), max_size=3).map(
-    lambda lines: "".join(f"{pattern} {words}\n" for pattern, words in lines))
-edits = st.dictionaries(st.sampled_from(NAMES), st.sampled_from([
-    "more", "top", "middle", "remove", "other"]), min_size=1, max_size=4)
+    lambda lines: "".join(f"{pattern} {words}\n" for pattern, words in lines)
+)
+edits = st.dictionaries(
+    st.sampled_from(NAMES), st.sampled_from(["more", "top", "middle", "remove", "other"]), min_size=1, max_size=4
+)
 moves = st.none() | st.sampled_from([("d/log.md", "d/e/moved.md"), ("log.md", "d/moved.txt")])
 
 
@@ -29,8 +55,12 @@ def edited(files, steps, word, move=None):
     files = dict(files)
     for name, kind in steps.items():
         text = files[name][1]
-        new = {"more": text + word + "\n", "top": word + "\n" + text, "middle": text.replace("line 6", word),
-               "other": text.replace(f"line {len(word)}", word)}.get(kind)
+        new = {
+            "more": text + word + "\n",
+            "top": word + "\n" + text,
+            "middle": text.replace("line 6", word),
+            "other": text.replace(f"line {len(word)}", word),
+        }.get(kind)
         if new is None:
             del files[name]
         else:

@@ -16,9 +16,7 @@ EVENTS = ("end", "submit", "withdraw", "supersede", "foreign", "restart", "indet
 
 def change(number: int, after: tuple[str, ...] = (), priority: int = 0) -> Change:
     agent = f"agent-{number % 3}"
-    return Change(
-        f"c{number}", 1, f"h{number}", agent, number, float(number), priority=priority, after=after
-    )
+    return Change(f"c{number}", 1, f"h{number}", agent, number, float(number), priority=priority, after=after)
 
 
 def bound(changes: int) -> int:

@@ -17,15 +17,19 @@ from tests.support.hub import Repo, finish
 
 NAMES = ("ant", "bee", "cat")
 
-steps = st.lists(st.one_of(
-    st.tuples(st.just("submit"), st.sampled_from(NAMES), st.sampled_from(["good", "good", "BUG"])),
-    st.tuples(st.just("resubmit"), st.sampled_from(NAMES)),
-    st.tuples(st.just("withdraw"), st.sampled_from(NAMES)),
-    st.tuples(st.just("push")),
-    st.tuples(st.just("tick")),
-    st.tuples(st.just("tick")),
-    st.tuples(st.just("restart")),
-), min_size=3, max_size=14)
+steps = st.lists(
+    st.one_of(
+        st.tuples(st.just("submit"), st.sampled_from(NAMES), st.sampled_from(["good", "good", "BUG"])),
+        st.tuples(st.just("resubmit"), st.sampled_from(NAMES)),
+        st.tuples(st.just("withdraw"), st.sampled_from(NAMES)),
+        st.tuples(st.just("push")),
+        st.tuples(st.just("tick")),
+        st.tuples(st.just("tick")),
+        st.tuples(st.just("restart")),
+    ),
+    min_size=3,
+    max_size=14,
+)
 
 
 @dataclass
@@ -41,8 +45,9 @@ class Model:
     """As first seen. An end is for good."""
 
     def newest(self, name):
-        return max((key for key in self.heads if key.startswith(name + "/")), default=None,
-                   key=lambda key: int(key.split("/")[1]))
+        return max(
+            (key for key in self.heads if key.startswith(name + "/")), default=None, key=lambda key: int(key.split("/")[1])
+        )
 
 
 class World:
@@ -126,8 +131,14 @@ def origin(make_repo):
 
 
 def test_every_submission_ends_in_exactly_one_way(origin, tmp_path):
-    @settings(max_examples=12, deadline=None, derandomize=True, database=None, phases=[Phase.generate],
-              suppress_health_check=list(HealthCheck))
+    @settings(
+        max_examples=12,
+        deadline=None,
+        derandomize=True,
+        database=None,
+        phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
     @given(steps)
     def history(steps):
         shutil.rmtree(tmp_path / "world.git", ignore_errors=True)

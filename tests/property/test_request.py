@@ -20,10 +20,19 @@ OID = "1" * 40
 INBOX = refnames.inbox("ann", "one", 1)
 FACTS = ("task", "generation", "priority", "after", "withdraw", "bump")
 
-odd = (st.none() | st.booleans() | st.integers() | st.just(10**400) | st.just(-1001) | st.floats() | st.text(max_size=8)
-       | st.sampled_from(["..", "a/b", "", "\u2028", "\x00", "\ud800", "one", "ümlaut", "x" * 101]))
-values = st.recursive(odd, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
-                      max_leaves=6)
+odd = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.just(10**400)
+    | st.just(-1001)
+    | st.floats()
+    | st.text(max_size=8)
+    | st.sampled_from(["..", "a/b", "", "\u2028", "\x00", "\ud800", "one", "ümlaut", "x" * 101])
+)
+values = st.recursive(
+    odd, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3), max_leaves=6
+)
 objects = st.dictionaries(st.sampled_from(FACTS) | st.text(max_size=6), values, max_size=5)
 subjects = objects.map(json.dumps) | values.map(json.dumps) | st.text(max_size=20) | st.just("[" * 100_000) | st.just("{" * 9)
 
@@ -56,8 +65,12 @@ def test_any_subject(subject):
 
 
 @SETTINGS
-@given(st.text(max_size=30) | st.lists(st.sampled_from(["ann", "one", "1", "0", "01", "-1", "..", "a.lock", "", "x" * 101, "1" * 30, "²"]),
-                                       max_size=5).map("/".join))
+@given(
+    st.text(max_size=30)
+    | st.lists(
+        st.sampled_from(["ann", "one", "1", "0", "01", "-1", "..", "a.lock", "", "x" * 101, "1" * 30, "²"]), max_size=5
+    ).map("/".join)
+)
 def test_any_name(name):
     asked = parsed("", ref=refnames.INBOX + name)
     if asked is None:
@@ -86,11 +99,20 @@ def test_each_fact():
     assert full == Submit(INBOX, OID, "ann", "one", 1, OID, "t", 3, -1000, ("a", "b"))
     assert isinstance(parsed('{"withdraw": true}'), Withdraw)
     assert parsed('{"bump": true, "priority": 1000}').priority == 1000
-    wrong = {'{"priority": true}': "priority: expected int, got bool", '{"priority": 1001}': "priority: expected int <= 1000",
-             '{"priority": "1"}': "got str", '{"after": "a"}': "expected array | null, got str", '{"after": ["a/b"]}': "no name",
-             json.dumps({"after": ["a"] * 101}): "length <= 100", '{"withdraw": 1}': "expected bool", '{"bump": true}': "without a priority",
-             '{"bump": true, "withdraw": true, "priority": 1}': "in one", '{"generation": -1}': "generation: expected int >= 0",
-             '{"task": "\\ud800"}': "truncated", '{"priority": 1': "truncated"}
+    wrong = {
+        '{"priority": true}': "priority: expected int, got bool",
+        '{"priority": 1001}': "priority: expected int <= 1000",
+        '{"priority": "1"}': "got str",
+        '{"after": "a"}': "expected array | null, got str",
+        '{"after": ["a/b"]}': "no name",
+        json.dumps({"after": ["a"] * 101}): "length <= 100",
+        '{"withdraw": 1}': "expected bool",
+        '{"bump": true}': "without a priority",
+        '{"bump": true, "withdraw": true, "priority": 1}': "in one",
+        '{"generation": -1}': "generation: expected int >= 0",
+        '{"task": "\\ud800"}': "truncated",
+        '{"priority": 1': "truncated",
+    }
     for subject, why in wrong.items():
         assert why in parsed(subject).why, subject
 

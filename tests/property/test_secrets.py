@@ -9,10 +9,45 @@ from hypothesis import strategies as st
 from agentctl.core.text.secrets import RULES, leaks, redact
 
 SETTINGS = settings(max_examples=300, deadline=None, database=None, derandomize=True)
-PIECES = ["-----BEGIN ", "PRIVATE KEY", "-----", "-----END RSA PRIVATE KEY-----", "\n", "\\n", "AbC1" * 16, "AbC1" * 5, "E   ",
-          "> ", "AKIA", "ABCDEFGHIJ234567", "ghp_", "a1B2c3" * 6, "eyJ", ".eyJ", "://", "u:", "@", "secret_key", "=", ": ", '"',
-          "token", "Authorization: Bearer ", "sk-", "T3BlbkFJ", " ", "postgres", "correct-horse", "ü", "\udc80", "***REDACTED ", "***",
-          "Private-Lines: 8\n", "xoxb-", "1234567890-"]
+PIECES = [
+    "-----BEGIN ",
+    "PRIVATE KEY",
+    "-----",
+    "-----END RSA PRIVATE KEY-----",
+    "\n",
+    "\\n",
+    "AbC1" * 16,
+    "AbC1" * 5,
+    "E   ",
+    "> ",
+    "AKIA",
+    "ABCDEFGHIJ234567",
+    "ghp_",
+    "a1B2c3" * 6,
+    "eyJ",
+    ".eyJ",
+    "://",
+    "u:",
+    "@",
+    "secret_key",
+    "=",
+    ": ",
+    '"',
+    "token",
+    "Authorization: Bearer ",
+    "sk-",
+    "T3BlbkFJ",
+    " ",
+    "postgres",
+    "correct-horse",
+    "ü",
+    "\udc80",
+    "***REDACTED ",
+    "***",
+    "Private-Lines: 8\n",
+    "xoxb-",
+    "1234567890-",
+]
 texts = st.lists(st.sampled_from(PIECES) | st.text(max_size=5), max_size=30).map("".join)
 KNOWN = {"correct-horse": "PHRASE", "postgres": "PASSWORD"}
 
@@ -33,9 +68,18 @@ def test_whatever_the_bytes_the_leaks_lie_in_them(data):
         assert data[:2] in (b"\xff\xfe", b"\xfe\xff") or leak.secret in data
 
 
-ALIKE = [begin.decode() for rule in RULES for begin in rule.begins] + PIECES + [
-    "-----BEGIN PRIVATE KEY-----\n", "-----BEGIN PRIVATE KEY-----\n" + "AbC1" * 16 + "\n", "secret_key=" + "a" * 39 + " ",
-    "eyJ" + "a" * 20 + ".", "Private-Lines: 8\n" + "AbC1" * 16 + " ", "://a:" + "b" * 100]
+ALIKE = (
+    [begin.decode() for rule in RULES for begin in rule.begins]
+    + PIECES
+    + [
+        "-----BEGIN PRIVATE KEY-----\n",
+        "-----BEGIN PRIVATE KEY-----\n" + "AbC1" * 16 + "\n",
+        "secret_key=" + "a" * 39 + " ",
+        "eyJ" + "a" * 20 + ".",
+        "Private-Lines: 8\n" + "AbC1" * 16 + " ",
+        "://a:" + "b" * 100,
+    ]
+)
 
 
 def seconds(text):

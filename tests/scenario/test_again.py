@@ -36,7 +36,9 @@ def test_a_list_of_tasks_of_which_some_are_there(repo):
     assert twice(repo, "task", "add", "--file", "tasks.yaml") == "a: there already\nb: there already\n"
 
 
-@pytest.mark.parametrize("words", [("task", "done", "one", "--reason", "no"), ("task", "open", "one")], ids=lambda words: words[1])
+@pytest.mark.parametrize(
+    "words", [("task", "done", "one", "--reason", "no"), ("task", "open", "one")], ids=lambda words: words[1]
+)
 def test_a_task_that_is_closed_or_opened(repo, words):
     repo.cli("task", "add", "--id", "one", "Do one")
     twice(repo, *words)
@@ -70,5 +72,6 @@ def test_a_revert(topic):
 def test_a_retry(repo):
     repo.submit("bad", {"bad.txt": "BUG\n"})
     repo.drain()
-    assert "is waiting, neither rejected nor withdrawn" in (repo.cli("queue", "retry", "bad") and
-                                                            repo.cli("queue", "retry", "bad", ok=5).stderr)
+    assert "is waiting, neither rejected nor withdrawn" in (
+        repo.cli("queue", "retry", "bad") and repo.cli("queue", "retry", "bad", ok=5).stderr
+    )

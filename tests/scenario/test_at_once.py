@@ -68,8 +68,12 @@ def test_the_same_head_submitted_twice_at_once_lands_once(repo):
 def test_commands_that_submit_at_once(repo):
     for name in ("one", "two"):
         repo.git("branch", name, repo.change({f"{name}.txt": f"{name}\n"}, name))
-    running = [subprocess.Popen(command("submit", name, "--change", name), cwd=repo.path, env=environment(),
-                                stdout=subprocess.PIPE, text=True) for name in ("one", "two")]
+    running = [
+        subprocess.Popen(
+            command("submit", name, "--change", name), cwd=repo.path, env=environment(), stdout=subprocess.PIPE, text=True
+        )
+        for name in ("one", "two")
+    ]
     assert all("submitted" in each.communicate()[0] and each.returncode == 0 for each in running)
     repo.drain()
     assert sorted(repo.landings()) == ["one/1", "two/1"]

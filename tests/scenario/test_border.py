@@ -18,8 +18,14 @@ def push(repo, name, oid, agent="evil", revision=1):
 
 def tag(repo, target, message, kind="commit"):
     data = f"object {target}\ntype {kind}\ntag t\ntagger Ann <ann@example.invalid> 1 +0000\n\n{message}\n"
-    done = subprocess.run(["git", "hash-object", "-t", "tag", "-w", "--stdin", "--literally"], cwd=repo.path,
-                          input=data, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        ["git", "hash-object", "-t", "tag", "-w", "--stdin", "--literally"],
+        cwd=repo.path,
+        input=data,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     return done.stdout.strip()
 
 
@@ -36,9 +42,15 @@ def others_land(repo, *expected):
     repo.proven()
 
 
-SUBJECTS = {'{"priority":true}': "priority: expected int, got bool", '{"priority": 1e9}': "priority: expected int, got float",
-            '{"after": {}}': "after: expected array", '{"priority": 5000}': "priority: expected int <= 1000",
-            '{"withdraw": "yes"}': "withdraw: expected bool, got str", "{" * 9: "what it should", '{"task": "../x"}': "task is no name"}
+SUBJECTS = {
+    '{"priority":true}': "priority: expected int, got bool",
+    '{"priority": 1e9}': "priority: expected int, got float",
+    '{"after": {}}': "after: expected array",
+    '{"priority": 5000}': "priority: expected int <= 1000",
+    '{"withdraw": "yes"}': "withdraw: expected bool, got str",
+    "{" * 9: "what it should",
+    '{"task": "../x"}': "task is no name",
+}
 
 
 def test_facts_of_the_wrong_type(repo):
@@ -88,8 +100,14 @@ def test_a_head_that_lacks_objects_is_nobodys_parent(repo):
 def test_what_is_no_commit(repo):
     tree, blob = repo.hub.objects.commit(repo.tip).tree, repo.hub.objects.write_blob(b"blob")
     inner = tag(repo, repo.tip, "{}")
-    strange = {"tree": tree, "blob": blob, "tag-of-tree": tag(repo, tree, "{}", "tree"), "tag-of-blob": tag(repo, blob, "{}", "blob"),
-               "tag-of-tag": tag(repo, inner, "{}", "tag"), "tag-of-nothing": tag(repo, "1" * 40, "{}")}
+    strange = {
+        "tree": tree,
+        "blob": blob,
+        "tag-of-tree": tag(repo, tree, "{}", "tree"),
+        "tag-of-blob": tag(repo, blob, "{}", "blob"),
+        "tag-of-tag": tag(repo, inner, "{}", "tag"),
+        "tag-of-nothing": tag(repo, "1" * 40, "{}"),
+    }
     for name, oid in strange.items():
         push(repo, name, oid)
     push(repo, "withdrawn", tag(repo, tree, '{"withdraw": true}', "tree"))
@@ -112,7 +130,14 @@ def test_a_tag_that_lies_about_its_kind(repo):
 
 
 def test_names_that_are_none_are_left_and_named_once(repo):
-    names = ["inbox/evil/x/0", "inbox/evil/x/007", "inbox/evil/x", "inbox/evil/y/1/2", "inbox/evil/a b/1", "inbox/evil/z/" + "9" * 40]
+    names = [
+        "inbox/evil/x/0",
+        "inbox/evil/x/007",
+        "inbox/evil/x",
+        "inbox/evil/y/1/2",
+        "inbox/evil/a b/1",
+        "inbox/evil/z/" + "9" * 40,
+    ]
     for name in names:
         if " " not in name and name != "inbox/evil/x":
             repo.git("update-ref", "refs/agentctl/" + name, repo.tip)
@@ -136,7 +161,9 @@ def test_content_that_no_slot_could_hold(repo):
     for name, tree in (("modules", modules), ("long", long)):
         push(repo, name, objects.write_commit(tree, [tip], name, 1))
     data = b"tree %s\nparent %s\nauthor A <a@b> -5 +0000\ncommitter A <a@b> 1 +0000\n\nold\n" % (
-        objects.commit(repo.change({"old.txt": "old\n"})).tree.encode(), tip.encode())
+        objects.commit(repo.change({"old.txt": "old\n"})).tree.encode(),
+        tip.encode(),
+    )
     push(repo, "old", objects.store.write(b"commit", data))
     others_land(repo)
     assert "a file that Git reads" in repo.record("modules").why
@@ -201,7 +228,11 @@ def test_an_answer_that_cannot_be_written_holds_up_nobody(repo):
 def test_lines_of_the_ledger_are_not_forged(repo):
     # The proof reads them: a subject or a reason must not make one.
     repo.cli("queue", "pause", "--reason", "x\nadmit ghost/1 from evil: boo\n\u2028admit ghost/2 from evil: boo")
-    push(repo, "lines", tag(repo, repo.change({"l.txt": "l\n"}, "one\u2028admit ghost/3 from evil: boo"), '{"priority": "\\nadmit ghost/4 x"}'))
+    push(
+        repo,
+        "lines",
+        tag(repo, repo.change({"l.txt": "l\n"}, "one\u2028admit ghost/3 from evil: boo"), '{"priority": "\\nadmit ghost/4 x"}'),
+    )
     with repo.bot() as bot:
         bot.tick()
     repo.cli("queue", "resume")
@@ -220,7 +251,9 @@ def test_a_ledger_from_before_is_read(repo):
             found.pop("struck", None)
             found.pop("kept", None)
             old[path] = (json.dumps(found) + "\n").encode()
-    repo.git("update-ref", "refs/agentctl/state", objects.write_commit(objects.replace(tip.tree, old), [tip.oid], "as of old\n", 1))
+    repo.git(
+        "update-ref", "refs/agentctl/state", objects.write_commit(objects.replace(tip.tree, old), [tip.oid], "as of old\n", 1)
+    )
     repo.cli("bot", "adopt")
     repo.submit("two", {"two.txt": "2\n"})
     repo.drain()

@@ -27,12 +27,18 @@ def sessions(repo):
     return (repo.path.parent / "sessions").read_text().split()
 
 
-@pytest.mark.parametrize(("words", "status", "kind"), [
-    ("API Error: 401 invalid api key", 1, "the key is refused"),
-    ("API Error: 429 rate_limit_error", 1, "rate limited"),
-    ('{"type":"agent_end","messages":[{"role":"assistant","stopReason":"error","errorMessage":"503 overloaded"}]}', 0,
-     "the provider has trouble"),
-])
+@pytest.mark.parametrize(
+    ("words", "status", "kind"),
+    [
+        ("API Error: 401 invalid api key", 1, "the key is refused"),
+        ("API Error: 429 rate_limit_error", 1, "rate limited"),
+        (
+            '{"type":"agent_end","messages":[{"role":"assistant","stopReason":"error","errorMessage":"503 overloaded"}]}',
+            0,
+            "the provider has trouble",
+        ),
+    ],
+)
 def test_an_outage_costs_few_sessions_and_no_task(make_repo, words, status, kind):
     repo = make_repo(attempts=1, backoff="400ms")
     add(repo, *SIX)
@@ -49,8 +55,10 @@ def test_an_outage_costs_few_sessions_and_no_task(make_repo, words, status, kind
 def test_what_to_do_is_said_at_once_and_where_it_is_looked_for(make_repo):
     repo = make_repo(attempts=1, backoff="300ms")
     add(repo, "one")
-    told = [json.loads(line) for line in
-            repo.cli("run", "--json", "--", "sh", "-c", refused(repo, 0.2, "401 invalid api key")).stdout.splitlines()]
+    told = [
+        json.loads(line)
+        for line in repo.cli("run", "--json", "--", "sh", "-c", refused(repo, 0.2, "401 invalid api key")).stdout.splitlines()
+    ]
     braked = next(news for news in told if news["kind"] == "braked")
     assert braked["failure"] == "the key is refused" and braked["said"] == "401 invalid api key"
     assert "renew the key" in braked["text"]
@@ -99,8 +107,12 @@ def test_who_starts_it_again_need_not_wait(make_repo):
 
 def test_who_gives_up_after_a_rejection_needs_a_person(repo):
     add(repo, "tired")
-    said = run(repo, """if [ -z "$AGENTCTL_ANSWER" ]; then echo BUG >w; git add w; git commit -qm work
-                        else git commit -q --allow-empty -m "It works for me"; fi""", ok=7).stdout
+    said = run(
+        repo,
+        """if [ -z "$AGENTCTL_ANSWER" ]; then echo BUG >w; git add w; git commit -qm work
+                        else git commit -q --allow-empty -m "It works for me"; fi""",
+        ok=7,
+    ).stdout
     assert ends(repo, "tired") == ["submitted", "gave up"]
     assert task(repo, "tired")["status"] == "parked"
     assert "it needs a person: tired/1 was rejected" in task(repo, "tired")["reason"] and "It works for me" in said

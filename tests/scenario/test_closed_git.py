@@ -52,8 +52,10 @@ class Planted:
 
 def gpg(p):
     tip, objects = p.repo.tip, p.repo.hub.objects
-    signed = (b"tree %s\nparent %s\nauthor A <a@b> 1 +0000\ncommitter A <a@b> 1 +0000\ngpgsig -----BEGIN PGP SIGNATURE-----\n \n"
-              b" x\n -----END PGP SIGNATURE-----\n\nsigned\n" % (objects.commit(tip).tree.encode(), tip.encode()))
+    signed = (
+        b"tree %s\nparent %s\nauthor A <a@b> 1 +0000\ncommitter A <a@b> 1 +0000\ngpgsig -----BEGIN PGP SIGNATURE-----\n \n"
+        b" x\n -----END PGP SIGNATURE-----\n\nsigned\n" % (objects.commit(tip).tree.encode(), tip.encode())
+    )
     p.repo.git("update-ref", "refs/heads/main", objects.store.write(b"commit", signed))
     p.config(gpg__program=p.program("gpg"), log__showSignature="true")
     p.control("gpg", "log", "-1")
@@ -108,8 +110,13 @@ def alternate_refs(p):
 def a_remote_that_has_what_is_missing(p):
     far = p.tmp / "far.git"
     subprocess.run(["git", "init", "-q", "--bare", str(far)], check=True)
-    p.config(core__repositoryFormatVersion=1, extensions__partialClone="far", remote__far__url=far, remote__far__promisor="true",
-             remote__far__uploadpack=p.program("uploadpack"))
+    p.config(
+        core__repositoryFormatVersion=1,
+        extensions__partialClone="far",
+        remote__far__url=far,
+        remote__far__promisor="true",
+        remote__far__uploadpack=p.program("uploadpack"),
+    )
     p.control("uploadpack", "cat-file", "-p", "1" * 40)
 
 
@@ -120,8 +127,18 @@ def trailers(p):
     p.control("trailer", "interpret-trailers", str(message))
 
 
-PLANTS = (gpg, merge_driver, textconv, diff_driver, external_diff_from_an_included_file, monitor, hooks, alternate_refs,
-          a_remote_that_has_what_is_missing, trailers)
+PLANTS = (
+    gpg,
+    merge_driver,
+    textconv,
+    diff_driver,
+    external_diff_from_an_included_file,
+    monitor,
+    hooks,
+    alternate_refs,
+    a_remote_that_has_what_is_missing,
+    trailers,
+)
 
 
 def test_none_of_it_is_run(planted):
@@ -147,10 +164,26 @@ def test_none_of_it_is_run(planted):
     (repo.path / ".git/refs/agentctl/inbox/ann/lacks/1").write_text(lacks + "\n")
     with repo.bot() as bot:
         finish(bot)
-    assert repo.stages() == {"top/1": "landed", "end/1": "landed", "clash/1": "rejected", "bad/1": "rejected", "lacks/1": "rejected"}
+    assert repo.stages() == {
+        "top/1": "landed",
+        "end/1": "landed",
+        "clash/1": "rejected",
+        "bad/1": "rejected",
+        "lacks/1": "rejected",
+    }
     assert p.ran() == []
-    for words in (["why", "clash", "--log"], ["why", "top"], ["queue", "--all"], ["queue", "bump", "none"], ["wait", "top"],
-                  ["revert", "end"], ["withdraw", "revert-end"], ["policy", "check"], ["task", "list"], ["doctor"]):
+    for words in (
+        ["why", "clash", "--log"],
+        ["why", "top"],
+        ["queue", "--all"],
+        ["queue", "bump", "none"],
+        ["wait", "top"],
+        ["revert", "end"],
+        ["withdraw", "revert-end"],
+        ["policy", "check"],
+        ["task", "list"],
+        ["doctor"],
+    ):
         subprocess.run([sys.executable, "-m", "agentctl", *words], cwd=repo.path, capture_output=True, timeout=60)
     repo.drain()
     repo.hub.descends(repo.tip, base)

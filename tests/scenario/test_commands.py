@@ -59,8 +59,7 @@ def test_tasks_from_a_file_and_by_hand(repo, tmp_path):
     assert repo.cli("task", "add", "--file", tmp_path / "tasks.yaml").stdout.split() == ["one", "two"]
     repo.cli("task", "add", "Do a third thing", "--priority", "3")
     listed = {t["id"]: t for t in json.loads(repo.cli("task", "list", "--json").stdout)}
-    assert {name: t["status"] for name, t in listed.items()} == {
-        "one": "ready", "two": "blocked", "do-a-third-thing": "ready"}
+    assert {name: t["status"] for name, t in listed.items()} == {"one": "ready", "two": "blocked", "do-a-third-thing": "ready"}
     repo.cli("task", "done", "one", "--reason", "by hand")
     assert json.loads(repo.cli("task", "show", "two", "--json").stdout)["status"] == "ready"
     assert "Do two." in repo.cli("task", "show", "two").stdout
@@ -78,8 +77,13 @@ def test_hooks_keep_commits_and_pushes_from_going_around(repo, monkeypatch):
     assert set(json.loads(repo.cli("hook", "status", "--json").stdout).values()) == {"installed"}
 
     def commit(*extra, **env):
-        return subprocess.run(["git", "commit", "--allow-empty", "-m", "x", *extra], cwd=repo.path, text=True,
-                              capture_output=True, env=os.environ | env)
+        return subprocess.run(
+            ["git", "commit", "--allow-empty", "-m", "x", *extra],
+            cwd=repo.path,
+            text=True,
+            capture_output=True,
+            env=os.environ | env,
+        )
 
     tip = repo.tip
     assert "goes around the merge queue" in commit().stderr
@@ -122,11 +126,14 @@ def test_help_shows_the_manual(repo, page):
 
 
 def test_version_answers_before_anything_heavy_is_imported():
-    code = ("import sys\nfrom agentctl.cli import main\ntry: main(sys.argv[1:])\nexcept SystemExit as e: code = e.code\n"
-            "sys.stderr.write(repr([code, sorted({'click', 'dulwich', 'yaml'} & set(sys.modules))]))")
+    code = (
+        "import sys\nfrom agentctl.cli import main\ntry: main(sys.argv[1:])\nexcept SystemExit as e: code = e.code\n"
+        "sys.stderr.write(repr([code, sorted({'click', 'dulwich', 'yaml'} & set(sys.modules))]))"
+    )
     for args, status in ((["--version"], 0), (["hook", "run", "pre-push"], 5)):
-        done = subprocess.run([sys.executable, "-c", code, *args], capture_output=True, text=True,
-                              env=os.environ | {"PYTHONPATH": str(ROOT)})
+        done = subprocess.run(
+            [sys.executable, "-c", code, *args], capture_output=True, text=True, env=os.environ | {"PYTHONPATH": str(ROOT)}
+        )
         assert done.stderr.endswith(f"[{status}, []]"), done.stderr
 
 

@@ -17,12 +17,29 @@ from agentctl.git import conversion
 from agentctl.hub.policy_file import read_policy
 from tests.support.hub import PATIENCE, command, environment, eventually, git, write
 
-TEXTS = {"lf": b"a\nb\n", "crlf": b"a\r\nb\r\n", "mixed": b"a\nb\r\n", "bare": b"a", "empty": b"", "binary": b"a\0\r\nb\n",
-         "latin": "ä\n".encode("latin-1")}
-ATTRIBUTES = ("", "* text=auto\n", "*.txt text\n", "*.txt text eol=crlf\n*.bin -text\n", "*.txt -text\n", "*.txt eol=lf\n",
-              "*.txt text=auto eol=crlf\n*.bin binary\n", "*.txt ident\n")
-SETTINGS = tuple({"core.autocrlf": crlf, "core.eol": eol} for crlf, eol in itertools.product(
-    (None, "true", "input", "false"), (None, "lf", "crlf")))
+TEXTS = {
+    "lf": b"a\nb\n",
+    "crlf": b"a\r\nb\r\n",
+    "mixed": b"a\nb\r\n",
+    "bare": b"a",
+    "empty": b"",
+    "binary": b"a\0\r\nb\n",
+    "latin": "ä\n".encode("latin-1"),
+}
+ATTRIBUTES = (
+    "",
+    "* text=auto\n",
+    "*.txt text\n",
+    "*.txt text eol=crlf\n*.bin -text\n",
+    "*.txt -text\n",
+    "*.txt eol=lf\n",
+    "*.txt text=auto eol=crlf\n*.bin binary\n",
+    "*.txt ident\n",
+)
+SETTINGS = tuple(
+    {"core.autocrlf": crlf, "core.eol": eol}
+    for crlf, eol in itertools.product((None, "true", "input", "false"), (None, "lf", "crlf"))
+)
 
 
 def configure(settings):
@@ -60,8 +77,16 @@ def work(folder):
     (folder / "file/inside").write_text("a folder now\n")
 
 
-OLD = {"old/changed.txt": "one\ntwo\n", "old/gone.txt": "gone\n", "old/program": "run\n", "old/same.txt": "the\nsame\n",
-       "old/same.bin": "the\nsame\n", "folder/a": "a\n", "folder/b/c": "c\n", "file": "file\n"}
+OLD = {
+    "old/changed.txt": "one\ntwo\n",
+    "old/gone.txt": "gone\n",
+    "old/program": "run\n",
+    "old/same.txt": "the\nsame\n",
+    "old/same.bin": "the\nsame\n",
+    "folder/a": "a\n",
+    "folder/b/c": "c\n",
+    "file": "file\n",
+}
 
 
 @pytest.mark.parametrize("attributes", ATTRIBUTES)
@@ -224,8 +249,7 @@ def a_server_that_does_not_answer(make_repo, sealed, timeout):
     program.write_text(WAITS)
     program.chmod(0o755)
     configure({"filter.far.clean": "cat", "filter.far.smudge": str(program), "filter.far.required": "true"})
-    repo = make_repo(timeout=timeout,
-                     files={".gitattributes": "*.far filter=far\n", "data.far": "here\n"})
+    repo = make_repo(timeout=timeout, files={".gitattributes": "*.far filter=far\n", "data.far": "here\n"})
     repo.submit("far", {"far.far": "ELSEWHERE\n"}, agent="far")
     return repo, program
 
@@ -262,8 +286,10 @@ def test_a_stop_is_heard_while_a_slot_is_laid_out(make_repo, sealed):
 @pytest.mark.skipif(not shutil.which("git-lfs"), reason="git-lfs is not installed")
 def test_git_lfs(make_repo):
     subprocess.run(["git", "lfs", "install", "--skip-repo"], check=True, capture_output=True)
-    repo = make_repo(gate="grep -q REAL data.big", files={".gitattributes": "*.big filter=lfs diff=lfs merge=lfs -text\n",
-                                                          "data.big": "REAL\n"})
+    repo = make_repo(
+        gate="grep -q REAL data.big",
+        files={".gitattributes": "*.big filter=lfs diff=lfs merge=lfs -text\n", "data.big": "REAL\n"},
+    )
     assert repo.show("data.big").startswith("version https://git-lfs")
     through_a_filter(repo, "version https://git-lfs")
     # The agent's own Git stores its large files where everybody's are.
@@ -357,17 +383,20 @@ def test_what_only_a_repositorys_own_filter_unlocks_is_never_handed_in(make_repo
     assert "new.key" in said and "filter" in said
     assert "only its own Git can write new.key" in repo.cli("doctor", "--mend", "checkout", ok=9).stdout
     line = next(line for line in said.splitlines() if "read-tree" in line)
-    subprocess.run(["sh", "-c", line[line.index("git "):]], cwd=tmp_path, check=True)
+    subprocess.run(["sh", "-c", line[line.index("git ") :]], cwd=tmp_path, check=True)
     assert (repo.path / "new.key").read_text() == "secret new\n" and (repo.path / "new.txt").exists()
     assert repo.git("status", "--porcelain") == ""
 
 
-@pytest.mark.parametrize("path, attributes, conflicts", [
-    ("log", {".gitattributes": "log merge=union\n"}, False),
-    ("a/b/log", {"a/.gitattributes": "log merge=union\n", "a/b/.gitattributes": "other -merge\n"}, False),
-    ("a/b/log", {".gitattributes": "log merge=union\n", "a/b/.gitattributes": "log !merge\n"}, True),
-    ("log", {"a/.gitattributes": "log merge=union\n"}, True),
-])
+@pytest.mark.parametrize(
+    "path, attributes, conflicts",
+    [
+        ("log", {".gitattributes": "log merge=union\n"}, False),
+        ("a/b/log", {"a/.gitattributes": "log merge=union\n", "a/b/.gitattributes": "other -merge\n"}, False),
+        ("a/b/log", {".gitattributes": "log merge=union\n", "a/b/.gitattributes": "log !merge\n"}, True),
+        ("log", {"a/.gitattributes": "log merge=union\n"}, True),
+    ],
+)
 def test_changes_are_merged_by_the_attributes_of_trunk(make_repo, tmp_path, path, attributes, conflicts):
     repo = make_repo(files={path: "log\n", "a/b/other": "x\n", **attributes})
     base = repo.tip

@@ -25,14 +25,25 @@ def world(tmp_path):
     for folder in (outer, temporary):
         folder.mkdir()
     subprocess.run(["git", "init", "--quiet", outer], check=True, env={"PATH": os.environ["PATH"]})
-    return outer, {"PATH": os.environ["PATH"], "PYTHONPATH": ROOT, "TMPDIR": str(temporary),
-                   "GIT_DIR": str(outer / ".git"), "GIT_AUTHOR_DATE": "no date"}
+    return outer, {
+        "PATH": os.environ["PATH"],
+        "PYTHONPATH": ROOT,
+        "TMPDIR": str(temporary),
+        "GIT_DIR": str(outer / ".git"),
+        "GIT_AUTHOR_DATE": "no date",
+    }
 
 
 def start(world, *words):
     outer, env = world
-    return subprocess.Popen([sys.executable, "-m", "agentctl", "demo", *words], cwd=outer, env=env, text=True,
-                            stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    return subprocess.Popen(
+        [sys.executable, "-m", "agentctl", "demo", *words],
+        cwd=outer,
+        env=env,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
 
 
 def left(world) -> list[str]:
@@ -84,7 +95,8 @@ def test_keep_leaves_the_repository(world):
     [folder] = Path(world[1]["TMPDIR"]).iterdir()
     assert max(len(line) for line in out.splitlines() if str(folder) not in line) < 80
     env = {k: v for k, v in world[1].items() if not k.startswith("GIT_")}
-    why = subprocess.run([sys.executable, "-m", "agentctl", "-C", str(folder / "kit"), "why", "roman/1"], env=env,
-                         capture_output=True, text=True)
+    why = subprocess.run(
+        [sys.executable, "-m", "agentctl", "-C", str(folder / "kit"), "why", "roman/1"], env=env, capture_output=True, text=True
+    )
     assert "roman/1: rejected" in why.stdout, why.stdout + why.stderr
     assert str(folder / "kit") in out

@@ -57,10 +57,21 @@ def held(repo):
     """The ids of all that refs hold, of the files in checkouts and agents' worktrees, and of what is staged there."""
     found = {line.split()[0] for line in asked(repo, "rev-list", "--objects", "--all").splitlines()}
     found |= set(asked(repo, "for-each-ref", "--format=%(objectname)").split())
-    for top in {repo.path, *(line.removeprefix("worktree ") for line in asked(repo, "worktree", "list", "--porcelain").splitlines()
-                             if line.startswith("worktree "))}:
-        files = [os.path.join(where, name) for where, folders, names in os.walk(top) if ".git" not in where.split(os.sep)
-                 for name in names if name != ".git" and os.path.isfile(os.path.join(where, name))]
+    for top in {
+        repo.path,
+        *(
+            line.removeprefix("worktree ")
+            for line in asked(repo, "worktree", "list", "--porcelain").splitlines()
+            if line.startswith("worktree ")
+        ),
+    }:
+        files = [
+            os.path.join(where, name)
+            for where, folders, names in os.walk(top)
+            if ".git" not in where.split(os.sep)
+            for name in names
+            if name != ".git" and os.path.isfile(os.path.join(where, name))
+        ]
         found |= {hashlib.sha1(b"blob %d\0%s" % (len(data), data)).hexdigest() for path in files for data in [content(path)]}
         staged = subprocess.run(["git", "ls-files", "-s"], cwd=top, capture_output=True, text=True).stdout
         found |= {line.split()[1] for line in staged.splitlines()}
@@ -77,6 +88,7 @@ def dead():
 
 
 # what killed processes left
+
 
 def a_lock_that_git_left(repo):
     (repo.path / ".git/packed-refs.lock").touch()
@@ -127,6 +139,7 @@ def an_agent_with_work_that_was_not_submitted(repo):
 
 # configuration
 
+
 def core_bare(repo):
     repo.git("config", "core.bare", "true")
     return "core.bare is set"
@@ -149,6 +162,7 @@ def a_trunk_that_only_the_remote_has(repo):
 
 
 # refs
+
 
 def broken(repo, name, content=""):
     path = repo.path / ".git" / name
@@ -225,7 +239,11 @@ def a_claim_that_is_none(repo):
 def a_ledger_changed_by_hand(repo):
     repo.submit("one", {"one.txt": "one\n"})
     repo.drain()
-    repo.git("update-ref", "refs/agentctl/state", repo.change({"meta.json": "{}\n"}, base=repo.git("rev-parse", "refs/agentctl/state").strip()))
+    repo.git(
+        "update-ref",
+        "refs/agentctl/state",
+        repo.change({"meta.json": "{}\n"}, base=repo.git("rev-parse", "refs/agentctl/state").strip()),
+    )
     return "refs/agentctl/state does not hold what it should"
 
 
@@ -252,14 +270,26 @@ def trunk_moved_back(repo):
 
 
 MENDED = {
-    "locks": (a_lock_that_git_left, a_lock_from_the_future, the_lock_of_an_index), "processes": (a_process_that_nobody_watches,),
-    "slots": (a_bot_that_was_killed,), "claims": (a_claim_whose_supervisor_died,),
+    "locks": (a_lock_that_git_left, a_lock_from_the_future, the_lock_of_an_index),
+    "processes": (a_process_that_nobody_watches,),
+    "slots": (a_bot_that_was_killed,),
+    "claims": (a_claim_whose_supervisor_died,),
     "agents": (an_agent_without_a_session, an_agent_with_work_that_was_not_submitted),
-    "bare": (core_bare,), "trunk": (a_configured_trunk_that_is_not_there, a_configured_trunk_that_is_not_the_policys),
+    "bare": (core_bare,),
+    "trunk": (a_configured_trunk_that_is_not_there, a_configured_trunk_that_is_not_the_policys),
     "policy": (a_trunk_that_only_the_remote_has,),
-    "refs": (an_empty_ref, a_ref_that_holds_no_id, a_ref_whose_object_is_missing, a_packed_ref_whose_object_is_missing,
-             a_ref_with_a_name_that_git_does_not_take, a_link_to_a_folder_elsewhere, a_link_to_a_file_elsewhere, a_pipe, trunk_empty,
-             a_ledger_that_is_empty),
+    "refs": (
+        an_empty_ref,
+        a_ref_that_holds_no_id,
+        a_ref_whose_object_is_missing,
+        a_packed_ref_whose_object_is_missing,
+        a_ref_with_a_name_that_git_does_not_take,
+        a_link_to_a_folder_elsewhere,
+        a_link_to_a_file_elsewhere,
+        a_pipe,
+        trunk_empty,
+        a_ledger_that_is_empty,
+    ),
     "kinds": (an_inbox_ref_of_another_form, a_claim_that_is_none),
     "moved": (trunk_moved_back,),
     "records": (a_ledger_changed_by_hand, a_task_that_is_none, verdicts_that_are_none, a_ref_in_the_place_of_the_ledger),
@@ -290,13 +320,16 @@ def test_all_is_mended_at_once(repo, tmp_path, damage):
     damage(repo)
     typed(repo, "agentctl doctor --mend all", tmp_path)
     typed(repo, "agentctl doctor --mend all", tmp_path)
-    assert [f["what"] for f in doctor(repo)] == (["core.bare is set, and " + str(repo.path) + " has a checkout, which nobody brings along"]
-                                                 if damage is core_bare else [])
+    assert [f["what"] for f in doctor(repo)] == (
+        ["core.bare is set, and " + str(repo.path) + " has a checkout, which nobody brings along"] if damage is core_bare else []
+    )
 
 
 def test_a_mend_works_from_elsewhere(repo, tmp_path):
     an_empty_ref(repo)
-    found = subprocess.run(command("-C", repo.path, "doctor", "--json"), cwd="/", env=environment(), capture_output=True, text=True)
+    found = subprocess.run(
+        command("-C", repo.path, "doctor", "--json"), cwd="/", env=environment(), capture_output=True, text=True
+    )
     [finding] = json.loads(found.stdout)
     assert finding["mend"] == f"agentctl -C {repo.path} doctor --mend refs"
 
@@ -343,6 +376,7 @@ def test_a_claim_of_a_living_supervisor_is_none_of_its_business(repo):
 
 # what only a person can decide
 
+
 def gate_without_its_program(make):
     return make(gate="no-such-tool --fast"), "gates.check.run calls no-such-tool"
 
@@ -378,7 +412,9 @@ def no_policy(make):
 
 
 def a_filter_that_is_configured_nowhere(make):
-    return make(files={".gitattributes": "*.bin filter=secret\n"}), ".gitattributes names the filter secret, which is configured nowhere"
+    return make(
+        files={".gitattributes": "*.bin filter=secret\n"}
+    ), ".gitattributes names the filter secret, which is configured nowhere"
 
 
 def a_filter_of_this_repository_alone(make):
@@ -425,9 +461,14 @@ def a_merge_under_way(make):
 
 NOTED = {
     "programs": (gate_without_its_program, setup_without_its_program, agents_setup_without_its_program),
-    "adapter": (agents_without_their_program,), "globs": (globs_that_match_nothing,), "policy": (an_invalid_policy, no_policy),
-    "filters": (a_filter_that_is_configured_nowhere, a_filter_of_this_repository_alone), "red": (a_red_trunk,),
-    "setup": (a_gate_whose_setup_fails, agents_whose_setup_fails), "checkout": (a_merge_under_way,), "aside": (something_in_the_place_of_a_worktree,),
+    "adapter": (agents_without_their_program,),
+    "globs": (globs_that_match_nothing,),
+    "policy": (an_invalid_policy, no_policy),
+    "filters": (a_filter_that_is_configured_nowhere, a_filter_of_this_repository_alone),
+    "red": (a_red_trunk,),
+    "setup": (a_gate_whose_setup_fails, agents_whose_setup_fails),
+    "checkout": (a_merge_under_way,),
+    "aside": (something_in_the_place_of_a_worktree,),
 }
 
 
@@ -461,10 +502,19 @@ def test_what_is_mended_is_not_found_again(make_repo):
     assert doctor(repo, ok=0) == []
 
 
-@pytest.mark.parametrize("line, missing", [
-    ("no-such-tool --fast", "no-such-tool"), ("A=1 no-such-tool", "no-such-tool"), ("./absent.sh", "./absent.sh"),
-    ("sh check.sh", ""), ("./check.sh", ""), ("if true; then sh check.sh; fi", ""), ("(cd . && sh check.sh)", ""),
-    ("'no-such-tool'", "")])
+@pytest.mark.parametrize(
+    "line, missing",
+    [
+        ("no-such-tool --fast", "no-such-tool"),
+        ("A=1 no-such-tool", "no-such-tool"),
+        ("./absent.sh", "./absent.sh"),
+        ("sh check.sh", ""),
+        ("./check.sh", ""),
+        ("if true; then sh check.sh; fi", ""),
+        ("(cd . && sh check.sh)", ""),
+        ("'no-such-tool'", ""),
+    ],
+)
 def test_the_programs_of_gates(make_repo, line, missing):
     found = doctor(make_repo(gate=json.dumps(line)), ok=9 if missing else 0)
     assert [f["what"].split()[2] for f in found] == ([f"{missing},"] if missing else [])

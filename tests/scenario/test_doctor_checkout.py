@@ -38,6 +38,7 @@ def staged(files):
     def edit(folder):
         write(folder, files)
         git(folder, "add", "-f", *files)
+
     return edit
 
 
@@ -49,6 +50,7 @@ def link(name, target):
     def edit(folder):
         (folder / name).unlink(missing_ok=True)
         os.symlink(target, folder / name)
+
     return edit
 
 
@@ -59,7 +61,10 @@ FAULTS = {
     "a folder for a file": (put({"new/x.txt": "MINE\n", "new/y/z.txt": "MINE TOO\n"}), [{"new": "theirs\n"}]),
     "a file for a folder": (put({"new": "MINE\n"}), [{"new/x.txt": "theirs\n"}]),
     "a file in a folder that becomes a file": (put({"sub/mine.txt": "MINE\n"}), [{"sub/c.txt": None}, {"sub": "theirs\n"}]),
-    "an ignored file in a folder that becomes a file": (put({"sub/my.env": "MINE\n"}), [{"sub/c.txt": None}, {"sub": "theirs\n"}]),
+    "an ignored file in a folder that becomes a file": (
+        put({"sub/my.env": "MINE\n"}),
+        [{"sub/c.txt": None}, {"sub": "theirs\n"}],
+    ),
     "a link": (link("new.txt", "nowhere"), [{"new.txt": "theirs\n"}]),
     "an edit": (put({"a.txt": "MINE\n"}), [{"a.txt": "theirs\n"}]),
     "an edit and a file": (put({"a.txt": "MINE\n", "new.txt": "MINE\n"}), [{"a.txt": "theirs\n", "new.txt": "theirs\n"}]),
@@ -69,9 +74,18 @@ FAULTS = {
     "a staged new file": (staged({"new.txt": "MINE\n"}), [{"new.txt": "theirs\n"}]),
     "an edit of a file that went": (put({"gone.txt": "MINE\n"}), [{"gone.txt": None}]),
     "a link for a file": (link("a.txt", "b.txt"), [{"a.txt": "theirs\n"}]),
-    "several landings": (put({"a.txt": "MINE\n"}), [{"a.txt": "theirs\n"}, {"b.txt": "theirs\n"}, {"a.txt": "again\n", "d.txt": "d\n"}]),
-    "several landings around a file": (put({"new.txt": "MINE\n"}), [{"new.txt": "theirs\n"}, {"b.txt": "theirs\n"}, {"new.txt": "again\n"}]),
-    "odd names": (put({"n'w $x.txt": "MINE\n", "-f": "MINE\n"}), [{"n'w $x.txt": "theirs\n", "-f": "theirs\n", "a.txt": "theirs\n"}]),
+    "several landings": (
+        put({"a.txt": "MINE\n"}),
+        [{"a.txt": "theirs\n"}, {"b.txt": "theirs\n"}, {"a.txt": "again\n", "d.txt": "d\n"}],
+    ),
+    "several landings around a file": (
+        put({"new.txt": "MINE\n"}),
+        [{"new.txt": "theirs\n"}, {"b.txt": "theirs\n"}, {"new.txt": "again\n"}],
+    ),
+    "odd names": (
+        put({"n'w $x.txt": "MINE\n", "-f": "MINE\n"}),
+        [{"n'w $x.txt": "theirs\n", "-f": "theirs\n", "a.txt": "theirs\n"}],
+    ),
 }
 
 
@@ -107,8 +121,10 @@ def test_an_edit_is_the_only_difference_of_its_branch(checkout, tmp_path):
     checkout.land(put({"a.txt": "MINE\n", "b.txt": "MINE TOO\n"}), {"a.txt": "theirs\n"}, {"sub/c.txt": "theirs\n"})
     said = typed(checkout, doctor(checkout)[0]["mend"], tmp_path)
     assert "is on the branch edits-1" in said
-    assert checkout.git("diff", "--stat=80", "edits-1^", "edits-1").splitlines()[-1].strip() == \
-        "2 files changed, 2 insertions(+), 2 deletions(-)"
+    assert (
+        checkout.git("diff", "--stat=80", "edits-1^", "edits-1").splitlines()[-1].strip()
+        == "2 files changed, 2 insertions(+), 2 deletions(-)"
+    )
     # What landed is not undone by it: only where both changed a file is there something to decide.
     merge = subprocess.run(["git", "merge", "-q", "edits-1"], cwd=checkout.path, capture_output=True)
     assert merge.returncode == 1 and checkout.git("diff", "--name-only", "--diff-filter=U") == "a.txt\n"
@@ -173,8 +189,14 @@ def test_a_git_at_work_in_the_checkout_is_waited_for(checkout, tmp_path):
     checkout.land(put({"new.txt": "MINE\n"}), {"new.txt": "theirs\n"})
     line = doctor(checkout)[0]["mend"]
     editor = f"touch {tmp_path}/open; sleep 1000; :"
-    git_ = subprocess.Popen(["git", "commit", "-a", "--allow-empty"], cwd=checkout.path, env=os.environ | {"GIT_EDITOR": editor},
-                            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+    git_ = subprocess.Popen(
+        ["git", "commit", "-a", "--allow-empty"],
+        cwd=checkout.path,
+        env=os.environ | {"GIT_EDITOR": editor},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
     try:
         while not (tmp_path / "open").exists():
             pass

@@ -85,10 +85,7 @@ class World:
         script = self.folder / "escape.py"
         script.write_text(ESCAPE)
         file = self.folder / f"daemon-{kind}"
-        return (
-            f"{sys.executable} -S {script} {file} {kind}; "
-            f"while ! [ -e {file} ]; do sleep 0.01; done; {then}"
-        )
+        return f"{sys.executable} -S {script} {file} {kind}; while ! [ -e {file} ]; do sleep 0.01; done; {then}"
 
     def daemon(self, kind="scrubbed"):
         file = self.folder / f"daemon-{kind}"
@@ -374,7 +371,7 @@ def test_a_fork_storm_is_ended_though_each_of_it_leaves_its_session(world):
 
 def test_cpu_time_includes_grandchildren(world):
     busy = f"{sys.executable} -S -c 'import time\nwhile time.process_time() < 0.3: pass'"
-    ended = world.run(world.shell(f"sh -c \"{busy}\"; true"))
+    ended = world.run(world.shell(f'sh -c "{busy}"; true'))
     assert ended.exit == 0 and ended.cpu >= 0.3 and ended.maxrss > 1_000_000
 
 

@@ -11,9 +11,15 @@ from tests.support.hub import command, environment
 
 HERE = os.getpid()
 """The same test may run elsewhere on this machine."""
-KEYS = {"AWS_SECRET_ACCESS_KEY": f"planted-aws-{HERE}", "GITHUB_TOKEN": f"planted-github-token-{HERE}",
-        "OPENAI_API_KEY": "planted-openai-key", "DATABASE_URL": "postgres://app:planted-pw@db/app",
-        "SSH_AUTH_SOCK": "/tmp/planted-sock", "PROJECT_SETTING": "planted-setting", "LC_PAPER": "de_DE"}
+KEYS = {
+    "AWS_SECRET_ACCESS_KEY": f"planted-aws-{HERE}",
+    "GITHUB_TOKEN": f"planted-github-token-{HERE}",
+    "OPENAI_API_KEY": "planted-openai-key",
+    "DATABASE_URL": "postgres://app:planted-pw@db/app",
+    "SSH_AUTH_SOCK": "/tmp/planted-sock",
+    "PROJECT_SETTING": "planted-setting",
+    "LC_PAPER": "de_DE",
+}
 EVERYBODY = "for p in /proc/[0-9]*; do tr '\\0' '\\n' <$p/environ; done 2>/dev/null; true"
 """Prints what every process was started with that the one that asks may look into."""
 
@@ -36,10 +42,13 @@ def policy(repo, text):
 
 
 def test_gates_and_their_setup_see_no_key(repo, tmp_path, seen):
-    policy(repo, f"""
+    policy(
+        repo,
+        f"""
 gates: [{{name: check, run: 'env >{tmp_path}/gate'}}]
 slot: {{setup: 'env >{tmp_path}/setup', pass_env: [PROJECT_*]}}
-""")
+""",
+    )
     repo.submit("fix", {"a": "1\n"})
     repo.drain()
     assert repo.stage("fix") == "landed"
@@ -67,19 +76,24 @@ def test_no_key_is_seen_in_a_process_above_the_gate(repo, tmp_path):
 
 
 def test_what_is_hidden_is_still_there_for_us():
-    code = ("import os; from agentctl.engine import environ; environ.hide();"
-            "print(os.environ['GITHUB_TOKEN'], open('/proc/self/environ').read().count('planted'));"
-            "os.system('echo $GITHUB_TOKEN $HOME')")
+    code = (
+        "import os; from agentctl.engine import environ; environ.hide();"
+        "print(os.environ['GITHUB_TOKEN'], open('/proc/self/environ').read().count('planted'));"
+        "os.system('echo $GITHUB_TOKEN $HOME')"
+    )
     done = subprocess.run([command()[0], "-c", code], env=environment() | {"HOME": "/home/ann"}, capture_output=True, text=True)
     key = KEYS["GITHUB_TOKEN"]
     assert sorted(done.stdout.splitlines()) == sorted([f"{key} /home/ann", f"{key} 0"])
 
 
 def test_an_agent_sees_its_providers_key_and_its_setup_none(repo, tmp_path, seen):
-    policy(repo, f"""
+    policy(
+        repo,
+        f"""
 gates: [{{name: check, run: 'true'}}]
 agents: {{setup: 'env >{tmp_path}/setup', pass_env: [PROJECT_SETTING]}}
-""")
+""",
+    )
     agents.add(repo, "job")
     agents.run(repo, f"env >{tmp_path}/agent; {agents.WORK}", "--agents", "1")
     assert seen("setup") == {"LC_PAPER", "PROJECT_SETTING"}
@@ -98,13 +112,19 @@ def test_the_program_of_an_adapter_gets_no_other_providers_key(repo, tmp_path, s
 
 
 def test_who_lacks_a_variable_is_told_its_name(repo):
-    policy(repo, """
+    policy(
+        repo,
+        """
 gates: [{name: check, run: 'echo "no DATABASE_URL"; test ! -e bad'}]
 agents: {dirty: salvage}
-""")
+""",
+    )
     repo.submit("bad", {"bad": "1\n"})
     repo.drain()
-    assert "; its output speaks of DATABASE_URL, kept out of its environment unless gates.pass_env names it" in repo.record("bad").why
+    assert (
+        "; its output speaks of DATABASE_URL, kept out of its environment unless gates.pass_env names it"
+        in repo.record("bad").why
+    )
     done = repo.cli("spawn", "ann", "--", "sh", "-c", "echo AWS_SECRET_ACCESS_KEY: unset; exit 1", ok=1)
     assert "speaks of AWS_SECRET_ACCESS_KEY, kept out of its environment unless agents.pass_env names it" in done.stdout
 
@@ -121,9 +141,12 @@ def test_what_a_gate_prints_of_our_keys_is_in_no_ref(repo, tmp_path):
     line = "MIIEvQIBADANBgkqhkiG9w0BAQEFAASCBKcwggSjAgEAAoIBAQC7VJTUt9Us8cKj"
     token = "glpat-" + "x1y2z3a4" * 3
     (tmp_path / "secret").write_text(f"{token}\n-----BEGIN PRIVATE KEY-----\n{(line + chr(10)) * 12}-----END PRIVATE KEY-----\n")
-    policy(repo, f"""
+    policy(
+        repo,
+        f"""
 gates: [{{name: check, run: 'env; cat {tmp_path}/secret; test ! -e bad', pass_env: [AWS_SECRET_ACCESS_KEY, GITHUB_TOKEN, DATABASE_URL]}}]
-""")
+""",
+    )
     repo.submit("bad", {"bad": "1\n"})
     repo.drain()
     log = repo.answer("bad")["gate.log"]
@@ -149,7 +172,11 @@ def test_the_note_of_a_session_holds_no_key(repo):
     key = "glpat-" + "x1y2z3a4" * 3
     says = f"echo 'I cannot use {key}'"
     agents.add(repo, "job")
-    shown = [agents.run(repo, says, "--attempts", "1", ok=7).stdout, repo.cli("task", "show", "job").stdout,
-             repo.cli("spawn", "ann", "--", "sh", "-c", says, ok=1).stdout, repo.cli("--json", "spawn", "ann", "--", "sh", "-c", says, ok=1).stdout]
+    shown = [
+        agents.run(repo, says, "--attempts", "1", ok=7).stdout,
+        repo.cli("task", "show", "job").stdout,
+        repo.cli("spawn", "ann", "--", "sh", "-c", says, ok=1).stdout,
+        repo.cli("--json", "spawn", "ann", "--", "sh", "-c", says, ok=1).stdout,
+    ]
     for text in shown:
         assert "I cannot use ***REDACTED" in text and key not in text

@@ -27,8 +27,18 @@ def failing(monkeypatch, owner, name, on, error):
     monkeypatch.setattr(owner, name, fails)
 
 
-@pytest.mark.parametrize("error", [OSError(36, "File name too long"), ValueError("odd"), MemoryError(), RecursionError("deep"),
-                                   KeyError("x"), UnicodeEncodeError("utf-8", "\ud800", 0, 1, "surrogates")], ids=repr)
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(36, "File name too long"),
+        ValueError("odd"),
+        MemoryError(),
+        RecursionError("deep"),
+        KeyError("x"),
+        UnicodeEncodeError("utf-8", "\ud800", 0, 1, "surrogates"),
+    ],
+    ids=repr,
+)
 def test_an_admission_on_which_we_fail_is_set_aside_the_second_time(repo, monkeypatch, error):
     head = repo.submit("evil", {"evil.txt": "evil\n"}, agent="evil")
     repo.submit("good", {"good.txt": "good\n"})
@@ -105,8 +115,9 @@ def test_what_would_not_be_read_again_is_not_written(repo, monkeypatch):
     repo.submit("evil", {"evil.txt": "evil\n"}, agent="evil", priority=13)
     repo.submit("good", {"good.txt": "good\n"})
     real = codec.dump
-    monkeypatch.setattr(codec, "dump", lambda value: real(value) + (
-        b"spoilt" if isinstance(value, Queued) and value.change.id == "evil" else b""))
+    monkeypatch.setattr(
+        codec, "dump", lambda value: real(value) + (b"spoilt" if isinstance(value, Queued) and value.change.id == "evil" else b"")
+    )
     repo.drain()
     assert repo.stages() == {"evil/1": "rejected", "good/1": "landed"}
     assert repo.kind("evil") == "fault"
@@ -126,8 +137,9 @@ exec sleep 1000
 def starts(repo, most=8):
     """Run a bot as somebody does who starts it again; returns how often it died."""
     for died in range(most):
-        done = subprocess.run(command("bot", "run", "--once"), cwd=repo.path, env=environment(), capture_output=True, text=True,
-                              timeout=PATIENCE)
+        done = subprocess.run(
+            command("bot", "run", "--once"), cwd=repo.path, env=environment(), capture_output=True, text=True, timeout=PATIENCE
+        )
         if done.returncode != -9:
             assert done.returncode == 7, done.stderr
             return died
@@ -205,15 +217,19 @@ def test_a_bot_that_is_killed_now_and_then_blames_nobody(make_repo, tmp_path):
 def test_a_bot_that_dies_of_an_admission_looks_at_it_no_third_time(repo):
     repo.submit("evil", {"evil.txt": "evil\n"}, agent="evil")
     repo.submit("good", {"good.txt": "good\n"})
-    code = ("import os, sys; from agentctl.bot import lanes; from agentctl.cli import main; real = lanes.judged_by\n"
-            "def dies(hub, policy, base, head):\n"
-            "    if hub.objects.commit(head).subject == 'add evil': os.kill(os.getpid(), 9)\n"
-            "    return real(hub, policy, base, head)\n"
-            "lanes.judged_by = dies\n"
-            "main(['bot', 'run', '--once'])\n")
+    code = (
+        "import os, sys; from agentctl.bot import lanes; from agentctl.cli import main; real = lanes.judged_by\n"
+        "def dies(hub, policy, base, head):\n"
+        "    if hub.objects.commit(head).subject == 'add evil': os.kill(os.getpid(), 9)\n"
+        "    return real(hub, policy, base, head)\n"
+        "lanes.judged_by = dies\n"
+        "main(['bot', 'run', '--once'])\n"
+    )
     deaths = 0
     while deaths < 6:
-        done = subprocess.run([sys.executable, "-c", code], cwd=repo.path, env=environment(), capture_output=True, timeout=PATIENCE)
+        done = subprocess.run(
+            [sys.executable, "-c", code], cwd=repo.path, env=environment(), capture_output=True, timeout=PATIENCE
+        )
         if done.returncode != -9:
             break
         deaths += 1

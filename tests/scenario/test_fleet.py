@@ -38,7 +38,7 @@ def test_an_agent_that_does_not_end_is_stopped_and_its_work_kept(make_repo):
     repo = make_repo(attempts=1, agent_timeout="1s")
     add(repo, "endless")
     run(repo, f"{WORK}; exec sleep 1000", ok=7)
-    session, = task(repo, "endless")["sessions"]
+    (session,) = task(repo, "endless")["sessions"]
     assert session["end"] == "timeout" and session["salvage"]
     assert repo.show("endless.txt", session["salvage"]) == "endless\n"
     nothing_is_left(repo)
@@ -56,7 +56,7 @@ def test_uncommitted_files_are_salvaged(make_repo):
     repo = make_repo(dirty="salvage", attempts=1)
     add(repo, "dirty")
     run(repo, "echo kept >kept.txt", ok=7)
-    session, = task(repo, "dirty")["sessions"]
+    (session,) = task(repo, "dirty")["sessions"]
     assert session["end"] == "empty"
     assert repo.show("kept.txt", session["salvage"]) == "kept\n"
     assert repo.show("kept.txt") is None
@@ -65,12 +65,15 @@ def test_uncommitted_files_are_salvaged(make_repo):
 def test_what_is_rejected_is_mended_with_the_evidence(repo):
     # At its second attempt the agent finds the gate's output and the verdict in its folder.
     add(repo, "mend")
-    run(repo, """
+    run(
+        repo,
+        """
         if [ -z "$AGENTCTL_ANSWER" ]; then echo BUG >mend.txt; exit; fi
         grep -q 'found a bug' "$AGENTCTL_ANSWER/gate.log" && grep -q mend.txt "$AGENTCTL_PROMPT_FILE" || exit
         cp "$AGENTCTL_ANSWER/verdict.json" mended.json
         echo "attempt $AGENTCTL_ATTEMPT" >mend.txt
-    """)
+    """,
+    )
     assert repo.stages() == {"mend/1": "rejected", "mend/2": "landed"}
     assert repo.show("mend.txt") == "attempt 2\n"
     assert json.loads(repo.show("mended.json"))["change"] == "mend/1"
@@ -102,13 +105,14 @@ def test_a_deferred_task_waits_for_trunk_and_counts_no_attempt(make_repo):
 
 def test_a_task_begins_when_those_it_comes_after_have_landed(repo):
     add(repo, {"id": "last", "after": ["middle"]}, {"id": "middle", "after": ["start"]}, "start")
-    run(repo, f'case $AGENTCTL_TASK in middle) test -e start.txt;; last) test -e middle.txt;; esac && {{ {WORK}; }}')
+    run(repo, f"case $AGENTCTL_TASK in middle) test -e start.txt;; last) test -e middle.txt;; esac && {{ {WORK}; }}")
     assert repo.landings() == ["start/1", "middle/1", "last/1"]
 
 
-@pytest.mark.parametrize("antic", [
-    "git switch -qc elsewhere", "git checkout -q --detach", "rm -rf .git", "git branch -qm renamed", "mkdir sub; cd sub",
-])
+@pytest.mark.parametrize(
+    "antic",
+    ["git switch -qc elsewhere", "git checkout -q --detach", "rm -rf .git", "git branch -qm renamed", "mkdir sub; cd sub"],
+)
 def test_whatever_an_agent_does_to_its_worktree_its_work_counts(repo, antic):
     add(repo, "odd", "even")
     if antic == "rm -rf .git":

@@ -26,9 +26,14 @@ def changes(repo, count):
 @pytest.mark.parametrize("what", ["changes", "junk", "broken"])
 def test_ten_honest_changes_beside_many_refs(repo, what):
     objects = repo.hub.objects
-    flooded(repo, changes(repo, FLOOD) if what == "changes" else
-            [objects.write_tag(repo.tip, "t", '{"priority": true}', n) for n in range(FLOOD)] if what == "junk" else
-            [objects.write_commit(f"{n:040x}", [repo.tip], "x\n", n) for n in range(1, FLOOD + 1)])
+    flooded(
+        repo,
+        changes(repo, FLOOD)
+        if what == "changes"
+        else [objects.write_tag(repo.tip, "t", '{"priority": true}', n) for n in range(FLOOD)]
+        if what == "junk"
+        else [objects.write_commit(f"{n:040x}", [repo.tip], "x\n", n) for n in range(1, FLOOD + 1)],
+    )
     for n in range(10):
         repo.submit(f"z-{n}", {f"z{n}.txt": "z\n"}, agent=f"ann-{n}")
     with repo.bot() as bot:
@@ -40,8 +45,14 @@ def test_ten_honest_changes_beside_many_refs(repo, what):
         until(bot, lambda: {repo.stage(f"z-{n}") for n in range(10)} == {"landed"})
         until(bot, lambda: not inbox.waits(repo.hub))
         finish(bot)
-    assert sum(stage == ("landed" if what == "changes" else "rejected") for key, stage in repo.stages().items()
-               if key.startswith("a-")) == FLOOD
+    assert (
+        sum(
+            stage == ("landed" if what == "changes" else "rejected")
+            for key, stage in repo.stages().items()
+            if key.startswith("a-")
+        )
+        == FLOOD
+    )
     repo.proven()
 
 

@@ -33,11 +33,15 @@ def salvaged(repo):
     return set(repo.git("for-each-ref", "--format=%(objectname)", "refs/agentctl/salvage").split())
 
 
-@pytest.mark.parametrize("move", [
-    lambda repo: repo.git("reset", "-q", "--hard", "main^"),
-    lambda repo: aside(repo, {"mine.txt": "mine\n"}),
-    lambda repo: repo.git("update-ref", "refs/heads/main", "main^"),
-], ids=["back", "aside", "the branch alone"])
+@pytest.mark.parametrize(
+    "move",
+    [
+        lambda repo: repo.git("reset", "-q", "--hard", "main^"),
+        lambda repo: aside(repo, {"mine.txt": "mine\n"}),
+        lambda repo: repo.git("update-ref", "refs/heads/main", "main^"),
+    ],
+    ids=["back", "aside", "the branch alone"],
+)
 def test_a_bot_that_starts_lands_nothing_until_trunk_is_put_back(lived, move):
     landed = lived.tip
     move(lived)
@@ -151,7 +155,9 @@ def test_tasks_whose_change_came_back_have_landed(repo):
 def test_a_supervisor_that_runs_says_what_is_gone(repo):
     # The first task has landed; while the second is worked on its agent rewinds trunk.
     add(repo, "a-first", {"id": "b-second", "after": ["a-first"]})
-    rewind = f'test "$AGENTCTL_TASK" = a-first || git --git-dir "$AGENTCTL_HUB" update-ref refs/heads/main refs/heads/main^; {WORK}'
+    rewind = (
+        f'test "$AGENTCTL_TASK" = a-first || git --git-dir "$AGENTCTL_HUB" update-ref refs/heads/main refs/heads/main^; {WORK}'
+    )
     said = run(repo, rewind, ok=5)
     assert "nothing lands" in said.stderr and "b-second" not in repo.landings()
     assert task(repo, "a-first")["status"] == "gone"
@@ -161,7 +167,9 @@ def test_a_supervisor_that_runs_says_what_is_gone(repo):
 
 
 def test_a_gate_that_moves_trunk_is_noticed_and_the_probe_named(make_repo):
-    repo = make_repo(gate="if [ -e evil.txt ]; then git --git-dir $(git config remote.origin.url) update-ref refs/heads/main refs/heads/main^; sleep 0.5; fi; true")
+    repo = make_repo(
+        gate="if [ -e evil.txt ]; then git --git-dir $(git config remote.origin.url) update-ref refs/heads/main refs/heads/main^; sleep 0.5; fi; true"
+    )
     repo.submit("one", {"one.txt": "1\n"})
     repo.drain()
     landed = repo.tip
@@ -205,6 +213,7 @@ def test_a_trunk_without_a_policy_comes_back(lived):
 
 
 # forward
+
 
 def test_a_forward_move_is_refused_where_the_policy_says_so(make_repo):
     repo = make_repo(files=STOP)

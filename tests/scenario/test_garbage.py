@@ -7,12 +7,25 @@ import pytest
 from tests.support.agents import WORK, add, run
 from tests.support.hub import PATIENCE, command, environment, until
 
-COMMANDS = (["queue", "--all"], ["why", "one"], ["task", "list"], ["task", "show", "one"], ["ps"], ["verify"], ["doctor"],
-            ["policy", "tune"], ["bot", "run", "--once"])
+COMMANDS = (
+    ["queue", "--all"],
+    ["why", "one"],
+    ["task", "list"],
+    ["task", "show", "one"],
+    ["ps"],
+    ["verify"],
+    ["doctor"],
+    ["policy", "tune"],
+    ["bot", "run", "--once"],
+)
 RUN = ["run", "--attempts", "1", "--", "sh", "-c", WORK]
 GOES_ON = ("verdicts", "pause", "inbox/ann/one/9", "inbox/nobody", "outbox/ann/two/1", "stage/7", "salvage/agent-1/mine")
-STOPS = {"state": ("bot", "[]"), "tasks/one": ("run", "[]"), "tasks/a/b": ("run", "no JSON"),
-         "claims/one": ("run", '{"agent": "../x", "generation": 1, "expires": 1}')}
+STOPS = {
+    "state": ("bot", "[]"),
+    "tasks/one": ("run", "[]"),
+    "tasks/a/b": ("run", "no JSON"),
+    "claims/one": ("run", '{"agent": "../x", "generation": 1, "expires": 1}'),
+}
 """The command that cannot go on with this there."""
 
 
@@ -25,8 +38,15 @@ def write(repo, ref, text):
 def told(repo, *more):
     """(words, what became of it) of each command."""
     for words in (*COMMANDS, *more):
-        done = subprocess.run(command(*words), cwd=repo.path, env=environment(), capture_output=True, text=True,
-                              stdin=subprocess.DEVNULL, timeout=PATIENCE)
+        done = subprocess.run(
+            command(*words),
+            cwd=repo.path,
+            env=environment(),
+            capture_output=True,
+            text=True,
+            stdin=subprocess.DEVNULL,
+            timeout=PATIENCE,
+        )
         assert "Traceback" not in done.stderr, (words, done.stderr)
         yield words, done
 
@@ -61,11 +81,15 @@ def test_what_does_not_matter_stops_nobody(lived):
     assert lived.stage("one") == "landed"
 
 
-@pytest.mark.parametrize("spoil", [
-    lambda repo, number: repo.git("update-ref", f"refs/agentctl/stage/{number + 1}", repo.tip),
-    lambda repo, number: repo.git("update-ref", f"refs/agentctl/stage/{number}", repo.tip),
-    lambda repo, number: repo.git("update-ref", "-d", f"refs/agentctl/stage/{number}"),
-], ids=["the next", "moved", "deleted"])
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda repo, number: repo.git("update-ref", f"refs/agentctl/stage/{number + 1}", repo.tip),
+        lambda repo, number: repo.git("update-ref", f"refs/agentctl/stage/{number}", repo.tip),
+        lambda repo, number: repo.git("update-ref", "-d", f"refs/agentctl/stage/{number}"),
+    ],
+    ids=["the next", "moved", "deleted"],
+)
 def test_a_bot_goes_on_whatever_becomes_of_its_stage(make_repo, tmp_path, spoil):
     go = tmp_path / "go"
     repo = make_repo(gate=f"while ! [ -e {go} ]; do sleep 0.01; done; sh check.sh")

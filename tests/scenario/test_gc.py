@@ -162,4 +162,6 @@ def test_a_pack_goes_only_when_what_it_held_is_durable_elsewhere(repo, monkeypat
     for n in range(100):
         keeping.add({f"{n:040x}": (b"blob", b"%d" % n)}, sync=False)
     keeping.release()
-    assert len(held) == 100 and len([name for name in os.listdir(f"{repo.hub.git_dir}/objects/pack") if name.endswith(".pack")]) <= 5
+    assert (
+        len(held) == 100 and len([name for name in os.listdir(f"{repo.hub.git_dir}/objects/pack") if name.endswith(".pack")]) <= 5
+    )

@@ -16,8 +16,9 @@ def importable(monkeypatch):
 
 
 def commit(folder, *extra, **env):
-    return subprocess.run(["git", "commit", "--allow-empty", "-m", "x", *extra], cwd=folder, text=True,
-                          capture_output=True, env=os.environ | env)
+    return subprocess.run(
+        ["git", "commit", "--allow-empty", "-m", "x", *extra], cwd=folder, text=True, capture_output=True, env=os.environ | env
+    )
 
 
 def begun(tmp_path, trunk):
@@ -102,8 +103,13 @@ def test_the_hook_of_an_agent_in_a_repository_of_its_own(repo, tmp_path):
     git(own, "switch", "-qc", "agent/ann")
     assert commit(own, AGENTCTL_AGENT="ann").returncode == 0
     assert "not on its own branch" in commit(own, AGENTCTL_AGENT="bob").stderr
-    push = subprocess.run(["git", "push", "origin", "HEAD:refs/heads/x"], cwd=own, text=True, capture_output=True,
-                          env=os.environ | {"AGENTCTL_AGENT": "ann"})
+    push = subprocess.run(
+        ["git", "push", "origin", "HEAD:refs/heads/x"],
+        cwd=own,
+        text=True,
+        capture_output=True,
+        env=os.environ | {"AGENTCTL_AGENT": "ann"},
+    )
     assert "does not push" in push.stderr
 
 

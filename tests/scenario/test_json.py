@@ -70,10 +70,26 @@ STORY = (
 """(command, words, exit status), in an order in which each has something to show."""
 
 ERRORS = (
-    ("", 2), ("no-such-command", 2), ("why", 2), ("why nothing", 4), ("wait nothing", 4), ("stop nobody", 4),
-    ("logs nobody", 4), ("rm nobody", 4), ("withdraw nothing", 4), ("task show nothing", 4), ("task add", 2),
-    ("submit no-such-commit", 2), ("submit main --change x", 5), ("run -- no-such-program", 4), ("run", 2),
-    ("spawn ann -- no-such-program", 4), ("policy explain no.such.key", 4), ("policy tune", 4), ("policy tune --slots 0", 2), ("test red", 7),
+    ("", 2),
+    ("no-such-command", 2),
+    ("why", 2),
+    ("why nothing", 4),
+    ("wait nothing", 4),
+    ("stop nobody", 4),
+    ("logs nobody", 4),
+    ("rm nobody", 4),
+    ("withdraw nothing", 4),
+    ("task show nothing", 4),
+    ("task add", 2),
+    ("submit no-such-commit", 2),
+    ("submit main --change x", 5),
+    ("run -- no-such-program", 4),
+    ("run", 2),
+    ("spawn ann -- no-such-program", 4),
+    ("policy explain no.such.key", 4),
+    ("policy tune", 4),
+    ("policy tune --slots 0", 2),
+    ("test red", 7),
 )
 
 
@@ -84,6 +100,7 @@ def words_of(line):
 @pytest.fixture
 def say(repo, capfd):
     """Run a command line with --json; (what it printed, a value a line; its error or None)."""
+
     def run(line, status, where=None):
         capfd.readouterr()
         assert cli.run(["-C", str(where or repo.path), "--json", *words_of(line)]) == status, line
@@ -140,8 +157,13 @@ def test_an_invalid_policy_is_told_as_json(repo, say):
 
 
 def test_stop_prints_json(repo, say):
-    session = subprocess.Popen(command("spawn", "ann", "--", "sh", "-c", "touch begun; exec sleep 1000"), cwd=repo.path,
-                               env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    session = subprocess.Popen(
+        command("spawn", "ann", "--", "sh", "-c", "touch begun; exec sleep 1000"),
+        cwd=repo.path,
+        env=environment(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
     begun = repo.hub.worktrees + "/agents/ann/begun"
     eventually(lambda: subprocess.run(["test", "-e", begun]).returncode == 0)
     assert say("stop ann", 0)[0] == [{"agent": "ann", "stopped": True}]

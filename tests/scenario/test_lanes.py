@@ -116,11 +116,18 @@ def test_a_culprit_that_fails_on_a_trunk_that_is_no_more(repo, gates):
 
 
 def test_a_quick_gate_for_everything_leaves_the_lanes_as_they_are(make_repo, gates):
-    text = gates.policy().replace("queue:", f"""\
+    text = (
+        gates.policy()
+        .replace(
+            "queue:",
+            f"""\
   - name: lint
     run: echo lint >>{gates.log}
     paths: ["**"]
-queue:""").replace("! grep -rq BUG slow", "[ -e slow/wait ] || sleep 0.5")
+queue:""",
+        )
+        .replace("! grep -rq BUG slow", "[ -e slow/wait ] || sleep 0.5")
+    )
     repo = make_repo(files={".agentctl/policy.yaml": text, "slow/a": "a\n", "fast/a": "a\n"})
     repo.submit("tortoise", {"slow/wait": "for it\n"})
     with repo.bot() as bot:
@@ -237,8 +244,7 @@ def test_queued_changes_are_put_into_the_lanes_of_the_policy_in_force(repo, gate
         repo.push({".agentctl/policy.yaml": gates.policy().replace('["fast/**"]', '["fast/**", "other/**"]')})
         until(bot, lambda: bot.state.queue["tortoise/1"].change.gates == ("slow", "fast"))
         # Without any paths there are no lanes.
-        repo.push({".agentctl/policy.yaml": "\n".join(
-            line for line in gates.policy().splitlines() if "paths" not in line)})
+        repo.push({".agentctl/policy.yaml": "\n".join(line for line in gates.policy().splitlines() if "paths" not in line)})
         until(bot, lambda: bot.state.queue["tortoise/1"].change.gates is None)
         gates.go.touch()
         finish(bot)
@@ -285,10 +291,10 @@ def test_verify_asks_for_the_verdict_of_each_part(repo, gates, monkeypatch):
     repo.submit("one", {"fast/one": "one\n"})
     repo.drain()
     real = verdicts.lookup
-    monkeypatch.setattr(verdicts, "lookup", lambda hub, gate, *more: None if gate == slow(repo) else real(
-        hub, gate, *more))
+    monkeypatch.setattr(verdicts, "lookup", lambda hub, gate, *more: None if gate == slow(repo) else real(hub, gate, *more))
     assert [f.text for f in prove(repo.hub, "main")[1] if f.grave] == [
-        f"{repo.tip[:12]} landed without a passed verdict of slow on its paths"]
+        f"{repo.tip[:12]} landed without a passed verdict of slow on its paths"
+    ]
 
 
 def slow(repo):

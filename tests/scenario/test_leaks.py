@@ -32,7 +32,9 @@ def test_a_private_key_is_refused_by_rule_path_and_line(repo):
     repo.submit("fine", {"other.txt": "fine\n"})
     bot = repo.drain()
     assert (repo.kind("leak"), repo.stage("fine")) == ("policy", "landed")
-    assert "conf/server.pem:2: adds a key (private-key), which limits.allow_secrets does not allow there" in repo.record("leak").why
+    assert (
+        "conf/server.pem:2: adds a key (private-key), which limits.allow_secrets does not allow there" in repo.record("leak").why
+    )
     assert not any("leak/1" in probe.chain for probe, _ in bot.judged), "no gate ran for it"
     shown = "".join(repo.answer("leak").values()) + repo.cli("why", "leak", "--log").stdout
     shown += repo.git("log", "--format=%B", "refs/agentctl/state")
@@ -44,13 +46,20 @@ def test_every_form_that_cannot_well_be_anything_else_is_refused(repo):
     line = f"token = '{token()}'\n"
     repo.submit("leak", {"a.py": "import os\n" + line, "b.bin": "\0\1\2" + line, "grün.txt": line})
     # What is refused must be well known: these may stand in a test, or in a page for everybody.
-    repo.submit("fine", {"jwt": "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJlLW9mLWl0", "url": "postgres://u:p@h/db",
-                         "doc": "AKIAIOSFODNN7EXAMPLE, -----BEGIN PRIVATE KEY----- and so on"})
+    repo.submit(
+        "fine",
+        {
+            "jwt": "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJlLW9mLWl0",
+            "url": "postgres://u:p@h/db",
+            "doc": "AKIAIOSFODNN7EXAMPLE, -----BEGIN PRIVATE KEY----- and so on",
+        },
+    )
     repo.drain()
     assert repo.stage("fine") == "landed"
     assert repo.verdict("leak")["rules"] == [
         f"{place}: adds a key (github-pat), which limits.allow_secrets does not allow there"
-        for place in ("a.py:2", "b.bin:1", "grün.txt:1")]
+        for place in ("a.py:2", "b.bin:1", "grün.txt:1")
+    ]
 
 
 def test_the_policy_of_trunk_may_allow_it(repo):
@@ -65,7 +74,9 @@ def test_the_policy_of_trunk_may_allow_it(repo):
 def test_a_change_cannot_allow_its_own(repo):
     text = repo.show(".agentctl/policy.yaml").replace("protect:\n  - .agentctl/**\n", "protect: []\n")
     repo.push({".agentctl/policy.yaml": text})
-    repo.submit("both", {".agentctl/policy.yaml": text + "limits: {allow_secrets: ['**']}\n", "a.pem": key() + "# gitleaks:allow\n"})
+    repo.submit(
+        "both", {".agentctl/policy.yaml": text + "limits: {allow_secrets: ['**']}\n", "a.pem": key() + "# gitleaks:allow\n"}
+    )
     repo.drain()
     assert [rule.split(":")[0] for rule in repo.verdict("both")["rules"]] == ["a.pem"]
 

@@ -73,9 +73,7 @@ def test_the_same_process_contends_with_itself(tmp_path):
     acquire(tmp_path / "a.lock", "a").release()
 
 
-@pytest.mark.parametrize(
-    "sidecar", ["", "{", "[]", "null", "LIVING", '{"pid": "1"}', '{"host": "elsewhere"}', "\udcff"]
-)
+@pytest.mark.parametrize("sidecar", ["", "{", "[]", "null", "LIVING", '{"pid": "1"}', '{"host": "elsewhere"}', "\udcff"])
 def test_a_damaged_sidecar_does_no_harm(tmp_path, other, sidecar):
     # One who lives, since the end of time.
     living = json.dumps(json.loads((tmp_path / "bot.lock.json").read_text()) | {"since": float("inf")})

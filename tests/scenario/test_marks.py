@@ -53,6 +53,7 @@ def test_the_file_holds_what_the_refs_hold_and_is_the_owners_alone(lived):
 
 # the ledger
 
+
 def test_a_ledger_that_was_deleted_is_missed_and_comes_back(lived):
     was, landings = lived.git("rev-parse", STATE).strip(), lived.landings()
     again = heads(lived)
@@ -75,9 +76,15 @@ def test_a_ledger_that_was_deleted_is_missed_and_comes_back(lived):
     assert "all invariants hold" in lived.cli("verify").stdout
 
 
-@pytest.mark.parametrize("harm", [
-    lose, lambda repo: repo.git("update-ref", STATE, f"{STATE}^"), lambda repo: repo.git("update-ref", STATE, repo.record("one").change.head)],
-    ids=["deleted", "moved back", "at a submitted head"])
+@pytest.mark.parametrize(
+    "harm",
+    [
+        lose,
+        lambda repo: repo.git("update-ref", STATE, f"{STATE}^"),
+        lambda repo: repo.git("update-ref", STATE, repo.record("one").change.head),
+    ],
+    ids=["deleted", "moved back", "at a submitted head"],
+)
 def test_a_bot_puts_back_what_was_only_taken_and_nothing_lands_twice(lived, harm):
     landings, again = lived.landings(), heads(lived)
     harm(lived)
@@ -99,8 +106,11 @@ def stranger(repo, parents=()):
     meta = json.loads(objects.read(objects.commit(tip).tree, "meta.json"))
     probe = {"number": 9, "base": repo.tip, "chain": [], "suspects": 0, "reason": "mine", "again": False}
     staged = {"probe": probe, "commit": evil, "tree": objects.commit(evil).tree, "landing": [], "gate": "g", "started": 1}
-    meta["landing"] = {"old": repo.tip, "staged": staged, "passed": {
-        "tree": staged["tree"], "gate": fingerprint(in_force(repo.hub)[1]), "at": 1, "commit": evil}}
+    meta["landing"] = {
+        "old": repo.tip,
+        "staged": staged,
+        "passed": {"tree": staged["tree"], "gate": fingerprint(in_force(repo.hub)[1]), "at": 1, "commit": evil},
+    }
     tree = objects.replace(objects.commit(tip).tree, {"meta.json": json.dumps(meta).encode()})
     return objects.write_commit(tree, parents, "mine\n", 1)
 
@@ -157,7 +167,9 @@ def test_a_ledger_whose_objects_are_gone_is_begun_anew_by_a_persons_word(lived):
     assert "new/1" in lived.landings() and was not in lived.git("rev-list", STATE)
 
 
-@pytest.mark.parametrize("spoil", [lambda path: path.unlink(), lambda path: path.write_text("{"), lambda path: path.write_text("")])
+@pytest.mark.parametrize(
+    "spoil", [lambda path: path.unlink(), lambda path: path.write_text("{"), lambda path: path.write_text("")]
+)
 def test_a_hub_without_the_file_is_taken_as_it_is(lived, spoil):
     # A clone, an older version's, or a disk that lost it.
     spoil(lived.path / ".git/agentctl/marks.json")
@@ -192,8 +204,11 @@ def test_a_restoration_beside_a_bot_that_goes_on_takes_nothing_back(lived):
 
 def test_a_mirror_that_is_brought_up_to_date_asks_once(lived, tmp_path):
     # A bot ran here before the other hub took over; now its refs are fetched.
-    mirror = type(lived)(tmp_path / "repo.git") if lived.git("clone", "-q", "--mirror", str(lived.path),
-                                                             str(tmp_path / "repo.git")) == "" else None
+    mirror = (
+        type(lived)(tmp_path / "repo.git")
+        if lived.git("clone", "-q", "--mirror", str(lived.path), str(tmp_path / "repo.git")) == ""
+        else None
+    )
     mirror.drain()
     lived.submit("three", {"three.txt": "3\n"})
     lived.drain()
@@ -228,6 +243,7 @@ def test_nobody_sees_a_false_alarm_while_a_bot_is_at_work(repo):
 
 
 # verdicts
+
 
 def forged(repo, verdict, commit, gate=None):
     """A verdict put into the ref by somebody else."""

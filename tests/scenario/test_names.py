@@ -135,6 +135,7 @@ def test_names_that_were_one_on_trunk_before_may_be_changed(make_repo):
 
 # what would change nothing
 
+
 @pytest.mark.parametrize("strategy", ["squash", "rebase", "merge"])
 def test_what_is_on_trunk_already_does_not_land_again(make_repo, strategy):
     repo = make_repo(strategy=strategy)

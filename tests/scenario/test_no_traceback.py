@@ -15,25 +15,69 @@ from tests.support.hub import command, environment
 from tests.support.tree import every_command
 
 BASE = {
-    "run": ["-n", "1", "--", "true"], "spawn": ["ann", "--", "no-such-program"], "bot run": ["--once"],
-    "replay": [".", "A..B", "--gate", "true"], "wait": ["nothing"], "init": ["--gate", "true"], "task add": ["--id", "x", "text"],
-    "submit": ["topic", "--change", "x"], "policy tune": [], "completion": ["bash"], "policy explain": ["gates"],
+    "run": ["-n", "1", "--", "true"],
+    "spawn": ["ann", "--", "no-such-program"],
+    "bot run": ["--once"],
+    "replay": [".", "A..B", "--gate", "true"],
+    "wait": ["nothing"],
+    "init": ["--gate", "true"],
+    "task add": ["--id", "x", "text"],
+    "submit": ["topic", "--change", "x"],
+    "policy tune": [],
+    "completion": ["bash"],
+    "policy explain": ["gates"],
 }
 """What a command is given besides a hostile value, so that it ends at once; by default `x` for each argument."""
 
 NOT_HERE = {"demo": "takes no word", "hook run": "the hooks' own tests", "test": "runs a gate", "run": "too slow: some below"}
 
-HOSTILE = ("", "-", "..", "/nonexist/x", ".", "\udcff", "a" * 5000, "größe\u202e", "-1", "9" * 40, "{0}%s", "a\nb", "refs/heads/main",
-           "x.lock", "$(id)", "1e999", "nan")
+HOSTILE = (
+    "",
+    "-",
+    "..",
+    "/nonexist/x",
+    ".",
+    "\udcff",
+    "a" * 5000,
+    "größe\u202e",
+    "-1",
+    "9" * 40,
+    "{0}%s",
+    "a\nb",
+    "refs/heads/main",
+    "x.lock",
+    "$(id)",
+    "1e999",
+    "nan",
+)
 
 SENTENCES = (
-    ("wait f --timeout 5", 2), ("wait f --timeout abc", 2), ("wait f --timeout 0", 2), ("policy check /nonexist", 4),
-    ("policy check .", 4), ("bot run --once --junit /nonexist/x.xml", 2), ("logs nobody", 4), ("replay /nonexist A..B --gate true", 4),
-    ("task add --file /nonexist", 2), ("task add --file .", 2), ("revert nothing", 4), ("completion tcsh", 2),
-    ("queue bump f --priority x", 2), ("test nowhere", 4), ("run /nonexist.yaml", 2), ("run . -- true", 4),
-    ("replay . A..B --gate true --bad x", 2), ("replay . A..B --gate true --timeout x", 2), ("policy tune --trace .", 4),
-    ("policy tune --trace /nonexist", 4), ("policy tune --slots x", 2), ("spawn a/b -- true", 2), ("init --trunk ..", 4),
-    ("-C /nonexist queue", 4), ("-C /dev/null queue", 4))
+    ("wait f --timeout 5", 2),
+    ("wait f --timeout abc", 2),
+    ("wait f --timeout 0", 2),
+    ("policy check /nonexist", 4),
+    ("policy check .", 4),
+    ("bot run --once --junit /nonexist/x.xml", 2),
+    ("logs nobody", 4),
+    ("replay /nonexist A..B --gate true", 4),
+    ("task add --file /nonexist", 2),
+    ("task add --file .", 2),
+    ("revert nothing", 4),
+    ("completion tcsh", 2),
+    ("queue bump f --priority x", 2),
+    ("test nowhere", 4),
+    ("run /nonexist.yaml", 2),
+    ("run . -- true", 4),
+    ("replay . A..B --gate true --bad x", 2),
+    ("replay . A..B --gate true --timeout x", 2),
+    ("policy tune --trace .", 4),
+    ("policy tune --trace /nonexist", 4),
+    ("policy tune --slots x", 2),
+    ("spawn a/b -- true", 2),
+    ("init --trunk ..", 4),
+    ("-C /nonexist queue", 4),
+    ("-C /dev/null queue", 4),
+)
 
 
 def hostile_lines():
@@ -49,7 +93,7 @@ def hostile_lines():
                     yield path, [*path.split(), param.opts[0], value, *base]
                 else:
                     at = [p for p in found.params if isinstance(p, click.Argument)].index(param)
-                    yield path, [*path.split(), *base[:at], value, *base[at + 1:]]
+                    yield path, [*path.split(), *base[:at], value, *base[at + 1 :]]
 
 
 @pytest.fixture
@@ -76,8 +120,7 @@ def test_hostile_words_are_told_in_a_sentence(say, path):
     for _, words in [line for line in hostile_lines() if line[0] == path]:
         status, error = say(words)
         assert status in (0, 2, 3, 4, 5, 6, 7, 8, 9, 124, 125), words
-        assert error is None or error["message"] and (
-            "\n" not in error["message"].strip() or "a\nb" in words), (words, error)
+        assert error is None or error["message"] and ("\n" not in error["message"].strip() or "a\nb" in words), (words, error)
 
 
 @pytest.mark.parametrize("line, status", SENTENCES)
@@ -97,21 +140,41 @@ def test_input_that_is_no_text(repo, line, data):
 @pytest.mark.parametrize("line", ["--version", "--help", "queue", "queue --json", "doctor", "why nothing"])
 @pytest.mark.parametrize("streams", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-", "> /dev/full", "2> /dev/full", "| true"])
 def test_streams_that_are_closed_or_full(repo, line, streams):
-    done = subprocess.run(["sh", "-c", f'exec {sys.executable} -m agentctl {line} {streams}'.replace("exec", "" if "|" in streams else "exec")],
-                          cwd=repo.path, env=environment(), capture_output=True, text=True)
+    done = subprocess.run(
+        ["sh", "-c", f"exec {sys.executable} -m agentctl {line} {streams}".replace("exec", "" if "|" in streams else "exec")],
+        cwd=repo.path,
+        env=environment(),
+        capture_output=True,
+        text=True,
+    )
     assert "Traceback" not in done.stderr and "Exception ignored" not in done.stderr
-    assert done.returncode == (4 if line == "why nothing" and "|" not in streams else 125 if "> /dev/full" == streams else 0), done
+    assert done.returncode == (4 if line == "why nothing" and "|" not in streams else 125 if "> /dev/full" == streams else 0), (
+        done
+    )
 
 
 def test_a_file_opened_later_does_not_take_the_place_of_a_closed_stream(repo):
-    subprocess.run(["sh", "-c", f"exec {sys.executable} -m agentctl task add --id one text >&- 2>&- <&-"], cwd=repo.path,
-                   env=environment(), check=True)
+    subprocess.run(
+        ["sh", "-c", f"exec {sys.executable} -m agentctl task add --id one text >&- 2>&- <&-"],
+        cwd=repo.path,
+        env=environment(),
+        check=True,
+    )
     assert repo.refs("refs/agentctl/tasks") == ["refs/agentctl/tasks/one"]
     assert repo.git("fsck", "--strict") == ""
 
 
-@pytest.mark.parametrize("env, status", [({"HOME": None}, 0), ({"HOME": "relative"}, 0), ({"HOME": "/nonexist"}, 0), ({"PATH": ""}, 125),
-                                         ({"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}, 0), ({"TERM": None}, 0)])
+@pytest.mark.parametrize(
+    "env, status",
+    [
+        ({"HOME": None}, 0),
+        ({"HOME": "relative"}, 0),
+        ({"HOME": "/nonexist"}, 0),
+        ({"PATH": ""}, 125),
+        ({"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}, 0),
+        ({"TERM": None}, 0),
+    ],
+)
 def test_odd_environments(repo, env, status):
     repo.cli("task", "add", "--id", "one", "größe \u202e")
     left = {k: v for k, v in (environment() | env).items() if v is not None}
@@ -141,11 +204,23 @@ main(["queue"])
 """
 
 
-@pytest.mark.parametrize("name", ["agentctl.signals", "click", "agentctl.terminal.parser", "agentctl.commands.queue", "agentctl.git.repository",
-                                  "yaml", "dulwich", "agentctl.hub.ledger"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "agentctl.signals",
+        "click",
+        "agentctl.terminal.parser",
+        "agentctl.commands.queue",
+        "agentctl.git.repository",
+        "yaml",
+        "dulwich",
+        "agentctl.hub.ledger",
+    ],
+)
 def test_an_interrupt_while_modules_are_imported(repo, name):
-    done = subprocess.run([sys.executable, "-c", INTERRUPTED.format(name=name)], cwd=repo.path, env=environment(),
-                          capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED.format(name=name)], cwd=repo.path, env=environment(), capture_output=True, text=True
+    )
     assert done.returncode in (-signal.SIGINT, 130, 0) and done.stderr in ("", "\n"), done
 
 
@@ -175,6 +250,7 @@ def test_an_interrupt_where_python_can_raise_nothing_is_not_lost(tmp_path):
 @pytest.fixture
 def defect(monkeypatch):
     """A command with a defect that nobody foresaw."""
+
     def broken(*_):
         raise KeyError("nobody foresaw this")
 

@@ -155,8 +155,9 @@ def test_an_object_too_large_to_be_unpacked_is_not(repo, monkeypatch):
     assert objects.size(large) == store.MOST + 1
     with pytest.raises(ObjectError, match="larger than"):
         objects.blob(large)
-    repo.git("update-ref", "refs/heads/large", objects.write_commit(
-        objects.write_tree({b"large": (FILE, large)}), (), "large", 1))
+    repo.git(
+        "update-ref", "refs/heads/large", objects.write_commit(objects.write_tree({b"large": (FILE, large)}), (), "large", 1)
+    )
     repo.git("repack", "-adq")
     fresh = Objects(repo.hub.git_dir)
     assert fresh.size(large) == store.MOST + 1 and fresh.store.head(large)[0] == "blob"

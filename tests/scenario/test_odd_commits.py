@@ -25,8 +25,13 @@ def commit(repo, line, tree=None, message=b"odd\n", extra=b""):
     tip = repo.tip
     tree = tree or repo.hub.objects.commit(tip).tree
     data = b"tree %s\nparent %s\nauthor %s\ncommitter %s\n%s\n%s" % (tree.encode(), tip.encode(), line, line, extra, message)
-    done = subprocess.run(["git", "hash-object", "-t", "commit", "-w", "--stdin", "--literally"], cwd=repo.path,
-                          input=data, capture_output=True, check=True)
+    done = subprocess.run(
+        ["git", "hash-object", "-t", "commit", "-w", "--stdin", "--literally"],
+        cwd=repo.path,
+        input=data,
+        capture_output=True,
+        check=True,
+    )
     return done.stdout.decode().strip()
 
 
@@ -57,8 +62,15 @@ def test_one_on_trunk_stops_nobody(make_repo, line, strategy):
 def test_what_is_read_is_written_as_git_writes(repo, line):
     objects = repo.hub.objects
     read = objects.commit(commit(repo, ODD[line]))
-    made = objects.write_commit(read.tree, [repo.tip], read.message, read.time, author=read.author,
-                                author_time=read.author_time, author_zone=read.author_zone)
+    made = objects.write_commit(
+        read.tree,
+        [repo.tip],
+        read.message,
+        read.time,
+        author=read.author,
+        author_time=read.author_time,
+        author_zone=read.author_zone,
+    )
     repo.git("update-ref", "refs/heads/made", made)
     assert made not in fsck(repo)
     assert objects.commit(made).flaw == ""
@@ -71,8 +83,7 @@ def test_what_is_read_is_written_as_git_writes(repo, line):
 def test_parents_are_those_that_git_takes_for_parents(repo):
     # A line further down is none.
     forged = commit(repo, GOOD, extra=b"parent " + b"1" * 40 + b"\n")
-    assert repo.hub.objects.commit(forged).parents == (repo.tip,) == tuple(
-        repo.git("rev-parse", f"{forged}^@").split())
+    assert repo.hub.objects.commit(forged).parents == (repo.tip,) == tuple(repo.git("rev-parse", f"{forged}^@").split())
 
 
 @pytest.mark.parametrize("data", [b"", b"\n\n", b"tree x\n\n", b"tree " + b"1" * 40 + b"\nparent 1\n\n", b"parent " + b"1" * 40])

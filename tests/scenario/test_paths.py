@@ -13,8 +13,10 @@ FOLDERS = ("a b", "it's", 'q"x$HOME`', "ünïcode", "new\nline", "col:on", "-das
 OFTEN = ("it's", 'q"x$HOME`', "ünïcode", "new\nline", "-dash")
 
 
-@pytest.fixture(params=[name if name in OFTEN else pytest.param(name, marks=pytest.mark.slow) for name in FOLDERS],
-                ids=[ascii(name) for name in FOLDERS])
+@pytest.fixture(
+    params=[name if name in OFTEN else pytest.param(name, marks=pytest.mark.slow) for name in FOLDERS],
+    ids=[ascii(name) for name in FOLDERS],
+)
 def odd(request, tmp_path):
     (tmp_path / request.param).mkdir()
     return Repo.create(tmp_path / request.param / request.param)

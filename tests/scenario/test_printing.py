@@ -44,9 +44,14 @@ def world(tmp_path_factory):
 
     with pytest.MonkeyPatch.context() as patch:
         home = tmp_path_factory.mktemp("home")
-        (home / "gitconfig").write_text(GITCONFIG.replace("Tess Tester", "Tess\u202e \\\"\x1b[2J\\\""))
-        for name, value in {"HOME": str(home), "GIT_CONFIG_GLOBAL": str(home / "gitconfig"), "GIT_CONFIG_NOSYSTEM": "1",
-                            "NO_COLOR": "1", "TERM": "dumb"}.items():
+        (home / "gitconfig").write_text(GITCONFIG.replace("Tess Tester", 'Tess\u202e \\"\x1b[2J\\"'))
+        for name, value in {
+            "HOME": str(home),
+            "GIT_CONFIG_GLOBAL": str(home / "gitconfig"),
+            "GIT_CONFIG_NOSYSTEM": "1",
+            "NO_COLOR": "1",
+            "TERM": "dumb",
+        }.items():
             patch.setenv(name, value)
         repo = Repo.create(tmp_path_factory.mktemp("evil") / "repo", gate=json.dumps(f"{SHELL}; sh check.sh"))
         fill(repo)
@@ -56,7 +61,7 @@ def world(tmp_path_factory):
 def fill(repo):
     prompt = f"Title {EVIL}\nbody {EVIL}"
     repo.cli("task", "add", "--id", "job", "--acceptance", EVIL, "-", stdin=prompt)
-    script = f"{SHELL}; echo BUG >bug; git add -A; git commit -qm \"$({SHELL})\""
+    script = f'{SHELL}; echo BUG >bug; git add -A; git commit -qm "$({SHELL})"'
     agents.run(repo, script, "--attempts", "1", "--keep", ok=7)
     repo.cli("task", "add", "--id", "done", "other")
     repo.cli("task", "done", "done", "--reason", EVIL)
@@ -73,22 +78,76 @@ def fill(repo):
 
 
 CALLS = [
-    (0, "task", "list"), (0, "task", "show", "job"), (0, "task", "show", "done"), (0, "queue"), (0, "queue", "--all"),
-    (0, "why", "job"), (0, "why", "job", "--log"), (0, "why", "conflict", "--log"), (0, "why", "refused"), (0, "why", "before"),
-    (0, "why", "queued"), (0, "logs", "agent-1"), (0, "logs", "ann"), (0, "ps"), (7, "wait", "job"), (5, "wait", "refused"),
-    (6, "wait", "conflict"), (0, "verify"), (9, "doctor"), (0, "hook", "status"), (0, "policy", "explain"), (0, "policy", "check"),
-    (5, "queue", "pause", "--reason", EVIL, "--below", "7"), (0, "queue", "resume"), (0, "bot", "run", "--once"), (0, "bot", "restore"), (0, "bot", "adopt"),
-    (4, "why", EVIL), (4, "task", "show", EVIL), (4, "logs", EVIL), (4, "wait", EVIL), (4, "withdraw", EVIL), (4, "revert", EVIL),
-    (4, "queue", "bump", EVIL), (4, "queue", "retry", EVIL), (4, "policy", "explain", EVIL), (4, "help", EVIL), (2, "run", "--adapter", EVIL),
-    (2, "spawn", EVIL, "--", "true"), (4, "spawn", "x", "--", EVIL), (4, "stop", EVIL), (2, "task", "add", "--id", EVIL, "x"),
-    (2, "task", "add", "--after", EVIL, "x"), (4, "task", "done", EVIL), (4, "task", "open", EVIL), (2, "completion", EVIL),
-    (2, EVIL), (2, "queue", EVIL), (4, "-C", EVIL, "queue"), (4, "test", EVIL), (4, "policy", "check", EVIL), (2, "--color", EVIL, "queue"),
-    (4, "policy", "tune", "--trace", EVIL), (2, "policy", "tune", "--slots", EVIL), (4, "rm", EVIL), (2, "submit", "--change", EVIL),
-    (2, "replay", EVIL), (2, "run", EVIL + ".yaml"), (7, "test", "refs/agentctl/outbox/agent-1/job/1^"), (2, "init", "--preset", EVIL),
-    (2, "hook", "run", EVIL), (0, "init"), (5, "submit", "--change", "again"), (5, "withdraw", "queued"), (1, "spawn", "bob", "--", "sh", "-c", SHELL),
+    (0, "task", "list"),
+    (0, "task", "show", "job"),
+    (0, "task", "show", "done"),
+    (0, "queue"),
+    (0, "queue", "--all"),
+    (0, "why", "job"),
+    (0, "why", "job", "--log"),
+    (0, "why", "conflict", "--log"),
+    (0, "why", "refused"),
+    (0, "why", "before"),
+    (0, "why", "queued"),
+    (0, "logs", "agent-1"),
+    (0, "logs", "ann"),
+    (0, "ps"),
+    (7, "wait", "job"),
+    (5, "wait", "refused"),
+    (6, "wait", "conflict"),
+    (0, "verify"),
+    (9, "doctor"),
+    (0, "hook", "status"),
+    (0, "policy", "explain"),
+    (0, "policy", "check"),
+    (5, "queue", "pause", "--reason", EVIL, "--below", "7"),
+    (0, "queue", "resume"),
+    (0, "bot", "run", "--once"),
+    (0, "bot", "restore"),
+    (0, "bot", "adopt"),
+    (4, "why", EVIL),
+    (4, "task", "show", EVIL),
+    (4, "logs", EVIL),
+    (4, "wait", EVIL),
+    (4, "withdraw", EVIL),
+    (4, "revert", EVIL),
+    (4, "queue", "bump", EVIL),
+    (4, "queue", "retry", EVIL),
+    (4, "policy", "explain", EVIL),
+    (4, "help", EVIL),
+    (2, "run", "--adapter", EVIL),
+    (2, "spawn", EVIL, "--", "true"),
+    (4, "spawn", "x", "--", EVIL),
+    (4, "stop", EVIL),
+    (2, "task", "add", "--id", EVIL, "x"),
+    (2, "task", "add", "--after", EVIL, "x"),
+    (4, "task", "done", EVIL),
+    (4, "task", "open", EVIL),
+    (2, "completion", EVIL),
+    (2, EVIL),
+    (2, "queue", EVIL),
+    (4, "-C", EVIL, "queue"),
+    (4, "test", EVIL),
+    (4, "policy", "check", EVIL),
+    (2, "--color", EVIL, "queue"),
+    (4, "policy", "tune", "--trace", EVIL),
+    (2, "policy", "tune", "--slots", EVIL),
+    (4, "rm", EVIL),
+    (2, "submit", "--change", EVIL),
+    (2, "replay", EVIL),
+    (2, "run", EVIL + ".yaml"),
+    (7, "test", "refs/agentctl/outbox/agent-1/job/1^"),
+    (2, "init", "--preset", EVIL),
+    (2, "hook", "run", EVIL),
+    (0, "init"),
+    (5, "submit", "--change", "again"),
+    (5, "withdraw", "queued"),
+    (1, "spawn", "bob", "--", "sh", "-c", SHELL),
 ]
 STATIC = {
-    "demo": "prints what it made itself", "policy schema": "is the same for everybody", "hook install": "prints names of its own",
+    "demo": "prints what it made itself",
+    "policy schema": "is the same for everybody",
+    "hook install": "prints names of its own",
     "hook uninstall": "prints names of its own",
 }
 
@@ -135,8 +194,12 @@ def test_names_of_branches_and_what_git_says(world):
     git(world.path, "switch", "-q", "-c", "b" + NAME)
     try:
         assert r"no\u202e\x9bname" in harmless(call(world, "init", "--trunk", "no" + NAME)[2])
-        hooked = subprocess.run(command("hook", "run", "pre-commit"), cwd=world.path, capture_output=True,
-                                env=environment() | {"AGENTCTL_AGENT": "ann"})
+        hooked = subprocess.run(
+            command("hook", "run", "pre-commit"),
+            cwd=world.path,
+            capture_output=True,
+            env=environment() | {"AGENTCTL_AGENT": "ann"},
+        )
         assert r"b\u202e\x9bname" in harmless(hooked.stderr)
     finally:
         git(world.path, "switch", "-q", "main")
@@ -151,8 +214,14 @@ def test_a_policy_that_is_wrong(world, tmp_path):
 def screen(repo, *words):
     """All that a command writes to a terminal."""
     main, end = pty.openpty()
-    with subprocess.Popen(command(*words), cwd=repo.path, stdin=end, stdout=end, stderr=end,
-                          env=environment() | {"TERM": "xterm", "COLUMNS": "100", "LINES": "30", "PYTHONUTF8": "1"}) as process:
+    with subprocess.Popen(
+        command(*words),
+        cwd=repo.path,
+        stdin=end,
+        stdout=end,
+        stderr=end,
+        env=environment() | {"TERM": "xterm", "COLUMNS": "100", "LINES": "30", "PYTHONUTF8": "1"},
+    ) as process:
         os.close(end)
         seen, deadline = b"", time.monotonic() + PATIENCE
         with contextlib.suppress(OSError):
@@ -167,7 +236,17 @@ def test_on_a_terminal_too_where_colours_are_ours(make_repo, monkeypatch):
     repo = make_repo(gate=json.dumps(f"{SHELL}; sh check.sh"))
     monkeypatch.delenv("NO_COLOR")
     agents.add(repo, {"id": "job", "prompt": f"x {EVIL}"})
-    seen = screen(repo, "run", "--attempts", "1", "--keep", "--", "sh", "-c", f"{SHELL}; echo BUG >bug; git add -A; git commit -qm \"$({SHELL})\"")
+    seen = screen(
+        repo,
+        "run",
+        "--attempts",
+        "1",
+        "--keep",
+        "--",
+        "sh",
+        "-c",
+        f'{SHELL}; echo BUG >bug; git add -A; git commit -qm "$({SHELL})"',
+    )
     assert "rejected" in seen
     seen += screen(repo, "logs", "agent-1") + screen(repo, "why", "job", "--log") + screen(repo, "task", "show", "job")
     assert seen.count("evil") >= 3
@@ -176,11 +255,24 @@ def test_on_a_terminal_too_where_colours_are_ours(make_repo, monkeypatch):
 
 
 def test_a_log_that_is_followed_is_shown_as_it_comes(repo):
-    running = subprocess.Popen(command("spawn", "ann", "--", "sh", "-c", r"printf 'one\033[31'; sleep 0.5; printf 'mtwo\303'; sleep 0.5; printf '\274\n'; exit 1"),
-                               cwd=repo.path, env=environment(), stdout=subprocess.DEVNULL)
+    running = subprocess.Popen(
+        command(
+            "spawn",
+            "ann",
+            "--",
+            "sh",
+            "-c",
+            r"printf 'one\033[31'; sleep 0.5; printf 'mtwo\303'; sleep 0.5; printf '\274\n'; exit 1",
+        ),
+        cwd=repo.path,
+        env=environment(),
+        stdout=subprocess.DEVNULL,
+    )
     log = os.path.join(repo.hub.own, "logs/agents/ann.log")
     eventually(lambda: os.path.exists(log))
-    following = subprocess.Popen(command("logs", "ann", "-f"), cwd=repo.path, env=environment() | {"PYTHONUTF8": "1"}, stdout=subprocess.PIPE)
+    following = subprocess.Popen(
+        command("logs", "ann", "-f"), cwd=repo.path, env=environment() | {"PYTHONUTF8": "1"}, stdout=subprocess.PIPE
+    )
     os.set_blocking(following.stdout.fileno(), False)
     seen = b""
 

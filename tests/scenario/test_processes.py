@@ -58,9 +58,7 @@ def test_the_other_way_to_look_agrees():
     """What systems without /proc get, on one that has both."""
     mark = f"test-{uuid.uuid4()}"
     script = "sleep 1000 & sleep 1000 & echo ready; wait"
-    with subprocess.Popen(
-        ["sh", "-c", script], stdout=subprocess.PIPE, env=os.environ | {processes.MARK: mark}
-    ) as process:
+    with subprocess.Popen(["sh", "-c", script], stdout=subprocess.PIPE, env=os.environ | {processes.MARK: mark}) as process:
         process.stdout.readline()
         assert processes._tree_activity_elsewhere(process.pid).processes == 3
         assert processes.tree_activity(process.pid).processes == 3

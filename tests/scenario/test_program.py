@@ -34,9 +34,16 @@ def with_script(repo, name="tools/agent.sh", said="project"):
     repo.git("commit", "-qm", "a script")
 
 
-@pytest.mark.parametrize("where, program, said", [
-    (".", "./my-agent.sh", "mine"), (".", "../up.sh", "up"), ("docs", "../my-agent.sh", "mine"), ("docs", "./agent.sh", "docs"),
-    (".", "docs/agent.sh", "docs")])
+@pytest.mark.parametrize(
+    "where, program, said",
+    [
+        (".", "./my-agent.sh", "mine"),
+        (".", "../up.sh", "up"),
+        ("docs", "../my-agent.sh", "mine"),
+        ("docs", "./agent.sh", "docs"),
+        (".", "docs/agent.sh", "docs"),
+    ],
+)
 def test_a_program_beside_the_person(beside, where, program, said):
     beside.git("commit", "-qm", "docs")
     add(beside, "one")
@@ -95,6 +102,11 @@ def test_what_cannot_be_run_is_told(repo, words):
 
 
 def test_a_relative_folder_on_the_path(beside):
-    done = subprocess.run(command("spawn", "ann", "--", "agent.sh"), cwd=beside.path, capture_output=True, text=True,
-                          env=environment() | {"PATH": "docs:" + environment()["PATH"]})
+    done = subprocess.run(
+        command("spawn", "ann", "--", "agent.sh"),
+        cwd=beside.path,
+        capture_output=True,
+        text=True,
+        env=environment() | {"PATH": "docs:" + environment()["PATH"]},
+    )
     assert "ann: submitted" in done.stdout, done.stderr

@@ -26,7 +26,9 @@ def staged(repo, strategy, *heads):
     built = Stager(repo.hub, strategy).chain(tip, records)
     assert not built.conflicts
     probe = Probe(1, tip, tuple(r.key for r in records), len(records), "?")
-    return Landing(tip, Staged(probe, built.commit, built.tree, built.landing, "g"), Passed(built.tree, "g", 1.0, built.commit)), records
+    return Landing(
+        tip, Staged(probe, built.commit, built.tree, built.landing, "g"), Passed(built.tree, "g", 1.0, built.commit)
+    ), records
 
 
 def on(repo, commit, files, **facts):
@@ -64,8 +66,7 @@ def test_what_is_right_passes(hub, strategy):
     landing, records = staged(hub, strategy, *two_heads(hub))
     recheck.check(hub.hub, strategy, landing, records)
     # As does what is left of a train, and nothing at all.
-    rest = replace(landing, old=landing.staged.landing[0][1],
-                   staged=replace(landing.staged, landing=landing.staged.landing[1:]))
+    rest = replace(landing, old=landing.staged.landing[0][1], staged=replace(landing.staged, landing=landing.staged.landing[1:]))
     recheck.check(hub.hub, strategy, rest, records[1:])
 
 
@@ -98,8 +99,13 @@ def test_a_commit_of_nobody_in_between(hub, strategy):
     below = landing.staged.landing[0][1]
     between = hub.hub.objects.write_commit(hub.hub.objects.commit(below).tree, [below], "in between\n", time.time())
     parents = (between, *hub.hub.objects.commit(landing.staged.commit).parents[1:])
-    refused(hub, strategy, last(landing, on(hub, landing.staged.commit, {}, parents=parents)), records,
-            "other commits" if strategy == "rebase" else "another shape")
+    refused(
+        hub,
+        strategy,
+        last(landing, on(hub, landing.staged.commit, {}, parents=parents)),
+        records,
+        "other commits" if strategy == "rebase" else "another shape",
+    )
     # Or on top, with the same files.
     top = hub.hub.objects.write_commit(hub.hub.objects.commit(landing.staged.commit).tree, [landing.staged.commit], "top\n", 1)
     over = replace(landing, staged=replace(landing.staged, commit=top))

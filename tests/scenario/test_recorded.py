@@ -10,9 +10,19 @@ from tests.support.hub import Repo, git
 
 RECORDED = Path(__file__).parents[1] / "recorded"
 ENDED = {
-    "alpha/1": "landed", "beta/1": "landed", "left/1": "landed", "twice/2": "landed", "good/1": "landed",
-    "bad/1": "rejected", "base/1": "rejected", "top/1": "rejected", "right/1": "rejected", "weaken/1": "rejected",
-    "odd/1": "rejected", "gone/1": "withdrawn", "twice/1": "superseded",
+    "alpha/1": "landed",
+    "beta/1": "landed",
+    "left/1": "landed",
+    "twice/2": "landed",
+    "good/1": "landed",
+    "bad/1": "rejected",
+    "base/1": "rejected",
+    "top/1": "rejected",
+    "right/1": "rejected",
+    "weaken/1": "rejected",
+    "odd/1": "rejected",
+    "gone/1": "withdrawn",
+    "twice/1": "superseded",
 }
 KINDS = {"bad/1": "gate", "base/1": "gate", "top/1": "dependency", "right/1": "conflict", "weaken/1": "policy", "odd/1": "border"}
 

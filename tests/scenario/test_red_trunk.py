@@ -13,8 +13,7 @@ TOGETHER = "test -e left && test -e right && sh check.sh"
 
 def tried(bot):
     """The chains that were tested on a trunk that was red, in order."""
-    return [",".join(key.split("/")[0] for key in probe.chain) for probe, _ in bot.judged
-            if "mend trunk" in probe.reason]
+    return [",".join(key.split("/")[0] for key in probe.chain) for probe, _ in bot.judged if "mend trunk" in probe.reason]
 
 
 def mend(repo, name="fix", **facts):
@@ -35,7 +34,7 @@ def test_what_mends_trunk_lands_and_then_the_rest(make_repo):
     # On the green trunk Bob's was found out in the ordinary way, by a failure over a pass.
     record = repo.record("b-bad")
     assert record.stage == "rejected" and record.reason.passed
-    said, = {line.partition(":")[0] for line in told(bot, "red")}
+    (said,) = {line.partition(":")[0] for line in told(bot, "red")}
     assert said.startswith("trunk itself is red since")
     counts = repo.proven()
     assert (counts.landed, counts.rejected) == (2, 1)
@@ -63,8 +62,12 @@ def test_many_are_tried_at_a_time(make_repo):
     with repo.bot() as bot:
         until(bot, lambda: repo.landings() == ["fix/1"])
         # Two that hang are stopped then: what they would say is of a trunk that was red.
-        until(bot, lambda: {str(j.verdict) for p, j in bot.judged if p.chain in (("c0/1",), ("c1/1",)) and "mend" in p.reason}
-              == {"aborted"})
+        until(
+            bot,
+            lambda: (
+                {str(j.verdict) for p, j in bot.judged if p.chain in (("c0/1",), ("c1/1",)) and "mend" in p.reason} == {"aborted"}
+            ),
+        )
     assert all(record.stage != "rejected" for record in map(repo.record, ("c0", "c1", "c2")))
 
 
@@ -150,7 +153,7 @@ def test_a_bot_that_was_not_told_to_end_waits_for_what_mends_it(make_repo):
 def test_trunk_that_failed_by_chance_is_tried_again_before_it_counts_as_red(make_repo, tmp_path):
     flaky = tmp_path / "flaky"
     flaky.write_text("x" * 2)
-    repo = make_repo(gate=f'if [ -s {flaky} ]; then truncate -s -1 {flaky}; exit 1; fi')
+    repo = make_repo(gate=f"if [ -s {flaky} ]; then truncate -s -1 {flaky}; exit 1; fi")
     repo.submit("one", {"one.txt": "1\n"})
     bot = repo.drain()
     assert repo.landings() == ["one/1"] and tried(bot) == []
@@ -243,8 +246,10 @@ def test_two_that_clash_and_both_say_that_they_mend_it(make_repo):
 
 
 def test_a_gate_that_depends_on_paths_is_mended_too(make_repo):
-    gates = ("version: 1\nqueue: {retries: 0}\ngates:\n  - {name: a, run: '! grep -rs BUG a', paths: ['a/**']}\n"
-             "  - {name: b, run: '! grep -rs BUG b', paths: ['b/**']}\n")
+    gates = (
+        "version: 1\nqueue: {retries: 0}\ngates:\n  - {name: a, run: '! grep -rs BUG a', paths: ['a/**']}\n"
+        "  - {name: b, run: '! grep -rs BUG b', paths: ['b/**']}\n"
+    )
     repo = make_repo(files={"a/x": "BUG\n", "b/x": "b\n", ".agentctl/policy.yaml": gates})
     repo.submit("other", {"b/y": "y\n"})
     repo.submit("fix", {"a/x": "mended\n"})
@@ -279,8 +284,10 @@ def test_a_gate_that_cannot_be_run_ends_a_bot_that_was_not_told_to_end(make_repo
 
 # with a fleet
 
-MENDS = 'case $AGENTCTL_TASK in mend) echo mended >trunk.txt;; *) echo "$AGENTCTL_TASK" >"$AGENTCTL_TASK.txt";; esac; ' \
-        'git add -A; git commit -qm "$AGENTCTL_TASK"'
+MENDS = (
+    'case $AGENTCTL_TASK in mend) echo mended >trunk.txt;; *) echo "$AGENTCTL_TASK" >"$AGENTCTL_TASK.txt";; esac; '
+    'git add -A; git commit -qm "$AGENTCTL_TASK"'
+)
 
 
 def test_a_fleet_mends_trunk(make_repo):

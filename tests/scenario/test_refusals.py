@@ -12,6 +12,7 @@ from tests.support.hub import cli, command, environment, eventually, finish, git
 
 # changes that are sent back
 
+
 def test_a_change_to_a_protected_path_is_refused(repo):
     repo.submit("weaken", {".agentctl/policy.yaml": policy(gate="true")})
     bot = repo.drain()
@@ -65,6 +66,7 @@ def test_a_timeout_is_a_failure_that_says_so(make_repo):
 
 
 # what nobody is blamed for
+
 
 def test_a_gate_that_cannot_be_run_blames_nobody(make_repo):
     repo = make_repo(gate="no-such-program --here")
@@ -203,6 +205,7 @@ def test_a_policy_that_becomes_invalid_ends_the_bot_and_loses_nothing(repo):
 
 # repositories that are not supported
 
+
 def test_outside_a_repository(tmp_path):
     said = cli("queue", cwd=tmp_path, ok=4).stderr
     assert said.startswith("agentctl: not inside a Git repository") and "hint: git init" in said
@@ -227,6 +230,7 @@ def test_a_shallow_clone_is_refused(repo, tmp_path):
 
 
 # the command line
+
 
 def test_of_two_bots_the_second_is_told_who_the_first_is(repo):
     first = subprocess.Popen(command("bot", "run"), cwd=repo.path, env=environment(), stdout=subprocess.DEVNULL)

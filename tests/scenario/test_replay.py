@@ -94,8 +94,14 @@ def history(tmp_path):
 
 def replay(history, *options):
     """The last object that the command prints: what came of it. It may take its time."""
-    done = subprocess.run(command("replay", history.path, *options, "--gate", GATE, "--json"), env=environment(),
-                          cwd=history.path.parent, capture_output=True, text=True, timeout=5 * PATIENCE)
+    done = subprocess.run(
+        command("replay", history.path, *options, "--gate", GATE, "--json"),
+        env=environment(),
+        cwd=history.path.parent,
+        capture_output=True,
+        text=True,
+        timeout=5 * PATIENCE,
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     return json.loads(done.stdout.splitlines()[-1])
 
@@ -127,8 +133,9 @@ def replay_fails(history, words, status, *options):
 
 
 def test_one_by_one_beside_it(history):
-    done = cli("replay", history.path, "start..HEAD", "--limit", 4, "--gate", GATE, "--compare", "--quiet",
-               cwd=history.path.parent)
+    done = cli(
+        "replay", history.path, "start..HEAD", "--limit", 4, "--gate", GATE, "--compare", "--quiet", cwd=history.path.parent
+    )
     told, heads, tasks, landed, *_ = done.stdout.splitlines()
     assert "4 tasks" in told and heads.split() == ["as", "given", "one", "by", "one", "ratio"]
     assert tasks.split() == ["tasks", "4", "4"] and landed.split() == ["landed", "4", "4"]
@@ -149,8 +156,9 @@ def test_simulated_it_runs_one_gate_and_says_what_more_slots_would_do(history, t
 
 def test_with_the_gates_time_given_none_is_run(history, tmp_path):
     picture = tmp_path / "turnaround.svg"
-    done = cli("replay", history.path, "start..HEAD", "--simulate", "--gate-seconds", 90, "--plot", picture,
-               cwd=history.path.parent)
+    done = cli(
+        "replay", history.path, "start..HEAD", "--simulate", "--gate-seconds", 90, "--plot", picture, cwd=history.path.parent
+    )
     assert picture.read_text().startswith("<svg")
     told, heads, *rows = done.stdout.splitlines()
     assert told.startswith("21 changes of 8 agents, 0.0% bad, 8 always queued; the gate takes 90.0s")
@@ -176,8 +184,13 @@ def test_nothing_is_left_when_it_is_stopped(history, tmp_path, reached):
     place.mkdir()
     where = reached.split(".")[0]
     gate = f"{GATE} && case $PWD in *{where}*) sleep 1000;; esac"
-    run = subprocess.Popen(command("replay", history.path, "start..HEAD", "--gate", gate), cwd=tmp_path,
-                           env=environment() | {"TMPDIR": str(place)}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    run = subprocess.Popen(
+        command("replay", history.path, "start..HEAD", "--gate", gate),
+        cwd=tmp_path,
+        env=environment() | {"TMPDIR": str(place)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
     eventually(lambda: list(place.glob(f"agentctl-replay-*/{reached}")))
     run.send_signal(signal.SIGINT)
     assert run.wait(timeout=PATIENCE) == 130

@@ -87,9 +87,14 @@ class Trunk:
     def __init__(self, repo, folder, **commits):
         self.repo, self.plan = repo, folder / "plan.json"
         trees = [repo.hub.objects.commit(c).tree for c in (repo.tip, *commits.values())]
-        self.plan.write_text(json.dumps([
-            {"task": task, "base": base, "target": target, "commits": [commit], "bug": None}
-            for (task, commit), base, target in zip(commits.items(), trees, trees[1:])]))
+        self.plan.write_text(
+            json.dumps(
+                [
+                    {"task": task, "base": base, "target": target, "commits": [commit], "bug": None}
+                    for (task, commit), base, target in zip(commits.items(), trees, trees[1:])
+                ]
+            )
+        )
 
     def agent(self, task, answer=None):
         """Its exit status; `answer` is the rejection that it finds."""

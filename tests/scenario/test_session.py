@@ -30,8 +30,9 @@ def test_death_by_a_signal_is_a_crash_and_its_work_is_salvaged(repo, commit):
     ended = run(repo, f"echo half > half && {commit}kill -9 $$")
     assert (ended.end, ended.revision) == (End.CRASHED, 0)
     assert "killed by signal 9" in ended.note
-    shown = subprocess.run(["git", "--git-dir", repo.hub.git_dir, "show", f"{ended.salvage}:half"],
-                           capture_output=True, text=True, check=True)
+    shown = subprocess.run(
+        ["git", "--git-dir", repo.hub.git_dir, "show", f"{ended.salvage}:half"], capture_output=True, text=True, check=True
+    )
     assert shown.stdout == "half\n"
     with pytest.raises(NotFound):
         status.find(repo.hub, "job")
@@ -45,8 +46,11 @@ def test_a_failing_exit_status_is_a_crash_too_and_says_why(repo, commit):
     assert ended.note.startswith("exit status 3: KeyError: colour; ")
     assert repo.show("half", ended.salvage) == "half\n"
     # The next session is told, and where the work is.
-    again = run_again(repo, 'grep -F "git diff HEAD...refs/agentctl/salvage/ann/" "$AGENTCTL_PROMPT_FILE" > told &&'
-                            ' grep "KeyError: colour" "$AGENTCTL_PROMPT_FILE" >> told')
+    again = run_again(
+        repo,
+        'grep -F "git diff HEAD...refs/agentctl/salvage/ann/" "$AGENTCTL_PROMPT_FILE" > told &&'
+        ' grep "KeyError: colour" "$AGENTCTL_PROMPT_FILE" >> told',
+    )
     assert (again.end, again.revision) == (End.SUBMITTED, 1)
 
 
@@ -69,7 +73,9 @@ def test_what_a_session_with_a_result_prints_is_its_own_affair(repo):
 
 
 def test_litter_beside_commits_is_kept_but_no_part_of_the_change(repo):
-    ended = run(repo, "echo w > w; git add w; git commit -qm work; mkdir .cache; echo z > .cache/z; echo more >> README; echo n > n")
+    ended = run(
+        repo, "echo w > w; git add w; git commit -qm work; mkdir .cache; echo z > .cache/z; echo more >> README; echo n > n"
+    )
     assert (ended.end, ended.revision) == (End.SUBMITTED, 1)
     assert "2 uncommitted files kept in refs/agentctl/salvage/ann/" in ended.note
     repo.drain()
@@ -104,10 +110,13 @@ def test_what_was_submitted_by_the_agent_itself_stands_whatever_lies_beside_it(r
     assert (repo.show("w"), repo.show("z")) == ("w\n", None)
 
 
-@pytest.mark.parametrize("again", [
-    'git reset -q --hard "$(git rev-parse refs/agentctl/outbox/ann/job/1^)"',
-    "echo BUG > w; git add w; git commit -qm 'The very same, said otherwise'",
-])
+@pytest.mark.parametrize(
+    "again",
+    [
+        'git reset -q --hard "$(git rev-parse refs/agentctl/outbox/ann/job/1^)"',
+        "echo BUG > w; git add w; git commit -qm 'The very same, said otherwise'",
+    ],
+)
 def test_what_was_rejected_is_not_submitted_again_unchanged(repo, again):
     run(repo, "echo BUG > w; git add w; git commit -qm work")
     repo.drain()

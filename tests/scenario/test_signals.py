@@ -65,8 +65,15 @@ class Terminal:
     def __init__(self, cwd, *words, **env):
         self.master, slave = pty.openpty()
         self.process = subprocess.Popen(
-            command(*words), cwd=cwd, env=environment() | env, stdin=slave, stdout=slave, stderr=slave,
-            start_new_session=True, preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0))
+            command(*words),
+            cwd=cwd,
+            env=environment() | env,
+            stdin=slave,
+            stdout=slave,
+            stderr=slave,
+            start_new_session=True,
+            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+        )
         os.close(slave)
         self.said = ""
 
@@ -115,8 +122,7 @@ def lines(path):
 
 def test_an_interrupt_reaches_no_git(repo, home):
     add(repo, "one", "two")
-    shown = Terminal(repo.path, "run", "--", "sh", "-c", "sleep 1000", HOME=str(home),
-                     PATH=f"{home}/bin:{os.environ['PATH']}")
+    shown = Terminal(repo.path, "run", "--", "sh", "-c", "sleep 1000", HOME=str(home), PATH=f"{home}/bin:{os.environ['PATH']}")
     eventually(lambda: lines(home / "begun"))
     shown.interrupt()
     assert shown.ends() == 130, shown.said
@@ -181,8 +187,9 @@ def test_a_closed_terminal_ends_it_in_order(repo):
 
 def test_what_is_being_started_does_not_hear_interrupts(tmp_path):
     # A new process is in the terminal's foreground group until it has one of its own.
-    at_work = subprocess.Popen([sys.executable, "-c", AT_WORK], cwd=tmp_path, env=environment(), stdout=subprocess.PIPE,
-                               start_new_session=True)
+    at_work = subprocess.Popen(
+        [sys.executable, "-c", AT_WORK], cwd=tmp_path, env=environment(), stdout=subprocess.PIPE, start_new_session=True
+    )
     assert at_work.stdout.readline() == b"ready\n"
     while at_work.poll() is None:
         os.killpg(at_work.pid, signal.SIGINT)

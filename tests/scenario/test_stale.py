@@ -29,8 +29,9 @@ def holder(repo):
     started = []
 
     def hold(ref):
-        git = subprocess.Popen(["git", "update-ref", "--stdin"], cwd=repo.path, stdin=subprocess.PIPE,
-                               stdout=subprocess.PIPE, text=True)
+        git = subprocess.Popen(
+            ["git", "update-ref", "--stdin"], cwd=repo.path, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
         git.stdin.write(f"start\ncreate {ref} {repo.tip}\nprepare\n")
         git.stdin.flush()
         assert [git.stdout.readline() for _ in range(2)] == ["start: ok\n", "prepare: ok\n"]
@@ -43,10 +44,14 @@ def holder(repo):
         git.communicate()
 
 
-@pytest.mark.parametrize("lock, line, ref", [
-    ("refs/agentctl/pause.lock", "queue pause", "refs/agentctl/pause"),
-    ("refs/agentctl/inbox/ann/fix/1.lock", "submit topic --change fix --agent ann", "refs/agentctl/inbox/ann/fix/1"),
-    ("refs/agentctl/tasks/fix.lock", "task add fix", "refs/agentctl/tasks/fix")])
+@pytest.mark.parametrize(
+    "lock, line, ref",
+    [
+        ("refs/agentctl/pause.lock", "queue pause", "refs/agentctl/pause"),
+        ("refs/agentctl/inbox/ann/fix/1.lock", "submit topic --change fix --agent ann", "refs/agentctl/inbox/ann/fix/1"),
+        ("refs/agentctl/tasks/fix.lock", "task add fix", "refs/agentctl/tasks/fix"),
+    ],
+)
 def test_the_next_command_clears_the_lock_of_the_ref_that_it_writes(repo, lock, line, ref):
     repo.git("branch", "topic", repo.change({"topic.txt": "topic\n"}))
     path = leave(repo, lock)
@@ -92,8 +97,15 @@ def test_a_git_that_gives_up_its_lock_is_waited_for(repo, holder):
 
 
 def at_work(repo, tmp_path, *words, ready, **env):
-    git = subprocess.Popen(["git", *words], cwd=repo.path, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL,
-                           stderr=subprocess.DEVNULL, env=os.environ | env, start_new_session=True)
+    git = subprocess.Popen(
+        ["git", *words],
+        cwd=repo.path,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env=os.environ | env,
+        start_new_session=True,
+    )
     eventually(lambda: ready(git))
     return git
 
@@ -105,8 +117,14 @@ def standing_open(repo, tmp_path):
 
 def at_the_editor(repo, tmp_path):
     """A person writes the message of a commit."""
-    return at_work(repo, tmp_path, "commit", "--allow-empty", GIT_EDITOR=f"touch {tmp_path}/open; sleep 1000; :",
-                   ready=lambda git: (tmp_path / "open").exists())
+    return at_work(
+        repo,
+        tmp_path,
+        "commit",
+        "--allow-empty",
+        GIT_EDITOR=f"touch {tmp_path}/open; sleep 1000; :",
+        ready=lambda git: (tmp_path / "open").exists(),
+    )
 
 
 def stale_names(pid):
@@ -160,7 +178,10 @@ def test_a_start_removes_what_a_dead_git_began_to_write(repo, holder):
     objects = repo.path / ".git/objects"
     (objects / "tmp_objdir-incoming-x/ab").mkdir(parents=True)
     (objects / "ab").mkdir()
-    old, new = [objects / "ab/tmp_obj_x", objects / "pack/tmp_pack_x", objects / "tmp_objdir-incoming-x"], objects / "ab/tmp_obj_new"
+    old, new = (
+        [objects / "ab/tmp_obj_x", objects / "pack/tmp_pack_x", objects / "tmp_objdir-incoming-x"],
+        objects / "ab/tmp_obj_new",
+    )
     for path in (*old[:2], new):
         path.touch()
     for path in old:

@@ -23,8 +23,7 @@ def test_a_paused_queue_tests_and_rejects_but_does_not_land(repo):
         until(bot, lambda: bot.halted and "bad/1" not in bot.state.queue)
         assert passed(bot) == {"one/1", "two/1"}
         assert repo.tip == begin and set(bot.state.queue) == {"one/1", "two/1"}
-        assert told(bot, "paused") == [
-            "the queue is paused by Tess Tester: release; nothing lands until: agentctl queue resume"]
+        assert told(bot, "paused") == ["the queue is paused by Tess Tester: release; nothing lands until: agentctl queue resume"]
         assert "nothing lands until" in repo.cli("queue").stdout
         assert "the queue is paused by" in repo.cli("why", "one").stdout
 
@@ -108,8 +107,10 @@ def test_any_ref_pauses(repo):
 
 
 def test_a_freeze_lets_through_what_is_urgent(repo):
-    assert "frozen below priority 5 by Tess Tester: release" in repo.cli(
-        "queue", "pause", "--below", "5", "--reason", "release").stdout
+    assert (
+        "frozen below priority 5 by Tess Tester: release"
+        in repo.cli("queue", "pause", "--below", "5", "--reason", "release").stdout
+    )
     repo.submit("late", {"late.txt": "late\n"})
     repo.submit("fix", {"fix.txt": "fix\n"}, priority=5)
     repo.submit("rest", {"rest.txt": "rest\n"}, priority=9, after=["late"])
@@ -128,8 +129,7 @@ def test_a_freeze_lets_through_what_is_urgent(repo):
     repo.submit("later", {"later.txt": "later\n"})
     repo.cli("queue", "bump", "late", "--priority", "5")
     repo.cli("bot", "run", "--once")
-    assert repo.stages() == {"fix/1": "landed", "bad/1": "rejected", "late/1": "landed", "rest/1": "landed",
-                             "later/1": "queued"}
+    assert repo.stages() == {"fix/1": "landed", "bad/1": "rejected", "late/1": "landed", "rest/1": "landed", "later/1": "queued"}
     repo.cli("queue", "resume")
     repo.drain()
     assert repo.landings() == ["fix/1", "late/1", "rest/1", "later/1"]
@@ -160,8 +160,11 @@ def test_the_reasons_of_what_the_planner_does_are_told(repo):
         staged = next(s for s in bot.state.probes if "slow/1" in s.probe.chain)
         probe = f"probe {staged.probe.number}"
         assert any(c.isdigit() for c in staged.probe.reason)
-        for told in (repo.cli("queue").stdout, repo.cli("why", "slow").stdout,
-                     repo.git("log", "--format=%B", "refs/agentctl/state")):
+        for told in (
+            repo.cli("queue").stdout,
+            repo.cli("why", "slow").stdout,
+            repo.git("log", "--format=%B", "refs/agentctl/state"),
+        ):
             assert probe in told and staged.probe.reason in told
         repo.cli("withdraw", "slow")
         until(bot, lambda: "slow/1" not in bot.state.queue)

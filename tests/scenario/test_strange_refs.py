@@ -53,8 +53,18 @@ def a_ring(path, repo):
     path.write_text(f"ref: {path.relative_to(repo.path / '.git')}\n")
 
 
-STRANGE = [a_fifo, an_empty_file, a_socket, junk, a_link_to_a_file, a_link_to_a_folder, a_link_to_itself,
-           an_object_that_is_not_there, a_ref_that_stands_for_none, a_ring]
+STRANGE = [
+    a_fifo,
+    an_empty_file,
+    a_socket,
+    junk,
+    a_link_to_a_file,
+    a_link_to_a_folder,
+    a_link_to_itself,
+    an_object_that_is_not_there,
+    a_ref_that_stands_for_none,
+    a_ring,
+]
 PLACES = ["inbox/ann/odd-{}/1", "claims/odd-{}", "outbox/bea/odd-{}/1", "stage/odd-{}"]
 
 
@@ -148,7 +158,8 @@ def test_a_listing_is_what_git_lists(repo):
         found = repo.hub.refs.read(["refs/agentctl/"])
         # What Git calls the subject of a tree is nothing.
         assert [(r.name, r.oid, r.kind, r.target, r.subject) for r in found.values()] == [
-            (name, oid, kind, peeled or oid, subject) for name, oid, kind, peeled, subject in listed]
+            (name, oid, kind, peeled or oid, subject) for name, oid, kind, peeled, subject in listed
+        ]
         assert set(repo.hub.refs.read(["refs/agentctl/inbox/ann/one"])) == {"refs/agentctl/inbox/ann/one/1"}
         assert repo.hub.refs.read(["refs/agentctl/inbox/ann/on"]) == {}
 

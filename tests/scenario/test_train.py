@@ -105,8 +105,11 @@ def test_a_failing_train_convicts_its_last(repo, signal):
     begin = repo.tip
     with repo.bot() as bot:
         admitted(bot)
-        red, first, second = (started(bot, 7, begin, "a", "b", "bad"), started(bot, 8, begin, "a"),
-                              started(bot, 9, begin, "a", "b"))
+        red, first, second = (
+            started(bot, 7, begin, "a", "b", "bad"),
+            started(bot, 8, begin, "a"),
+            started(bot, 9, begin, "a", "b"),
+        )
         judged(bot, red, first, second)
         land(bot, first)
         land(bot, second)

@@ -92,7 +92,7 @@ def test_somebody_rewinds_trunk_while_a_gate_runs(repo):
         # Whether that was meant nobody can tell here. The bot says so and lands nothing; what
         # it tests meanwhile it tests on the trunk that it knows.
         assert repo.tip == begin and repo.stage("second") == "queued"
-        moved, = told(bot, "moved")
+        (moved,) = told(bot, "moved")
         for word in (landed[:12], begin[:12], "reset: moving to", "agentctl bot restore", "agentctl bot adopt"):
             assert word in moved
         assert any("second/1" in probe.chain and probe.base == landed for probe, _ in bot.judged)
@@ -243,10 +243,11 @@ def test_what_a_merge_commit_of_a_change_holds_itself_lands(make_repo, strategy)
     mine = repo.change({"text": "mine\n", "new.txt": "new\n"}, "mine")
     repo.submit("theirs", {"text": "theirs\n"})
     repo.drain()
-    both = objects.replace(objects.commit(repo.tip).tree, {
-        "text": b"both\n", "new.txt": b"new\n", "adapted.txt": b"adapted\n"})
+    both = objects.replace(objects.commit(repo.tip).tree, {"text": b"both\n", "new.txt": b"new\n", "adapted.txt": b"adapted\n"})
     merged = objects.write_commit(both, [mine, repo.tip], "merge trunk\n", 1_600_000_000)
-    repo.hand_in("mine", repo.hub.objects.write_commit(objects.replace(both, {"more.txt": b"more\n"}), [merged], "more\n", 1_600_000_001))
+    repo.hand_in(
+        "mine", repo.hub.objects.write_commit(objects.replace(both, {"more.txt": b"more\n"}), [merged], "more\n", 1_600_000_001)
+    )
     repo.submit("other", {"other.txt": "other\n"}, base=base)
     repo.drain()
     assert repo.stages() == {"theirs/1": "landed", "mine/1": "landed", "other/1": "landed"}

@@ -46,7 +46,8 @@ def test_each_change_takes_the_time_of_the_run_that_decided_on_it(past):
     traffic = tune.traffic_of(Ledger.read(past.hub).ended(), runs.seconds, 1)
     records = [past.record(name) for name in "abcd"]
     assert [a.seconds for a in traffic if not a.bad] == [
-        verdicts.lookup(past.hub, r.proof.passed.gate, r.proof.passed.tree, "passed").seconds for r in records]
+        verdicts.lookup(past.hub, r.proof.passed.gate, r.proof.passed.tree, "passed").seconds for r in records
+    ]
     evidence = past.record("bad").reason
     failed = verdicts.lookup(past.hub, evidence.gate, evidence.failed, "failed")
     assert [a.seconds for a in traffic if a.bad] == [failed.seconds]

@@ -27,9 +27,15 @@ def run(repo, script, *options, ok=0):
 
 
 def started(repo, script, *options):
-    return subprocess.Popen(command("run", *options, "--", "sh", "-c", script), cwd=repo.path, env=environment(),
-                            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL,
-                            start_new_session=True)
+    return subprocess.Popen(
+        command("run", *options, "--", "sh", "-c", script),
+        cwd=repo.path,
+        env=environment(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        stdin=subprocess.DEVNULL,
+        start_new_session=True,
+    )
 
 
 def task(repo, name):

@@ -5,8 +5,17 @@ import signal
 import sys
 import traceback
 
-EFFECTS = {"os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.link", "os.symlink", "os.chmod", "os.truncate",
-           "subprocess.Popen"}
+EFFECTS = {
+    "os.mkdir",
+    "os.rename",
+    "os.remove",
+    "os.rmdir",
+    "os.link",
+    "os.symlink",
+    "os.chmod",
+    "os.truncate",
+    "subprocess.Popen",
+}
 
 
 def is_effect(event, args):

@@ -57,9 +57,19 @@ agents:
 protect:
   - .agentctl/**
 """
-DEFAULTS = {"trunk": "main", "strategy": "squash", "gate": "sh check.sh", "timeout": "50s", "slots": 2,
-            "retries": 2, "agent_timeout": "50s", "attempts": 3, "dirty": "commit",
-            "on_failure": "salvage", "backoff": "30s"}
+DEFAULTS = {
+    "trunk": "main",
+    "strategy": "squash",
+    "gate": "sh check.sh",
+    "timeout": "50s",
+    "slots": 2,
+    "retries": 2,
+    "agent_timeout": "50s",
+    "attempts": 3,
+    "dirty": "commit",
+    "on_failure": "salvage",
+    "backoff": "30s",
+}
 
 
 def eventually(check):

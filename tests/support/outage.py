@@ -55,8 +55,7 @@ class World:
             state = brakes.released(state, starts, self.agents, self.base, now)
             room = brakes.room(state, starts, self.agents, self.base, now)
             busy = {agent for _, agent in running.values()}
-            free = tuple(a for a in (f"a{n}" for n in range(self.agents)) if a not in busy
-                         and not brakes.resting(state, a, now))
+            free = tuple(a for a in (f"a{n}" for n in range(self.agents)) if a not in busy and not brakes.resting(state, a, now))
             trying = bool(state.failure) and not brakes.proven(state, starts, self.base, now)
             plan = dispatch(self.known, self._statuses(running), free, "tip", Rules(self.attempts, self.base), now, trying)
             self.parked.update(plan.park)
@@ -67,8 +66,16 @@ class World:
         return self
 
     def _statuses(self, running) -> dict[str, Status]:
-        return {n: Status.LANDED if n in self.landed else Status.PARKED if n in self.parked else
-                Status.WORKING if n in running else Status.READY for n in self.known}
+        return {
+            n: Status.LANDED
+            if n in self.landed
+            else Status.PARKED
+            if n in self.parked
+            else Status.WORKING
+            if n in running
+            else Status.READY
+            for n in self.known
+        }
 
     def _hit(self, start: float, now: float) -> Outage | None:
         return next((o for o in self.outages if start < o.end and now >= o.begin), None)
@@ -90,8 +97,9 @@ class World:
         self.sessions.append((start, name, session))
         if end == End.SUBMITTED:
             self.landed.add(name)
-        return brakes.after(state, EndedSession(name, start, session), task.sessions[-1] if task.sessions else None,
-                            self.base, self.jitter)
+        return brakes.after(
+            state, EndedSession(name, start, session), task.sessions[-1] if task.sessions else None, self.base, self.jitter
+        )
 
     @property
     def wasted(self) -> int:

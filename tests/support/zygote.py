@@ -44,9 +44,13 @@ def _served():
     if not hasattr(_mine, "served"):
         _mine.served, theirs = socket.socketpair()
         with theirs:
-            subprocess.run([sys.executable, "-m", "tests.support.zygote", str(theirs.fileno())], pass_fds=[theirs.fileno()],
-                           env={name: os.environ[name] for name in ("PATH", "LC_ALL", "PYTHONPATH") if name in os.environ}, check=True,
-                           cwd=os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
+            subprocess.run(
+                [sys.executable, "-m", "tests.support.zygote", str(theirs.fileno())],
+                pass_fds=[theirs.fileno()],
+                env={name: os.environ[name] for name in ("PATH", "LC_ALL", "PYTHONPATH") if name in os.environ},
+                check=True,
+                cwd=os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))),
+            )
         _mine.group = int(_mine.served.recv(64))
     return _mine.served
 

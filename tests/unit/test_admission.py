@@ -130,11 +130,24 @@ def test_symbolic_links(target, rule):
     assert (found == []) if rule is None else (len(found) == 1 and rule in found[0])
 
 
-@pytest.mark.parametrize("path", [".gitmodules", "a/.gitattributes", ".GITMODULES", ".gitmodules .", "gitmod~1", "GI7EBA~4",
-                                  ".g\u200citignore", "a/.mailmap", ".gitmodules:x"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        ".gitmodules",
+        "a/.gitattributes",
+        ".GITMODULES",
+        ".gitmodules .",
+        "gitmod~1",
+        "GI7EBA~4",
+        ".g\u200citignore",
+        "a/.mailmap",
+        ".gitmodules:x",
+    ],
+)
 def test_a_link_in_the_place_of_what_git_reads(path):
     assert refusals(ChangedFile(path, LINK, 1, "elsewhere")) == [
-        f"{printable(path)}: a symbolic link in the place of a file that Git reads"]
+        f"{printable(path)}: a symbolic link in the place of a file that Git reads"
+    ]
     assert refusals(ChangedFile(path, FILE)) == []
 
 
@@ -146,9 +159,7 @@ def test_a_name_that_a_file_system_takes(name):
 
 
 def test_submodules_only_where_they_are_allowed():
-    assert refusals(ChangedFile("sub", GITLINK)) == [
-        "sub: a submodule, which limits.allow_submodules forbids"
-    ]
+    assert refusals(ChangedFile("sub", GITLINK)) == ["sub: a submodule, which limits.allow_submodules forbids"]
     assert refusals(ChangedFile("sub", GITLINK), allow_submodules=True) == []
     assert refusals(ChangedFile("sub", GITLINK, deleted=True)) == []
 
@@ -168,9 +179,7 @@ def test_the_limits_are_the_last_value_allowed():
     assert named("a", "b", "c", change_files=2) == ["c: one file more than limits.change_files (2)"]
     sized = [ChangedFile("a", FILE, 6), ChangedFile("b", FILE, 4), ChangedFile("c", FILE, 99, deleted=True)]
     assert refusals(*sized, change_bytes=10) == []
-    assert refusals(*sized, change_bytes=9) == [
-        "b: brings the change over limits.change_bytes (9)"
-    ]
+    assert refusals(*sized, change_bytes=9) == ["b: brings the change over limits.change_bytes (9)"]
     assert named("a/b/c", depth=3) == []
     assert named("a/b/c", depth=2) == ["a/b/c: 3 components, over limits.depth (2)"]
     assert named("éé", b"\xff\xff\xff\xff", path=4) == []
@@ -239,9 +248,7 @@ def test_globs(pattern, path, match):
     assert matches(pattern, path) is match
 
 
-@pytest.mark.parametrize(
-    "path", [".agentctl/policy.yaml", ".agentctl", ".AgentCtl/x", ".agent\u200cctl/x", ".agentctl/a/b"]
-)
+@pytest.mark.parametrize("path", [".agentctl/policy.yaml", ".agentctl", ".AgentCtl/x", ".agent\u200cctl/x", ".agentctl/a/b"])
 def test_protected_under_every_name_a_file_system_takes_for_it(path):
     assert refusals(ChangedFile(path, LINK, 1, "elsewhere"), protect=[".agentctl/**"]) == [
         f"{printable(path)}: protected by .agentctl/**"

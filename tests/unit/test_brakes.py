@@ -76,8 +76,11 @@ def test_each_failed_try_makes_the_pause_longer_and_chance_a_little():
 
 
 def test_sessions_that_ran_already_say_nothing_about_the_pause():
-    found = state(outcome("t", 100.0, Kind.RATE), outcome("u", 101.0, Kind.RATE, seconds=50.0),
-                  outcome("v", 102.0, end=End.SUBMITTED, seconds=50.0))
+    found = state(
+        outcome("t", 100.0, Kind.RATE),
+        outcome("u", 101.0, Kind.RATE, seconds=50.0),
+        outcome("v", 102.0, end=End.SUBMITTED, seconds=50.0),
+    )
     assert (found.row, found.until, found.passed) == (1, 130.0, 0)
 
 
@@ -150,8 +153,10 @@ def test_who_starts_it_again_has_mended_something():
     found = inherited([(one, None) for one in before], BASE, 50.0)
     assert may_start(found, 50.0) == 1
     assert found.row == 1
-    assert inherited([(one, None) for one in [*before, outcome("v", 90.0, end=End.SUBMITTED, seconds=1.0)]],
-                     BASE, 100.0).failure is None
+    assert (
+        inherited([(one, None) for one in [*before, outcome("v", 90.0, end=End.SUBMITTED, seconds=1.0)]], BASE, 100.0).failure
+        is None
+    )
     told = inherited([(outcome("t", 0.0, Kind.RATE, after=500.0), None)], BASE, 50.0)
     assert may_start(told, 499.0) == 0
 

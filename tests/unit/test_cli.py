@@ -25,8 +25,9 @@ finally:
 def loaded(*args, cwd):
     """(exit status, output, heavy libraries imported) of a command line."""
     code = PROBE.format(args=list(args), heavy=set(HEAVY))
-    done = subprocess.run([sys.executable, "-c", code], cwd=cwd, env=environment(), stdin=subprocess.DEVNULL,
-                          capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=cwd, env=environment(), stdin=subprocess.DEVNULL, capture_output=True, text=True
+    )
     return done.returncode, done.stdout, done.stderr.splitlines()[-1].split()
 
 
@@ -55,8 +56,15 @@ def test_without_a_command_the_help_is_all_that_is_said(tmp_path, args):
     assert done.stdout.startswith("Usage: agentctl") and done.stderr == ""
 
 
-@pytest.mark.parametrize("args, hint", [(["status"], "agentctl queue, or"), (["queue", "show"], "agentctl queue"),
-                                        (["log"], "agentctl --help"), (["queue", "paus"], "agentctl queue --help")])
+@pytest.mark.parametrize(
+    "args, hint",
+    [
+        (["status"], "agentctl queue, or"),
+        (["queue", "show"], "agentctl queue"),
+        (["log"], "agentctl --help"),
+        (["queue", "paus"], "agentctl queue --help"),
+    ],
+)
 def test_a_command_looked_for_under_another_name(tmp_path, args, hint):
     said = cli(*args, cwd=tmp_path, ok=2).stderr.splitlines()
     assert said[0].startswith(f"agentctl: there is no command '{' '.join(args)}'")
@@ -66,13 +74,21 @@ def test_a_command_looked_for_under_another_name(tmp_path, args, hint):
 def test_outside_a_repository(tmp_path):
     done = cli("queue", cwd=tmp_path, ok=4)
     assert done.stderr.splitlines() == [
-        f"agentctl: not inside a Git repository: {tmp_path}", "hint: git init, or agentctl -C REPO ..."]
+        f"agentctl: not inside a Git repository: {tmp_path}",
+        "hint: git init, or agentctl -C REPO ...",
+    ]
 
 
-@pytest.mark.parametrize("args, status, code", [
-    (["why", "nothing", "--json"], 4, "not-found"), (["--json", "why", "nothing"], 4, "not-found"),
-    (["submit", "--change", "..", "HEAD", "--json"], 2, "usage"), (["nonsense", "--json"], 2, "usage"),
-    (["submit", "--json", "--change", "empty"], 5, "refused")])
+@pytest.mark.parametrize(
+    "args, status, code",
+    [
+        (["why", "nothing", "--json"], 4, "not-found"),
+        (["--json", "why", "nothing"], 4, "not-found"),
+        (["submit", "--change", "..", "HEAD", "--json"], 2, "usage"),
+        (["nonsense", "--json"], 2, "usage"),
+        (["submit", "--json", "--change", "empty"], 5, "refused"),
+    ],
+)
 def test_an_error_as_json(repo, args, status, code):
     done = cli(*args, cwd=repo.path, ok=status)
     said = json.loads(done.stderr)

@@ -5,29 +5,35 @@ import pytest
 from agentctl.core.tasks.ending import MEANING, End, Left, Use, is_litter, left, meaning
 
 
-@pytest.mark.parametrize(("committed", "dirty", "repeated", "excuse", "what"), [
-    (False, False, False, False, Left.NOTHING),
-    (False, True, False, False, Left.FILES),
-    (True, False, False, False, Left.COMMITS),
-    (True, True, False, False, Left.BOTH),
-    (True, True, True, False, Left.BOTH),
-    (True, True, False, True, Left.BOTH),
-    (True, False, True, False, Left.REPEATED),
-    (True, False, False, True, Left.EXCUSE),
-])
+@pytest.mark.parametrize(
+    ("committed", "dirty", "repeated", "excuse", "what"),
+    [
+        (False, False, False, False, Left.NOTHING),
+        (False, True, False, False, Left.FILES),
+        (True, False, False, False, Left.COMMITS),
+        (True, True, False, False, Left.BOTH),
+        (True, True, True, False, Left.BOTH),
+        (True, True, False, True, Left.BOTH),
+        (True, False, True, False, Left.REPEATED),
+        (True, False, False, True, Left.EXCUSE),
+    ],
+)
 def test_what_was_left(committed, dirty, repeated, excuse, what):
     assert left(committed, dirty, repeated, excuse) == what
 
 
-@pytest.mark.parametrize(("what", "end", "use"), [
-    (Left.NOTHING, End.EMPTY, Use.NOTHING),
-    (Left.FILES, End.SUBMITTED, Use.SWEEP),
-    (Left.COMMITS, End.SUBMITTED, Use.SUBMIT),
-    (Left.BOTH, End.SUBMITTED, Use.SWEEP),
-    (Left.REPEATED, End.EMPTY, Use.NOTHING),
-    (Left.UNFINISHED, End.EMPTY, Use.SALVAGE),
-    (Left.EXCUSE, End.GAVE_UP, Use.NOTHING),
-])
+@pytest.mark.parametrize(
+    ("what", "end", "use"),
+    [
+        (Left.NOTHING, End.EMPTY, Use.NOTHING),
+        (Left.FILES, End.SUBMITTED, Use.SWEEP),
+        (Left.COMMITS, End.SUBMITTED, Use.SUBMIT),
+        (Left.BOTH, End.SUBMITTED, Use.SWEEP),
+        (Left.REPEATED, End.EMPTY, Use.NOTHING),
+        (Left.UNFINISHED, End.EMPTY, Use.SALVAGE),
+        (Left.EXCUSE, End.GAVE_UP, Use.NOTHING),
+    ],
+)
 def test_of_a_session_that_ended_well(what, end, use):
     assert meaning(None, what, "commit") == (end, use)
 
@@ -37,9 +43,22 @@ def test_the_policy_may_keep_uncommitted_files_out():
     assert meaning(None, Left.COMMITS, "salvage") == (End.SUBMITTED, Use.SUBMIT)
 
 
-@pytest.mark.parametrize(("path", "litter"), [
-    ("new.txt", False), ("src/new.txt", False), (".tool.cache/a/b", True), ("src/.tool", True), (".github/new.yml", False),
-    (".github/.new", True), (".gitattributes", False), ("src/.gitignore", False), (".gitmodules", True), ("new/.keep", True), ("src/new.", False)])
+@pytest.mark.parametrize(
+    ("path", "litter"),
+    [
+        ("new.txt", False),
+        ("src/new.txt", False),
+        (".tool.cache/a/b", True),
+        ("src/.tool", True),
+        (".github/new.yml", False),
+        (".github/.new", True),
+        (".gitattributes", False),
+        ("src/.gitignore", False),
+        (".gitmodules", True),
+        ("new/.keep", True),
+        ("src/new.", False),
+    ],
+)
 def test_what_a_tool_keeps_for_itself_is_litter(path, litter):
     assert is_litter(path, {".github", "src"}.__contains__) == litter
 

@@ -34,48 +34,62 @@ def test_what_real_programs_say(end, said, kind, wait):
     assert found.said
 
 
-@pytest.mark.parametrize(("said", "kind"), [
-    ("401 invalid api key", Kind.KEY),
-    ("Invalid API key · Please run /login", Kind.KEY),
-    ("API Error: 401 {\"type\":\"error\",\"error\":{\"type\":\"authentication_error\",\"message\":\"OAuth token has expired.\"}}",
-     Kind.KEY),
-    ("Error: Missing environment variable: `OPENAI_API_KEY`.", Kind.KEY),
-    ("Error: 403 PERMISSION_DENIED. Generative Language API has not been used in project 1", Kind.KEY),
-    ("Credit balance is too low", Kind.MONEY),
-    ("openai.RateLimitError: Error code: 429 - {'error': {'message': 'You exceeded your current quota, please check "
-     "your plan and billing details.', 'code': 'insufficient_quota'}}", Kind.MONEY),
-    ("API Error: 429 rate_limit_error: usage limit reached, retry later", Kind.RATE),
-    ("Claude AI usage limit reached|1764338400", Kind.RATE),
-    ("You've hit your limit · resets 3pm (UTC)", Kind.RATE),
-    ("■ You've hit your usage limit. Upgrade to Pro or try again in 2 hours 5 minutes.", Kind.RATE),
-    ("ERROR: Quota exceeded for quota metric 'Generate Content API requests per minute'", Kind.RATE),
-    ("API Error: 529 {\"type\":\"error\",\"error\":{\"type\":\"overloaded_error\",\"message\":\"Overloaded\"}}", Kind.OVERLOAD),
-    ("[API Error: 503 The model is overloaded. Please try again later.]", Kind.OVERLOAD),
-    ("API Error: 500 Internal server error", Kind.OVERLOAD),
-    ("Error: connect ECONNREFUSED 127.0.0.1:443", Kind.NETWORK),
-    ("curl: (6) Could not resolve host: api.example.com", Kind.NETWORK),
-    ("TypeError: fetch failed", Kind.NETWORK),
-    ("sh: 1: claud: not found", Kind.PROGRAM),
-    ("API Error: 401 unauthorized\nError: the agent ended with status 1", Kind.KEY),
-    ("bash: line 1: claud: command not found", Kind.PROGRAM),
-    ("error: unexpected argument '--yolo' found", Kind.PROGRAM),
-    ("--dangerously-skip-permissions cannot be used with root/sudo privileges for security reasons", Kind.PROGRAM),
-    ("stream error: Codex ran out of room in the model's context window.", Kind.CONTEXT),
-    ("API Error: 400 input length and `max_tokens` exceed context limit: prompt is too long", Kind.CONTEXT),
-])
+@pytest.mark.parametrize(
+    ("said", "kind"),
+    [
+        ("401 invalid api key", Kind.KEY),
+        ("Invalid API key · Please run /login", Kind.KEY),
+        (
+            'API Error: 401 {"type":"error","error":{"type":"authentication_error","message":"OAuth token has expired."}}',
+            Kind.KEY,
+        ),
+        ("Error: Missing environment variable: `OPENAI_API_KEY`.", Kind.KEY),
+        ("Error: 403 PERMISSION_DENIED. Generative Language API has not been used in project 1", Kind.KEY),
+        ("Credit balance is too low", Kind.MONEY),
+        (
+            "openai.RateLimitError: Error code: 429 - {'error': {'message': 'You exceeded your current quota, please check "
+            "your plan and billing details.', 'code': 'insufficient_quota'}}",
+            Kind.MONEY,
+        ),
+        ("API Error: 429 rate_limit_error: usage limit reached, retry later", Kind.RATE),
+        ("Claude AI usage limit reached|1764338400", Kind.RATE),
+        ("You've hit your limit · resets 3pm (UTC)", Kind.RATE),
+        ("■ You've hit your usage limit. Upgrade to Pro or try again in 2 hours 5 minutes.", Kind.RATE),
+        ("ERROR: Quota exceeded for quota metric 'Generate Content API requests per minute'", Kind.RATE),
+        ('API Error: 529 {"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}', Kind.OVERLOAD),
+        ("[API Error: 503 The model is overloaded. Please try again later.]", Kind.OVERLOAD),
+        ("API Error: 500 Internal server error", Kind.OVERLOAD),
+        ("Error: connect ECONNREFUSED 127.0.0.1:443", Kind.NETWORK),
+        ("curl: (6) Could not resolve host: api.example.com", Kind.NETWORK),
+        ("TypeError: fetch failed", Kind.NETWORK),
+        ("sh: 1: claud: not found", Kind.PROGRAM),
+        ("API Error: 401 unauthorized\nError: the agent ended with status 1", Kind.KEY),
+        ("bash: line 1: claud: command not found", Kind.PROGRAM),
+        ("error: unexpected argument '--yolo' found", Kind.PROGRAM),
+        ("--dangerously-skip-permissions cannot be used with root/sudo privileges for security reasons", Kind.PROGRAM),
+        ("stream error: Codex ran out of room in the model's context window.", Kind.CONTEXT),
+        ("API Error: 400 input length and `max_tokens` exceed context limit: prompt is too long", Kind.CONTEXT),
+    ],
+)
 def test_what_they_are_known_to_say_besides(said, kind):
     assert judged("I begin.\n" + said + "\n").kind == kind
 
 
-@pytest.mark.parametrize("said", [
-    "", "half of it is written", "KeyError: 'colour'", "exit status 3",
-    "E       assert 429 == 200",
-    "FAILED tests/test_client.py::test_rate_limit - AssertionError: 401 != 200",
-    "AssertionError: expected status 503",
-    "I made the client wait at a rate limit.\nKeyError: 'colour'",
-    "error: settings.toml: not found",
-    "Traceback (most recent call last):\n  File \"a.py\", line 401, in run\nZeroDivisionError: division by zero",
-])
+@pytest.mark.parametrize(
+    "said",
+    [
+        "",
+        "half of it is written",
+        "KeyError: 'colour'",
+        "exit status 3",
+        "E       assert 429 == 200",
+        "FAILED tests/test_client.py::test_rate_limit - AssertionError: 401 != 200",
+        "AssertionError: expected status 503",
+        "I made the client wait at a rate limit.\nKeyError: 'colour'",
+        "error: settings.toml: not found",
+        'Traceback (most recent call last):\n  File "a.py", line 401, in run\nZeroDivisionError: division by zero',
+    ],
+)
 def test_anything_else_is_the_tasks_own(said):
     assert judged(said) is None
 
@@ -140,7 +154,8 @@ def test_the_quote_is_the_last_error_short_and_harmless():
 
 def test_a_line_that_the_terminal_broke_is_read_as_one():
     assert "Incorrect API key" in quote(
-        "litellm.AuthenticationError: AuthenticationError: OpenAIException - Incorrect\nAPI key provided: sk-fake.\n")
+        "litellm.AuthenticationError: AuthenticationError: OpenAIException - Incorrect\nAPI key provided: sk-fake.\n"
+    )
 
 
 @pytest.mark.parametrize("line", ['{"error": ' * 5000, "{", '{"type": 3, "error": {"code": null}}', "\ud800", "[" * 9000])

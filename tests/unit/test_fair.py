@@ -16,8 +16,7 @@ def test_one_who_asks_for_much_holds_up_nobody():
 
 
 def test_one_by_one_in_the_order_of_each():
-    assert choose({"a": ["a1", "a2", "a3"], "b": ["b1"], "c": ["c1", "c2"]}, 5, 9) == (
-        ["a1", "b1", "c1", "a2", "c2"], "c")
+    assert choose({"a": ["a1", "a2", "a3"], "b": ["b1"], "c": ["c1", "c2"]}, 5, 9) == (["a1", "b1", "c1", "a2", "c2"], "c")
 
 
 def test_who_came_too_late_comes_first_the_next_time():
@@ -45,7 +44,8 @@ def test_nobody():
 
 
 lists = st.dictionaries(st.text("abc", min_size=1, max_size=2), st.integers(1, 6), max_size=6).map(
-    lambda counts: {agent: [f"{agent}/{n}" for n in range(count)] for agent, count in counts.items()})
+    lambda counts: {agent: [f"{agent}/{n}" for n in range(count)] for agent, count in counts.items()}
+)
 
 
 @settings(max_examples=300, deadline=None)

@@ -6,7 +6,7 @@ import pytest
 
 from agentctl.core.policy.gate_files import gate_files
 
-RUN = "#!/bin/sh\nset -eu\n. \"$(dirname \"$0\")/lib.sh\"\nsh scripts/lint.sh  # and no other\n# sh scripts/old.sh\npython3 tools/check.py --all\n"
+RUN = '#!/bin/sh\nset -eu\n. "$(dirname "$0")/lib.sh"\nsh scripts/lint.sh  # and no other\n# sh scripts/old.sh\npython3 tools/check.py --all\n'
 PACKAGE = {"scripts": {"test": "node scripts/test.js && jest", "pretest": "sh scripts/lint.sh", "build": "node scripts/build.js"}}
 MAKEFILE = """\
 PY = python3
@@ -19,13 +19,39 @@ lint:
 \t    --fast
 """
 FILES = {
-    "Makefile": MAKEFILE, "mk/rules.mk": "", "sub/Makefile": "check:\n\tsh check.sh\n", "sub/check.sh": "",
-    "ci/run.sh": RUN, "ci/lib.sh": "", "scripts/lint.sh": "", "scripts/old.sh": "", "scripts/test.js": "", "scripts/build.js": "",
-    "tools/check.py": "", "tools/__main__.py": "", "check": "#!/bin/bash\nexec ./ci/run.sh\n", "check.sh": "exit 0\n",
-    "package.json": json.dumps(PACKAGE), "jest.config.js": "", "pytest.ini": "", "tox.ini": "[testenv]\ncommands = sh scripts/lint.sh\n",
-    "conftest.py": "", "pyproject.toml": "", "Cargo.toml": "", "tests/test_a.py": "", "README.md": "", "gradlew": "#!/bin/sh\n",
-    "build.gradle": "", "gradle/wrapper/gradle-wrapper.properties": "", "docker-compose.test.yml": "", "Dockerfile": "",
-    "with space/run.sh": "", "odd[1].sh": "", "script.py": "#!/usr/bin/python3\nimport check.sh\n", ".github/ci.yml": "", "lint.toml": "",
+    "Makefile": MAKEFILE,
+    "mk/rules.mk": "",
+    "sub/Makefile": "check:\n\tsh check.sh\n",
+    "sub/check.sh": "",
+    "ci/run.sh": RUN,
+    "ci/lib.sh": "",
+    "scripts/lint.sh": "",
+    "scripts/old.sh": "",
+    "scripts/test.js": "",
+    "scripts/build.js": "",
+    "tools/check.py": "",
+    "tools/__main__.py": "",
+    "check": "#!/bin/bash\nexec ./ci/run.sh\n",
+    "check.sh": "exit 0\n",
+    "package.json": json.dumps(PACKAGE),
+    "jest.config.js": "",
+    "pytest.ini": "",
+    "tox.ini": "[testenv]\ncommands = sh scripts/lint.sh\n",
+    "conftest.py": "",
+    "pyproject.toml": "",
+    "Cargo.toml": "",
+    "tests/test_a.py": "",
+    "README.md": "",
+    "gradlew": "#!/bin/sh\n",
+    "build.gradle": "",
+    "gradle/wrapper/gradle-wrapper.properties": "",
+    "docker-compose.test.yml": "",
+    "Dockerfile": "",
+    "with space/run.sh": "",
+    "odd[1].sh": "",
+    "script.py": "#!/usr/bin/python3\nimport check.sh\n",
+    ".github/ci.yml": "",
+    "lint.toml": "",
 }
 
 MAKES = ("GNUmakefile", "Makefile", "makefile")

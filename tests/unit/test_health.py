@@ -30,9 +30,7 @@ def test_flat_just_below_the_limit_and_at_it():
 
 
 @pytest.mark.parametrize(
-    "moved",
-    [{"output": 11}, {"head": "b"}, {"diff": "e"}, {"processes": 2}, {"cpu": 12.0}],
-    ids=lambda moved: next(iter(moved)),
+    "moved", [{"output": 11}, {"head": "b"}, {"diff": "e"}, {"processes": 2}, {"cpu": 12.0}], ids=lambda moved: next(iter(moved))
 )
 def test_anything_that_moves_within_the_limit_is_life(moved):
     samples = flat(900)

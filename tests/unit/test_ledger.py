@@ -56,8 +56,9 @@ def test_what_is_written_is_read_again():
     state, tree = begun()
     draft = Draft(state)
     admit(draft, queued("one"), queued("two", 3, after=("one",)))
-    staged = Staged(Probe(7, TIP, ("one/1", "two/3"), 2, "why not"), OID, "d" * 40,
-                    (("one/1", "e" * 40), ("two/3", OID)), "gate", 1.5)
+    staged = Staged(
+        Probe(7, TIP, ("one/1", "two/3"), 2, "why not"), OID, "d" * 40, (("one/1", "e" * 40), ("two/3", OID)), "gate", 1.5
+    )
     draft.happen(events.ProbeBegun(staged))
     draft.happen(events.Probed(staged.probe, Verdict.FAILED, staged.tree, "gate"))
     draft.happen(events.LandingBegun(Landing(TIP, staged, PROOF.passed), "passed"))

@@ -45,9 +45,12 @@ def test_the_planner_tests_what_an_urgent_change_waits_for_before_all_others():
 
 
 def test_the_supervisor_starts_what_an_urgent_task_waits_for():
-    tasks = [Task("old", "old", "do", created=1.0), Task("base", "base", "do", created=2.0),
-             Task("middle", "middle", "do", created=3.0, after=("base",)),
-             Task("urgent", "urgent", "do", created=4.0, priority=5, after=("middle",))]
+    tasks = [
+        Task("old", "old", "do", created=1.0),
+        Task("base", "base", "do", created=2.0),
+        Task("middle", "middle", "do", created=3.0, after=("base",)),
+        Task("urgent", "urgent", "do", created=4.0, priority=5, after=("middle",)),
+    ]
     known = {t.id: t for t in tasks}
     where = {"old": Status.READY, "base": Status.READY, "middle": Status.BLOCKED, "urgent": Status.BLOCKED}
     assert dispatch(known, where, ("ann",), "t", 3, 5.0).start == (("base", "ann"),)

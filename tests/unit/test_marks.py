@@ -33,11 +33,22 @@ def test_encoding_keeps_everything():
     assert decode(encode(marks)) == marks
 
 
-@pytest.mark.parametrize("data", [
-    b"", b"[]", b"{", b'{"version": 2, "refs": {}, "adopt": ""}', b'{"version": 1, "refs": [], "adopt": ""}',
-    b'{"version": 1, "refs": {"r": []}, "adopt": ""}', b'{"version": 1, "refs": {"r": "x"}, "adopt": ""}',
-    b'{"version": 1, "refs": {"r": ["zz"]}, "adopt": ""}', b'{"version": 1, "refs": {}, "adopt": 7}',
-    b'{"version": 1, "refs": {"r": [["a"]]}, "adopt": ""}', b"\xff" * 9])
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"[]",
+        b"{",
+        b'{"version": 2, "refs": {}, "adopt": ""}',
+        b'{"version": 1, "refs": [], "adopt": ""}',
+        b'{"version": 1, "refs": {"r": []}, "adopt": ""}',
+        b'{"version": 1, "refs": {"r": "x"}, "adopt": ""}',
+        b'{"version": 1, "refs": {"r": ["zz"]}, "adopt": ""}',
+        b'{"version": 1, "refs": {}, "adopt": 7}',
+        b'{"version": 1, "refs": {"r": [["a"]]}, "adopt": ""}',
+        b"\xff" * 9,
+    ],
+)
 def test_what_it_did_not_write_is_refused(data):
     with pytest.raises(ValueError):
         decode(data)

@@ -76,8 +76,13 @@ def test_what_is_remembered_concerns_the_queue_or_trunk():
 
 def test_each_is_tried_once_for_each_tip():
     queue = change("a"), change("b"), change("c"), change("d")
-    now = state(run(3, keys=("a/1",)), run(4, keys=("b/1",), base="o" * 40), run(5, keys=("c/1",), gate="other"),
-                probes=(run(6, keys=("d/1",)),), queue=queue)
+    now = state(
+        run(3, keys=("a/1",)),
+        run(4, keys=("b/1",), base="o" * 40),
+        run(5, keys=("c/1",), gate="other"),
+        probes=(run(6, keys=("d/1",)),),
+        queue=queue,
+    )
     assert tried(now, GATE) == {("a/1",)}
     assert list(left(now, GATE, queue, (), 64)) == [("b/1",), ("c/1",)]
 

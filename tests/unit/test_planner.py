@@ -71,9 +71,7 @@ class Bench:
 
 def chains(made: Plan) -> list[str]:
     """The chains started, as the letters of their changes."""
-    return [
-        "".join(k[0] for k in a.probe.chain) for a in made.actions if isinstance(a, Start)
-    ]
+    return ["".join(k[0] for k in a.probe.chain) for a in made.actions if isinstance(a, Start)]
 
 
 def one(made: Plan, kind: type):

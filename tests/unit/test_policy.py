@@ -103,9 +103,7 @@ def test_durations(text, seconds):
     assert isinstance(duration(text), float)
 
 
-@pytest.mark.parametrize(
-    "text", ["", "0s", "10", "s", "-1s", "10 m", "1m1h", "1m\n", "1e3s", "soon", "9" * 30 + "s", "٣s"]
-)
+@pytest.mark.parametrize("text", ["", "0s", "10", "s", "-1s", "10 m", "1m1h", "1m\n", "1e3s", "soon", "9" * 30 + "s", "٣s"])
 def test_what_is_no_duration(text):
     with pytest.raises(ValueError, match="not a duration"):
         duration(text)
@@ -131,22 +129,22 @@ def test_what_is_no_size(text):
 @pytest.mark.parametrize(
     ("more", "want"),
     [
-        ("    timeout: soon", "5:14: gates[0].timeout: expected a duration such as 90s, 10m or 2h, "
-         "not 'soon'"),
-        ("    timeout: 90", "5:14: gates[0].timeout: expected a duration such as 90s, 10m or 2h, "
-         "not 90"),
+        ("    timeout: soon", "5:14: gates[0].timeout: expected a duration such as 90s, 10m or 2h, not 'soon'"),
+        ("    timeout: 90", "5:14: gates[0].timeout: expected a duration such as 90s, 10m or 2h, not 90"),
         ("    timout: 1m", "5:5: gates[0]: unknown key 'timout'; did you mean 'timeout'?"),
-        ("    env: {A-B: x}", "5:11: gates[0].env: 'A-B' is not a name of a variable (letters, "
-         "digits and _)"),
+        ("    env: {A-B: x}", "5:11: gates[0].env: 'A-B' is not a name of a variable (letters, digits and _)"),
         ("  - name: test\n    run: x", "5:11: gates[1].name: another gate is already called 'test'"),
         ("queue: {slots: 0}", "5:16: queue.slots: expected a whole number from 1 to 4096, not 0"),
-        ("queue: {rejection: strickt}", "5:20: queue.rejection: expected one of strict, inference, "
-         "not 'strickt'; did you mean 'strict'?"),
-        ("limits: {memory: 2GB}", "5:18: limits.memory: expected a size such as 64KiB, 100MiB or "
-         "2GiB, or a number of bytes, not '2GB'"),
+        (
+            "queue: {rejection: strickt}",
+            "5:20: queue.rejection: expected one of strict, inference, not 'strickt'; did you mean 'strict'?",
+        ),
+        (
+            "limits: {memory: 2GB}",
+            "5:18: limits.memory: expected a size such as 64KiB, 100MiB or 2GiB, or a number of bytes, not '2GB'",
+        ),
         ("limits: {memory: 9999999TiB}", "5:18: limits.memory: the size is too large"),
-        ("agents: {command: [x, '{promt}']}", "5:23: agents.command[1]: unknown placeholder "
-         "'promt'; did you mean 'prompt'?"),
+        ("agents: {command: [x, '{promt}']}", "5:23: agents.command[1]: unknown placeholder 'promt'; did you mean 'prompt'?"),
     ],
 )
 def test_problems_name_the_place_and_what_is_expected(more, want):
@@ -180,10 +178,7 @@ def test_braces_that_are_not_ours_are_left_alone():
 
 
 def test_version_and_gates_are_required():
-    assert problems("trunk: main") == [
-        "p.yaml:1:1: missing key 'gates'",
-        "p.yaml:1:1: missing key 'version'",
-    ]
+    assert problems("trunk: main") == ["p.yaml:1:1: missing key 'gates'", "p.yaml:1:1: missing key 'version'"]
     assert "expected 1, not 2" in problems(SMALLEST.replace("1", "2"))[0]
 
 
@@ -224,7 +219,14 @@ def test_the_fingerprint_follows_what_can_influence_a_verdict():
 @pytest.mark.parametrize(
     "line",
     ["trunk: other", "strategy: merge", "queue: {slots: 9, batch: 2}", "agents: {count: 9}"]
-    + ["protect: [x]", "limits: {change_files: 5}", "limits: {memory: 0}", "agents: {pass_env: [X]}", "limits: {processes: 2000, file_size: 8GiB, allow_secrets: [x]}", "slot: {pass_env: []}"],
+    + [
+        "protect: [x]",
+        "limits: {change_files: 5}",
+        "limits: {memory: 0}",
+        "agents: {pass_env: [X]}",
+        "limits: {processes: 2000, file_size: 8GiB, allow_secrets: [x]}",
+        "slot: {pass_env: []}",
+    ],
 )
 def test_the_fingerprint_ignores_what_cannot(line):
     assert fingerprint(changed(line)) == fingerprint(changed("version: 1"))
@@ -251,7 +253,10 @@ def test_gates_that_name_paths_are_judged_apart_and_the_others_together():
     whole = "{name: lint, run: lint}, {name: build, run: make}"
     found = of_parts(f"{scoped % ('docs', 'docs')}, {whole}, {scoped % ('src', 'src')}", "slot: {setup_on: [deps]}")
     assert [(p.gates, p.paths) for p in found] == [
-        (("lint", "build"), ("**",)), (("docs",), ("docs/**", "deps")), (("src",), ("src/**", "deps"))]
+        (("lint", "build"), ("**",)),
+        (("docs",), ("docs/**", "deps")),
+        (("src",), ("src/**", "deps")),
+    ]
     assert len({p.fingerprint for p in found}) == 3
 
     # Each is known by its own gates and their slot alone: the others may change.
@@ -352,7 +357,11 @@ def test_explain_shows_every_key_in_80_columns():
     assert ["batch", "64", "default"] in words
     shown = {line.split()[0] for line in lines if line.startswith("  ") and line[2] != " "}
     assert shown == {key.split(".")[-1] for key in keys()} - set(SCHEMA["properties"]) | {
-        "version", "trunk", "foreign", "strategy", "protect"
+        "version",
+        "trunk",
+        "foreign",
+        "strategy",
+        "protect",
     }
 
 

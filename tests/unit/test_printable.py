@@ -8,12 +8,20 @@ import pytest
 from agentctl.core.text.printable import split_colour, uncoloured, visible
 
 
-@pytest.mark.parametrize(("text", "shown"), [
-    ("plain, ünïcödé, 漢字, 👩\u200d🔬\n\tnext\n", "plain, ünïcödé, 漢字, 👩\u200d🔬\n\tnext\n"),
-    ("\x1b[2J\x1b]52;c;QQ==\x07", "\\x1b[2J\\x1b]52;c;QQ==\\x07"), ("a\rb\r\nc", "a\\rb\nc"), ("\x9b2J\x85", "\\x9b2J\\x85"),
-    ("a\u202eb\u2066c\u200bd\ufeff", "a\\u202eb\\u2066c\\u200bd\\ufeff"), ("\udc9b\ud800", "\\x9b\\ud800"),
-    ("\x1b[31mred\x1b[0m", "\\x1b[31mred\\x1b[0m"), ("tag\U000e0041", "tag\\U000e0041"), ("\\x1b", "\\x1b"),
-])
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("plain, ünïcödé, 漢字, 👩\u200d🔬\n\tnext\n", "plain, ünïcödé, 漢字, 👩\u200d🔬\n\tnext\n"),
+        ("\x1b[2J\x1b]52;c;QQ==\x07", "\\x1b[2J\\x1b]52;c;QQ==\\x07"),
+        ("a\rb\r\nc", "a\\rb\nc"),
+        ("\x9b2J\x85", "\\x9b2J\\x85"),
+        ("a\u202eb\u2066c\u200bd\ufeff", "a\\u202eb\\u2066c\\u200bd\\ufeff"),
+        ("\udc9b\ud800", "\\x9b\\ud800"),
+        ("\x1b[31mred\x1b[0m", "\\x1b[31mred\\x1b[0m"),
+        ("tag\U000e0041", "tag\\U000e0041"),
+        ("\\x1b", "\\x1b"),
+    ],
+)
 def test_visible(text, shown):
     assert visible(text) == shown
     assert visible(shown) == shown
@@ -23,7 +31,16 @@ def test_no_control_and_no_bidirectional_character_passes():
     for code in range(0x110000):
         shown = visible(chr(code))
         if unicodedata.category(chr(code)) in ("Cc", "Cs", "Zl", "Zp") or unicodedata.bidirectional(chr(code)) in (
-                "LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"):
+            "LRE",
+            "RLE",
+            "LRO",
+            "RLO",
+            "PDF",
+            "LRI",
+            "RLI",
+            "FSI",
+            "PDI",
+        ):
             assert chr(code) in "\n\t" or (shown != chr(code) and re.fullmatch(r"[\\a-zA-Z0-9]+", shown)), hex(code)
 
 

@@ -11,15 +11,18 @@ def commit(number, tree, subject="work"):
     return CommitInfo(f"{number:040x}", tree, (), b"Ann <a@x>", 0, 0, 0, subject.encode())
 
 
-@pytest.mark.parametrize("green, tasks, left", [
-    ("", [], ()),
-    ("g", [(0,)], ()),
-    ("ggg", [(0,), (1,), (2,)], ()),
-    ("grg", [(0,), (1, 2)], ()),
-    ("rrgg", [(0, 1, 2), (3,)], ()),
-    ("grr", [(0,)], (1, 2)),
-    ("rr", [], (0, 1)),
-])
+@pytest.mark.parametrize(
+    "green, tasks, left",
+    [
+        ("", [], ()),
+        ("g", [(0,)], ()),
+        ("ggg", [(0,), (1,), (2,)], ()),
+        ("grg", [(0,), (1, 2)], ()),
+        ("rrgg", [(0, 1, 2), (3,)], ()),
+        ("grr", [(0,)], (1, 2)),
+        ("rr", [], (0, 1)),
+    ],
+)
 def test_red_commits_join_those_after_them(green, tasks, left):
     assert history.group([letter == "g" for letter in green]) == (tasks, left)
 

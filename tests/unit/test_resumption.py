@@ -13,24 +13,50 @@ NOON = 1_764_331_200.0
 HOUR = 3600.0
 
 
-@pytest.mark.parametrize(("text", "seconds"), [
-    ("retry-after: 30", 30), ("Retry-After: 7", 7), ('"retry_after":12.5', 12.5), ("retry-after-ms: 1500", 1.5),
-    ("Please try again in 20s.", 20), ("Please try again in 6m0s.", 360), ("try again in 1h2m3s", 3723),
-    ("Please retry in 28.201s", 28.201), ("try again in 250ms", 0.25), ("try again in 2 hours 5 minutes.", 7500),
-    ("quota will reset after 3h20m5s", 12005), ("try again in 1 minute and 5 seconds", 65),
-    (f"usage limit reached|{int(NOON + HOUR)}", HOUR), (f'"resets_at":{int(NOON + 60)}', 60),
-    ("limit resets at 2025-11-28T13:30:00Z", 1.5 * HOUR), ("until 2025-11-28 14:00:00 UTC", 2 * HOUR),
-    ("resets at 2025-11-28T15:00:00+02:00", HOUR),
-    ("resets 3pm (UTC)", 3 * HOUR), ("resets 12:30pm (UTC)", HOUR / 2), ("try again at 1:15 PM UTC", 1.25 * HOUR),
-])
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("retry-after: 30", 30),
+        ("Retry-After: 7", 7),
+        ('"retry_after":12.5', 12.5),
+        ("retry-after-ms: 1500", 1.5),
+        ("Please try again in 20s.", 20),
+        ("Please try again in 6m0s.", 360),
+        ("try again in 1h2m3s", 3723),
+        ("Please retry in 28.201s", 28.201),
+        ("try again in 250ms", 0.25),
+        ("try again in 2 hours 5 minutes.", 7500),
+        ("quota will reset after 3h20m5s", 12005),
+        ("try again in 1 minute and 5 seconds", 65),
+        (f"usage limit reached|{int(NOON + HOUR)}", HOUR),
+        (f'"resets_at":{int(NOON + 60)}', 60),
+        ("limit resets at 2025-11-28T13:30:00Z", 1.5 * HOUR),
+        ("until 2025-11-28 14:00:00 UTC", 2 * HOUR),
+        ("resets at 2025-11-28T15:00:00+02:00", HOUR),
+        ("resets 3pm (UTC)", 3 * HOUR),
+        ("resets 12:30pm (UTC)", HOUR / 2),
+        ("try again at 1:15 PM UTC", 1.25 * HOUR),
+    ],
+)
 def test_what_is_said(text, seconds):
     assert resumes(text, NOON, 0.0) == pytest.approx(NOON + seconds)
 
 
-@pytest.mark.parametrize("text", [
-    "", "try again later", "Retrying in 32 seconds", "resets soon", "limit 30000, used 29000", "at 5 places",
-    f"usage limit reached|{int(NOON - 1)}", "resets at 1999-01-01T00:00:00Z", "retry-after: 2025-11-28", "room 101 until 5",
-])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "try again later",
+        "Retrying in 32 seconds",
+        "resets soon",
+        "limit 30000, used 29000",
+        "at 5 places",
+        f"usage limit reached|{int(NOON - 1)}",
+        "resets at 1999-01-01T00:00:00Z",
+        "retry-after: 2025-11-28",
+        "room 101 until 5",
+    ],
+)
 def test_what_says_nothing_or_lies_behind(text):
     assert resumes(text, NOON, 0.0) == 0.0
 

@@ -54,20 +54,44 @@ KEYS = {
     "private-key": pem(),
 }
 PEMS = {
-    "plain": pem(), "rsa": pem("RSA PRIVATE KEY"), "openssh": pem("OPENSSH PRIVATE KEY"), "short": pem("EC PRIVATE KEY", 2),
+    "plain": pem(),
+    "rsa": pem("RSA PRIVATE KEY"),
+    "openssh": pem("OPENSSH PRIVATE KEY"),
+    "short": pem("EC PRIVATE KEY", 2),
     "encrypted": pem("RSA PRIVATE KEY", 12, f"Proc-Type: 4,ENCRYPTED\nDEK-Info: AES-128-CBC,{drawn(32, B32)}\n\n"),
-    "pgp": pem("PGP PRIVATE KEY BLOCK", 12, "Version: GnuPG v2\n\n"), "windows": pem().replace("\n", "\r\n"),
+    "pgp": pem("PGP PRIVATE KEY BLOCK", 12, "Version: GnuPG v2\n\n"),
+    "windows": pem().replace("\n", "\r\n"),
     "json": '{"private_key": "' + pem().replace("\n", "\\n") + '", "type": "service_account"}',
-    "indented": pem().replace("\n", "\n      "), "quoted": pem().replace("\n", "\n> "), "pytest": pem().replace("\n", "\nE   "),
-    "one line": pem().replace("\n", ""), "spaces": pem().replace("\n", " "), "cut off": pem()[:500], "putty": "PuTTY-User-Key-File-2: ssh-rsa\nPrivate-Lines: 8\n" + (drawn(64) + "\n") * 8,
+    "indented": pem().replace("\n", "\n      "),
+    "quoted": pem().replace("\n", "\n> "),
+    "pytest": pem().replace("\n", "\nE   "),
+    "one line": pem().replace("\n", ""),
+    "spaces": pem().replace("\n", " "),
+    "cut off": pem()[:500],
+    "putty": "PuTTY-User-Key-File-2: ssh-rsa\nPrivate-Lines: 8\n" + (drawn(64) + "\n") * 8,
 }
 HARMLESS = [
-    "AKIAIOSFODNN7EXAMPLE", "aws_secret_access_key = wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY", "xAKIA" + drawn(16, B32),
-    "-----BEGIN PUBLIC KEY-----\n" + drawn(64) + "\n-----END PUBLIC KEY-----", "a file with a -----BEGIN PRIVATE KEY----- line in it",
-    "grep -r -- '-----BEGIN RSA PRIVATE KEY-----' src tests docs examples scripts configuration tools bench", "sk-button-primary-large-active",
-    "key: value", "token = some.module.function_name", "tokens: 12345678901234567890", "password=changeme", "secret: [one, two]",
-    "http://localhost:8080/a@b", "git@github.com:owner/name.git", "ssh://git@host:22/x", "ghp_short", drawn(40, "0123456789abcdef"),
-    "Author: Ann <ann@example.com>", "sha256:" + drawn(64, "0123456789abcdef"), "Authorization: Basic", "npm_config_registry",
+    "AKIAIOSFODNN7EXAMPLE",
+    "aws_secret_access_key = wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY",
+    "xAKIA" + drawn(16, B32),
+    "-----BEGIN PUBLIC KEY-----\n" + drawn(64) + "\n-----END PUBLIC KEY-----",
+    "a file with a -----BEGIN PRIVATE KEY----- line in it",
+    "grep -r -- '-----BEGIN RSA PRIVATE KEY-----' src tests docs examples scripts configuration tools bench",
+    "sk-button-primary-large-active",
+    "key: value",
+    "token = some.module.function_name",
+    "tokens: 12345678901234567890",
+    "password=changeme",
+    "secret: [one, two]",
+    "http://localhost:8080/a@b",
+    "git@github.com:owner/name.git",
+    "ssh://git@host:22/x",
+    "ghp_short",
+    drawn(40, "0123456789abcdef"),
+    "Author: Ann <ann@example.com>",
+    "sha256:" + drawn(64, "0123456789abcdef"),
+    "Authorization: Basic",
+    "npm_config_registry",
 ]
 
 
@@ -95,7 +119,8 @@ def test_a_private_key_is_found_however_it_is_written(kind):
     assert told.startswith("before\n") and told.endswith("\nafter\n")
     assert not [line for line in PEMS[kind].replace("\\n", "\n").splitlines() if len(line) > 60 and line.strip("E >") in told]
     assert [(leak.rule, leak.line) for leak in leaks(("a\nb\n" + PEMS[kind]).encode())] == [
-        ("private-key", 5 if kind == "putty" else 3)]
+        ("private-key", 5 if kind == "putty" else 3)
+    ]
 
 
 @pytest.mark.parametrize("text", HARMLESS)

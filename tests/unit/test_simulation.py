@@ -26,20 +26,23 @@ def simulate(strategy, arrivals, slots=4, limits=None, **conditions) -> Totals:
     return simulation.run()
 
 
-@pytest.mark.parametrize(("name", "slots", "probes", "time"), [
-    ("serial", 4, 4, 4.0),  # a, b, c red, d
-    ("bors-ng", 4, 5, 5.0),  # abcd red, ab, cd red, c red, d
-    ("GitHub", 4, 5, 2.0),  # a, ab, abc red, abcd red; then d
-    ("Zuul", 4, 5, 2.0),
-    ("SubmitQueue", 4, 5, 2.0),
-    ("Batch4", 1, 5, 5.0),  # abcd red, each of them
-    ("Batch4", 4, 6, 3.0),  # abcd red; a, ab, abc red, abcd red; d
-    ("BatchStop4", 4, 6, 3.0),
-    ("prefix chain", 4, 5, 3.0),  # abcd red; a, ab, abc red: c is convicted; d
-    ("oracle", 4, 3, 1.0),
-    ("oracle", 1, 3, 3.0),
-    ("batch oracle", 4, 1, 1.0),
-])
+@pytest.mark.parametrize(
+    ("name", "slots", "probes", "time"),
+    [
+        ("serial", 4, 4, 4.0),  # a, b, c red, d
+        ("bors-ng", 4, 5, 5.0),  # abcd red, ab, cd red, c red, d
+        ("GitHub", 4, 5, 2.0),  # a, ab, abc red, abcd red; then d
+        ("Zuul", 4, 5, 2.0),
+        ("SubmitQueue", 4, 5, 2.0),
+        ("Batch4", 1, 5, 5.0),  # abcd red, each of them
+        ("Batch4", 4, 6, 3.0),  # abcd red; a, ab, abc red, abcd red; d
+        ("BatchStop4", 4, 6, 3.0),
+        ("prefix chain", 4, 5, 3.0),  # abcd red; a, ab, abc red: c is convicted; d
+        ("oracle", 4, 3, 1.0),
+        ("oracle", 1, 3, 3.0),
+        ("batch oracle", 4, 1, 1.0),
+    ],
+)
 def test_four_changes_the_third_bad(name, slots, probes, time):
     tally = simulate(RIVALS[name]({"ann": 0.01}), four(), slots)
     assert (tally.landed, tally.rejected, tally.wronged) == (3, 1, 0)
@@ -128,13 +131,16 @@ class Cheat:
         return Plan({}, tuple(make(view.finished[0].probe) for make in self.then))
 
 
-@pytest.mark.parametrize("then", [
-    lambda probe: Land(probe, ""),  # it failed
-    lambda probe: Land(Probe(probe.number, probe.base, probe.chain[:2], 1, ""), ""),  # a part that was not tested
-    lambda probe: Start(Probe(probe.number, probe.base, probe.chain, 1, "")),  # a number twice
-    lambda probe: Start(Probe(9, "beef", probe.chain, 1, "")),  # on a commit that trunk never was
-    lambda probe: Reject(Certificate("c9/1", probe.number, "")),  # not queued
-])
+@pytest.mark.parametrize(
+    "then",
+    [
+        lambda probe: Land(probe, ""),  # it failed
+        lambda probe: Land(Probe(probe.number, probe.base, probe.chain[:2], 1, ""), ""),  # a part that was not tested
+        lambda probe: Start(Probe(probe.number, probe.base, probe.chain, 1, "")),  # a number twice
+        lambda probe: Start(Probe(9, "beef", probe.chain, 1, "")),  # on a commit that trunk never was
+        lambda probe: Reject(Certificate("c9/1", probe.number, "")),  # not queued
+    ],
+)
 def test_the_rules_are_enforced(then):
     with pytest.raises(RuleBroken):
         simulate(Cheat(then), four())
@@ -142,6 +148,7 @@ def test_the_rules_are_enforced(then):
 
 def test_what_passed_does_not_land_on_a_trunk_that_moved_elsewhere():
     """a and b pass side by side on t0: when a has landed, b has not passed on it."""
+
     def strategy(view, limits, now):
         if view.finished:
             return Plan({}, tuple(Land(result.probe, "") for result in view.finished))
@@ -154,6 +161,7 @@ def test_what_passed_does_not_land_on_a_trunk_that_moved_elsewhere():
 
 def test_a_train_lands_the_rest_of_its_chain():
     """ab was staged on t0; when a has landed alone, b lands by the same probe."""
+
     def strategy(view, limits, now):
         if view.finished:
             return Plan({}, tuple(Land(result.probe, "") for result in view.finished))
@@ -188,10 +196,18 @@ def test_a_trace_is_read_as_it_was_written():
     assert read_trace(write_trace(arrivals)) == arrivals
 
 
-@pytest.mark.parametrize(("line", "told"), [
-    ("[]", "an object"), ('{"agent": "x"}', "at"), ('{"at": 1, "is_bad": true}', "is_bad"), ("{", "line 2"),
-    ('{"at": -1}', "before"), ('{"at": 1, "seconds": 0}', "seconds"), ('{"at": 1, "breaks_with": 1}', "earlier"),
-])
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("[]", "an object"),
+        ('{"agent": "x"}', "at"),
+        ('{"at": 1, "is_bad": true}', "is_bad"),
+        ("{", "line 2"),
+        ('{"at": -1}', "before"),
+        ('{"at": 1, "seconds": 0}', "seconds"),
+        ('{"at": 1, "breaks_with": 1}', "earlier"),
+    ],
+)
 def test_a_wrong_trace_is_refused(line, told):
     with pytest.raises(ValueError, match=told):
         read_trace(['{"at": 0}', line])

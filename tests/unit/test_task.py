@@ -70,8 +70,9 @@ def test_a_task_waits_for_those_it_comes_after():
     assert where(later, done=lambda name: name == "first") == Status.READY
 
 
-def plan(tasks: list[Task], free: tuple[str, ...] = ("ann", "bob"), trunk: str = "t1", attempts: int = 3,
-         now: float = 1e6, **statuses):
+def plan(
+    tasks: list[Task], free: tuple[str, ...] = ("ann", "bob"), trunk: str = "t1", attempts: int = 3, now: float = 1e6, **statuses
+):
     known = {t.id: t for t in tasks}
     return dispatch(known, {n: statuses.get(n, Status.READY) for n in known}, free, trunk, Rules(attempts), now)
 
@@ -108,8 +109,7 @@ def test_a_task_put_off_again_and_again_pauses():
 def test_deferred_tasks_are_given_up_when_nothing_moves_trunk():
     once = session(End.DEFERRED, trunk="t1")
     assert plan([a_task("x", once)]).start == (("x", "ann"),)
-    assert plan([a_task("x", once, once, once)]).park == (
-        ("x", "not yet, it says, and nothing is left that moves trunk"),)
+    assert plan([a_task("x", once, once, once)]).park == (("x", "not yet, it says, and nothing is left that moves trunk"),)
     assert plan([a_task("x", once, once, once)], trunk="t2").start == (("x", "ann"),)
 
 
@@ -158,7 +158,7 @@ def test_a_pausing_task_is_no_reason_to_give_up_deferred_ones():
 def test_a_task_that_is_cut_off_again_and_again_is_parked():
     cut = [failed(Kind.LIMIT, end=End.TIMEOUT), failed(Kind.CONTEXT)]
     assert plan([a_task("x", *cut)], attempts=3).park == ()
-    (name, reason), = plan([a_task("x", *cut)], attempts=2).park
+    ((name, reason),) = plan([a_task("x", *cut)], attempts=2).park
     assert reason.startswith("cut off 2 times; the last one: crashed, a note; a larger agents.timeout")
     assert plan([a_task("x", cut[0], session(End.EMPTY), cut[1])], attempts=2).park == (), "not in a row"
 

@@ -20,9 +20,7 @@ def test_a_whole_task():
     )
     first, second = parse(text, "t.yaml", known={"old"})
     assert first == Task(id="a", title="first", prompt="first")
-    assert second == Task(
-        "b", "Do it", "Do\nit\n", "it is done", ("a", "old"), -3, ("src/**",)
-    )
+    assert second == Task("b", "Do it", "Do\nit\n", "it is done", ("a", "old"), -3, ("src/**",))
 
 
 def test_an_id_and_a_title_are_made_from_the_prompt():
@@ -49,19 +47,20 @@ def test_an_empty_list_has_no_tasks():
         ("- {id: a}", "1:3: [0]: missing key 'prompt'"),
         ("- {prompt: ' '}", "1:12: [0].prompt: expected text that is not empty, not ' '"),
         ("- {prompt: x, promt: y}", "1:15: [0]: unknown key 'promt'; did you mean 'prompt'?"),
-        ("- {id: a/b, prompt: x}", "1:8: [0].id: expected a name of letters, digits, '.', '_' "
-         "and '-' (at most 100), not 'a/b'"),
-        ("- {id: a.lock, prompt: x}", "1:8: [0].id: expected a name of letters, digits, '.', '_' "
-         "and '-' (at most 100), not 'a.lock'"),
+        ("- {id: a/b, prompt: x}", "1:8: [0].id: expected a name of letters, digits, '.', '_' and '-' (at most 100), not 'a/b'"),
+        (
+            "- {id: a.lock, prompt: x}",
+            "1:8: [0].id: expected a name of letters, digits, '.', '_' and '-' (at most 100), not 'a.lock'",
+        ),
         ("- {id: a, prompt: x}\n- {id: a, prompt: y}", "2:8: duplicate id 'a', first on line 1"),
-        ("- prompt: x\n- prompt: X", "2:3: duplicate id 'x' (made from the title: give this task "
-         "another), first on line 1"),
+        ("- prompt: x\n- prompt: X", "2:3: duplicate id 'x' (made from the title: give this task another), first on line 1"),
         ("- prompt: 你好", "1:3: no id can be made from the title: give the task one"),
-        ("- {id: tests, prompt: x}\n- {prompt: y, after: [test]}", "2:23: after: no task 'test'; "
-         "did you mean 'tests'?"),
+        ("- {id: tests, prompt: x}\n- {prompt: y, after: [test]}", "2:23: after: no task 'test'; did you mean 'tests'?"),
         ("- {id: a, prompt: x, after: [a]}", "1:30: after: these wait for each other: a -> a"),
-        ("- {id: a, prompt: x, after: [b]}\n- {id: b, prompt: x, after: [a]}",
-         "2:30: after: these wait for each other: a -> b -> a"),
+        (
+            "- {id: a, prompt: x, after: [b]}\n- {id: b, prompt: x, after: [a]}",
+            "2:30: after: these wait for each other: a -> b -> a",
+        ),
     ],
 )
 def test_problems(text, want):
@@ -73,9 +72,7 @@ def test_every_cycle_is_reported_with_other_problems():
         "- {id: a, prompt: x, after: [b]}\n- {id: b, prompt: x, after: [a]}\n"
         "- {id: c, prompt: x, after: [d, gone]}\n- {id: d, prompt: x, after: [c, a]}\n"
     )
-    assert [line.split(": ", 1)[0] for line in problems(text)] == [
-        "t.yaml:2:30", "t.yaml:3:33", "t.yaml:4:30"
-    ]
+    assert [line.split(": ", 1)[0] for line in problems(text)] == ["t.yaml:2:30", "t.yaml:3:33", "t.yaml:4:30"]
 
 
 def test_dependencies_that_meet_again_are_no_cycle():
@@ -90,8 +87,7 @@ def test_a_chain_longer_than_python_recurses():
     chain = [f"- {{id: t{i}, prompt: x, after: [t{i + 1}]}}" for i in range(3000)]
     assert len(parse("\n".join([*chain, "- {id: t3000, prompt: x}"]), "t")) == 3001
     [line] = problems("\n".join([*chain, "- {id: t3000, prompt: x, after: [t0]}"]))
-    assert line == "t.yaml:3001:34: after: these wait for each other: t0 -> t1 -> t2 -> ... -> " \
-        "t2999 -> t3000 -> t0"
+    assert line == "t.yaml:3001:34: after: these wait for each other: t0 -> t1 -> t2 -> ... -> t2999 -> t3000 -> t0"
 
 
 def test_the_schema_is_one():

@@ -93,9 +93,7 @@ class Beliefs:
 
     def risk(self, change: Change | None) -> float:
         """Probability that `change` is bad; of an average one if it is not known."""
-        return min(max(self._common, 0.001), 0.95) if change is None else (
-            self.risk_of_agent(change.agent)
-        )
+        return min(max(self._common, 0.001), 0.95) if change is None else (self.risk_of_agent(change.agent))
 
     def record(self, agent: str) -> str:
         good, bad = self._agents.get(agent, (0, 0))

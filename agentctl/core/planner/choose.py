@@ -16,6 +16,7 @@ from agentctl.core.queue.model import Cancel, Probe, Start
 CROWD = 1.3
 """Changes a slot that no probe asks about, from which on probes are chosen for what they teach alone."""
 
+
 def cancel(turn: Planning) -> None:
     """Stop probes that can neither land nor teach: all they ask about is known, or they
     hold a change that is rejected, or the suspects of a failed probe and others besides."""
@@ -116,9 +117,7 @@ class Chooser:
                 self.search(segment)
             self.open_segments()
 
-    def start(
-        self, ride: tuple[str, ...], asked: tuple[str, ...], why: str, again: bool = False
-    ) -> bool:
+    def start(self, ride: tuple[str, ...], asked: tuple[str, ...], why: str, again: bool = False) -> bool:
         """False if there is no slot, nothing to ask, or the answer is known."""
         chain = ride + asked
         members = frozenset(chain)

@@ -74,8 +74,9 @@ class Planning:
     def ranked(self, aside: Set[str] = frozenset()) -> list[str]:
         """The queue without `aside`, in order: admitted first, a level of priority
         counting as `aging` seconds of waiting."""
-        return [c.key for c in sorted((c for key, c in self.queue.items() if key not in aside),
-                                      key=lambda c: rank(c, self.limits))]
+        return [
+            c.key for c in sorted((c for key, c in self.queue.items() if key not in aside), key=lambda c: rank(c, self.limits))
+        ]
 
     def risk(self, key: str) -> float:
         return self.beliefs.risk(self.queue.get(key))

@@ -30,8 +30,13 @@ def follow_trunk(turn: Planning) -> None:
     mem, view, landing = turn.mem, turn.view, turn.mem.landing
     before = mem.tips[-1].commit if mem.tips else None
     if view.trunk != before:
-        ours = landing if landing is not None and landing.base == before and (
-            landing.staged == view.trunk if landing.staged else landing.chain == view.landed) else None
+        ours = (
+            landing
+            if landing is not None
+            and landing.base == before
+            and (landing.staged == view.trunk if landing.staged else landing.chain == view.landed)
+            else None
+        )
         mem.tips.append(Tip(view.trunk, ours.chain if ours else None))
         mem.passed = [p for p in mem.passed if turn.rest(p)]
     if landing is not None:

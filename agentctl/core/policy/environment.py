@@ -18,12 +18,14 @@ SHARED = {
     "the person and the terminal": (
         "PATH HOME USER LOGNAME HOSTNAME SHELL TMPDIR TMP TEMP LANG LANGUAGE LC_* TZ TERM COLORTERM COLUMNS LINES NO_COLOR FORCE_COLOR "
         "CLICOLOR CLICOLOR_FORCE CI DEBIAN_FRONTEND XDG_CACHE_HOME XDG_CONFIG_DIRS XDG_CONFIG_HOME XDG_DATA_DIRS "
-        "XDG_DATA_HOME XDG_STATE_HOME GIT_CONFIG_GLOBAL GIT_CONFIG_SYSTEM GIT_CONFIG_NOSYSTEM"),
+        "XDG_DATA_HOME XDG_STATE_HOME GIT_CONFIG_GLOBAL GIT_CONFIG_SYSTEM GIT_CONFIG_NOSYSTEM"
+    ),
     "certificates, proxies and mirrors": (
         "SSL_CERT_FILE SSL_CERT_DIR CURL_CA_BUNDLE REQUESTS_CA_BUNDLE GIT_SSL_CAINFO NODE_EXTRA_CA_CERTS NIX_SSL_CERT_FILE "
         "http_proxy https_proxy ftp_proxy all_proxy no_proxy HTTP_PROXY HTTPS_PROXY FTP_PROXY ALL_PROXY NO_PROXY "
         "PIP_* UV_* npm_config_cache npm_config_registry NPM_CONFIG_CACHE NPM_CONFIG_REGISTRY GOPROXY GOSUMDB "
-        "GONOPROXY GONOSUMDB GOPRIVATE"),
+        "GONOPROXY GONOSUMDB GOPRIVATE"
+    ),
     "toolchains": (
         "CARGO_HOME CARGO_TARGET_DIR RUSTUP_HOME RUSTUP_TOOLCHAIN RUSTFLAGS RUSTC_WRAPPER RUST_BACKTRACE SCCACHE_DIR "
         "GOPATH GOROOT GOBIN GOCACHE GOMODCACHE GOFLAGS GOTOOLCHAIN CGO_ENABLED JAVA_HOME JDK_HOME M2_HOME MAVEN_HOME "
@@ -33,16 +35,20 @@ SHARED = {
         "PYTHONUNBUFFERED PYTHONDONTWRITEBYTECODE PYTHONIOENCODING PYTHONUTF8 RBENV_ROOT RBENV_VERSION GEM_HOME GEM_PATH "
         "RUBYLIB PERL5LIB ASDF_DIR ASDF_DATA_DIR MISE_DATA_DIR DOTNET_ROOT COMPOSER_HOME MIX_HOME HEX_HOME OPAMROOT "
         "OPAM_SWITCH_PREFIX STACK_ROOT HOMEBREW_PREFIX NIX_PATH NIX_PROFILES LOCALE_ARCHIVE CUDA_HOME CUDA_PATH "
-        "CUDA_VISIBLE_DEVICES OMP_NUM_THREADS"),
+        "CUDA_VISIBLE_DEVICES OMP_NUM_THREADS"
+    ),
     "compilers": (
         "SDKROOT DEVELOPER_DIR CC CXX CFLAGS CXXFLAGS CPPFLAGS LDFLAGS CPATH LIBRARY_PATH LD_LIBRARY_PATH PKG_CONFIG_PATH CMAKE_PREFIX_PATH "
-        "NIX_CC NIX_CFLAGS_COMPILE NIX_LDFLAGS CCACHE_DIR"),
+        "NIX_CC NIX_CFLAGS_COMPILE NIX_LDFLAGS CCACHE_DIR"
+    ),
 }
 """What everything that is started gets, by what it is for."""
 
 _SHARED = tuple(name for names in SHARED.values() for name in names.split())
-_SECRET = re.compile(r"(?:^|_)(?:API_?KEY|KEY|KEYS|TOKENS?|SECRETS?|PASS|PASSWD|PASSWORD|PASSPHRASE|PW|PWD|PAT|CREDENTIALS?|"
-                     r"AUTH|COOKIE|DSN)(?:_|$)|APIKEY|PASSWORD|SECRET")
+_SECRET = re.compile(
+    r"(?:^|_)(?:API_?KEY|KEY|KEYS|TOKENS?|SECRETS?|PASS|PASSWD|PASSWORD|PASSPHRASE|PW|PWD|PAT|CREDENTIALS?|"
+    r"AUTH|COOKIE|DSN)(?:_|$)|APIKEY|PASSWORD|SECRET"
+)
 _BY_SHELLS = ("PWD", "OLDPWD", "SHLVL", "_")
 """What a shell sets for itself."""
 _PLACE = re.compile(r"_(?:FILE|PATH|DIR|HOME|SOCK|BIN)$")
@@ -54,14 +60,20 @@ def allowed(environment: Mapping[str, str], *granted: Iterable[str]) -> dict[str
     """What of `environment` is passed on: what is shared and holds no key, and what the
     patterns `granted` name, whatever it holds."""
     patterns = tuple(pattern for group in granted for pattern in group)
-    return {name: value for name, value in environment.items()
-            if _named(name, patterns) or _named(name, _SHARED) and not _is_secret(name, value)}
+    return {
+        name: value
+        for name, value in environment.items()
+        if _named(name, patterns) or _named(name, _SHARED) and not _is_secret(name, value)
+    }
 
 
 def values(environment: Mapping[str, str]) -> dict[str, str]:
     """The values of variables that hold a key, and the names of these, for `secrets.redact`."""
-    return {value: name for name, value in environment.items()
-            if len(value) >= SHORTEST and not (_PLACE.search(name) and value.startswith("/")) and _is_secret(name, value)}
+    return {
+        value: name
+        for name, value in environment.items()
+        if len(value) >= SHORTEST and not (_PLACE.search(name) and value.startswith("/")) and _is_secret(name, value)
+    }
 
 
 def missed(environment: Mapping[str, str], given: Mapping[str, str], text: str) -> list[str]:

@@ -17,23 +17,47 @@ from functools import partial
 Read = Callable[[str], str | None]
 """The text of a file of the repository; None if there is none."""
 
-MANIFESTS = frozenset((
-    "package.json", "pyproject.toml", "setup.py", "setup.cfg", "Cargo.toml", "go.mod", "pom.xml", "build.gradle",
-    "build.gradle.kts", "CMakeLists.txt", "Gemfile", "composer.json", "deno.json"))
+MANIFESTS = frozenset(
+    (
+        "package.json",
+        "pyproject.toml",
+        "setup.py",
+        "setup.cfg",
+        "Cargo.toml",
+        "go.mod",
+        "pom.xml",
+        "build.gradle",
+        "build.gradle.kts",
+        "CMakeLists.txt",
+        "Gemfile",
+        "composer.json",
+        "deno.json",
+    )
+)
 """Read by gates, and changed by ordinary work: a new dependency, a new file."""
 
 CONFIGURED = {
-    "make": (("GNUmakefile", "makefile", "Makefile"),), "gmake": (("GNUmakefile", "makefile", "Makefile"),),
+    "make": (("GNUmakefile", "makefile", "Makefile"),),
+    "gmake": (("GNUmakefile", "makefile", "Makefile"),),
     "just": (("justfile", "Justfile", ".justfile"),),
     "task": (("Taskfile.yml", "Taskfile.yaml"),),
-    "rake": (("Rakefile",),), "tox": (("tox.ini",),), "nox": (("noxfile.py",),),
-    "pytest": (("pytest.ini", ".pytest.ini", "tox.ini"), ("pyproject.toml",)), "pre-commit": ((".pre-commit-config.yaml",),),
+    "rake": (("Rakefile",),),
+    "tox": (("tox.ini",),),
+    "nox": (("noxfile.py",),),
+    "pytest": (("pytest.ini", ".pytest.ini", "tox.ini"), ("pyproject.toml",)),
+    "pre-commit": ((".pre-commit-config.yaml",),),
     "jest": (("jest.config.js", "jest.config.ts", "jest.config.mjs", "jest.config.cjs", "jest.config.json"),),
     "vitest": (("vitest.config.ts", "vitest.config.js", "vitest.config.mts", "vitest.config.mjs"),),
     "mocha": ((".mocharc.json", ".mocharc.js", ".mocharc.cjs", ".mocharc.yml", ".mocharc.yaml"),),
-    "cargo": ((".cargo/config.toml",), ("Cargo.toml",)), "bazel": ((".bazelrc",),),
-    "npm": (("package.json",),), "yarn": (("package.json",),), "pnpm": (("package.json",),), "bun": (("package.json",),),
-    "mvn": (("pom.xml",),), "gradle": (("build.gradle", "build.gradle.kts"),), "go": (("go.mod",),),
+    "cargo": ((".cargo/config.toml",), ("Cargo.toml",)),
+    "bazel": ((".bazelrc",),),
+    "npm": (("package.json",),),
+    "yarn": (("package.json",),),
+    "pnpm": (("package.json",),),
+    "bun": (("package.json",),),
+    "mvn": (("pom.xml",),),
+    "gradle": (("build.gradle", "build.gradle.kts"),),
+    "go": (("go.mod",),),
     "ctest": (("CMakeLists.txt",),),
     "docker": (("Dockerfile",), ("compose.yaml", "compose.yml", "docker-compose.yaml", "docker-compose.yml")),
 }
@@ -44,8 +68,25 @@ FILED = frozenset(("make", "gmake", "just", "task", "docker"))
 CI = (".ci/", "ci/", ".circleci/", ".github/", ".gitlab", ".buildkite/")
 SHELLS = frozenset(("sh", "bash", "dash", "zsh", "ksh"))
 INTERPRETERS = frozenset(("node", "ruby", "perl", "php", "deno", "lua", "Rscript", "ts-node", "tsx"))
-WRAPPERS = {"env": 0, "time": 0, "exec": 0, "command": 0, "nohup": 0, "nice": 0, "sudo": 0, "xvfb-run": 0, "npx": 0,
-            "timeout": 1, "uv": 1, "poetry": 1, "pdm": 1, "hatch": 1, "pipenv": 1, "rye": 1, "bundle": 1}
+WRAPPERS = {
+    "env": 0,
+    "time": 0,
+    "exec": 0,
+    "command": 0,
+    "nohup": 0,
+    "nice": 0,
+    "sudo": 0,
+    "xvfb-run": 0,
+    "npx": 0,
+    "timeout": 1,
+    "uv": 1,
+    "poetry": 1,
+    "pdm": 1,
+    "hatch": 1,
+    "pipenv": 1,
+    "rye": 1,
+    "bundle": 1,
+}
 """Programs that run the rest of their words, and how many of these are their own."""
 
 _PYTHON = re.compile(r"python[0-9.]*|pypy[0-9.]*")
@@ -63,8 +104,10 @@ def gate_files(command: str, read: Read) -> tuple[tuple[str, ...], tuple[str, ..
         for line in _lines(path, read(path) or "", command):
             found.update(dict.fromkeys(_called(line, read, posixpath.dirname(path))))
     safe = sorted(path for path in found if _SAFE.fullmatch(path))
-    return (tuple(path for path in safe if posixpath.basename(path) not in MANIFESTS),
-            tuple(path for path in safe if posixpath.basename(path) in MANIFESTS))
+    return (
+        tuple(path for path in safe if posixpath.basename(path) not in MANIFESTS),
+        tuple(path for path in safe if posixpath.basename(path) in MANIFESTS),
+    )
 
 
 def _called(command: str, read: Read, beside: str) -> Iterator[str]:
@@ -115,7 +158,7 @@ def _of_words(words: list[str], read: Read, beside: str) -> Iterator[str]:
     if name in SHELLS or name in (".", "source") or name in INTERPRETERS:
         yield from _script(name, rest, read, beside)
     elif _PYTHON.fullmatch(name) or name == "coverage":
-        yield from _python(rest[name == "coverage":], read, beside)
+        yield from _python(rest[name == "coverage" :], read, beside)
     yield from (path for word in rest if word.startswith(CI) for path in _there(word, read, beside))
     folder = _option(rest, "-C", "--directory") or ""
     if name in FILED and (named := _option(rest, "-f", "--file", "--makefile", "--justfile")):
@@ -127,8 +170,11 @@ def _of_words(words: list[str], read: Read, beside: str) -> Iterator[str]:
             # One that would come before it takes its place as soon as a change adds it.
             yield from paths[: there[0] + 1] if there else ()
     if name in ("gradlew", "mvnw"):
-        yield from (path for path in ("gradle/wrapper/gradle-wrapper.properties", ".mvn/wrapper/maven-wrapper.properties")
-                    if read(path) is not None)
+        yield from (
+            path
+            for path in ("gradle/wrapper/gradle-wrapper.properties", ".mvn/wrapper/maven-wrapper.properties")
+            if read(path) is not None
+        )
     for named in (_option(rest, "--config", "--config-file", "--rcfile", "--conf"), _option(rest, "-c")):
         if named and name not in SHELLS:
             yield from _there(named, read, beside)
@@ -138,7 +184,7 @@ def _inner(rest: list[str], own: int) -> list[str]:
     """The words that a wrapper runs: behind its options, its assignments and `own` words."""
     while rest and (rest[0].startswith("-") or "=" in rest[0].split("/")[0]):
         value = rest[0] in ("-n", "-k", "-s", "-u", "-p") and len(rest) > 1
-        rest = rest[2 if value else 1:]
+        rest = rest[2 if value else 1 :]
     return rest[own:]
 
 
@@ -146,7 +192,7 @@ def _script(name: str, rest: list[str], read: Read, beside: str) -> Iterator[str
     """The file that a shell or an interpreter runs, or what its -c runs."""
     for n, word in enumerate(rest):
         if name in SHELLS and re.fullmatch(r"-[a-z]*c", word):
-            yield from _called(" ".join(rest[n + 1:n + 2]), read, beside)
+            yield from _called(" ".join(rest[n + 1 : n + 2]), read, beside)
             return
         if not word.startswith(("-", "+")) and word not in ("run", "test"):
             yield from _there(word, read, beside)
@@ -155,7 +201,7 @@ def _script(name: str, rest: list[str], read: Read, beside: str) -> Iterator[str
 
 def _python(rest: list[str], read: Read, beside: str) -> Iterator[str]:
     if "-m" in rest[:4]:
-        module, *more = rest[rest.index("-m") + 1:] or [""]
+        module, *more = rest[rest.index("-m") + 1 :] or [""]
         path = module.replace(".", "/")
         yield from _of_words([module, *more], read, beside) if module and "/" not in module else ()
         yield from (each for each in (path + ".py", path + "/__main__.py") if module and read(each) is not None)
@@ -180,7 +226,7 @@ def _option(words: list[str], *names: str) -> str | None:
             return words[n + 1]
         for name in names:
             if name.startswith("--") and word.startswith(name + "="):
-                return word[len(name) + 1:]
+                return word[len(name) + 1 :]
     return None
 
 

@@ -21,8 +21,22 @@ from agentctl.core.text.units import duration, size
 from agentctl.core.text.yaml_document import Document, Problem, Problems, read
 
 __all__ = [
-    "SCHEMA", "Agents", "Gate", "Limits", "Part", "Policy", "QueueSettings", "Slot",
-    "completed", "document", "duration", "fingerprint", "in_parts", "parse", "parts", "size",
+    "SCHEMA",
+    "Agents",
+    "Gate",
+    "Limits",
+    "Part",
+    "Policy",
+    "QueueSettings",
+    "Slot",
+    "completed",
+    "document",
+    "duration",
+    "fingerprint",
+    "in_parts",
+    "parse",
+    "parts",
+    "size",
 ]
 
 
@@ -143,10 +157,7 @@ def document(text: str, source: str) -> Document:
 def completed(schema: Plain, value: Any) -> Any:
     """A valid value with its defaults filled in and its units converted."""
     if "properties" in schema:
-        return {
-            key: completed(part, value.get(key, part.get("default")))
-            for key, part in schema["properties"].items()
-        }
+        return {key: completed(part, value.get(key, part.get("default"))) for key, part in schema["properties"].items()}
     if schema["type"] == "array":
         return tuple(completed(schema["items"], item) for item in value)
     unit = schema.get("x-unit")
@@ -200,8 +211,9 @@ def parts(policy: Policy) -> tuple[Part, ...]:
     whole = tuple(gate for gate in policy.gates if not gate.paths)
     groups: list[tuple[tuple[Gate, ...], tuple[str, ...]]] = [(whole, ALL)] if whole else []
     groups += [((gate,), (*gate.paths, *policy.slot.setup_on)) for gate in policy.gates if gate.paths]
-    return tuple(Part(tuple(gate.name for gate in gates), fingerprint(replace(policy, gates=gates)), paths)
-                 for gates, paths in groups)
+    return tuple(
+        Part(tuple(gate.name for gate in gates), fingerprint(replace(policy, gates=gates)), paths) for gates, paths in groups
+    )
 
 
 def _same_names(found: Document) -> Iterator[Problem]:

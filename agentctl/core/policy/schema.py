@@ -26,6 +26,7 @@ _BRANCH = (
 )
 _PATH = r"^(?![/\\!-])(?!(?:.*/)?(?:\.{1,2}|\.git|)(?:/|$))[^\x00-\x1f\x7f]{1,1024}" + _END
 
+
 def _text(description: str, default: str | None = None, **rest: Any) -> Plain:
     return _with_default({"type": "string", "description": description, **rest}, default)
 
@@ -94,12 +95,7 @@ def _variables(description: str) -> Plain:
 
 
 def _section(description: str, properties: Plain, required: tuple[str, ...] = ()) -> Plain:
-    section = {
-        "type": "object",
-        "description": description,
-        "properties": properties,
-        "additionalProperties": False,
-    }
+    section = {"type": "object", "description": description, "properties": properties, "additionalProperties": False}
     return {**section, "required": list(required)} if required else {**section, "default": {}}
 
 
@@ -109,9 +105,7 @@ GATE = _section(
     "A gate judges a staged tree.",
     {
         "name": _text(
-            "What the gate is called in verdicts and logs. Unique in the policy.",
-            pattern=NAME,
-            **{"x-expected": _NAME_WORDS},
+            "What the gate is called in verdicts and logs. Unique in the policy.", pattern=NAME, **{"x-expected": _NAME_WORDS}
         ),
         "run": _text(
             "The command, run by sh -c at the top of a slot. Exit status 0 is passed, 125 is "
@@ -124,7 +118,7 @@ GATE = _section(
         "env": _env("Variables added to the gate's environment."),
         "pass_env": _variables(
             "Variables of the bot's own environment that the gate gets besides those that hold no "
-            "key (listed in agentctl-policy(5)). A gate runs the code of any change: it can read them.",
+            "key (listed in agentctl-policy(5)). A gate runs the code of any change: it can read them."
         ),
         "paths": _globs(
             "Globs: all of the tree that the gate's verdict depends on. Where these are as they "
@@ -178,8 +172,7 @@ AGENTS = _section(
     "The fleet of agents and their sessions.",
     {
         "adapter": _text(
-            "How agents are started and understood: command, claude, codex, aider, opencode, "
-            "mini-swe-agent or gemini.",
+            "How agents are started and understood: command, claude, codex, aider, opencode, mini-swe-agent or gemini.",
             "command",
             pattern=NAME,
             **{"x-expected": "the name of an adapter such as command or claude"},
@@ -222,12 +215,10 @@ AGENTS = _section(
         "env": _env("Variables added to the environment of every session."),
         "pass_env": _variables(
             "Variables of your environment that sessions get besides those that hold no key and "
-            "what the adapter's program needs (listed in agentctl-policy(5)).",
+            "what the adapter's program needs (listed in agentctl-policy(5))."
         ),
         "silence": _duration(
-            "A session is stuck when its output, commits, files and processor time have all "
-            "been flat for this long.",
-            "10m",
+            "A session is stuck when its output, commits, files and processor time have all been flat for this long.", "10m"
         ),
     },
 )
@@ -246,7 +237,8 @@ LIMITS = _section(
             "default": False,
         },
         "allow_secrets": _globs(
-            "Files that a change may add a private key or an access token to, as globs: keys made for tests.", []),
+            "Files that a change may add a private key or an access token to, as globs: keys made for tests.", []
+        ),
         "memory": _size("Memory of a gate or a session. 0: no limit.", 0),
         "output": _size("Output of a gate or a session that is kept. 0: no limit.", "64MiB"),
         "processes": _number("Processes that a gate or a session may have at a time. 0: no limit.", 2000, 0, 10_000_000),
@@ -260,11 +252,7 @@ SCHEMA: Plain = {
     "type": "object",
     "description": "How agentctl judges changes and runs agents on this repository.",
     "properties": {
-        "version": {
-            "type": "integer",
-            "description": "The version of this format.",
-            "enum": [VERSION],
-        },
+        "version": {"type": "integer", "description": "The version of this format.", "enum": [VERSION]},
         "trunk": _text(
             "The protected branch. Only the bot moves it.",
             "main",

@@ -219,6 +219,29 @@ class Replanned(Event, frozen=True, tag="replanned"):
 
 
 Recorded = (
-    Begun | Adopted | Moved | PutBack | Paused | Resumed | Admitted | Regated | Bumped | NotAdmitted | PassedOver | ProbeBegun |
-    Probed | Cancelled | Follows | CutOff | TrunkFailed | Forgotten | Clash | LandingBegun | LandingDropped | Arrived | Replanned | AnyEnded)
+    Begun
+    | Adopted
+    | Moved
+    | PutBack
+    | Paused
+    | Resumed
+    | Admitted
+    | Regated
+    | Bumped
+    | NotAdmitted
+    | PassedOver
+    | ProbeBegun
+    | Probed
+    | Cancelled
+    | Follows
+    | CutOff
+    | TrunkFailed
+    | Forgotten
+    | Clash
+    | LandingBegun
+    | LandingDropped
+    | Arrived
+    | Replanned
+    | AnyEnded
+)
 """What a commit of the ledger may tell."""

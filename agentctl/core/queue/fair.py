@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 
-def fitting(waiting: Mapping[str, Sequence[str]], room: Callable[[str], int], adds: Callable[[str], bool]) -> dict[str, list[str]]:
+def fitting(
+    waiting: Mapping[str, Sequence[str]], room: Callable[[str], int], adds: Callable[[str], bool]
+) -> dict[str, list[str]]:
     """Of each agent's list what may be heard now: all that adds nothing, and of what `adds` the first that there is `room` for."""
     found: dict[str, list[str]] = {}
     for agent, listed in waiting.items():

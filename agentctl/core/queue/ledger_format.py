@@ -142,8 +142,15 @@ def decode(files: Mapping[str, bytes]) -> State:
     meta, probes = _meta(files[META]), load(_Probes, files[PROBES])
     records = [decode_queued(data) for path, data in files.items() if path.startswith("queue/")]
     return State(
-        trunk=meta.trunk, seq=meta.seq, next_probe=meta.probe, landing=meta.landing, memory=files[MEMORY].removeprefix(FORGOTTEN),
-        probes=probes.running, failed=probes.failed, struck=probes.struck, clashes=frozenset(probes.clashes),
+        trunk=meta.trunk,
+        seq=meta.seq,
+        next_probe=meta.probe,
+        landing=meta.landing,
+        memory=files[MEMORY].removeprefix(FORGOTTEN),
+        probes=probes.running,
+        failed=probes.failed,
+        struck=probes.struck,
+        clashes=frozenset(probes.clashes),
         queue=Queue({r.key: r for r in sorted(records, key=lambda r: r.change.seq)}),
     )
 

@@ -148,7 +148,12 @@ def _reason(record: _Record) -> AnyReason:
             return OurFault(str(record.evidence.get("error", "")))
         case "dependency":
             return DependencyFell("")
-    kinds: dict[str, AnyReason] = {"policy": AgainstRules(), "there": AlreadyThere(), "border": NotProper(), "refused": NotTheirs()}
+    kinds: dict[str, AnyReason] = {
+        "policy": AgainstRules(),
+        "there": AlreadyThere(),
+        "border": NotProper(),
+        "refused": NotTheirs(),
+    }
     if record.kind not in kinds:
         raise ValueError(f"it was rejected for {record.kind!r}")
     return kinds[record.kind]

@@ -54,7 +54,7 @@ class Change(Struct, frozen=True, dict=True):
 
     @cached_property
     def key(self) -> str:
-        """"ID/REVISION"."""
+        """ "ID/REVISION"."""
         return f"{self.id}/{self.revision}"
 
 

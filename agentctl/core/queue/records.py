@@ -222,9 +222,16 @@ def outline(record: Record) -> Plain:
     work = record.work or Work(record.base)
     at, why, kept = (0.0, "", True) if isinstance(record, Queued) else (record.at, record.why, record.kept)
     return {
-        "key": record.key, "change": facts(record.change) | {"key": record.key}, **facts(work), "stage": record.stage,
-        "ended": at, "commit": record.commit if isinstance(record, Landed) else "", "kind": reason_kind(record), "why": why,
-        "evidence": _evidence(record), "kept": kept,
+        "key": record.key,
+        "change": facts(record.change) | {"key": record.key},
+        **facts(work),
+        "stage": record.stage,
+        "ended": at,
+        "commit": record.commit if isinstance(record, Landed) else "",
+        "kind": reason_kind(record),
+        "why": why,
+        "evidence": _evidence(record),
+        "kept": kept,
     }
 
 

@@ -40,8 +40,9 @@ def chains(queued: Sequence[Change], most: int) -> Iterator[tuple[str, ...]]:
     yield from (alone[change.key] for change in queued if not change.mends and alone[change.key])
 
 
-def left(state: State, gate: str, queued: Sequence[Change], clashes: Iterable[tuple[str, str]], most: int,
-         ) -> Iterator[tuple[str, ...]]:
+def left(
+    state: State, gate: str, queued: Sequence[Change], clashes: Iterable[tuple[str, str]], most: int
+) -> Iterator[tuple[str, ...]]:
     """What of it was not tried yet, and is not being tried; nothing that is known not to merge."""
     seen = tried(state, gate) | {s.probe.chain for s in state.probes if s.probe.base == state.trunk}
     pairs = [set(pair) for pair in clashes]

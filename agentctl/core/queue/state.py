@@ -50,9 +50,12 @@ class State:
         """What is queued, as the planner is to see it: it comes after what is queued still.
         What else it named has landed, or this one would have fallen with it."""
         ids = {r.change.id for r in self.queue.values()}
-        return tuple(r.change if ids.issuperset(r.change.after) else
-                     json_form.replace(r.change, after=tuple(name for name in r.change.after if name in ids))
-                     for r in self.queue.values())
+        return tuple(
+            r.change
+            if ids.issuperset(r.change.after)
+            else json_form.replace(r.change, after=tuple(name for name in r.change.after if name in ids))
+            for r in self.queue.values()
+        )
 
 
 @dataclass(slots=True)
@@ -91,8 +94,11 @@ class Draft:
         state = self.state
         if gone := {pair for pair in state.clashes if not state.queue.keys() >= {*pair}}:
             self._set(clashes=state.clashes - gone)
-        kept = tuple(s for s in state.failed if any(key in state.queue for key in s.probe.chain)
-                     or s.probe.number == BASELINE and s.commit == state.trunk)
+        kept = tuple(
+            s
+            for s in state.failed
+            if any(key in state.queue for key in s.probe.chain) or s.probe.number == BASELINE and s.commit == state.trunk
+        )
         if len(kept) < len(state.failed):
             self._set(failed=kept)
 
@@ -189,7 +195,7 @@ def with_red(state: State, run: Staged, retries: int) -> tuple[Staged, ...]:
     and as many of the last as make trunk red."""
     first, *rest = seen_red(state, run.gate) + (run,)
     others = tuple(s for s in state.failed if s.probe.number != BASELINE)
-    return (*others, first, *rest[max(0, len(rest) - max(1, retries)):])
+    return (*others, first, *rest[max(0, len(rest) - max(1, retries)) :])
 
 
 def struck_by(state: State) -> dict[str, int]:
@@ -202,5 +208,9 @@ def orphans(state: State, ended: Iterable[AnyEnded]) -> list[tuple[str, AnyEnded
     """(key, the ended one it waits for) of every queued change whose dependency ended
     without landing: a stack falls together."""
     gone = {r.change.id: r for r in ended if isinstance(r, (Rejected, Withdrawn))}
-    return [(key, gone[name]) for key, record in state.queue.items()
-            for name in record.change.after if name in gone and not state.queued(name)]
+    return [
+        (key, gone[name])
+        for key, record in state.queue.items()
+        for name in record.change.after
+        if name in gone and not state.queued(name)
+    ]

@@ -91,18 +91,21 @@ class Brakes:
         return self.failure
 
 
-
 def after(brakes: Brakes, outcome: EndedSession, earlier: Session | None, base: float, jitter: float) -> Brakes:
     """The state when a session has ended. `earlier` is the one before it on the same task, `base`
     the first pause in seconds, `jitter` a number from 0 to 1."""
     session = outcome.session
     if session.end == End.INTERRUPTED:
         return brakes
-    brakes = replace(brakes, crashes=_recent(brakes.crashes, outcome),
-                     silent=(*brakes.silent, outcome.task)[-DEATHS:] if outcome.empty_handed else ())
+    brakes = replace(
+        brakes,
+        crashes=_recent(brakes.crashes, outcome),
+        silent=(*brakes.silent, outcome.task)[-DEATHS:] if outcome.empty_handed else (),
+    )
     if session.end == End.SUBMITTED:
-        brakes = replace(brakes, good=max(brakes.good, (outcome.task, outcome.started), key=lambda pair: pair[1]),
-                         failed=frozenset())
+        brakes = replace(
+            brakes, good=max(brakes.good, (outcome.task, outcome.started), key=lambda pair: pair[1]), failed=frozenset()
+        )
     alone = _alone(brakes, outcome, earlier)
     if outcome.failure:
         brakes = replace(brakes, failed=brakes.failed | {outcome.task})
@@ -134,8 +137,14 @@ def pause(kind: Kind, row: int, base: float) -> float:
 def _alone(brakes: Brakes, outcome: EndedSession, earlier: Session | None) -> bool:
     """True if this task failed before, since then another was worked on from its beginning to a
     result, and no other has failed after that: then what fails is no matter of the fleet's."""
-    return bool(outcome.failure and earlier and earlier.failure and brakes.good[0] != outcome.task
-                and brakes.good[1] > earlier.ended and not brakes.failed - {outcome.task})
+    return bool(
+        outcome.failure
+        and earlier
+        and earlier.failure
+        and brakes.good[0] != outcome.task
+        and brakes.good[1] > earlier.ended
+        and not brakes.failed - {outcome.task}
+    )
 
 
 def _recent(crashes: tuple[EndedSession, ...], outcome: EndedSession) -> tuple[EndedSession, ...]:

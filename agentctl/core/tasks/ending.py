@@ -71,7 +71,9 @@ def is_litter(path: str, known: Callable[[str], bool]) -> bool:
     """True for an uncommitted file that a tool keeps for itself: it is hidden, or in a folder that is, and no part of the
     project, which `known` tells of a path. What Git itself reads is none: other new files may have been taken in by it."""
     parts = path.split("/")
-    return any(part.startswith(".") and part not in OF_GIT and not known("/".join(parts[: n + 1])) for n, part in enumerate(parts))
+    return any(
+        part.startswith(".") and part not in OF_GIT and not known("/".join(parts[: n + 1])) for n, part in enumerate(parts)
+    )
 
 
 def left(committed: bool, dirty: bool, repeated: bool, excuse: bool) -> Left:

@@ -60,30 +60,50 @@ _CODE = r"(?:^|status\w*|code|error|http(?:/[\d.]+)?|litellm\S*)\W{0,4}"
 """Before the number of an HTTP status: a number alone may be anything."""
 
 PATTERNS: tuple[tuple[Kind, str], ...] = (
-    (Kind.CONTEXT, r"prompt is too long|context[_ ](?:length|window)[_ ]?(?:is )?(?:exceed|too)|maximum context length|"
-                   r"contextwindowexceeded|ran out of room in the model's context|input (?:is )?too long|"
-                   r"exceeds? (?:the )?(?:maximum|model'?s)[^.]{0,40}(?:tokens|context)|input token count[^.]*exceeds"),
-    (Kind.MONEY, r"insufficient[_ ](?:quota|credits?|funds|balance)|credit balance is too low|exceeded your current quota|"
-                 r"payment required|out of credits|billing[_ ](?:hard[_ ]limit|error|details)|spend(?:ing)? limit|" + _CODE + "402"),
-    (Kind.RATE, r"rate[_ -]?limit|too many requests|resource_?exhausted|(?:usage|session|weekly|hour) limit|hit your limit|"
-                r"quota exceeded|" + _CODE + "429"),
-    (Kind.KEY, r"unauthori[sz]ed|authentication[_ ](?:failed|error)|authenticationerror|not able to authenticate|"
-               r"(?:invalid|incorrect|expired|missing|no|wrong) (?:x-)?api[-_ ]?key|invalid_api_key|api_key_invalid|"
-               r"api[ _]key (?:is )?(?:not valid|invalid|expired|missing|required|not (?:found|set))|permission_(?:denied|error)|"
-               r"permissiondeniederror|please run /login|not logged in|token (?:has )?(?:expired|been revoked)|"
-               r"missing (?:environment variable|credentials)|could not resolve authentication|does not have access|"
-               + _CODE + "40[13]"),
-    (Kind.OVERLOAD, r"overloaded|internal ?server ?error|service ?unavailable|bad gateway|gateway time-?out|at capacity|"
-                    r"server had an error|high demand|" + _CODE + r"5(?:0[0234]|2\d)"),
-    (Kind.NETWORK, r"\be(?:connrefused|connreset|notfound|ai_again|timedout|hostunreach|netunreach|pipe)\b|fetch failed|"
-                   r"connection[_ ]?(?:was )?(?:refused|reset|error|closed|aborted|timed out)|network (?:error|is unreachable)|"
-                   r"getaddrinfo|name or service not known|name resolution|could not resolve host|socket hang up|"
-                   r"stream disconnected|(?:unable|failed|cannot) to connect|apiconnectionerror|error sending request|"
-                   r"request timed out|apitimeouterror|api_retry unknown"),
-    (Kind.PROGRAM, r"command not found|^\S*sh: .*: not found$|(?:unknown|unrecognized|no such|invalid|illegal) (?:option|argument|flag|command)|"
-                   r"unexpected argument|unrecognized arguments|no such option|model\b[^.]{0,80}\b(?:does not exist|not found)|"
-                   r"invalid model|issue with the selected model|cannot be used with root|trusted (?:directory|folder)|"
-                   r"^(?:-\w, )?--[\w-]+ {2}.*\[(?:boolean|string|number|array)\]"),
+    (
+        Kind.CONTEXT,
+        r"prompt is too long|context[_ ](?:length|window)[_ ]?(?:is )?(?:exceed|too)|maximum context length|"
+        r"contextwindowexceeded|ran out of room in the model's context|input (?:is )?too long|"
+        r"exceeds? (?:the )?(?:maximum|model'?s)[^.]{0,40}(?:tokens|context)|input token count[^.]*exceeds",
+    ),
+    (
+        Kind.MONEY,
+        r"insufficient[_ ](?:quota|credits?|funds|balance)|credit balance is too low|exceeded your current quota|"
+        r"payment required|out of credits|billing[_ ](?:hard[_ ]limit|error|details)|spend(?:ing)? limit|" + _CODE + "402",
+    ),
+    (
+        Kind.RATE,
+        r"rate[_ -]?limit|too many requests|resource_?exhausted|(?:usage|session|weekly|hour) limit|hit your limit|"
+        r"quota exceeded|" + _CODE + "429",
+    ),
+    (
+        Kind.KEY,
+        r"unauthori[sz]ed|authentication[_ ](?:failed|error)|authenticationerror|not able to authenticate|"
+        r"(?:invalid|incorrect|expired|missing|no|wrong) (?:x-)?api[-_ ]?key|invalid_api_key|api_key_invalid|"
+        r"api[ _]key (?:is )?(?:not valid|invalid|expired|missing|required|not (?:found|set))|permission_(?:denied|error)|"
+        r"permissiondeniederror|please run /login|not logged in|token (?:has )?(?:expired|been revoked)|"
+        r"missing (?:environment variable|credentials)|could not resolve authentication|does not have access|" + _CODE + "40[13]",
+    ),
+    (
+        Kind.OVERLOAD,
+        r"overloaded|internal ?server ?error|service ?unavailable|bad gateway|gateway time-?out|at capacity|"
+        r"server had an error|high demand|" + _CODE + r"5(?:0[0234]|2\d)",
+    ),
+    (
+        Kind.NETWORK,
+        r"\be(?:connrefused|connreset|notfound|ai_again|timedout|hostunreach|netunreach|pipe)\b|fetch failed|"
+        r"connection[_ ]?(?:was )?(?:refused|reset|error|closed|aborted|timed out)|network (?:error|is unreachable)|"
+        r"getaddrinfo|name or service not known|name resolution|could not resolve host|socket hang up|"
+        r"stream disconnected|(?:unable|failed|cannot) to connect|apiconnectionerror|error sending request|"
+        r"request timed out|apitimeouterror|api_retry unknown",
+    ),
+    (
+        Kind.PROGRAM,
+        r"command not found|^\S*sh: .*: not found$|(?:unknown|unrecognized|no such|invalid|illegal) (?:option|argument|flag|command)|"
+        r"unexpected argument|unrecognized arguments|no such option|model\b[^.]{0,80}\b(?:does not exist|not found)|"
+        r"invalid model|issue with the selected model|cannot be used with root|trusted (?:directory|folder)|"
+        r"^(?:-\w, )?--[\w-]+ {2}.*\[(?:boolean|string|number|array)\]",
+    ),
 )
 """In the order in which they are tried: what is told more plainly first. Matched without regard to case."""
 

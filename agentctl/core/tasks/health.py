@@ -72,10 +72,7 @@ def _fallen_silent(seen: Sequence[Sample], silence: float) -> str | None:
     if last.cpu - first.cpu > IDLE * waited:
         return None
     while_children = f" while {children} child processes run" if children > 0 else ""
-    return (
-        f"no output, commit, edit or CPU time for {waited:.0f} s{while_children} "
-        f"(limit {limit:g} s)"
-    )
+    return f"no output, commit, edit or CPU time for {waited:.0f} s{while_children} (limit {limit:g} s)"
 
 
 def _window(seen: Sequence[Sample], begin: float) -> int | None:

@@ -32,12 +32,14 @@ _BEGINS = re.compile(
     r"overloaded)|you(?:'ve| have) (?:hit|reached) your|you exceeded|(?:[\w-]+ ){0,3}(?:limit|quota) (?:reached|exceeded)|"
     r"too many requests|(?:your )?credit balance|not logged in|please run /login|"
     r"(?:invalid|incorrect|missing|no|unknown|unrecognized|no such|unexpected) "
-    r"(?:x-)?(?:api|auth|key|token|credential|environment variable|option|argument|flag))")
+    r"(?:x-)?(?:api|auth|key|token|credential|environment variable|option|argument|flag))"
+)
 """How an error begins, and prose about errors does not."""
 _MENTIONS = re.compile(
     r"(?i)error|exception|fatal|fail|denied|refused|unauthori[sz]ed|forbidden|exceeded|exhausted|overloaded|limit|quota|"
     r"too (?:many|low|long)|invalid|unknown|unrecognized|unexpected|not (?:found|able|logged|allowed)|missing|"
-    r"cannot|can't|could not|unable|timed? ?out|\b[45]\d\d\b|^(?:-\w, )?--[\w-]+ {2}")
+    r"cannot|can't|could not|unable|timed? ?out|\b[45]\d\d\b|^(?:-\w, )?--[\w-]+ {2}"
+)
 _JUDGEMENT = re.compile(r"^(?:E\s|>\s|FAILED |ERROR \S+::|PASSED |AssertionError|assert\b|not ok |--- FAIL)")
 """How test runners report: an agent's own work, whatever it is about."""
 _FRAME_OF_STACK = re.compile(r"^(?:at (?:async )?[\w.<>$]+ ?\(|at (?:async )?\S+:\d+|File \"[^\"]+\", line \d+|[{}()\[\],;]+$)")

@@ -22,8 +22,9 @@ RULES = """\
 """
 
 
-def render(task: Task, attempts: int, answer: Plain | None, log: str = "", conflict: str = "",
-           previous: str = "", salvage: str = "") -> str:
+def render(
+    task: Task, attempts: int, answer: Plain | None, log: str = "", conflict: str = "", previous: str = "", salvage: str = ""
+) -> str:
     """Markdown. `answer` is the verdict.json of the last rejection of this task's change,
     `previous` the head that was rejected, `salvage` a ref with unfinished work."""
     parts = [f"# {task.title}", task.prompt.strip()]
@@ -45,8 +46,10 @@ def _unfinished(task: Task, salvage: str) -> str:
     """What an earlier session left that was not handed in."""
     left = next((s for s in reversed(task.sessions) if s.salvage == salvage), None)
     if left and left.revision:
-        return (f"## Unfinished work\n\nThe session that handed in {task.id}/{left.revision} left files that it had not "
-                f"committed; they were not handed in. See them: `git show {salvage}`")
+        return (
+            f"## Unfinished work\n\nThe session that handed in {task.id}/{left.revision} left files that it had not "
+            f"committed; they were not handed in. See them: `git show {salvage}`"
+        )
     return f"## Unfinished work\n\nAn earlier session was cut off. What it had: `git diff HEAD...{salvage}`"
 
 
@@ -54,8 +57,11 @@ def _rejection(task: Task, attempts: int, answer: Plain, log: str, conflict: str
     lines = [f"## Your last attempt was rejected ({task.attempts} of {attempts} made)", "", str(answer.get("why", ""))]
     if previous:
         lines += ["", f"It was commit {previous}; you start from a fresh trunk. See it: `git show {previous}`"]
-    lines += ["", "Hand in something else than that. If nothing is left to do because others did the work, make an empty",
-              "commit whose message holds the id of the commit of trunk that did it; without one a person is asked."]
+    lines += [
+        "",
+        "Hand in something else than that. If nothing is left to do because others did the work, make an empty",
+        "commit whose message holds the id of the commit of trunk that did it; without one a person is asked.",
+    ]
     for title, key in (("It conflicts with", "with"), ("Landed meanwhile", "landed")):
         if answer.get(key):
             lines += ["", f"{title}:", "", *(f"- {o['commit'][:12]} {o['subject']}" for o in answer[key])]

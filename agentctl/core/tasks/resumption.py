@@ -1,8 +1,8 @@
 """When a provider says that it may be asked again, read from its words.
 
-    retry-after: 30                         try again in 20s, in 1h2m3s, in 2 days 3 hours
-    usage limit reached|1764331200          resets at 2026-01-31T15:00:00Z
-    resets 3pm, try again at 3:46 PM        (local time, or UTC where that is said)
+retry-after: 30                         try again in 20s, in 1h2m3s, in 2 days 3 hours
+usage limit reached|1764331200          resets at 2026-01-31T15:00:00Z
+resets 3pm, try again at 3:46 PM        (local time, or UTC where that is said)
 """
 
 from __future__ import annotations
@@ -19,8 +19,10 @@ _SECONDS = {"d": 86400.0, "h": 3600.0, "ms": 0.001, "m": 60.0, "s": 1.0}
 _HEADER = re.compile(r"(?i)retry[-_ ]?after(?:[-_ ]?(ms))?\W{1,5}(\d+(?:\.\d+)?)(?!\s*[-:\d])")
 _IN = re.compile(rf"(?i)(?:again|retry|resets?|available)\s+(?:in|after)\s+{_DURATION}")
 _EPOCH = re.compile(r"(?i)(?:\||resets?_?(?:at)?\W{1,4})(\d{10})(?!\d)")
-_DATE = re.compile(r"(?i)(?:resets?|again|until|at|after)\s+(?:at\s+|on\s+)?(\d{4})-(\d\d)-(\d\d)[T ](\d\d):(\d\d)(?::(\d\d))?"
-                   r"(?:\.\d+)?\s?(Z|UTC|[+-]\d\d:?\d\d)?")
+_DATE = re.compile(
+    r"(?i)(?:resets?|again|until|at|after)\s+(?:at\s+|on\s+)?(\d{4})-(\d\d)-(\d\d)[T ](\d\d):(\d\d)(?::(\d\d))?"
+    r"(?:\.\d+)?\s?(Z|UTC|[+-]\d\d:?\d\d)?"
+)
 _CLOCK = re.compile(r"(?i)(?:resets?|again|until)\s+(?:at\s+)?(\d{1,2})(?::(\d\d))?\s?(am|pm)?\b(\s?\(?UTC)?")
 
 

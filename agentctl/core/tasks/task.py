@@ -148,8 +148,9 @@ def decode_claim(text: str) -> Claim:
     return claim
 
 
-def standings(tasks: Mapping[str, Task], claims: Mapping[str, Claim], records: Mapping[str, Record],
-              gone: Collection[str]) -> dict[str, Status]:
+def standings(
+    tasks: Mapping[str, Task], claims: Mapping[str, Claim], records: Mapping[str, Record], gone: Collection[str]
+) -> dict[str, Status]:
     """Where every task stands. `gone`: those whose change landed and is on trunk no longer."""
 
     def of(task: Task, finished: Callable[[str], bool]) -> Status:
@@ -160,15 +161,17 @@ def standings(tasks: Mapping[str, Task], claims: Mapping[str, Claim], records: M
     return {name: of(task, done.__contains__) for name, task in tasks.items()}
 
 
-def status(task: Task, claim: Claim | None, record: Record | None, finished: Callable[[str], bool],
-           gone: bool = False) -> Status:
+def status(task: Task, claim: Claim | None, record: Record | None, finished: Callable[[str], bool], gone: bool = False) -> Status:
     """Where a task stands. `record` is the ledger's for its newest revision, None if the
     bot has not admitted it yet; `finished` says of another task's id whether it is done; `gone`
     that what landed is on trunk no longer: such a task is offered again only if it is opened."""
     if task.closed:
         return Status(task.closed)
-    if record and (isinstance(record, Landed) or isinstance(record, Rejected) and isinstance(record.reason, AlreadyThere)) and not (
-            gone and task.opened == len(task.sessions)):
+    if (
+        record
+        and (isinstance(record, Landed) or isinstance(record, Rejected) and isinstance(record.reason, AlreadyThere))
+        and not (gone and task.opened == len(task.sessions))
+    ):
         return Status.GONE if gone else Status.LANDED
     if claim:
         return Status.WORKING
@@ -235,15 +238,23 @@ def dispatch(
     """
     ready = [t for t in tasks.values() if statuses[t.id] == Status.READY]
     park = [(t.id, reason) for t in ready if (reason := _given_up(t, tasks, rules))]
-    park += [(t.id, f"its change {_revision(t)} landed, and trunk no longer holds it: opened, it is done anew")
-             for t in tasks.values() if adopted and statuses[t.id] == Status.GONE]
+    park += [
+        (t.id, f"its change {_revision(t)} landed, and trunk no longer holds it: opened, it is done anew")
+        for t in tasks.values()
+        if adopted and statuses[t.id] == Status.GONE
+    ]
     parked = {name for name, _ in park}
-    park += [(t.id, f"it comes after {other}, which is parked")
-             for t in tasks.values() if statuses[t.id] == Status.BLOCKED
-             for other in t.after if statuses.get(other) == Status.PARKED]
+    park += [
+        (t.id, f"it comes after {other}, which is parked")
+        for t in tasks.values()
+        if statuses[t.id] == Status.BLOCKED
+        for other in t.after
+        if statuses.get(other) == Status.PARKED
+    ]
     rank = _priorities(tasks, statuses)
-    able = sorted((t for t in ready if t.id not in parked),
-                  key=lambda t: (len(t.sessions) if trying else 0, -rank[t.id], t.created, t.id))
+    able = sorted(
+        (t for t in ready if t.id not in parked), key=lambda t: (len(t.sessions) if trying else 0, -rank[t.id], t.created, t.id)
+    )
     backing_off = {t.id for t in able if _backs_off(t, rules, now)}
     waiting = [t for t in able if t.id not in backing_off and _due(t, trunk, now)]
     if able and not waiting and not backing_off and not {Status.WORKING, Status.SUBMITTED} & set(statuses.values()):
@@ -311,8 +322,7 @@ def _given_up(task: Task, others: Mapping[str, Task], rules: Rules) -> str:
     row = [s for s, _ in task.failures]
     cut = [s for s, failure in task.failures if not NATURE[failure.kind].fleet]
     if len(cut) >= rules.attempts:
-        return (f"cut off {len(cut)} times; the last one: {_ended(cut[-1])}; a larger agents.timeout "
-                "or smaller tasks may help")
+        return f"cut off {len(cut)} times; the last one: {_ended(cut[-1])}; a larger agents.timeout or smaller tasks may help"
     if len(row) >= STUBBORN and _others_worked(task, others, row[0].ended):
         return f"{len(row)} failures in a row, while other tasks were worked on; the last one: {_ended(row[-1])}"
     return ""
@@ -321,8 +331,12 @@ def _given_up(task: Task, others: Mapping[str, Task], rules: Rules) -> str:
 def _others_worked(task: Task, others: Mapping[str, Task], since: float) -> bool:
     """True if another task was worked on to a result, from the beginning, after `since`."""
     last = task.sessions[-1].ended
-    return any(s.end == End.SUBMITTED and s.ended - s.seconds > since and s.ended < last
-               for other in others.values() if other.id != task.id for s in other.sessions)
+    return any(
+        s.end == End.SUBMITTED and s.ended - s.seconds > since and s.ended < last
+        for other in others.values()
+        if other.id != task.id
+        for s in other.sessions
+    )
 
 
 def _ended(last: Session) -> str:

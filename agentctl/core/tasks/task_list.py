@@ -24,15 +24,8 @@ TASKS_SCHEMA = {
     "items": {
         "type": "object",
         "properties": {
-            "id": {
-                **_ID,
-                "description": "The task's name. Without it, one is made from the title "
-                "or the prompt.",
-            },
-            "title": {
-                **_WRITTEN,
-                "description": "One line for people. Without it, the first line of the prompt.",
-            },
+            "id": {**_ID, "description": "The task's name. Without it, one is made from the title or the prompt."},
+            "title": {**_WRITTEN, "description": "One line for people. Without it, the first line of the prompt."},
             "prompt": {**_WRITTEN, "description": "What the agent is asked to do."},
             "acceptance": {
                 "type": "string",
@@ -52,12 +45,7 @@ TASKS_SCHEMA = {
                 "maximum": 1_000_000,
                 "default": 0,
             },
-            "paths": {
-                "type": "array",
-                "description": "Globs of the files the task is about.",
-                "items": _WRITTEN,
-                "default": [],
-            },
+            "paths": {"type": "array", "description": "Globs of the files the task is about.", "items": _WRITTEN, "default": []},
         },
         "required": ["prompt"],
         "additionalProperties": False,
@@ -90,9 +78,7 @@ def _spec(entry: Plain) -> Task:
     )
 
 
-def _problems(
-    found: Document, tasks: tuple[Task, ...], known: Collection[str]
-) -> Iterator[Problem]:
+def _problems(found: Document, tasks: tuple[Task, ...], known: Collection[str]) -> Iterator[Problem]:
     yield from _repeated(found, tasks)
     yield from _unknown(found, tasks, known)
     yield from _cycles(found, tasks)
@@ -113,9 +99,7 @@ def _repeated(found: Document, tasks: tuple[Task, ...]) -> Iterator[Problem]:
             first[task.id] = i
 
 
-def _unknown(
-    found: Document, tasks: tuple[Task, ...], known: Collection[str]
-) -> Iterator[Problem]:
+def _unknown(found: Document, tasks: tuple[Task, ...], known: Collection[str]) -> Iterator[Problem]:
     ids = {task.id for task in tasks} | set(known)
     for i in range(len(tasks)):
         for k, name in enumerate(found.data[i].get("after", [])):

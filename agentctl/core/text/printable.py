@@ -8,7 +8,8 @@ _COLOUR = re.compile(r"\x1b\[[0-9;:]{0,64}m")
 _BEGINS_COLOUR = re.compile(r"\x1b(?:\[[0-9;:]{0,64})?\Z")
 _OBEYED = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
-    "\ud800-\udfff\U000e0000-\U000e007f]")
+    "\ud800-\udfff\U000e0000-\U000e007f]"
+)
 """Controls but tab and newline, what turns the direction of a text, what is invisible, and bytes
 that are no text. Joiners are left, as scripts and emoji need them."""
 
@@ -52,6 +53,8 @@ def split_colour(output: str) -> tuple[str, str]:
     if found := _BEGINS_COLOUR.search(output):
         cut = found.start()
     return output[:cut], output[cut:]
+
+
 def one_line(text: str) -> str:
     """Without what ends a line, controls a terminal or cannot be encoded."""
     return "".join(char if char.isprintable() or "\udc80" <= char <= "\udcff" else " " for char in text)

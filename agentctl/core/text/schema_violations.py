@@ -111,7 +111,7 @@ def _range(schema: Plain) -> str:
 
 
 def suggestion(word: str, known: Any) -> str:
-    """"; did you mean 'x'?" if one of the known words is near, else nothing.
+    """ "; did you mean 'x'?" if one of the known words is near, else nothing.
     Not looked for where it would take long."""
     if len(word) > 64 or len(known) > 1000:
         return ""

@@ -57,14 +57,21 @@ _TO = r"[\"'\s]{0,3}(?:=>|:=|[:=])[\"'\s]{0,5}"
 """Assigned to."""
 
 RULES = (
-    _rule("private-key", "-----BEGIN",
-          rf"-----BEGIN[ A-Z0-9]{{0,40}}PRIVATE KEY(?: BLOCK)?-----(?:{_BREAK}|[A-Z][A-Za-z-]{{3,15}}: [^\r\n]{{0,200}}){{0,20}}+"
-          rf"(?=(?:[A-Za-z0-9+/=]|\\[rn]|\s){{64}})(?:{_BODY}|[A-Za-z0-9+/=]{{64,20000}})"
-          r"(?:[A-Za-z0-9+/=]{0,100}(?:\\[rn]|\s){0,4}-----END[ A-Z0-9]{0,40}KEY(?: BLOCK)?-----)?"),
+    _rule(
+        "private-key",
+        "-----BEGIN",
+        rf"-----BEGIN[ A-Z0-9]{{0,40}}PRIVATE KEY(?: BLOCK)?-----(?:{_BREAK}|[A-Z][A-Za-z-]{{3,15}}: [^\r\n]{{0,200}}){{0,20}}+"
+        rf"(?=(?:[A-Za-z0-9+/=]|\\[rn]|\s){{64}})(?:{_BODY}|[A-Za-z0-9+/=]{{64,20000}})"
+        r"(?:[A-Za-z0-9+/=]{0,100}(?:\\[rn]|\s){0,4}-----END[ A-Z0-9]{0,40}KEY(?: BLOCK)?-----)?",
+    ),
     _rule("private-key", "Private-Lines:", rf"Private-Lines: [0-9]{{1,4}}\s{{1,4}}({_BODY})"),
     _rule("aws-access-token", "AKIA ASIA", rf"{_SEPARATE}A[KS]IA[A-Z2-7]{{16}}{_WHOLE}"),
-    _rule("aws-secret-access-key", "secret",
-          rf"(?i:secret_?(?:access_?)?key){_TO}([A-Za-z0-9/+]{{40}})(?![A-Za-z0-9/+=])", any_case=True),
+    _rule(
+        "aws-secret-access-key",
+        "secret",
+        rf"(?i:secret_?(?:access_?)?key){_TO}([A-Za-z0-9/+]{{40}})(?![A-Za-z0-9/+=])",
+        any_case=True,
+    ),
     _rule("github-pat", "ghp_", rf"{_SEPARATE}ghp_[A-Za-z0-9]{{36}}{_WHOLE}"),
     _rule("github-fine-grained-pat", "github_pat_", rf"{_SEPARATE}github_pat_[A-Za-z0-9_]{{60,100}}"),
     _rule("github-oauth", "gho_", rf"{_SEPARATE}gho_[A-Za-z0-9]{{36}}{_WHOLE}"),
@@ -74,8 +81,11 @@ RULES = (
     _rule("slack-bot-token", "xoxb-", rf"{_SEPARATE}xoxb-[0-9]{{8,14}}-[A-Za-z0-9-]{{16,80}}"),
     _rule("slack-user-token", "xoxp- xoxe-", rf"{_SEPARATE}xox[pe]-(?:[0-9]{{8,14}}-){{1,3}}[A-Za-z0-9-]{{20,80}}"),
     _rule("slack-app-token", "xapp-", rf"{_SEPARATE}xapp-[0-9]-[A-Z0-9]{{8,14}}-[0-9]{{8,14}}-[a-z0-9]{{32,80}}"),
-    _rule("slack-webhook-url", "hooks.slack.com/",
-          r"hooks\.slack\.com/(?:services|workflows)/([A-Z0-9]{8,14}/[A-Z0-9]{8,14}/[A-Za-z0-9]{20,32})"),
+    _rule(
+        "slack-webhook-url",
+        "hooks.slack.com/",
+        r"hooks\.slack\.com/(?:services|workflows)/([A-Z0-9]{8,14}/[A-Z0-9]{8,14}/[A-Za-z0-9]{20,32})",
+    ),
     _rule("stripe-access-token", "sk_live_ rk_live_", rf"{_SEPARATE}[sr]k_live_[A-Za-z0-9]{{16,100}}"),
     _rule("openai-api-key", "sk-", rf"{_SEPARATE}sk-[A-Za-z0-9_-]{{16,90}}T3BlbkFJ[A-Za-z0-9_-]{{16,90}}"),
     _rule("anthropic-api-key", "sk-ant-", rf"{_SEPARATE}sk-ant-[a-z]{{3,10}}[0-9]{{2}}-[A-Za-z0-9_-]{{40,200}}"),
@@ -87,12 +97,27 @@ RULES = (
     _rule("vault-service-token", "hvs.", rf"{_SEPARATE}hvs\.[A-Za-z0-9_-]{{90,130}}"),
     _rule("age-secret-key", "AGE-SECRET-KEY-1", r"AGE-SECRET-KEY-1[A-Z0-9]{58}"),
     _rule("gcp-api-key", "AIza", rf"{_SEPARATE}AIza[A-Za-z0-9_-]{{35}}(?![A-Za-z0-9_-])", refuses=False),
-    _rule("jwt", "eyJ", rf"{_SEPARATE}eyJ[A-Za-z0-9_-]{{10,2000}}\.eyJ[A-Za-z0-9_-]{{10,4000}}\.[A-Za-z0-9_-]{{10,2000}}", refuses=False),
-    _rule("curl-auth-header", "authorization",
-          rf"(?i:authorization){_TO}(?i:basic|bearer|token) {{1,3}}([A-Za-z0-9._~+/=-]{{8,4000}})", refuses=False, any_case=True),
+    _rule(
+        "jwt",
+        "eyJ",
+        rf"{_SEPARATE}eyJ[A-Za-z0-9_-]{{10,2000}}\.eyJ[A-Za-z0-9_-]{{10,4000}}\.[A-Za-z0-9_-]{{10,2000}}",
+        refuses=False,
+    ),
+    _rule(
+        "curl-auth-header",
+        "authorization",
+        rf"(?i:authorization){_TO}(?i:basic|bearer|token) {{1,3}}([A-Za-z0-9._~+/=-]{{8,4000}})",
+        refuses=False,
+        any_case=True,
+    ),
     _rule("url-password", "://", r"://[^\s/:@\"'<>]{0,100}:([^\s/@\"'<>]{1,200})@", refuses=False),
-    _rule("generic-api-key", "api_key apikey access_key private_key token secret passwd password credential",
-          rf"[A-Za-z_-]{{5,40}}[0-9]{{0,3}}{_TO}([A-Za-z0-9_.+/=~-]{{16,150}})", refuses=False, any_case=True),
+    _rule(
+        "generic-api-key",
+        "api_key apikey access_key private_key token secret passwd password credential",
+        rf"[A-Za-z_-]{{5,40}}[0-9]{{0,3}}{_TO}([A-Za-z0-9_.+/=~-]{{16,150}})",
+        refuses=False,
+        any_case=True,
+    ),
 )
 _REFUSING = tuple(rule for rule in RULES if rule.refuses)
 
@@ -151,7 +176,9 @@ def _counts(rule: str, secret: str) -> bool:
         return "EXAMPLE" not in secret and _bits(secret) > 3
     if rule != "generic-api-key":
         return True
-    return "EXAMPLE" not in secret and bool(re.search(r"\d", secret) and re.search(r"[A-Za-z]", secret)) and _bits(secret) > RANDOM
+    return (
+        "EXAMPLE" not in secret and bool(re.search(r"\d", secret) and re.search(r"[A-Za-z]", secret)) and _bits(secret) > RANDOM
+    )
 
 
 def _bits(text: str) -> float:

@@ -15,11 +15,7 @@ _SECONDS = {"d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
 _BYTES = {"": 1, "B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}
 _NUMBER = r"[0-9]{1,9}(?:\.[0-9]{1,6})?"
 
-DURATION = (
-    r"^(?=.*[1-9])(?=[0-9])"
-    + "".join(f"(?:{_NUMBER}{unit})?" for unit in _SECONDS)
-    + r"$(?!\n)"
-)
+DURATION = r"^(?=.*[1-9])(?=[0-9])" + "".join(f"(?:{_NUMBER}{unit})?" for unit in _SECONDS) + r"$(?!\n)"
 SIZE = rf"^{_NUMBER}(?:B|KiB|MiB|GiB|TiB)$(?!\n)"
 LARGEST = 1 << 60
 

@@ -1,0 +1,12 @@
+"""The lock by which a hub has one bot."""
+
+from __future__ import annotations
+
+from agentctl.engine import locks
+from agentctl.engine.locks import Held
+from agentctl.git.repository import Hub
+
+
+def lock(hub: Hub) -> Held:
+    """Held by the one bot of a hub. Raises Contended."""
+    return locks.acquire(hub.own_path("locks", "bot.lock"), "the bot")
