@@ -11,6 +11,7 @@ from agentctl.bot.recheck import Step, explained
 from agentctl.git import merge as merging
 from agentctl.git.merge import changed, merge
 from agentctl.git.objects import EMPTY_TREE, EXECUTABLE, FILE, GITLINK, SYMLINK, TREE, ObjectError
+from agentctl.git.process import GitError
 from tests.support.hub import Repo
 
 NAMES = ("a", "b", "a.c", "d", "d/a", "d/b", "d/e/a", "d/e/b", "x/a", "x/b", "x/e/a", "z")
@@ -75,6 +76,15 @@ def hub(tmp_path_factory):
     return Repo(path).hub
 
 
+def unless_git_aborts(act):
+    """Git 2.39 ends by an assertion where a submodule was moved and a link stands in its old place."""
+    try:
+        return act()
+    except GitError as error:
+        assume("Assertion" not in error.stderr)
+        raise
+
+
 quick = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
@@ -89,7 +99,7 @@ def test_a_merge_is_what_git_makes_of_it(hub, base, one, two):
         woven = merging._woven(hub.objects, old, mine, its)
     except merging._Entangled:
         return
-    git = merging.by_git(hub, old, mine, its)
+    git = unless_git_aborts(lambda: merging.by_git(hub, old, mine, its))
     assert (git.tree, git.conflicts) == (woven, ())
 
 
@@ -100,10 +110,10 @@ def test_the_second_way_finds_the_same_and_nothing_else(hub, base, one, two, har
     assume(all(possible(files) for files in sides))
     old, mine, its = (built(hub.objects, files) for files in sides)
     hub.objects.write_tree({})
-    merged = merge(hub, old, mine, its)
+    merged = unless_git_aborts(lambda: merge(hub, old, mine, its))
     assume(not merged.conflicts)
     step = Step(old, mine, its, merged.tree)
-    assert explained(hub, step) or merging.by_git(hub, old, mine, its).tree == merged.tree
+    assert explained(hub, step) or unless_git_aborts(lambda: merging.by_git(hub, old, mine, its)).tree == merged.tree
     # What is explained path by path is so in one way only.
     there = {path: (mode, oid) for path, mode, oid, _ in changed(hub, EMPTY_TREE, merged.tree)}
     texts = {path: (mode, hub.objects.blob(oid).decode() if mode != GITLINK else oid) for path, (mode, oid) in there.items()}

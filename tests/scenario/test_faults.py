@@ -10,7 +10,7 @@ from agentctl.bot import faults, lanes, stage
 from agentctl.core.queue import ledger_format as codec
 from agentctl.core.queue.records import Queued, reason_kind
 from agentctl.errors import Infrastructure
-from tests.support.hub import command, environment, eventually, finish
+from tests.support.hub import command, environment, eventually, finish, git, policy
 
 PATIENCE = 120
 
@@ -237,3 +237,33 @@ def test_a_bot_that_dies_of_an_admission_looks_at_it_no_third_time(repo):
     assert repo.stages() == {"evil/1": "rejected", "good/1": "landed"}
     assert "the bot died while it was at work on it" in repo.record("evil").why
     repo.proven()
+
+
+def test_a_merge_on_which_git_itself_aborts_sets_one_change_aside(repo):
+    """Git 2.39 ends by an assertion where a submodule was moved and a link stands in its old place."""
+    repo.push({".agentctl/policy.yaml": policy() + "limits: {allow_submodules: true}\n"})
+    at = "160000,1111111111111111111111111111111111111110,"
+    base = indexed(repo, repo.tip, [at + "x/a"])
+    git(repo.path, "reset", "-q", "--hard", base)
+    link = repo.hub.objects.write_blob(b"elsewhere")
+    repo.hub.objects.store.flush()
+    repo.hand_in("one", indexed(repo, base, [at + "x/e/a"], ["x/a"]))
+    repo.hand_in("two", indexed(repo, base, [f"120000,{link},x/a", at + "x/e/a"], ["x/a"]))
+    repo.drain()
+    assert sorted(repo.stages().values()) in (["landed", "landed"], ["landed", "rejected"])
+    repo.proven()
+
+
+def indexed(repo, base, add, drop=()):
+    """A commit on `base` with entries of the index added, as `git update-index --cacheinfo` takes them, and dropped."""
+    env = environment() | {"GIT_INDEX_FILE": os.path.join(repo.path, ".git", "odd.index")}
+
+    def run(*words):
+        return subprocess.run(["git", *words], cwd=repo.path, env=env, check=True, capture_output=True, text=True).stdout.strip()
+
+    run("read-tree", base)
+    for path in drop:
+        run("update-index", "--force-remove", path)
+    for entry in add:
+        run("update-index", "--add", "--cacheinfo", entry)
+    return run("commit-tree", run("write-tree"), "-p", base, "-m", "odd entries")

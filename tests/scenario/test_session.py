@@ -8,6 +8,7 @@ from agentctl.core.tasks.failure import Kind
 from agentctl.core.tasks.task import End, Task
 from agentctl.errors import NotFound
 from agentctl.fleet import session
+from agentctl.fleet.conclusion import Assignment
 from agentctl.hub import status, tasks
 from agentctl.hub.policy_file import read_policy
 from tests.support.hub import command, policy, write
@@ -20,7 +21,7 @@ def run(repo, script):
 
 
 def run_again(repo, script):
-    work = session.Work(tasks.get(repo.hub, "job"), "ann", ("/bin/sh", "-c", script), False, "main")
+    work = Assignment(tasks.get(repo.hub, "job"), "ann", ("/bin/sh", "-c", script), False, "main")
     policy = read_policy(repo.hub, repo.hub.trunk_tip("main"))
     return session.SessionRun(repo.hub, policy, work).go()
 
