@@ -69,8 +69,8 @@ NEXT_STEP = {
 PROTECTED = "no change may touch what is protected; a person who wants it commits it on {trunk}, and the bot tests it there"
 
 
-def next_step(stage: Stage, change: str, trunk: str, reason: str) -> str:
-    """What to do about a change that is there for that reason."""
-    if stage == Stage.REJECTED and ": protected by " in reason:
+def next_step(stage: Stage, change: str, trunk: str, protected: bool) -> str:
+    """What to do about a change; `protected`: it touches what no change may touch."""
+    if protected:
         return PROTECTED.format(trunk=quoted(trunk))
     return NEXT_STEP[stage].format(change=quoted(change), trunk=quoted(trunk))

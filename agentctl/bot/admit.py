@@ -135,17 +135,17 @@ def _submitted(turn: Turn, policy: Policy, request: Submit, queued: Queued | Non
     try:
         measured = _measured(turn, policy, change)
     except ObjectError as error:
-        measured = [f"its objects cannot be read: {error.message}"]
+        measured = AgainstRules((f"its objects cannot be read: {error.message}",))
     return (
         partial(_turn_back, turn, request, queued, measured)
-        if isinstance(measured, list)
+        if isinstance(measured, AgainstRules)
         else partial(_admit, turn, queued, measured)
     )
 
 
-def _turn_back(turn: Turn, request: Submit, queued: Queued | None, refusals: list[str]) -> None:
+def _turn_back(turn: Turn, request: Submit, queued: Queued | None, broken: AgainstRules) -> None:
     _supersede(turn, queued, request.key)
-    _reject(turn, request, AgainstRules(tuple(refusals[:RULES])), refusals, True)
+    _reject(turn, request, json_form.replace(broken, rules=broken.rules[:RULES]), [*broken.rules], True)
 
 
 def _admit(turn: Turn, queued: Queued | None, measured: Queued) -> None:
@@ -190,19 +190,19 @@ def _fence(hub: Hub, request: Submit) -> str:
     )
 
 
-def _measured(turn: Turn, policy: Policy, change: Change) -> Queued | list[str]:
+def _measured(turn: Turn, policy: Policy, change: Change) -> Queued | AgainstRules:
     """What is to be queued, without its number; or which rules it breaks. Raises ObjectError."""
     hub, draft, head = turn.hub, turn.draft, change.head
     info = hub.objects.commit(head)
     own, merge_base = hub.line.meets(head, draft.state.trunk, WALK) or _by_git(hub, head, draft.state.trunk)
     if not merge_base:
-        return ["it shares no history with trunk"]
+        return AgainstRules(("it shares no history with trunk",))
     if len(own) > WALK:
-        return [f"it has more than {WALK} commits that are not on trunk"]
+        return AgainstRules((f"it has more than {WALK} commits that are not on trunk",))
     if not own:
-        return ["its commits are on trunk already; if what they did was undone since, undo that: agentctl revert"]
+        return AgainstRules(("its commits are on trunk already; if what they did was undone since, undo that: agentctl revert",))
     if flaws := _flaws(hub, own, policy.limits.message):
-        return flaws
+        return AgainstRules(tuple(flaws))
     base, after = merge_base, list(change.after)
     for oid in own[1:]:
         below = _below(turn, oid)
@@ -214,15 +214,16 @@ def _measured(turn: Turn, policy: Policy, change: Change) -> Queued | list[str]:
     most = policy.limits.change_files
     entries = list(islice(changed(hub, base, head), most + 1))
     if not entries:
-        return ["it changes nothing"]
+        return AgainstRules(("it changes nothing",))
     alone = own[: own.index(base) if base in own else None] if policy.strategy == "rebase" else ()
     if any(_files(hub, oid, most) > most for oid in alone):
-        return [f"one of its commits has more than limits.change_files ({most}) files"]
+        return AgainstRules((f"one of its commits has more than limits.change_files ({most}) files",))
     refusals = admission.check([_entry(hub, *e, policy.limits.path) for e in entries], policy.limits, policy.protect)
     refusals = refusals or leaks.refusals(hub, policy, base, head, own[: own.index(base)] if base in own else own)
     refusals = refusals or [admission.same_name(*pair) for pair in islice(collisions(hub, base, head), 10)]
     if refusals:
-        return refusals
+        protected = any(admission.protector(path, policy.protect) for path, *_ in entries)
+        return AgainstRules(tuple(refusals), protected)
     work = Work(base, info.subject[:200], tuple(quoted(path) for path, *_ in entries[:PATHS]))
     return Queued(
         json_form.replace(

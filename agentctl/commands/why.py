@@ -9,7 +9,7 @@ import click
 from agentctl.bot import border
 from agentctl.core.policy.policy import fingerprint
 from agentctl.core.queue.lifecycle import Stage
-from agentctl.core.queue.records import AnyEnded, Landed, Queued, Record, outline
+from agentctl.core.queue.records import AgainstRules, AnyEnded, Landed, Queued, Record, Rejected, outline
 from agentctl.core.queue.red_trunk import tried as tried_on
 from agentctl.core.queue.request import Request
 from agentctl.core.queue.state import State
@@ -35,9 +35,10 @@ def command(given: Given, change: str, log: bool) -> int:
     gone = found.record is not None and landed.has_gone(given.hub, given.tip, found.record)
     reason = _reason(given, found, ledger.state()) + _of_trunk(found.stage, moved, gone)
     change = found.key.split("/")[0]
-    step = (
-        moved.ways if moved else AFTER_LOSS.format(change=change) if gone else next_step(found.stage, change, given.trunk, reason)
-    )
+    refused = found.record.reason if isinstance(found.record, Rejected) else None
+    protected = isinstance(refused, AgainstRules) and refused.protected
+    step = next_step(found.stage, change, given.trunk, protected)
+    step = moved.ways if moved else AFTER_LOSS.format(change=change) if gone else step
     past = status.history(given.hub, found.key)
     answer = outbox.read(given.hub, found.record) if found.record and found.stage == Stage.REJECTED else None
     if given.json:

@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from agentctl.core import refnames
 from agentctl.doctor import Check, Patient, Symptom
 from agentctl.errors import Contended
-from agentctl.git import checkouts, files, stale_locks
+from agentctl.git import checkouts, files, private, stale_locks
 from agentctl.git.repository import Hub
 from agentctl.git.scratch import Scratch
 from agentctl.messages import many, quoted, some
@@ -27,12 +27,9 @@ HISTORY = 1000
 """Commits of trunk among which what was left behind is looked for."""
 
 UNFINISHED = {
-    "MERGE_HEAD": "merge",
-    "CHERRY_PICK_HEAD": "cherry-pick",
-    "REVERT_HEAD": "revert",
-    "rebase-apply": "rebase",
-    "rebase-merge": "rebase",
+    name: what.removeprefix("a ") for name, what in private.UNFINISHED.items() if name not in ("BISECT_LOG", "sequencer")
 }
+"""What has a command of Git by which it is aborted, by the name of that."""
 
 ABSENT = ("000000", "0" * 40)
 Entry = tuple[str, str]

@@ -12,8 +12,9 @@ import logging
 import os
 import re
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from agentctl.core.text.printable import printable
 from agentctl.errors import AgentctlError, Contended, Infrastructure, Malformed
@@ -21,6 +22,8 @@ from agentctl.git import stale_locks
 from agentctl.git.objects import Objects
 from agentctl.git.process import GitError, run
 from agentctl.git.store import ObjectError
+
+T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 ZERO = "0" * 40
@@ -331,6 +334,17 @@ class Transaction:
             )
         except GitError as error:
             raise _explained(error) from error
+
+
+def retrying(tries: int, act: Callable[[], T]) -> T:
+    """Return what `act` returns: it reads refs, and writes what follows from them with expected old values.
+
+    If somebody else was there first, it is done again. Raise Contended after that many tries.
+    """
+    for _ in range(tries - 1):
+        with contextlib.suppress(Contended):
+            return act()
+    return act()
 
 
 class Blocked(AgentctlError):

@@ -19,7 +19,7 @@ from agentctl.core.queue.records import Landed, Record
 from agentctl.core.queue.request import Bump, Request, Withdraw
 from agentctl.core.text.json_form import Plain
 from agentctl.engine import locks
-from agentctl.errors import Contended, NotFound, Refused, UsageError
+from agentctl.errors import NotFound, Refused, UsageError
 from agentctl.git import refs
 from agentctl.git.refs import Ref
 from agentctl.git.repository import Hub
@@ -185,32 +185,26 @@ def _ask(hub: Hub, head: str, agent: str, change: str, now: float | None, facts:
         locks.acquire(hub.own_path("locks", "inbox", shard(change) + ".lock"), f"submitting {change}", timeout=60),
         hub.objects.store.together(),
     ):
-        return _create(hub, head, agent, change, when, facts)
+        made = refs.retrying(20, lambda: _create(hub, head, agent, change, when, facts))
+        hub.sync()
+        return made
 
 
 def _create(hub: Hub, head: str, agent: str, change: str, when: float, facts: Plain) -> Receipt:
-    for attempt in range(20):
-        taken = [r.revision for r in read(hub, change)] + Ledger.read(hub).revisions(change)
-        revision = max(taken, default=0) + 1
-        if not refnames.is_submission(refnames.inbox(agent, change, revision)):
-            raise Refused(
-                f"there is no number left for another revision of {change}: somebody has taken {revision - 1}",
-                hint="agentctl submit --change ANOTHER-NAME",
-            )
-        tag = hub.objects.write_tag(head, f"{change}/{revision}", json.dumps(facts, sort_keys=True), when)
-        ref = refnames.inbox(agent, change, revision)
-        wrong = asked.parse(ref, tag, "tag", head, "commit", json.dumps(facts))
-        if isinstance(wrong, asked.Unfit):
-            raise UsageError(f"the bot would refuse that: {wrong.why}", hint="agentctl submit --help")
-        create = hub.refs.transaction(f"submit {change}/{revision}")
-        create.create(ref, tag)
-        hub.objects.store.flush()
-        try:
-            create.commit()
-        except Contended:
-            if attempt == 19:
-                raise
-            continue
-        hub.sync()
-        return Receipt(f"{change}/{revision}", head, True, Stage.WAITING)
-    raise AssertionError("unreachable")
+    taken = [r.revision for r in read(hub, change)] + Ledger.read(hub).revisions(change)
+    revision = max(taken, default=0) + 1
+    if not refnames.is_submission(refnames.inbox(agent, change, revision)):
+        raise Refused(
+            f"there is no number left for another revision of {change}: somebody has taken {revision - 1}",
+            hint="agentctl submit --change ANOTHER-NAME",
+        )
+    tag = hub.objects.write_tag(head, f"{change}/{revision}", json.dumps(facts, sort_keys=True), when)
+    ref = refnames.inbox(agent, change, revision)
+    wrong = asked.parse(ref, tag, "tag", head, "commit", json.dumps(facts))
+    if isinstance(wrong, asked.Unfit):
+        raise UsageError(f"the bot would refuse that: {wrong.why}", hint="agentctl submit --help")
+    create = hub.refs.transaction(f"submit {change}/{revision}")
+    create.create(ref, tag)
+    hub.objects.store.flush()
+    create.commit()
+    return Receipt(f"{change}/{revision}", head, True, Stage.WAITING)

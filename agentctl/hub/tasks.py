@@ -93,25 +93,22 @@ def last_of(hub: Hub, agent: str) -> str | None:
 
 def change(hub: Hub, name: str, event: str, edit: Callable[[Task], Task]) -> Task:
     """Append an event. Raises NotFound, or Contended after ten tries."""
-    for attempt in range(10):
-        tip = hub.refs.get(refnames.TASKS + name)
-        if not tip:
-            raise NotFound(f"no task called {name!r}", hint="agentctl task list")
-        before = read(hub, name, tip)
-        after = edit(before)
-        if after == before:
-            return before
+    return refs.retrying(10, lambda: _change(hub, name, event, edit))
+
+
+def _change(hub: Hub, name: str, event: str, edit: Callable[[Task], Task]) -> Task:
+    tip = hub.refs.get(refnames.TASKS + name)
+    if not tip:
+        raise NotFound(f"no task called {name!r}", hint="agentctl task list")
+    before = read(hub, name, tip)
+    after = edit(before)
+    if after != before:
         move = hub.refs.transaction(event)
-        try:
-            with hub.objects.store.together():
-                move.update(refnames.TASKS + name, _commit(hub, after, tip, event), tip)
-                hub.objects.store.flush()
-                move.commit()
-            return after
-        except Contended:
-            if attempt == 9:
-                raise
-    raise AssertionError("unreachable")
+        with hub.objects.store.together():
+            move.update(refnames.TASKS + name, _commit(hub, after, tip, event), tip)
+            hub.objects.store.flush()
+            move.commit()
+    return after
 
 
 def _commit(hub: Hub, task: Task, tip: str | None, event: str) -> str:

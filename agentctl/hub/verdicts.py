@@ -18,13 +18,13 @@ kept in refs/agentctl/hints, in the same form: it saves them, not the bot, a sec
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from agentctl.core import refnames
 from agentctl.core.policy.policy import Policy, fingerprint, in_parts, parts
 from agentctl.core.queue.model import Verdict
 from agentctl.core.text.json_form import Struct, dump, load, replace
-from agentctl.errors import Contended, Malformed
+from agentctl.errors import Malformed
 from agentctl.git import refs
 from agentctl.git.objects import EMPTY_TREE, ObjectError
 from agentctl.git.repository import Hub
@@ -129,17 +129,17 @@ def store(hub: Hub, judgements: Iterable[Judgement], now: float, hints: bool = F
         for j in (whole, *whole.parts)
         if j.verdict in (Verdict.PASSED, Verdict.FAILED)
     }
-    for attempt in range(10 if files else 0):
-        tip = marks.tip(hub, ref)
-        below = _tree(hub, tip) if tip else None
-        tree = hub.objects.replace(below or EMPTY_TREE, files)
-        made = hub.objects.write_commit(tree, [tip] if tip and below else [], f"{len(files)} verdicts\n", now)
-        move = hub.refs.transaction("verdicts")
-        move.update(ref, made, tip)
-        try:
-            hub.objects.store.flush()
-            with contextlib.nullcontext() if hints else marks.moving(hub, ref, tip, made):
-                return move.commit()
-        except Contended:
-            if attempt == 9:
-                raise
+    if files:
+        refs.retrying(10, lambda: _add(hub, ref, files, now))
+
+
+def _add(hub: Hub, ref: str, files: Mapping[str, bytes], now: float) -> None:
+    tip = marks.tip(hub, ref)
+    below = _tree(hub, tip) if tip else None
+    tree = hub.objects.replace(below or EMPTY_TREE, files)
+    made = hub.objects.write_commit(tree, [tip] if tip and below else [], f"{len(files)} verdicts\n", now)
+    move = hub.refs.transaction("verdicts")
+    move.update(ref, made, tip)
+    hub.objects.store.flush()
+    with contextlib.nullcontext() if ref == refnames.HINTS else marks.moving(hub, ref, tip, made):
+        move.commit()

@@ -341,3 +341,12 @@ def test_waiting_for_what_did_not_land_needs_no_policy(repo):
     repo.drain()
     repo.push({".agentctl/policy.yaml": "version: 1\ngates: nonsense\n"})
     assert "bad/1 was rejected" in repo.cli("wait", "bad", ok=7).stderr
+
+
+def test_what_to_do_follows_from_what_was_broken_and_not_from_its_words(repo):
+    """A file may be called after the words of a rule."""
+    repo.submit("one", {".agentctl/policy.yaml": "version: 1\n"})
+    repo.submit("two", {"a: protected by b/.GIT/c": "x\n"})
+    repo.drain()
+    assert "no change may touch what is protected" in repo.cli("why", "one").stdout
+    assert "mend it, then:" in repo.cli("why", "two").stdout

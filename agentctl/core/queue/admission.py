@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
@@ -106,11 +106,14 @@ def _path_size(entry: ChangedFile, path: str, limits: Limits) -> Iterator[str]:
 
 
 def _protected(path: str, protect: list[str]) -> Iterator[str]:
+    if pattern := protector(path, protect):
+        yield f"protected by {printable(pattern)}"
+
+
+def protector(path: str, protect: Sequence[str]) -> str | None:
+    """The first pattern of `protect` that keeps changes from a path."""
     name = folded(path)
-    for pattern in protect:
-        if matches(pattern, name):
-            yield f"protected by {printable(pattern)}"
-            return
+    return next((pattern for pattern in protect if matches(pattern, name)), None)
 
 
 def _names(path: str) -> Iterator[str]:

@@ -107,6 +107,8 @@ class Conflicts(Reason, frozen=True, tag="conflict"):
 
 class AgainstRules(Reason, frozen=True, tag="policy"):
     rules: tuple[str, ...] = ()
+    protected: bool = False
+    """It touches a path that no change may touch."""
 
 
 class DependencyFell(Reason, frozen=True, tag="dependency"):
