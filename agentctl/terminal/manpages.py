@@ -1,7 +1,8 @@
-"""Writes man/man1 from the command tree: `python -m agentctl.terminal.manpages`."""
+"""Writes man/man1 from the command tree, and the keys in agentctl-policy(5) from the schema: `python -m agentctl.terminal.manpages`."""
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import sys
@@ -10,9 +11,12 @@ from collections.abc import Iterator
 import click
 
 from agentctl import __version__
+from agentctl.core.policy.schema import SCHEMA
+from agentctl.core.text.json_form import Plain
 from agentctl.terminal.parser import Given, root
 
-FOLDER = os.path.join(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))), "man", "man1")
+FOLDER = os.path.join(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))), "man")
+POLICY = "man5/agentctl-policy.5"
 
 STATUSES = (
     ("0", "done"),
@@ -32,13 +36,52 @@ STATUSES = (
 
 
 def pages() -> dict[str, str]:
-    """Every page of section 1 by file name."""
+    """Every page that is written, by its path below `FOLDER`."""
     # With root's settings, as in a run: click keeps the help option that a command's first context made.
     ctx = click.Context(root, info_name="agentctl", obj=Given(), **root.context_settings)
-    found = {"agentctl.1": _page(ctx, root, _index(ctx))}
+    found = {"man1/agentctl.1": _page(ctx, root, _index(ctx)), POLICY: _with_keys(POLICY)}
     for name, command, inner in _below(ctx, root):
-        found[f"agentctl-{name}.1"] = _page(inner, command, _members(inner, command))
+        found[f"man1/agentctl-{name}.1"] = _page(inner, command, _members(inner, command))
     return found
+
+
+def _with_keys(page: str) -> str:
+    """A page as it is on disk, with its section KEYS made anew."""
+    with open(os.path.join(FOLDER, page)) as file:
+        before, _, rest = file.read().partition(".SH KEYS\n")
+    after = rest.partition(".SH ENVIRONMENT\n")[2]
+    return f"{before}.SH KEYS\n{_keys('', SCHEMA)}\n.SH ENVIRONMENT\n{after}"
+
+
+def _keys(prefix: str, section: Plain) -> str:
+    """The keys of a section of the policy: those with a value, then the sections within."""
+    values, inner = [], []
+    for key, about in section["properties"].items():
+        items = about.get("items", {})
+        if (within := about if "properties" in about else items) and "properties" in within:
+            words = " ".join(filter(None, (about["description"], "Required." if key in section.get("required", ()) else "")))
+            inner.append(f".SS {_escape(key)}\n{_escape(words)}\n{_keys(key + '.', within)}")
+        else:
+            said = " ".join(_about(about, key in section.get("required", ())))
+            values.append(f".TP\n.B {_escape(prefix + key)}\n{_escape(said)}")
+    return "\n".join(values + inner)
+
+
+def _about(about: Plain, required: bool) -> Iterator[str]:
+    """What is said of one key, in sentences."""
+    yield about["description"]
+    expected = about.get("x-expected") or about.get("items", {}).get("x-expected")
+    # Durations and sizes have sections of their own.
+    if expected and "x-unit" not in about:
+        yield f"{'Each is' if about['type'] == 'array' else 'It is'} {expected}."
+    elif about["type"] == "integer" and "minimum" in about:
+        yield f"From {about['minimum']} to {about['maximum']}."
+    if required:
+        yield "Required."
+    elif about.get("default") not in (None, "", [], {}):
+        default = about["default"]
+        shown = json.dumps(default) if isinstance(default, (bool, list)) else default
+        yield f"Default: {shown}."
 
 
 def _below(ctx: click.Context, group: click.Group) -> Iterator[tuple[str, click.Command, click.Context]]:
@@ -139,13 +182,14 @@ def _escape(text: str) -> str:
     return "\\&" + text if text.startswith(".") else text
 
 
-def stale(folder: str = FOLDER) -> Iterator[str]:
-    """Names of pages that are not as they would be written."""
+def stale() -> Iterator[str]:
+    """Pages that are not as they would be written, by their paths below `FOLDER`."""
     wanted = pages()
-    on_disk = {name for name in os.listdir(folder) if name.endswith(".1")}
+    on_disk = {f"man1/{name}" for name in os.listdir(os.path.join(FOLDER, "man1")) if name.endswith(".1")}
     yield from on_disk - wanted.keys()
     for name, text in wanted.items():
-        if name not in on_disk or open(os.path.join(folder, name)).read() != text:
+        path = os.path.join(FOLDER, name)
+        if not os.path.exists(path) or open(path).read() != text:
             yield name
 
 

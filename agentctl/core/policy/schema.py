@@ -115,7 +115,7 @@ GATE = _section(
             **{"x-expected": "a command to run by sh -c"},
         ),
         "timeout": _duration("A gate that runs longer is killed and has failed.", "10m"),
-        "env": _env("Variables added to the gate's environment."),
+        "env": _env("Variables added to the gate's environment. Numbers and truth values need quotes."),
         "pass_env": _variables(
             "Variables of the bot's own environment that the gate gets besides those that hold no "
             "key (listed in agentctl-policy(5)). A gate runs the code of any change: it can read them."
@@ -228,7 +228,9 @@ LIMITS = _section(
     {
         "change_files": _number("Files that a change may touch.", 10_000, 1, 10_000_000),
         "change_bytes": _size("Bytes of all files that a change adds or alters.", "100MiB"),
-        "depth": _number("Components of a path.", 64, 1, 1000),
+        "depth": _number(
+            "Components of a path. Directories nested more than 200 deep are not supported and refused in any case.", 64, 1, 1000
+        ),
         "path": _number("Bytes of a path.", 1024, 1, 4096),
         "message": _size("Bytes of a commit message.", "64KiB"),
         "allow_submodules": {
@@ -241,8 +243,16 @@ LIMITS = _section(
         ),
         "memory": _size("Memory of a gate or a session. 0: no limit.", 0),
         "output": _size("Output of a gate or a session that is kept. 0: no limit.", "64MiB"),
-        "processes": _number("Processes that a gate or a session may have at a time. 0: no limit.", 2000, 0, 10_000_000),
-        "file_size": _size("Bytes that a gate or a session may write to one file. 0: no limit.", "8GiB"),
+        "processes": _number(
+            "Processes that a gate or a session may have at a time, those in sessions of their own included; "
+            "with more it is killed. 0: no limit.",
+            2000,
+            0,
+            10_000_000,
+        ),
+        "file_size": _size(
+            "Bytes that a gate or a session may write to any one file; one that writes more gets SIGXFSZ. 0: no limit.", "8GiB"
+        ),
     },
 )
 
@@ -284,7 +294,10 @@ SCHEMA: Plain = {
         "slot": SLOT,
         "queue": QUEUE,
         "agents": AGENTS,
-        "protect": _globs("Files that no change may touch, as globs.", [".agentctl/**"]),
+        "protect": _globs(
+            "Files that no change may touch, as globs. They are compared without regard to case and Unicode form.",
+            [".agentctl/**"],
+        ),
         "limits": LIMITS,
     },
     "required": ["version", "gates"],
