@@ -5,7 +5,8 @@ from __future__ import annotations
 import ast
 import re
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import cache
 from pathlib import Path
 
 import click
@@ -43,7 +44,8 @@ ROOMS = {
     "terminal": "core git hub bot fleet",
     "commands": "core simulation git engine hub gate bot fleet harness doctor demo replay terminal",
 }
-"""Each room of the package, and the rooms that it imports. `core` stands for all that is in it. No room stands above one that it imports."""
+"""Each room of the package, and the rooms that it imports. `core` stands for all that is in it. No room stands above one that it
+imports."""
 
 READS_SECTIONS = "agentctl/terminal/parser.py"
 """Which commands there are stands in cli, so that --version need not import the parser."""
@@ -83,8 +85,32 @@ OTHERS = ("bors",)
 """Programs that only the benchmarks, and what they measured, compare with."""
 
 
+@cache
+def parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text())
+
+
 def name_of(path: Path) -> str:
     return str(path.relative_to(ROOT))
+
+
+def of_each(paths: Iterable[Path]) -> Callable[[Callable[[Path], None]], Callable[[], None]]:
+    """Makes one test of a check of a file: thousands of small tests would take longer than what they check."""
+
+    def decorate(check: Callable[[Path], None]) -> Callable[[], None]:
+        def test() -> None:
+            wrong = []
+            for path in paths:
+                try:
+                    check(path)
+                except AssertionError as error:
+                    wrong.append(f"{name_of(path)}: {str(error) or 'line ' + str(error.__traceback__.tb_next.tb_lineno)}")
+            assert not wrong, "\n".join(wrong)
+
+        test.__name__, test.__doc__ = check.__name__, check.__doc__
+        return test
+
+    return decorate
 
 
 def imported(tree: ast.AST) -> Iterator[str]:
@@ -109,7 +135,7 @@ def room(module: str, below: str) -> str | None:
 def test_a_room_imports_what_its_entry_says(name):
     place, imports = PACKAGE / name, {}
     for path in place.rglob("*.py") if place.is_dir() else (place.with_suffix(".py"),):
-        for module in imported(ast.parse(path.read_text())):
+        for module in imported(parsed(path)):
             if module.startswith("agentctl.") and (other := room(module, name)):
                 imports.setdefault(other, f"{name_of(path)} imports {module}")
     imports.pop(name, None)
@@ -125,24 +151,20 @@ def test_every_room_is_known_and_none_imports_one_above_itself():
         below.append(name)
 
 
-@pytest.mark.parametrize("path", sorted((PACKAGE / "core").rglob("*.py")), ids=name_of)
+@of_each(sorted((PACKAGE / "core").rglob("*.py")))
 def test_the_core_is_pure(path):
-    libraries = {name.split(".")[0] for name in imported(ast.parse(path.read_text()))}
+    libraries = {name.split(".")[0] for name in imported(parsed(path))}
     impure = libraries & IMPURE | {name for name in libraries & PARSERS.keys() if PARSERS[name] != name_of(path)}
     assert not impure, f"{name_of(path)} imports {impure}"
-    calls = {
-        node.func.id
-        for node in ast.walk(ast.parse(path.read_text()))
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
-    }
+    calls = {node.func.id for node in ast.walk(parsed(path)) if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)}
     assert not calls & {"open", "print", "input"}
 
 
-@pytest.mark.parametrize("path", MODULES, ids=name_of)
+@of_each(MODULES)
 def test_files_and_functions_are_small(path):
     text = path.read_text()
     assert len(text.splitlines()) <= FILE_LINES
-    for node in ast.walk(ast.parse(text)):
+    for node in ast.walk(parsed(path)):
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
             length = node.end_lineno - node.lineno + 1
             assert length <= FUNCTION_LINES, f"{name_of(path)}: {node.name} has {length} lines"
@@ -159,9 +181,9 @@ READS_MESSAGES = {
 """What knows of ledgers whose messages were all that told what happened."""
 
 
-@pytest.mark.parametrize("path", MODULES, ids=name_of)
+@of_each(MODULES)
 def test_nothing_reads_what_a_ledger_says_in_words(path):
-    tree = ast.parse(path.read_text())
+    tree = parsed(path)
     texts = [node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)]
     assert path.parent.name == "replay" or not [text for text in texts if "%B" in text or text.startswith("--grep")]
     assert name_of(path) in READS_MESSAGES or not any("format1" in name for name in imported(tree))
@@ -187,10 +209,10 @@ PRINTS = {
 }
 
 
-@pytest.mark.parametrize("path", [p for p in MODULES if p.parent.name == "commands" and name_of(p) not in PRINTS], ids=name_of)
+@of_each([p for p in MODULES if p.parent.name == "commands" and name_of(p) not in PRINTS])
 def test_commands_print_in_one_place(path):
     """Where what others wrote is made safe for a terminal."""
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(parsed(path)):
         if isinstance(node, ast.Call):
             assert ast.unparse(node.func) not in (
                 "print",
@@ -209,9 +231,9 @@ def test_the_median_file_is_small():
     assert sizes[len(sizes) // 2] <= MEDIAN_LINES
 
 
-@pytest.mark.parametrize("path", MODULES, ids=name_of)
+@of_each(MODULES)
 def test_every_module_says_what_it_is(path):
-    tree = ast.parse(path.read_text())
+    tree = parsed(path)
     assert ast.get_docstring(tree) or path.name == "__main__.py"
 
 
@@ -236,14 +258,14 @@ def texts() -> Iterator[Path]:
         yield from (p for p in ROOT.glob(pattern) if p.is_file() and p != Path(__file__))
 
 
-@pytest.mark.parametrize("path", sorted(set(texts())), ids=name_of)
+@of_each(sorted(set(texts())))
 def test_nothing_is_left_open(path):
     text = path.read_text()
     found = re.search(r"\b(TODO|FIXME|XXX|raise NotImplementedError)\b", text)
     assert not found, f"{name_of(path)}: {found.group()}"
 
 
-@pytest.mark.parametrize("path", [p for p in sorted(set(texts())) if "tests" not in p.parts], ids=name_of)
+@of_each([p for p in sorted(set(texts())) if "tests" not in p.parts])
 def test_one_word_for_one_thing(path):
     text = path.read_text().lower()
     assert not [
@@ -257,7 +279,7 @@ def test_manual_pages_are_fresh():
     assert list(manpages.stale()) == [], "run: python -m agentctl.terminal.manpages"
 
 
-@pytest.mark.parametrize("path", sorted(ROOT.glob("man/*/*")), ids=name_of)
+@of_each(sorted(ROOT.glob("man/*/*")))
 def test_manual_pages_are_roff(path):
     lines = path.read_text().splitlines()
     text = "\n".join(line for line in lines if not line.startswith('.\\"'))
