@@ -1,6 +1,7 @@
-"""Deciding what a request in the inbox becomes: queued, turned away, answered, or nothing.
+"""Decisions on requests in the inbox: each is queued, rejected, answered, or dropped without effect.
 
-First all is read and decided, then it is done: what fails in reading has had no effect.
+`decide` first reads everything that it needs and returns an effect; the caller applies the effect afterwards. So a
+failure while reading has had no effect.
 """
 
 from __future__ import annotations
@@ -38,19 +39,19 @@ from agentctl.git.repository import Hub
 from agentctl.hub import landed, outbox, rights
 
 WALK = 1000
-"""Commits of one change that are looked at; longer ones are refused."""
+"""The most commits that one change may have; a longer one is refused."""
 PATHS = 500
-"""Paths of one change that its record names."""
+"""The most paths of one change that its record names."""
 RULES = 20
-"""Broken ones that its record names; its answer names all."""
+"""The most broken rules that the record of a change names; the answer to it names all of them."""
 MESSAGES = 10
-"""Times limits.message that the messages of one change may have together."""
+"""How many times limits.message all commit messages of one change may have together."""
 
 Effect = Callable[[], None]
 
 
 def set_aside(turn: Turn, request: Request, why: str, whole: bool) -> Effect:
-    """End a request on which agentctl itself fails, without another look at what it holds."""
+    """Return the effect that ends a request on which agentctl itself fails; what it holds is not looked at again."""
     why = f"agentctl fails on it: {why}"
     return (
         partial(_reject, turn, request, OurFault(why), [why], whole)
@@ -60,16 +61,19 @@ def set_aside(turn: Turn, request: Request, why: str, whole: bool) -> Effect:
 
 
 def numbered(turn: Turn, request: Request) -> Request:
-    """The request with a revision number of its own: of two heads under one number the later one gets the next."""
+    """Return the request, under a new revision number if another head of the change has its number.
+
+    The new number is the one after the highest known. A request whose head is known keeps its number.
+    """
     known = _known(turn, request.change) if isinstance(request, (Submit, Unfit)) and _taken(turn, request.key) else {}
     return request if not known or request.head in known.values() else replace(request, revision=max(known) + 1)
 
 
 def decide(turn: Turn, policy: Policy, request: Request, broken: str = "") -> Effect:
-    """What is to be done about a request, once its ref is taken out of the inbox. Doing it again
-    after a crash does no harm.
+    """Return the effect that a request has once its ref is deleted from the inbox.
 
-    `broken` says why its head cannot be kept, if that is so: objects of it are missing.
+    Deciding the same request again after a crash does no harm. `broken` says why the head cannot be kept (objects of it
+    are missing); it is empty if the head can be kept.
     """
     if isinstance(request, (Submit, Unfit)) and _taken(turn, request.key):
         return _nothing
@@ -78,7 +82,7 @@ def decide(turn: Turn, policy: Policy, request: Request, broken: str = "") -> Ef
         return partial(_refuse, turn, request, rights.refusal(request.agent, queued), not broken)
     match request:
         case Withdraw() | Bump() if not queued or queued.change.revision > request.revision:
-            # Its place is among the revisions: what came after it is not meant.
+            # A withdrawal or bump is numbered like a revision, and does not mean revisions after it.
             return _nothing
         case Withdraw() if queued:
             return partial(_withdraw, turn, queued, request.agent)
@@ -106,7 +110,7 @@ def _withdraw(turn: Turn, queued: Queued, agent: str) -> None:
 
 
 def _refuse(turn: Turn, request: Request, why: str, keep: bool) -> None:
-    """Send back what an agent asks about a change that is another's."""
+    """Refuse what an agent asks about a change on which it has no rights."""
     if isinstance(request, (Submit, Unfit)):
         return _reject(turn, request, NotTheirs(), [why], keep and not (isinstance(request, Unfit) and not request.whole))
     turn.happen(NotAdmitted(request.key, request.agent, why))
@@ -160,7 +164,7 @@ def _supersede(turn: Turn, queued: Queued | None, by: str) -> None:
 
 
 def _known(turn: Turn, change: str) -> dict[int, str]:
-    """Head by revision of what the ledger holds of a change, or will after this turn."""
+    """Return the head of each revision of a change, by revision, as the ledger will have them after this turn."""
     there = [turn.ledger.record(f"{change}/{n}") for n in turn.ledger.revisions(change)]
     fresh = [r for r in (turn.state.queued(change), *turn.draft.ended) if r and r.change.id == change]
     return {r.change.revision: r.change.head for r in (*there, *fresh) if r}
@@ -178,7 +182,10 @@ def _change(request: Request, now: float) -> Change:
 
 
 def _fence(hub: Hub, request: Submit) -> str:
-    """Why a result comes too late: its task was meanwhile given to somebody else."""
+    """Return why a result comes too late, or an empty string if it does not.
+
+    It comes too late if its task has meanwhile been claimed under a newer generation.
+    """
     if not request.task or request.generation is None:
         return ""
     claim = rights.claim(hub, request.task)
@@ -191,7 +198,10 @@ def _fence(hub: Hub, request: Submit) -> str:
 
 
 def _measured(turn: Turn, policy: Policy, change: Change) -> Queued | AgainstRules:
-    """What is to be queued, without its number; or which rules it breaks. Raises ObjectError."""
+    """Return the record to be queued, still without its number in the queue, or the rules that the change breaks.
+
+    Raises ObjectError.
+    """
     hub, draft, head = turn.hub, turn.draft, change.head
     info = hub.objects.commit(head)
     own, merge_base = hub.line.meets(head, draft.state.trunk, WALK) or _by_git(hub, head, draft.state.trunk)
@@ -234,7 +244,7 @@ def _measured(turn: Turn, policy: Policy, change: Change) -> Queued | AgainstRul
 
 
 def _flaws(hub: Hub, own: list[str], most: int) -> list[str]:
-    """What is wrong with the commits of a change themselves."""
+    """List what is wrong with the commits of a change themselves."""
     found, total = [], 0
     for oid in own:
         commit = hub.objects.commit(oid)
@@ -249,8 +259,10 @@ def _flaws(hub: Hub, own: list[str], most: int) -> list[str]:
 
 
 def _files(hub: Hub, oid: str, most: int) -> int:
-    """How many files a commit touches, up to one more than `most`. Raises ObjectError: by then
-    all has been read that staging the commit will need."""
+    """Return how many files a commit touches, counting up to `most` + 1.
+
+    Raises ObjectError. For a commit with at most `most` files, everything has then been read that staging it will need.
+    """
     parents = hub.objects.commit(oid).parents
     return sum(1 for _ in islice(changed(hub, parents[0] if parents else EMPTY_TREE, oid), most + 1))
 
@@ -262,7 +274,7 @@ def _by_git(hub: Hub, head: str, trunk: str) -> tuple[list[str], str]:
 
 
 def _below(turn: Turn, oid: str) -> Record | None:
-    """The submission, known or just being admitted, whose head is `oid`."""
+    """Return the submission whose head is `oid`, from the queue of this turn or the ledger, or None."""
     return turn.state.queue.of_head(oid) or turn.ledger.with_head(oid)
 
 

@@ -1,5 +1,7 @@
-"""The one border where what lies in the inbox becomes requests: looked at without trust, a bounded
-part of it in each turn, everybody in turn. What does not pass is answered by itself.
+"""The one place where what lies in the inbox becomes requests.
+
+Nothing in the inbox is trusted. Each turn reads a bounded part of it, and serves the agents in rotation. A request that
+does not pass is answered by itself and does not affect others.
 """
 
 from __future__ import annotations
@@ -24,36 +26,40 @@ from agentctl.git.refs import Names
 from agentctl.git.repository import Hub
 
 TURN = 500
-"""Requests that one turn takes, in all."""
+"""The most requests that one turn takes in all; with the requests that they come after, twice as many."""
 EACH = 100
-"""Of one agent."""
+"""The most requests that one turn takes from one agent."""
 OPEN = 1000
-"""Changes of one agent that are queued at a time; what it submits beyond waits in the inbox."""
+"""The most changes of one agent that are queued at a time; further submissions wait in the inbox."""
 RESTLESS = 20
-"""Turns to skip a ref that moved during a turn."""
+"""The number of turns that skip a ref which moved during a turn."""
 
 NAMED = 20
-"""Odd things that one turn tells of."""
+"""The most odd things that one turn names."""
 
 
 class Border:
-    """The border of one bot."""
+    """The border between the inbox and one bot."""
 
     def __init__(self, hub: Hub) -> None:
         self._hub = hub
         self._last = ""
-        """The agent served last."""
+        """The agent that was served last."""
         self._restless: dict[str, int] = {}
         self._told: set[str] = set()
         self._tried = faults.Attempts(hub, "admit")
         self._asked: dict[str, str] = {}
-        """The refs of what the last turn took, by key."""
+        """The refs of the requests that the last turn took, by the key of the request."""
         self._digested: list[str] = []
-        """The refs that went out of the inbox with it."""
+        """The refs that the last turn took out of the inbox."""
         self._more = False
 
     def take(self, turn: Turn, policy: Policy, names: Names) -> None:
-        """Digest what it is time for. Raises what the machine does to us, never what a request does."""
+        """Take the requests that are due, decide on each, and apply the effects.
+
+        Raises Fault if an effect fails in a way that the request may have caused. Other errors that it raises come from
+        the machine, the ledger, or somebody who moved a ref, never from a request.
+        """
         self._name(turn, names)
         waiting = self._waiting(names.oids)
         queued = Counter(record.change.agent for record in turn.state.queue.values())
@@ -67,25 +73,31 @@ class Border:
             self._digest(turn, policy, one, broken.get(one.head, ""))
 
     def done(self) -> bool:
-        """The turn has ended as it should. Whether something was left for the next one."""
+        """Note that the turn has ended as it should, and tell whether requests are left for the next one."""
         self._tried.forgive(self._digested)
         return self._more
 
     def blames(self, fault: Fault) -> bool:
-        """Whether what we failed on, so that the turn is void, came in with that turn."""
+        """Tell whether the fault that made a turn void is about a request that came in with that turn.
+
+        If so, the failure is counted against the request.
+        """
         ref = self._asked.get(fault.name)
         if ref:
             self._tried.failed(ref, fault.why)
         return ref is not None
 
     def moved(self, ref: str) -> None:
-        """A turn could not end since somebody moved that ref, which nobody who keeps to the protocol
-        does. Others must not wait for that."""
+        """Note that a turn could not end because somebody moved `ref`.
+
+        Nobody who keeps to the protocol moves a ref of the inbox. Other requests must not wait because of it, so the
+        ref is skipped for RESTLESS turns.
+        """
         if ref.startswith(refnames.INBOX):
             self._restless[ref] = RESTLESS
 
     def _waiting(self, oids: Mapping[str, str]) -> dict[str, list[str]]:
-        """The refs of requests by agent, each agent's by change and revision."""
+        """Return the refs of requests by agent, for each agent sorted by change and revision."""
         found: dict[str, list[tuple[str, int, str]]] = {}
         for ref in oids:
             if not ref.startswith(refnames.INBOX) or self._rests(ref):
@@ -108,8 +120,11 @@ class Border:
     def _with_dependencies(
         self, taken: Iterable[str], heard: Mapping[str, list[str]], waiting: Mapping[str, list[str]], oids: Mapping[str, str]
     ) -> list[Request]:
-        """What these refs ask for, and with each what it comes after, if that waits too: what is not queued by then
-        counts as landed long ago. One that comes after what there is no room for now waits longer."""
+        """Return the requests of the refs `taken`, together with waiting requests that they come after.
+
+        They are taken together because a change in `after` that is not queued by then counts as landed long ago. A
+        request waits longer if it comes after a request for which there is no room now.
+        """
         asked = {ref: self._read(ref, oids[ref]) for ref in taken}
         if not any(isinstance(one, Submit) and one.after for one in asked.values()):
             return [*asked.values()]
@@ -148,7 +163,10 @@ class Border:
         return connectivity.broken(self._hub.git_dir, heads, [turn.state.trunk])
 
     def _digest(self, turn: Turn, policy: Policy, one: Request, broken: str) -> None:
-        """One on which we fail is tried again in the next turn, and set aside after that."""
+        """Decide on one request, and apply the effect.
+
+        A request on which agentctl fails is tried again in the next turn. If it fails again, the request is set aside.
+        """
         one, effect = admit.numbered(turn, one), None
         self._asked[one.key] = one.ref
         if not self._tried.given_up(one.ref):
@@ -166,7 +184,10 @@ class Border:
         self._tried.close()
 
     def _name(self, turn: Turn, names: Names) -> None:
-        """Say once what lies there and is no request; the doctor says it whenever it is asked."""
+        """Tell once of each odd thing among the refs, and of each inbox ref whose name is not that of a request.
+
+        The doctor tells of them whenever it is asked.
+        """
         odd = {name: why for name, why in names.odd.items()} | {
             ref: "its name is not that of a request"
             for ref in names.oids

@@ -1,8 +1,7 @@
-"""The merge-queue bot. One tick: observe, plan, perform, record.
+"""The merge-queue bot, which works in turns: observe, plan, perform, record.
 
-The order in which things become durable: objects; verdicts; the state that says a
-landing is under way; trunk; the state that says it landed. A bot that starts anew
-reads the state and finishes what it finds.
+Things become durable in this order: objects; verdicts; the state that says a landing is under way; trunk; the state
+that says it landed. A bot that starts anew reads the state and finishes what it finds.
 """
 
 from __future__ import annotations
@@ -48,9 +47,9 @@ from agentctl.hub.verdicts import Judgement
 
 
 class Bot:
-    """The one bot of a hub: its constructor takes the proof that the bot's lock is held.
+    """The one bot of a hub; its constructor takes the proof that the bot's lock is held.
 
-    Raises Refused if trunk is checked out with uncommitted changes.
+    The constructor raises Refused if trunk is checked out with uncommitted changes.
     """
 
     def __init__(
@@ -70,7 +69,7 @@ class Bot:
         self.paused: Pause | None = None
         self._lanes = lanes.Followed()
         self._assigned = ""
-        """The gate by whose paths the queued changes are in lanes."""
+        """The gate by whose paths the queued changes were last put into lanes."""
         self._retries = Retries()
         self._green = Green(hub)
         self._contended = 0
@@ -87,7 +86,7 @@ class Bot:
         self._read()
         self._trunk = Trunk(hub, trunk, self.state)
         self._policy(self._trunk.base)
-        # A landing may bring a policy with more slots; a thread is made when it is needed.
+        # A landing may bring a policy with more slots. A thread is made only when it is needed.
         threads = ThreadPoolExecutor(max_workers=SLOTS + 1, thread_name_prefix="gate")
         self._runs = Pool(hub, threads, self.wake, runner)
         self._restart(died=True)
@@ -124,22 +123,22 @@ class Bot:
 
     @property
     def idle(self) -> bool:
-        """Nothing is queued, running or waiting to be admitted."""
+        """True if nothing is queued, running, landing or waiting to be admitted."""
         return not (self._runs or self._fresh or self.state.queue or self.state.landing or inbox.waits(self.hub))
 
     @property
     def moved(self) -> Move | None:
-        """What somebody else made of trunk that waits for a person."""
+        """The move of trunk by somebody else that waits for a person, or None."""
         return self._trunk.moved
 
     @property
     def blocked(self) -> AgentctlError | None:
-        """Why nothing goes on until a person acts, to be raised by whoever does not want to wait."""
+        """The error that keeps the bot from going on until a person acts; whoever does not want to wait raises it."""
         return self.moved.refusal if self.moved else self._green.refusal
 
     @property
     def halted(self) -> bool:
-        """Paused, or kept from landing, with nothing left to do until a person acts or submits."""
+        """True if the bot is paused or blocked, and has nothing left to do until a person acts or submits."""
         return bool(
             (self.paused or self.blocked)
             and not (self._runs or self._fresh or self._contended or self.wake.is_set())
@@ -149,8 +148,11 @@ class Bot:
     # the tick
 
     def tick(self, now: float | None = None) -> None:
-        """Take one turn. Raises Infrastructure if the gate cannot be run or gives no verdict,
-        PolicyError if trunk's policy is invalid; never for what a change did."""
+        """Take one turn.
+
+        Raises Infrastructure if the gate cannot be run or gives no verdict, and PolicyError if trunk's policy is
+        invalid. What a change did never makes it raise.
+        """
         now = time.time() if now is None else now
         self.wake.clear()
         with self.hub.objects.store.together():
@@ -192,7 +194,7 @@ class Bot:
             self._void(error)
 
     def _void(self, error: Contended | Fault) -> None:
-        """Nothing of the turn has happened."""
+        """Prepare the next turn after a void one, of which nothing has happened."""
         self._contended += 1
         self._border.moved(str(error.values.get("ref", "")))
         self._read()
@@ -204,7 +206,7 @@ class Bot:
             self.wake.set()
             turn = self._turn(time.time())
             self._blame.hear(turn, error)
-            with contextlib.suppress(Contended):  # Then it fails once more, and is blamed again.
+            with contextlib.suppress(Contended):  # If this is contended, the fault will occur and be counted again.
                 self._commit(turn)
 
     def _tell_put_back(self, turn: Turn) -> None:
@@ -218,11 +220,11 @@ class Bot:
 
     @property
     def _stopped(self) -> bool:
-        """Nothing may land."""
+        """True if nothing may land."""
         return bool(self.moved or self.paused and self.paused.below is None)
 
     def _collect(self, turn: Turn) -> None:
-        """Take in the gates that have ended; what they found out is stored first of all."""
+        """Collect the results of gates that have ended; their verdicts are stored before anything else."""
         for staged, judgement in self._runs.ended():
             judgement = self._in_force(judgement)
             self._fresh.append((staged, judgement))
@@ -233,7 +235,7 @@ class Bot:
             self._over(turn, staged, judgement)
 
     def _in_force(self, judgement: Judgement) -> Judgement:
-        """A landing may change the gate while longer chains that hold it are tested."""
+        """Return the judgement, as aborted if a landing changed the gate while the probe, a longer chain, was tested."""
         if judgement.gate == self._gate:
             return judgement
         return replace(judgement, verdict=Verdict.ABORTED, why="the gate was changed meanwhile")
@@ -254,7 +256,7 @@ class Bot:
         return self._green.proven(self.policy, commit, turn.now)
 
     def _mend(self, turn: Turn) -> None:
-        """Trunk is not known to pass: have it tested, and if it is red, what may mend it."""
+        """Test trunk, which is not known to pass; if it is red, test what may mend it, and land what does."""
         if not self._green.look(turn, self.policy) or self._stopped:
             return
         base = turn.state.trunk
@@ -268,7 +270,7 @@ class Bot:
             self._green.tell(turn)
 
     def _thawed(self, turn: Turn) -> tuple[Change, ...]:
-        """What is queued and not frozen."""
+        """Return the queued changes that are not frozen."""
         held = self.paused or Pause()
         return tuple(c for c in turn.state.changes if not held.holds(c.priority))
 
@@ -305,7 +307,7 @@ class Bot:
                 return
 
     def _as_evidence(self, turn: Turn, staged: Staged, judgement: Judgement) -> Verdict:
-        """A failure on a trunk that was red says nothing of a change."""
+        """Return the verdict, but aborted for a failure on a base not known to pass: that says nothing of a change."""
         failed = judgement.verdict is Verdict.FAILED
         return Verdict.ABORTED if failed and not self._proven(turn, staged.probe.base) else judgement.verdict
 
@@ -335,7 +337,7 @@ class Bot:
     # perform
 
     def _stage(self, turn: Turn, probe: Probe) -> list[Result]:
-        """Build what a probe is to test. A result if its tree is known already."""
+        """Build what a probe is to test; return its result if its tree is known to pass already."""
         built = self._stager.chain(probe.base, turn.members(probe.chain))
         if built.conflicts or len(built.landing) != len(probe.chain):
             conflicts.settle(turn, self._stager, probe, built)
@@ -355,11 +357,10 @@ class Bot:
         self._runs.stop(number)
 
     def _land(self, turn: Turn, probe: Probe, reason: str) -> tuple[str, ...]:
-        """Land what of a probe is not on trunk yet: all of it, or, where trunk has come part
-        of the way by a shorter probe, the rest.
+        """Land the changes of a probe that are not on trunk yet, and return their keys.
 
-        The commit is built once more, not remembered: that survives a restart, and gives the
-        tested one or none.
+        These are all of them or, where a shorter probe has moved trunk part of the way, the rest. The commit is built
+        once more instead of remembered: this works after a restart too, and gives the tested commit or none.
         """
         built = self._stager.chain(probe.base, turn.members(probe.chain))
         rest = landing.rest(probe, built, turn.state.trunk)
@@ -386,7 +387,7 @@ class Bot:
                 self._runs.start(staged, self.policy, self._retries.doubts(staged.tree, self.policy.queue.retries))
 
     def close(self) -> None:
-        """Stop the gates that run. The next bot tests anew what they were testing."""
+        """Stop the gates that run; the next bot tests anew what they were testing."""
         self._runs.close()
         slots.remove_slots(self.hub)
         with contextlib.suppress(Contended):

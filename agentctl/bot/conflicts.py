@@ -21,8 +21,10 @@ from agentctl.hub.outbox import Answer
 
 
 def settle(turn: Turn, stager: Stager, probe: Probe, built: Built) -> None:
-    """What conflicts with trunk goes back at once; what conflicts with a change that is queued
-    too waits for that one."""
+    """Reject each change that conflicts with trunk, and note which queued changes conflict with each other.
+
+    A change that conflicts only with another queued change waits for that one.
+    """
     clashes: set[tuple[str, str]] = set()
     for conflict in built.conflicts:
         record = turn.state.queue.get(conflict.key)
@@ -42,13 +44,17 @@ def settle(turn: Turn, stager: Stager, probe: Probe, built: Built) -> None:
 
 
 def _paths(record: Queued, conflict: Conflict) -> tuple[str, ...]:
-    """That do not merge, are one name, or are as the change wants them already."""
+    """Return the paths of a conflict.
+
+    These are the paths that do not merge, or the two that are one name for some file systems. If there are none, they
+    are all paths of the change, because trunk leaves nothing of it to do.
+    """
     merged = conflict.merged
     return merged.conflicts or merged.same or record.work.places
 
 
 def of_conflict(hub: Hub, record: Queued, conflict: Conflict, places: tuple[str, ...]) -> tuple[AnyReason, str, Answer]:
-    """(reason, why, answer) of a change that cannot be applied to trunk, for what stands in these `places`."""
+    """Return (reason, why, answer) for a change that cannot be applied to trunk; the reason names `places`."""
     merged, onto = conflict.merged, conflict.onto
     if merged.nothing:
         return _of_nothing(hub, record, onto)
@@ -77,7 +83,10 @@ def of_conflict(hub: Hub, record: Queued, conflict: Conflict, places: tuple[str,
 
 
 def _of_nothing(hub: Hub, record: Queued, onto: str) -> tuple[AnyReason, str, Answer]:
-    """What would change nothing: since trunk holds it all, or since what it did was undone."""
+    """Return (reason, why, answer) for a change that would change nothing.
+
+    Either all its paths are on trunk just as its head has them, or they are not, but the merge gives trunk's own tree.
+    """
     trunk, head = (hub.objects.commit(oid).tree for oid in (onto, record.change.head))
     places = record.work.places
     there = places and all(hub.objects.at(trunk, path) == hub.objects.at(head, path) for path in places)
@@ -92,7 +101,10 @@ def _of_nothing(hub: Hub, record: Queued, onto: str) -> tuple[AnyReason, str, An
 
 
 def _shown(make: Callable[..., Shown], *given: object) -> Shown | None:
-    """What helps a reader, but no more than that: None if it cannot be made."""
+    """Return what `make` gives, or None if that cannot be made: it only helps a reader.
+
+    Raises Infrastructure.
+    """
     try:
         return make(*given)
     except (AgentctlError, ValueError) as error:

@@ -1,8 +1,8 @@
-"""Changes in whose company the bot died, since a gate may kill its bot or take the memory of the
-machine; and queued changes on which agentctl itself fails.
+"""Changes that may have killed the bot, and queued changes on which agentctl itself fails.
 
-After two deaths with a change in a running probe it is tested alone, with nothing else running; if
-the bot dies of that too, the change is set aside. A probe that ends clears what it asked about.
+A gate may kill its bot, or use up the memory of the machine. After the bot has died twice while a probe asked about a
+change, the change is tested alone, with nothing else running. If the bot dies of that too, the change is set aside. A
+probe that ends with a verdict clears the changes that it asked about.
 """
 
 from __future__ import annotations
@@ -21,18 +21,22 @@ from agentctl.errors import Fault
 from agentctl.git.repository import Hub
 
 DEATHS = 2
-"""With a change in a running probe, upon which it is tested alone."""
+"""Deaths of the bot while probes asked about a change, after which the change is tested alone."""
 
 
 class Blame:
-    """Counts how often we failed on each queued change."""
+    """A count of how often agentctl failed on each queued change."""
 
     def __init__(self, hub: Hub, border: Border) -> None:
         self._hub, self._border = hub, border
         self._times: Counter[str] = Counter()
 
     def hear(self, turn: Turn, fault: Fault) -> None:
-        """A turn was void for it. The last time the change is set aside, if the machine is well."""
+        """Count a fault that made a turn void; the last time, set its change aside.
+
+        Before the last fault is counted, the machine is tried, and its error is raised if it is not well. A fault on a
+        request that came in with the void turn is left to the border.
+        """
         if self._times[fault.name] + 1 >= faults.TIMES:
             faults.try_machine(self._hub)
         self._times[fault.name] += 1
@@ -42,7 +46,10 @@ class Blame:
 
 
 def forget(turn: Turn, died: bool) -> None:
-    """Forget the probes that a bot left when it stopped or died."""
+    """Forget the probes that a bot left when it stopped or died.
+
+    A change that was tested alone when the bot died once too often is rejected.
+    """
     for name, oid in turn.hub.refs.names([refnames.STAGE]).oids.items():
         turn.refs.delete(name, oid)
     running = turn.state.probes
@@ -57,9 +64,12 @@ def forget(turn: Turn, died: bool) -> None:
 
 
 def apart(struck: Mapping[str, int], queued: tuple[Change, ...]) -> tuple[Change, ...]:
-    """What the planner is told of: while changes are in doubt, those before the first of them, and
-    when these are gone that one alone. Without one all; so too if it comes after another one, for
-    then it is not tested alone."""
+    """Return the queued changes that the planner is told of.
+
+    While changes are in doubt, these are the changes before the first one in doubt and, when those are gone, that one
+    alone. The planner is told of all changes if none is in doubt, or if the one in doubt comes after another queued
+    change: then it is not tested alone.
+    """
     first = next((c for c in queued if struck.get(c.key, 0) >= DEATHS), None)
     if first is None or not {c.id for c in queued}.isdisjoint(first.after):
         return queued

@@ -1,8 +1,8 @@
-"""When agentctl itself fails on a change: nobody else's work may wait for that.
+"""Failures of agentctl itself on a change, for which nobody else's work may wait.
 
-It is tried a second time, and if the machine is found well meanwhile, the change is set aside with
-the error as evidence. What ends the bot itself, so that nobody is left to count, is counted by a
-note of what it was at, which it leaves behind.
+The change is tried a second time. If that fails too and the machine is found well, the change is set aside with the
+error as evidence. Some failures end the bot itself, so that nobody is left to count them. They are counted by a note:
+the bot writes down what it is at work on, and a bot that dies leaves its note behind.
 """
 
 from __future__ import annotations
@@ -17,11 +17,14 @@ from agentctl.git import plain
 from agentctl.git.repository import Hub
 
 TIMES = 2
-"""How often agentctl may fail on a change."""
+"""The number of failures on a change at which agentctl gives it up."""
 
 
 def try_machine(hub: Hub) -> None:
-    """Before anybody is blamed: do what has nothing to do with any change. Raises what goes wrong."""
+    """Do something that has nothing to do with any change, and raise what goes wrong.
+
+    This is done before a change is blamed.
+    """
     path = hub.own_path("at-work", "trial")
     with open(path, "wb") as file:
         file.write(bytes(4096))
@@ -31,7 +34,7 @@ def try_machine(hub: Hub) -> None:
 
 
 class Attempts:
-    """How often agentctl failed on each of some names, the deaths of bots counted."""
+    """How often agentctl failed on each of some names, deaths of the bot included."""
 
     def __init__(self, hub: Hub, what: str) -> None:
         self._hub = hub
@@ -43,16 +46,16 @@ class Attempts:
                 self.failed(name, "the bot died while it was at work on it", count)
 
     def failed(self, name: str, why: str, times: int = 1) -> None:
-        """So often more."""
+        """Count `times` more failures on `name`, and remember why."""
         self._counts[name] = self._counts.get(name, 0) + times
         self._why[name] = why
 
     def given_up(self, name: str) -> str:
-        """Why it is not to be tried again; empty if it is."""
+        """Return why `name` is not to be tried again; empty if it may be tried."""
         return self._why[name] if self._counts.get(name, 0) >= TIMES else ""
 
     def forgive(self, names: Iterable[str]) -> None:
-        """All has gone well with them in the end."""
+        """Forget the failures on `names`, with which all has gone well in the end."""
         if self._counts:
             for name in names:
                 self._counts.pop(name, None)
@@ -60,8 +63,11 @@ class Attempts:
 
     @contextlib.contextmanager
     def on(self, name: str) -> Iterator[None]:
-        """An error inside is charged to `name`, and goes no further. Before the last one is charged the
-        machine is tried. Raises what is not the fault of `name`."""
+        """Charge an error inside the context to `name`, and suppress it.
+
+        Before the failure is charged at which agentctl gives `name` up, the machine is tried. Raises errors that are
+        not the fault of `name`.
+        """
         self._write({**self._counts, name: self._counts.get(name, 0) + 1})
         try:
             yield
@@ -75,7 +81,7 @@ class Attempts:
             self._write(self._counts)
 
     def _write(self, counts: dict[str, int]) -> None:
-        """If the note is lost, something is tried once more."""
+        """Write the note, ignoring errors: if the note is lost, something is only tried once more."""
         data = dump(counts) if counts else b""
         with contextlib.suppress(OSError):
             os.ftruncate(self._note, 0)

@@ -1,4 +1,4 @@
-"""Whether trunk is green, and what becomes of it if it is not: see `core.queue.red_trunk`."""
+"""Whether trunk is green, and what the bot does while it is not (see `core.queue.red_trunk`)."""
 
 from __future__ import annotations
 
@@ -18,36 +18,41 @@ from agentctl.hub import verdicts
 from agentctl.hub.red_trunk import Red, red
 
 RETEST = 900.0
-"""Seconds after which a red trunk is tested again although it has not moved: it may have been the
-machine's fault, and that is mended by now."""
+"""Seconds after which a red trunk is tested again although it has not moved.
+
+The failure may have been the machine's fault, and the machine may be mended by now.
+"""
 
 
 class Green:
-    """What one bot knows of trunk's colour, by the gate in force."""
+    """What one bot knows of whether trunk is green, by the gate in force."""
 
     def __init__(self, hub: Hub) -> None:
         self._hub = hub
         self._gate = ""
         self._proven: set[str] = set()
         self._looked = ""
-        """The tip that this bot has seen to fail: one that only the ledger calls red is asked once more."""
+        """The tip that this bot itself has seen fail; a tip that only the ledger calls red is tested once more."""
         self.red: Red | None = None
         self._stuck = False
-        """Nothing is left to be tried."""
+        """True if nothing is left to be tried."""
         self._said: tuple[str, bool] = "", False
 
     @property
     def refusal(self) -> Infrastructure | None:
-        """That trunk is red and nothing in the queue mends it."""
+        """The error that trunk is red and nothing in the queue mends it, or None."""
         return self.red.stuck if self.red and self._stuck else None
 
     @property
     def hopeless(self) -> Infrastructure | None:
-        """The same, if what waits for a mender would most likely wait for the machine."""
+        """The same error if the gate's program is missing, else None.
+
+        Whoever waited for a change that mends trunk would then most likely wait for the machine to be mended.
+        """
         return self.refusal if self.red and self.red.missing else None
 
     def proven(self, policy: Policy, commit: str, now: float) -> bool:
-        """True if the commit's tree is known to pass."""
+        """Tell whether the commit's tree is known to pass."""
         if (gate := fingerprint(policy)) != self._gate:
             self._gate, self._proven = gate, set()
         if commit not in self._proven and verdicts.passed(self._hub, policy, commit, now):
@@ -55,13 +60,13 @@ class Green:
         return commit in self._proven
 
     def failed(self, turn: Turn, run: Staged, policy: Policy) -> None:
-        """Trunk's own tree has failed."""
+        """Record that trunk's own tree has failed, unless trunk has moved since."""
         if run.commit == turn.state.trunk:
             self._looked = run.commit
             turn.happen(events.TrunkFailed(run, policy.queue.retries))
 
     def look(self, turn: Turn, policy: Policy) -> bool:
-        """True if trunk is red. Its own tree is tested if that is due."""
+        """Tell whether trunk is red, and have its own tree tested if that is due."""
         state, gate = turn.state, fingerprint(policy)
         seen, looked = seen_red(state, gate), self._looked == state.trunk
         due = len(seen) <= policy.queue.retries or not looked or turn.now >= seen[-1].started + RETEST
@@ -77,7 +82,7 @@ class Green:
     def tries(
         self, turn: Turn, policy: Policy, queued: tuple[Change, ...], clashes: Iterable[tuple[str, str]]
     ) -> Iterator[Probe]:
-        """What is to be tried on it in the slots that are free."""
+        """Yield the probes that may mend trunk, as long as there is a free slot."""
         limits = Settings(batch=policy.queue.batch)
         for chain in red_trunk.left(turn.state, fingerprint(policy), in_order(queued, limits), clashes, limits.batch):
             if sum(s.probe.number != BASELINE for s in turn.state.probes) >= policy.queue.slots:
@@ -86,7 +91,7 @@ class Green:
                 yield Probe(turn.state.next_probe, turn.state.trunk, chain, len(chain), "does it mend trunk, which is red?")
 
     def tell(self, turn: Turn) -> None:
-        """Who waits for a green trunk hears of it once, and once more when nothing is left to try."""
+        """Tell those who wait for a green trunk that it is red: once, and once more when nothing is left to try."""
         if not self.red:
             return
         self._stuck = all(s.probe.number == BASELINE for s in turn.state.probes)
@@ -102,7 +107,10 @@ class Green:
         self._said = said
 
     def over(self, turn: Turn, policy: Policy) -> list[int]:
-        """Trunk is green: the probes that were to mend it and have no meaning now."""
+        """Note that trunk is green, and return the numbers of the probes that have no meaning now.
+
+        These were to mend trunk: their base is not known to pass.
+        """
         self.red = None
         self._forget(turn, policy)
         return [
@@ -112,7 +120,7 @@ class Green:
         ]
 
     def _forget(self, turn: Turn, policy: Policy) -> None:
-        """Failures on a trunk that was red, and is trunk no longer, are nobody's."""
+        """Forget the failures on earlier tips of trunk that were red: they are no change's fault."""
         red = {
             s.probe.base
             for s in turn.state.failed

@@ -1,4 +1,4 @@
-"""Moving trunk, and bringing checkouts of it along."""
+"""The move of trunk, and of the checkouts that follow it."""
 
 from __future__ import annotations
 
@@ -13,8 +13,10 @@ from agentctl.hub import marks, verdicts
 
 
 def rest(probe: Probe, built: Built, trunk: str) -> tuple[tuple[str, str], ...]:
-    """What of a staged chain is still to land: (key, carrying commit), in order. Nothing if
-    the chain is not whole, or trunk is not one of the commits on its way."""
+    """List the changes of a staged chain that are still to land, in order, as (key, carrying commit).
+
+    The list is empty if the chain is not whole, or if trunk is at none of the commits on the way of the chain.
+    """
     if built.conflicts or tuple(key for key, _ in built.landing) != probe.chain:
         return ()
     way = [probe.base, *(commit for _, commit in built.landing)]
@@ -22,7 +24,7 @@ def rest(probe: Probe, built: Built, trunk: str) -> tuple[tuple[str, str], ...]:
 
 
 def move(hub: Hub, trunk: str, landing: Landing) -> None:
-    """Fast-forward trunk, durably. Raises Contended if somebody else moved it first."""
+    """Fast-forward trunk durably, or raise Contended if somebody else moved it first."""
     ref = refnames.branch(trunk)
     refs = hub.refs.transaction(f"land {len(landing.staged.landing)} changes")
     refs.update(ref, landing.staged.commit, landing.old)
@@ -33,8 +35,11 @@ def move(hub: Hub, trunk: str, landing: Landing) -> None:
 
 
 def proven(hub: Hub, landing: Landing) -> bool:
-    """True if the tree of a landing under way has a passed verdict of the bot's own. What is staged is held by no ref: a
-    mirror of the hub does not have it, and builds it once more."""
+    """Tell whether the tree of a landing under way has a passed verdict of the bot's own.
+
+    The answer is False if the staged commit is not here. No ref holds that commit, so a mirror of the hub does not have
+    it, and builds it once more.
+    """
     if not hub.objects.exists(landing.staged.commit):
         return False
     tree = hub.objects.commit(landing.staged.commit).tree
@@ -42,8 +47,11 @@ def proven(hub: Hub, landing: Landing) -> bool:
 
 
 def complete_checkouts(hub: Hub, trunk: str, state: State) -> None:
-    """Bring along the checkouts of a landing that was cut off after trunk had moved, or of a
-    trunk that somebody else moved forward with the branch alone."""
+    """Bring along the checkouts of trunk that were left behind.
+
+    They were left behind by a landing that was cut off after trunk had moved, or by somebody else who moved trunk
+    forward with the branch alone.
+    """
     tip = hub.trunk_tip(trunk)
     if state.landing and tip == state.landing.staged.commit:
         for tree in checkouts.of_trunk(hub, trunk):

@@ -1,7 +1,7 @@
 """Lanes: changes that different gates judge do not wait for each other.
 
-Which gates judge a change follows from the paths that they name in the policy. What the
-planner makes of it is in core.planner.choose.
+Which gates judge a change follows from the paths that the gates name in the policy. What the planner does with lanes is
+in `core.planner.choose`.
 """
 
 from __future__ import annotations
@@ -21,8 +21,10 @@ from agentctl.hub import verdicts
 
 
 def judged_by(hub: Hub, policy: Policy, base: str, head: str) -> tuple[str, ...] | None:
-    """The gates that have something new to judge between two commits; None if the policy has
-    a gate that names no paths: then all changes are of one lane. Raises ObjectError."""
+    """Return the gates that have something new to judge between two commits, or None.
+
+    None means that all changes are of one lane: the policy has no gate, or one that names no paths. Raises ObjectError.
+    """
     if not all(gate.paths for gate in policy.gates) or not policy.gates:
         return None
     old, new = (hub.objects.commit(commit).tree for commit in (base, head))
@@ -35,7 +37,7 @@ def judged_by(hub: Hub, policy: Policy, base: str, head: str) -> tuple[str, ...]
 
 
 def assign(turn: Turn, policy: Policy) -> None:
-    """Say of each queued change by which gates of another policy it is judged."""
+    """Record for each queued change by which gates of the given policy it is judged."""
     for key, record in list(turn.state.queue.items()):
         gates = judged_by(turn.hub, policy, record.base, record.change.head)
         if gates != record.change.gates:
@@ -44,23 +46,24 @@ def assign(turn: Turn, policy: Policy) -> None:
 
 @dataclass
 class Followed:
-    """What is known of probes that follow trunk, by number."""
+    """What is known of the probes that follow trunk, by probe number."""
 
     open: dict[int, Result] = field(default_factory=dict)
-    """Those that passed and have not landed."""
+    """The results of probes that passed and have not landed."""
     shown: dict[int, Probe] = field(default_factory=dict)
-    """Those that run, as the planner is told of them."""
+    """The probes that run, as the planner is told of them."""
     tried: dict[int, str] = field(default_factory=dict)
-    """The trunk that each was last built on."""
+    """The trunk on which each probe was last built."""
 
 
 @dataclass
 class Following:
-    """Probes whose base trunk has left, for changes of another lane. They follow it if gates
-    have to judge on the present trunk what they judge, or judged, on the old one. So the planner
-    is told of them as if they had begun there.
+    """The probes whose base trunk has left because changes of another lane landed.
 
-    Failures stay where they were: a certificate names the very trees that were tested.
+    Such a probe follows trunk if gates have to judge on the present trunk what they judge, or judged, on the old one.
+    Then the planner is told of the probe as if it had begun on the present trunk.
+
+    Failures stay on their old base, because a certificate names the very trees that were tested.
     """
 
     turn: Turn
@@ -71,7 +74,7 @@ class Following:
     memory: Followed
 
     def results(self, found: list[Result]) -> list[Result]:
-        """What was `found`, and what was before, if anything is to be told anew of it."""
+        """Return the results `found` and, moved to the present trunk, the passed ones that hold there too."""
         if not in_parts(self.policy):
             return found
         open_, fresh = self.memory.open, {r.probe.number: r for r in found}
@@ -84,7 +87,7 @@ class Following:
                 del open_[number]
             elif self._new(number, result.probe):
                 probe, built = self._built(result.probe)
-                # A train that trunk is on the way to stays as it is.
+                # A train stays as it is if trunk is on the way to it: the same commit is built again.
                 if (
                     not built.conflicts
                     and built.commit != result.staged
@@ -96,7 +99,7 @@ class Following:
         return list(fresh.values())
 
     def running(self, staged: list[Staged]) -> list[Probe]:
-        """The probes that run."""
+        """Return the probes that run, as the planner is told of them."""
         if not in_parts(self.policy):
             return [s.probe for s in staged]
         shown = self.memory.shown
@@ -108,7 +111,7 @@ class Following:
         return list(self.memory.shown.values())
 
     def _new(self, number: int, probe: Probe) -> bool:
-        """True if the present trunk is new to a probe."""
+        """Tell whether the present trunk is new to a probe, and note that the probe is built on it."""
         trunk = self.turn.state.trunk
         if not probe.chain or trunk in (probe.base, self.memory.tried.get(number)):
             return False
@@ -116,15 +119,19 @@ class Following:
         return True
 
     def _built(self, probe: Probe) -> tuple[Probe, Built]:
-        """What of a probe's changes may land, on the present trunk."""
+        """Build on the present trunk those changes of a probe that may land; return (moved probe, what was built)."""
         chain = tuple(key for key in probe.chain if key in self.wanted)
         built = self.stager.chain(self.turn.state.trunk, self.turn.members(chain))
         suspects = sum(key in probe.asked for key in chain)
         return json_form.replace(probe, base=self.turn.state.trunk, chain=chain, suspects=suspects), built
 
     def _lasts(self, built: Built, staged: Staged) -> bool:
-        """True if what gates are finding out on the old trunk, and would find out on what was
-        built, takes longer than what would be left to run there."""
+        """Tell whether it saves time to show a running probe as if it had begun on the present trunk.
+
+        It does if the gates that run and judge the same in `built` take at least as long as those that would be left to
+        run there. How long a gate takes is known from its run on trunk; a running gate takes at least as long as it has
+        run so far.
+        """
         if built.commit == staged.commit:
             return False
         hub, policy = self.turn.hub, self.policy

@@ -1,4 +1,4 @@
-"""Keys that a change adds: looked for in the files that it brings, against what was there before."""
+"""The search for secret keys that a change adds: its files are compared with what was there before."""
 
 from __future__ import annotations
 
@@ -15,13 +15,14 @@ from agentctl.git.objects import EMPTY_TREE, EXECUTABLE, FILE
 from agentctl.git.repository import Hub
 
 LARGEST = 1 << 20
-"""Bytes of a file that is looked into: keys are written by hand, or by small tools."""
+"""Bytes of the largest file that is searched: keys are written by hand, or by small tools."""
 
 
 def refusals(hub: Hub, policy: Policy, base: str, head: str, own: list[str]) -> list[str]:
-    """What a change from `base` to `head` adds that is a key, each by path, line and rule, never
-    by its text. `own` are its commits: they are looked into one by one where they land as they
-    are, since a key that a later commit takes away is in the history for good.
+    """List the keys that a change from `base` to `head` adds, each by path, line and rule, never by its text.
+
+    `own` are the commits of the change. They are searched one by one where they land as they are, because a key that a
+    later commit takes away is in the history for good.
 
     Raises ObjectError.
     """
@@ -39,11 +40,11 @@ class _Search:
     hub: Hub
     limits: Limits
     looked: set[tuple[str, str]] = field(default_factory=set)
-    """(path, object id)"""
+    """(path, object id) of each file that was searched."""
     size: int = 0
 
     def step(self, olds: Sequence[str], new: str, where: str) -> Iterator[str]:
-        """Of what differs from all that came before: of a merge what it has from none of its parents."""
+        """Yield the keys that `new` adds, from files that differ from each of `olds` (for a merge: its parents)."""
         entries = list(islice(changed(self.hub, olds[0], new), self.limits.change_files + 1))
         for other in olds[1:]:
             own = {(path, oid) for path, _, oid, _ in changed(self.hub, other, new)}
@@ -69,11 +70,11 @@ class _Search:
                 )
 
     def keys(self, oid: str) -> list[secrets.Leak]:
-        """Those in a blob that is not too large."""
+        """List the keys in a blob; none if the blob is too large."""
         return list(secrets.leaks(self.hub.objects.blob(oid))) if self.hub.objects.size(oid) <= LARGEST else []
 
     def before(self, old: str, paths: list[str]) -> set[bytes]:
-        """The keys that these files held: one that is moved, or edited around, is not added."""
+        """Return the keys that `paths` held in `old`: a key that is moved, or edited around, is not added."""
         tree = self.hub.objects.tree_of(old)
         there = [entry[1] for path in paths if (entry := self.hub.objects.at(tree, path)) and entry[0] in (FILE, EXECUTABLE)]
         return {leak.secret for oid in there for leak in self.keys(oid)}

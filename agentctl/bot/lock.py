@@ -1,4 +1,4 @@
-"""The lock by which a hub has one bot."""
+"""The lock by which a hub has only one bot."""
 
 from __future__ import annotations
 
@@ -8,5 +8,5 @@ from agentctl.git.repository import Hub
 
 
 def lock(hub: Hub) -> Held:
-    """Held by the one bot of a hub. Raises Contended."""
+    """Acquire the lock that the one bot of a hub holds, or raise Contended."""
     return locks.acquire(hub.own_path("locks", "bot.lock"), "the bot")

@@ -1,10 +1,10 @@
-"""Proving once more, and by a second way, that what is about to land is what its changes say.
+"""A second proof, by another way, that what is about to land is what its changes say.
 
-Staging merges whole trees, in process or by Git, and remembers them. This follows the commits
-from the old trunk to the new one and looks at single paths: each that a step changed, and each
-that its change touches, has to be what the three versions of that path alone demand. Where both
-sides changed a path, or a rename carries others along, Git merges the step anew, with nothing
-remembered. Commits that no change explains, or of another shape than the strategy's, are refused.
+Staging merges whole trees, in process or by Git, and remembers the merges. This module instead follows the commits from
+the old trunk to the new one, and looks at single paths. Each path that a step changed, and each path that its change
+touches, must be what the three versions of that path alone demand. Where both sides changed a path, or a rename carries
+other paths along, Git merges the step again, with nothing remembered. Commits that no change explains are refused, and
+so are commits of another shape than that of the strategy.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from agentctl.git.repository import Hub
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One merge: the change from tree `base` to `theirs`, put on `ours`, is said to give `made`."""
+    """One merge: the change from tree `base` to tree `theirs`, applied to `ours`, is said to give tree `made`."""
 
     base: str
     ours: str
@@ -32,7 +32,7 @@ class Step:
 
 
 def check(hub: Hub, strategy: str, landing: Landing, records: list[Queued]) -> None:
-    """Raises Infrastructure unless `records`, in order on the old trunk, give the new one."""
+    """Raise Infrastructure unless `records`, applied in order to the old trunk, give the new one."""
     below, carrying = landing.old, landing.staged.landing
     if [record.key for record in records] != [key for key, _ in carrying]:
         raise _wrong(landing, "other changes")
@@ -53,7 +53,7 @@ def _wrong(landing: Landing, what: str) -> Infrastructure:
 
 
 def _steps(hub: Hub, strategy: str, landing: Landing, record: Queued, below: str, commit: str) -> Iterator[Step]:
-    """The merges that lead from `below` to the commit that carries a change."""
+    """Yield the merges that lead from `below` to the commit that carries a change."""
     objects, head = hub.objects, hub.objects.commit(record.change.head)
     own = line_of(hub, record) if strategy == "rebase" else []
     if own:
@@ -72,11 +72,11 @@ def _steps(hub: Hub, strategy: str, landing: Landing, record: Queued, below: str
 
 
 LONGEST = 10_000
-"""Commits of one change."""
+"""The most commits of one change."""
 
 
 def _line(hub: Hub, below: str, tip: str) -> list[str]:
-    """The commits above `below`, oldest first, if each has but one parent; else none."""
+    """List the commits above `below` up to `tip`, oldest first, if each has exactly one parent; else none."""
     found: list[str] = []
     while tip != below:
         parents = hub.objects.commit(tip).parents
@@ -88,7 +88,10 @@ def _line(hub: Hub, below: str, tip: str) -> list[str]:
 
 
 def explained(hub: Hub, step: Step) -> bool:
-    """True if each path is, for itself, what one side made of it. False says nothing yet."""
+    """Tell whether each path, for itself, is what one side made of it.
+
+    False does not yet say that the merge is wrong.
+    """
     at = hub.objects.at
     paths = {path for pair in ((step.ours, step.made), (step.base, step.theirs)) for path, *_ in changed(hub, *pair)}
     for path in paths:

@@ -1,5 +1,7 @@
-"""What a start clears away after a kill, and a turn that cannot end: processes, locks of Git's whose
-owner is dead, refs that somebody made by hand."""
+"""What a start of the bot clears away after a kill, and what could keep every turn from its end.
+
+These are processes, locks of Git whose owner is dead, and refs that somebody made by hand.
+"""
 
 from __future__ import annotations
 
@@ -15,11 +17,14 @@ from agentctl.git import checkouts, kept_packs, plain, stale_locks
 from agentctl.git.repository import Hub
 
 GIT_MAY_TAKE = 30.0
-"""Seconds that a bot waits at its start for a living Git."""
+"""Seconds that a bot waits at its start for a Git that is alive to release its locks."""
 
 
 def clean(hub: Hub, trunk: str, held: Held, runner: Runner) -> None:
-    """Needs the proof of the bot's lock. Raises Contended if a lock is held by a live Git."""
+    """Clear away processes, files and locks that a kill left.
+
+    Needs the proof of the bot's lock. Raises Contended if a lock is held by a Git that is alive.
+    """
     for what in ("gate", "upkeep"):
         runner.sweep(hub.mark + what)
     plain.sweep()
@@ -30,8 +35,11 @@ def clean(hub: Hub, trunk: str, held: Held, runner: Runner) -> None:
 
 
 def restage(hub: Hub, probes: Iterable[Staged], held: Held) -> None:
-    """Make the refs below stage what the ledger says: one that somebody made, moved or deleted
-    by hand would keep every turn from its end. Needs the proof of the bot's lock."""
+    """Make the refs of staged commits what the ledger says.
+
+    A ref that somebody made, moved or deleted by hand would keep every turn from its end. Needs the proof of the bot's
+    lock.
+    """
     wanted = {f"{refnames.STAGE}{staged.probe.number}": staged.commit for staged in probes}
     found = hub.refs.names([refnames.STAGE]).oids
     mend = hub.refs.transaction("stage as recorded")

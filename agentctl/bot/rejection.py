@@ -1,4 +1,4 @@
-"""Rejecting a change on a certificate: with the failed run and the passed one that lacks it."""
+"""The rejection of a change on a certificate: a failed probe, and a passed one that lacks the change."""
 
 from __future__ import annotations
 
@@ -11,8 +11,11 @@ from agentctl.hub import landed, outbox, verdicts
 
 
 def convict(turn: Turn, certificate: Certificate, gate: str) -> None:
-    """Reject by a pair of verdicts of the gate in force. Where there is none, as when what
-    failed was judged by a gate that a landing has changed, the change is tested anew."""
+    """Reject a change by a failed and a passed verdict of the gate in force.
+
+    If there is no such pair, the change is tested anew. There is none, for example, if what failed was judged by a gate
+    that a landing has changed.
+    """
     if certificate.change not in turn.state.queue:
         return
     staged = next((s for s in turn.state.failed if s.probe.number == certificate.failed), None)
@@ -39,9 +42,11 @@ def convict(turn: Turn, certificate: Certificate, gate: str) -> None:
 
 
 def _without(turn: Turn, staged: Staged, key: str) -> str:
-    """A tree that lacks `key` and passed the gate by which `staged` failed: what is below it in
-    the chain, if it is the last there; else trunk, which holds the others by now, or the base
-    that all were put on. Empty if none of them did."""
+    """Return a tree that lacks `key` and passed the gate by which `staged` failed; empty if there is none.
+
+    If `key` is the last change of the chain, the tree below it is tried first. Then trunk's tree is tried, which holds
+    the other changes by now, and then that of the base on which all were put.
+    """
     keys = [k for k, _ in staged.landing]
     below = [staged.landing[-2][1] if len(keys) > 1 else staged.probe.base] if keys[-1] == key else []
     objects = turn.hub.objects

@@ -1,4 +1,4 @@
-"""When the bot gives up: the gate gives no verdict, and no change is at fault."""
+"""When the bot gives up: the gate gives no verdict again and again, and no change is at fault."""
 
 from __future__ import annotations
 
@@ -10,24 +10,27 @@ from agentctl.hub.verdicts import Judgement
 
 
 class Retries:
-    """Ends when the gate gives no verdict again and again, for trunk neither."""
+    """A count of runs without a verdict, which ends the bot if the gate gives none for trunk either."""
 
     def __init__(self) -> None:
         self._row = 0
-        """Runs without a verdict, one after the other."""
+        """The number of runs without a verdict in a row."""
         self._unclear: Counter[str] = Counter()
-        """How many by tree."""
+        """The number of runs without a verdict, by tree."""
         self._doubted: set[str] = set()
 
     def doubts(self, tree: str, retries: int) -> bool:
-        """Whether it is time to see, if there is no verdict once more, what the gate says of the trunk below."""
+        """Tell whether a run of `tree` without a verdict is to be followed by a run on the trunk below."""
         if max(self._row, self._unclear[tree]) < retries:
             return False
         self._doubted.add(tree)
         return True
 
     def hear(self, judgement: Judgement, retries: int) -> None:
-        """Raises Infrastructure after more than `retries` such runs, in a row or of one tree."""
+        """Count a run, and raise Infrastructure if too many had no verdict.
+
+        Too many are more than `retries` runs, in a row or of one tree, if `doubts` has been true for the tree.
+        """
         if judgement.verdict != Verdict.INDETERMINATE:
             self._row = 0
             self._unclear.pop(judgement.tree, None)

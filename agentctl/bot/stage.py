@@ -1,7 +1,7 @@
-"""Building the commit that a probe tests: changes applied in order on trunk, in memory.
+"""The building of the commit that a probe tests: changes are applied in order to trunk, in memory.
 
-Staging is a function of its inputs, dates included: the same changes on the same
-trunk give the same commit, so a tick that was cut off builds the very same again.
+Staging is a function of its inputs, dates included: the same changes on the same trunk give the same commit. So a turn
+that was cut off builds the very same commit again.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from agentctl.git.objects import EMPTY_TREE, CommitInfo
 from agentctl.git.repository import Hub
 
 REMEMBERED = 20_000
-"""Commits, and merges, some hundred bytes each."""
+"""The most commits, and the most merges, that are remembered; each takes some hundred bytes."""
 
 
 LINE = 200
-"""Commits of one change, up to which Git is not asked for them."""
+"""A change with fewer commits than this is read without asking Git for them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class Conflict:
     key: str
     merged: Merged
     onto: str
-    """The commit that the change was to be applied to."""
+    """The commit to which the change was to be applied."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,35 +37,37 @@ class Built:
     commit: str
     tree: str
     landing: tuple[tuple[str, str], ...]
-    """(change key, commit that carries it), in order."""
+    """(change key, commit that carries the change), in order."""
     conflicts: tuple[Conflict, ...] = ()
-    """What could not be applied and was left out."""
+    """The changes that could not be applied and were left out."""
 
 
 @dataclass
 class Stager:
-    """Stages chains for one hub. Remembers commits and merges: of a chain whose beginning
-    was staged before only the rest is built, and of one that a change has left only what
-    came after that change is merged anew."""
+    """A builder of the chains of one hub, which remembers commits and merges.
+
+    Of a chain whose beginning was staged before, only the rest is built. Of a chain that a change has left, only what
+    came after that change is merged anew.
+    """
 
     hub: Hub
     strategy: str
     _merges: dict[tuple[str, str, str], Merged] = field(default_factory=dict)
     _applied: dict[tuple[str, str], CommitInfo] = field(default_factory=dict)
-    """By the commit below and the change key."""
+    """The commits by (commit below, change key)."""
     _squashed: dict[str, tuple[CommitInfo, str]] = field(default_factory=dict)
-    """(whose author counts, message) by change key."""
+    """(commit whose author counts, message) by change key."""
     _era: int = 0
-    """Of the store, in which what is remembered was built."""
+    """The era of the store in which the remembered commits and merges were built."""
 
     def forget(self) -> None:
-        """Build anew what is asked for: objects that no ref names may have gone."""
+        """Forget all commits and merges, to build them anew: objects that no ref names may be gone."""
         self._applied.clear()
         self._merges.clear()
         self._era = self.hub.objects.store.era
 
     def chain(self, trunk: str, records: list[Record]) -> Built:
-        """Apply `records` in order on `trunk`; what conflicts is left out."""
+        """Apply `records` in order to `trunk`; a change that conflicts is left out."""
         objects = self.hub.objects
         if self._era != objects.store.era or not objects.store.lasting:
             self.forget()
@@ -80,7 +82,7 @@ class Stager:
         return Built(tip.oid, tip.tree, tuple(landing), tuple(conflicts))
 
     def apply(self, tip: CommitInfo, record: Record) -> CommitInfo | Merged:
-        """The commit that carries `record` on top of `tip`, or the conflict."""
+        """Return the commit that carries `record` on top of `tip`, or the conflict."""
         steps = {"squash": self._squash, "rebase": self._rebase, "merge": self._merge}
         with fault_of(record.key):
             applied = steps[self.strategy](tip, record)
@@ -158,15 +160,18 @@ class Stager:
 
 
 def line_of(hub: Hub, record: Record) -> list[CommitInfo]:
-    """The commits of a change, oldest first, that are put on trunk one by one; none if there is a merge among them: what
-    that holds itself, a conflict resolved or a file adapted, would be lost, so such a change lands as one commit."""
+    """List the commits of a change that are put on trunk one by one, oldest first; none if a merge is among them.
+
+    What a merge itself holds, such as a resolved conflict or an adapted file, would be lost. So a change with a merge
+    lands as one commit.
+    """
     if hub.git("rev-list", "-n1", "--merges", record.change.head, "^" + record.base):
         return []
     return own_commits(hub, record)
 
 
 def own_commits(hub: Hub, record: Record) -> list[CommitInfo]:
-    """The commits of a change, oldest first, merges left out; its head if all are merges."""
+    """List the commits of a change, oldest first, without merges; only its head if all are merges."""
     line = between(hub.objects, record.change.head, record.base, LINE)
     if line and len(line) < LINE:
         return line[::-1]

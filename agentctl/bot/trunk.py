@@ -18,11 +18,14 @@ from agentctl.hub import foreign, marks
 
 class Trunk:
     def __init__(self, hub: Hub, name: str, state: State) -> None:
-        """Raises Refused if a checkout of trunk has changes that a landing could run into, or if
-        somebody else moved trunk and where it was is no longer there."""
+        """Look at where trunk is, and bring its checkouts along.
+
+        Raises Refused if a checkout of trunk has changes that a landing could run into, or if somebody else moved trunk
+        and the commit where it was is no longer there.
+        """
         self.hub, self.name = hub, name
         self.moved = foreign.stop(hub, name, state)
-        """What somebody else made of trunk that waits for a person: until then nothing lands."""
+        """The move of trunk by somebody else that waits for a person, or None; until then nothing lands."""
         self._told: foreign.Move | None = None
         if not self.moved:
             landing.complete_checkouts(hub, name, state)
@@ -32,12 +35,15 @@ class Trunk:
 
     @property
     def base(self) -> str:
-        """The tip, or, as long as that is not adopted, the one that the bot knows."""
+        """The tip of trunk or, as long as that tip is not adopted, the one that the bot knows."""
         return self.moved.old if self.moved else self.hub.trunk_tip(self.name)
 
     def follow(self, turn: Turn, running: Iterable[int] = ()) -> None:
-        """Complete, or give up, a landing that was under way; notice who else moved trunk while
-        the probes `running` were. Raises Refused as the constructor does."""
+        """Complete or give up a landing that was under way, and notice who else moved trunk.
+
+        `running` are the numbers of the probes that ran meanwhile. Raises Refused if somebody else moved trunk and the
+        commit where it was is no longer there.
+        """
         tip, under_way = self.hub.refs.get(refnames.branch(self.name)), turn.state.landing
         proven = under_way is not None and landing.proven(self.hub, under_way)
         if under_way and proven and tip == under_way.old:
@@ -58,7 +64,7 @@ class Trunk:
             self._adopt(turn, self.hub.trunk_tip(self.name), running)
 
     def landed(self, turn: Turn, under_way: Landing) -> None:
-        """Trunk holds what was to land."""
+        """Record that trunk holds what was to land, and bring its checkouts along."""
         new = under_way.staged.commit
         behind = checkouts.bring_along(self.hub, self.name, under_way.old, new)
         for key, commit in under_way.staged.landing:
@@ -69,7 +75,7 @@ class Trunk:
         self._tell_behind(turn, behind)
 
     def recorded(self, state: State) -> None:
-        """The turn is in the ledger."""
+        """Note that the turn is in the ledger."""
         self._told = self.moved
         if not self.moved:
             marks.follow_trunk(self.hub, self.name, state.trunk)
@@ -83,7 +89,7 @@ class Trunk:
             turn.happen(Moved(move.old, move.new, how, kept, move.ways))
 
     def _adopt(self, turn: Turn, tip: str, running: Iterable[int]) -> None:
-        """Trunk is where somebody else put it: forward, or where a person takes it for right."""
+        """Adopt trunk where somebody else put it: forward, or where a person takes it for right."""
         old, who = turn.state.trunk, self._suspects(tip, running)
         if not old:
             turn.happen(Begun(tip))
@@ -96,7 +102,7 @@ class Trunk:
         self._tell_behind(turn, checkouts.bring_along(self.hub, self.name, old, tip))
 
     def _suspects(self, tip: str, running: Iterable[int]) -> str:
-        """Who cannot be known; what may help to find out."""
+        """Return what may help to find out who moved trunk, since that cannot be known."""
         at_work = ", ".join(map(str, running))
         return foreign.trace(self.hub, self.name, tip) + (f", while probe {at_work} ran" if at_work else "")
 

@@ -1,4 +1,4 @@
-"""One tick's work in progress: the next state, and the ref updates that go with it."""
+"""The work in progress of one turn: the next state, and the ref updates that go with it."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from agentctl.hub import marks, outbox
 from agentctl.hub.ledger import Ledger
 
 SPOILT = 3
-"""Answers whose refs cannot be written, before the others of that turn are left unwritten too."""
+"""So many answers whose refs cannot be written are left out one by one; after one more, all of the turn are."""
 
 
 class Turn:
-    """Collects effects; `commit` makes them durable in one ref transaction.
+    """The effects of one turn; `commit` makes them durable in one ref transaction.
 
-    Git carries out a transaction's creations and updates before its deletions, so a
-    kill in between leaves an inbox ref too many, never one too few.
+    Git carries out a transaction's creations and updates before its deletions. So a kill in between leaves an inbox ref
+    too many, never one too few.
     """
 
     def __init__(self, hub: Hub, ledger: Ledger, state: State, now: float, tell: Callable[[Told], None]) -> None:
@@ -43,27 +43,29 @@ class Turn:
         return self.draft.state
 
     def members(self, chain: Iterable[str]) -> list[Record]:
-        """The records of a chain: of those that are queued, and of those that landed already.
-        Who left the queue otherwise is left out."""
+        """List the records of a chain: those of changes that are queued, and of changes that have landed.
+
+        A change that left the queue in another way is left out.
+        """
         ended = {record.key: record for record in self.draft.ended}
         found = (self.state.queue.get(key) or ended.get(key) or self.ledger.record(key) for key in chain)
         return [record for record in found if record and record.stage in (Stage.QUEUED, Stage.LANDED)]
 
     def happen(self, event: Recorded) -> None:
-        """Change the state, and tell of it once that is durable."""
+        """Apply an event to the state, and tell of it once it is durable."""
         self.draft.happen(event)
         self._told.append(event)
 
     def notice(self, event: Notice) -> None:
-        """Tell of something that changes nothing, once the turn is durable."""
+        """Tell of something that does not change the state, once the turn is durable."""
         self._told.append(event)
 
     def commit(self) -> None:
-        """Raises Contended if another writer was there first: then nothing has happened,
-        and this turn is void.
+        """Make the turn durable, or raise Contended if another writer was there first.
 
-        What falls with a rejected change goes in the same commit: the next one no longer
-        knows what ended in this."""
+        After that error nothing has happened, and this turn is void. What falls with a rejected change goes into the
+        same commit: the next turn no longer knows what ended in this one.
+        """
         with self.hub.objects.store.together():
             self._commit()
 
@@ -80,8 +82,11 @@ class Turn:
             self._tell(event)
 
     def _move(self) -> None:
-        """Nobody's answer may keep the turn from its end: one whose ref cannot be written is left out,
-        and after a few of them all are. What they say is in the ledger too."""
+        """Move the refs; an answer must not keep the turn from its end.
+
+        An answer whose ref cannot be written is left out, and after a few of them all are. What they say is in the
+        ledger too.
+        """
         for left in range(SPOILT, -1, -1):
             try:
                 return self.refs.commit()
@@ -95,23 +100,23 @@ class Turn:
         self.refs.commit()
 
     def reply(self, change: Change, why: str, answer: outbox.Answer, keep: bool) -> None:
-        """Put an answer into the outbox; on top of the change's head, if that may be kept."""
+        """Put an answer into the outbox, on top of the change's head if that may be kept."""
         outbox.write(self.hub, change, why, answer, self.refs, self.now, keep)
 
     def send_back(self, rejected: Rejected, answer: outbox.Answer = outbox.Answer({})) -> None:
-        """End a submission, and answer it."""
+        """End a submission as rejected, and answer it."""
         self.happen(rejected)
         facts = {"kind": rejected.reason.kind, "change": rejected.key, "why": rejected.why, "trunk": self.state.trunk}
         whole = outbox.Answer(facts | answer.verdict, answer.log, answer.conflict)
         self.reply(rejected.change, rejected.why, whole, rejected.kept)
 
     def reject(self, key: str, reason: AnyReason, why: str, answer: outbox.Answer = outbox.Answer({})) -> None:
-        """Send back what is queued. Raises KeyError if it is not."""
+        """Reject a queued change, or raise KeyError if it is not queued."""
         queued = self.state.queue[key]
         self.send_back(Rejected(change=queued.change, at=self.now, work=queued.work, said=why, reason=reason), answer)
 
     def fall_together(self) -> None:
-        """Reject what was stacked on something that left the queue without landing."""
+        """Reject the changes that were stacked on a change that left the queue without landing."""
         while fallen := orphans(self.state, self.draft.ended):
             for key, below in fallen:
                 if key in self.state.queue:

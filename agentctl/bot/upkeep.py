@@ -1,9 +1,8 @@
-"""Keeping the object folder in shape: each large turn of the bot leaves a pack, and every Git that
-looks for an object looks into all of them.
+"""The upkeep of the object folder: its packs are put together.
 
-`git repack --geometric` puts small packs together, and loose objects with them, reachable or not:
-it forgets nothing. It runs beside the bot's turns, below a guard; Git and `git.store` look again
-for what moved while they read.
+Each large turn of the bot leaves a pack, and every Git that looks for an object looks into all packs. `git repack
+--geometric` puts small packs together, and loose objects with them, reachable or not: it forgets nothing. It runs
+beside the bot's turns, below a guard. Git and `git.store` look again for objects that moved while they read.
 """
 
 from __future__ import annotations
@@ -19,16 +18,16 @@ from agentctl.git import process
 from agentctl.git.repository import Hub
 
 IDLE, BUSY = 50, 200
-"""Packs above which they are put together: at once if nothing is queued, and in any case."""
+"""Above so many packs they are put together: IDLE if nothing is queued or running, BUSY in any case."""
 
 PAUSE = 600.0
-"""Seconds until it is tried again; what failed would fail again."""
+"""Seconds between two tries, since what failed would fail again; also the longest that `close` waits."""
 
 GLANCE = 0.2
-"""Seconds between looks whether agentctl is asked to stop."""
+"""Seconds between two looks whether agentctl is asked to stop."""
 
 LEFT = 86_400.0
-"""Seconds after which what a killed Git left half written is nobody's."""
+"""Seconds after which a file that a killed Git left half written belongs to nobody."""
 
 
 class Upkeep:
@@ -40,7 +39,7 @@ class Upkeep:
         self._next = 0.0
 
     def turn(self, idle: bool) -> None:
-        """Begin if it is due. Never waits."""
+        """Begin to put packs together if that is due, without waiting for the end."""
         if self._running and self._running.wait(0):
             self._running = None
         if not self._running and time.monotonic() >= self._next and self._packs() > (IDLE if idle else BUSY):
@@ -54,7 +53,7 @@ class Upkeep:
             )
 
     def close(self) -> None:
-        """Do what is due to the end, unless agentctl is asked to stop."""
+        """Put packs together if that is due, and wait for the end, unless agentctl is asked to stop."""
         if not signals.heard():
             self.turn(idle=True)
         until = time.monotonic() + PAUSE

@@ -1,1 +1,1 @@
-"""Pure decisions: values in, values out. No I/O, clock or randomness."""
+"""Pure decisions: values in, values out, without I/O, clock or randomness."""

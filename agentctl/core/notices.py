@@ -1,4 +1,4 @@
-"""What is told to whoever watches a bot or a fleet, and changes nothing by itself."""
+"""The notices: what is told to whoever watches a bot or a fleet, and changes nothing by itself."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Behind(Notice, frozen=True, tag="behind"):
 
 
 class Odd(Notice, frozen=True, tag="odd"):
-    """Something that lies where a request or an answer might."""
+    """Something unusable stands where a request or an answer might be; `ref` is empty if the notice counts further ones."""
 
     ref: str
     how: str
@@ -74,16 +74,16 @@ class Braked(Notice, frozen=True, tag="braked"):
 class Released(Notice, frozen=True, tag="released"):
     how: str
     paused: float
-    """Seconds in all."""
+    """The length of all pauses together, in seconds."""
     pauses: int
 
 
 Told = Recorded | Notice
-"""What whoever watches hears of."""
+"""What whoever watches is told."""
 
 
 def told(event: Told) -> str:
-    """One line; empty for what is of no interest by itself."""
+    """Return one line about the event; empty if it is of no interest by itself."""
     return one_line(_told(event)) if isinstance(event, Notice) else sentences.told(event)
 
 

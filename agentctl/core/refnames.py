@@ -1,16 +1,16 @@
-"""The names of the protocol's refs, and which names agents, tasks and changes may have.
+"""The names of the protocol's refs, and the names that agents, tasks and changes may have.
 
-refs/agentctl/inbox/<agent>/<change>/<revision>    submission, created once
+refs/agentctl/inbox/<agent>/<change>/<revision>    a submission, created once
 refs/agentctl/state                                the ledger
 refs/agentctl/pause                                nothing lands while it stands
 refs/agentctl/stage/<n>                            a staged commit under test
-refs/agentctl/outbox/<agent>/<change>/<revision>   the answer to a rejected one
+refs/agentctl/outbox/<agent>/<change>/<revision>   the answer to a rejected revision
 refs/agentctl/tasks/<task>                         the task's events
-refs/agentctl/claims/<task>                        who works on it
+refs/agentctl/claims/<task>                        who works on the task
 refs/agentctl/salvage/<agent>/<n>                  rescued work
 refs/agentctl/salvage/<agent>/rest                 what an agent left beside a result
 refs/agentctl/salvage/moved/<n>                    where trunk or the ledger was, or what stood there
-refs/agentctl/salvage/_doctor/<n>                  what a ref held that is not what its name says
+refs/agentctl/salvage/_doctor/<n>                  what a ref held that does not match the ref's name
 refs/agentctl/verdicts                             the bot's verdicts by gate and tree
 refs/agentctl/hints                                verdicts of others, which prove nothing
 """
@@ -34,27 +34,30 @@ HINTS = ROOT + "hints"
 AGENT_BRANCH = "refs/heads/agent/"
 
 REVISION = 10**9
-"""Above every number that a revision is given."""
+"""A number above every revision."""
 LONGEST = 100
-"""Characters of a name."""
+"""The most characters of a name."""
 
 _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_-]|\.(?!\.|$)){0,99}")
 
 
 def valid_name(name: str) -> bool:
-    """True for a name that is safe as one component of a ref, a path and a shell word."""
+    """Tell whether a name is safe as one component of a ref, a path and a shell word."""
     return bool(_NAME.fullmatch(name)) and not name.endswith(".lock")
 
 
 def slug(text: str, limit: int = 60) -> str:
-    """A valid name made from any text; empty if nothing of it can be kept."""
+    """Return a valid name made from any text; empty if no part of the text can be kept."""
     words = re.sub(r"[^A-Za-z0-9]+", "-", text).strip("-").lower()
     return words[:limit].strip("-")
 
 
 def distinct(text: str, shown: str | None = None, limit: int = LONGEST) -> str:
-    """A valid name made from any text, and from no other: the text itself if it is one, else what
-    can be kept of it (or of `shown`, a part of it) and a digest of the whole. Empty for no text."""
+    """Return a valid name made from any text, and from no other text; empty for no text.
+
+    It is the text itself if that is a valid name. Else it is what can be kept of the text (or of `shown`, a part of
+    it), with a digest of the whole text.
+    """
     if not text or (valid_name(text) and len(text) <= limit):
         return text
     digest = hashlib.sha1(text.encode(errors="surrogatepass")).hexdigest()[:8]
@@ -63,12 +66,15 @@ def distinct(text: str, shown: str | None = None, limit: int = LONGEST) -> str:
 
 
 def of_branch(name: str) -> str:
-    """What the change of a branch is called unless somebody names it otherwise."""
+    """Return the name that the change of a branch gets unless somebody gives it another one."""
     return distinct(name, name.removeprefix("agent/"))
 
 
 def of_person(name: str) -> str:
-    """The agent that a person is. Names that differ in case and punctuation alone are one."""
+    """Return the name of the agent that stands for a person.
+
+    Names that differ only in case and punctuation give the same agent.
+    """
     spelt = "".join(char for char in name if char.isascii() or char.isalnum())
     return slug(name, 40) if spelt.isascii() and slug(name, 41) == slug(name, 40) else distinct(name, limit=40)
 
@@ -86,7 +92,7 @@ def outbox(agent: str, change: str, revision: int) -> str:
 
 
 def is_submission(ref: str) -> bool:
-    """Whether an inbox ref has the form of the protocol."""
+    """Tell whether an inbox ref has the form of the protocol."""
     try:
         return bool(split_submission(ref, INBOX))
     except ValueError:
@@ -94,9 +100,9 @@ def is_submission(ref: str) -> bool:
 
 
 def split_submission(ref: str, prefix: str) -> tuple[str, str, int]:
-    """(agent, change, revision) of an inbox or outbox ref.
+    """Return (agent, change, revision) of an inbox or outbox ref.
 
-    Raises ValueError if the ref is not of the protocol's form.
+    Raise ValueError if the ref does not have the form of the protocol.
     """
     agent, change, revision = ref.removeprefix(prefix).split("/")
     if not (valid_name(agent) and valid_name(change) and revision.isascii() and revision.isdigit()):

@@ -1,1 +1,1 @@
-"""Where gates and sessions run: local processes."""
+"""Where gates and sessions run: local processes below guards, and locks between processes."""

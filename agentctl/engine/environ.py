@@ -1,4 +1,4 @@
-"""Our own environment: what of it a job gets, and what of it is seen elsewhere."""
+"""The environment of this process: which variables a job gets, and hiding the others from jobs and logs."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from agentctl.engine.processes import LINUX, MARK
 from agentctl.git import process
 
 SLACK = 8192
-"""Bytes before the end of a log that is told: a key that begins there is a whole one still."""
+"""Bytes that are read before the wanted end of a log, so that a key which begins there is redacted as a whole."""
 
 
 def given(*granted: Iterable[str]) -> dict[str, str]:
-    """What a job gets of our environment: see `core.policy.environment`."""
+    """Return the variables of our environment that a job gets: see `core.policy.environment`."""
     return environment.allowed(process.child_environment(), *granted)
 
 
 def tail(log: str, size: int) -> str:
-    """At most `size` bytes of the end of a log, with keys redacted; empty if there is none."""
+    """Return at most `size` bytes of the end of a log, with keys redacted; empty if the log cannot be read."""
     try:
         with open(log, "rb") as file:
             file.seek(max(0, os.fstat(file.fileno()).st_size - size - SLACK))
@@ -33,13 +33,16 @@ def tail(log: str, size: int) -> str:
 
 
 def redact(text: str) -> str:
-    """Without the keys that `core.text.secrets` knows, or that our own environment holds."""
+    """Redact the keys that `core.text.secrets` knows and those that our own environment holds."""
     return secrets.redact(text, environment.values(os.environ))
 
 
 def missed(env: dict[str, str], output: str, key: str) -> str:
-    """A clause on the variables that a job with environment `env` speaks of and was not given;
-    `key` is the policy's that would let them in. Empty if there are none."""
+    """Return a clause that names the variables which a job mentions in its output and was not given.
+
+    `env` is the environment of the job, and `key` the key of the policy that would let the variables in.
+    The clause is empty if there are none.
+    """
     names = environment.missed(process.child_environment(), env, output)
     if not names:
         return ""
@@ -49,8 +52,11 @@ def missed(env: dict[str, str], output: str, key: str) -> str:
 
 @functools.cache
 def hide() -> None:
-    """Empty, in /proc/<pid>/environ of this process, the variables that jobs do not get: a job
-    reads what its parents were started with. Whoever started us may show it still."""
+    """Blank the variables that jobs do not get in /proc/<pid>/environ of this process.
+
+    A job can read there what the processes above it were started with. The process that started us may still
+    show these variables.
+    """
     if not LINUX:
         return
     with open("/proc/self/stat", "rb") as file:
@@ -60,7 +66,7 @@ def hide() -> None:
         return
     block = ctypes.string_at(start, end - start)
     for name, value in os.environb.items():
-        # The C library copies the value: its own pointers led into the block until now.
+        # The C library copies the value; until now its pointers led into the block.
         os.environb[name] = value
     shown, place = {os.fsencode(name) for name in given()} | {MARK.encode()}, start
     for entry in block.split(b"\0"):

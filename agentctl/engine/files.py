@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all."""
+"""Replacing a file, whole or not at all."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from contextlib import suppress
 
 
 def replace(path: str, text: str, mode: int = 0o666) -> None:
-    """Put `text` where `path` is, by a rename; `mode` as far as the user's umask allows.
+    """Replace the file `path` by one with `text`, by a rename. It gets `mode`, as far as the user's umask allows.
 
-    The file beside it has always the same name, so that whoever is killed here leaves nothing that doing
-    it again does not use up. Of two who write the same text at once, one may find the work done.
+    The temporary file always has the same name, so that what a killed process leaves is used up by the next
+    call. If two processes write the same text at once, one of them may find that the other has done the rename.
     """
     beside = path + ".agentctl-new"
     with open(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "w", errors="surrogateescape") as file:

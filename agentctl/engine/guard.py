@@ -1,20 +1,20 @@
-"""Runs one command so that none of its processes outlives the supervisor.
+"""The guard: a program that runs one command so that none of its processes outlives the supervisor.
 
-A program of its own, started by `local.start` as `python -I -S guard.py`:
+`Local.start` starts it as `python -I -S guard.py`:
 
     stdin    the request (four bytes of length, big-endian, then a marshalled
-             dict), after it the death pipe: a line "stop" asks for a graceful
+             dict), and after it the death pipe: a line "stop" asks for a graceful
              stop, end of file for an immediate one
     stdout   one line of JSON when all is over
     stderr   the log: what the command writes is appended to it
 
-On Linux the guard is a subreaper: whatever the command starts stays below it,
-with or without a session, an environment or open files of its own, so "no child
-left" (ECHILD) proves that nothing survived. Elsewhere it knows only the
-command's process group.
+On Linux the guard is a subreaper: every process that the command starts stays
+below the guard, even one with a session, an environment or open files of its own.
+So "no child left" (ECHILD) proves that nothing survived. Elsewhere the guard knows
+only the process group of the command.
 
-The request is marshalled and not JSON because importing json doubles the
-start-up; it travels on the pipe because command lines are public to all users.
+The request is marshalled rather than JSON because importing json doubles the
+time to start; it travels on the pipe because all users can read command lines.
 """
 
 import errno
@@ -26,10 +26,10 @@ import signal
 import sys
 import time
 
-# Isolated from all else that could be imported, and so from its own folder.
+# The isolated mode (-I) keeps the script's own folder out of the import path.
 sys.path.append(os.path.dirname(os.path.abspath(__file__)))
 TYPE_CHECKING = False
-"""As typing has it, which takes milliseconds to import."""
+"""Stands for typing.TYPE_CHECKING: to import typing takes milliseconds."""
 if TYPE_CHECKING:
     from typing import NoReturn
 
@@ -41,16 +41,18 @@ else:
 PR_SET_PDEATHSIG = 1
 STOPS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 FASTEST_WRITER = 200e6
-"""Bytes a second that a log is expected to grow by at most: sets how often to look."""
+"""The fastest growth of a log that is expected, in bytes a second: it sets how often the guard looks."""
 FASTEST_FORKER = 5_000
-"""Processes a second that are expected to come at most: sets how often to count."""
+"""The most new processes that are expected in a second: it sets how often the guard counts them."""
 RECOUNT = 2.0
-"""Seconds after which others may have left as many threads as a job has added."""
+"""Seconds after which processes are counted anew: threads that a job adds do not show if others end as many."""
 STORM = 200
-"""Processes above which it is no longer looked whether one of them has just ended."""
+"""The number of processes above which the guard no longer checks whether one of them has just ended."""
 LINGER = 10.0
-"""Seconds after which processes that SIGKILL cannot end (another user's, or deep
-in the kernel) are reported instead of awaited."""
+"""Seconds after which processes that SIGKILL cannot end are reported instead of awaited.
+
+Such a process belongs to another user, or is deep in the kernel.
+"""
 
 
 def read_exactly(count: int) -> bytes:
@@ -64,7 +66,7 @@ def read_exactly(count: int) -> bytes:
 
 
 def come_first() -> None:
-    """Before all that has no such privilege, where we may: a fork storm leaves us little time."""
+    """Take a real-time priority, where we may: a fork storm leaves us little processor time."""
     try:
         os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))
     except (OSError, AttributeError):
@@ -72,7 +74,7 @@ def come_first() -> None:
 
 
 def unblock() -> None:
-    """What was blocked while we were started was meant for whoever started us: it is dropped."""
+    """Unblock all signals; drop those that came while blocked, which were meant for the process that started us."""
     blocked = signal.pthread_sigmask(signal.SIG_BLOCK, ())
     before = {number: signal.signal(number, signal.SIG_IGN) for number in blocked}
     signal.pthread_sigmask(signal.SIG_UNBLOCK, blocked)
@@ -106,7 +108,7 @@ class Guard:
 
     def run(self) -> str:
         spawned = self.spawn()
-        # The slowest import of all: it overlaps with the command.
+        # json is the slowest import of all; here it overlaps with the command.
         import json
 
         if spawned:
@@ -118,7 +120,7 @@ class Guard:
         return json.dumps(self.report())
 
     def spawn(self) -> bool:
-        """True if the command is running; else reason and message say why not."""
+        """Start the command and return True; if it cannot run, set reason and message and return False."""
         answer, tell = os.pipe()
         guard = os.getpid()
         self.leader = os.fork()
@@ -135,7 +137,7 @@ class Guard:
         return False
 
     def turn(self) -> bool:
-        """Sleep until something happens, then act on it. False: kill everything."""
+        """Sleep until something happens, then act on it; return False if everything has to be killed."""
         ready = dict(self.poller.poll(self.patience()))
         signals = self.drain()
         self.reap()
@@ -164,7 +166,7 @@ class Guard:
         return self.kill_at is None or now < self.kill_at
 
     def patience(self) -> float | None:
-        """Milliseconds until a limit may be reached, None for no limit."""
+        """Return the milliseconds until a limit may be reached; None if no limit can be."""
         now, timeout, output = time.monotonic(), self.request["timeout"], self.request["output"]
         waits = []
         if self.kill_at is not None:
@@ -178,16 +180,16 @@ class Guard:
         return max(0, min(waits)) * 1000 + 1 if waits else None
 
     def excess(self) -> int:
-        """Bytes in the log over the limit; negative below it, or without one."""
+        """Return how many bytes the log is over its limit; negative if it is below, or if there is no limit."""
         limit = self.request["output"]
         return os.fstat(2).st_size - self.log_start - limit if limit else -1
 
     def crowded(self, now: float) -> bool:
-        """True if the job has more processes than it may.
+        """Tell whether the job has more processes than it may.
 
-        They are counted only where the threads of the whole system, less those that were not
-        ours when we last counted, could be too many, or that was a while ago. It is looked
-        the sooner again the nearer the limit is.
+        The threads of the whole system, minus those that were not the job's at the last count, are an estimate.
+        The processes are counted only if the estimate is above the limit, or if the last count is more than
+        RECOUNT seconds old. The nearer the limit, the sooner the guard looks again.
         """
         limit = self.request["processes"]
         if not limit or now < self.look_at:
@@ -201,8 +203,10 @@ class Guard:
         return count > limit
 
     def judge_log(self) -> None:
-        """A log over its limit is the reason, also for a command that left before
-        it was seen; it is cut to the limit."""
+        """Give the output as the reason and cut the log to its limit, if it is over the limit.
+
+        This also catches a command that exited before the guard saw the size of its log.
+        """
         if self.excess() <= 0:
             return
         limit = self.request["output"]
@@ -210,7 +214,7 @@ class Guard:
         os.ftruncate(2, self.log_start + limit)
 
     def judge_files(self) -> None:
-        """What the kernel did to a command that wrote too large a file; a shell passes it on."""
+        """Set the message if SIGXFSZ ended the command, for too large a file; a shell passes it on as its status."""
         limit = self.request["file_size"]
         if limit and self.reason == "exited" and self.status in (-signal.SIGXFSZ, 128 + signal.SIGXFSZ):
             self.message = f"it wrote more than {limit} bytes to one file (limits.file_size)"
@@ -237,7 +241,7 @@ class Guard:
             return set()
 
     def reap(self) -> bool:
-        """False when there is no child left."""
+        """Collect the children that have ended; return False if no child is left."""
         try:
             while True:
                 pid, status = os.waitpid(-1, os.WNOHANG)
@@ -249,7 +253,7 @@ class Guard:
             return False
 
     def clear(self) -> None:
-        """Kill whatever is left, over and over, as processes may fork meanwhile."""
+        """Kill whatever is left, again and again, since processes may fork meanwhile."""
         if self.reason == "processes":
             come_first()
         if self.reason == "processes" or not self.subreaper:
@@ -272,10 +276,10 @@ class Guard:
             pass
 
     def kill_all(self) -> int:
-        """Kill what is below us, each as it is found; returns how many that were."""
+        """Kill each process below the guard as soon as it is found; return how many were found."""
         count = 0
         for count, pid in enumerate(descendants(), 1):
-            # In a storm there is no time to see whether one has just ended.
+            # In a fork storm there is no time to check whether a process has just ended.
             if count > STORM or (found := state(pid)) and found[0] not in b"ZX":
                 self.kill(pid)
         return count
@@ -304,7 +308,7 @@ class Guard:
 
 
 def become(request: "GuardRequest", guard: int, tell: int) -> "NoReturn":
-    """In the forked child: turn into the command, or tell why not. Never returns."""
+    """Turn the forked child into the command, or tell the guard why that failed; never return."""
     argv, where = request["argv"], "cannot prepare the command"
     cwd, stdin = request["cwd"], request["stdin"]
     try:

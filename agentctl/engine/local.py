@@ -1,4 +1,4 @@
-"""Runs jobs as local processes, each below a guard of its own (see guard.py)."""
+"""The runner of local processes: each job runs below a guard of its own (see guard.py)."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ from agentctl.git import modes, process
 
 GUARD = str(Path(__file__).with_name("guard.py"))
 LINGER = 10.0
-"""Seconds after which what outlived its guard and cannot be killed is no longer awaited."""
+"""Seconds after which processes that outlived their guard and cannot be killed are no longer awaited."""
 
 _guards: set[int] = set()
-"""Those that this process has started and that have not ended."""
+"""The pids of the guards that this process has started and not yet waited for."""
 _starting = threading.RLock()
 
 
 class Local:
-    """A `Runner`: each job is a process of this machine, below a guard."""
+    """The `Runner` whose jobs are processes of this machine, each below a guard."""
 
     def start(self, job: Job) -> LocalJob:
         environ.hide()
@@ -61,7 +61,7 @@ class Local:
 
 
 class LocalJob:
-    """A started job. Dropping the last reference to it kills the job, too."""
+    """A started job. Dropping the last reference to it also kills the job."""
 
     def __init__(self, guard: subprocess.Popen[bytes], job: Job) -> None:
         self.pid = guard.pid
@@ -70,24 +70,30 @@ class LocalJob:
         self._grace = job.grace
         self._started = time.monotonic()
         self._overdue = float("inf")
-        """When the guard should have ended at the latest. One that its command has suspended is killed then."""
+        """The time by which the guard should have ended; one that still runs then, since it was suspended, is killed."""
         if job.timeout is not None:
             self._due_in(job.timeout + job.grace)
         self._ended: JobEnded | None = None
         self._lock = threading.Lock()
 
     def __del__(self) -> None:
-        # Popen keeps an object whose process still runs, and so its pipes.
+        # Popen keeps alive an object whose process still runs, and with it the pipes.
         self._death.close()
         self._report.close()
 
     def fileno(self) -> int:
-        """Readable once the job ended: `poll` then returns the end and closes the
-        descriptor, so take it out of a selector first. Raises ValueError after."""
+        """Return a descriptor that becomes readable when the job has ended.
+
+        `poll` then returns how it ended and closes the descriptor, so take it out of a selector first. Raises
+        ValueError once it is closed.
+        """
         return self._report.fileno()
 
     def poll(self) -> JobEnded | None:
-        """The end of the job, or None while it runs. Blocks only for as long as what a killed guard left has to be killed."""
+        """Return how the job ended, or None while it runs.
+
+        Blocks only if the guard was killed, and only until the processes that it left are killed.
+        """
         with self._lock:
             if self._ended is None and _readable(self.fileno(), 0):
                 self._ended = self._collect()
@@ -99,20 +105,20 @@ class LocalJob:
         self._overdue = min(self._overdue, time.monotonic() + seconds + 2 * LINGER)
 
     def wait(self, timeout: float | None = None) -> JobEnded | None:
-        """Like poll, after at most `timeout` seconds."""
+        """Wait until the job has ended, at most `timeout` seconds; return what `poll` returns."""
         deadline = None if timeout is None else time.monotonic() + timeout
         while (ended := self.poll()) is None:
             left = 1.0 if deadline is None else deadline - time.monotonic()
             if left <= 0:
                 return None
-            # At most a second: another thread may collect the end and close the
+            # At most a second: another thread may see the end first and close the
             # descriptor, which wakes nobody.
             with contextlib.suppress(ValueError):
                 _readable(self.fileno(), min(left, 1.0))
         return ended
 
     def stop(self) -> None:
-        """SIGTERM to the process group; after the grace everything is killed."""
+        """Send SIGTERM to the process group; after the grace period everything is killed."""
         with self._lock, contextlib.suppress(BrokenPipeError):
             if not self._death.closed:
                 self._death.write(b"stop\n")
@@ -126,18 +132,18 @@ class LocalJob:
                 self._awake(0)
 
     def _awake(self, seconds: float) -> None:
-        """A guard that the command has suspended would not see the pipe. Once more suspended, it is killed after a while."""
+        """Resume the guard if the command has suspended it, so that it sees the pipe; once overdue, `poll` kills it."""
         self._guard.send_signal(signal.SIGCONT)
         self._due_in(seconds)
 
     def activity(self) -> Activity:
-        """What the job's processes do; the guard is not counted."""
+        """Return what the job's processes do; the guard is not among the processes counted."""
         found = tree_activity(self.pid)
         return Activity(found.cpu_seconds, max(0, found.processes - 1))
 
     def _collect(self) -> JobEnded:
         line = self._report.read()
-        # It may be dead; it is there until it is waited for.
+        # The guard may be dead, but its entry in /proc stays until it is waited for.
         born = process_tree.session(self.pid)
         status = self._guard.wait()
         with _starting:
@@ -156,8 +162,11 @@ class LocalJob:
 
 
 class _Strays:
-    """What a Git left running comes to this process too, and stays a zombie if nobody waits for it: one that is no Git and
-    no guard of ours, and is seen twice, some seconds apart."""
+    """The zombies that became children of this process because a Git had left them running.
+
+    Somebody has to wait for them. A zombie counts as one of them if it is neither a running Git nor a guard of ours,
+    and if it was seen twice, at least LINGER seconds apart.
+    """
 
     def __init__(self) -> None:
         self._seen: set[int] = set()
@@ -181,15 +190,18 @@ _strays = _Strays()
 
 
 def _left(since: int) -> list[int]:
-    """Children that a killed guard left to this process. Our own, Git among them, stay in our session, which no other
-    process can join; so one in another session, started `since` then, counts as left by a guard."""
+    """Return the children that a killed guard left to this process, started at `since` (ticks since the boot) or later.
+
+    Our own children, such as Git, stay in our session, which no other process can join. So a child in another session
+    counts as left by a guard.
+    """
     with _starting:
         known = [(pid, process_tree.session(pid)) for pid in process_tree.below(os.getpid()) if pid not in _guards]
         return [pid for pid, found in known if found and found[0] != os.getsid(0) and found[1] >= since]
 
 
 def _end_left(since: int) -> None:
-    """Kill them and all below, again until none is found: they may fork meanwhile."""
+    """Kill what a killed guard left and all below it, until nothing is found: these processes may fork meanwhile."""
     give_up = time.monotonic() + LINGER
     while (left := _left(since)) and time.monotonic() < give_up:
         for top in left:
@@ -202,7 +214,7 @@ def _end_left(since: int) -> None:
 
 
 def _pipe(end: IO[bytes] | None) -> IO[bytes]:
-    """Our end of a pipe that was asked of Popen, which has one then."""
+    """Return our end of a pipe; Popen has one, because it was asked for one."""
     assert end is not None
     return end
 
@@ -224,7 +236,7 @@ def _request(job: Job) -> bytes:
 
 
 def _of_guard(job: Job) -> dict[str, str]:
-    """The guard's environment, which the job can read: nothing but where Python's own library is."""
+    """Return the guard's environment: only the mark and the path that Python's own library needs, since jobs can read it."""
     return {MARK: job.mark} | {name: os.environ[name] for name in ("LD_LIBRARY_PATH",) if name in os.environ}
 
 

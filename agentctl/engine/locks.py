@@ -1,9 +1,9 @@
 """Locks between processes that the kernel frees when the holder dies.
 
-`acquire` returns the proof: a function that must not run without the lock takes a
-`Held` as an argument. The lock file is never unlinked, which would split the lock
-into two; beside it, `<lock>.json` tells people who holds it. The sidecar decides
-nothing: one that a killed holder left behind is ignored, and one that cannot be written is left out.
+`acquire` returns a `Held` as proof: a function that must not run without the lock takes a `Held` as an argument.
+The lock file is never unlinked, because that would split the lock into two. Beside it stands a sidecar,
+`<lock>.json`, which tells people who holds the lock. The sidecar decides nothing: if a killed holder left one, it is
+ignored; if one cannot be written, there is none.
 """
 
 from __future__ import annotations
@@ -31,15 +31,15 @@ class _Softness(TypedDict, total=False):
     fallback_to_soft: bool
 
 
-# A version without the keyword never falls back to a soft lock, which would
-# outlive its holder.
+# A soft lock would outlive its holder. A version of filelock without the keyword never
+# falls back to one.
 _NEVER_SOFT: _Softness = (
     {"fallback_to_soft": False} if "fallback_to_soft" in inspect.signature(filelock.FileLock.__init__).parameters else {}
 )
 
 
 class Holder(TypedDict):
-    """What a sidecar says, beside the rest of the holder's identity."""
+    """The content of a sidecar that is read; the sidecar also holds the rest of the holder's identity."""
 
     pid: int
     host: str
@@ -48,14 +48,14 @@ class Holder(TypedDict):
 
 
 class Held:
-    """A lock that is held until the end of the `with` block, or `release`."""
+    """A lock that is held until the end of the `with` block, or until `release`."""
 
     def __init__(self, path: Path, lock: filelock.BaseFileLock) -> None:
         self.path = path
         self._lock = lock
 
     def release(self) -> None:
-        """Free the lock; again does nothing."""
+        """Free the lock; a second call does nothing."""
         if self._lock.is_locked:
             with suppress(OSError):
                 _sidecar(self.path).unlink()
@@ -71,13 +71,13 @@ class Held:
 def acquire(path: str | os.PathLike[str], what: str, timeout: float = 0) -> Held:
     """Take the lock of a path, waiting at most `timeout` seconds.
 
-    `what` names what is locked, for the message. Not reentrant: a second acquire
-    in the same process contends, too. Raises Contended, saying who holds it, and
-    Infrastructure where the file system has no locks.
+    `what` names the locked thing in the message. The lock is not reentrant: a second `acquire` in the same process
+    contends too. Raises Contended, which says who holds the lock, and Infrastructure if the file cannot be locked,
+    as on a file system without locks.
     """
     path = Path(path)
     modes.folder(str(path.parent))
-    # Not thread-local: the proof may be released by another thread than its taker.
+    # Not thread-local: another thread than the one that took the lock may release it.
     lock = filelock.FileLock(path, timeout=timeout, mode=0o600, thread_local=False, **_NEVER_SOFT)
     try:
         lock.acquire(poll_interval=0.02)
@@ -87,7 +87,7 @@ def acquire(path: str | os.PathLike[str], what: str, timeout: float = 0) -> Held
         raise Infrastructure(f"cannot lock {path}: {error}") from error
     held = Held(path, lock)
     try:
-        # A full disk must not keep out the command that frees some.
+        # A full disk must not keep out the command that would free some space.
         with suppress(OSError):
             _write_sidecar(path)
     except BaseException:
@@ -97,10 +97,9 @@ def acquire(path: str | os.PathLike[str], what: str, timeout: float = 0) -> Held
 
 
 def holder(path: str | os.PathLike[str]) -> Holder | None:
-    """What the sidecar says of a living holder.
+    """Return what the sidecar says of a living holder; None if it says nothing, or names a dead process.
 
-    None if it says nothing, or of a dead one. For people only: whether the lock is
-    free `acquire` alone can tell.
+    This is for people only: `acquire` alone can tell whether the lock is free.
     """
     try:
         said = folders.content(str(_sidecar(Path(path)))) or b""
@@ -115,7 +114,7 @@ def _sidecar(path: Path) -> Path:
 
 def _write_sidecar(path: Path) -> None:
     said = identity() | {"command": shlex.join(sys.orig_argv), "since": time.time()}
-    # Half of it says nothing, which does no harm; a file to be renamed would be left by a kill.
+    # Not by a rename: a kill would leave the temporary file. A half-written sidecar says nothing, which does no harm.
     modes.write(str(_sidecar(path)), json.dumps(said, sort_keys=True) + "\n")
 
 

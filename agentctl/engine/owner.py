@@ -1,5 +1,7 @@
-"""Who holds a lock or a claim: a process, by its pid and start time, on a host since a boot. A pid alone may be another
-process by the time it is looked at."""
+"""The process that holds a lock or a claim: its pid and start time, on one host, since one boot.
+
+A pid alone is not enough: it may belong to another process by the time somebody looks at it.
+"""
 
 from __future__ import annotations
 
@@ -10,11 +12,11 @@ from collections.abc import Mapping
 from agentctl.engine.processes import LINUX, stat
 
 Identity = dict[str, str | float]
-"""Who a process is: {pid, started, host, boot, space}, fit for JSON."""
+"""The identity of a process: {pid, started, host, boot, space}, with values that JSON can hold."""
 
 
 def identity(pid: int | None = None) -> Identity:
-    """Of this process, or another. Raises ProcessLookupError if there is none."""
+    """Return the identity of this process, or of another; raise ProcessLookupError if there is no such process."""
     pid = os.getpid() if pid is None else pid
     started = _started(pid)
     if started is None:
@@ -23,9 +25,11 @@ def identity(pid: int | None = None) -> Identity:
 
 
 def alive(who: Mapping[str, object]) -> bool:
-    """Whether the process of an identity runs; True for one of another host or, since
-    this boot, of another container or sandbox, as nobody here can know. A zombie is
-    dead."""
+    """Tell whether the process of an identity runs; a zombie does not.
+
+    True for a process on another host, and for one that was started since this boot in another container or sandbox:
+    nobody here can know.
+    """
     if who.get("host") != socket.gethostname():
         return True
     if who.get("boot") != _boot():
@@ -38,10 +42,9 @@ def alive(who: Mapping[str, object]) -> bool:
 
 
 def _started(pid: int) -> float | None:
-    """When a process that is no zombie started, None if there is none.
+    """Return when a process started; None if there is no such process, or if it is a zombie.
 
-    Clock ticks since the boot on Linux: unlike a time of day they do not move when
-    the clock is set.
+    On Linux this is in clock ticks since the boot: unlike a time of day they do not change when the clock is set.
     """
     if LINUX:
         fields = stat(pid)
@@ -56,7 +59,7 @@ def _started(pid: int) -> float | None:
 
 
 def _boot() -> str:
-    """Differs after every boot."""
+    """Return a text that is different after every boot."""
     if LINUX:
         with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
             return file.read().strip()
@@ -66,5 +69,5 @@ def _boot() -> str:
 
 
 def _space() -> str:
-    """The PID namespace: inside another one the same pids are other processes."""
+    """Return the PID namespace: in another namespace the same pids are other processes. Empty except on Linux."""
     return os.readlink("/proc/self/ns/pid") if LINUX else ""

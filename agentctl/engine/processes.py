@@ -1,4 +1,4 @@
-"""Which processes are there, whose are they, and what do they do."""
+"""Which processes run, whose they are, what they do, and how to end them."""
 
 from __future__ import annotations
 
@@ -16,15 +16,14 @@ MARK = "AGENTCTL_RUN"
 LINUX = sys.platform == "linux"
 TICK = os.sysconf("SC_CLK_TCK")
 UNKILLABLE = 5.0
-"""Seconds after which a sweep stops awaiting the death of what it killed."""
+"""Seconds after which a sweep no longer awaits the death of what it killed."""
 
 
 def sweep(prefix: str, keep: frozenset[str] = frozenset()) -> int:
-    """Kill every process of this user that is marked with AGENTCTL_RUN=<prefix>...,
-    unless its mark is in `keep`; again until none is found.
+    """Kill every process of this user marked with AGENTCTL_RUN=<prefix>...; return how many were killed.
 
-    Never the calling process or one above it. Returns how many were killed.
-    Raises ValueError for an empty prefix, which would be everybody's.
+    A process whose mark is in `keep` is spared, and so are the calling process and those above it. This is repeated
+    until no process is found. Raises ValueError for an empty prefix, which would match every mark.
     """
     if not prefix:
         raise ValueError("an empty prefix")
@@ -40,8 +39,10 @@ def sweep(prefix: str, keep: frozenset[str] = frozenset()) -> int:
 
 
 def terminate(prefix: str) -> int:
-    """SIGTERM to the topmost processes marked with <prefix>...: the guards, which stop
-    their jobs in order. Returns how many there were."""
+    """Send SIGTERM to the topmost processes marked with <prefix>...; return how many there were.
+
+    They are the guards, which then stop their jobs gracefully.
+    """
     tops = _tops(prefix)
     for pid in tops:
         with suppress(ProcessLookupError):
@@ -50,13 +51,15 @@ def terminate(prefix: str) -> int:
 
 
 def orphans(prefix: str) -> list[int]:
-    """Topmost processes marked with <prefix>... that are no guards: theirs was killed.
-    Found on Linux only."""
+    """Return the topmost processes marked with <prefix>... that are not guards: their guard was killed.
+
+    They are found on Linux only.
+    """
     return sorted(pid for pid in _tops(prefix) if not _is_guard(pid)) if LINUX else []
 
 
 def end_orphans(prefix: str) -> int:
-    """Kill those, and what comes to light below them. Returns how many were killed."""
+    """Kill the orphans, and those below them that become orphans thereby; return how many were killed."""
     killed: set[int] = set()
     give_up = time.monotonic() + UNKILLABLE
     while (left := set(orphans(prefix))) and time.monotonic() < give_up:
@@ -71,7 +74,7 @@ def _tops(prefix: str) -> list[int]:
 
 
 def _is_guard(pid: int) -> bool:
-    """True also for a process that has just ended."""
+    """Tell whether a process is a guard; also True for a process that has just ended."""
     try:
         with open(f"/proc/{pid}/cmdline", "rb") as file:
             words = file.read().split(b"\0")
@@ -81,7 +84,7 @@ def _is_guard(pid: int) -> bool:
 
 
 def tree_activity(pid: int) -> Activity:
-    """What a process and all below it do; Activity(0.0, 0) if it is gone."""
+    """Return what a process and all below it do; Activity(0.0, 0) if it is gone."""
     if not os.path.exists(f"/proc/self/task/{os.getpid()}/children"):
         return _tree_activity_elsewhere(pid)
     cpu, count, todo = 0, 0, [pid]
@@ -97,7 +100,7 @@ def tree_activity(pid: int) -> Activity:
 
 
 def stat(pid: int) -> list[str] | None:
-    """The fields of /proc/<pid>/stat from the third (state) on, see proc(5)."""
+    """Return the fields of /proc/<pid>/stat from the third (state) on, see proc(5); None for a process that is gone."""
     try:
         with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
             return file.read().rpartition(")")[2].split()
@@ -106,13 +109,13 @@ def stat(pid: int) -> list[str] | None:
 
 
 def _parent(pid: int) -> int:
-    """0 for a process that is gone, as for one that has none."""
+    """Return the pid of the parent; 0 for a process that is gone or has no parent."""
     fields = stat(pid)
     return int(fields[1]) if fields else 0
 
 
 def _ancestors() -> set[int]:
-    """This process and those above it."""
+    """Return the pids of this process and of those above it."""
     if not LINUX:
         import psutil
 
@@ -125,7 +128,7 @@ def _ancestors() -> set[int]:
 
 
 def marked(prefix: str) -> Iterator[tuple[int, str]]:
-    """(pid, mark) of this user's processes whose mark begins with the prefix."""
+    """Yield (pid, mark) of each process of this user whose mark begins with the prefix."""
     if not LINUX:
         yield from _marked_elsewhere(prefix)
         return
@@ -139,9 +142,11 @@ def marked(prefix: str) -> Iterator[tuple[int, str]]:
 
 
 def _mark(pid: int) -> str:
-    """The mark of a process, empty without one. Raises OSError if it is gone or
-    another user's. What a process changed in its environment since it was executed
-    is not seen."""
+    """Return the mark of a process; empty if it has none.
+
+    Raises OSError if the process is gone or another user's. Changes that a process made to its environment after it
+    was executed are not seen.
+    """
     with open(f"/proc/{pid}/environ", "rb") as file:
         environ = b"\0" + file.read()
     _, found, rest = environ.partition(f"\0{MARK}=".encode())
@@ -149,8 +154,11 @@ def _mark(pid: int) -> str:
 
 
 def _kill(pid: int, mark: str) -> bool:
-    """Kill a process if it has the mark still: by a descriptor, since the pid may
-    have passed to another one."""
+    """Kill a process if it still has the mark; return True if it was killed.
+
+    A descriptor of the process makes this safe, since the pid may have passed to another process. Where the system
+    has no such descriptors, the pid is killed without another look at the mark.
+    """
     try:
         if not (LINUX and hasattr(os, "pidfd_open")):
             os.kill(pid, signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""What passes between `local` and its guards. The guard itself, which imports nothing of this project, knows it by type only."""
+"""The messages between `local` and its guards; the guard imports these types for type checking only."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from typing import TypedDict
 
 
 class GuardRequest(TypedDict):
-    """The fields of `Job`; what names files, and what the command is given, as bytes."""
+    """The fields of `Job` that the guard needs; file names, and what the command is given, are bytes."""
 
     argv: list[bytes]
     cwd: bytes
     env: dict[bytes, bytes]
-    """The mark is in it."""
+    """It includes the mark."""
     stdin: bytes
     timeout: float | None
     grace: float
@@ -22,7 +22,7 @@ class GuardRequest(TypedDict):
 
 
 class GuardReport(TypedDict):
-    """The fields of `Ended`."""
+    """The fields of `JobEnded`."""
 
     exit: int | None
     signal: int | None

@@ -1,7 +1,7 @@
-"""Agent programs as data: how each is called. Adding one is one entry.
+"""Agent programs as data: each entry says how one is called, and a new program is a new entry.
 
-In an argument, {prompt}, {prompt_file}, {task}, {agent}, {worktree} and {attempt} are
-replaced. Flags rot: `agentctl doctor` looks whether a program is there.
+In an argument, {prompt}, {prompt_file}, {task}, {agent}, {worktree} and {attempt} are replaced. The flags of a program
+change with time; `agentctl doctor` only looks whether a program is there.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from agentctl.errors import NotFound, UsageError
 
 LONGEST = 100_000
-"""Bytes of a prompt given as an argument; Linux refuses one over 128 KiB."""
+"""The most bytes of a prompt that is given as an argument; Linux refuses one over 128 KiB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,9 +22,9 @@ class Adapter:
     argv: tuple[str, ...]
     install: str = ""
     stdin: bool = False
-    """The prompt is its standard input; else that is empty."""
+    """True if the prompt is the program's standard input, which is empty otherwise."""
     passes: tuple[str, ...] = ()
-    """Variables that the program is given besides those that hold no key, as it documents them."""
+    """Environment variables that the program is given besides those that hold no key; its documentation names them."""
 
 
 ANTHROPIC, OPENAI, GOOGLE = ("ANTHROPIC_*",), ("OPENAI_*",), ("GEMINI_*", "GOOGLE_API_KEY", "GOOGLE_GENAI_*")
@@ -53,9 +53,9 @@ PROVIDERS = (
     "LM_STUDIO_*",
     "LITELLM_*",
 )
-"""What a program is given that may call any provider of models."""
+"""Environment variables for a program that may call any provider of models."""
 PROGRAMS = ("CLAUDE_*", "CODEX_*", "OPENCODE_*", "AIDER_*", "MSWEA_*", "GOOSE_*", "CURSOR_*", "AMP_*", "QWEN_*")
-"""Settings of agent programs."""
+"""Environment variables that are settings of agent programs."""
 
 ADAPTERS: dict[str, Adapter] = {
     "command": Adapter((), stdin=True, passes=(*PROVIDERS, *PROGRAMS)),
@@ -109,11 +109,11 @@ def lookup(name: str) -> Adapter:
 
 
 def command(name: str, given: tuple[str, ...], in_tree: Callable[[str], bool]) -> tuple[str, ...]:
-    """The argument vector, placeholders in it, of adapter `name`; `given` is the user's own.
+    """Return the argument vector of adapter `name`, placeholders still in it; `given` is the user's own.
 
-    For `command` it is the user's; for others the user's arguments are added at the end. A relative path is
-    a file of the agent's worktree, as `in_tree` knows. Raises UsageError without a command, NotFound if the program
-    is not there.
+    For the adapter `command` the whole vector is the user's; for others the user's arguments are added at the end. A
+    relative path of a program is a file of the agent's worktree, and `in_tree` tells whether it is there. Raises
+    UsageError without a command, and NotFound if the program is not there.
     """
     adapter = lookup(name)
     argv = adapter.argv + given
@@ -135,12 +135,15 @@ def command(name: str, given: tuple[str, ...], in_tree: Callable[[str], bool]) -
         raise NotFound(
             f"the agent's program {program!r} is not on the PATH", hint=adapter.install or "check the command after --"
         )
-    # With a relative folder on the PATH it is not the agent's worktree that is meant.
+    # A relative folder on the PATH is not meant to be one of the agent's worktree.
     return argv if os.path.isabs(found) else (os.path.abspath(found), *argv[1:])
 
 
 def filled(argv: tuple[str, ...], prompt: str, values: dict[str, str]) -> tuple[str, ...]:
-    """`argv` with its placeholders replaced, by one pass: what a prompt holds is left alone."""
+    """Return `argv` with its placeholders replaced in one pass: braces in a prompt are left alone.
+
+    Instead of a prompt that is too long for an argument, the program is told to read the prompt's file.
+    """
     if len(prompt.encode()) > LONGEST:
         prompt = f"Read the file {values['prompt_file']} and do what it says."
     values = values | {"prompt": prompt}

@@ -1,4 +1,4 @@
-"""Agents' worktrees: made, looked into, emptied and removed without losing work."""
+"""The worktrees of agents: made, looked into, emptied and removed without losing work."""
 
 from __future__ import annotations
 
@@ -23,28 +23,28 @@ from agentctl.git.worktrees import Condition, Worktree, of_agent
 from agentctl.messages import some
 
 REST = "rest"
-"""The salvage ref of commits that an agent itself passed over: amended, reset, stashed."""
+"""The last part of the salvage ref of commits that an agent itself left: amended, reset, stashed ones."""
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What is in an agent's worktree. Within `found`, all of it is in the hub."""
+    """What is in an agent's worktree; within the context of `found`, all of it is in the hub."""
 
     head: str
-    """The commit that HEAD is at; or, if HEAD has nothing new, the one that the agent's own branch is at."""
+    """The commit of HEAD or, if that is not new, a new one at the tip of the agent's own branch."""
     whole: str
-    """A commit on top of it that holds the files as they are; `head` itself if they are its."""
+    """A commit on top of `head` that holds the files as they are; `head` itself if they do not differ."""
     files: Files
     unfinished: str
-    """What was under way, such as "a rebase"."""
+    """What was under way, such as "a rebase"; empty if nothing was."""
     tips: tuple[str, ...]
-    """Every commit of the agent's that is to stay reachable."""
+    """The commits of the agent that are to stay reachable."""
     repositories: tuple[str, ...]
-    """Paths of repositories inside the worktree that hold work, or files of their own that trunk has not."""
+    """Paths of repositories inside the worktree that hold work, or new files if they lack a worktree."""
     inner: tuple[str, ...]
-    """Files of `files.added` that are in a repository without a worktree, such as a .git under another name."""
+    """Those of `files.added` that are in a repository without a worktree, such as a renamed .git."""
     new: bool
-    """False if `head` holds no commit that trunk lacks. An empty commit is one: it says that nothing was left to do."""
+    """True if `head` holds commits that trunk lacks, even an empty one: it says that nothing was left to do."""
 
     @property
     def empty(self) -> bool:
@@ -61,15 +61,15 @@ def person(agent: str) -> Person:
 
 
 def lock(hub: Hub, agent: str) -> locks.Held:
-    """Held for as long as an agent's session runs or its worktree is changed."""
+    """Acquire the lock that is held while an agent's session runs or its worktree is changed."""
     return locks.acquire(hub.own_path("locks", "agents", f"{agent}.lock"), f"agent {agent}")
 
 
 def prepare(hub: Hub, agent: str, commit: str, trunk: str, known: dict[str, str] | None = None) -> tuple[Worktree, bool]:
-    """The agent's worktree on `commit`, clean but for ignored files, and whether its setup is due.
+    """Put the agent's worktree on `commit`, clean but for ignored files; return it, and whether its setup is due.
 
-    What was in it is salvaged first. `trunk` is the branch's name, `known` are refs that the agent is to find in its
-    repository. The caller holds the agent's lock.
+    What was in the worktree is salvaged first. `trunk` is the name of the branch, and `known` are refs that the agent
+    is to find in its repository. The caller holds the agent's lock.
     """
     tree = of_agent(hub, agent)
     worktrees.finish(tree)
@@ -85,7 +85,11 @@ def prepare(hub: Hub, agent: str, commit: str, trunk: str, known: dict[str, str]
 
 
 def ready(tree: Worktree, by_setup: bool) -> None:
-    """Note that a new worktree has been set up; by a command, which may have put things into its Git directory."""
+    """Note that a new worktree is set up.
+
+    With `by_setup` a command did that. The command may have put things into the worktree's Git directory, so that is
+    kept as a template.
+    """
     if by_setup:
         worktrees.keep_template(tree)
     modes.write(tree.own("ready"), "")
@@ -93,14 +97,16 @@ def ready(tree: Worktree, by_setup: bool) -> None:
 
 @contextlib.contextmanager
 def found(hub: Hub, agent: str, tree: Worktree, trunk: str, message: str, ignored: bool = False) -> Iterator[Found]:
-    """Look into a worktree, whose lock the caller holds. Within, all commits that it holds are in the hub, also one with
-    its uncommitted files; the caller has a ref name them before the end. Raises Refused if they cannot be taken over.
+    """Look into a worktree whose lock the caller holds.
 
-    `trunk` is the commit that new ones are told by. Ignored files are passed over; ignored repositories too, unless
-    `ignored`: then they are about to be deleted.
+    Within the context all commits of the worktree are in the hub, and so is one with its uncommitted files. The caller
+    makes a ref name them before the context ends. Raises Refused if they cannot be taken over.
+
+    Commits are new if the commit `trunk` does not reach them. Ignored files are passed over. Ignored repositories are
+    passed over too, unless `ignored` says that they are about to be deleted.
     """
     before = hub.objects.commit(_base(tree) or trunk).tree
-    # A repository that trunk itself holds, as files, is nobody's work.
+    # A repository whose files are themselves part of trunk is nobody's work.
     paths = tuple(path for path in nested.inside(tree.path) if not hub.objects.at(before, f"{path}/HEAD"))
     git_dir = private.repository(tree.path, tree.path)
     seen = private.flags(git_dir) if git_dir else private.Flags()
@@ -134,12 +140,12 @@ def found(hub: Hub, agent: str, tree: Worktree, trunk: str, message: str, ignore
 
 
 def _alone(tree: Worktree, git_dir: str | None) -> str:
-    """The folder of the agent's own objects, as far as there is one. Raises Refused."""
+    """Return a folder of the agent's own objects, empty if there are none, or raise Refused."""
     return crossing.alone(os.path.join(git_dir, "objects") if git_dir else os.devnull, tree.own("theirs"))
 
 
 def _alien(hub: Hub, git_dir: str | None) -> frozenset[str]:
-    """Filters that the agent's own Git may have run, and ours does not."""
+    """Return the alien filters: the agent's own Git may have run them, and ours does not."""
     return conversion.alien_filters(hub, folders.content(os.path.join(git_dir, "config")) or b"" if git_dir else b"")
 
 
@@ -148,7 +154,7 @@ def _unfinished(git_dir: str | None, seen: private.Flags) -> str:
 
 
 def _store(tree: Worktree) -> str:
-    """An empty folder for the objects that a look into the worktree makes."""
+    """Make an empty folder for the objects that a look into the worktree writes."""
     store = tree.own("objects")
     shutil.rmtree(store, ignore_errors=True)
     modes.folder(store)
@@ -156,7 +162,7 @@ def _store(tree: Worktree) -> str:
 
 
 def _head(hub: Hub, tree: Worktree, agent: str, git_dir: str | None, own: list[str], trunk: str) -> str:
-    """The commit that counts: where HEAD is; or the tip of the agent's branch, if HEAD was put back to something old."""
+    """Return the commit that counts: HEAD, or the tip of the agent's branch if HEAD was put back to an old one."""
     base = _base(tree) or trunk
     if not git_dir:
         return base
@@ -170,7 +176,7 @@ def _head(hub: Hub, tree: Worktree, agent: str, git_dir: str | None, own: list[s
 
 
 def _base(tree: Worktree) -> str:
-    """The commit that was checked out: trunk's tip when the session began."""
+    """Return the commit that was checked out: trunk's tip when the session began."""
     record = tree.record
     return record.base if record else ""
 
@@ -183,7 +189,10 @@ def _is_commit(hub: Hub, oid: str) -> bool:
 
 
 def _snapshot(tree: Worktree, look: scratch.Scratch, head: str, differing: Files, agent: str, message: str) -> str:
-    """A commit on top of `head` with the files as they are: the one that an earlier look made, if they are as they were."""
+    """Return a commit on top of `head` with the files as they are.
+
+    It is the commit that an earlier look made, if the files have not changed since.
+    """
     built, record = files.tree_with(look, differing.dirty), tree.record
     assert record, tree.path
     if record.whole and _is_commit(tree.hub, record.whole):
@@ -201,10 +210,12 @@ def _snapshot(tree: Worktree, look: scratch.Scratch, head: str, differing: Files
 
 @contextlib.contextmanager
 def commit_of(hub: Hub, tree: Worktree, name: str, trunk: str) -> Iterator[tuple[str, str, tuple[str, ...]]]:
-    """(commit that `name` stands for in an agent's repository, short name of the branch there, paths of tracked files
-    that differ from HEAD). Within, the commit is in the hub; the caller has a ref name it before the end.
+    """Yield (commit that `name` stands for in an agent's repository, branch there, tracked files that changed).
 
-    Raises NotFound, UsageError; Refused for HEAD in the middle of a merge, a rebase or the like.
+    The branch is given by its short name. The files are paths, and differ from HEAD. Within the context the commit is
+    in the hub; the caller makes a ref name it before the context ends.
+
+    Raises NotFound, UsageError, and Refused for HEAD in the middle of a merge, a rebase or the like.
     """
     git_dir = private.repository(tree.path, tree.path)
     if not git_dir:
@@ -225,8 +236,11 @@ def commit_of(hub: Hub, tree: Worktree, name: str, trunk: str) -> Iterator[tuple
 
 
 def _changed(hub: Hub, tree: Worktree, git_dir: str, head: str, objects: str, place: str) -> tuple[str, ...]:
-    """Paths of tracked files that differ from `head`; looked at beside whoever looks at the same time, in folders of its own
-    whose names begin with `place`."""
+    """List the paths of tracked files that differ from `head`.
+
+    Somebody else may look at the worktree at the same time. So this look has folders of its own, whose names begin with
+    `place`.
+    """
     store, index = place + ".made", place + ".index"
     modes.folder(store)
     files.fresh_index(index, tree.own("index"))
@@ -237,8 +251,10 @@ def _changed(hub: Hub, tree: Worktree, git_dir: str, head: str, objects: str, pl
 
 
 def salvage(hub: Hub, agent: str, tree: Worktree, trunk: str, ignored: bool = True) -> str:
-    """Keep what a worktree holds in a salvage ref; returns its name, or "" if there is nothing that is not safe already.
-    Raises Refused if something cannot be read. For `ignored` see `found`."""
+    """Keep what a worktree holds in a salvage ref; return the ref's name, or "" if all is safe already.
+
+    Raises Refused if something cannot be read. For `ignored` see `found`.
+    """
     record = tree.record
     if not record or record.state is not Condition.GIVEN:
         return ""
@@ -253,7 +269,10 @@ def salvage(hub: Hub, agent: str, tree: Worktree, trunk: str, ignored: bool = Tr
 
 
 def make_safe(hub: Hub, agent: str, tree: Worktree, trunk: str, ignored: bool = True) -> str:
-    """Salvage what a worktree holds, or, where that cannot be, move its folder aside; returns the ref or the new path."""
+    """Salvage what a worktree holds, or move its folder aside if that fails.
+
+    Returns the name of the salvage ref or the new path, or "" if all is safe already.
+    """
     try:
         return salvage(hub, agent, tree, trunk, ignored)
     except (Refused, GitError, OSError):
@@ -261,8 +280,10 @@ def make_safe(hub: Hub, agent: str, tree: Worktree, trunk: str, ignored: bool = 
 
 
 def unsafe(hub: Hub, agent: str, tree: Worktree, trunk: str) -> str:
-    """In words, what work the worktree holds that no ref of the hub reaches; empty if none. Raises Contended if its session
-    runs."""
+    """Describe the work in the worktree that no ref of the hub reaches; return "" if there is none.
+
+    Raises Contended if the agent's session runs.
+    """
     with lock(hub, agent):
         record = tree.record
         if not record or record.state is not Condition.GIVEN or not tree.there:
@@ -275,11 +296,10 @@ def unsafe(hub: Hub, agent: str, tree: Worktree, trunk: str) -> str:
 
 
 def keep(hub: Hub, agent: str, there: Found, besides: bool = False) -> str:
-    """Make all that was found reachable by a salvage ref, as far as no ref reaches it. Returns the name of the ref, or ""
-    if nothing was left to do.
+    """Make a salvage ref for all that was found and no ref reaches; return its name, or "" if nothing was left to do.
 
-    `besides` a result that was submitted, what is left was passed over by the agent itself: it goes to one ref that
-    grows, and no new one.
+    With `besides` a result was submitted, so the agent itself passed over what is left. That goes to one ref that
+    grows, not to a new one.
     """
     unreached = _unreached(hub, there.tips)
     if not unreached:
@@ -294,7 +314,7 @@ def keep(hub: Hub, agent: str, there: Found, besides: bool = False) -> str:
         before = listed[ref].oid if ref in listed else None
         parents = ([before] if before else []) + [tip for tip in tips]
     else:
-        # One that somebody else named has no number.
+        # A ref that somebody else named may have no number.
         numbers = [int(last) for name in listed if (last := name.rsplit("/", 1)[1]).isdecimal()]
         ref, before = f"{refnames.SALVAGE}{agent}/{max(numbers, default=0) + 1}", None
     made = parents[0]
@@ -309,21 +329,23 @@ def keep(hub: Hub, agent: str, there: Found, besides: bool = False) -> str:
 
 
 def _unreached(hub: Hub, tips: tuple[str, ...]) -> list[str]:
-    """Commits that `tips` reach and no ref does."""
+    """List the commits that `tips` reach and no ref does."""
     return hub.unreached(tips) if tips else []
 
 
 def _ends(hub: Hub, commits: list[str]) -> list[str]:
-    """Those of `commits` that none of the others builds on."""
+    """List those of `commits` on which none of the others builds."""
     below = {parent for oid in commits for parent in hub.objects.commit(oid).parents}
     return [oid for oid in commits if oid not in below]
 
 
 def remove(hub: Hub, agent: str, trunk: str) -> str:
-    """Remove an agent's worktree, its work salvaged. Returns the salvage ref, "" if there was no work, or the path that
-    its folder was moved to because its work cannot be read, or it is another folder than the one that was made.
+    """Remove an agent's worktree after its work is salvaged.
 
-    Raises Contended if its session runs.
+    Returns the salvage ref, or "" if there was no work. Returns the path to which the folder was moved if its work
+    cannot be read, or if it is another folder than the one that agentctl made.
+
+    Raises Contended if the agent's session runs.
     """
     with lock(hub, agent):
         tree = of_agent(hub, agent)
@@ -338,5 +360,5 @@ def remove(hub: Hub, agent: str, trunk: str) -> str:
 
 
 def names(hub: Hub) -> list[str]:
-    """The agents that have a worktree."""
+    """List the agents that have a worktree."""
     return [name for name in worktrees.known(hub, worktrees.AGENTS) if refnames.valid_name(name)]

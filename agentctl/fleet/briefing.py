@@ -1,4 +1,4 @@
-"""What a session is told: its prompt, its variables, and the files of the answer to what was rejected."""
+"""What a session is told: its prompt, its environment variables, and the answer to what was rejected, as files."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from agentctl.hub.ledger import Ledger
 class Briefing:
     prompt: str
     file: str
-    """That has the prompt."""
+    """The path of the file that has the prompt."""
     values: dict[str, str]
-    """By the names that stand in braces in an agent's command."""
+    """The values of placeholders, by the names that stand in braces in an agent's command."""
     env: dict[str, str]
 
 
 def brief(hub: Hub, policy: Policy, work: Assignment, worktree: str, tip: str, folder: str) -> Briefing:
-    """Write the files of a session that begins at `tip` to `folder`."""
+    """Write the files of a session that begins at `tip` to `folder`, and return its briefing."""
     task = work.task
     record = Ledger.read(hub).newest(task.id)
     answer = outbox.read(hub, record) if record and record.stage == Stage.REJECTED else None
@@ -70,7 +70,7 @@ def brief(hub: Hub, policy: Policy, work: Assignment, worktree: str, tip: str, f
 
 
 def refs_told_of(hub: Hub, task: Task) -> dict[str, str]:
-    """The refs that the prompt tells of: of salvaged work, and of the answer to what was submitted."""
+    """Return the refs that the prompt tells of: salvaged work, and the answer to what was submitted."""
     named = {s.salvage for s in task.sessions if s.salvage}
     record = Ledger.read(hub).newest(task.id)
     if record and record.stage == Stage.REJECTED:

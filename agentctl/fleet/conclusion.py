@@ -1,4 +1,4 @@
-"""What becomes of a session's work at its end: submitted or salvaged, and written down."""
+"""What becomes of a session's work at its end: it is submitted or salvaged, and written down."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ class Assignment:
     argv: tuple[str, ...]
     stdin: bool
     trunk: str
-    """Name of the branch."""
+    """The name of the trunk branch."""
     stored: bool = True
-    """False for a task that is only this session's: no claim, no event."""
+    """False for a task that only this session has: it has no claim, and no event is written."""
 
 
 def conclude(
@@ -53,8 +53,8 @@ def conclude(
 ) -> Session:
     """Make safe what a session left, and submit it if it is a result (see `core.tasks.ending`).
 
-    `end` is None for a command that ended well. A `failure` that such a command printed counts
-    only where the agent has made no commit.
+    `end` is None for a command that ended well. A `failure` that such a command printed counts only if the agent has
+    made no commit.
     """
     tip = hub.trunk_tip(work.trunk)
 
@@ -101,7 +101,10 @@ def conclude(
 
 
 def _swept(hub: Hub, agent: str, there: Found, litter: tuple[str, ...]) -> str:
-    """The commit with all that was found; beside commits without litter, and without edits of what is committed."""
+    """Return the commit with all that was found, without litter.
+
+    If the agent has made commits too, edits of files in them are left out.
+    """
     out = {path: hub.objects.at(hub.objects.commit(there.head).tree, path) for path in there.files.changed} if there.new else {}
     out |= dict.fromkeys(litter)
     if not out:
@@ -113,7 +116,7 @@ def _swept(hub: Hub, agent: str, there: Found, litter: tuple[str, ...]) -> str:
 
 
 def _submit(hub: Hub, work: Assignment, claim: Claim, tip: str, head: str) -> int:
-    """Hand in `head`; returns its revision."""
+    """Submit `head`, and return its revision."""
     task = work.task
     generation = claim.generation if work.stored else None
     receipt = inbox.submit(
@@ -131,7 +134,7 @@ def _submit(hub: Hub, work: Assignment, claim: Claim, tip: str, head: str) -> in
 
 
 def _rest(there: Found, loose: tuple[str, ...], kept: str) -> str:
-    """What became of all else, in words; `loose` are files that were not handed in."""
+    """Describe what became of all else; `loose` are files that were not submitted."""
     parts = []
     if there.repositories:
         parts.append(f"a repository of its own in {', '.join(there.repositories)} is no part of the change")
@@ -146,13 +149,13 @@ def _rest(there: Found, loose: tuple[str, ...], kept: str) -> str:
 
 
 def redacted(session: Session) -> Session:
-    """It without the keys that its program may have printed."""
+    """Return the session without the keys that its program may have printed."""
     fault = session.failure and replace(session.failure, said=environ.redact(session.failure.said))
     return replace(session, note=environ.redact(session.note), failure=fault)
 
 
 def record(hub: Hub, name: str, session: Session) -> None:
-    """Append the session to its task, once."""
+    """Append the session to its task, once for each generation."""
     session = redacted(session)
 
     def edit(task: Task) -> Task:
@@ -163,8 +166,10 @@ def record(hub: Hub, name: str, session: Session) -> None:
 
 
 def _handed_in(hub: Hub, change: str, claim: Claim, since: float) -> int:
-    """The revision that a session handed in itself, whatever it did afterwards; 0 if it has handed in none, or that was
-    turned away already."""
+    """Return the revision that a session submitted itself, whatever it did afterwards.
+
+    It is 0 if the session has submitted none, or if its revision is neither waiting nor queued nor landed.
+    """
     for request in reversed(inbox.read(hub, change)):
         if isinstance(request, Submit) and (request.agent, request.generation) == (claim.agent, claim.generation):
             return request.revision
@@ -174,7 +179,7 @@ def _handed_in(hub: Hub, change: str, claim: Claim, since: float) -> int:
 
 
 def _submitted_by_itself(hub: Hub, change: str, head: str) -> int:
-    """The revision under which this head is waiting or queued already; 0 if it is not."""
+    """Return the revision under which this head is waiting, queued or landed already; 0 if it is not."""
     for request in inbox.read(hub, change):
         if request.head == head and request.submits:
             return request.revision

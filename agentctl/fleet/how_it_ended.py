@@ -7,7 +7,7 @@ from agentctl.engine.runner import JobEnded
 
 
 def how(ended: JobEnded, said: str) -> str:
-    """How a command ended, in words, with the last of its own."""
+    """Describe how a command ended, with the last words of its program."""
     if ended.reason != "exited":
         how = ended.message or ended.reason
     elif ended.signal is not None:
@@ -26,6 +26,6 @@ def how(ended: JobEnded, said: str) -> str:
 
 
 def quoting(how: str, said: str) -> str:
-    """`how`, with the last that the program said."""
+    """Return `how`, with the last words of the program if both say something."""
     quoted = last_words.quote(said)
     return f"{how}: {quoted}" if how and quoted else how

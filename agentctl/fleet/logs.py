@@ -1,4 +1,4 @@
-"""Where the output of sessions is."""
+"""The place of the output of sessions."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from agentctl.git.repository import Hub
 
 
 def log_of(hub: Hub, agent: str) -> str:
-    """The output of an agent's newest session."""
+    """Return the path of the link to the output of an agent's newest session."""
     return hub.own_path("logs", "agents", f"{agent}.log")
 
 

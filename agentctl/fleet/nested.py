@@ -1,7 +1,7 @@
-"""Repositories inside an agent's worktree: ones that it made or cloned there, and submodules.
+"""Repositories inside an agent's worktree: those that it made or cloned there, and submodules.
 
-Their files are no part of a change. What they hold that nobody else has is kept all the same: commits that no
-remote-tracking branch of theirs reaches, and files that no commit holds.
+Their files are no part of a change. But what they hold and nobody else has is kept: commits that no remote-tracking
+branch of theirs reaches, and files that no commit holds.
 """
 
 from __future__ import annotations
@@ -24,16 +24,19 @@ class NestedWork:
     objects: tuple[str, ...] = ()
     """Folders that hold the commits' objects."""
     paths: tuple[str, ...] = ()
-    """Of the repositories that hold work."""
+    """Paths of the repositories that hold work."""
 
 
 PARTS = frozenset(("HEAD", "objects", "refs"))
-"""Of a repository without a worktree, or a .git that was given another name."""
+"""What stands in a repository without a worktree, or in a .git that was given another name."""
 
 
 def inside(top: str) -> tuple[str, ...]:
-    """Paths of the folders below `top` that have a .git of their own, whatever that is, or are repositories without a
-    worktree: those that Git ignores or takes for no repository too. Raises Refused if a folder cannot be read."""
+    """List the paths of the folders below `top` that have a .git, or are repositories without a worktree.
+
+    A .git counts whatever it is. Folders that Git ignores, or does not take for a repository, are listed too. Raises
+    Refused if a folder cannot be read.
+    """
     found: dict[str, set[str]] = {}
     try:
         for path, entry in folders.entries(top):
@@ -51,15 +54,17 @@ def inside(top: str) -> tuple[str, ...]:
 
 
 def not_ignored(look: scratch.Scratch, paths: tuple[str, ...]) -> tuple[str, ...]:
-    """Those of `paths` that are in no folder that Git ignores, and go when the worktree is cleaned."""
+    """List those of `paths` that are in no ignored folder, and so go when the worktree is cleaned."""
     ignored = look.fields("ls-files", "-z", "-o", "-i", "--exclude-standard", "--directory") if paths else []
     whole = tuple(name for name in ignored if name.endswith("/"))
     return tuple(path for path in paths if not f"{path}/".startswith(whole))
 
 
 def work(hub: Hub, tree: Worktree, paths: tuple[str, ...], store: str, who: Person) -> NestedWork:
-    """What the repositories at `paths` hold, and the submodules that were removed. `store` is a folder that new objects are
-    written to. Raises Refused for one that cannot be read."""
+    """Return what the repositories at `paths` hold, and submodules that were removed.
+
+    `store` is a folder to which new objects are written. Raises Refused for a repository that cannot be read.
+    """
     found = NestedWork()
     top = private.repository(tree.path, tree.path) or os.devnull
     bare = {path: os.path.join(tree.path, path) for path in paths if not os.path.lexists(os.path.join(tree.path, path, ".git"))}
@@ -83,7 +88,7 @@ def work(hub: Hub, tree: Worktree, paths: tuple[str, ...], store: str, who: Pers
 
 
 def _modules(git_dir: str) -> list[str]:
-    """The Git directories of submodules that a repository keeps in its own."""
+    """List the Git directories of submodules that a repository keeps in its own Git directory."""
     return [where for where, below, _ in folders.walk(os.path.join(git_dir, "modules")) if "objects" in below]
 
 
@@ -93,11 +98,11 @@ class _Repository:
     tree: Worktree
     path: str
     git_dir: str
-    """The null device where there is none that can be read: its files count all the same."""
+    """The null device if there is no Git directory that can be read: the files count all the same."""
     objects: str
 
     def work(self, store: str, who: Person) -> tuple[str, ...]:
-        """Commits that only it has, one with its uncommitted files among them."""
+        """Return the commits that only this repository has, with one that holds its uncommitted files."""
         made, head = self.commits(), private.head(self.git_dir)[0]
         own, index = self.only(made), self.tree.own("nested.index")
         head = head if head in made else None
@@ -120,7 +125,7 @@ class _Repository:
         return crossing.commits(self.tree.own("nested"), self.objects)
 
     def only(self, commits: list[str]) -> tuple[str, ...]:
-        """Those of `commits` that no remote-tracking branch reaches: nobody else has them."""
+        """Return those of `commits` that no remote-tracking branch reaches, which nobody else has."""
         theirs = {name: oid for name, oid in private.refs(self.git_dir).items() if name.startswith("refs/remotes/")}
         if not theirs or not commits:
             return tuple(commits)
@@ -132,8 +137,10 @@ class _Repository:
         return tuple(look.text("rev-list", "--stdin", "--not", "--all", stdin=asked).split())
 
     def _snapshot(self, look: scratch.Scratch, dirty: tuple[str, ...], head: str | None, who: Person) -> str:
-        """A commit with the files as they are; without `head`, of a clone whose history is somewhere else, only with those
-        that differ."""
+        """Return a commit with the files as they are.
+
+        Without `head`, for a clone whose history is somewhere else, it has only the files that differ.
+        """
         if not head:
             look.run("read-tree", "--empty")
             dirty = tuple(name for name in dirty if os.path.lexists(os.path.join(look.work_tree or "", name)))

@@ -1,4 +1,4 @@
-"""How fast the fleet starts sessions: the brakes of `core.tasks.brakes`, fed with what happens and told of."""
+"""The pace at which the fleet starts sessions: it feeds `core.tasks.brakes`, and tells what they do."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from agentctl.messages import ago, clock
 
 @dataclass(frozen=True, slots=True)
 class PauseTimes:
-    """How long, in all, a fleet let nothing start, or one session as a try."""
+    """How long, in all, a fleet started nothing, or only one session as a try."""
 
     seconds: float = 0.0
     times: int = 0
     why: str = ""
-    """Of the last time."""
+    """Why the fleet paused the last time."""
 
     def __str__(self) -> str:
         return f"paused {ago(0.0, self.seconds)}{f' in {self.times} pauses' if self.times > 1 else ''}: {self.why}"
@@ -31,19 +31,19 @@ class PauseTimes:
 
 class Pace:
     def __init__(self, size: int, base: float, tasks: Iterable[Task], now: float, tell: Callable[[Told], None]) -> None:
-        """`size` agents, and a first pause of `base` seconds; `tasks` tell what happened before."""
+        """Begin with `size` agents and a first pause of `base` seconds; `tasks` tell what happened before."""
         self.size, self.base, self.tell = size, base, tell
         self.state = brakes.inherited(_history(tasks), base, now)
         self._past = PauseTimes()
         self._since: float | None = None
-        """When the present pause began."""
+        """When the present pause began; None if there is none."""
         self._resting: set[str] = set()
         if self.state.failure:
             self._since = now
             self.tell(self._braked(f"one agent begins, as a try: the last sessions failed: {self.why}"))
 
     def ended(self, task: Task, started: float, session: Session, now: float) -> None:
-        """Take note of the end of a session on a task, as it was before."""
+        """Take note of the end of a session; `task` is its task as it was before the session."""
         before, outcome = self.state, EndedSession(task.id, started, session)
         self.state = brakes.after(before, outcome, _told(task.sessions), self.base, random.random())
         if self.state.paused == before.paused:
@@ -54,8 +54,10 @@ class Pace:
         self._since = now if self._since is None else self._since
 
     def room(self, running: Iterable[float], now: float) -> int:
-        """How many sessions may start; `running` are the starts of those that run. Raises
-        Infrastructure if there is no sense in it."""
+        """Return how many sessions may start; `running` are the start times of those that run.
+
+        Raises Infrastructure if the agents' program cannot be run, so that there is no sense in trying.
+        """
         running = tuple(running)
         if brakes.hopeless(self.state):
             failure = self.state.held_by
@@ -73,7 +75,7 @@ class Pace:
         return brakes.room(self.state, running, self.size, self.base, now)
 
     def able(self, agents: Iterable[str], now: float) -> tuple[str, ...]:
-        """Those of the agents that need no rest after many crashes."""
+        """Return those of the agents that need no rest after many crashes."""
         found = []
         for name in agents:
             until = brakes.resting(self.state, name, now)
@@ -99,12 +101,12 @@ class Pace:
 
     @property
     def why(self) -> str:
-        """What holds the fleet, in the program's own words; empty if nothing does."""
+        """What holds the fleet, with the program's own words; empty if nothing does."""
         failure = self.state.failure
         return f"{failure.kind}{': ' + failure.said if failure.said else ''}" if failure else ""
 
     def paused(self, now: float) -> PauseTimes:
-        """All pauses, the present one included."""
+        """Return the time of all pauses, the present one included."""
         if self._since is None:
             return self._past
         return PauseTimes(self._past.seconds + now - self._since, self._past.times + 1, self.why)
@@ -119,7 +121,7 @@ def _told(sessions: tuple[Session, ...]) -> Session | None:
 
 
 def _history(tasks: Iterable[Task]) -> list[tuple[EndedSession, Session | None]]:
-    """What became of every session, in order of time."""
+    """List (ended session, the one before it on its task that was not interrupted) in order of time."""
     found = [
         (EndedSession(task.id, s.ended - s.seconds, s), _told(task.sessions[:n]))
         for task in tasks

@@ -1,4 +1,4 @@
-"""What the work that a session left amounts to, seen from trunk and the ledger."""
+"""What the work that a session left amounts to, judged by trunk and the ledger."""
 
 from __future__ import annotations
 
@@ -15,23 +15,25 @@ from agentctl.git.repository import Hub
 from agentctl.hub.ledger import Ledger
 
 TAIL = 1 << 18
-"""Bytes of a session's output that are looked at; some programs print their last event in one long line."""
+"""Bytes at the end of a session's output that are read: some programs print their last event in one long line."""
 FAR = 1000
-"""Commits of trunk among which the one is looked for that an agent names."""
+"""The most commits of trunk that are searched for one that an agent names."""
 
 
 @dataclass(frozen=True, slots=True)
 class SessionResult:
     left: Left
     note: str = ""
-    """What there is to say about it, if that is not plain."""
+    """What there is to say about the result, if that is not plain."""
     litter: tuple[str, ...] = ()
-    """Uncommitted files that are no part of it."""
+    """Uncommitted files that are no part of the result."""
 
 
 def of(hub: Hub, change: str, found: Found, trunk: str, sweep: bool) -> SessionResult:
-    """What was found in a worktree, taken as work on a change; `trunk` is trunk's tip. `sweep`: new files that an agent
-    forgot beside its commits are a part of it."""
+    """Judge what was found in a worktree as work on a change; `trunk` is trunk's tip.
+
+    With `sweep`, new files that an agent forgot to commit beside its commits are a part of the result.
+    """
     commit = found.head
     if found.unfinished:
         return SessionResult(Left.UNFINISHED, f"it ended in the middle of {found.unfinished}")
@@ -68,7 +70,7 @@ def of(hub: Hub, change: str, found: Found, trunk: str, sweep: bool) -> SessionR
 
 
 def _same(hub: Hub, rejected: Rejected, commit: str, base: str) -> bool:
-    """True if it would only be tested once more: the same files, made on the same trunk."""
+    """Tell whether a test would only repeat the rejected one: the same files, made on the same trunk."""
     return base == rejected.base and _tree(hub, commit) == _tree(hub, rejected.change.head)
 
 
@@ -77,15 +79,17 @@ def _tree(hub: Hub, commit: str) -> str:
 
 
 def _accounted(hub: Hub, commit: str, rejected: Rejected, trunk: str) -> bool:
-    """True if an empty commit names one of trunk, newer than what the rejected change began on,
-    that has done the work."""
+    """Tell whether an empty commit names a commit of trunk that has done the work.
+
+    That commit must be newer than the one on which the rejected change began.
+    """
     named = re.findall(r"\b[0-9a-f]{7,40}\b", hub.objects.commit(commit).message.decode(errors="replace"))
     landed = hub.git("rev-list", f"-n{FAR}", trunk, "^" + rejected.base).split() if named else []
     return any(oid.startswith(word) for word in named for oid in landed)
 
 
 def tail(path: str) -> str:
-    """The end of an output, in whole lines; empty if there is none."""
+    """Return the end of an output, in whole lines; empty if there is none."""
     try:
         with open(path, "rb") as file:
             size = os.fstat(file.fileno()).st_size

@@ -1,8 +1,8 @@
 """One session: an agent's command, run once on one task, from claim to submission.
 
-The order of effects: claim; worktree; the command; what it left becomes reachable
-(submission or salvage); the task's event; the claim goes. After a kill the next
-start finds the claim of a dead owner and walks the same steps from where it ended.
+The order of effects: claim; worktree; the command; what it left becomes reachable (submission or salvage); the task's
+event; the claim goes. After a kill, the next start finds the claim of a dead owner and takes the same steps from where
+the session ended.
 """
 
 from __future__ import annotations
@@ -32,11 +32,13 @@ from agentctl.git.worktrees import Worktree
 from agentctl.hub import tasks
 
 DEFER = 75
-"""EX_TEMPFAIL of sysexits.h: not now, call me again when trunk has moved."""
+"""EX_TEMPFAIL of sysexits.h, by which an agent says: not now, call me again when trunk has moved."""
 
 CLAIM_SLACK = 3600.0
-"""Seconds that a claim outlives its session's time limit. Only another machine's
-claims end by expiry; a dead process of this one is seen at once."""
+"""Seconds that a claim lasts beyond its session's time limit.
+
+Only a claim of another machine or container has to end by expiry; a dead process of this one is seen at once.
+"""
 
 
 @dataclass
@@ -53,7 +55,7 @@ class SessionRun:
 
     @property
     def folder(self) -> str:
-        # What a session printed tells why it failed, so no other one's is there.
+        # What a session printed tells why it failed, so no other session's output may be in its folder.
         name = f"{self.work.task.generation}" if self.work.stored else f"{int(self.started * 1000)}"
         return os.path.dirname(self.hub.own_path("sessions", self.work.task.id, name, "output.log"))
 
@@ -67,8 +69,11 @@ class SessionRun:
             self.running.stop()
 
     def go(self) -> Session:
-        """Run it. Raises Contended if somebody else has the task or the agent, and what the
-        machine does to us (OSError, GitError); the claim is released then."""
+        """Run the session.
+
+        Raises Contended if somebody else has the task or the agent, and OSError or GitError for what the machine
+        causes. The claim is released then.
+        """
         hub, task, agent = self.hub, self.work.task, self.work.agent
         claim = Claim(agent, task.generation, self.started + self.policy.agents.timeout + CLAIM_SLACK, owner.identity())
         with agents.lock(hub, agent):
@@ -92,7 +97,10 @@ class SessionRun:
         return redacted(replace(session, trunk=tip))
 
     def _execute(self, tree: Worktree, new: bool, tip: str) -> tuple[JobEnded, End | None, str, Failure | None]:
-        """(how it ended, End if that is certain already, note, why it failed if not by the task's fault)."""
+        """Run the set-up command if that is due, and then the agent's.
+
+        Returns (how it ended, End if that is certain already, note, why it failed if not by the task's fault).
+        """
         if new and self.policy.agents.setup:
             ended = self._run(tree, ("/bin/sh", "-c", self.policy.agents.setup), {}, None)
             if ended.exit != 0:
@@ -117,7 +125,7 @@ class SessionRun:
         return ended, End.CRASHED, f"the set-up command failed: {how(ended, said)}", failure
 
     def _end(self, ended: JobEnded) -> tuple[End | None, str]:
-        """(how the command ended, None if well; a note)."""
+        """Return (how the command ended, None if it ended well; a note)."""
         if self.stopping:
             return End.INTERRUPTED, "stopped"
         if ended.reason == "stopped" and not self._stuck:

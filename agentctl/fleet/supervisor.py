@@ -1,6 +1,6 @@
-"""The fleet: gives tasks to agents and runs their sessions, a thread for each.
+"""The fleet: it gives tasks to agents and runs their sessions, each in a thread.
 
-Like the bot it ticks: observe tasks, claims and ledger; dispatch; perform.
+Like the bot it works in turns: observe tasks, claims and ledger; dispatch; perform.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ from agentctl.hub import landed, tasks
 from agentctl.hub.ledger import Ledger
 
 DEATHS = 3
-"""Sessions in a row that our own side failed to run before the fleet gives up."""
+"""The number of sessions in a row that agentctl itself failed to run, at which the fleet gives up."""
 
 
 @dataclass(frozen=True)
 class Crew:
-    """Who works and how they are called."""
+    """The agents that work, and how their program is called."""
 
     agents: tuple[str, ...]
     argv: tuple[str, ...]
@@ -43,13 +43,15 @@ class Crew:
 
 
 def outlived(claim: Claim) -> bool:
-    """True if the supervisor that made a claim is dead, or it has expired."""
+    """Tell whether the supervisor that made a claim is dead, or the claim has expired."""
     return not owner.alive(claim.owner) or claim.expires <= time.time()
 
 
 def take_over(hub: Hub, trunk: str, policy: Policy, runner: Runner = LOCAL) -> list[str]:
-    """End the sessions of supervisors that died: kill, make safe, write down, release. Returns
-    their tasks."""
+    """End the sessions of supervisors that died, and return their tasks.
+
+    What runs is killed, its work made safe, the session written down, and the claim released.
+    """
     done = []
     for name, (claim, oid) in tasks.claims(hub).items():
         if not outlived(claim):
@@ -108,7 +110,7 @@ class Fleet:
         self._ended: dict[str, Record] = {}
         self._held: set[str] = set()
         self._held_by = ""
-        """Commits that are on trunk, and the tip that was seen to hold them."""
+        """`_held` are commits that are on trunk, and `_held_by` is the tip that was seen to hold them."""
         self._stopping = False
         self._deaths = 0
         self._pool = ThreadPoolExecutor(max_workers=max(1, len(crew.agents)), thread_name_prefix="session")
@@ -119,7 +121,7 @@ class Fleet:
     # the tick
 
     def tick(self) -> None:
-        """Take one turn. Raises Infrastructure when sessions cannot be run at all."""
+        """Take one turn, or raise Infrastructure if sessions cannot be run at all."""
         self._reap()
         self._observe()
         if self._stopping:
@@ -156,7 +158,7 @@ class Fleet:
         self.statuses = statuses
 
     def _record(self, ledger: Ledger, task: Task) -> Record | None:
-        """The ledger's record of the task's newest revision. A revision that landed stays landed."""
+        """Return the ledger's record of the task's newest revision; a revision that landed stays landed."""
         known = self._ended.get(task.id)
         if known and known.change.revision >= task.revision:
             return known
@@ -166,8 +168,10 @@ class Fleet:
         return record
 
     def _gone(self) -> set[str]:
-        """The tasks whose change landed and is on trunk no longer. What trunk held it holds as
-        long as it moves forward."""
+        """Return the tasks whose change landed and is on trunk no longer.
+
+        As long as trunk moves forward, it still holds what it held before, and that is not looked up again.
+        """
         commits = {name: record.commit for name, record in self._records.items() if isinstance(record, Landed)}
         if self._held_by and self._tip != self._held_by and not self.hub.holds(self._tip, self._held_by):
             self._held.clear()
@@ -205,20 +209,20 @@ class Fleet:
             self.pace.ended(run.work.task, run.started, ended, time.time())
 
     def park(self, name: str, reason: str) -> None:
-        """Give a task up; the rest goes on."""
+        """Park a task; the rest goes on."""
         self.tasks[name] = tasks.change(self.hub, name, f"parked: {reason}", lambda t: replace(t, closed="parked", reason=reason))
         self.statuses[name] = Status.PARKED
         self.tell(notices.Parked(name, reason))
 
     @property
     def done(self) -> bool:
-        """Every task of ours has landed, is done or is parked, and no session runs."""
+        """True if every task of this fleet has landed, is done or is parked, and no session runs."""
         mine = self.tasks if self.only is None else self.only
         over = FINISHED | {Status.PARKED}
         return not self.runs and all(self.statuses.get(name) in over for name in mine)
 
     def stop(self) -> None:
-        """Stop every session; their work is salvaged. Waits for that."""
+        """Stop every session, and wait until their work is salvaged."""
         self._stopping = True
         for run, _ in self.runs.values():
             run.stop()
@@ -226,7 +230,7 @@ class Fleet:
         self._reap()
 
     def close(self) -> None:
-        """Remove the crew's worktrees and branches, work that has not landed salvaged."""
+        """Remove the crew's worktrees after work that no ref reaches is salvaged; those of running sessions stay."""
         tip = self.hub.trunk_tip(self.trunk)
         for agent in self.crew.agents:
             try:

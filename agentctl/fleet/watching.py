@@ -1,4 +1,4 @@
-"""Watching a session from outside, and stopping it once it is stuck."""
+"""The watch over a session from outside, which stops it once it is stuck."""
 
 from __future__ import annotations
 
@@ -14,12 +14,14 @@ from agentctl.git.scratch import Scratch
 from agentctl.git.worktrees import Worktree
 
 QUIET_START = 3
-"""How many times longer than later a session may say nothing at its start: some agents
-print only at their end."""
+"""How many times longer a session may be silent at its start than later: some agents print only at their end."""
 
 
 def watch(tree: Worktree, running: Running, log: str, silence: float) -> tuple[JobEnded, str]:
-    """(how it ended, why it was stopped as stuck). `silence` is how many seconds it may do nothing."""
+    """Wait for the end of a session, and return (how it ended, why it was stopped as stuck).
+
+    `silence` is how many seconds it may do nothing.
+    """
     samples: list[health.Sample] = []
     why, pause, look = "", min(30.0, max(0.2, silence / 20)), tree.look(index="watch.index")
     files.fresh_index(tree.own("watch.index"), tree.own("index"))
@@ -46,7 +48,7 @@ def watch(tree: Worktree, running: Running, log: str, silence: float) -> tuple[J
 
 
 def _fingerprint(look: Scratch) -> str:
-    """Changes whenever a file that differs from what was checked out is written again."""
+    """Return a text that changes whenever a file that differs from what was checked out is written again."""
     seen = []
     for entry in files.listed(look, "-o", "--exclude-standard")[:1000]:
         with contextlib.suppress(OSError):

@@ -1,1 +1,1 @@
-"""Running the gates: slots, one run of the policy's steps in a slot, and the pool of runs."""
+"""Running the gates: slots, one run of the policy's gates in a slot, and the pool of runs."""

@@ -29,18 +29,18 @@ TAIL = 16_384
 """Bytes of a failed gate's output that are kept as evidence."""
 LOGS_KEPT = 200
 SETUP = "slot setup"
-"""The step before the gates; no gate can have this name."""
+"""The name of the step before the gates; no gate can have this name."""
 
 
 UNCLEAR = 125
 """The exit status of a gate that cannot tell."""
 LAYOUT = "slot"
-"""The step before all others, in which a slot gets the files of a commit."""
+"""The name of the step before all others, in which a slot gets the files of a commit."""
 
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """How the steps of a run ended, by the one that did not pass."""
+    """The outcome of the steps of a run; if one of them did not pass, the outcome of that step."""
 
     verdict: Verdict
     why: str = ""
@@ -54,7 +54,7 @@ STOPPED = Said(Verdict.ABORTED, "stopped")
 
 @dataclass
 class GateRun:
-    """The processes under way, so that they can be stopped from another thread."""
+    """The processes of one gate run, which another thread can stop."""
 
     runner: Runner = LOCAL
     gits: process.Leash = field(default_factory=process.Leash)
@@ -63,7 +63,7 @@ class GateRun:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def run(self, job: Job) -> JobEnded | None:
-        """Run to the end; None if everything was stopped meanwhile."""
+        """Run a job to its end and return how it ended; None if everything was stopped meanwhile."""
         with self._lock:
             if self.stopped:
                 return None
@@ -93,13 +93,14 @@ def judge(
     base: str | None = None,
     doubted: bool = False,
 ) -> Judgement:
-    """Run the gates on a commit's tree, in order, in a free slot; not those of the parts that
-    are `known` to pass, unless that is all of them.
+    """Run the gates on a commit's tree, in order, in a free slot, and return the judgement.
 
-    Exit status 0 of all of them is passed; 125 of one is indeterminate; any other, or a
-    timeout, is failed. What is our own or the machine's fault is indeterminate too: a setup
-    that fails there, unless it passes in the tree of `base`. Where it is `doubted` that 125 is
-    the machine's fault, such a gate has failed if it passes there.
+    The gates of parts whose fingerprints are `known` to pass are left out, unless all parts are known.
+
+    The verdict is passed if all gates exit with 0, indeterminate if one exits with 125, and failed for any other exit
+    status or a timeout. What is our own or the machine's fault is indeterminate too. A setup that fails is the
+    machine's fault, unless it passes in the tree of `base`: then the verdict is failed. If it is `doubted` that 125
+    is the machine's fault, a gate that exits with 125 is treated likewise.
     """
     tree = hub.objects.commit(commit).tree
     ours, begun = fingerprint(policy), time.time()
@@ -133,7 +134,7 @@ def judge(
 
 
 def _of_part(hub: Hub, whole: Judgement, part: Part, took: dict[str, float]) -> Judgement:
-    """What a run says of a part whose gates it came to the end of, or to a failure in."""
+    """Return what a run says of one part: either all gates of the part passed, or one of them did not."""
     tree, seconds = hub.objects.part(whole.tree, part.paths), round(sum(took.get(name, 0.0) for name in part.gates), 3)
     if whole.step in part.gates:
         return replace(whole, tree=tree, gate=part.fingerprint, seconds=seconds)
@@ -152,10 +153,10 @@ class _InSlot:
     base: str | None
     log: str
     took: dict[str, float] = field(default_factory=dict)
-    """Seconds of each step that was run."""
+    """The seconds that each step took that was run, by its name."""
 
     def judge(self, names: set[str], doubted: bool) -> Said:
-        """What the gates of these names say."""
+        """Lay out the commit, run the gates of these names, and return what they say."""
         if said := _lay_out(self.place, self.policy, self.runs, self.commit, self.base):
             return said
         folders.remove(self.scratch)
@@ -179,7 +180,7 @@ class _InSlot:
         return Said(Verdict.PASSED, exit=0)
 
     def _doubt(self, gate: Gate, said: Said) -> Said:
-        """What to think of a gate that cannot tell, after a look at what it says of the base."""
+        """Decide about a gate that cannot tell: run it on the base too, and return the outcome."""
 
         def again() -> Said | None:
             return (self._setup() if _setup_due(self.policy, self.place) else None) or self._run(gate)
@@ -187,7 +188,7 @@ class _InSlot:
         return _blame(said, self.base, lambda: self._at_base(again))
 
     def _run(self, step: Gate) -> Said | None:
-        """What the step says if it did not pass."""
+        """Run a step; return its outcome if it did not pass, else None."""
         begun, limits = time.monotonic(), self.policy.limits
         env = environ.given(step.pass_env) | {"TMPDIR": self.scratch, "AGENTCTL_COMMIT": self.commit} | step.env
         ended = self.runs.run(
@@ -214,7 +215,7 @@ class _InSlot:
         return replace(said, step=step.name, log=output, why=said.why + environ.missed(env, output, f"{section}.pass_env"))
 
     def _setup(self) -> Said | None:
-        """What the slot's setup says if it did not pass."""
+        """Run the slot's setup; return its outcome if it did not pass, else None."""
         slot = self.policy.slot
         said = self._run(Gate(SETUP, slot.setup, self.policy.gates[0].timeout, {}, pass_env=slot.pass_env))
         if not said:
@@ -223,16 +224,19 @@ class _InSlot:
         return said
 
     def _at_base(self, step: Callable[[], Said | None]) -> Said | None:
-        """What the step says in the tree of `base`."""
+        """Check out `base`, run the step there, and return what it says."""
         with self.runs.gits.within(self.policy.gates[0].timeout):
             check_out(self.place, self.policy, self.base or self.commit)
         return step()
 
 
 def _lay_out(place: Worktree, policy: Policy, runs: GateRun, commit: str, base: str | None) -> Said | None:
-    """Check out `commit`. A failed verdict if its files cannot be laid out though those of `base` can; None if all is well.
-    They cannot if there is a name that the file system does not take, a link that Git does not write, or content that a
-    filter waits for in vain. It has as long as the first gate has. Raises what the machine does to us."""
+    """Check out `commit`; return a failed verdict if its files cannot be laid out but those of `base` can, else None.
+
+    Files cannot be laid out if the file system does not accept a name, if Git does not write a link, or if a filter
+    waits for content that never comes. The time limit of a checkout is that of the first gate. Raises the errors that
+    are the machine's fault.
+    """
     limit = policy.gates[0].timeout
     try:
         with runs.gits.within(limit):
@@ -248,8 +252,11 @@ def _lay_out(place: Worktree, policy: Policy, runs: GateRun, commit: str, base: 
 
 
 def _blame(said: Said, base: str | None, there: Callable[[], Said | None]) -> Said:
-    """A step that did not pass is the fault of what was tested if it passes `there`, in the tree of `base`, and else of the
-    machine."""
+    """Return the outcome of a step that did not pass, with a verdict that says whose fault it is.
+
+    It is the fault of what was tested (failed) if the step passes `there`, in the tree of `base`; otherwise it is the
+    machine's fault (indeterminate). If the run is stopped meanwhile, it is aborted.
+    """
     if base:
         also = there()
         if not also:
@@ -260,7 +267,7 @@ def _blame(said: Said, base: str | None, there: Callable[[], Said | None]) -> Sa
 
 
 def _said(name: str, ended: JobEnded | None, timeout: float) -> Said | None:
-    """What a step that did not pass says; None if it passed."""
+    """Return the outcome of a step that did not pass; None if it passed."""
     if ended is None:
         return STOPPED
     if ended.reason == "timeout":
@@ -289,7 +296,10 @@ def _setup_state(policy: Policy, place: Worktree) -> str:
 
 
 def _setup_due(policy: Policy, place: Worktree) -> bool:
-    """Without anything kept between runs, what a setup made is gone each time."""
+    """Tell whether the setup has to run.
+
+    If the policy keeps no files between runs, what a setup made is gone after each run, so the setup is always due.
+    """
     if not policy.slot.setup:
         return False
     done = folders.content(place.own("setup"))

@@ -24,12 +24,12 @@ class Started:
 
 @dataclass
 class Pool:
-    """By number of the probe."""
+    """The gate runs under way, by the number of their probe."""
 
     hub: Hub
     threads: ThreadPoolExecutor
     wake: threading.Event
-    """Set when one of them ends."""
+    """Set when a run ends."""
     runner: Runner
     runs: dict[int, Started] = field(default_factory=dict)
 
@@ -47,7 +47,7 @@ class Pool:
         self.runs[staged.probe.number] = Started(staged, future, runs)
 
     def ended(self) -> list[tuple[Staged, Judgement]]:
-        """What has ended since this was last asked. Raises what a run raised."""
+        """Remove and return the runs that have ended; raise what a run raised."""
         over = [number for number, run in self.runs.items() if run.future.done()]
         return [(run.staged, run.future.result()) for run in map(self.runs.pop, over)]
 

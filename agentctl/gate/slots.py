@@ -1,4 +1,4 @@
-"""Slots: worktrees in which gates run, reset before each run."""
+"""Slots: worktrees in which gates run; each is reset before each run."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from agentctl.git.worktrees import Worktree
 
 @contextlib.contextmanager
 def slot(hub: Hub) -> Iterator[Worktree]:
-    """The first slot that nobody uses, made if need be."""
+    """Lock the first slot that nobody uses, make it if need be, and yield its worktree."""
     number = 1
     while True:
         try:
@@ -40,22 +40,24 @@ def remove_slots(hub: Hub) -> None:
                 place = worktrees.slot(hub, number)
                 if not place.there:
                     with contextlib.suppress(OSError):
-                        os.rmdir(place.path)  # One that was just made when its bot was killed.
+                        os.rmdir(place.path)  # It had just been made when its bot was killed.
                     if os.path.lexists(place.path):
                         worktrees.set_aside(place)
                 folders.remove(place.path + ".tmp")
                 worktrees.remove(place)
-    # Also where one that was killed had removed the last.
+    # Also if a process that was then killed had already removed the last slot.
     worktrees.tidy(hub)
 
 
 def check_out(place: Worktree, policy: Policy, commit: str) -> None:
-    """Make the slot's files those of `commit`, proven so, and its Git directory one that no run has touched. Raises
-    Infrastructure, GitError."""
+    """Make the slot's files those of `commit`, and prove it; give it a Git directory that no run has touched.
+
+    Raises Infrastructure, GitError or OSError.
+    """
     try:
         emptied = worktrees.check_out(place, commit, tuple(policy.slot.keep))
     except (OSError, GitError, Infrastructure):
-        # A run may have left what nobody can put right. Nothing in a slot is anybody's.
+        # A run may have left something that cannot be put right. A slot holds nobody's work, so it is made anew.
         worktrees.remove(place)
         worktrees.make(place)
         emptied = worktrees.check_out(place, commit, tuple(policy.slot.keep))

@@ -1,1 +1,1 @@
-"""The only door to Git: processes, refs, objects, merges, worktrees."""
+"""The only way to Git: processes, refs, objects, merges, worktrees."""

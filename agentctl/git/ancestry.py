@@ -1,8 +1,8 @@
-"""Which commits lie between trunk and a head: in process where history is a line, else by Git.
+"""The commits between trunk and a head: found in process where history is a line, else by Git.
 
-Trunk's first parents are remembered as far as anybody asked. A head whose own commits have
-one parent each meets them at the merge base, unless a merge above that place brought some
-of these commits to trunk by another way.
+The first parents of trunk are remembered as far back as anybody asked. A head whose own commits have one parent each
+meets this line at the merge base, unless a merge above that place brought some of these commits to trunk by another
+way.
 """
 
 from __future__ import annotations
@@ -12,22 +12,24 @@ from collections.abc import Iterator
 from agentctl.git.objects import CommitInfo, Objects
 
 REACH = 10_000
-"""First parents of trunk that are looked at before Git is asked."""
+"""How many first parents of trunk are looked at before Git is asked."""
 
 
 class FirstParents:
-    """The first parents of a tip that moves."""
+    """The line of first parents of a tip that moves."""
 
     def __init__(self, objects: Objects) -> None:
         self._objects = objects
         self._height: dict[str, int] = {}
         self._tip = self._bottom = ""
         self._merge = -REACH
-        """Height of the topmost merge: what it joined is not on the line."""
+        """The height of the topmost merge: the commits that it joined are not on the line."""
 
     def meets(self, head: str, tip: str, most: int) -> tuple[list[str], str] | None:
-        """(the commits of `head` that `tip` has not, newest first; their merge base). None if
-        there are more than `most`, or if this is not for a line to say."""
+        """Return (the commits of `head` that `tip` does not have, newest first; their merge base), or None.
+
+        None means that there are more than `most` such commits, or that the line alone cannot answer.
+        """
         self._follow(tip)
         own, oid = [], head
         while oid not in self._height:
@@ -43,7 +45,7 @@ class FirstParents:
         return None if self._merge > self._height[base] else (own[:at], base)
 
     def _follow(self, tip: str) -> None:
-        """Take in what was added on top; begin anew if that is not what happened."""
+        """Add the commits that came on top; begin anew if the tip moved in another way."""
         if tip == self._tip:
             return
         added = []
@@ -75,12 +77,12 @@ class FirstParents:
             oid = parents[0]
 
     def _deepen(self, wanted: str) -> bool:
-        """Remember more of the line, to where it may hold `wanted`. False at the end of REACH."""
+        """Remember more of the line, down to where it may hold `wanted`; return False at the end of REACH."""
         young = self._objects.commit(wanted).time
         while True:
             bottom = self._objects.commit(self._bottom)
             if wanted in self._height or bottom.time < young or not bottom.parents:
-                # A date says nothing for certain; the walk down from the head goes on.
+                # A date proves nothing, so the walk down from the head goes on.
                 return True
             if len(self._height) > REACH:
                 return False
@@ -89,7 +91,10 @@ class FirstParents:
 
 
 def between(objects: Objects, top: str, base: str, most: int) -> list[CommitInfo] | None:
-    """At most `most` commits from `top` to above `base`, newest first; None if they are no line."""
+    """Return at most `most` commits from `top` to above `base`, newest first.
+
+    Returns None if one of them does not have exactly one parent.
+    """
     found: list[CommitInfo] = []
     oid = top
     while oid != base and len(found) < most:

@@ -1,7 +1,7 @@
 """Checkouts of the hub that people made: the main one, and those of `git worktree add`.
 
-They are looked into through a scratch directory and a copy of their index, and brought along when trunk moves through
-their own index. What a person has in a file is never overwritten.
+agentctl looks into a checkout through a scratch directory and a copy of the checkout's index. When trunk moves, the
+files are brought along through the checkout's own index. What a person has in a file is never overwritten.
 """
 
 from __future__ import annotations
@@ -30,25 +30,28 @@ class Checkout:
     hub: Hub
     path: str
     git_dir: str
-    """Its own folder, under worktrees/ of the common Git directory, or that itself."""
+    """The checkout's own Git directory: a folder under worktrees/ of the common Git directory, or the common one itself."""
 
     @property
     def index(self) -> str:
         return os.path.join(self.git_dir, "index")
 
     def head(self) -> str:
-        """The commit that HEAD is at."""
+        """Return the id of the commit that HEAD is at."""
         branch = self.branch()
         found = self.hub.refs.get(branch) if branch else _content(os.path.join(self.git_dir, "HEAD"))
         return found if found and _OID.fullmatch(found) else process.text(["rev-parse", "--verify", "HEAD"], git_dir=self.git_dir)
 
     def branch(self) -> str | None:
-        """Full name of the branch that HEAD is on; None when detached."""
+        """Return the full name of the branch that HEAD is on, or None if HEAD is detached."""
         return _branch(_content(os.path.join(self.git_dir, "HEAD"))) or None
 
     @contextlib.contextmanager
     def look(self, index: str | None = None) -> Iterator[scratch.Scratch]:
-        """A scratch directory through which its files are seen, beside a copy of its index, or another `index`."""
+        """Lend a scratch directory through which the files are seen.
+
+        Its index is a copy of the checkout's index, or `index` if that is given.
+        """
         with self.hub.scratch() as place:
             if not index:
                 index = place + ".index"
@@ -66,21 +69,21 @@ class Checkout:
             )
 
     def _sparse(self) -> tuple[tuple[conversion.Setting, ...], str]:
-        """Which part of the tree a person wants to see here."""
+        """Return the part of the tree that a person wants to see here: (settings, patterns) of a sparse checkout."""
         listed = process.text(["config", "--list", "-z"], git_dir=self.git_dir, ok=(0, 1)).split("\0")
         found = tuple((key, value) for key, _, value in (entry.partition("\n") for entry in listed) if key in SPARSE)
         patterns = folders.content(os.path.join(self.git_dir, "info", "sparse-checkout")) or b""
         return found, patterns.decode(errors="surrogateescape")
 
     def absent(self) -> frozenset[str]:
-        """Paths that are kept out of its files: a sparse checkout's."""
+        """Return the paths that a sparse checkout keeps out of the files."""
         if not self._sparse()[0]:
             return frozenset()
         listed = process.text(["ls-files", "-t", "-z"], git_dir=self.git_dir, env={"GIT_WORK_TREE": self.path}).split("\0")
         return frozenset(entry[2:] for entry in listed if entry.startswith("S "))
 
     def differing(self) -> Files:
-        """How its files differ from HEAD."""
+        """Return how the files differ from HEAD."""
         with self.look() as look:
             return self._differing(look, self.head())
 
@@ -88,12 +91,17 @@ class Checkout:
         return files.differing(look, head, self.absent(), alien=conversion.alien_filters(self.hub))
 
     def alien(self, look: scratch.Scratch, paths: Iterable[str]) -> set[str]:
-        """Those of `paths` under a filter that only its own configuration has, and that only its own Git runs."""
+        """Return those of `paths` that are under an alien filter.
+
+        Only the hub's own configuration defines such a filter, and only the Git of the checkout runs it.
+        """
         return files.under(look, paths, conversion.alien_filters(self.hub))
 
     def dirty(self) -> list[str]:
-        """Paths that differ from HEAD, or from the index, untracked ones left out, and files of which that cannot be told:
-        those under a filter that is not ours to run."""
+        """List the paths that differ from HEAD or from the index.
+
+        Untracked files are left out. So are files under an alien filter, because it cannot be told whether they differ.
+        """
         with self.look() as look:
             staged = look.fields("diff-index", "--cached", "--name-only", "-z", "--no-renames", self.head())
             found = [entry for entry in files.listed(look) if entry.mode]
@@ -104,8 +112,10 @@ class Checkout:
             return [path for path in dict.fromkeys([*staged, *changed]) if path not in alien]
 
     def snapshot(self, message: str, time: float, author: Person) -> str:
-        """A commit on top of HEAD that holds its files as they are, untracked ones included. Neither HEAD nor the index
-        moves."""
+        """Write a commit on top of HEAD that holds the files as they are, also untracked ones, and return its id.
+
+        If nothing differs, it is HEAD itself. Neither HEAD nor the index moves.
+        """
         head = self.head()
         with self.look() as look:
             found = self._differing(look, head)
@@ -115,10 +125,10 @@ class Checkout:
         return self.hub.objects.write_commit(built, (head,), message, time, author=author, committer=author)
 
     def follow(self, old: str, new: str) -> bool:
-        """Bring its files along when its branch was moved from `old` to `new`.
+        """Bring the files along after the branch was moved from `old` to `new`, and tell whether that was done.
 
-        Local changes elsewhere are kept; False, with nothing touched, if one of them is in the way, or a file to be written is
-        under a filter that is not ours to run. Doing it again, also after a kill half-way, does no harm.
+        Local changes elsewhere are kept. If one of them is in the way, or a file to be written is under an alien
+        filter, no file is touched. Doing it again does no harm, also after a kill half-way.
         """
         with self.look(self.index) as look:
             if conversion.alien_filters(self.hub) and self.alien(look, [path for path, *_ in changed(self.hub, old, new)]):
@@ -140,17 +150,20 @@ class Checkout:
                 return False
 
     def blob(self, path: str) -> str:
-        """The id of the blob that a file would be."""
+        """Return the id of the blob that a file would be."""
         with self.look() as look:
             return look.text("hash-object", "--path", path, "--", os.path.join(self.path, path))
 
     def begins(self, path: str, oid: str) -> bool:
-        """True if the file there holds no more than the beginning of that blob, as where a Git that wrote it was killed."""
+        """Tell whether the file at `path` holds only the beginning of a blob.
+
+        A Git that was killed while it wrote the file leaves it so.
+        """
         written = folders.content(os.path.join(self.path, path), MOST)
         return written is not None and written != (whole := self.hub.objects.blob(oid)) and whole.startswith(written)
 
     def _take_over_written(self, look: scratch.Scratch, old: str, new: str) -> None:
-        """Enter in the index what a read-tree that was killed had written to files already."""
+        """Enter in the index the files that a killed read-tree had already written or removed."""
         written = []
         for path, mode, oid, _ in changed(self.hub, old, new):
             full = os.path.join(self.path, path)
@@ -165,9 +178,9 @@ class Checkout:
 
 
 def listing(hub: Hub) -> list[tuple[Checkout, str]]:
-    """(checkout, full branch name or "" if detached) of every one there is.
+    """List (checkout, full branch name or "" if detached) of every checkout.
 
-    Read from Git's files: a process for each of hundreds would be slow.
+    This reads Git's files, because a process for each of hundreds of checkouts would be slow.
     """
     found = [_read(hub, hub.git_dir, main)] if (main := hub.main_worktree) else []
     folder = os.path.join(hub.git_dir, "worktrees")
@@ -180,7 +193,7 @@ def listing(hub: Hub) -> list[tuple[Checkout, str]]:
 
 
 def at(hub: Hub, path: str) -> Checkout | None:
-    """The checkout at `path`, or None."""
+    """Return the checkout at `path`, or None."""
     real = os.path.realpath(path)
     return next((found for found, _ in listing(hub) if os.path.realpath(found.path) == real), None)
 
@@ -190,7 +203,7 @@ def _read(hub: Hub, git_dir: str, path: str) -> tuple[Checkout, str]:
 
 
 def _branch(head: str) -> str:
-    """What the content of a HEAD file names; empty if that is a commit."""
+    """Return the branch that the content of a HEAD file names; empty if the content is a commit."""
     return head.removeprefix("ref: ") if head.startswith("ref: refs/heads/") else ""
 
 
@@ -199,18 +212,21 @@ def _content(path: str) -> str:
 
 
 def of_trunk(hub: Hub, trunk: str) -> list[Checkout]:
-    """The checkouts of trunk."""
+    """List the checkouts of trunk."""
     return [found for found, branch in listing(hub) if branch == refnames.branch(trunk)]
 
 
 def index_locks(tree: Checkout) -> list[str]:
-    """The lock of its index, if there is one."""
+    """List the lock of the checkout's index, if there is one."""
     path = os.path.join(tree.git_dir, "index.lock")
     return [path] if os.path.lexists(path) else []
 
 
 def bring_along(hub: Hub, trunk: str, old: str, new: str) -> list[str]:
-    """Update every checkout of trunk; returns the paths of those that local changes kept behind."""
+    """Update every checkout of trunk, and return the paths of those that had to stay behind.
+
+    A local change, a file that Git ignores or an alien filter may be in the way.
+    """
     for tree in of_trunk(hub, trunk):
         with contextlib.suppress(Contended):
             stale_locks.clear(hub.git_dir, index_locks(tree), LINGER)
@@ -218,7 +234,10 @@ def bring_along(hub: Hub, trunk: str, old: str, new: str) -> list[str]:
 
 
 def _in_the_way(hub: Hub, tree: Checkout, old: str, new: str) -> bool:
-    """True if a file that Git ignores is where trunk has one now: Git itself would overwrite it."""
+    """Tell whether something that `old` does not have stands where `new` adds a file.
+
+    Git itself would overwrite it if it is a file that Git ignores.
+    """
     had = hub.objects.commit(old).tree
     for path, mode, oid, _ in changed(hub, old, new):
         if mode == 0 or hub.objects.at(had, path):
@@ -238,8 +257,10 @@ def _in_the_way(hub: Hub, tree: Checkout, old: str, new: str) -> bool:
 
 
 def drop_half_written(hub: Hub, tree: Checkout, old: str, new: str) -> None:
-    """Remove files that a Git which was killed had begun to write: what they hold is the beginning of what trunk has
-    there, so nothing goes that is not on trunk."""
+    """Remove the files that a killed Git had begun to write.
+
+    They hold only the beginning of what trunk has there, so nothing is lost that is not on trunk.
+    """
     had = hub.objects.commit(old).tree
     for path, mode, oid, _ in changed(hub, old, new):
         full = os.path.join(tree.path, path)
@@ -248,18 +269,18 @@ def drop_half_written(hub: Hub, tree: Checkout, old: str, new: str) -> None:
 
 
 def refuse_dirty(hub: Hub, trunk: str) -> None:
-    """Raises Refused if a checkout of trunk has changes that a landing could run into."""
+    """Raise Refused if a checkout of trunk has changes that a landing could run into."""
     for tree in of_trunk(hub, trunk):
         if tree.dirty():
             raise Refused(f"{tree.path} has {trunk} checked out with uncommitted changes", hint="agentctl doctor")
 
 
 LINGER = 1.0
-"""Seconds that a landing waits for a Git in a checkout of trunk to give up its index."""
+"""Seconds that a landing waits for a Git in a checkout of trunk to give up the lock of the index."""
 
 
 def locks(hub: Hub, trunk: str) -> Iterator[str]:
-    """The locks there are of what the bot writes: refs, the configuration, the index of trunk's checkouts."""
+    """Yield the existing locks of what the bot writes: refs, the configuration, the indexes of trunk's checkouts."""
     for tree in of_trunk(hub, trunk):
         yield from index_locks(tree)
     yield from stale_locks.ref_locks(hub.git_dir)

@@ -1,5 +1,8 @@
-"""Whether all objects of a head are there: one that lacks some must not become a parent of what
-the bot writes, for then `git gc`, clone and fetch fail for everybody and for ever."""
+"""The check whether all objects of a head exist.
+
+A head that lacks some must not become a parent of what the bot writes, because then `git gc`, clone and fetch fail for
+everybody and for ever.
+"""
 
 from __future__ import annotations
 
@@ -11,15 +14,17 @@ from agentctl.git import plain
 from agentctl.git.process import GitError
 
 LIMIT = 120.0
-"""Seconds for one look: some gigabytes of new history."""
+"""Seconds for one look, enough for some gigabytes of new history."""
 
 
 def broken(git_dir: str, heads: Sequence[str], whole: Sequence[str]) -> dict[str, str]:
-    """Why a commit cannot be kept, for each of `heads` that cannot: it or something that it needs
-    is not there, or cannot be read. The commits `whole` are known to lack nothing.
+    """Return those of `heads` that cannot be kept, each with the reason.
 
-    One Git for all of them; where some are broken, these are found by halving. Raises what the
-    machine does to us.
+    A head cannot be kept if it, or something that it needs, does not exist or cannot be read. The commits `whole` are
+    known to lack nothing.
+
+    One Git looks at all heads; if some are broken, they are found by halving. An error of the machine, such as a full
+    disk, is raised.
     """
     heads = list(dict.fromkeys(heads))
     if not heads:
@@ -32,10 +37,10 @@ def broken(git_dir: str, heads: Sequence[str], whole: Sequence[str]) -> dict[str
 
 
 def _look(git_dir: str, heads: Sequence[str], whole: Sequence[str]) -> str:
-    """Empty if nothing is missing."""
+    """Return the reason why these heads cannot be kept; empty if nothing is missing."""
     told = "\n".join([*heads, *("^" + oid for oid in whole), ""])
     try:
-        # A commit-graph says of commits that they are there, and is a file like any other.
+        # Without the commit-graph: it says that commits exist, but it is a file that can be wrong like any other.
         plain.run(
             git_dir,
             ["-c", "core.commitGraph=false", "rev-list", "--objects", "--quiet", "--stdin"],

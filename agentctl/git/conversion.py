@@ -1,8 +1,8 @@
 """How the user's Git turns files into blobs and back: line endings, filters such as Git LFS, ignored files.
 
-What names a program (a filter, a helper for credentials) is taken from protected configuration alone, as
-git-config(1) calls it: the user's and the system's. What only says how (core.autocrlf) may stand in the
-hub's own configuration too. Nothing is taken from a repository that an agent works in.
+A setting that names a program (a filter, a helper for credentials) is taken only from protected configuration, as
+git-config(1) calls it: the user's and the system's. A setting that only says how to convert (core.autocrlf) may also
+stand in the hub's own configuration. Nothing is taken from a repository that an agent works in.
 """
 
 from __future__ import annotations
@@ -29,17 +29,17 @@ OF_THE_HUB = re.compile(
     r"|lfs\.(url|storage)|remote\.lfsdefault|remote\..*\.(url|lfsurl)",
     re.DOTALL,
 )
-"""Keys that are taken from the hub's own: none of them names a program."""
+"""Keys that are taken from the hub's own configuration: none of them names a program."""
 
 FRESH = 30.0
-"""Seconds for which what was read is believed: a configuration that a person changes counts from then on."""
+"""The most seconds for which settings are not read again: after that, what a person changed in the configuration counts."""
 
 Setting = tuple[str, str]
 """(key, value)."""
 
 
 def settings(hub: Hub) -> tuple[Setting, ...]:
-    """What decides the content of the hub's files, in the order in which it is to be written."""
+    """Return the settings that decide the content of the hub's files, in the order in which they must be written."""
     return _settings(hub.git_dir, int(time.monotonic() / FRESH))
 
 
@@ -57,7 +57,7 @@ def _settings(git_dir: str, moment: int) -> tuple[Setting, ...]:
 
 
 def digest(hub: Hub) -> str:
-    """Differs if files could come out otherwise."""
+    """Return a digest that differs if the same blobs could become different files."""
     configured = dict(settings(hub)).get("core.attributesfile")
     home = os.environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config")
     own = folders.content(os.path.expanduser(configured or os.path.join(home, "git/attributes")))
@@ -66,9 +66,11 @@ def digest(hub: Hub) -> str:
 
 
 def alien_filters(hub: Hub, config: bytes = b"") -> frozenset[str]:
-    """Names of the filters that are defined where agents can write: in the hub's own configuration, or in a private
-    repository's, given as the content of that file. They are not run, so nobody here knows what a file under one of them is
-    as a blob, nor what a blob is as a file."""
+    """Return the names of the alien filters: those that are defined only in configuration that agents can write.
+
+    This is the hub's own configuration, and that of a private repository, whose content is `config`. Alien filters are
+    not run, so nobody here knows what a file under one of them is as a blob, nor what a blob is as a file.
+    """
     named = _named(config) if b"filter" in config.lower() else frozenset()
     return (named | _of_hub(hub.git_dir, int(time.monotonic() / FRESH))) - _filters(settings(hub))
 
@@ -88,13 +90,13 @@ def _filters(listed: Iterable[Setting]) -> frozenset[str]:
 
 
 def info(hub: Hub, name: str) -> str:
-    """The hub's info/exclude or info/attributes; empty if there is none."""
+    """Return the content of the hub's info/exclude or info/attributes; empty if there is none."""
     found = folders.content(os.path.join(hub.git_dir, "info", name))
     return (found or b"").decode(errors="surrogateescape")
 
 
 def encoded(listed: tuple[Setting, ...]) -> str:
-    """The text of a configuration file with these settings."""
+    """Return the text of a configuration file with these settings."""
     return "".join(_entry(key, value) for key, value in listed)
 
 

@@ -1,9 +1,10 @@
-"""Bringing commits from a repository that an agent wrote into the hub. Only objects cross, in one checked pack.
+"""The crossing: commits of a repository that an agent wrote come to the hub, objects only, in one checked pack.
 
-The agent's objects are read through a scratch directory: nothing else of its repository counts, not what it borrows
-from elsewhere either. The pack is checked as a push would be (`index-pack --strict`: well-formed, and nothing that it
-refers to is missing), and it has a `.keep` file until a ref names what it brought, so that a `git gc --prune=now` in
-the hub leaves it alone. `git.kept_packs` sweeps such files of processes that were killed.
+The agent's objects are read through a scratch directory. Nothing else of the agent's repository counts, and what it
+borrows from elsewhere does not count either. The pack is checked as a push would be (`index-pack --strict`: its objects
+are well-formed, and nothing that they refer to is missing). It has a `.keep` file until a ref names what it brought, so
+that a `git gc --prune=now` in the hub leaves it alone. `git.kept_packs` sweeps such files of processes that were
+killed.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from agentctl.git import folders, modes, process, scratch
 from agentctl.git.repository import Hub
 
 LARGEST = 8 << 30
-"""Bytes of one pack."""
+"""Bytes of the largest pack."""
 
 _PART = re.compile(r"[0-9a-f]{2}|pack")
 _NO_OBJECT = "what is in the place of its objects cannot be read: "
@@ -28,9 +29,10 @@ HINT = "look into it by hand: nothing in it is deleted"
 
 
 def alone(objects: str, place: str) -> str:
-    """A folder of objects at `place` that holds what the folder `objects` holds itself, and not what it borrows.
+    """Make a folder of objects at `place` with what the folder `objects` holds itself, without what it borrows.
 
-    Raises Refused if something there is neither an object nor a pack: Git would wait for a FIFO, or follow a link.
+    Returns `place`. Raises Refused if a part of it cannot be read, or holds something that is not a plain file: Git
+    would wait for a FIFO, or follow a link.
     """
     shutil.rmtree(place, ignore_errors=True)
     modes.folder(place)
@@ -51,7 +53,7 @@ def alone(objects: str, place: str) -> str:
 
 
 def commits(scratch_dir: str, objects: str) -> list[str]:
-    """The id of every commit in a folder of objects that `alone` made, reachable or not."""
+    """List the ids of all commits in a folder of objects that `alone` made, reachable or not."""
     if not any(os.listdir(os.path.join(objects, name)) for name in os.listdir(objects)):
         return []
     scratch.write(scratch_dir)
@@ -63,11 +65,11 @@ def commits(scratch_dir: str, objects: str) -> list[str]:
 
 @contextlib.contextmanager
 def brought(hub: Hub, scratch_dir: str, stores: tuple[str, ...], tips: Iterable[str], known: str) -> Iterator[None]:
-    """Within, the commits `tips`, and all they need that the hub has not, are in the hub and stay there; a ref is to
-    name them before the end.
+    """Bring the commits `tips` into the hub, with all that they need and the hub lacks.
 
-    `stores` are folders of objects to search, `scratch_dir` is where the scratch directory is made, and what the commit
-    `known` reaches is left out. Raises Refused for objects that are broken or refer to missing ones.
+    They stay there in the context; a ref must name them before its end. `stores` are the folders of objects to search,
+    and `scratch_dir` is where the scratch directory is made. What the commit `known` reaches is left out. Raises
+    Refused for objects that are broken or refer to missing ones.
     """
     wanted = [tip for tip in tips if not hub.objects.exists(tip)]
     if not wanted:
@@ -82,7 +84,7 @@ def brought(hub: Hub, scratch_dir: str, stores: tuple[str, ...], tips: Iterable[
 
 
 def _transfer(hub: Hub, scratch_dir: str, stores: tuple[str, ...], tips: list[str], known: str) -> str:
-    """Returns the path of the `.keep` file."""
+    """Copy the commits into the hub as one pack, and return the path of its `.keep` file."""
     objects, packed = os.path.join(hub.git_dir, "objects"), os.path.join(scratch_dir, "crossing")
     shared = hub.config("core.sharedrepository")
     scratch.write(scratch_dir, (("core.sharedrepository", shared),) if shared else ())

@@ -1,6 +1,6 @@
-"""What the files of a folder are, beside what an index says; and taking them in as blobs and trees.
+"""The files of a folder compared with an index, and how they are taken in as blobs and trees.
 
-All through a scratch directory, so that content is what the user's own Git would make of it.
+All of it goes through a scratch directory, so that content is what the user's own Git would make of it.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from agentctl.git.scratch import Scratch
 @dataclass(frozen=True, slots=True)
 class ListedFile:
     path: str
-    """A nested repository's ends with a slash."""
+    """The path; that of a nested repository ends with a slash."""
     mode: int = 0
-    """As the index says; 0 for a path that it has not. So is `oid`."""
+    """The mode in the index; 0 if the index does not have the path, and then `oid` is empty."""
     oid: str = ""
     gone: bool = False
 
@@ -34,13 +34,13 @@ class Files:
     """How the files of a folder differ from a commit."""
 
     changed: tuple[str, ...] = ()
-    """Of the commit, changed or gone."""
+    """Paths of the commit whose files are changed or gone."""
     added: tuple[str, ...] = ()
-    """Not in the commit, and not ignored."""
+    """Paths that are not in the commit and that Git does not ignore."""
     submodules: tuple[str, ...] = ()
     """Paths of submodules that hold files."""
     hidden: tuple[str, ...] = ()
-    """Files and folders that cannot be read, and changed files under a filter that is not ours to run."""
+    """Files and folders that cannot be read, and changed or added files under an alien filter."""
 
     @property
     def dirty(self) -> tuple[str, ...]:
@@ -48,17 +48,17 @@ class Files:
 
 
 def listed(look: Scratch, *options: str) -> list[ListedFile]:
-    """What differs from the index: its paths that are changed or gone; with the option -o other paths."""
+    """List the paths of the index whose files are changed or gone; with the option -o, also paths that the index lacks."""
     tags: dict[str, str] = {}
     for field in look.fields("ls-files", "-z", "-t", "-m", "-d", *options):
-        # What is gone is listed as changed too.
+        # A path that is gone is listed as changed too.
         tags[field[2:]] = field[0] if field[0] != "C" else tags.get(field[2:], "C")
     facts = _facts(look, {path for path, tag in tags.items() if tag != "?"})
     return [ListedFile(path, *facts.get(path, (0, "")), gone=tag == "R") for path, tag in tags.items()]
 
 
 def _facts(look: Scratch, paths: set[str]) -> dict[str, tuple[int, str]]:
-    """(mode, object id) that the index has for each of `paths`."""
+    """Return (mode, object id) that the index has for each of `paths`."""
     found = {}
     for line in look.fields("ls-files", "-s", "-z") if paths else ():
         facts, path = line.split("\t", 1)
@@ -69,8 +69,10 @@ def _facts(look: Scratch, paths: set[str]) -> dict[str, tuple[int, str]]:
 
 
 def only_converted(look: Scratch, entries: list[ListedFile]) -> set[str]:
-    """Those changed paths whose file is just what a checkout of the index writes: what stands there differs from
-    the blob by line endings or a filter, and nobody changed it."""
+    """Return those of the changed paths whose file is exactly what a checkout of the index would write.
+
+    Such a file differs from its blob only by line endings or a filter, and nobody changed it.
+    """
     top, copies = look.work_tree or "", look.path + ".copies"
     plain = [
         entry
@@ -102,7 +104,7 @@ def _same(path: str, other: str) -> bool:
 
 
 def _mode(path: str) -> int:
-    """As a tree has it; 0 for what no tree can hold."""
+    """Return the mode that a tree would have for a path; 0 for what no tree can hold."""
     try:
         found = os.lstat(path)
     except OSError:
@@ -115,7 +117,7 @@ def _mode(path: str) -> int:
 
 
 def under(look: Scratch, paths: Iterable[str], filters: frozenset[str]) -> set[str]:
-    """Those of `paths` that the attributes put under one of these filters."""
+    """Return those of `paths` that the attributes put under one of these filters."""
     asked = "".join(path + "\0" for path in paths) if filters else ""
     told = look.fields("check-attr", "-z", "--stdin", "filter", stdin=asked.encode(errors="surrogateescape")) if asked else []
     return {path for path, name in zip(told[::3], told[2::3]) if name in filters}
@@ -124,9 +126,12 @@ def under(look: Scratch, paths: Iterable[str], filters: frozenset[str]) -> set[s
 def differing(
     look: Scratch, commit: str, absent: frozenset[str] = frozenset(), at: str = "", alien: frozenset[str] = frozenset()
 ) -> Files:
-    """Compare the files with a commit. Reads `commit` into the index of `look`, unless the index is `at` it already; what it
-    knows of files that were checked out earlier is kept. Paths that are `absent` on purpose (a sparse checkout) are not gone.
-    Changed files under an `alien` filter are `hidden`: what they are as blobs is not known."""
+    """Compare the files with a commit.
+
+    This reads `commit` into the index of `look`, unless the index is `at` it already. What the index knows of files
+    that were checked out earlier is kept. Paths that are `absent` on purpose (in a sparse checkout) do not count as
+    gone. Changed files under an `alien` filter are `hidden`, because it is not known what they are as blobs.
+    """
     if commit != at:
         look.run("read-tree", "--reset", commit)
     top = look.work_tree or ""
@@ -149,14 +154,17 @@ def differing(
 
 
 def submodules(look: Scratch) -> list[str]:
-    """Paths of the index that are commits of another repository, where there are files."""
+    """List the submodules in the index whose folders hold files."""
     top = look.work_tree or ""
     links = [line.split("\t", 1)[1] for line in look.fields("ls-files", "-s", "-z") if line.startswith("160000 ")]
     return [path for path in links if folders.identity(os.path.join(top, path)) and os.listdir(os.path.join(top, path))]
 
 
 def _readable(path: str) -> bool:
-    """True for a link, and for a file that can be read; one of ours is given the permission."""
+    """Tell whether a path can be read; a file of ours is given the permission if it lacks it.
+
+    The answer is always True for a link.
+    """
     if _mode(path) not in (FILE, EXECUTABLE):
         return True
     for _ in range(2):
@@ -168,7 +176,7 @@ def _readable(path: str) -> bool:
 
 
 def tree_with(look: Scratch, paths: tuple[str, ...]) -> str:
-    """The tree of the index with `paths` as the files have them now; its objects are written."""
+    """Write the tree of the index with `paths` as the files have them now, and return its id."""
     if paths:
         enter(look, paths)
     return look.text("write-tree")
@@ -188,7 +196,7 @@ def enter(look: Scratch, paths: tuple[str, ...]) -> None:
 
 
 def fresh_index(copy: str, source: str) -> None:
-    """Copy an index, with its date: by that Git knows which entries to look at twice."""
+    """Copy an index with its date, by which Git knows which entries to look at twice."""
     for stale in (copy, copy + ".lock"):
         with contextlib.suppress(FileNotFoundError):
             os.unlink(stale)

@@ -1,7 +1,8 @@
-"""Folders that agentctl made: which they are, how they go, and what becomes of others in their place.
+"""Folders that agentctl made: how they are recognized and deleted, and what is done with others in their place.
 
-A folder is known by its device and inode. Nothing is deleted that is not known so: what stands in its place, a link
-above all, is moved aside. Deleting goes by a rename into the trash, so that a kill leaves no half.
+A folder is recognized by its device and inode. What is not recognized is never deleted: whatever stands in the place of
+a folder, above all a link, is moved aside. A folder is renamed into the trash before it is deleted, so that a kill
+never leaves half of it in its place.
 """
 
 from __future__ import annotations
@@ -18,9 +19,9 @@ from dataclasses import dataclass
 from agentctl.git import modes, process
 
 REMOVERS, FEW = 8, 100
-"""Threads that remove one folder's files, if there are more than a few: they wait more than they work."""
+"""The number of threads that remove the files of one folder if it has more than FEW: they wait more than they work."""
 LONGEST = 2000
-"""Bytes of the path of a folder below one that is cleared: half of what the system takes."""
+"""The most bytes by which a path below a cleared folder is longer than its own: half of what the system takes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +31,7 @@ class Identity:
 
 
 def identity(path: str) -> Identity | None:
-    """The identity of the folder at `path`; None if there is none, or a link or a file."""
+    """Return the identity of the folder at `path`; None if there is nothing, a link or a file."""
     try:
         found = os.lstat(path)
     except OSError:
@@ -39,10 +40,10 @@ def identity(path: str) -> Identity | None:
 
 
 def make(path: str) -> Identity:
-    """Make the folder `path`, which must not be there, and those above it."""
+    """Make the folder `path`, which must not exist yet, and the missing ones above it; return its identity."""
     for _ in range(10):
         with contextlib.suppress(FileNotFoundError):
-            # An empty folder above it may be removed at this very moment.
+            # Somebody else may remove an empty folder above it at this very moment.
             modes.folder(os.path.dirname(path))
             modes.narrow(os.path.dirname(path))
             os.mkdir(path, 0o700)
@@ -54,7 +55,10 @@ def make(path: str) -> Identity:
 
 
 def replace(path: str, data: bytes) -> None:
-    """Write a file, whole or not at all, whoever else writes it. What killed processes had begun to write goes."""
+    """Write a file, whole or not at all, whoever else writes it.
+
+    What killed processes had begun to write there is removed.
+    """
     new = f"{path}.{os.getpid()}-{os.urandom(4).hex()}.new"
     with open(new, "wb", opener=modes.opener) as file:
         file.write(data)
@@ -67,7 +71,10 @@ def replace(path: str, data: bytes) -> None:
 
 
 def discard(path: str, trash: str, known: Identity) -> None:
-    """Delete the folder at `path`, or at `trash` if an earlier try came so far, if it is the one that is `known`."""
+    """Delete the folder at `path` if it is the one that is `known`.
+
+    It is moved to `trash` first; after an earlier try it may be there already.
+    """
     if identity(path) == known:
         _move(path, trash)
     if identity(trash) == known:
@@ -75,7 +82,7 @@ def discard(path: str, trash: str, known: Identity) -> None:
 
 
 def set_aside(path: str, folder: str) -> str:
-    """Move whatever is at `path` into `folder` under a free name; returns where it is now."""
+    """Move whatever is at `path` into `folder` under a free name, and return its new path."""
     number = 1
     while os.path.lexists(there := os.path.join(folder, f"{os.path.basename(path)}-{number}")):
         number += 1
@@ -84,7 +91,10 @@ def set_aside(path: str, folder: str) -> str:
 
 
 def _move(path: str, there: str) -> None:
-    """Into a folder that is made for it, as often as somebody else removes that while it is empty."""
+    """Move `path` to `there`, and make the folder that this is in.
+
+    That is repeated if somebody else removes this folder while it is empty.
+    """
     for _ in range(modes.TRIES):
         modes.folder(os.path.dirname(there))
         try:
@@ -96,7 +106,10 @@ def _move(path: str, there: str) -> None:
 
 
 def _rename(path: str, there: str) -> None:
-    """Also a folder that we may not write in, and so not give another parent."""
+    """Rename a file or a folder, also a folder that we may not write in.
+
+    Such a folder cannot be given another parent before it is given the permission.
+    """
     try:
         os.rename(path, there)
     except PermissionError:
@@ -107,7 +120,7 @@ def _rename(path: str, there: str) -> None:
 
 
 def remove(path: str) -> None:
-    """Delete what is at `path`, a folder with all in it, if there is anything."""
+    """Delete what is at `path`, if there is anything; a folder goes with everything in it."""
     if identity(path):
         clear(path)
     else:
@@ -116,8 +129,11 @@ def remove(path: str) -> None:
 
 
 def clear(path: str) -> None:
-    """Delete a folder and all in it, however deep, never what a link in it points to; what has no permission gets it. By
-    several threads: a file system with a journal may have each removal wait for it, one after the other for seconds."""
+    """Delete a folder and everything in it, however deep, but never what a link in it points to.
+
+    Folders without permission get it. Several threads remove the files: on a file system with a journal, each removal
+    may have to wait for the journal, and one after the other would take seconds.
+    """
     below, files = _opened(path)
     if len(files) > FEW:
         with ThreadPoolExecutor(REMOVERS, thread_name_prefix="remove") as pool:
@@ -131,7 +147,10 @@ def clear(path: str) -> None:
 
 
 def _opened(path: str) -> tuple[list[str], list[str]]:
-    """(the folder and all folders in it, parents first; all else in it). What is too deep to be named is moved up."""
+    """Return (the folder and all folders in it, parents first; everything else in it).
+
+    A folder too deep to be named is moved up.
+    """
     below: list[str] = []
     files: list[str] = []
     waiting = [path]
@@ -157,7 +176,7 @@ def _unlink(files: list[str]) -> None:
 
 
 def drop(top: str, path: str) -> None:
-    """Delete what is at `path`, relative to the folder `top`, and follow no link on the way."""
+    """Delete what is at `path`, relative to the folder `top`, without following a link on the way."""
     *above, name = path.rstrip("/").split("/")
     with contextlib.ExitStack() as opened, contextlib.suppress(FileNotFoundError):
         first = at = _open(top, None, opened)
@@ -180,8 +199,11 @@ def _open(name: str, at: int | None, opened: contextlib.ExitStack) -> int:
 
 
 def walk(top: str) -> Iterator[tuple[str, list[str], list[str]]]:
-    """As os.walk, which goes no deeper than Python's stack before 3.12. Folders without permission get it, what cannot be
-    read all the same is left out."""
+    """Walk through a folder as os.walk does, but to any depth.
+
+    Before Python 3.12, os.walk goes no deeper than Python's stack. Folders without permission get it; what still cannot
+    be read is left out.
+    """
     waiting = [top]
     while waiting:
         where = waiting.pop()
@@ -195,9 +217,12 @@ def walk(top: str) -> Iterator[tuple[str, list[str], list[str]]]:
 
 
 def fingerprint(path: str, skip: tuple[str, ...] = ()) -> str:
-    """A digest of a folder and all below it: differs if anything was written, made, linked or given other permissions. Nobody
-    can set the time of such a change back. What the files `skip` at its top hold does not count. Empty for no folder, and for
-    one too deep to be looked through."""
+    """Return a digest of a folder and everything below it.
+
+    It differs if anything was written, made, linked or given other permissions; nobody can set the time of such a
+    change back. What the files `skip` at the top of the folder hold does not count. The digest is empty if there is no
+    folder, or if the folder is too deep to be looked through.
+    """
     seen: list[tuple[str, *tuple[int, ...]]] = []
     if not identity(path):
         return ""
@@ -217,8 +242,11 @@ def fingerprint(path: str, skip: tuple[str, ...] = ()) -> str:
 
 
 def entries(top: str) -> Iterator[tuple[str, os.DirEntry[str]]]:
-    """(path, entry) of all below a folder: no link is followed, and nothing called .git walked through. A folder without
-    permission gets it. Raises OSError for one that cannot be read."""
+    """Yield (path, entry) of everything below a folder.
+
+    No link is followed, and nothing called .git is walked through. A folder without permission gets it. Raises OSError
+    for a folder that cannot be read.
+    """
     waiting = [""]
     while waiting:
         path = waiting.pop()
@@ -230,7 +258,7 @@ def entries(top: str) -> Iterator[tuple[str, os.DirEntry[str]]]:
 
 
 def listed(path: str) -> list[os.DirEntry[str]]:
-    """What is in a folder; one without permission gets it."""
+    """List the entries of a folder; a folder without permission gets it."""
     with contextlib.suppress(PermissionError), os.scandir(path) as found:
         return list(found)
     os.chmod(path, 0o700)
@@ -239,8 +267,11 @@ def listed(path: str) -> list[os.DirEntry[str]]:
 
 
 def claim(path: str) -> int | None:
-    """A descriptor with the lock of a folder, which is made if there is none; None if somebody else has that, or has
-    just taken the folder away. The lock is held until the descriptor is closed."""
+    """Lock a folder, which is made if it does not exist, and return a descriptor that holds the lock.
+
+    Returns None if somebody else holds the lock, or has just removed the folder. The lock is held until the descriptor
+    is closed.
+    """
     modes.folder(path)
     try:
         handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
@@ -257,7 +288,10 @@ def claim(path: str) -> int | None:
 
 
 def content(path: str, limit: int = 1 << 20) -> bytes | None:
-    """The content of a plain file: not through a link, and a FIFO is not waited for. None if it is none, or larger."""
+    """Return the content of a plain file, or None if there is none or it has more than `limit` bytes.
+
+    A link is not followed, and a FIFO is not waited for.
+    """
     try:
         handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:

@@ -1,9 +1,10 @@
-"""What a process writes and no ref names yet, safe from `git gc --prune=now`: in packs beside which
-lies a file .keep, as Git itself does it while it fetches.
+"""Packs that keep what a process has written and no ref names yet, safe from `git gc --prune=now`.
 
-Small writes go into one pack that grows: each time it is written anew, with what it held, and the
-one before it goes. So the packs are few. Loose files are no way: a prune that has begun before a
-ref was moved takes them away after it.
+Beside each pack lies a .keep file; Git itself does the same while it fetches.
+
+Small writes go into one pack that grows: each time a new pack is written with all that the old one held, and the old
+one is removed. So there are few packs. Loose files are not safe: a prune that began before a ref was moved deletes them
+after the move.
 """
 
 from __future__ import annotations
@@ -18,21 +19,24 @@ from typing import BinaryIO
 from agentctl.git import packs, process
 
 FULL_BYTES, FULL_OBJECTS = 1 << 19, 2_000
-"""What the pack that grows holds at most."""
+"""The most that the growing pack holds, in bytes and in objects."""
 FULL = 8
 """When there are more full packs than this, all are released to `git gc`."""
 REPLACED = 16
-"""When a pack has replaced more packs than this, it is synced and they are removed."""
+"""When the growing pack has replaced more packs than this, it is synced and they are removed."""
 TRIES = 10
-"""How often to write a file that a prune takes away meanwhile."""
+"""How often writing a file is tried when a prune removes it meanwhile."""
 _MARK = b"agentctl %d\n"
 _WRITING = "writing-"
-"""A pack that is not whole yet: with the process behind it, so that another one clears it away. Git
-prunes what it calls tmp_ itself, and would do so while we write."""
+"""The prefix of the name of a pack that is not whole yet.
+
+The pid of the process that writes it follows, so that another process can remove it after a kill. It is not called tmp_
+as in Git, because Git prunes such files, and would do so while we write.
+"""
 
 
 class Kept:
-    """The packs that one process keeps in one object folder. Safe to use from several threads."""
+    """The packs that one process keeps in one object folder, for use from several threads."""
 
     def __init__(self, folder: str) -> None:
         self._folder = folder
@@ -48,12 +52,12 @@ class Kept:
         return oid in self._entries
 
     def read(self, oid: str) -> tuple[bytes, bytes] | None:
-        """(kind, content) of what is in the pack that grows."""
+        """Return (kind, content) of an object in the growing pack, or None."""
         entry = self._entries.get(oid)
         return (entry.kind, entry.content()) if entry else None
 
     def add(self, objects: Mapping[str, tuple[bytes, bytes]], sync: bool) -> None:
-        """Write them; `sync` makes them durable at once."""
+        """Write objects into kept packs; `sync` makes them durable at once."""
         with self._lock:
             fresh = {oid: packs.entry(*one) for oid, one in objects.items() if oid not in self._entries}
             if not fresh:
@@ -75,34 +79,37 @@ class Kept:
                 self._settle()
 
     def _settle(self) -> None:
-        """Make the growing pack durable, and let those go that it replaces: one of them may be what made an object durable."""
+        """Make the growing pack durable, and then remove the packs that it replaces.
+
+        The order counts: one of these packs may be what made an object durable.
+        """
         if self._replaced:
             self._sync(self._growing)
             self.drop(self.replaced)
 
     @property
     def replaced(self) -> list[str]:
-        """Packs that go once what is written now is durable."""
+        """The packs that can be removed once what is written now is durable."""
         return list(self._replaced)
 
     def drop(self, gone: list[str]) -> None:
-        """Remove packs that were `replaced` before all was made durable."""
+        """Remove packs that were already `replaced` when everything was made durable."""
         with self._lock:
             self._replaced = [name for name in self._replaced if name not in gone]
             for name in gone:
-                # The index goes first, as in Git: without it a pack is none.
+                # The index goes first, as in Git: without its index a pack does not count.
                 for end in (".idx", ".pack", ".keep"):
                     self._unlink(name + end)
 
     def rest(self) -> None:
-        """Nobody is about to move a ref. If many packs are full, give them up."""
+        """Release the full packs if there are many; this is called when nobody is about to move a ref."""
         with self._lock:
             if len(self._full) > FULL:
                 self._give_up(self._full)
                 self._full = []
 
     def release(self) -> None:
-        """Give all of it up to `git gc`."""
+        """Release all packs to `git gc`."""
         with self._lock:
             self._settle()
             if self._full or self._growing:
@@ -115,9 +122,9 @@ class Kept:
             self._unlink(name + ".keep")
 
     def _write(self, entries: Mapping[str, packs.PackEntry], sync: bool) -> str:
-        """The pack, then its index, which makes it count; before both, what keeps it."""
+        """Write a pack and then its index, which makes the pack count; the .keep file is written before both."""
         packed, index = packs.encode(entries)
-        # A name of its own even for what was packed before: that one may be on its way out.
+        # The name is new even for objects that were packed together before: that pack may be about to be deleted.
         name = "pack-" + os.urandom(20).hex()
         try:
             for end, content in ((".keep", _MARK % os.getpid()), (".pack", packed), (".idx", index)):
@@ -144,7 +151,7 @@ class Kept:
 
 
 def sweep(git_dir: str) -> None:
-    """Give up what killed processes kept, and clear away what they were writing."""
+    """Release the packs that killed processes kept, and remove what they were writing."""
     folder = os.path.join(git_dir, "objects", "pack")
     for name in os.listdir(folder) if os.path.isdir(folder) else ():
         path = os.path.join(folder, name)
@@ -165,9 +172,11 @@ def _abandoned(path: str) -> bool:
 
 
 def write(prefix: str, path: str, content: bytes, sync: bool) -> None:
-    """A whole file or none: one without a name is given it when it is whole, so that a kill leaves nothing; where the
-    file system has no such files, under another name first. A prune may take that name, or an empty folder with it,
-    from under our hands."""
+    """Write a whole file, or none.
+
+    The file has no name until it is whole, so that a kill leaves nothing. On a file system without such files, it has
+    another name first. If a prune removes that name meanwhile, or an empty folder with it, the write is tried again.
+    """
     for attempt in range(TRIES):
         try:
             os.makedirs(os.path.dirname(path), exist_ok=True)
@@ -180,7 +189,7 @@ def write(prefix: str, path: str, content: bytes, sync: bool) -> None:
 
 
 def _linked(path: str, content: bytes, sync: bool) -> bool:
-    """False, with nothing done, if there are no nameless files here."""
+    """Write a file without a name and then link it; return False, with nothing done, if the system has no such files."""
     try:
         handle = os.open(os.path.dirname(path), os.O_TMPFILE | os.O_WRONLY, 0o444)
     except (AttributeError, OSError):
@@ -188,7 +197,7 @@ def _linked(path: str, content: bytes, sync: bool) -> bool:
     with open(handle, "wb") as file:
         _fill(file, content, sync)
         try:
-            # With a descriptor it is linkat(2) that follows the link, and not link(2).
+            # `src_dir_fd` makes Python call linkat(2), which follows the link, instead of link(2).
             os.link(f"/proc/self/fd/{handle}", path, src_dir_fd=handle, follow_symlinks=True)
         except FileExistsError:
             pass

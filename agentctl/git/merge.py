@@ -1,5 +1,8 @@
-"""Three-way merges of trees, without a worktree: in process where the two sides changed
-different paths, else by `git merge-tree`, in a place without configuration: no program that the hub's configuration names is run."""
+"""Three-way merges of trees, without a worktree.
+
+Where the two sides changed different paths, they are merged in process, else by `git merge-tree`. It runs in a place
+without configuration, so that no program runs that the hub's configuration names.
+"""
 
 from __future__ import annotations
 
@@ -22,18 +25,18 @@ from agentctl.git.store import Store
 @dataclass(frozen=True, slots=True)
 class Merged:
     tree: str
-    """With conflict markers in it where `conflicts` is not empty."""
+    """The id of the merged tree, with conflict markers in it if `conflicts` is not empty."""
     conflicts: tuple[str, ...] = ()
-    """Paths."""
+    """The paths in conflict."""
     messages: str = ""
     same: tuple[str, ...] = ()
-    """Where all merged, but two names are one for some file systems: what is new, and what it is the same as."""
+    """(new name, the name that it is the same as) if everything merged, but some file systems take two names for one."""
     nothing: bool = False
-    """All merged, and it changes nothing."""
+    """True if everything merged and the merge changes nothing."""
 
 
 def merge(hub: Hub, base: str, ours: str, theirs: str) -> Merged:
-    """Merge the change from tree `base` to tree `theirs` into tree `ours`. What Git would give."""
+    """Merge the change from tree `base` to tree `theirs` into tree `ours`, with the result that Git would give."""
     if ours == base or theirs == ours:
         return Merged(theirs)
     if theirs == base:
@@ -45,7 +48,7 @@ def merge(hub: Hub, base: str, ours: str, theirs: str) -> Merged:
 
 
 class _Entangled(Exception):
-    """Both sides changed the same path, or one that a rename may connect."""
+    """Both sides changed the same path, or paths that a rename may connect."""
 
 
 DEEP = 200
@@ -54,14 +57,15 @@ ORDINARY = frozenset((TREE, FILE, EXECUTABLE, SYMLINK, GITLINK))
 
 
 def _woven(objects: Objects, base: str, ours: str, theirs: str, depth: int = 0) -> str:
-    """The merged tree, taking each entry from the side that changed it.
+    """Return the merged tree, with each entry from the side that changed it.
 
-    Where no path was changed by both sides Git's result is this one, whatever it takes for
-    renames: the content of a renamed file is merged only if the other side changed or
-    removed it under its old name; a collision with its new name is a path that both sides
-    changed; and a directory counts as renamed only if it is gone on one side, so that a
-    file which the other side added there is a change to a directory that one side removed.
-    Paths that both sides added or both removed may be ends of such renames.
+    Where no path was changed by both sides, this is also Git's result, whatever Git takes for renames. The content of a
+    renamed file is merged only if the other side changed or removed it under its old name. A collision with its new
+    name is a path that both sides changed. A directory counts as renamed only if it is gone on one side; so a file that
+    the other side added there is a change to a directory that one side removed. Paths that both sides added or both
+    removed may be ends of such renames.
+
+    Raises _Entangled where this is not certain.
     """
     if depth > DEEP:
         raise _Entangled
@@ -94,10 +98,12 @@ def _differing(was: Entries, now: Entries) -> list[bytes]:
 
 
 def by_git(hub: Hub, base: str, ours: str, theirs: str) -> Merged:
-    """The same by Git alone, in a place of its own: what Git makes lies there first, and comes into the hub as
-    what we write does, safe from `git gc` until a ref names it.
+    """Merge as `merge` does, but by Git alone, in a place of its own.
 
-    `--merge-base` came with Git 2.40; three commits made for the occasion say the same to 2.38.
+    What Git makes lies there first. It comes into the hub in the same way as what we write, so it is safe from `git gc`
+    until a ref names it.
+
+    `--merge-base` came with Git 2.40; three commits made for this merge say the same to Git 2.38.
     """
     objects = hub.objects
     objects.store.flush()
@@ -124,7 +130,7 @@ def by_git(hub: Hub, base: str, ours: str, theirs: str) -> Merged:
 
 @contextlib.contextmanager
 def _borrowing(place: str, git_dir: str) -> Iterator[Store]:
-    """The objects of a place, which borrows those of a hub; it is empty before and after."""
+    """Lend the objects of a place that borrows those of a hub; the place is empty before and after."""
     store, alternates = Store(place), os.path.join(place, "objects", "info", "alternates")
     try:
         with open(alternates, "wb") as file:
@@ -148,7 +154,7 @@ def _commit(store: Store, tree: str, name: bytes, *parents: str) -> str:
 
 
 def _meeting(objects: Objects, base: str, ours: str, theirs: str) -> Iterator[str]:
-    """The paths that both sides may have changed, under the names that they have in the end."""
+    """Yield the paths that both sides may have changed, under the names that they have in the end."""
     renamed = False
     for path, _, _, status in _changed(objects, base, theirs, b""):
         yield path
@@ -158,7 +164,7 @@ def _meeting(objects: Objects, base: str, ours: str, theirs: str) -> Iterator[st
 
 
 def _messages(fields: list[str]) -> list[str]:
-    """The texts among <count> path... <type> <text> records."""
+    """Return the texts among <count> path... <type> <text> records."""
     found = []
     while fields and fields[0].isdigit():
         count = int(fields[0])
@@ -168,18 +174,17 @@ def _messages(fields: list[str]) -> list[str]:
 
 
 def diff(hub: Hub, old: str, new: str, paths: tuple[str, ...] = (), limit: int = 65536) -> str:
-    """A patch from one tree to another, cut at `limit` characters."""
+    """Return a patch from one tree to another, cut at `limit` characters."""
     args = ["diff-tree", "-r", "-p", "--no-color", "--no-ext-diff", "--no-textconv", old, new]
     text = hub.git(*args, *(("--", *(":(literal)" + path for path in paths)) if paths else ()))
     return text if len(text) <= limit else text[:limit] + "\n... (cut)\n"
 
 
 def changed(hub: Hub, old: str, new: str) -> Iterator[tuple[str, int, str, str]]:
-    """(path, new mode, new object id, status letter) of what differs between two trees or
-    commits, in Git's order.
+    """Yield (path, new mode, new object id, status letter) of what differs between two trees or commits.
 
-    The mode and the id are zero for a deleted path. Renames are a deletion and an addition.
-    Raises ObjectError for trees nested more than DEEP; reads no further than is asked for.
+    The order is Git's. The mode and the id are zero for a deleted path. A rename is a deletion and an addition. Raises
+    ObjectError for trees nested more than DEEP, and reads no further than is asked for.
     """
     objects = hub.objects
     return _changed(objects, objects.tree_of(old), objects.tree_of(new), b"")
@@ -192,7 +197,7 @@ def _changed(objects: Objects, old: str, new: str, prefix: bytes) -> Iterator[tu
     found: list[tuple[bytes, tuple[str, str] | None, Entry | None, Entry | None]] = []
     for name in _differing(was, now):
         before, after = was.get(name), now.get(name)
-        # A file and a directory of one name are two entries, which sort apart.
+        # A file and a directory of the same name are two entries, which sort to different places.
         below = _subtree(before), _subtree(after)
         if below != (EMPTY_TREE, EMPTY_TREE):
             found.append((name + b"/", below, None, None))
@@ -209,18 +214,20 @@ def _changed(objects: Objects, old: str, new: str, prefix: bytes) -> Iterator[tu
 
 
 def _subtree(entry: Entry | None) -> str:
-    """What is below it, as a directory; nothing is below anything else."""
+    """Return the tree below an entry that is a directory, and the empty tree for any other."""
     return entry[1] if entry and entry[0] == TREE else EMPTY_TREE
 
 
 def _leaf(entry: Entry | None) -> Entry | None:
-    """It, unless it is a directory."""
+    """Return an entry, or None if it is a directory."""
     return entry if entry and entry[0] != TREE else None
 
 
 def collisions(hub: Hub, old: str, new: str) -> Iterator[tuple[str, str]]:
-    """(path, other path) of what is in the second of two trees or commits and not in the first, and
-    is there the same as another one for a file system that heeds neither case nor Unicode form."""
+    """Yield (path, other path) of what is new in the second of two trees or commits and the same as another path there.
+
+    They are the same for a file system that ignores case and Unicode form.
+    """
     objects = hub.objects
     return _collisions(objects, objects.tree_of(old), objects.tree_of(new), b"")
 
@@ -252,5 +259,5 @@ def _folded(name: bytes) -> bytes:
 
 
 def _kind(entry: Entry) -> int:
-    """The type of a file, without its permissions."""
+    """Return the type of a file, without its permissions."""
     return entry[0] & 0o170000

@@ -1,6 +1,7 @@
-"""The .gitattributes by which `git merge` in a checkout would merge, laid out for a Git that has no
-checkout. A driver of somebody's own is configuration, and that Git has none: what there is is built
-in, text, binary, union, or no merge at all.
+"""The .gitattributes by which `git merge` in a checkout would merge, laid out for a Git without a checkout.
+
+A merge driver of somebody's own needs configuration, and that Git has none. So only built-in merges remain: text,
+binary, union, or no merge at all.
 """
 
 from __future__ import annotations
@@ -13,15 +14,17 @@ from agentctl.git.objects import EXECUTABLE, FILE, TREE, Objects
 
 NAME = b".gitattributes"
 LARGEST = 1 << 20
-"""Bytes of a file that is heeded."""
+"""Bytes of the largest attributes file that counts."""
 _SPEAKS = re.compile(rb"merge|binary")
-"""A file says nothing of merges without one of these words: the attribute, or the built-in macro that holds it."""
+"""A file that says anything of merges has one of these words: the attribute, or the built-in macro that sets it."""
 _NO_FOLDER = frozenset((b"", b".", b"..", b".git"))
 
 
 def found(objects: Objects, tree: str, paths: Iterable[str]) -> dict[bytes, bytes]:
-    """Content by folder (empty for the top) of each file of attributes on the way to `paths` in a
-    tree; nothing if none of them says anything of merges."""
+    """Return the content of each attributes file on the way to `paths` in a tree, by folder.
+
+    The top folder is the empty name. The result is empty if no file says anything of merges.
+    """
     files: dict[bytes, bytes] = {}
     folders: dict[bytes, str | None] = {b"": tree}
     for path in paths:
@@ -43,13 +46,16 @@ def found(objects: Objects, tree: str, paths: Iterable[str]) -> dict[bytes, byte
 
 
 def _content(objects: Objects, tree: str) -> bytes:
-    """Empty if there is none that Git would read: it follows no link."""
+    """Return the content of a folder's attributes file; empty if there is none that Git would read.
+
+    Git does not follow a link there.
+    """
     mode, oid = objects.tree(tree).get(NAME, (0, ""))
     return objects.blob(oid) if mode in (FILE, EXECUTABLE) and objects.size(oid) <= LARGEST else b""
 
 
 def lay_out(place: str, files: Mapping[bytes, bytes]) -> None:
-    """Write them into a folder."""
+    """Write attributes files into a folder."""
     for folder, text in files.items():
         path = os.path.join(os.fsencode(place), folder)
         os.makedirs(path, exist_ok=True)

@@ -1,8 +1,7 @@
-"""Folders and files that nobody else may look into, whatever the umask.
+"""Folders and files that nobody else may look into, whatever the umask is.
 
-What agentctl keeps for itself (logs, prompts, answers, locks) and the folders that gates and
-agents work in. The umask itself is left as it is: it is that of the gates and agents, too, and
-of what Git writes.
+These are what agentctl keeps for itself (logs, prompts, answers, locks) and the folders that gates and agents work in.
+The umask itself is not changed, because gates, agents and what Git writes are subject to it too.
 """
 
 from __future__ import annotations
@@ -11,11 +10,11 @@ import contextlib
 import os
 
 TRIES = 10
-"""How often a folder is made whose parent somebody else removes, for it is empty."""
+"""How often making a folder is tried when somebody else removes its empty parent."""
 
 
 def folder(path: str) -> None:
-    """Make a folder, and what is missing above it, of mode 0700. One that is there is left alone."""
+    """Make a folder of mode 0700, and what is missing above it; a folder that exists is left alone."""
     for left in reversed(range(TRIES)):
         try:
             return os.mkdir(path, 0o700)
@@ -28,8 +27,10 @@ def folder(path: str) -> None:
 
 
 def narrow(path: str) -> None:
-    """Close a folder of ours that is there to everybody else: older versions left it to the umask.
-    What a link leads to is left alone."""
+    """Close an existing folder of ours to everybody else.
+
+    Older versions left its mode to the umask. What a link leads to is left alone.
+    """
     with contextlib.suppress(OSError):
         handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
         try:
@@ -40,7 +41,7 @@ def narrow(path: str) -> None:
 
 
 def opener(path: str, flags: int) -> int:
-    """For `open`: a file that is made is of mode 0600."""
+    """Open a file for `open`; a file that is made has mode 0600."""
     return os.open(path, flags, 0o600)
 
 

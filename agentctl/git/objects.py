@@ -1,4 +1,4 @@
-"""Reading and writing Git objects in process. Never refs.
+"""Git objects, read and written in process; refs are never read or written here.
 
 Objects that agents wrote are hostile: what cannot be parsed becomes ObjectError.
 """
@@ -34,11 +34,11 @@ __all__ = [
 Entry = tuple[int, str]
 """(mode, object id)."""
 Entries = Mapping[bytes, Entry]
-"""Of one tree, by name: (mode, object id)."""
+"""The entries of one tree by name: (mode, object id)."""
 COMMITS, ENTRIES = 20_000, 200_000
-"""Parsed commits, and entries of parsed trees, that are remembered; some 200 bytes each."""
+"""How many parsed commits, and how many entries of parsed trees, are remembered; each takes some 200 bytes."""
 DEEP = 200
-"""Levels of directories, below which a part of a tree is taken whole."""
+"""Levels of directories; a part of a tree below them is taken whole."""
 
 TREE, FILE, EXECUTABLE, SYMLINK, GITLINK = 0o40000, 0o100644, 0o100755, 0o120000, 0o160000
 EMPTY_TREE = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
@@ -62,15 +62,15 @@ class CommitInfo:
     tree: str
     parents: tuple[str, ...]
     author: bytes
-    """b'Name <email>', with nothing in it that Git would not write."""
+    """b'Name <email>', without anything that Git would not write."""
     author_time: int
     author_zone: bytes
-    """As Git writes it: b'+0200'."""
+    """The time zone as Git writes it, such as b'+0200'."""
     time: int
-    """Of the committer; 0 where Git reads none."""
+    """The committer's time; 0 if Git reads none."""
     message: bytes
     flaw: str = ""
-    """What is in its head that Git would not write, if anything is."""
+    """What the header of the commit has that Git would not write; empty if there is nothing."""
 
     @property
     def subject(self) -> str:
@@ -80,14 +80,17 @@ class CommitInfo:
 
 _OID = re.compile(rb"[0-9a-f]{40}")
 _SIGNED = re.compile(rb"([^<>\n\0]+ <[^<>\n\0]*>) (0|[1-9]\d{0,17}) ([+-]\d{4})")
-"""Of an author or a committer, as `git fsck` wants it."""
+"""The person, time and zone of an author or a committer, as `git fsck` wants them."""
 _LATEST = 1 << 40
-"""Seconds since 1970: what Git adds and compares without overflow, some 35,000 years."""
+"""Seconds since 1970, some 35,000 years: Git adds and compares times up to this without overflow."""
 
 
 def parse_commit(oid: str, data: bytes) -> CommitInfo:
-    """As Git reads it, which forgives much: old histories have time zones, dates and names that
-    nobody writes today. Raises ObjectError for what Git would not read either."""
+    """Parse a commit as Git reads it, which forgives much.
+
+    Old histories have time zones, dates and names that nobody writes today. Raises ObjectError for what Git would not
+    read either.
+    """
     head, _, message = data.partition(b"\n\n")
     lines = head.split(b"\n")
     tree, at = lines[0].removeprefix(b"tree "), 1
@@ -109,7 +112,7 @@ def parse_commit(oid: str, data: bytes) -> CommitInfo:
 
 
 def _signed(lines: list[bytes], at: int, word: bytes) -> tuple[bytes, int, bytes, str]:
-    """(person, time, zone, flaw) of one line of a head."""
+    """Return (person, time, zone, flaw) of one line of a commit's header."""
     line = lines[at] if at < len(lines) else b""
     found = _SIGNED.fullmatch(line.removeprefix(word)) if line.startswith(word) else None
     if found and int(found[2]) <= _LATEST:
@@ -136,7 +139,7 @@ def _person(name: bytes, email: bytes) -> bytes:
 
 
 class Objects:
-    """The object database of one hub. Safe to use from several threads."""
+    """The object database of one hub, for use from several threads."""
 
     def __init__(self, git_dir: str) -> None:
         self.store = Store(git_dir)
@@ -163,13 +166,13 @@ class Objects:
         return found
 
     def tree_of(self, oid: str) -> str:
-        """The tree of a commit; a tree's own id."""
+        """Return the id of a commit's tree; for a tree, its own id."""
         if oid == EMPTY_TREE or oid in self._trees:
             return oid
         return oid if oid not in self._commits and self.store.read(oid)[0] == b"tree" else self.commit(oid).tree
 
     def tree(self, oid: str) -> Entries:
-        """Entries of one tree by name: (mode, object id)."""
+        """Return the entries of one tree by name: (mode, object id)."""
         found = self._trees.get(oid)
         return self._remembered(oid, self._parsed(oid)) if found is None else found
 
@@ -193,7 +196,7 @@ class Objects:
                 raise ObjectError(oid=oid, why=f"a {kind.decode()}, not a tree")
             listed = parse_tree(data, 20)
             found = {name: (mode, sha.decode()) for name, mode, sha in listed}
-            # Of two entries of one name Git takes the one, and we would take the other.
+            # If two entries have the same name, Git takes one of them, and we would take the other.
             order = [name + b"/" if mode & 0o170000 == TREE else name for name, mode, _ in listed]
             if len(found) < len(order) or order != sorted(order) or b"/" in b"".join(found):
                 raise ObjectError(oid=oid, why="a tree that Git would not write: see git fsck")
@@ -210,7 +213,7 @@ class Objects:
         return self.store.size(oid)
 
     def at(self, tree: str, path: str) -> tuple[int, str] | None:
-        """(mode, object id) of `path` under `tree`, or None."""
+        """Return (mode, object id) of `path` under `tree`, or None."""
         entry: tuple[int, str] | None = (TREE, tree)
         for part in path.encode(errors="surrogateescape").split(b"/"):
             if entry is None or entry[0] != TREE:
@@ -219,12 +222,12 @@ class Objects:
         return entry
 
     def read(self, tree: str, path: str) -> bytes | None:
-        """Content of the file at `path` under `tree`, or None."""
+        """Return the content of the file at `path` under `tree`, or None."""
         entry = self.at(tree, path)
         return self.blob(entry[1]) if entry and entry[0] != TREE else None
 
     def walk(self, tree: str, prefix: bytes = b"") -> Iterator[tuple[str, str]]:
-        """(path, object id) of every file under `tree`, in order."""
+        """Yield (path, object id) of every file under `tree`, in order."""
         for name, (mode, oid) in sorted(self.tree(tree).items()):
             if mode == TREE:
                 yield from self.walk(oid, prefix + name + b"/")
@@ -232,8 +235,10 @@ class Objects:
                 yield (prefix + name).decode(errors="surrogateescape"), oid
 
     def part(self, tree: str, patterns: tuple[str, ...], depth: int = 0) -> str:
-        """The id that a tree with only those files of `tree` that one of `patterns` matches
-        would have. Nothing is written; directories seen before are not looked into again."""
+        """Return the id that a tree would have with only those files of `tree` that one of `patterns` matches.
+
+        Nothing is written. Directories that were seen before are not looked into again.
+        """
         if patterns == globs.ALL or depth > DEEP:
             return tree
         known = self._parts.get((patterns, tree)) if patterns else EMPTY_TREE
@@ -287,7 +292,7 @@ class Objects:
         )
 
     def write_tag(self, target: str, name: str, message: str, time: float, tagger: Person = BOT) -> str:
-        """An annotated tag object for the commit `target`."""
+        """Write an annotated tag object for the commit `target`, and return its id."""
         return self.store.write(
             b"tag",
             b"object %s\ntype commit\ntag %s\ntagger %s %d +0000\n\n%s"
@@ -295,10 +300,10 @@ class Objects:
         )
 
     def replace(self, tree: str, files: Mapping[str, bytes | Entry | None]) -> str:
-        """The tree with `files` written, or entries put there (None: removed), and the rest as it was.
+        """Write `tree` with some of its files replaced, and return the id of the new tree.
 
-        Reads and writes only the trees on the paths that change; a directory that
-        becomes empty goes.
+        `files` has by path the new content, an entry to put there, or None to remove what is there. Only the trees on
+        these paths are read and written. A directory that becomes empty is removed.
         """
         here = dict(self.tree(tree))
         below: dict[bytes, dict[str, bytes | Entry | None]] = {}

@@ -1,5 +1,7 @@
-"""The format of packs and of their indexes, by gitformat-pack(5): writing them without deltas, and
-what an entry will grow to before it is read."""
+"""The format of packs and their indexes, by gitformat-pack(5).
+
+Packs are written without deltas. What an entry will grow to is measured before the entry is read.
+"""
 
 from __future__ import annotations
 
@@ -11,13 +13,13 @@ from dataclasses import dataclass
 from mmap import mmap
 
 QUICK = 1
-"""Level of compression."""
+"""The level of compression."""
 KINDS = {b"commit": 1, b"tree": 2, b"blob": 3, b"tag": 4}
 NAMES = {number: kind for kind, number in KINDS.items()}
 _OFFSET, _REFERENCE = 6, 7
-"""Numbers of deltas: on what is so many bytes before, and on an object of that id."""
+"""The numbers of the two kinds of deltas: on the entry so many bytes before, and on the object with this id."""
 DEEPEST = 10_000
-"""Deltas upon deltas."""
+"""How many deltas may build on one another."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +28,7 @@ class PackEntry:
 
     kind: bytes
     data: bytes
-    """Head and compressed content."""
+    """The header and the compressed content."""
 
     def content(self) -> bytes:
         at = next(n for n, byte in enumerate(self.data) if byte < 128) + 1
@@ -38,7 +40,7 @@ def entry(kind: bytes, content: bytes) -> PackEntry:
 
 
 def encode(entries: Mapping[str, PackEntry]) -> tuple[bytes, bytes]:
-    """(pack, its index), both of version 2; no deltas."""
+    """Return (pack, its index), both of version 2 and without deltas."""
     parts, offsets = [b"PACK" + struct.pack(">II", 2, len(entries))], {}
     at = len(parts[0])
     for oid, one in entries.items():
@@ -70,7 +72,7 @@ def encode(entries: Mapping[str, PackEntry]) -> tuple[bytes, bytes]:
 
 
 def _head(number: int, size: int) -> bytes:
-    """Kind and size of a packed object: four bits of the size, then seven in each byte."""
+    """Return the header of a packed object, its kind and size: four bits of the size, then seven in each byte."""
     byte, size, out = number << 4 | size & 15, size >> 4, bytearray()
     while size:
         out.append(byte | 128)
@@ -80,10 +82,10 @@ def _head(number: int, size: int) -> bytes:
 
 
 def measured(pack: bytes | mmap, offset: int, find: Callable[[bytes], int]) -> tuple[bytes, int, int]:
-    """(kind, size, bytes of the largest object on the way to it) of the entry at an offset of a
-    pack's bytes, from heads alone: nothing is unpacked. `find` gives the offset of an object id.
+    """Return (kind, size, bytes of the largest object on the way to it) of the entry at `offset` in a pack.
 
-    Raises ValueError for what is no entry, KeyError for a base that is elsewhere.
+    Only headers are read, and nothing is unpacked. `find` returns the offset of an object id. Raises ValueError for
+    what is not an entry, and KeyError for a base that is not in the pack.
     """
     size, most = -1, 0
     for _ in range(DEEPEST):
@@ -103,7 +105,7 @@ def measured(pack: bytes | mmap, offset: int, find: Callable[[bytes], int]) -> t
 
 
 def _read_head(pack: bytes | mmap, at: int) -> tuple[int, int, int]:
-    """(number of the kind, size, where the content begins)."""
+    """Return (number of the kind, size, offset at which the content begins)."""
     byte, shift = pack[at], 4
     number, size, at = byte >> 4 & 7, byte & 15, at + 1
     while byte & 128:
@@ -126,7 +128,7 @@ def _distance(pack: bytes | mmap, at: int) -> tuple[int, int]:
 
 
 def _delta_sizes(compressed: bytes) -> tuple[int, int]:
-    """The sizes of the base, and of what a delta makes of it."""
+    """Return (size of a delta's base, size of what the delta makes of it)."""
     head, sizes, at = zlib.decompressobj().decompress(compressed, 24), [], 0
     for _ in range(2):
         size = shift = 0

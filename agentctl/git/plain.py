@@ -1,8 +1,8 @@
-"""Git that sees the hub's objects and nothing else of it: in a Git directory of our own, without
-configuration, attributes, hooks or refs.
+"""Git that sees the hub's objects and nothing else of the hub.
 
-What the hub's own configuration may name (gpg, drivers of diff and merge, textconv, a remote that
-has missing objects fetched, files to include) is not there to be run.
+It runs in a Git directory of our own, without configuration, attributes, hooks or refs. So Git cannot run or use what
+the hub's own configuration may name: gpg, drivers of diff and merge, textconv, a remote from which missing objects are
+fetched, files to include.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import Unpack
 from agentctl.git import process
 
 ASKS_OBJECTS = frozenset(("cat-file", "diff-tree", "log", "merge-base", "merge-tree", "rev-list"))
-"""Commands that need no more than objects, if they are given these by id."""
+"""Commands that need only objects, if the objects are given to them by id."""
 _PREFIX = "agentctl-git-"
 _free: list[str] = []
 _made: set[str] = set()
@@ -28,7 +28,7 @@ _lock = threading.Lock()
 
 
 def run(git_dir: str, args: Sequence[str], **options: Unpack[process.Options]) -> subprocess.CompletedProcess[bytes]:
-    """As `process.run` in a hub, for commands that are given objects by id."""
+    """Run Git as `process.run` does in a hub, for commands that are given objects by id."""
     with place() as made:
         return process.run(args, git_dir=made, cwd=made, env={"GIT_OBJECT_DIRECTORY": objects(git_dir)}, **options)
 
@@ -39,9 +39,11 @@ def objects(git_dir: str) -> str:
 
 @contextlib.contextmanager
 def place() -> Iterator[str]:
-    """A Git directory with nothing in it, for one caller at a time. Whoever puts a file there takes
-    it away again. It is used anew, for to make and remove one takes longer than most Gits; it goes
-    with the process, or with `sweep`."""
+    """Lend a Git directory with nothing in it to one caller at a time.
+
+    A caller that puts a file there must remove it again. The directory is used again later, because making and removing
+    one takes longer than most Git commands. It is removed when the process ends or, after a kill, by `sweep`.
+    """
     made = _taken()
     try:
         yield made
@@ -66,7 +68,10 @@ def _taken() -> str:
 
 
 def _pristine(made: str) -> bool:
-    """True unless somebody tidied up in the folder of temporary files, or put something there."""
+    """Tell whether the directory is as it was made.
+
+    It is not if somebody cleaned up the folder of temporary files, or put something there.
+    """
     try:
         return (
             set(os.listdir(made)) == {"HEAD", "refs", "objects", "files"}
@@ -85,7 +90,7 @@ def _remove() -> None:
 
 
 def sweep() -> None:
-    """Remove what killed processes left."""
+    """Remove the Git directories that killed processes left."""
     folder = tempfile.gettempdir()
     for name in os.listdir(folder):
         pid = name.removeprefix(_PREFIX).partition("-")[0]

@@ -1,8 +1,8 @@
-"""The Git directory of an agent's worktree, or of a slot: a repository of its own that borrows the hub's objects.
+"""The Git directory of an agent's worktree or of a slot: a private repository that borrows the hub's objects.
 
-It is made anew before each run, so nothing that an earlier one left in it (configuration, hooks, flags in the index,
-a rebase, a stash) reaches the next. Afterwards it belongs to whoever ran there: it is only read, never by Git, and
-whatever it holds is taken for hostile.
+It is made anew before each run, or at least proven to be as it was made. So nothing that an earlier run left in it
+(configuration, hooks, flags in the index, a rebase, a stash) reaches the next. Afterwards it belongs to whoever ran
+there: it is only read, never by Git, and whatever it holds counts as hostile.
 """
 
 from __future__ import annotations
@@ -28,44 +28,46 @@ UNFINISHED: dict[str, str] = {
     "BISECT_LOG": "a bisection",
     "sequencer": "a cherry-pick",
 }
-"""What Git keeps in a Git directory while something is under way."""
+"""What Git keeps in a Git directory while something is under way, and what that is."""
 
 REFS = 10_000
-"""Loose refs that are read at most."""
+"""How many loose refs are read at most."""
 
 PACKED = 64 << 20
-"""Bytes of packed-refs that are read at most."""
+"""Bytes of the largest packed-refs file, or index, that is read."""
 
 STAGE, SKIP_WORKTREE = 0x3000, 0x4000
-"""Bits of an index entry: its stage, and that its file is kept out (see gitformat-index(5))."""
+"""Bits of an index entry (see gitformat-index(5)): its stage, and that its file is kept out of the worktree."""
 
 NO_PUSH = "agentctl: commit and end the session; the merge queue does the rest"
-"""Where a push from a worktree goes: nowhere, and Git's error says why."""
+"""The address of a push from a worktree: it leads nowhere, and Git's error shows it to the agent."""
 
 
 REWRITTEN = ("HEAD", "index", "packed-refs")
-"""Files that are written before each run even where the rest is left as it is."""
+"""Files that are written before each run, even if the rest is left as it is."""
 
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """What a Git directory is to say when a run begins."""
+    """What a Git directory must say when a run begins."""
 
     commit: str
     branch: str | None
-    """Full name of the branch that HEAD is on; None for a detached one."""
+    """The full name of the branch that HEAD is on; None for a detached HEAD."""
     trunk: str
-    """Short name: it is a branch, and a remote-tracking one."""
+    """The short name of trunk, which becomes a branch and a remote-tracking branch."""
     index: str
-    """The file that is copied."""
+    """The index file that is copied."""
     extra: tuple[tuple[str, str], ...] = ()
-    """(full name, object id) of more refs."""
+    """(full name, object id) of further refs."""
 
 
 def write(hub: Hub, git_dir: str, start: Setup, template: str, made: str) -> str:
-    """Make the Git directory at `git_dir` anew, in the place of what is there; or, where that is just as an earlier call
-    made it, bring it up to date. `template` is a folder to begin with, where a setup left one; `made` is what the earlier
-    call returned."""
+    """Make the Git directory at `git_dir` anew in the place of what is there, or bring it up to date.
+
+    It is brought up to date only if it is exactly as an earlier call made it; `made` is what that call returned.
+    `template` is a folder to begin with, if a setup left one.
+    """
     if not made or folders.fingerprint(git_dir, REWRITTEN) != made:
         _anew(hub, git_dir, template)
     tip = hub.trunk_tip(start.trunk)
@@ -76,7 +78,7 @@ def write(hub: Hub, git_dir: str, start: Setup, template: str, made: str) -> str
         listed[start.branch] = start.commit
     _put(os.path.join(git_dir, "packed-refs"), "".join(f"{oid} {name}\n" for name, oid in sorted(listed.items())))
     _put(os.path.join(git_dir, "HEAD"), f"ref: {start.branch}\n" if start.branch else start.commit + "\n")
-    # With its date: by that Git knows which entries to look at twice.
+    # The copy keeps the date, by which Git knows which entries to look at twice.
     shutil.copy2(start.index, os.path.join(git_dir, "index"))
     return folders.fingerprint(git_dir, REWRITTEN)
 
@@ -108,7 +110,7 @@ def _anew(hub: Hub, git_dir: str, template: str) -> None:
     for folder in ("objects/info", "refs", "info"):
         modes.folder(os.path.join(git_dir, folder))
     own, theirs = (os.path.join(os.path.realpath(one), "objects") for one in (git_dir, hub.git_dir))
-    # Relative to the own objects, so that both can be moved together.
+    # The path is relative to the repository's own objects, so that both repositories can be moved together.
     _put(os.path.join(git_dir, "objects/info/alternates"), scratch.quoted(os.path.relpath(theirs, own)) + "\n")
     _put(os.path.join(git_dir, "config"), conversion.encoded(settings))
     for name in ("exclude", "attributes"):
@@ -117,13 +119,13 @@ def _anew(hub: Hub, git_dir: str, template: str) -> None:
 
 
 def keep(git_dir: str, template: str) -> None:
-    """Copy a Git directory to `template`, to begin with the next time."""
+    """Copy a Git directory to `template`, with which the next one begins."""
     folders.remove(template)
     shutil.copytree(git_dir, template, symlinks=True, copy_function=_linked)
 
 
 def _linked(source: str, copy: str) -> None:
-    """Objects never change, so a second name does for a copy."""
+    """Copy a file; an object only gets a second name, because objects never change."""
     if f"{os.sep}objects{os.sep}" in source:
         try:
             return os.link(source, copy, follow_symlinks=False)
@@ -133,7 +135,7 @@ def _linked(source: str, copy: str) -> None:
 
 
 def _tags(hub: Hub) -> dict[str, str]:
-    """The hub's tags: many projects get their version from them."""
+    """Return the hub's tags, because many projects get their version from them."""
     return {name: oid for name, oid in _every_ref(hub.git_dir) if name.startswith("refs/tags/")}
 
 
@@ -142,16 +144,16 @@ def _put(path: str, text: str) -> None:
         file.write(text)
 
 
-# What somebody else may have written: read, and not believed.
+# From here on: what somebody else may have written. It is read, but not trusted.
 
 
 def refs(git_dir: str) -> dict[str, str]:
-    """Object ids by full name of ref, as far as they can be read."""
+    """Return the object ids by full name of ref, as far as they can be read."""
     return dict(_every_ref(git_dir))
 
 
 def head(git_dir: str) -> tuple[str | None, str | None]:
-    """(commit id, full name of the branch) that HEAD is at; None for what it does not tell."""
+    """Return (commit id, full name of the branch) that HEAD is at; None for what HEAD does not tell."""
     name, branch = "HEAD", None
     for _ in range(5):
         said = _text(os.path.join(git_dir, name))
@@ -166,7 +168,7 @@ def head(git_dir: str) -> tuple[str | None, str | None]:
 
 
 def unfinished(git_dir: str) -> str:
-    """What Git says is under way in a worktree, such as "a rebase"; empty if nothing is."""
+    """Return what is under way in a worktree by Git's own files, such as "a rebase"; empty if nothing is."""
     return next((what for name, what in UNFINISHED.items() if os.path.lexists(os.path.join(git_dir, name))), "")
 
 
@@ -196,8 +198,11 @@ def _text(path: str) -> str:
 
 
 def repository(top: str, path: str) -> str | None:
-    """The Git directory of the repository whose files are in the folder `path`: `.git` there, or what a file `.git`
-    names, if that is a folder below `top`, through no link. None if there is none."""
+    """Return the Git directory of the repository whose files are in the folder `path`, or None.
+
+    It is `.git` in that folder, or what a file `.git` there names. It must be a folder below `top` that is reached
+    through no link.
+    """
     entry = os.path.join(path, ".git")
     said = _text(entry)
     if said.startswith("gitdir: "):
@@ -218,14 +223,14 @@ class Flags:
 
 
 def flags(git_dir: str) -> Flags:
-    """What the index in a Git directory says; nothing if it cannot be read."""
+    """Return what the index in a Git directory says; nothing if it cannot be read."""
     from dulwich.index import read_index
 
     data = folders.content(os.path.join(git_dir, "index"), PACKED)
     try:
         entries = list(read_index(io.BytesIO(data))) if data else []
     except Exception:
-        # Hostile bytes raise many types.
+        # Hostile bytes raise exceptions of many types.
         return Flags()
     absent = frozenset(os.fsdecode(entry.name) for entry in entries if entry.extended_flags & SKIP_WORKTREE)
     return Flags(any(entry.flags & STAGE for entry in entries), absent)

@@ -1,4 +1,4 @@
-"""Running Git's own binary with nothing inherited that could change its meaning."""
+"""Runs of Git's own binary: closed off from whatever could change their meaning, or as the user would run it."""
 
 from __future__ import annotations
 
@@ -23,17 +23,21 @@ log = logging.getLogger(__name__)
 MINIMUM = (2, 38)
 
 QUICK, SLOW = 60.0, 600.0
-"""Seconds after which a Git is ended: one that is asked for a name or to move refs, and one that
-may walk the whole history. A FIFO among the refs, or a lock of a dead mount, would hold it for ever."""
+"""The seconds after which a Git process is ended.
+
+QUICK is for the commands in `_QUICK`: they look up a name, move refs, or read or set configuration. SLOW is for all
+others: they may walk the whole history. Without a limit, a FIFO among the refs or a lock on a dead mount would hold Git
+for ever.
+"""
 _QUICK = frozenset(("config", "rev-parse", "symbolic-ref", "update-ref"))
 GRACE = 2.0
-"""Seconds that such a Git has to remove its locks."""
+"""The seconds that such a Git has to remove its locks before it is killed."""
 
 awaited: set[int] = set()
-"""Those that run, by pid: a thread of this process waits for each."""
+"""The pids of the Git processes that run: a thread of this process waits for each of them."""
 
 FULL = (os.strerror(errno.ENOSPC), "Out of diskspace")
-"""How Git says that there is no room left."""
+"""The words by which Git says that the disk is full."""
 
 _QUIET = (
     "core.hooksPath=/dev/null",
@@ -48,7 +52,7 @@ _QUIET = (
 
 
 class GitError(AgentctlError):
-    """git {command} failed: {stderr}"""
+    """git {command} failed: {stderr}"""  # noqa: D400, D415
 
     code = "git"
 
@@ -59,7 +63,10 @@ class GitError(AgentctlError):
 
 @functools.cache
 def binary() -> str:
-    """Absolute path of git. Raises Infrastructure if there is none."""
+    """Return the absolute path of git.
+
+    Raises Infrastructure if git is not on the PATH.
+    """
     found = shutil.which("git")
     if not found:
         raise Infrastructure("git is not on the PATH", hint="install Git 2.38 or newer")
@@ -89,7 +96,7 @@ def _closed_environment() -> dict[str, str]:
 
 
 def command(args: Sequence[str], git_dir: str | None) -> tuple[list[str], dict[str, str]]:
-    """(command line, whole environment) of a Git that is closed off."""
+    """Return (command line, whole environment) for a Git that is closed off as `run` says."""
     argv = [binary()]
     for setting in _QUIET:
         argv += ["-c", setting]
@@ -99,7 +106,7 @@ def command(args: Sequence[str], git_dir: str | None) -> tuple[list[str], dict[s
 
 
 class Options(TypedDict, total=False):
-    """Of `run`, wherever it is done."""
+    """The options of `run`, for the functions that pass them on to it."""
 
     stdin: bytes
     source: str | None
@@ -118,11 +125,11 @@ def run(
     ok: Sequence[int] = (0,),
     limit: float | None = None,
 ) -> subprocess.CompletedProcess[bytes]:
-    """Run git closed off from system and global configuration, hooks and prompts. Its input is
-    `stdin`, or the file `source`.
+    """Run git, closed off from system and global configuration, hooks and prompts.
 
-    Raises GitError for an exit status not in `ok`, Timeout after `limit` seconds (by default
-    QUICK or SLOW, as it is asked for).
+    Its input is `stdin`, or the content of the file `source`. Raises GitError for an exit status not in `ok`,
+    Infrastructure if the disk is full, and Timeout after `limit` seconds (by default QUICK or SLOW, as the command
+    needs).
     """
     argv, closed = command(args, git_dir)
     with open(source, "rb") if source else contextlib.nullcontext(subprocess.PIPE) as feed, _told(args):
@@ -145,7 +152,7 @@ def _limit(args: Sequence[str]) -> float:
 
 @contextlib.contextmanager
 def _told(args: Sequence[str]) -> Iterator[None]:
-    """Says in words which Git was ended for its slowness."""
+    """Turn the end of a Git that took too long into a Timeout that names the command."""
     try:
         yield
     except subprocess.TimeoutExpired as error:
@@ -156,7 +163,7 @@ def _told(args: Sequence[str]) -> Iterator[None]:
 
 
 class Leash:
-    """Holds the Gits of one thread: together they get so many seconds, and another thread can end them."""
+    """A hold on the Git processes of one thread: they share one time limit, and another thread can end them."""
 
     def __init__(self) -> None:
         self._until = float("inf")
@@ -166,7 +173,7 @@ class Leash:
 
     @contextlib.contextmanager
     def within(self, seconds: float) -> Iterator[None]:
-        """What this thread calls in here is held."""
+        """Hold every Git that this thread runs in the context; all of them together get `seconds`."""
         self._until, _thread.leash = time.monotonic() + seconds, self
         try:
             yield
@@ -174,7 +181,7 @@ class Leash:
             _thread.leash = None
 
     def left(self, limit: float) -> float:
-        """How many seconds are left of the `limit` that a Git would get otherwise."""
+        """Return how many seconds a Git may run that would get `limit` seconds without this leash."""
         return max(0.01, min(limit, self._until - time.monotonic()))
 
     @contextlib.contextmanager
@@ -192,7 +199,7 @@ class Leash:
                 _end(git, signal.SIGKILL)
 
     def cut(self) -> None:
-        """End the one that runs, and every one that is called later."""
+        """Kill the Git that runs now, and every Git that is run later."""
         with self._lock:
             self._cut = True
             if self._git:
@@ -211,9 +218,11 @@ def _called(
     feed: IO[bytes] | int = subprocess.PIPE,
     limit: float = SLOW,
 ) -> subprocess.CompletedProcess[bytes]:
-    """In a process group of its own, so that Ctrl-C on the terminal reaches agentctl alone. If
-    that is interrupted here, Git is ended so that it removes its locks and temporary files; so
-    it is after `limit` seconds, and killed if it does not end."""
+    """Run Git in a process group of its own, so that Ctrl-C on the terminal reaches agentctl alone.
+
+    If an exception interrupts this call, Git is ended with SIGTERM, so that it removes its locks and temporary files.
+    The same is done after `limit` seconds, and a Git that does not end within GRACE seconds is killed.
+    """
     leash: Leash | None = getattr(_thread, "leash", None)
     begun = time.monotonic()
     limit = leash.left(limit) if leash else limit
@@ -229,7 +238,8 @@ def _called(
             ends.enter_context(_interruptible(git))
         if leash:
             ends.enter_context(leash.on(git))
-        # Popen's own limit would look every half millisecond whether a Git has ended that takes two.
+        # A timer instead of Popen's own timeout: that polls for the end of Git, and its pauses of milliseconds are long for
+        # a Git that takes two.
         over = threading.Event()
         watch = threading.Timer(limit, _expire, (git, over))
         watch.daemon = True
@@ -252,7 +262,7 @@ def _called(
 
 @contextlib.contextmanager
 def _interruptible(git: subprocess.Popen[bytes]) -> Iterator[None]:
-    """Git is ended where an exception leaves this."""
+    """End Git if an exception leaves the context."""
     try:
         yield
     except BaseException:
@@ -268,7 +278,7 @@ def _expire(git: subprocess.Popen[bytes], over: threading.Event) -> None:
 
 
 def _end(git: subprocess.Popen[bytes], how: int = signal.SIGTERM) -> None:
-    """It and what it has started."""
+    """Send a signal to Git and to the processes that it started."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(git.pid, how)
 
@@ -281,24 +291,24 @@ def text(
     env: Mapping[str, str] | None = None,
     **options: Unpack[Options],
 ) -> str:
-    """Standard output of `run`, decoded and stripped of its last newline."""
+    """Return the standard output of `run`, decoded and without its last newline."""
     return decoded(run(args, git_dir=git_dir, cwd=cwd, env=env, **options))
 
 
 def decoded(done: subprocess.CompletedProcess[bytes]) -> str:
-    """Its standard output, without the last newline."""
+    """Return the standard output of a finished Git, decoded and without its last newline."""
     return done.stdout.decode(errors="surrogateescape").removesuffix("\n")
 
 
 @functools.cache
 def local_variables() -> frozenset[str]:
-    """Names of the variables that tie a process to one repository."""
+    """Return the names of the environment variables that tie a process to one repository."""
     done = subprocess.run([binary(), "rev-parse", "--local-env-vars"], capture_output=True, text=True, timeout=QUICK)
     return frozenset(done.stdout.split())
 
 
 def ended(pid: str) -> bool:
-    """True if a text names a process, and there is none of that number here."""
+    """Tell whether a text is the id of a process, and no process with this id exists here."""
     try:
         os.kill(int(pid), 0)
     except ProcessLookupError:
@@ -309,8 +319,10 @@ def ended(pid: str) -> bool:
 
 
 def child_environment() -> dict[str, str]:
-    """Our environment for a child that may call Git itself, tied to no repository and to no
-    moment: a hook of `git commit` is given the date of that commit."""
+    """Return our environment for a child that may call Git itself, tied to no repository and to no date.
+
+    The dates are removed because a hook of `git commit` is given the date of that commit.
+    """
     tied = local_variables() | {"GIT_AUTHOR_DATE", "GIT_COMMITTER_DATE"}
     return {k: v for k, v in os.environ.items() if k not in tied}
 
@@ -318,7 +330,7 @@ def child_environment() -> dict[str, str]:
 def as_user(
     args: Sequence[str], *, cwd: str, ok: Sequence[int] = (0,), env: Mapping[str, str] | None = None, stdin: bytes = b""
 ) -> str:
-    """Run git as the user would: with their configuration, in `cwd`."""
+    """Run git in `cwd` as the user would, with the user's configuration, and return its output."""
     with _told(args):
         done = _called(
             [binary(), *args],

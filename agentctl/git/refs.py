@@ -1,8 +1,7 @@
-"""Reading refs, and the one way of writing them: a transaction with expected old values.
+"""Refs: how they are read, and the only way to write them, a transaction with expected old values.
 
-A transaction over several refs is all or nothing against other writers, but not
-against a kill: after one, some refs may have moved and others not. Callers order
-their effects so that the next start can finish them.
+A transaction over several refs is all or nothing against other writers, but not against a kill: after a kill, some refs
+may have moved and others not. Callers order their effects so that the next start can finish them.
 """
 
 from __future__ import annotations
@@ -28,9 +27,9 @@ T = TypeVar("T")
 log = logging.getLogger(__name__)
 ZERO = "0" * 40
 LINKS = 5
-"""Symbolic refs that are followed one after the other."""
+"""How many symbolic refs are followed one after the other."""
 LARGEST = 1 << 20
-"""Bytes of a tag or commit that a ref may name."""
+"""Bytes of the largest tag or commit that is read when a ref names it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,44 +37,51 @@ class Ref:
     name: str
     oid: str
     kind: str
-    """commit, tag, tree or blob."""
+    """One of commit, tag, tree and blob."""
     target: str
-    """The object a tag points to; `oid` itself for anything else."""
+    """The object that a tag points to; `oid` itself for anything else."""
     subject: str
     target_kind: str = ""
-    """What the target is in truth; empty if it is not there. Told of a tag alone."""
+    """The kind of the object that a tag points to, by that object itself.
+
+    It is empty if that object cannot be read, and for everything that is not a tag.
+    """
 
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """Refs as the files say, no object looked at."""
+    """Refs as their files say; no object is looked at."""
 
     oids: dict[str, str] = field(default_factory=dict)
     odd: dict[str, str] = field(default_factory=dict)
-    """What stands where a ref may be and is none, by its path below the Git directory, and why."""
+    """What stands where a ref may be but is not a ref: its path below the Git directory, and the reason."""
 
 
 @dataclass(frozen=True, slots=True)
 class Listing:
     refs: dict[str, Ref]
     odd: dict[str, str]
-    """As of `Names`; and refs whose object cannot be read."""
+    """The same as in `Names`, and also the refs whose object cannot be read."""
 
 
 @dataclass(frozen=True, slots=True)
 class Refs:
-    """The refs of one repository: what the rest of agentctl knows of them passes here. This one reads them where Git keeps
-    them, and writes them by Git itself."""
+    """The refs of one repository: the rest of agentctl learns of refs only through this class.
+
+    It reads the refs where Git keeps them, and writes them through Git itself.
+    """
 
     git_dir: str
     objects: Objects
 
     def names(self, prefixes: Iterable[str]) -> Names:
-        """The refs at or under `prefixes`, read as Git keeps them, in process: a Git that walks over
-        a FIFO never ends, one that comes to a link follows it, and one broken ref ends it.
+        """Return the refs at or under `prefixes`, read in process from the files in which Git keeps them.
 
-        Files come before packed-refs: Git writes packed-refs before it removes the files of what it
-        packed, and deletes a ref from there before it removes its file.
+        Git is not asked, because a Git that meets a FIFO never ends, a Git that meets a link follows it, and one broken
+        ref ends it.
+
+        The files of single refs are read before packed-refs. Git writes packed-refs before it removes the files of the
+        refs that it packed, and it deletes a ref from packed-refs before it removes the file of the ref.
         """
         found = Names()
         for prefix in prefixes:
@@ -86,19 +92,19 @@ class Refs:
         return found
 
     def scan(self, prefixes: Iterable[str]) -> Listing:
-        """The refs at or under `prefixes` with what they name, and what is odd there."""
+        """Return the refs at or under `prefixes` with the objects that they name, and what is odd there."""
         listed = self.names(prefixes)
         return described(listed, self.objects) if listed.oids else Listing({}, listed.odd)
 
     def read(self, prefixes: Iterable[str]) -> dict[str, Ref]:
-        """The refs at or under `prefixes`, by full name.
+        """Return the refs at or under `prefixes`, by full name.
 
-        Raises Infrastructure if one of them is broken, for that must not look like a deleted one.
+        Raises Infrastructure if one of them is broken, because a broken ref must not look like a deleted one.
         """
         prefixes = list(prefixes)
         found = self.scan(prefixes)
         if found.odd:
-            # What was deleted between the listing and the reading is not odd.
+            # A ref that was deleted between the listing and the reading is not odd.
             again = self.scan(prefixes)
             broken = [f"broken ref {printable(name)}: {why}" for name, why in again.odd.items() if name in found.odd]
             if broken:
@@ -107,9 +113,10 @@ class Refs:
         return found.refs
 
     def get(self, name: str) -> str | None:
-        """The object id of one ref, or None. Raises Infrastructure if something else is in its place.
+        """Return the object id of one ref, or None.
 
-        A plain name is looked up in process, as Git does it: its own file, else packed-refs.
+        A plain name is looked up in process in the way that Git does it: first in its own file, else in packed-refs.
+        Raises Infrastructure if something else is in its place.
         """
         if not _PLAIN.fullmatch(name):
             done = run(["rev-parse", "--verify", "--quiet", "--end-of-options", name], git_dir=self.git_dir, ok=(0, 1))
@@ -122,11 +129,11 @@ class Refs:
             raise Infrastructure(f"broken ref {name}: {error}", hint="agentctl doctor") from None
 
     def packed(self, name: str) -> str | None:
-        """What packed-refs alone says of one ref."""
+        """Return what packed-refs alone says of one ref, or None."""
         return _packed(self.git_dir, name)
 
     def transaction(self, message: str) -> Transaction:
-        """An empty one; `message` is for the reflogs."""
+        """Return an empty transaction; `message` is for the reflogs."""
         return Transaction(self.git_dir, message)
 
 
@@ -164,14 +171,14 @@ def _take(git_dir: str, name: str, found: Names) -> None:
     try:
         found.oids[name] = _loose(git_dir, name)
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
-        # It went while we looked.
+        # It was deleted while we looked.
         pass
     except _Odd as error:
         found.odd[name] = str(error)
 
 
 class _Odd(Exception):
-    """Says why a file is no ref."""
+    """The reason why a file is not a ref."""
 
 
 def _loose(git_dir: str, name: str, links: int = LINKS) -> str:
@@ -191,7 +198,7 @@ def _loose(git_dir: str, name: str, links: int = LINKS) -> str:
 
 
 def _text(path: str) -> str:
-    """The text of a small file that is no link. Never waits for somebody to write."""
+    """Return the text of a small file that is not a link, and never wait for somebody to write it."""
     try:
         handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
     except (FileNotFoundError, NotADirectoryError):
@@ -212,7 +219,7 @@ def _text(path: str) -> str:
 
 
 def described(listed: Names, objects: Objects) -> Listing:
-    """What refs name. One whose object cannot be read is odd."""
+    """Describe what refs name; a ref whose object cannot be read is odd."""
     found, odd = {}, dict(listed.odd)
     for name, oid in sorted(listed.oids.items()):
         try:
@@ -223,7 +230,7 @@ def described(listed: Names, objects: Objects) -> Listing:
 
 
 def describe(objects: Objects, name: str, oid: str) -> Ref:
-    """Raises ObjectError."""
+    """Describe what one ref names, or raise ObjectError."""
     kind, size = objects.store.head(oid)
     if kind in ("tree", "blob") or size > LARGEST:
         return Ref(name, oid, kind, oid, "")
@@ -242,16 +249,13 @@ def describe(objects: Objects, name: str, oid: str) -> Ref:
 
 
 def _subject(message: bytes) -> str:
-    """Its first paragraph on one line, as Git tells it."""
+    """Return the first paragraph of a message on one line, as Git shows it."""
     return message.lstrip(b"\n").partition(b"\n\n")[0].strip(b"\n").replace(b"\n", b" ").decode(errors="replace")
 
 
 @contextlib.contextmanager
 def decoding(name: str) -> Iterator[None]:
-    """Within, what a ref holds is read: whatever is wrong with it is told by the ref's name.
-
-    Raises Malformed.
-    """
+    """Turn whatever is wrong with the content of a ref, read in the context, into Malformed with the ref's name."""
     try:
         yield
     except (ValueError, TypeError, KeyError, IndexError, AttributeError, ObjectError) as error:
@@ -261,18 +265,18 @@ def decoding(name: str) -> Iterator[None]:
 _OID = re.compile(r"[0-9a-f]{40}")
 _PLAIN = re.compile(r"refs/(?!.*\.\.)[\w./+-]+")
 _ALLOWED = re.compile(r"refs/(?!.*(?:\.\.|//|@\{|/\.|\.lock(?:/|$)|[./]$))[^\x00-\x20\x7f~^:?*\[\\]+", re.DOTALL)
-"""Names of refs, by git-check-ref-format(1)."""
+"""The names that refs may have, by git-check-ref-format(1)."""
 _TAGGED = re.compile(rb"object ([0-9a-f]{40})\ntype ")
 _PACKED = rb"^([0-9a-f]{40}) (%s(?:/[^\n]*)?)$"
 
 
 def _packed(git_dir: str, name: str) -> str | None:
-    """What packed-refs says of one ref."""
+    """Return what packed-refs says of one ref, or None."""
     return next((oid for oid, found in _packed_lines(git_dir, name.encode(errors="surrogateescape")) if found == name), None)
 
 
 def _packed_lines(git_dir: str, prefix: bytes) -> Iterator[tuple[str, str]]:
-    """(object id, name) of each line of packed-refs at or under a prefix."""
+    """Yield (object id, name) of each line of packed-refs at or under a prefix."""
     try:
         with open(os.open(os.path.join(git_dir, "packed-refs"), os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
             data = file.read() if stat.S_ISREG(os.fstat(file.fileno()).st_mode) else b""
@@ -284,7 +288,7 @@ def _packed_lines(git_dir: str, prefix: bytes) -> Iterator[tuple[str, str]]:
 
 @dataclass(slots=True)
 class Transaction:
-    """Collects ref updates; `commit` applies all of them or none."""
+    """A collection of ref updates; `commit` applies all of them or none."""
 
     git_dir: str
     message: str
@@ -301,11 +305,11 @@ class Transaction:
         self._lines.append(f"delete {ref}\0{old}\0")
 
     def leave_out(self, ref: str) -> None:
-        """Do nothing about a ref after all."""
+        """Take out whatever was to be done with a ref."""
         self._lines = [line for line in self._lines if line.partition("\0")[0].partition(" ")[2] != ref]
 
     def named(self, prefix: str) -> list[str]:
-        """The refs below a prefix that it is about."""
+        """List the refs in this transaction whose names begin with `prefix`."""
         names = (line.partition("\0")[0].partition(" ")[2] for line in self._lines)
         return [name for name in names if name.startswith(prefix)]
 
@@ -313,12 +317,15 @@ class Transaction:
         return bool(self._lines)
 
     def commit(self) -> None:
-        """Raises Contended if a ref was not at its expected value, or is locked by a living Git, Blocked if
-        something else is in its way; their values name the `ref`."""
+        """Apply all updates, or none.
+
+        Raises Contended if a ref did not have its expected value or is locked by a living Git, and Blocked if something
+        else is in the way of a ref. Where Git names the ref, the error has it as its value `ref`.
+        """
         if not self._lines:
             return
-        # Without these two words Git carries out what it heard when its input ends, which a kill of
-        # agentctl may bring about anywhere.
+        # Without `start` and `commit`, Git carries out what it has read when its input ends, and a kill of agentctl may
+        # end the input anywhere.
         told = "".join(["start\0", *self._lines, "commit\0"])
         log.debug(
             "transaction %s: %s", self.message, "; ".join(printable(line.rstrip("\0").replace("\0", " ")) for line in self._lines)
@@ -348,7 +355,7 @@ def retrying(tries: int, act: Callable[[], T]) -> T:
 
 
 class Blocked(AgentctlError):
-    """the ref {ref} cannot be written: {why}"""
+    """the ref {ref} cannot be written: {why}"""  # noqa: D400, D415
 
     code = "blocked"
     hint = "agentctl doctor"

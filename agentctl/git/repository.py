@@ -1,4 +1,4 @@
-"""Finding the repository that agentctl manages, and refusing what it does not support."""
+"""The repository that agentctl manages: how it is found, and which kinds of repositories are refused."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ READ_BY_ALL = ("packed-refs", "objects/info/alternates", "objects/info/commit-gr
 
 @dataclass(frozen=True)
 class Hub:
-    """One repository: where its common Git directory is, and where its files go."""
+    """The repository that agentctl manages: its common Git directory, and where agentctl's own files go."""
 
     git_dir: str
-    """The common Git directory, absolute."""
+    """The absolute path of the common Git directory."""
     top: str | None
-    """The worktree that the caller stands in, or None in a bare repository."""
+    """The worktree that the caller stands in, or None if there is none, as in a bare repository."""
     agent: str | None = None
-    """Whose worktree that is, if an agent's."""
+    """The name of the agent whose worktree `top` is; None if `top` is not an agent's."""
 
     @functools.cached_property
     def objects(self) -> Objects:
@@ -47,16 +47,19 @@ class Hub:
 
     @functools.cached_property
     def line(self) -> FirstParents:
-        """Trunk's first parents."""
+        """The line of trunk's first parents."""
         return FirstParents(self.objects)
 
     @property
     def own(self) -> str:
-        """agentctl's folder inside the Git directory: locks, logs, prompts, what it knows of worktrees."""
+        """The folder of agentctl inside the Git directory, with locks, logs, prompts, and what agentctl knows of worktrees."""
         return os.path.join(self.git_dir, "agentctl")
 
     def own_path(self, *parts: str) -> str:
-        """A path under `own` whose folder exists. Nobody else may look into `own`."""
+        """Return a path under `own`, and make the folder that it is in.
+
+        Nobody else may look into `own`.
+        """
         path = os.path.join(self.own, *parts)
         modes.folder(os.path.dirname(path))
         modes.narrow(self.own)
@@ -66,8 +69,8 @@ class Hub:
     def worktrees(self) -> str:
         """The folder of agents' worktrees and gate slots, beside the repository.
 
-        Outside it, so that no tool run in a worktree picks up the repository's own
-        configuration files; `git config agentctl.worktrees DIR` moves it.
+        It lies outside the repository, so that no tool that runs in a worktree picks up the repository's own
+        configuration files. `git config agentctl.worktrees DIR` moves it.
         """
         configured = self.config("agentctl.worktrees")
         if configured:
@@ -77,7 +80,7 @@ class Hub:
 
     @functools.cached_property
     def main_worktree(self) -> str | None:
-        """The folder of the main worktree, or None in a bare repository."""
+        """The folder of the main worktree, or None if there is none, as in a bare repository."""
         if self.config("core.bare") == "true":
             return None
         configured = self.config("core.worktree")
@@ -87,7 +90,7 @@ class Hub:
 
     @property
     def mark(self) -> str:
-        """Prefix of the environment mark of every process started for this hub."""
+        """The prefix of the mark in the environment of every process that is started for this hub."""
         stat = os.stat(self.git_dir)
         return f"{stat.st_dev:x}.{stat.st_ino:x}/"
 
@@ -96,7 +99,7 @@ class Hub:
 
     @functools.cached_property
     def _configuration(self) -> dict[str, str]:
-        """The hub's own, by key, the last value of each."""
+        """The hub's own configuration by key; of a key with several values, the last one."""
         listed = process.text(["config", "--list", "-z"], git_dir=self.git_dir).split("\0")
         return {key: value for key, _, value in (entry.partition("\n") for entry in listed if entry)}
 
@@ -106,8 +109,12 @@ class Hub:
 
     @contextlib.contextmanager
     def scratch(self) -> Iterator[str]:
-        """A folder for a while, removed at the end with all whose names begin with its path. What killed processes left
-        goes too: whoever uses such a folder holds its lock."""
+        """Lend a temporary folder for the context.
+
+        At the end it is removed, with everything beside it whose name begins with its name and a dot. What killed
+        processes left is removed first. It can be told from folders in use, because whoever uses such a folder holds
+        its lock.
+        """
         top = os.path.dirname(self.own_path("scratch", "any"))
         for path in {os.path.join(top, name.partition(".")[0]) for name in os.listdir(top)}:
             if (handle := folders.claim(path)) is not None:
@@ -121,8 +128,10 @@ class Hub:
             _remove_scratch(path, handle)
 
     def git(self, *args: str, **options: Unpack[process.Options]) -> str:
-        """Standard output of Git. What asks for objects alone, by id or by full names of refs, runs
-        without the hub's configuration."""
+        """Run Git in the hub and return its standard output.
+
+        A command that asks only for objects, by id or by full names of refs, runs without the hub's configuration.
+        """
         self.objects.store.flush()
         if args[0] not in plain.ASKS_OBJECTS:
             return process.text(args, git_dir=self.git_dir, **options)
@@ -131,19 +140,25 @@ class Hub:
         return process.decoded(plain.run(self.git_dir, [*asked, *args[names:]], **options))
 
     def descends(self, new: str, old: str) -> bool:
-        """Whether one commit is, or has among its ancestors, another. Unlike `rev-list old ^new`
-        it is right whatever the dates of commits say. Raises GitError for what is no commit."""
+        """Tell whether the commit `new` is the commit `old`, or has it among its ancestors.
+
+        Unlike `rev-list old ^new`, the answer is right whatever the dates of the commits are. Raises GitError for what
+        is not a commit.
+        """
         self.objects.store.flush()
         return plain.run(self.git_dir, ["merge-base", "--is-ancestor", old, new], ok=(0, 1)).returncode == 0
 
     def unreached(self, tips: Iterable[str]) -> list[str]:
-        """Commits that `tips` reach and no ref does, as far as refs can be read: they are listed in process."""
+        """List the commits that `tips` reach and no ref reaches, as far as refs can be read.
+
+        The refs are listed in process, not by Git.
+        """
         held = set(self.refs.names(["refs/"]).oids.values())
         asked = "".join(oid + "\n" for oid in (*tips, *("^" + oid for oid in held)))
         return self.git("rev-list", "--stdin", "--ignore-missing", stdin=asked.encode()).split()
 
     def commit_of(self, name: str) -> str:
-        """The commit a user's word stands for. Raises NotFound."""
+        """Return the id of the commit that a user's word stands for, or raise NotFound."""
         try:
             return self.git("rev-parse", "--verify", "--quiet", "--end-of-options", name + "^{commit}")
         except process.GitError:
@@ -159,13 +174,13 @@ class Hub:
         return tip
 
     def holds(self, tip: str, oid: str) -> bool:
-        """True if the history of the commit `tip` has the commit `oid`, and both are there."""
+        """Tell whether the history of the commit `tip` has the commit `oid`, and both exist."""
         with contextlib.suppress(process.GitError):
             return self.descends(tip, oid)
         return False
 
     def person(self, cwd: str | None = None) -> Person:
-        """The user's own name and address, as Git would use them."""
+        """Return the name and the address in the user's Git configuration, or placeholders for them."""
         where = self.git_dir if self.agent else cwd or self.top or self.git_dir
         name = process.as_user(["config", "user.name"], cwd=where, ok=(0, 1))
         email = process.as_user(["config", "user.email"], cwd=where, ok=(0, 1))
@@ -174,8 +189,8 @@ class Hub:
     def sync(self) -> None:
         """Make everything written to the hub's file system durable.
 
-        Git syncs files but never directories: without this a power cut undoes a
-        ref update that was reported as done.
+        Git syncs files but never directories: without this, a power cut can undo a ref update that was reported as
+        done.
         """
         with self.objects.store.synced():
             handle = os.open(self.git_dir, os.O_RDONLY)
@@ -186,7 +201,10 @@ class Hub:
 
 
 def _remove_scratch(path: str, handle: int) -> None:
-    """The folder last: as long as it stands, what a kill leaves is found by it."""
+    """Remove what lies beside a scratch folder, and then the folder.
+
+    The folder goes last: as long as it exists, the rest can be found by its name after a kill.
+    """
     try:
         for left in glob.glob(glob.escape(path) + ".*"):
             shutil.rmtree(left) if os.path.isdir(left) else os.unlink(left)
@@ -205,8 +223,11 @@ def _syncfs(handle: int) -> None:
 
 
 def find(path: str = ".") -> Hub:
-    """The hub that `path` lies in. Raises NotFound outside a repository, Refused for
-    one of a kind that is not supported."""
+    """Return the hub that `path` lies in.
+
+    Raises NotFound outside a repository, Refused for a kind of repository that is not supported, and Infrastructure if
+    Git is too old.
+    """
     if not os.path.isdir(path):
         raise NotFound(f"no such folder: {path}", hint="agentctl -C FOLDER ...")
     if process.version() < process.MINIMUM:
@@ -216,7 +237,7 @@ def find(path: str = ".") -> Hub:
         _refuse_unsupported(found)
         return found
     try:
-        # A path may have line breaks.
+        # The path comes last and is not split, because it may have line breaks.
         bare, _, common = process.as_user(
             ["rev-parse", "--path-format=absolute", "--is-bare-repository", "--git-common-dir"], cwd=path
         ).partition("\n")
@@ -231,7 +252,7 @@ def find(path: str = ".") -> Hub:
 
 
 def _of_agent(path: str) -> Hub | None:
-    """The hub whose agent works in `path`. No Git looks into that folder."""
+    """Return the hub whose agent works in `path`, or None; no Git runs in that folder."""
     from agentctl.git import worktrees
 
     return worktrees.hub_of(path)
@@ -249,7 +270,10 @@ def _not_a_hub(path: str, error: process.GitError) -> Exception:
 
 
 def _refuse_odd_files(hub: Hub) -> None:
-    """Every Git would wait for a pipe in the place of one of these. Raises Infrastructure."""
+    """Raise Infrastructure if something else is in the place of a file that every Git reads.
+
+    Every Git would wait for a FIFO there.
+    """
     for name in READ_BY_ALL:
         path = os.path.join(hub.git_dir, name)
         if os.path.exists(path) and not os.path.isfile(path):

@@ -1,8 +1,8 @@
-"""A Git directory of ours, for looking at what somebody else may have written.
+"""Scratch directories: Git directories of ours, for looking at what somebody else may have written.
 
-Git that runs in a folder heeds what lies in its Git directory: configuration, hooks, attributes, flags in the index.
-So it never runs in one that an agent or a gate can write. It runs in a scratch directory that holds nothing but what
-is written here, and reads and writes objects in the folders that are named.
+A Git that runs in a folder obeys what lies in its Git directory: configuration, hooks, attributes, flags in the index.
+So Git never runs in a Git directory that an agent or a gate can write. It runs in a scratch directory instead, which
+holds only what is written here, and it reads and writes objects in the folders that are named to it.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from agentctl.git import conversion, modes, process
 from agentctl.git.repository import Hub
 
 PRIVATE: tuple[conversion.Setting, ...] = (("core.sharedrepository", "0600"),)
-"""For one whose index nobody else is to read."""
+"""Settings for a scratch directory whose index nobody else may read."""
 
 REMEMBERED = 1000
 _written: dict[str, tuple[str, tuple[int, int] | None]] = {}
-"""What was written where, and when: mostly it is the same again."""
+"""What was written to each scratch directory, and when; mostly the same is to be written again."""
 LAST = "HEAD"
 """The file of a scratch directory that is written last."""
 
@@ -43,9 +43,9 @@ PLAIN: tuple[conversion.Setting, ...] = (
 class Scratch:
     path: str
     objects: str
-    """The folder that objects are written to, and read from."""
+    """The folder that objects are written to and read from."""
     borrowed: tuple[str, ...] = ()
-    """Folders that objects are read from too."""
+    """Further folders that objects are read from."""
     work_tree: str | None = None
     index: str | None = None
     env: Mapping[str, str] = field(default_factory=dict)
@@ -62,7 +62,7 @@ class Scratch:
         return done.stdout.decode(errors="surrogateescape").removesuffix("\n")
 
     def fields(self, *args: str, stdin: bytes = b"") -> list[str]:
-        """The fields of output in which each ends with a NUL."""
+        """Return the fields of an output in which each field ends with a NUL."""
         return self.run(*args, stdin=stdin).stdout.decode(errors="surrogateescape").split("\0")[:-1]
 
     @property
@@ -80,7 +80,7 @@ class Scratch:
 
 
 def quoted(path: str) -> str:
-    """A folder of objects as Git reads it from a list: in quotes if it would end there."""
+    """Return a folder of objects as Git reads it from a list: in quotes if a character in it is special there."""
     if not any(c in path for c in ':"\n\\#'):
         return path
     return '"' + path.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n") + '"'
@@ -93,8 +93,10 @@ def write(
     info: Mapping[str, str] | None = None,
     head: str = "ref: refs/heads/none",
 ) -> None:
-    """Make a scratch directory at `path`, or make it anew. `refs` are object ids by full name, `info` the content of
-    files below info/."""
+    """Make a scratch directory at `path`, or make it anew.
+
+    `refs` are object ids by full name; `info` is the content of files below info/.
+    """
     wanted = repr((settings, refs, info, head))
     if _written.get(path) == (wanted, _last(path)):
         return
@@ -116,7 +118,7 @@ def write(
 
 
 def _last(path: str) -> tuple[int, int] | None:
-    """Tells when, and of which file, the last of a scratch directory was written."""
+    """Return (inode, nanoseconds of the last change) of the file that is written last; None if there is none."""
     try:
         found = os.stat(os.path.join(path, LAST))
     except OSError:
@@ -134,7 +136,10 @@ def for_files(
     extra: tuple[conversion.Setting, ...] = (),
     info: Mapping[str, str] | None = None,
 ) -> Scratch:
-    """One that turns files into blobs and back as the user's Git does; filters are given the user's environment."""
+    """Make a scratch directory that turns files into blobs and back as the user's Git does.
+
+    Filters are given the user's environment.
+    """
     write(
         path,
         (*conversion.settings(hub), *extra),

@@ -1,12 +1,13 @@
-"""Locks and half objects that a Git left when it was killed, and the proof that it was.
+"""Locks and half-written objects that a killed Git left, and the proof that it was killed.
 
-Git makes a file beside what it is about to write and removes it afterwards; whoever finds one gives up. A lock
-is *dead* once every Git has ended that ran when this process first saw the lock and could have made it: a Git
-that starts later cannot hold what was there before it. No clock decides, so a lock dated in the future is like any
-other; a date long past only saves the wait that other programs than Git are owed, which hold one for milliseconds.
+Git makes a lock file beside what it is about to write and removes it afterwards; a Git that finds the lock of another
+gives up. A lock is *dead* once every Git has ended that ran when this process first saw the lock and that could have
+made it: a Git that starts later cannot hold a lock that was there before. No clock decides, so a lock dated in the
+future is like any other. Programs other than Git hold a lock only for milliseconds, but are given YOUNG seconds; a lock
+with an older date saves this wait.
 
-Whoever meets a dead lock removes it, one process at a time. As long as it stands no Git can make another lock of
-its name, so what is removed is what was proven dead.
+Whoever meets a dead lock removes it, one process at a time. As long as the lock is there, no Git can make another lock
+of the same name, so what is removed is what was proven dead.
 """
 
 from __future__ import annotations
@@ -28,10 +29,10 @@ PATIENCE = 3.0
 """Seconds that a command waits for a living Git to give up its lock."""
 
 YOUNG = 2.0
-"""Seconds for which a lock may be that of a program which is not called git."""
+"""Seconds for which a lock may belong to a program that is not called git."""
 
 OLD = 60.0
-"""Seconds after which nobody writes to a half object any more."""
+"""Seconds after which nobody writes to a half-written object any more."""
 
 POLL = 0.02
 
@@ -60,7 +61,7 @@ READERS = frozenset(
         "whatchanged",
     )
 )
-"""Commands that lock no ref, and may stand open for days in a pager or an editor."""
+"""Commands that lock no ref, and that may stay open for days in a pager or an editor."""
 
 T = TypeVar("T")
 
@@ -72,7 +73,7 @@ class Git:
     pid: int
     started: str
     said: str
-    """Its command line."""
+    """The command line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +81,7 @@ class Lock:
     path: str
     inode: int
     changed: int
-    """Nanoseconds: another file of the same name differs."""
+    """Nanoseconds of the last change, by which another file of the same name differs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,8 +96,10 @@ _seen: dict[Lock, _Sight] = {}
 
 
 def retrying(git_dir: str, act: Callable[[], T]) -> T:
-    """What `act` returns. If Git fails in it for a lock, the dead locks of the repository are cleared, and it is
-    done once more. Raises Contended if a living Git holds one."""
+    """Return what `act` returns; if Git fails in it because of a lock, clear dead locks and do it once more.
+
+    The dead locks are those of the repository's refs and configuration. Raises Contended if a living Git holds one.
+    """
     try:
         return act()
     except GitError as error:
@@ -107,8 +110,10 @@ def retrying(git_dir: str, act: Callable[[], T]) -> T:
 
 
 def ref_locks(git_dir: str) -> Iterator[str]:
-    """The locks there are of refs, of HEAD, which Git locks when it moves the branch that HEAD is on, and of the
-    configuration."""
+    """Yield the existing locks of refs, of HEAD and of the configuration.
+
+    Git locks HEAD when it moves the branch that HEAD is on.
+    """
     for name in ("HEAD.lock", "packed-refs.lock", "packed-refs.new", "config.lock"):
         path = os.path.join(git_dir, name)
         if os.path.lexists(path):
@@ -119,10 +124,13 @@ def ref_locks(git_dir: str) -> Iterator[str]:
 
 
 def half_objects(git_dir: str) -> Iterator[str]:
-    """What Git writes objects to before they have their names. Only what is old: other programs write them too."""
+    """Yield what Git writes objects to before they have their names.
+
+    Only what is older than OLD seconds counts, because other programs write such files too.
+    """
     top = os.path.join(git_dir, "objects")
     for folder in [top, *(entry.path for entry in os.scandir(top) if len(entry.name) in (2, 4) and entry.is_dir())]:
-        # A `git gc` may take folder or file away at any moment.
+        # A `git gc` may remove the folder or the file at any moment.
         with contextlib.suppress(FileNotFoundError):
             for entry in os.scandir(folder):
                 if entry.name.startswith(("tmp_", ".tmp-")) and time.time() - entry.stat(follow_symlinks=False).st_mtime > OLD:
@@ -130,9 +138,9 @@ def half_objects(git_dir: str) -> Iterator[str]:
 
 
 def clear(git_dir: str, paths: Iterable[str], patience: float = PATIENCE) -> list[str]:
-    """Remove those of the locks that are dead, and wait for the rest to be given up. Returns what was removed.
+    """Remove those of the locks that are dead, wait until the others are given up, and return what was removed.
 
-    Raises Contended, naming the Git, if one is held after `patience` seconds.
+    Raises Contended, which names the Git, if a lock is still held after `patience` seconds.
     """
     left, removed, deadline = _looked_at(paths), [], time.monotonic() + patience
     while left:
@@ -150,7 +158,11 @@ def clear(git_dir: str, paths: Iterable[str], patience: float = PATIENCE) -> lis
 
 
 def _remove(path: str) -> None:
-    """A folder in the place of a lock is nobody's, but what is in it may be: it stays if it is not empty."""
+    """Remove a lock or a half-written object.
+
+    A folder in the place of a lock belongs to nobody, but what is in it may belong to somebody: so it is removed only
+    if it is empty.
+    """
     if not os.path.isdir(path) or os.path.islink(path):
         os.unlink(path)
     elif path.endswith(".lock"):
@@ -161,7 +173,7 @@ def _remove(path: str) -> None:
 
 
 def dead(git_dir: str, lock: Lock) -> bool:
-    """True if no living Git can hold this lock. The first look at a young one never tells."""
+    """Tell whether no living Git can hold this lock; the first look at a young lock never proves that."""
     if lock not in _looked_at([lock.path]):
         return False
     sight = _sight(git_dir, lock)
@@ -204,7 +216,7 @@ def _held(git_dir: str, lock: Lock) -> Contended:
 
 @contextlib.contextmanager
 def _alone(git_dir: str) -> Iterator[None]:
-    """Within, no other process clears locks of this repository."""
+    """Keep every other process from clearing locks of this repository while the context lasts."""
     folder = os.path.join(git_dir, "agentctl", "locks")
     os.makedirs(folder, exist_ok=True)
     handle = os.open(os.path.join(folder, "stale.lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -216,15 +228,15 @@ def _alone(git_dir: str) -> Iterator[None]:
 
 
 def _gits(git_dir: str, lock: Lock) -> frozenset[Git]:
-    """The living Gits that could have made this lock."""
+    """Return the living Gits that could have made this lock."""
     try:
         owner = os.lstat(lock.path).st_uid
     except OSError:
         return frozenset()
     name = os.path.basename(lock.path)
     of_a_ref = name == "packed-refs.new" or (name.endswith(".lock") and name != "index.lock")
-    # A process in a linked worktree stands elsewhere, but says in its environment or on its command line where
-    # it works, or has the worktree's own folder as its Git directory.
+    # A process in a linked worktree runs in another folder. It is in the worktree, or its environment or its command
+    # line names the worktree or the repository.
     places = [git_dir, os.path.dirname(git_dir), *_worktrees(git_dir)]
     listed = _processes() if os.path.isdir("/proc/self") else _processes_elsewhere()
     return frozenset(
@@ -244,14 +256,14 @@ def _worktrees(git_dir: str) -> list[str]:
 
 
 def _concerns(places: list[str], where: str | None, told: bytes) -> bool:
-    """True for a process that works on this repository; also if nobody can tell."""
+    """Tell whether a process works on this repository; True also if nobody can tell."""
     if where is None:
         return True
     return any(where == place or where.startswith(place + "/") or os.fsencode(place) in told for place in places if place)
 
 
 def _processes() -> Iterator[tuple[int, Git, str | None, bytes]]:
-    """(user, Git, folder it stands in or None if that is hidden, command line and environment)."""
+    """Yield (user, Git, its current folder or None if that is hidden, command line and environment) of each living Git."""
     for name in filter(str.isdigit, os.listdir("/proc")):
         with contextlib.suppress(OSError):
             with open(f"/proc/{name}/stat", errors="replace") as file:
@@ -264,7 +276,7 @@ def _processes() -> Iterator[tuple[int, Git, str | None, bytes]]:
             line, where, environ = _content(name, "cmdline"), None, _content(name, "environ")
             with contextlib.suppress(PermissionError):
                 where = os.readlink(f"/proc/{name}/cwd")
-            # An agent's Git is told of the hub, and works in a repository of its own.
+            # These variables tell even an agent's Git of the hub, but it works in a private repository.
             environ = b"\0".join(entry for entry in environ.split(b"\0") if not entry.startswith(b"AGENTCTL_"))
             said = " ".join(os.fsdecode(word) for word in line.split(b"\0")).strip() or called
             yield os.stat(f"/proc/{name}").st_uid, Git(int(name), fields[19], said), where, line + environ
@@ -295,7 +307,7 @@ def _processes_elsewhere() -> Iterator[tuple[int, Git, str | None, bytes]]:
 
 
 def _harmless(git: Git) -> bool:
-    """True for a Git that holds the lock of no ref: it only reads, or it waits for an editor or a hook."""
+    """Tell whether a Git locks no ref, because it only reads or waits for an editor or a hook."""
     return _subcommand(git.said.split(" ")) in READERS or _waits(git.pid)
 
 
@@ -312,7 +324,10 @@ def _subcommand(words: list[str]) -> str:
 
 
 def _waits(pid: int) -> bool:
-    """True if it has a child that is no Git, unless that is the hook which is called with the locks held."""
+    """Tell whether a process has a child that is not a Git.
+
+    The hook reference-transaction does not count, because Git calls it while it holds the locks.
+    """
     with contextlib.suppress(OSError):
         with open(f"/proc/{pid}/task/{pid}/children") as file:
             children = file.read().split()

@@ -1,7 +1,8 @@
-"""Where objects lie: one file each, or many in one pack. Raw: their kind and their bytes.
+"""Storage of objects: each one in a file of its own, or many in one pack.
 
-What an agent wrote is hostile: an object is believed only if it hashes to its name, is not
-unpacked before its size is known, and whatever goes wrong in reading one becomes ObjectError.
+An object is raw here: its kind and its bytes. What an agent wrote is hostile: an object in a file of its own is
+believed only if it hashes to its name, no object larger than MOST is unpacked, and whatever goes wrong in reading an
+object becomes ObjectError.
 """
 
 from __future__ import annotations
@@ -20,51 +21,55 @@ from agentctl.git import packs
 from agentctl.git.kept_packs import Kept, write
 
 FEW = 64
-"""Objects written together that are not synced by themselves."""
+"""The most objects written together that are not synced by themselves."""
 MOST = 1 << 27
-"""Bytes of one object that are read: what is larger is Git's business alone."""
+"""Bytes of the largest object that is read; a larger one is only read by Git itself."""
 LOOKS = 3
-"""At an object that a repack may have moved meanwhile."""
+"""How often an object is looked up, because a repack may have moved it meanwhile."""
 Answer = TypeVar("Answer")
 
 
 class ObjectError(AgentctlError):
-    """object {oid} cannot be read: {why}"""
+    """object {oid} cannot be read: {why}"""  # noqa: D400, D415
 
     code = "object"
     hint = "git fsck"
 
 
 class Store:
-    """The object folder of one hub. Safe to use from several threads."""
+    """The object folder of one hub, for use from several threads."""
 
     def __init__(self, git_dir: str) -> None:
         self._path = os.path.join(git_dir, "objects")
         self._folders = _opened(self._path)
         self._lock = threading.RLock()
         self._own = threading.local()
-        """`waiting`: what this thread writes together, which is its own to read and to name."""
+        """The state of each thread inside `together`.
+
+        `waiting` has the objects that the thread has not flushed: no other thread can read them or refer to them.
+        `loose` has the objects that it has flushed to files of their own.
+        """
         self._writers = 0
         self._kept = Kept(os.path.join(self._path, "pack"))
         self.lasting = False
-        """True while a bot runs: what it wrote stays safe from `git gc` from one turn to the next."""
+        """True while a bot runs: `git gc` then takes nothing that it wrote, not even between turns, until `era` rises."""
 
     def close(self) -> None:
-        """Keep nothing from `git gc` any more."""
+        """Stop protecting anything from `git gc`."""
         self.lasting = False
         self._kept.release()
 
     @property
     def era(self) -> int:
-        """Another one once `git gc` may take what was written and no ref names."""
+        """A number that rises when `git gc` may take what has been written here and no ref names."""
         return self._kept.era
 
     def read(self, oid: str) -> tuple[bytes, bytes]:
-        """(kind, content). Raises ObjectError."""
+        """Return (kind, content) of an object, or raise ObjectError."""
         return self._remembered(oid) or self._found(oid, _Folder.content)
 
     def head(self, oid: str) -> tuple[str, int]:
-        """(kind, bytes of its content) without reading that. Raises ObjectError."""
+        """Return (kind, size of the content in bytes) without reading the content, or raise ObjectError."""
         found = self._remembered(oid)
         if found:
             return found[0].decode(), len(found[1])
@@ -98,18 +103,18 @@ class Store:
         raise ObjectError(oid=oid, why="it is not there")
 
     def loose(self) -> Iterator[str]:
-        """The ids of those that have files of their own."""
+        """Yield the ids of the objects that have files of their own."""
         for folder in os.listdir(self._path):
             if len(folder) == 2:
                 yield from (folder + name for name in os.listdir(os.path.join(self._path, folder)) if len(name) == 38)
 
     def write(self, kind: bytes, data: bytes) -> str:
-        """Store an object; returns its id."""
+        """Store an object and return its id."""
         raw = b"%s %d\0%s" % (kind, len(data), data)
         oid = hashlib.sha1(raw).hexdigest()
         waiting = self._waiting
         if waiting is not None:
-            # Even if it exists: a `git gc` may be about to delete that copy.
+            # Write it even if it exists: a `git gc` may be about to delete the existing copy.
             waiting[oid] = kind, data
             return oid
         with contextlib.suppress(OSError):
@@ -120,10 +125,12 @@ class Store:
 
     @contextlib.contextmanager
     def together(self) -> Iterator[None]:
-        """What this thread writes within reaches the disk at its end, or before that by
-        `flush`, which is owed before a ref names it and before Git is to read it; and from
-        then to the end, when refs hold what is to stay, `git gc` does not take it. If this is
-        left by an exception, what was not flushed is forgotten."""
+        """Collect what this thread writes in the context, and write it to disk together at the end or by `flush`.
+
+        The caller must call `flush` before a ref names a new object and before Git reads it. At the end of the context,
+        refs must name what is to stay; a `git gc` that runs between the flush and that end does no harm. If an
+        exception leaves the context, what was not flushed is forgotten.
+        """
         if self._waiting is not None:
             yield
             return
@@ -142,9 +149,11 @@ class Store:
                     self._kept.rest() if self.lasting else self._kept.release()
 
     def flush(self) -> None:
-        """Write what this thread has waiting: a bot's, what is much, and what a `git gc` that runs
-        could take, into packs that are kept; a few objects, which would be a pack for each
-        submission, into files of their own."""
+        """Write what this thread has waiting to disk.
+
+        It goes into packs that are kept if a bot runs, if there are many objects, or if a running `git gc` could take
+        them. A few objects go into files of their own, because otherwise each submission would make a pack.
+        """
         waiting = self._waiting
         if not waiting:
             return
@@ -157,8 +166,10 @@ class Store:
         self._own.waiting = {}
 
     def _secure(self, loose: dict[str, tuple[bytes, bytes]]) -> None:
-        """Refs hold now what has files of its own. A `git gc` that began before that may yet take it;
-        one that has ended may have taken it."""
+        """Save these loose objects from `git gc`, now that refs name them.
+
+        A `git gc` that began before the refs named them may yet take them; one that has ended may have taken them.
+        """
         if loose and self._collecting():
             return self._pack(loose)
         for oid, (kind, data) in loose.items():
@@ -166,12 +177,16 @@ class Store:
                 self._loose(oid, b"%s %d\0%s" % (kind, len(data), data))
 
     def _collecting(self) -> bool:
-        """Whether a `git gc` runs, by the file that it holds the whole time."""
+        """Tell whether a `git gc` runs, by the file gc.pid, which exists as long as it runs."""
         return os.path.exists(os.path.join(os.path.dirname(self._path), "gc.pid"))
 
     @contextlib.contextmanager
     def synced(self) -> Iterator[None]:
-        """Within, the caller makes durable what was written before."""
+        """Let the caller make durable, in the context, what was written before.
+
+        What this thread has waiting is flushed first. After the context, the packs that newer ones replaced are
+        removed.
+        """
         self.flush()
         replaced = self._kept.replaced
         yield
@@ -181,13 +196,15 @@ class Store:
         self._kept.add(objects, len(objects) > FEW)
 
     def _loose(self, oid: str, raw: bytes) -> None:
-        """A file without a name that is given one when it is whole: a kill leaves nothing. Where the file
-        system has no such files, as Git does it: a file of another name, then a rename.
+        """Write an object to a file of its own, whole or not at all.
 
-        dulwich's add_object locks the object's own path: of two writers of the same object
-        one fails, and a killed writer's lock makes every later one fail, for good.
+        The file has no name until it is whole, so a kill leaves nothing. On a file system without such files it is done
+        as Git does it: a file with another name is written and then renamed.
+
+        dulwich's add_object is not used because it locks the object's own path: of two writers of the same object one
+        fails, and the lock of a killed writer makes every later one fail, for good.
         """
-        # Git's own `prune` knows leftovers by this name.
+        # Git's own `prune` recognizes leftovers by this prefix.
         write(os.path.join(self._path, oid[:2], "tmp_obj_"), self._folders[0].file(oid), zlib.compress(raw, packs.QUICK), False)
 
 
@@ -239,7 +256,7 @@ class _Folder:
         raise ObjectError(oid=oid, why="its head is none that Git writes")
 
     def _beginning(self, oid: str, most: int) -> bytes | None:
-        """The first bytes of its file; None if it has none."""
+        """Return the first `most` bytes of the object's own file, or None if it has none."""
         try:
             with open(os.open(self.file(oid), os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
                 return file.read(most)
@@ -257,8 +274,8 @@ class _Folder:
                 except (KeyboardInterrupt, SystemExit, ObjectError):
                     raise
                 except BaseException as error:
-                    # Anything: dulwich's compiled parts panic on some hostile packs.
-                    # A pack on its way out loses its index first.
+                    # Any exception is caught: dulwich's compiled parts panic on some hostile packs.
+                    # A pack that is being deleted loses its index first; then its errors mean nothing.
                     if os.path.exists(pack.path) and os.path.exists(pack.idx):
                         raise ObjectError(oid=oid, why=f"{type(error).__name__}: {error}") from error
                     continue
@@ -272,7 +289,7 @@ class _Folder:
 
 
 class _Pack:
-    """One of dulwich's, and its bytes."""
+    """A pack as dulwich has it, and its bytes."""
 
     def __init__(self, pack: Any) -> None:
         self.pack, self.path, self.idx = pack, pack._basename + ".pack", pack._basename + ".idx"
@@ -298,7 +315,7 @@ _TOO_LARGE = f"it is larger than {MOST >> 20} MiB"
 
 
 def _opened(path: str) -> list[_Folder]:
-    """The folder and those that it borrows from, and these from others."""
+    """List a folder of objects, the folders that it borrows from, and those that these borrow from."""
     found: list[_Folder] = []
     paths = [path]
     while paths and len(found) < 100:

@@ -1,13 +1,13 @@
-"""Worktrees of agentctl's own: an agent works in one, a gate runs in one, a slot.
+"""Worktrees that agentctl makes: an agent works in one; a gate runs in one, which is called a slot.
 
-Each is a folder beside the hub with a Git directory of its own (`git.private`). What agentctl knows of it lies in the
+Each is a folder beside the hub with a private Git directory (`git.private`). What agentctl knows of it lies in the
 hub's Git directory, where whoever runs in the folder has nothing to write:
 
     agentctl/worktrees/<kind>/<name>/record.json    which folder it is, and whether it may hold work
                                      index          what was checked out there
                                      template/      its Git directory as a setup left it
 
-The folder is looked into through that index and a scratch directory, never by way of its own Git directory.
+The folder is looked into through that index and a scratch directory, never through its own Git directory.
 """
 
 from __future__ import annotations
@@ -32,23 +32,23 @@ from agentctl.git.repository import Hub
 
 AGENTS, SLOTS, ASIDE = "agents", "slots", "aside"
 MARKER = "hub"
-"""A file beside the folders that names the hub's Git directory."""
+"""The name of a file beside the folders that names the hub's Git directory."""
 TRIES = 3
 
 
 class NotLaidOut(Infrastructure):
-    """the files of {path} cannot be made those of {commit}: {name}"""
+    """the files of {path} cannot be made those of {commit}: {name}"""  # noqa: D400, D415
 
     hint = "see who owns that file; the folder may be deleted"
 
 
 class Condition(StrEnum):
     MADE = "made"
-    """It holds what agentctl put there, or half of it."""
+    """It holds what agentctl put there, perhaps only a part."""
     GIVEN = "given"
-    """Somebody ran in it: it may hold work."""
+    """Somebody ran in it, so it may hold work."""
     GOING = "going"
-    """Its work is safe; it is being removed."""
+    """Its work is safe, and it is being removed."""
 
 
 class WorktreeRecord(Struct, frozen=True):
@@ -58,9 +58,9 @@ class WorktreeRecord(Struct, frozen=True):
     base: str = ""
     """The commit that was checked out."""
     git: str = ""
-    """Tells whether its Git directory is still as it was made."""
+    """A fingerprint of its Git directory as it was made; it tells whether that has changed."""
     content: str = ""
-    """Names the settings by which it was checked out."""
+    """A digest of the settings by which it was checked out."""
     whole: str = ""
     """The commit that holds its uncommitted files as they were last seen."""
 
@@ -84,7 +84,7 @@ class Worktree:
         return os.path.join(self.path, ".git")
 
     def own(self, *parts: str) -> str:
-        """A path below the folder that holds what agentctl knows of it, or that folder."""
+        """Return a path below the folder that holds what agentctl knows of the worktree, or that folder."""
         return os.path.join(self.hub.own, "worktrees", self.kind, self.name, *parts)
 
     @property
@@ -106,7 +106,7 @@ class Worktree:
         return bool(record and folders.identity(self.path) == record.identity)
 
     def look(self, objects: str | None = None, borrowed: tuple[str, ...] = (), index: str = "index") -> scratch.Scratch:
-        """The scratch directory through which its files are seen."""
+        """Return the scratch directory through which the files are seen."""
         store = os.path.join(self.hub.git_dir, "objects")
         return scratch.for_files(
             self.hub,
@@ -120,7 +120,7 @@ class Worktree:
 
 
 def known(hub: Hub, kind: str) -> list[str]:
-    """Names of the worktrees of a kind: those recorded, and what else stands in their folder."""
+    """List the names of the worktrees of a kind: those recorded, and whatever else is in their folder."""
     found: set[str] = set()
     for folder in (os.path.join(hub.own, "worktrees", kind), os.path.join(hub.worktrees, kind)):
         with contextlib.suppress(OSError):
@@ -129,7 +129,7 @@ def known(hub: Hub, kind: str) -> list[str]:
 
 
 def make(tree: Worktree) -> None:
-    """Make its folder, if it is not there. What stands in its place is moved aside."""
+    """Make the folder of a worktree, if it does not exist; what stands in its place is moved aside."""
     finish(tree)
     if tree.there:
         return
@@ -144,21 +144,24 @@ def make(tree: Worktree) -> None:
 
 
 def finish(tree: Worktree) -> None:
-    """Finish a removal that was cut off."""
+    """Finish a removal that was interrupted."""
     record = tree.record
     if record and record.state is Condition.GOING:
         remove(tree)
 
 
 def set_aside(tree: Worktree) -> str:
-    """Move what stands at its path, and is not known or not safe to delete, to where nothing is deleted."""
+    """Move what stands at a worktree's path to a folder where nothing is deleted, and return its new path.
+
+    This is for what is not known, or not safe to delete.
+    """
     return folders.set_aside(tree.path, os.path.join(tree.hub.worktrees, ASIDE))
 
 
 def _mark(hub: Hub) -> None:
     said = os.fsencode(hub.git_dir) + b"\n"
     for _ in range(TRIES):
-        # An empty folder may be removed by somebody else at this very moment.
+        # Somebody else may remove an empty folder at this very moment.
         with contextlib.suppress(FileNotFoundError):
             modes.folder(hub.worktrees)
             path = os.path.join(hub.worktrees, MARKER)
@@ -168,15 +171,17 @@ def _mark(hub: Hub) -> None:
 
 
 def check_out(tree: Worktree, commit: str, keep: tuple[str, ...] = (), ignored: bool = True) -> bool:
-    """Make its files those of `commit`, and prove it; remove all else, ignored files too unless told otherwise, except
-    `keep` (patterns as in .gitignore). True if submodules were emptied, so that a setup has to fill them.
+    """Make the files of a worktree those of `commit`, prove it, and tell whether submodules were emptied.
+
+    Everything else is removed, also ignored files unless `ignored` is False, but not what `keep` matches (patterns as
+    in .gitignore). If submodules were emptied, a setup must fill them.
 
     Raises GitError, and NotLaidOut if the files cannot be made so.
     """
     record, settings = tree.record, conversion.digest(tree.hub)
     assert record and tree.there, tree.path
     if record.content != settings or not _same_attributes(tree.hub, record.base, commit):
-        # A file whose blob is the same may be another one now, and Git would leave it.
+        # The same blob may now become another file, and Git would leave the old file there.
         folders.remove(tree.own("index"))
     tree.note(replace(record, state=Condition.MADE, base=commit, content=settings))
     look = tree.look()
@@ -191,7 +196,7 @@ def check_out(tree: Worktree, commit: str, keep: tuple[str, ...] = (), ignored: 
 
 
 def _made(tree: Worktree, look: scratch.Scratch, commit: str, keep: tuple[str, ...], ignored: bool) -> list[ListedFile]:
-    """Make the files; returns what is wrong still."""
+    """Make the files, and return what is still wrong."""
     wrong = [ListedFile("", FILE)]
     for attempt in range(TRIES):
         try:
@@ -209,7 +214,7 @@ def _made(tree: Worktree, look: scratch.Scratch, commit: str, keep: tuple[str, .
 
 
 def _same_attributes(hub: Hub, old: str, new: str) -> bool:
-    """True if no `.gitattributes` differs between two commits; False if that cannot be told."""
+    """Tell whether no `.gitattributes` differs between two commits; False if that cannot be told."""
     try:
         return all(os.path.basename(path) != ".gitattributes" for path, *_ in changed(hub, old, new))
     except ObjectError:
@@ -217,7 +222,7 @@ def _same_attributes(hub: Hub, old: str, new: str) -> bool:
 
 
 def _differing(look: scratch.Scratch, keep: tuple[str, ...], ignored: bool) -> list[ListedFile]:
-    """What is in the folder and not in its index, or otherwise."""
+    """List what in the folder differs from its index or is not in the index."""
     excluded = [f"--exclude={pattern}" for pattern in keep] + ([] if ignored else ["--exclude-standard"])
     found = [entry for entry in listed(look, "-o", "--directory", *excluded) if entry.mode != GITLINK]
     same = only_converted(look, [entry for entry in found if entry.mode])
@@ -225,7 +230,7 @@ def _differing(look: scratch.Scratch, keep: tuple[str, ...], ignored: bool) -> l
 
 
 def _empty_submodules(tree: Worktree, look: scratch.Scratch) -> bool:
-    """Remove the files of submodules, which a run may have changed."""
+    """Remove the files of submodules, which a run may have changed, and tell whether there were any."""
     full = submodules(look) if os.path.exists(tree.own("index")) else []
     for path in full:
         folders.drop(tree.path, path)
@@ -233,8 +238,10 @@ def _empty_submodules(tree: Worktree, look: scratch.Scratch) -> bool:
 
 
 def _settle(tree: Worktree) -> None:
-    """Give folders the permission back that a run took from them, and remove FIFOs, sockets and devices: Git sees neither,
-    and who opens a FIFO may wait for ever."""
+    """Give folders back the permissions that a run took from them, and remove FIFOs, sockets and devices.
+
+    Git sees neither of these, and whoever opens a FIFO may wait for ever.
+    """
     os.chmod(tree.path, 0o700)
     for path, entry in folders.entries(tree.path):
         if entry.is_dir(follow_symlinks=False):
@@ -246,7 +253,7 @@ def _settle(tree: Worktree) -> None:
 
 
 def _permit(path: str) -> None:
-    """Give ourselves the right to write in all folders below."""
+    """Give ourselves the right to write in all folders below `path`."""
     for where, below, _ in folders.walk(path):
         for name in below:
             with contextlib.suppress(OSError):
@@ -255,7 +262,10 @@ def _permit(path: str) -> None:
 
 
 def give(tree: Worktree, trunk: str, branch: str | None, extra: dict[str, str] | None = None) -> None:
-    """Make its Git directory, HEAD on `branch` at what is checked out. From now on it may hold work."""
+    """Make the Git directory of a worktree, with HEAD on `branch` at what is checked out.
+
+    From now on, the worktree may hold work.
+    """
     record = tree.record
     assert record, tree.path
     start = private.Setup(record.base, branch, trunk, tree.own("index"), tuple((extra or {}).items()))
@@ -264,12 +274,15 @@ def give(tree: Worktree, trunk: str, branch: str | None, extra: dict[str, str] |
 
 
 def keep_template(tree: Worktree) -> None:
-    """Take its Git directory as the setup left it for the one to begin with."""
+    """Keep the Git directory as the setup left it: the next Git directory begins with it."""
     private.keep(tree.git_dir, tree.own("template"))
 
 
 def remove(tree: Worktree) -> None:
-    """Remove its folder, whose work is safe, and what is known of it. What is not the recorded folder is left."""
+    """Remove the folder of a worktree whose work is safe, and what is known of the worktree.
+
+    A folder that is not the recorded one is left.
+    """
     record = tree.record
     if record:
         tree.note(replace(record, state=Condition.GOING))
@@ -283,7 +296,7 @@ def _trash(tree: Worktree, record: WorktreeRecord) -> str:
 
 
 def _forget(tree: Worktree) -> None:
-    """Delete what is known of it, the record last."""
+    """Delete what is known of a worktree, the record last."""
     with contextlib.suppress(FileNotFoundError):
         for name in sorted(os.listdir(tree.own()), key=lambda name: name == "record.json"):
             folders.remove(tree.own(name))
@@ -303,15 +316,15 @@ def tidy(hub: Hub) -> None:
             try:
                 os.rmdir(hub.worktrees)
             except OSError:
-                # Somebody makes a worktree at this moment.
+                # Somebody is making a worktree at this moment.
                 _mark(hub)
 
 
 def hub_of(path: str) -> Hub | None:
-    """The hub whose agent has `path` in its worktree, whatever is in that.
+    """Return the hub whose agent has `path` in its worktree, whatever that contains, or None.
 
-    The file beside the folders names the hub, and the hub's record of that very folder confirms it. Raises Refused for a
-    folder that is there and not confirmed: its repository is a private one, and never a hub.
+    The file beside the folders names the hub, and the hub's record of that very folder confirms it. Raises Refused for
+    a folder that exists and is not confirmed: its repository is a private one, and never a hub.
     """
     top = os.path.realpath(path)
     while top != (above := os.path.dirname(top)):
@@ -338,7 +351,7 @@ def _confirmed(top: str, kind: str, place: str, said: str) -> Hub:
 
 
 def _nested(top: str, path: str) -> bool:
-    """True if `path` is in a repository that lies below `top`."""
+    """Tell whether `path` is in a repository that lies below `top`."""
     here = os.path.realpath(path)
     while here != top:
         if os.path.lexists(os.path.join(here, ".git")):

@@ -1,1 +1,1 @@
-"""The main job: a fleet and the bot, run together until every task landed or is parked."""
+"""The main loop: a fleet and the bot, run together until every task has landed or is parked."""

@@ -20,7 +20,7 @@ from agentctl.harness.summary import Summary
 from agentctl.harness.tally import Tally
 
 POLL = 0.1
-"""Seconds between two looks when nothing reports."""
+"""Seconds between two turns when nothing reports."""
 
 
 @dataclass(frozen=True)
@@ -30,11 +30,11 @@ class RunPlan:
     crew: Crew
     policy: Policy
     only: frozenset[str] | None
-    """The tasks that are meant; None means all."""
+    """The tasks to work on; None means all."""
     slots: int | None = None
     batch: int | None = None
     keep: bool = False
-    """Whether the agents' worktrees stay."""
+    """True if the agents' worktrees are to stay."""
 
 
 @dataclass(frozen=True)
@@ -42,18 +42,18 @@ class RunOutcome:
     summary: Summary
     tally: Tally
     parked: dict[str, str]
-    """Why each parked task is parked."""
+    """Why each parked task is parked, by task."""
 
 
 Watch = Callable[[Fleet, Bot], AbstractContextManager[Callable[[], None]]]
-"""Opened before the first turn and closed after the last; what it gives is called after each turn."""
+"""A context that is open from the first turn to the last; the function that it gives is called after each turn."""
 
 
 def run(hub: Hub, trunk: str, job: RunPlan, tell: Callable[[Told], None], watch: Watch) -> RunOutcome:
-    """Run to the end. Whatever ends it, nothing is left running, and work is safe.
+    """Run to the end; whatever ends the run, nothing is left running, and work is safe.
 
-    Raises Contended if another bot runs, KeyboardInterrupt if agentctl is asked to stop, and what keeps everything from
-    going on: Refused for a trunk that somebody else moved, Infrastructure for one that is red.
+    Raises Contended if another bot runs, and KeyboardInterrupt if agentctl is asked to stop. Raises what keeps
+    everything from going on: Refused for a trunk that somebody else moved, Infrastructure for one that is red.
     """
     begun, tally = time.time(), Tally()
 

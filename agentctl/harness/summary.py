@@ -1,4 +1,4 @@
-"""What came of a run of fleet and bot, in numbers."""
+"""The outcome of a run of fleet and bot, in numbers."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ class Summary:
     known: int
     seconds: float
     paused: float = 0.0
-    """Seconds in which the fleet let nothing start, or one session as a try."""
+    """Seconds in which the fleet started nothing, or only one session as a try."""
     pauses: int = 0
     why_paused: str = ""
-    """The last time, in the words of the agents' program."""
+    """Why the fleet paused the last time, with the words of the agents' program."""
 
     @property
     def lines(self) -> list[str]:

@@ -1,4 +1,4 @@
-"""What the events of a run amount to."""
+"""The events of a run, counted."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Tally:
     rejected: list[Rejected] = field(default_factory=list)
     sessions: list[Session] = field(default_factory=list)
     probes: int = 0
-    """Gate runs."""
+    """Probes for which a gate ran."""
     known: int = 0
     """Probes whose verdict was known by their tree, so that no gate ran."""
 
@@ -35,5 +35,5 @@ class Tally:
 
     @property
     def conflicts(self) -> int:
-        """How many were rejected for a conflict."""
+        """The number of changes that were rejected for a conflict."""
         return sum(isinstance(record.reason, Conflicts) for record in self.rejected)

@@ -1,15 +1,15 @@
-"""Trunk moved by somebody else: it is noticed, told, and adopted only forward.
+"""Moves of trunk by somebody else: they are noticed, told, and adopted only if they go forward.
 
-A new tip that descends from where the bot left trunk is adopted and tested, or, by `foreign: stop`
-in the policy, waits for a person. A tip that does not, or none, always does: what landed would be
-lost without a word. Until then nothing lands; the queue goes on to admit and to test on the trunk
-that the bot knows, as if it were paused.
+A new tip that descends from where the bot left trunk is adopted and tested, unless the policy says `foreign: stop`:
+then it waits for a person. A tip that does not descend from there always waits for a person, and so does a deleted
+trunk; otherwise what landed would be lost without a word. While a move waits, nothing lands. The queue still admits
+changes, and tests them on the trunk that the bot knows, as if it were paused.
 
-    agentctl bot restore    trunk goes back to where the bot left it
-    agentctl bot adopt      it is taken as it is
+    agentctl bot restore    put trunk back to where the bot left it
+    agentctl bot adopt      accept trunk as it is
 
-Either keeps the other tip in a salvage ref. Who moved trunk cannot be known: any program that runs
-as the user may have.
+Both commands keep the other tip in a salvage ref where it would be lost. Who moved trunk cannot be known: any program
+that runs as the user may have done it.
 """
 
 from __future__ import annotations
@@ -38,13 +38,13 @@ from agentctl.messages import some
 @dataclass(frozen=True, slots=True)
 class Move:
     old: str
-    """Where the bot left trunk."""
+    """The commit at which the bot left trunk."""
     new: str
-    """Empty if the branch is gone."""
+    """The commit at which trunk is now; empty if the branch is gone."""
     forward: bool
-    """`new` descends from `old`."""
+    """True if `new` descends from `old`."""
     lost: bool
-    """`old` is no longer in the repository."""
+    """True if `old` is no longer in the repository."""
 
     @property
     def text(self) -> str:
@@ -65,7 +65,7 @@ class Move:
 
     @property
     def ways(self) -> str:
-        """What a person may type."""
+        """The commands that a person may type."""
         if not self.new or self.lost:
             return self.way_back
         return f"{RESTORE}; or, to take it as it is: {ADOPT}"
@@ -76,7 +76,7 @@ class Move:
 
 
 def look(hub: Hub, trunk: str, state: State) -> Move | None:
-    """How trunk differs from where the bot left it; None if it does not."""
+    """Return how trunk differs from where the bot left it or is about to move it; None if it does not."""
     ref, under_way = refnames.branch(trunk), state.landing
     tip = hub.refs.get(ref) or ""
     old = state.trunk or _high_water(hub, ref)
@@ -86,13 +86,13 @@ def look(hub: Hub, trunk: str, state: State) -> Move | None:
 
 
 def _high_water(hub: Hub, ref: str) -> str:
-    """Where trunk was last put, for a hub that has lost its ledger."""
+    """Return where the bot last put trunk according to the marks, for a hub that has lost its ledger; empty if unknown."""
     known = marks.read(hub)
     return known.newest(ref) if ref in known.refs else ""
 
 
 def refused(hub: Hub, move: Move) -> bool:
-    """True if only a person may adopt it: by the policy that was in force before."""
+    """Tell whether only a person may adopt the move; a move forward is judged by the policy in force before it."""
     if not move.forward:
         return True
     try:
@@ -102,7 +102,7 @@ def refused(hub: Hub, move: Move) -> bool:
 
 
 def stop(hub: Hub, trunk: str, state: State) -> Move | None:
-    """The move of trunk that keeps everything from landing until a person has spoken, if any."""
+    """Return the move of trunk because of which nothing lands until a person decides; None if there is none."""
     move = look(hub, trunk, state)
     if not move or (move.new and marks.read(hub).adopt == move.new):
         return None
@@ -110,19 +110,19 @@ def stop(hub: Hub, trunk: str, state: State) -> Move | None:
 
 
 def findings(hub: Hub) -> list[tuple[str, str]]:
-    """(what is wrong, the command that mends it): what others made of trunk and the bot's refs."""
+    """Return (what is wrong, the command that mends it) for all that others did to trunk and the bot's refs."""
     found, move = [(odd.text, odd.mend) for odd in marks.findings(hub)], stopped(hub, Ledger.read(hub).state())
     return found + ([(f"{move.text}: nothing lands", move.way_back)] if move else [])
 
 
 def stopped(hub: Hub, state: State) -> Move | None:
-    """`stop`, for who does not know which branch is trunk: the policy may be gone with it."""
+    """Return what `stop` returns, without being told which branch is trunk: the policy may be gone with the branch."""
     name = known_trunk(hub)
     return stop(hub, name, state) if name else None
 
 
 def known_trunk(hub: Hub) -> str:
-    """The branch that the bot moved last; empty if none did here."""
+    """Return the branch that the marks record as trunk; empty if they record none."""
     return next((ref.removeprefix("refs/heads/") for ref in marks.read(hub).refs if ref.startswith("refs/heads/")), "")
 
 
@@ -131,7 +131,7 @@ def _trunk(hub: Hub) -> str:
 
 
 def trace(hub: Hub, trunk: str, new: str) -> str:
-    """What the branch's reflog says of its last move, if that led to `new`: a hint at who it was."""
+    """Return what the branch's reflog says of its last move, if that led to `new`: a hint at who made it."""
     said = hub.git("reflog", "-n1", "--format=%H%x00%gn%x00%gs", refnames.branch(trunk), "--", ok=(0, 128))
     tip, *words = said.split("\0")
     found = printable(", ".join(word for word in words if word), 200)
@@ -139,8 +139,11 @@ def trace(hub: Hub, trunk: str, new: str) -> str:
 
 
 def grave(hub: Hub, new: str, old: str) -> str:
-    """What a person should know of a move of trunk, forward from `old` to `new`, that no gate tells: it may be a slip, made
-    in a checkout that did not follow its branch, or switch off what tests the others."""
+    """Return what a person should know of a move of trunk, forward from `old` to `new`, that no gate can tell.
+
+    The move may be a slip, made in a checkout that did not follow its branch; or it may switch off the tests of the
+    other changes. Empty if there is nothing to say.
+    """
     try:
         undone = landed.undoes(hub, new, old)
         protect = [admission.folded(pattern) for pattern in read_policy(hub, old).protect]
@@ -153,9 +156,9 @@ def grave(hub: Hub, new: str, old: str) -> str:
 
 
 def restore(hub: Hub) -> list[str]:
-    """Put back trunk and the bot's refs where the bot left them; returns what was done, in words.
+    """Put trunk and the bot's refs back to where the bot left them; return what was done, in words.
 
-    Raises Refused if what the bot wrote is gone, Contended if one of them moves meanwhile.
+    Raises Refused if what the bot left is gone, and Contended if one of the refs moves meanwhile.
     """
     done = []
     for odd in marks.findings(hub):
@@ -179,7 +182,7 @@ def _move_back(hub: Hub, trunk: str, move: Move) -> str:
     if move.new and not hub.holds(move.old, move.new):
         kept = marks.keep(hub, move.new, back)
     marks.adopt(hub, "")
-    # Checkouts first: after a kill in between the same command still knows where they come from.
+    # Checkouts first: after a kill in between, the same command still knows which commit they are at.
     behind = checkouts.bring_along(hub, trunk, move.new, move.old) if move.new else []
     back.commit()
     hub.sync()
@@ -191,8 +194,10 @@ def _move_back(hub: Hub, trunk: str, move: Move) -> str:
 
 
 def adopt_ledger(hub: Hub, held: Held) -> list[str]:
-    """Take the ledger for right as it is, and the verdicts that came with it; what the bot left
-    is kept, if it is there. Needs the proof of the bot's lock."""
+    """Accept the ledger as it is, and with it the verdicts; return what was done, in words.
+
+    The ledger that the bot left is kept in a salvage ref, if it is still there. Needs the proof of the bot's lock.
+    """
     odd = next((odd for odd in marks.findings(hub) if odd.ref == refnames.STATE), None)
     if not odd:
         return []
@@ -201,7 +206,7 @@ def adopt_ledger(hub: Hub, held: Held) -> list[str]:
         kept = marks.keep(hub, odd.own, keep)
         keep.commit()
         hub.sync()
-    # The ledger last: after a kill in between the same command begins again.
+    # The ledger last: after a kill in between, the same command begins again.
     for ref in (refnames.VERDICTS, refnames.STATE):
         marks.accept(hub, ref)
     told = f"{odd.ref} is taken for right " + (f"at {odd.found[:12]}" if odd.found else "as it is: there is none")
@@ -220,14 +225,17 @@ def adopt_ledger(hub: Hub, held: Held) -> list[str]:
 
 
 def labels(hub: Hub) -> list[str]:
-    """The changes that the commits on trunk are labelled with, newest first: no proof, but a sign."""
+    """Return the changes that the labels of the commits on trunk name, newest first: a sign, but not a proof."""
     tip = hub.refs.get(refnames.branch(_trunk(hub)))
     form = "--format=%(trailers:key=Agentctl-Change,valueonly,separator=%x2c)"
     return [printable(name) for name in hub.git("log", "--first-parent", form, tip).split()] if tip else []
 
 
 def adopt(hub: Hub) -> list[str]:
-    """Have the bot take trunk as it is from its next turn on; returns what was done, in words."""
+    """Have the bot accept trunk as it is from its next turn on; return what was done, in words.
+
+    Raises Refused if the branch is gone.
+    """
     trunk = _trunk(hub)
     ledger = Ledger.read(hub)
     move = stop(hub, trunk, ledger.state())

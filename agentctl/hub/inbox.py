@@ -1,8 +1,8 @@
 """Submitting: one new ref in the inbox, an annotated tag on the head.
 
-The tag's subject is one line of JSON (task, generation, priority, after, mends, withdraw
-or bump), so that the bot learns all it needs from the ref. A plain commit pushed
-to such a ref is a submission too, without these. core.request reads them.
+The subject of the tag is one line of JSON with the facts (task, generation, priority, after, mends, withdraw or
+bump), so that the bot learns all it needs from the ref. A plain commit that is pushed to such a ref is a submission
+too, without facts. `core.queue.request` reads both.
 """
 
 from __future__ import annotations
@@ -28,25 +28,25 @@ from agentctl.hub.ledger import Ledger
 
 
 def parse(ref: Ref) -> Request | None:
-    """The request of an inbox ref, or None if its name is not of the protocol."""
+    """Return the request of an inbox ref; None if its name is not of the protocol."""
     return asked.parse(ref.name, ref.oid, ref.kind, ref.target, ref.target_kind, ref.subject)
 
 
 def requests(listed: dict[str, Ref]) -> list[Request]:
-    """All requests among refs, each change's in the order of its revisions."""
+    """Return all requests among the refs, sorted by change and revision."""
     parsed = (parse(ref) for name, ref in listed.items() if name.startswith(refnames.INBOX))
     return sorted((r for r in parsed if r), key=lambda r: (r.change, r.revision))
 
 
 def read(hub: Hub, change: str | None = None) -> list[Request]:
-    """All requests, or those of one change, each change's in the order of its revisions."""
+    """Return all requests in the inbox, or those of one change, sorted by change and revision."""
     names = hub.refs.names([refnames.INBOX]).oids
     wanted = {name: oid for name, oid in names.items() if change is None or f"/{change}/" in name}
     return requests(refs.described(refs.Names(wanted), hub.objects).refs)
 
 
 def waits(hub: Hub) -> bool:
-    """Whether a bot has something to take in."""
+    """Tell whether the inbox holds something for the bot to read."""
     return any(map(refnames.is_submission, hub.refs.names([refnames.INBOX]).oids))
 
 
@@ -55,7 +55,11 @@ class Receipt:
     key: str
     head: str
     new: bool
-    """False if this very head was submitted before and is waiting, queued or landed."""
+    """False if nothing was asked anew.
+
+    Then this head was submitted as this change before (it waits, is queued, has landed or was rejected), or the
+    newest request in the inbox asks for the same.
+    """
     stage: Stage
 
 
@@ -64,8 +68,8 @@ def submit(
 ) -> Receipt:
     """Put `head` into the inbox as the next revision of `change`.
 
-    `trunk` is the commit at trunk's tip; `again` submits a head anew that was rejected.
-    Raises UsageError for a bad name or fact, Refused if there is nothing to submit.
+    `trunk` is the commit at trunk's tip; with `again` a head that was rejected is submitted anew. Raises UsageError
+    for a bad name or fact, and Refused if there is nothing to submit or no number is left for a revision.
     """
     check_name("agent", agent)
     check_name("change", change)
@@ -80,7 +84,7 @@ def submit(
 
 
 def check_name(kind: str, name: str) -> None:
-    """Raises UsageError."""
+    """Raise UsageError if `name` cannot be the name of an agent or a change."""
     if not refnames.valid_name(name):
         raise UsageError(
             f"{name!r} cannot be the name of {kind}: letters, digits, dot, dash and underscore, beginning with a letter or digit"
@@ -88,10 +92,10 @@ def check_name(kind: str, name: str) -> None:
 
 
 def withdraw(hub: Hub, change: str, by: str | None = None, now: float | None = None) -> Receipt:
-    """Ask the bot to take the newest revision of `change` out of the queue. `by` is the agent that
-    asks; without it a person does, in the name of the agent that submitted it.
+    """Ask the bot to take the newest revision of `change` out of the queue.
 
-    Raises NotFound, or Refused if it has ended already or is not theirs.
+    `by` is the agent that asks; without it a person asks, in the name of the agent that submitted the change.
+    Raises NotFound, or Refused if the change has ended already or if the agent has no right to ask.
     """
     waiting, agent, head = _open(hub, change, by)
     if any(isinstance(request, Withdraw) for request in waiting[-1:]):
@@ -101,9 +105,10 @@ def withdraw(hub: Hub, change: str, by: str | None = None, now: float | None = N
 
 
 def bump(hub: Hub, change: str, priority: int, by: str | None = None, now: float | None = None) -> Receipt:
-    """Ask the bot to give the newest revision of `change` another priority, as `withdraw` asks.
+    """Ask the bot to give the newest revision of `change` another priority.
 
-    Raises NotFound, or Refused if it has ended already or is not theirs.
+    `by` is as for `withdraw`. Raises NotFound, or Refused if the change has ended already or if the agent has no
+    right to ask.
     """
     waiting, agent, head = _open(hub, change, by)
     if any(isinstance(request, Bump) and request.priority == priority for request in waiting[-1:]):
@@ -112,10 +117,13 @@ def bump(hub: Hub, change: str, priority: int, by: str | None = None, now: float
 
 
 def owner(hub: Hub, change: str, by: str | None) -> str | None:
-    """In whose name a person asks something about a change that is open: the agent's that has it.
-    None if it is not open. Raises Refused if an agent asks, `by`, that may not."""
+    """Return the agent in whose name something is asked about an open change.
+
+    That is the agent `by`; if it is None a person asks, in the name of the agent that has the change. None if the
+    change is not open and a person asks. Raises Refused if the change is queued and the agent `by` has no right to it.
+    """
     waiting = read(hub, change)
-    # The inbox is read before the ledger: what leaves it in between is in the ledger.
+    # The inbox is read before the ledger: what leaves the inbox in between is then in the ledger.
     record = Ledger.read(hub).newest(change)
     if record and record.stage == Stage.QUEUED:
         if by and not rights.allows(hub, by, record):
@@ -125,7 +133,7 @@ def owner(hub: Hub, change: str, by: str | None) -> str | None:
 
 
 def retry(hub: Hub, record: Record, trunk: str) -> Receipt:
-    """Submit anew what has ended without landing, with what it came with. Raises as `submit` does."""
+    """Submit a change that has ended without landing once more, with the same facts; raise what `submit` raises."""
     old = record.change
     return submit(
         hub,
@@ -142,7 +150,10 @@ def retry(hub: Hub, record: Record, trunk: str) -> Receipt:
 
 
 def _open(hub: Hub, change: str, by: str | None) -> tuple[list[Request], str, str]:
-    """(what waits in the inbox of a change that has not ended, who asks, its head)."""
+    """Return (the requests in the inbox, the agent that asks, the head) of a change that has not ended.
+
+    Raises NotFound, or Refused if the change has ended or if the agent has no right to ask.
+    """
     waiting = read(hub, change) if refnames.valid_name(change) else []
     record = Ledger.read(hub).newest(change) if refnames.valid_name(change) else None
     if not record and not waiting:
@@ -154,7 +165,7 @@ def _open(hub: Hub, change: str, by: str | None) -> tuple[list[Request], str, st
 
 
 def known(hub: Hub, head: str, change: str, again: bool) -> Receipt | None:
-    """If that head was submitted as that change, and is not to be once more."""
+    """Return the receipt of the earlier submission, if `head` was submitted as `change` and need not be once more."""
     for request in read(hub, change):
         if request.head == head and request.submits:
             return Receipt(request.key, head, False, Stage.WAITING)
@@ -171,16 +182,19 @@ def known(hub: Hub, head: str, change: str, again: bool) -> Receipt | None:
 
 
 def given_up(hub: Hub, record: Record) -> bool:
-    """True if what landed is on trunk no longer, and the bot knows: until a trunk that somebody
-    else moved is adopted it may come back, and would then land twice."""
+    """Tell whether a landed change is no longer on trunk, as far as the bot knows trunk.
+
+    Until the bot adopts a trunk that somebody else moved, the old trunk may come back, and a change that was submitted
+    again would land twice.
+    """
     trunk = Ledger.read(hub).trunk() if isinstance(record, Landed) else ""
     return bool(trunk) and landed.has_gone(hub, trunk, record)
 
 
 def _ask(hub: Hub, head: str, agent: str, change: str, now: float | None, facts: Plain) -> Receipt:
     when = time.time() if now is None else now
-    # Two agents may choose the same revision of a change: their refs differ, so that both
-    # could be created. The bot sorts out what comes by push, without this lock.
+    # Without this lock two agents could create the same revision of a change, since their refs differ.
+    # What comes by push takes no lock; the bot sorts that out.
     with (
         locks.acquire(hub.own_path("locks", "inbox", shard(change) + ".lock"), f"submitting {change}", timeout=60),
         hub.objects.store.together(),

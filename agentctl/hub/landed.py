@@ -1,9 +1,10 @@
-"""What landed: what trunk has of it still, and what undid it since.
+"""What landed: what of it is still on trunk, and what undid it since.
 
-A head lands once. Handed in anew it would change nothing; or, where it was undone since, it would change more than anybody
-sees who looks at its commits. What undid it can be undone.
+A head lands only once. Submitted again it would change nothing; or, if it was undone since, it would change more than
+its commits show. To get it back, the change that undid it can be undone.
 
-Also what `submit` asks of a new head: which paths it undoes that landed lately, and whether it changes anything at all.
+This is also where `submit` asks about a new head: which paths it sets back that landed lately, and whether it changes
+anything at all.
 """
 
 from __future__ import annotations
@@ -24,18 +25,18 @@ from agentctl.hub.ledger import Ledger
 
 
 def revert_of(change: str) -> str:
-    """What the change is called that undoes another one."""
+    """Return the name of the change that undoes `change`."""
     return refnames.distinct("revert-" + change)
 
 
 def undone_by(ledger: Ledger, record: Landed) -> Landed | None:
-    """What has undone a landed change since, if `agentctl revert` made it."""
+    """Return the change that has undone a landed change since, if `agentctl revert` made one."""
     found = ledger.newest_landed(revert_of(record.change.id))
     return found if found and found.at >= record.at else None
 
 
 def once(ledger: Ledger, record: Landed) -> tuple[str, str]:
-    """(why the head of a landed change is not taken again, what to do)."""
+    """Return (why the head of a landed change is not accepted again, what to do instead)."""
     undone = undone_by(ledger, record)
     if undone:
         return f"this very commit landed as {record.key}, and {undone.key} undid it", f"agentctl revert {undone.change.id}"
@@ -43,9 +44,9 @@ def once(ledger: Ledger, record: Landed) -> tuple[str, str]:
 
 
 NEAR = 1000
-"""Commits of a change that are looked at in process."""
+"""The most commits of a change that are looked at in process for its merge base; for more, Git is asked."""
 LATELY = 20
-"""Commits of trunk that a checkout may have missed which was kept from following it."""
+"""The number of trunk's last commits that a checkout may have missed, if it was kept from following trunk."""
 
 
 def _base(hub: Hub, head: str, tip: str) -> str:
@@ -54,26 +55,28 @@ def _base(hub: Hub, head: str, tip: str) -> str:
 
 
 def undoes(hub: Hub, head: str, tip: str) -> list[str]:
-    """Paths that a change makes again what they were before something that landed lately: somebody means that, or commits
-    in a checkout whose files are older than its branch."""
+    """Return the paths that a change sets back to what they were before something that landed lately.
+
+    The author either means that, or commits in a checkout whose files are older than its branch.
+    """
     base = _base(hub, head, tip)
     own = set(changed(hub, base, head)) if base else set()
     there, new = hub.objects.commit(base).tree if own else "", {oid for _, _, oid, status in own if status == "A"}
-    # What is there under another name now was not taken back.
+    # A file that is deleted, and added under another name, was moved rather than taken back.
     own = {one for one in own if one[1] or (hub.objects.at(there, one[0]) or (0, ""))[1] not in new}
     past = itertools.islice(_before(hub, base), LATELY) if own else ()
     return sorted({path for old in past for path, *_ in own & set(changed(hub, base, old))})
 
 
 def _before(hub: Hub, commit: str) -> Iterator[str]:
-    """What trunk was before, as far as it is here."""
+    """Yield the commits at which trunk was before `commit`, newest first, as far as they are in the repository."""
     while (parents := hub.objects.commit(commit).parents) and hub.objects.exists(parents[0]):
         commit = parents[0]
         yield commit
 
 
 def refuse_idle(hub: Hub, head: str, tip: str) -> None:
-    """Raises Refused for a head of which trunk holds all already."""
+    """Raise Refused for a head that changes no file, or whose changes trunk already holds."""
     base = _base(hub, head, tip)
     if not base:
         return
@@ -90,13 +93,12 @@ _OID = re.compile(r"[0-9a-f]{40}")
 
 
 def has_gone(hub: Hub, tip: str, record: Record) -> bool:
-    """True if what landed is no longer in the history of trunk, which is at `tip`."""
+    """Tell whether a change landed and is no longer in the history of trunk, which is at `tip`."""
     return isinstance(record, Landed) and not (tip and hub.holds(tip, record.commit))
 
 
 def gone(hub: Hub, tip: str, commits: Iterable[str]) -> set[str]:
-    """Those among `commits` that landed once and that the history of `tip`, empty for no trunk,
-    no longer holds."""
+    """Return those of the landed `commits` that the history of `tip` no longer holds; an empty `tip` stands for no trunk."""
     asked = set(commits)
     there = {oid for oid in asked if _OID.fullmatch(oid) and hub.objects.exists(oid)} if tip else set()
     away = hub.git("rev-list", "--no-walk", "--stdin", stdin="\n".join([*there, "^" + tip]).encode()) if there else ""
@@ -104,11 +106,14 @@ def gone(hub: Hub, tip: str, commits: Iterable[str]) -> set[str]:
 
 
 FAR = 1000
-"""Commits of trunk, up to which Git is not asked for them."""
+"""The number of commits on trunk from which on Git is asked for them."""
 
 
 def since(hub: Hub, base: str, trunk: str, paths: tuple[str, ...] = (), limit: int = 30) -> list[Plain]:
-    """What landed on trunk after `base`, newest first: commit, change and subject."""
+    """Return what landed on trunk after `base`, newest first, as commit, change and subject of each.
+
+    At most `limit` commits are returned; if `paths` are given, only commits that change one of them.
+    """
     line = between(hub.objects, trunk, base, FAR)
     if line is not None and len(line) < FAR:
         places = (

@@ -1,4 +1,4 @@
-"""Reading and writing refs/agentctl/state. The format is `core.queue.ledger_format`'s."""
+"""Reading and writing the ledger, refs/agentctl/state; `core.queue.ledger_format` has the format."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ class Ledger:
 
     @classmethod
     def read(cls, hub: Hub) -> Ledger:
-        """As the bot left it, whatever somebody else has made of its ref since."""
+        """Return the ledger as the bot left it, whatever somebody else has made of its ref since."""
         return cls(hub, marks.tip(hub, refnames.STATE))
 
     def state(self) -> State:
-        """Raises Malformed, or Infrastructure if a newer agentctl wrote it."""
+        """Return the state; raise Malformed, or Infrastructure if a newer agentctl wrote it."""
         if not self.tip:
             return State()
         objects = self.hub.objects
@@ -53,13 +53,13 @@ class Ledger:
             return state
 
     def trunk(self) -> str:
-        """`state().trunk`, without reading the queue."""
+        """Return `state().trunk` without reading the queue."""
         with decoding(refnames.STATE):
             data = self.hub.objects.read(self.tree, codec.META)
             return codec.decode_trunk(data) if data else ""
 
     def record(self, key: str) -> Record | None:
-        """The record of one submission, queued or ended."""
+        """Return the record of one submission, queued or ended; None if there is none."""
         with decoding(refnames.STATE):
             for path in (codec.queue_path(key), codec.done_path(key)):
                 data = self.hub.objects.read(self.tree, path)
@@ -68,13 +68,13 @@ class Ledger:
         return None
 
     def with_head(self, oid: str) -> Record | None:
-        """The newest submission whose head was the commit `oid`."""
+        """Return the newest submission whose head was the commit `oid`; None if there is none."""
         with decoding(refnames.STATE):
             key = self.hub.objects.read(self.tree, codec.head_path(oid))
             return self.record(key.decode().strip()) if key else None
 
     def revisions(self, change: str) -> list[int]:
-        """The revisions of a change, ascending, queued or ended."""
+        """Return the revisions of a change, queued or ended, in ascending order."""
         found = []
         with decoding(refnames.STATE):
             for path in (codec.queue_path(change), codec.done_path(change)):
@@ -83,7 +83,11 @@ class Ledger:
         return sorted(found)
 
     def newest(self, change: str) -> Record | None:
-        """The newest revision of a change; one that tells nothing of it only if there is no other."""
+        """Return the newest revision of a change, or None.
+
+        A revision rejected for a reason that tells nothing of the change (`Reason.apart`) is returned only if there is
+        no other one.
+        """
         found = self._newest(change, lambda record: not (isinstance(record, Rejected) and record.reason.apart))
         return found or self._newest(change, lambda record: True)
 
@@ -92,12 +96,12 @@ class Ledger:
         return next((record for record in records if record and fits(record)), None)
 
     def newest_landed(self, change: str) -> Landed | None:
-        """The newest revision of a change that has landed."""
+        """Return the newest revision of a change that has landed, or None."""
         found = self._newest(change, lambda record: isinstance(record, Landed))
         return found if isinstance(found, Landed) else None
 
     def ended(self) -> list[AnyEnded]:
-        """Every ended record. Reads them all."""
+        """Return every ended record; this reads them all."""
         objects = self.hub.objects
         with decoding(refnames.STATE):
             done = objects.at(self.tree, "done")
@@ -106,8 +110,10 @@ class Ledger:
     def history(
         self, since: float = 0.0, until: float | None = None, most: int = 0
     ) -> Iterator[tuple[float, Sequence[Recorded | ledger_format1.Line]]]:
-        """(when, what happened) for each commit of the ledger, the newest first: of those between two times, and, unless
-        it is 0, `most` of them."""
+        """Yield (when, what happened) for each commit of the ledger between two times, newest first.
+
+        `most` limits the number of commits; 0 means no limit.
+        """
         if not self.tip:
             return
         dates = [f"--since={int(since)}"] if since else []
@@ -124,9 +130,9 @@ class Ledger:
             return codec.decode_events(data) if data else ledger_format1.lines(commit.message.decode(errors="replace"))
 
     def append(self, draft: Draft, before: State, refs: Transaction, now: float) -> Ledger:
-        """Write the next state's commit and add the move of its ref to the transaction.
+        """Write the commit of the next state, and add the move of the ledger's ref to the transaction.
 
-        The result is the ledger as it will be once the transaction is committed.
+        Return the ledger as it will be once the transaction is committed.
         """
         files = codec.output(draft, before)
         if not files:
@@ -140,8 +146,10 @@ class Ledger:
         return written
 
     def _read_back(self, files: Mapping[str, bytes | None]) -> None:
-        """What nobody could read must not become what everybody has to read. Raises Fault, or
-        Malformed where that is no change's."""
+        """Check that the new files can be read, before they become the ledger that everybody has to read.
+
+        Raises Fault for the record of a change, and Malformed for any other file.
+        """
         for path, data in files.items():
             if data is None:
                 continue

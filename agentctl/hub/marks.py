@@ -1,14 +1,13 @@
-"""What the bot wrote last, kept outside the refs: `agentctl/marks.json` in the Git directory.
+"""The marks: what the bot wrote last, kept outside the refs, in `agentctl/marks.json` of the Git directory.
 
-Whoever can push to a hub can move any of its refs, and so can an agent's slip; no push and no
-`update-ref` reaches this file. For each ref that the bot alone moves it holds the ids which that may have by the bot's
-doing (`core.queue.marks`). What a ref holds besides is a stranger's: not read, not believed, and told.
+Whoever can push to a hub can move any of its refs, and so can a slip of an agent; but no push and no `update-ref`
+reaches this file. For each ref that the bot alone moves, it holds the ids that the ref may have by the bot's doing
+(`core.queue.marks`). If a ref holds anything else, that is a stranger's: it is not read and not believed, but reported.
 
-What was only taken from a ref, by deleting it or moving it back, the next bot puts back. What was
-put in its place is for a person to judge (`agentctl bot restore`, `agentctl bot adopt`), except
-while a bot runs: no other can have written it. A hub without the file, a clone or one of an older
-version, is taken as it is by the first bot that starts there; but verdicts without a ledger are
-nobody's.
+If a ref was only deleted or moved back, the next bot puts it back. If something else was put in its place, a person has
+to judge (`agentctl bot restore`, `agentctl bot adopt`), except while a bot runs: then no other bot can have written it.
+A hub without the file, such as a clone or a hub of an older version, is accepted as it is by the first bot that starts
+there; but verdicts without a ledger are not accepted.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ from agentctl.git.repository import Hub
 
 FILE = "marks.json"
 OWN = (refnames.STATE, refnames.VERDICTS)
-"""What the bot alone writes, besides trunk, whose moves by others are `hub.foreign`'s."""
+"""The refs that the bot alone writes, besides trunk: `hub.foreign` deals with moves of trunk by others."""
 LOOKS = 10
 
 
@@ -40,7 +39,7 @@ def path(hub: Hub) -> str:
 
 
 def read(hub: Hub) -> Marks:
-    """Without anything in them if there are none that can be read."""
+    """Return the marks; empty ones if there are none that can be read."""
     try:
         return codec.decode(folders.content(path(hub)) or b"")
     except ValueError:
@@ -48,7 +47,10 @@ def read(hub: Hub) -> Marks:
 
 
 def edit(hub: Hub, change: Callable[[Marks], Marks], sync: bool = True) -> None:
-    """By rename. Synced, so that after a power cut no ref can be newer than what is written here."""
+    """Change the marks, by a rename.
+
+    They are synced, so that after a power cut no ref can be newer than the marks; `sync` can turn that off.
+    """
     os.makedirs(hub.own, exist_ok=True)
     with _locked(hub):
         data, made = codec.encode(change(read(hub))), path(hub) + ".new"
@@ -62,7 +64,7 @@ def edit(hub: Hub, change: Callable[[Marks], Marks], sync: bool = True) -> None:
 
 @contextlib.contextmanager
 def _locked(hub: Hub) -> Iterator[None]:
-    """Between the bot and a person's commands; held for the time of one small write."""
+    """Hold the lock that the bot and a person's commands share, for the time of one small write."""
     folder = os.open(hub.own, os.O_RDONLY | os.O_DIRECTORY)
     try:
         fcntl.flock(folder, fcntl.LOCK_EX)
@@ -73,7 +75,10 @@ def _locked(hub: Hub) -> Iterator[None]:
 
 @contextlib.contextmanager
 def moving(hub: Hub, ref: str, old: str | None, new: str | None) -> Iterator[None]:
-    """Within, the bot moves `ref` from `old` to `new`, or fails to, raising Contended or Blocked."""
+    """Keep the marks right while the body of the `with` block moves `ref` from `old` to `new`.
+
+    If the body raises Contended or Blocked, the ref was not moved.
+    """
     if old == new:
         yield
         return
@@ -92,12 +97,12 @@ class Strange:
 
     ref: str
     own: str
-    """What the bot wrote last; empty for no ref."""
+    """The object id that the bot wrote last; empty for no ref."""
     found: str | None
     lost: bool
-    """The object that the bot wrote is gone too."""
+    """True if the object that the bot wrote is gone too."""
     taken: bool
-    """It has nothing that the bot's has not."""
+    """True if the ref was deleted or moved back, so that it holds nothing that the bot's own does not."""
 
     @property
     def text(self) -> str:
@@ -112,7 +117,7 @@ class Strange:
 
     @property
     def mend(self) -> str:
-        """The command that brings it back, or where nothing can, that goes on without."""
+        """The command that brings the ref back or, if nothing can, the one that goes on without it."""
         return ADOPT if self.lost else RESTORE
 
 
@@ -120,7 +125,7 @@ RESTORE, ADOPT = "agentctl bot restore", "agentctl bot adopt"
 
 
 def strange(hub: Hub, ref: str) -> Strange | None:
-    """How `ref` differs from what the bot wrote last; None if it does not."""
+    """Return how `ref` differs from what the bot wrote last; None if it does not."""
     if not (differs := _differs(hub, ref)):
         return None
     own, found = differs
@@ -129,26 +134,29 @@ def strange(hub: Hub, ref: str) -> Strange | None:
 
 
 def _differs(hub: Hub, ref: str) -> tuple[str, str | None] | None:
-    """(what the bot wrote last, what is there), if that is another."""
+    """Return (what the bot wrote last, what is there now) if the two differ, else None."""
     for _ in range(LOOKS):
         marks = read(hub)
         found = hub.refs.get(ref)
         if marks.ours(ref, found):
             return None
-        # A bot that runs may have moved both in between.
+        # A running bot may have changed marks and ref in between.
         if read(hub) == marks:
             return marks.newest(ref), found
     return None
 
 
 def findings(hub: Hub) -> list[Strange]:
-    """Every ref of the bot's that is not as the bot left it."""
+    """Return every ref in OWN that is not as the bot left it."""
     return [odd for ref in OWN if (odd := strange(hub, ref))]
 
 
 def tip(hub: Hub, ref: str) -> str | None:
-    """What `ref` is by the bot's doing, whatever somebody else has made of it since. The ref
-    itself where the bot has not written it, or where what it wrote is gone."""
+    """Return where the bot left `ref`, whatever somebody else has made of it since.
+
+    If the bot never wrote the ref, return where it is now. If what the bot wrote is gone, do so for the ledger, and
+    return None for any other ref.
+    """
     if not (differs := _differs(hub, ref)):
         return hub.refs.get(ref)
     own, found = differs
@@ -158,8 +166,12 @@ def tip(hub: Hub, ref: str) -> str | None:
 
 
 def begin(hub: Hub, held: Held) -> None:
-    """Take the refs for right where nothing is known of them. Needs the proof of the bot's lock."""
-    with _locked(hub), contextlib.suppress(FileNotFoundError):  # What a killed bot had begun to write.
+    """Accept the refs that have no marks as they are; needs the proof of the bot's lock.
+
+    If there is no ledger, the marks then say that there are no verdicts either: verdicts without a ledger are not
+    accepted.
+    """
+    with _locked(hub), contextlib.suppress(FileNotFoundError):  # A killed bot may have begun to write this file.
         os.unlink(path(hub) + ".new")
     state, known = hub.refs.get(refnames.STATE), read(hub)
     there = {ref: hub.refs.get(ref) if state else None for ref in OWN if ref not in known.refs}
@@ -168,8 +180,10 @@ def begin(hub: Hub, held: Held) -> None:
 
 
 def make_sound(hub: Hub, held: Held) -> list[Strange]:
-    """At the start of a bot: put back what was taken from its refs, and verdicts whatever is there.
-    Returns what was put back; raises Refused if a person has to judge."""
+    """Put back what was taken from the bot's refs, at the start of a bot; return what was put back.
+
+    Verdicts are put back whatever stands in their place. Raises Refused if a person has to judge the ledger.
+    """
     odd = findings(hub)
     for one in odd:
         if one.ref == refnames.STATE and (one.lost or not one.taken):
@@ -178,8 +192,10 @@ def make_sound(hub: Hub, held: Held) -> list[Strange]:
 
 
 def guard(hub: Hub, seen: Mapping[str, str], held: Held) -> list[Strange]:
-    """While a bot runs: put back whatever somebody else has made of its refs, whose object ids by
-    name are among those `seen`. Returns what was put back."""
+    """Put the bot's refs back, whatever somebody else has made of them, while a bot runs; return what was put back.
+
+    `seen` maps names of refs to object ids. Raises Refused if the ledger that the bot wrote is gone.
+    """
     known = read(hub)
     moved = [ref for ref in OWN if not known.ours(ref, seen.get(ref))]
     odd = [found for ref in moved if (found := strange(hub, ref))]
@@ -190,8 +206,11 @@ def guard(hub: Hub, seen: Mapping[str, str], held: Held) -> list[Strange]:
 
 
 def put_back(hub: Hub, odd: Strange) -> bool:
-    """Make a ref again what the bot left. What is in its place is kept in a salvage ref, unless it
-    is verdicts. False if it was moved meanwhile; the next turn looks again."""
+    """Put a ref back to where the bot left it; return False if it was moved meanwhile: the next turn looks again.
+
+    What stands in its place is kept in a salvage ref, unless the bot's own history holds it or the ref is that of the
+    verdicts.
+    """
     own = odd.own if not odd.lost else ""
     move = hub.refs.transaction("put back")
     if own:
@@ -204,13 +223,13 @@ def put_back(hub: Hub, odd: Strange) -> bool:
         move.commit()
     except Contended:
         return False
-    # A bot that runs may have gone on from there.
+    # A running bot may have gone on from there.
     edit(hub, lambda marks: marks.settled(odd.ref, own) if marks.newest(odd.ref) == odd.own else marks)
     return True
 
 
 def keep(hub: Hub, oid: str, refs_: Transaction) -> str:
-    """Have a salvage ref made for what a ref is moved away from, unless one holds it; its name."""
+    """Add to a transaction a salvage ref for `oid`, unless one holds it already; return the name of the salvage ref."""
     there = hub.refs.read([refnames.SALVAGE])
     held = next((name for name, ref in there.items() if ref.oid == oid), "")
     if held:
@@ -225,18 +244,18 @@ def keep(hub: Hub, oid: str, refs_: Transaction) -> str:
 
 
 def accept(hub: Hub, ref: str) -> None:
-    """Take `ref` for right as it is."""
+    """Accept `ref` as it is."""
     found = hub.refs.get(ref)
     edit(hub, lambda marks: marks.settled(ref, found))
 
 
 def adopt(hub: Hub, tip: str) -> None:
-    """Have the bot take `tip` for trunk at its next turn; empty: nothing."""
+    """Have the bot accept `tip` as trunk at its next turn; an empty `tip` cancels this."""
     edit(hub, lambda marks: replace(marks, adopt=tip))
 
 
 def follow_trunk(hub: Hub, trunk: str, tip: str) -> None:
-    """The bot knows trunk to be at `tip`; whatever a person asked it to adopt is done with."""
+    """Note that the bot knows trunk to be at `tip`; this also ends what a person asked the bot to adopt."""
     ref, known = refnames.branch(trunk), read(hub)
 
     def followed(marks: Marks) -> Marks:

@@ -1,9 +1,10 @@
-"""The answer to a rejected submission: refs/agentctl/outbox/<agent>/<change>/<revision>,
-a commit on top of the submitted head whose tree holds
+"""The answers to rejected submissions, refs/agentctl/outbox/<agent>/<change>/<revision>.
+
+Each is a commit on top of the submitted head whose tree holds
 
     verdict.json    why, in words and facts
     gate.log        the end of the gate's output, if a gate failed
-    conflict.diff   the conflicting files with both sides marked, if it does not merge
+    conflict.diff   the conflicting files with both sides marked, if the change does not merge
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ class Answer:
 
 
 class _Other(msgspec.Struct):
-    """What else landed, in an answer."""
+    """Another commit that landed, as an answer names it."""
 
     commit: str
     change: str = ""
@@ -41,7 +42,7 @@ class _Other(msgspec.Struct):
 
 
 class _Verdict(msgspec.Struct):
-    """What is read of verdict.json; it may say more."""
+    """The fields of verdict.json whose types are checked; the file may hold more."""
 
     kind: str = ""
     why: str = ""
@@ -51,8 +52,10 @@ class _Verdict(msgspec.Struct):
 
 
 def write(hub: Hub, change: Change, why: str, answer: Answer, refs: Transaction, now: float, keep: bool = True) -> None:
-    """Add the creation of the outbox ref of what was asked to the transaction. Its commit has the
-    head as parent, if that is to be kept."""
+    """Write the answer to a change, and add the update of its outbox ref to the transaction.
+
+    With `keep`, the parent of the answer's commit is the submitted head; without, it has none.
+    """
     files = {"verdict.json": (json.dumps(answer.verdict, indent=1, sort_keys=True) + "\n").encode()}
     if answer.log:
         files["gate.log"] = encoded(answer.log)
@@ -68,7 +71,7 @@ def write(hub: Hub, change: Change, why: str, answer: Answer, refs: Transaction,
 
 
 def read(hub: Hub, record: Record) -> Answer | None:
-    """Raises Malformed."""
+    """Return the answer to a submission, or None if there is none; raise Malformed."""
     change = record.change
     ref = refnames.outbox(change.agent, change.id, change.revision)
     tip = hub.refs.get(ref)
@@ -76,7 +79,7 @@ def read(hub: Hub, record: Record) -> Answer | None:
 
 
 def parse(hub: Hub, ref: str, tip: str) -> Answer:
-    """The answer in a commit of an outbox ref. Raises Malformed."""
+    """Return the answer in a commit of an outbox ref; raise Malformed."""
 
     def part(name: str) -> str:
         return (hub.objects.read(hub.objects.commit(tip).tree, name) or b"").decode(errors="replace")

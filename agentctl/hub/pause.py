@@ -1,8 +1,10 @@
-"""Pausing the queue: while refs/agentctl/pause stands the bot admits and tests, but lands nothing.
-Or freezing it: changes below a priority are neither tested nor landed, the others go on.
+"""Pausing or freezing the queue: the ref refs/agentctl/pause.
 
-A commit without files or parents whose subject is a JSON object: by, reason, at, below. Whoever
-can write refs can create or delete it, whether or not a bot runs.
+While the ref stands, the queue is paused: the bot admits and tests changes, but lands none. Or it is frozen: changes
+below a priority are neither tested nor landed, and the others go on.
+
+The ref names a commit without files or parents whose subject is a JSON object: by, reason, at, below. Whoever can write
+refs can create or delete it, whether or not a bot runs.
 """
 
 from __future__ import annotations
@@ -22,9 +24,9 @@ class Pause(Struct, frozen=True):
     by: str = ""
     reason: str = ""
     at: float = 0.0
-    """0 if the ref does not tell, such as one made by hand."""
+    """When it began; 0 if the ref does not tell, for example because it was made by hand."""
     below: int | None = None
-    """Of a freeze: the priority from which on changes are tested and land."""
+    """The lowest priority at which changes are still tested and land, if this is a freeze; None for a pause."""
 
     def __str__(self) -> str:
         what = "paused" if self.below is None else f"frozen below priority {self.below}"
@@ -36,12 +38,12 @@ class Pause(Struct, frozen=True):
         return f"{held} until: agentctl queue resume"
 
     def holds(self, priority: int) -> bool:
-        """True if a change of that priority is kept from being tested."""
+        """Tell whether this keeps a change of that priority from being tested."""
         return self.below is not None and priority < self.below
 
 
 def parse(ref: Ref | None) -> Pause | None:
-    """What the ref says. Any ref pauses, whatever it holds."""
+    """Return what the ref says; None if there is none. Any ref pauses the queue, whatever it holds."""
     if ref is None:
         return None
     try:
@@ -51,7 +53,7 @@ def parse(ref: Ref | None) -> Pause | None:
 
 
 def seen(hub: Hub, names: refs.Names) -> Pause | None:
-    """As of a listing of refs. One that is broken pauses like any other."""
+    """Return the pause according to a listing of refs, or None. A broken ref pauses the queue like any other."""
     if refnames.PAUSE in names.odd:
         return Pause(reason=f"its ref is broken: {names.odd[refnames.PAUSE]}")
     oid = names.oids.get(refnames.PAUSE)
@@ -66,7 +68,11 @@ def read(hub: Hub) -> Pause | None:
 
 
 def pause(hub: Hub, by: str, reason: str, below: int | None = None, now: float | None = None) -> Pause:
-    """Raises Refused if the queue is paused or frozen already, in another way or by somebody else."""
+    """Pause or freeze the queue, and return the pause.
+
+    If the same pause is there already, it is returned. Raises Refused if the queue is paused or frozen already in
+    another way, for another reason or by somebody else.
+    """
     wanted = Pause(by, reason, time.time() if now is None else now, below)
     hub.objects.write_tree({})
     made = hub.objects.write_commit(EMPTY_TREE, [], dump(wanted), wanted.at)
@@ -86,7 +92,7 @@ def pause(hub: Hub, by: str, reason: str, below: int | None = None, now: float |
 
 
 def resume(hub: Hub) -> Pause | None:
-    """End the pause; returns it, or None if there was none."""
+    """End the pause, and return it; return None if there was none."""
     there = hub.refs.read([refnames.PAUSE]).get(refnames.PAUSE)
     if there:
         delete = hub.refs.transaction("resume")
@@ -94,6 +100,6 @@ def resume(hub: Hub) -> Pause | None:
         delete.commit()
         hub.sync()
     else:
-        # One that was killed may have deleted it and left its locks.
+        # A killed command may have deleted the ref and left its locks.
         stale_locks.clear(hub.git_dir, stale_locks.ref_locks(hub.git_dir))
     return parse(there)

@@ -1,4 +1,4 @@
-"""The policy in force: the file at trunk's tip, never an agent's."""
+"""The policy in force: the file in the commit at trunk's tip, never the file of an agent."""
 
 from __future__ import annotations
 
@@ -14,8 +14,10 @@ from agentctl.hub import marks
 
 
 def read_policy(hub: Hub, tip: str, branch: str = "trunk") -> Policy:
-    """The policy in the tree of the commit `tip`, of a branch called so. Raises PolicyError if there is none or
-    if it is invalid, NotFound for a bad `tip`."""
+    """Return the policy in the tree of the commit `tip`; `branch` is what messages call the branch.
+
+    Raises PolicyError if there is no policy or if it is invalid, and ObjectError if `tip` is not a commit.
+    """
     data = hub.objects.read(hub.objects.commit(tip).tree, POLICY_PATH)
     if data is None:
         raise PolicyError(
@@ -29,18 +31,20 @@ def read_policy(hub: Hub, tip: str, branch: str = "trunk") -> Policy:
 
 
 def same_policy(hub: Hub, one: str, other: str) -> bool:
-    """True if the file is the very same in two commits."""
+    """Tell whether two commits have exactly the same policy file."""
     return one == other or len({hub.objects.at(hub.objects.commit(c).tree, POLICY_PATH) for c in (one, other)}) == 1
 
 
 def in_force(hub: Hub) -> tuple[str, Policy]:
-    """(tip, policy) of trunk, which is the branch whose own policy says so.
+    """Return (tip, policy) of trunk, which is the branch whose own policy names it as trunk.
 
-    Looked at in turn: the branch that `git config agentctl.trunk` names, which init records; main; master;
-    the branch checked out; those that remotes have checked out. A branch whose policy names another one leads
-    there. Where none of them has a policy it is the only branch that names itself.
+    These branches are tried in turn: the one that `git config agentctl.trunk` names (init records it), main, master,
+    the branch that is checked out, and the default branches of remotes. The first one with a policy decides: if its
+    policy names another branch, that is trunk. If none of them has a policy, trunk is the only branch whose policy
+    names itself.
 
-    Raises PolicyError if there is none, if it is invalid, or if branches contradict each other.
+    Raises PolicyError if there is no such policy, if it is invalid, or if branches contradict each other; NotFound if
+    the branch that a policy names does not exist.
     """
     first = None
     for name in _likely(hub):
@@ -66,7 +70,7 @@ def in_force(hub: Hub) -> tuple[str, Policy]:
 
 
 def record_trunk(hub: Hub, name: str) -> None:
-    """Write down what trunk is called, where hooks read it without opening a policy."""
+    """Record the name of trunk in Git's configuration, where hooks read it without opening a policy."""
     if hub.config("agentctl.trunk") != name:
         stale_locks.retrying(hub.git_dir, lambda: hub.configure("agentctl.trunk", name))
 
@@ -76,7 +80,7 @@ def has_policy(hub: Hub, tip: str) -> bool:
 
 
 def _likely(hub: Hub) -> Iterator[str]:
-    """Each costs a look only if those before it were not it."""
+    """Yield the names of branches that may be trunk; each is looked up only if those before it were not trunk."""
     yield from filter(None, (hub.config("agentctl.trunk"), "main", "master", checked_out(hub)))
     for head in hub.git("for-each-ref", "--format=%(symref:lstrip=3)", "refs/remotes/*/HEAD").split("\n"):
         if head:
@@ -84,14 +88,14 @@ def _likely(hub: Hub) -> Iterator[str]:
 
 
 def checked_out(hub: Hub) -> str:
-    """The branch that the caller's worktree is on; empty if it is on none."""
+    """Return the branch that the caller's worktree is on; empty if it is on none, or if the worktree is an agent's."""
     if hub.agent:
         return ""
     return process.as_user(["symbolic-ref", "-q", "--short", "HEAD"], cwd=hub.top or hub.git_dir, ok=(0, 1, 128))
 
 
 def _followed(hub: Hub, name: str, policy: Policy) -> tuple[str, Policy]:
-    """(tip, policy) of the branch that the policy on `name` says is trunk."""
+    """Return (tip, policy) of the branch that the policy on `name` names as trunk."""
     trunk = policy.trunk
     tip = hub.refs.get(refnames.branch(trunk))
     if not tip:
@@ -124,7 +128,10 @@ def _names_itself(hub: Hub, name: str) -> bool:
 
 
 def _at_tip(hub: Hub, trunk: str, tip: str) -> Policy:
-    """Raises PolicyError, which tells of it if somebody else moved trunk there, and not forward."""
+    """Return the policy at the tip of trunk.
+
+    Raises PolicyError; if somebody else moved trunk to this tip, and not forward, the error says where the bot left it.
+    """
     try:
         return read_policy(hub, tip, trunk)
     except PolicyError as error:

@@ -1,4 +1,4 @@
-"""A red trunk as the ledger and the verdicts tell of it."""
+"""A red trunk, as the ledger and the verdicts describe it."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ class Red:
     tip: str
     since: float
     why: str
-    """What its gate says."""
+    """What the gate says of trunk."""
     log: str
     tried: int
-    """How many chains of changes were tried on it, none of which mends it."""
+    """The number of chains that were tried on it; none of them mends it."""
     exit: int | None = None
 
     @property
     def missing(self) -> bool:
-        """The gate's program is not there: trunk has lost it, or the machine."""
+        """True if the gate's program cannot be run: trunk has lost it, or the machine has."""
         return self.exit in (126, 127)
 
     @property
@@ -41,7 +41,7 @@ class Red:
 
     @property
     def stuck(self) -> Infrastructure:
-        """That nothing in the queue mends it."""
+        """The error which says that nothing in the queue mends trunk."""
         return Infrastructure(
             f"{self.text}; {self.tries}; nobody is blamed",
             hint="agentctl submit --mends-trunk, with what mends it. The gate said:\n" + self.log[-2000:],
@@ -49,7 +49,7 @@ class Red:
 
 
 def red(hub: Hub, policy: Policy, state: State) -> Red | None:
-    """What the ledger tells of trunk, if it is red."""
+    """Return what the ledger says of a red trunk; None if trunk is not red."""
     gate = fingerprint(policy)
     since = red_trunk.red_since(state, gate, policy.queue.retries)
     if since is None:

@@ -1,5 +1,8 @@
-"""Who may supersede, withdraw or bump a queued change: the agent that submitted it, and who works on
-its task now. A person at the command line acts in the name of the change's own agent."""
+"""The right to supersede, withdraw or bump a queued change.
+
+The agent that submitted the change has it, and so has the agent that works on its task now, or did so last. A person at
+the command line acts in the name of the change's own agent.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,10 @@ from agentctl.git.repository import Hub
 
 
 def claim(hub: Hub, task: str) -> Claim | None:
-    """Who works on a task. What is no claim is for the fleet to complain of: it gives no rights."""
+    """Return the claim of a task, or None.
+
+    None also if the ref does not hold a valid claim: it gives no rights, and the fleet reports it.
+    """
     name = refnames.CLAIMS + task
     try:
         oid = hub.refs.get(name)
@@ -23,12 +29,12 @@ def claim(hub: Hub, task: str) -> Claim | None:
 
 
 def allows(hub: Hub, agent: str, queued: Record) -> bool:
-    """Whether an agent may change what is queued."""
+    """Tell whether an agent may supersede, withdraw or bump a queued change."""
     return agent == queued.change.agent or bool(queued.change.task and agent == _heir(hub, queued.change.task))
 
 
 def _heir(hub: Hub, task: str) -> str:
-    """Who has a task now, or had it last: a claim goes as soon as its session has submitted."""
+    """Return the agent that has a task now, or had it last: a claim ends as soon as its session has submitted."""
     held = claim(hub, task)
     if held:
         return held.agent

@@ -1,4 +1,4 @@
-"""Where a change stands, put together from inbox and ledger."""
+"""Where a change stands, according to the inbox and the ledger."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ class ChangeStatus:
     key: str
     stage: Stage
     request: Request | None
-    """Its inbox ref, while it waits to be admitted."""
+    """The request in its inbox ref, while it waits to be admitted."""
     record: Record | None
-    """The ledger's, once it was admitted or turned away."""
+    """Its record in the ledger, once it was admitted or refused."""
 
 
 def requests(hub: Hub) -> list[Request]:
@@ -31,8 +31,10 @@ def requests(hub: Hub) -> list[Request]:
 
 
 def find(hub: Hub, name: str, ledger: Ledger | None = None) -> ChangeStatus:
-    """The newest revision of a change, or the one that CHANGE/REVISION names; a branch names the
-    change that was submitted from it. Raises NotFound."""
+    """Return where the newest revision of a change stands, or the revision that CHANGE/REVISION names.
+
+    The name of a branch stands for the change that was submitted from it. Raises NotFound.
+    """
     for meant in dict.fromkeys((name, refnames.of_branch(name), refnames.slug(name.removeprefix("agent/")))):
         found = _find(hub, meant, ledger)
         if found:
@@ -44,17 +46,17 @@ def find(hub: Hub, name: str, ledger: Ledger | None = None) -> ChangeStatus:
 
 
 MOST = 200
-"""Commits of a change in which the heads of others are looked for; changes that one head is looked for in."""
+"""The most commits of a change among which other heads are looked for, and the most changes to look for one head in."""
 
 
 def open_heads(hub: Hub) -> dict[str, str]:
-    """The change by its head, of what waits or is queued."""
+    """Return the changes that wait or are queued, by their heads."""
     found = {request.head: request.change for request in inbox.read(hub)}
     return found | {record.change.head: record.change.id for record in Ledger.read(hub).state().queue.values()}
 
 
 def within(hub: Hub, head: str, change: str, tip: str) -> list[str]:
-    """Other changes that wait or are queued, and whose commits are among those of this one."""
+    """Return the other changes that wait or are queued and whose heads are among this change's commits."""
     parents = hub.objects.commit(head).parents
     if all(hub.holds(tip, parent) for parent in parents):
         return []
@@ -64,13 +66,19 @@ def within(hub: Hub, head: str, change: str, tip: str) -> list[str]:
 
 
 def on_top(hub: Hub, head: str, change: str) -> list[str]:
-    """Other changes that wait or are queued, and have the commit `head` among theirs; not looked for among very many."""
+    """Return the other changes that wait or are queued and that build on the commit `head`.
+
+    If more than MOST changes wait or are queued, they are not looked at, and the answer is empty.
+    """
     heads = open_heads(hub)
     return sorted({name for oid, name in heads.items() if name != change and hub.holds(oid, head)}) if len(heads) <= MOST else []
 
 
 def named(hub: Hub, name: str) -> str:
-    """The change that somebody means. One that there is not is left to whoever asks for it."""
+    """Return the name of the change that somebody means.
+
+    If there is no such change, return the name as it was given, without a revision: the caller will not find it.
+    """
     try:
         return find(hub, name).key.partition("/")[0]
     except NotFound:
@@ -82,7 +90,7 @@ def _find(hub: Hub, name: str, ledger: Ledger | None) -> ChangeStatus | None:
     if not refnames.valid_name(change):
         return None
     waiting = [r for r in inbox.read(hub, change) if r.waits]
-    # The inbox is read before the ledger: what leaves it in between is in the ledger.
+    # The inbox is read before the ledger: what leaves the inbox in between is then in the ledger.
     ledger = ledger or Ledger.read(hub)
     if revision:
         waiting = [r for r in waiting if str(r.revision) == revision]
@@ -95,7 +103,7 @@ def _find(hub: Hub, name: str, ledger: Ledger | None) -> ChangeStatus | None:
 
 
 def history(hub: Hub, key: str) -> list[tuple[int, str]]:
-    """(time, what the bot did) for all that the ledger tells of a submission and of its probes, oldest first."""
+    """Return (time, what the bot did) for all that the ledger says of a submission and its probes, oldest first."""
     ledger = Ledger.read(hub)
     record = ledger.record(key)
     if not record:
@@ -106,9 +114,9 @@ def history(hub: Hub, key: str) -> list[tuple[int, str]]:
 
 
 SLACK = 60.0
-"""Seconds that clocks may differ by, of who wrote a record and a commit."""
+"""Seconds by which the clock that dated a record may differ from the one that dated a commit."""
 
 
 def position(state: State, key: str) -> int:
-    """1 for the oldest queued change."""
+    """Return the place of a submission in the queue, 1 for the oldest."""
     return list(state.queue).index(key) + 1

@@ -1,9 +1,8 @@
 """Tasks and claims as refs.
 
-refs/agentctl/tasks/<task> is a chain of commits, one for each event; each one's tree
-holds `task.json`, the task after that event. refs/agentctl/claims/<task> is a commit
-without files whose subject is the claim as one line of JSON; it is only ever created
-or deleted, so exactly one of those who want a task gets it.
+refs/agentctl/tasks/<task> names a chain of commits, one for each event; the tree of each holds `task.json`, the task
+after that event. refs/agentctl/claims/<task> names a commit without files whose subject is the claim as one line of
+JSON. A claim is only ever created or deleted, so if several supervisors want a task, exactly one gets it.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ FILE = "task.json"
 
 
 def read(hub: Hub, name: str, tip: str) -> Task:
-    """The task `name` as of a commit of its ref. Raises Malformed."""
+    """Return the task `name` as of a commit of its ref; raise Malformed."""
     with refs.decoding(refnames.TASKS + name):
         task = codec.decode(hub.objects.read(hub.objects.commit(tip).tree, FILE) or b"")
         if task.id != name or not refnames.valid_name(name):
@@ -34,7 +33,7 @@ def read(hub: Hub, name: str, tip: str) -> Task:
 
 
 def all_tasks(hub: Hub, cache: dict[str, Task] | None = None) -> dict[str, Task]:
-    """Every task by id, oldest first. `cache` maps tips to tasks and is filled."""
+    """Return every task by id, oldest first; `cache` maps tips to tasks and is filled."""
     cache = {} if cache is None else cache
     found = {}
     for name, ref in hub.refs.read([refnames.TASKS]).items():
@@ -46,7 +45,7 @@ def all_tasks(hub: Hub, cache: dict[str, Task] | None = None) -> dict[str, Task]
 
 
 def get(hub: Hub, name: str) -> Task:
-    """Raises NotFound."""
+    """Return the task `name`; raise NotFound if there is none."""
     tip = hub.refs.get(refnames.TASKS + name) if refnames.valid_name(name) else None
     if not tip:
         raise NotFound(f"no task called {name!r}", hint="agentctl task list")
@@ -54,10 +53,10 @@ def get(hub: Hub, name: str) -> Task:
 
 
 def add(hub: Hub, tasks: list[Task]) -> list[str]:
-    """Create those that are not there yet, all of them or none; returns their names. One that says the very same is
-    there already: whoever was killed while adding them does it again.
+    """Create the tasks that are not there yet, all of them or none; return their names.
 
-    Raises UsageError if a name is taken by another task.
+    A task that says exactly the same counts as there already, so that a killed command can be repeated. Raises
+    UsageError if another task has the name.
     """
     transaction, new = hub.refs.transaction(f"add {len(tasks)} tasks"), []
     with hub.objects.store.together():
@@ -77,12 +76,12 @@ def add(hub: Hub, tasks: list[Task]) -> list[str]:
 
 
 def _asked(task: Task) -> tuple[object, ...]:
-    """What a person says in a task."""
+    """Return what a person says in a task."""
     return task.title, task.prompt, task.acceptance, tuple(task.after), task.priority, tuple(task.paths)
 
 
 def last_of(hub: Hub, agent: str) -> str | None:
-    """The open task that an agent works on, or worked on last, if nobody else has taken that up since."""
+    """Return the open task that an agent works on, or worked on last; None if another agent has taken that up since."""
     held = next((name for name, (held, _) in claims(hub).items() if held.agent == agent), None)
     if held:
         return held
@@ -92,7 +91,10 @@ def last_of(hub: Hub, agent: str) -> str | None:
 
 
 def change(hub: Hub, name: str, event: str, edit: Callable[[Task], Task]) -> Task:
-    """Append an event. Raises NotFound, or Contended after ten tries."""
+    """Append an event to a task, unless `edit` changes nothing; return the task after it.
+
+    Raises NotFound, or Contended after ten tries.
+    """
     return refs.retrying(10, lambda: _change(hub, name, event, edit))
 
 
@@ -117,14 +119,16 @@ def _commit(hub: Hub, task: Task, tip: str | None, event: str) -> str:
 
 
 def newest(ledger: Ledger, task: Task) -> Record | None:
-    """The ledger's record of the task's newest revision. What a task without submissions had
-    cannot be there."""
+    """Return the ledger's record of the task's newest revision.
+
+    None if the task has submitted nothing, or if the ledger does not have that revision yet.
+    """
     record = ledger.newest(task.id) if task.revision else None
     return record if record and record.change.revision >= task.revision else None
 
 
 def claims(hub: Hub) -> dict[str, tuple[Claim, str]]:
-    """(claim, object id) by task. Raises Malformed."""
+    """Return (claim, object id) by task; raise Malformed."""
     found = {}
     for name, ref in hub.refs.read([refnames.CLAIMS]).items():
         with refs.decoding(name):
@@ -133,7 +137,7 @@ def claims(hub: Hub) -> dict[str, tuple[Claim, str]]:
 
 
 def claim(hub: Hub, name: str, wanted: Claim) -> str:
-    """Take a task. Returns the claim's object id; raises Contended if somebody has it."""
+    """Claim a task, and return the object id of the claim; raise Contended if somebody has the task."""
     with hub.objects.store.together():
         hub.objects.write_tree({})
         made = hub.objects.write_commit(EMPTY_TREE, [], codec.encode_claim(wanted) + "\n", time.time())
@@ -145,7 +149,7 @@ def claim(hub: Hub, name: str, wanted: Claim) -> str:
 
 
 def release(hub: Hub, name: str, oid: str) -> None:
-    """Give up a claim. One that was taken over meanwhile is left alone."""
+    """Give up a claim; a claim that somebody else has made meanwhile is left alone."""
     delete = hub.refs.transaction(f"release {name}")
     delete.delete(refnames.CLAIMS + name, oid)
     try:

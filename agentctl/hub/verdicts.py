@@ -1,18 +1,17 @@
-"""Verdicts by gate and tree, in the tree of refs/agentctl/verdicts:
+"""Verdicts by gate and tree, in the tree of refs/agentctl/verdicts.
 
-    <fingerprint of the gate>/<first two digits>/<tree id>/<verdict>    JSON, see Judgement
+    <fingerprint of the gate>/<first two digits of the tree id>/<tree id>/<verdict>    JSON, see Judgement
 
-Where gates name paths there are two kinds: those of all gates on a whole tree, and those of
-the gates of one part, under their own fingerprint, on the tree that has only their paths. A
-tree whose parts have all passed has passed.
+If gates name paths, there are two kinds of verdicts: those of all gates on a whole tree, and those of the gates of one
+part. The latter stand under the fingerprint of these gates, for the tree that has only their paths. A tree whose parts
+have all passed has passed.
 
-Only knowledge is kept: passed and failed, both if a tree was seen to do both. Whatever
-else a run ends in is forgotten.
+Only passed and failed are kept, and both if a tree was seen to do both. Any other end of a run is forgotten.
 
-A verdict is the bot's own, and a proof, if the bot wrote it: in the environment of whoever calls
-`agentctl test` another program may answer to the gate's name. So the bot alone moves the ref,
-`hub.marks` tells what it has written, and nothing else there is read. What others find out is
-kept in refs/agentctl/hints, in the same form: it saves them, not the bot, a second run.
+Only a verdict that the bot wrote is a proof: in the environment of somebody who calls `agentctl test`, the gate's
+command may find another program by that name. So the bot alone moves the ref, `hub.marks` tells what the bot has
+written, and nothing else there is read. The verdicts of others are kept in refs/agentctl/hints, in the same form: they
+save the others, but not the bot, a second run.
 """
 
 from __future__ import annotations
@@ -32,24 +31,24 @@ from agentctl.hub import marks
 
 
 class Judgement(Struct, frozen=True):
-    """What one run of the gate said of one tree."""
+    """What one run of the gates said of one tree."""
 
     verdict: Verdict
     tree: str
     commit: str
-    """That was checked out when the gate ran."""
+    """The commit that was checked out when the gates ran."""
     gate: str
-    """Fingerprint of the whole gate."""
+    """The fingerprint of all gates; in `parts`, that of the gates of one part."""
     seconds: float
     at: float
     step: str = ""
-    """Name of the gate that did not pass."""
+    """The name of the gate, or other step, that did not pass."""
     exit: int | None = None
     why: str = ""
     log: str = ""
-    """The end of the output of a failed run."""
+    """The end of the output of a run that did not pass."""
     parts: tuple[Judgement, ...] = ()
-    """What it said of parts of the tree, as far as it came. They are stored apart."""
+    """What the run said of parts of the tree, as far as it came; they are stored separately."""
 
 
 def _path(gate: str, tree: str, verdict: Verdict) -> str:
@@ -57,11 +56,13 @@ def _path(gate: str, tree: str, verdict: Verdict) -> str:
 
 
 def lookup(hub: Hub, gate: str, tree: str, verdict: Verdict, hints: bool = False) -> Judgement | None:
-    """The newest run of the gate on a tree that ended in `verdict`, or None: the bot's own, or,
-    if `hints` are wanted too, somebody else's."""
+    """Return the newest run of the gates on a tree that ended in `verdict`, or None.
+
+    It is a run of the bot; with `hints`, if there is none, somebody else's.
+    """
     found = _read(hub, refnames.VERDICTS, _path(gate, tree, verdict))
     if hints and not found:
-        # Whoever can write refs may have written anything there, and it matters little.
+        # Whoever can write refs may have written anything there; a hint that cannot be read does no harm.
         with contextlib.suppress(Malformed):
             return _read(hub, refnames.HINTS, _path(gate, tree, verdict))
     return found
@@ -75,7 +76,7 @@ def _read(hub: Hub, ref: str, path: str) -> Judgement | None:
 
 
 def all_of(hub: Hub, gate: str) -> list[Judgement]:
-    """Every verdict of the bot of one gate, in no order. Raises Malformed."""
+    """Return every verdict of the bot under one fingerprint, in no order; raise Malformed."""
     tip = marks.tip(hub, refnames.VERDICTS)
     with refs.decoding(refnames.VERDICTS):
         below = hub.objects.at(hub.objects.commit(tip).tree, gate) if tip else None
@@ -83,11 +84,12 @@ def all_of(hub: Hub, gate: str) -> list[Judgement]:
 
 
 def passed(hub: Hub, policy: Policy, commit: str, now: float, hints: bool = False) -> Judgement | None:
-    """The verdict of a commit's tree that passed before: as a whole, or in each of its parts;
-    that is then stored for the whole.
+    """Return the verdict if a commit's tree has passed before, as a whole or in each of its parts; else None.
 
-    A failure is never taken from memory: it may have been a flake, and whoever asks for the
-    same probe again wants a second opinion.
+    If all parts have passed, a verdict for the whole tree is made and stored; so it is if the policy has no gate.
+
+    A failure is never taken from memory: it may have been a flake, and whoever asks for the same probe again wants a
+    second opinion.
     """
     tree, gate = hub.objects.commit(commit).tree, fingerprint(policy)
     known = lookup(hub, gate, tree, Verdict.PASSED, hints)
@@ -102,8 +104,10 @@ def passed(hub: Hub, policy: Policy, commit: str, now: float, hints: bool = Fals
 
 
 def passed_parts(hub: Hub, policy: Policy, tree: str, doubted: bool = False, hints: bool = False) -> frozenset[str]:
-    """Fingerprints of the parts that are known to pass on a tree; if that is `doubted`, of
-    those that were never seen to fail on it. None of a policy without parts."""
+    """Return the fingerprints of the parts that are known to pass on a tree; none if the policy has no parts.
+
+    If that is `doubted`, parts that were also seen to fail on the tree are left out.
+    """
     ours = [(p.fingerprint, hub.objects.part(tree, p.paths)) for p in parts(policy)] if in_parts(policy) else []
     return frozenset(
         gate
@@ -113,15 +117,17 @@ def passed_parts(hub: Hub, policy: Policy, tree: str, doubted: bool = False, hin
 
 
 def _tree(hub: Hub, tip: str) -> str | None:
-    """None if that is no commit: somebody's nonsense is written over."""
+    """Return the tree of a commit; None if `tip` is not a readable commit, so that it is written over."""
     with contextlib.suppress(ObjectError):
         return hub.objects.commit(tip).tree
     return None
 
 
 def store(hub: Hub, judgements: Iterable[Judgement], now: float, hints: bool = False) -> None:
-    """Remember what is knowledge among `judgements`: as the bot's own, or as `hints` of somebody
-    else. Raises Contended after ten tries."""
+    """Store those of the judgements that are passed or failed, as the bot's own, or as `hints` of somebody else.
+
+    Raises Contended after ten tries.
+    """
     ref = refnames.HINTS if hints else refnames.VERDICTS
     files = {
         _path(j.gate, j.tree, j.verdict): dump(replace(j, parts=()))

@@ -1,10 +1,10 @@
 """Proving the invariants from the repository alone.
 
-1  Trunk only fast-forwarded, and only to trees with a passed verdict; of each gate that
-   names paths, on these.
+1  Trunk was only fast-forwarded, and only to trees with a passed verdict; each gate that names
+   paths has a passed verdict on these paths.
 2  The landed commit is the tested commit.
-3  Every submission ended in one way or is still queued; none twice.
-4  No rejection without evidence.
+3  Every submission ended in exactly one way or is still queued; no two landed as one commit.
+4  No change was rejected without evidence.
 5  What agents wrote is reachable.
 """
 
@@ -29,7 +29,7 @@ from agentctl.hub.ledger import Ledger
 from agentctl.hub.policy_file import read_policy
 
 FSCKED = 20_000
-"""Refs that `git fsck` is told of, by its command line."""
+"""The most object ids that `git fsck` is given on its command line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class Finding:
     invariant: int
     text: str
     grave: bool = True
-    """False for what is worth knowing but breaks nothing, such as a push around the queue."""
+    """False if the finding is worth knowing but breaks no invariant, such as a push around the queue."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +46,11 @@ class Counts:
     rejected: int
     queued: int
     moves: int
-    """Of trunk, by the bot."""
+    """The number of moves of trunk by the bot."""
 
 
 def prove(hub: Hub, trunk: str) -> tuple[Counts, list[Finding]]:
-    """Read the whole ledger and compare it with trunk, verdicts and refs."""
+    """Read the whole ledger, compare it with trunk, verdicts and refs, and return counts and findings."""
     ledger = Ledger.read(hub)
     state, ended = ledger.state(), ledger.ended()
     landed = [r for r in ended if isinstance(r, Landed)]
@@ -69,29 +69,29 @@ def prove(hub: Hub, trunk: str) -> tuple[Counts, list[Finding]]:
 
 
 def _moved(hub: Hub) -> Iterator[Finding]:
-    """What follows is proven of the ledger and the verdicts that the bot wrote."""
+    """Yield the bot's refs that others moved; all else is proven of the ledger and the verdicts that the bot wrote."""
     for odd in marks.findings(hub):
         yield Finding(3 if odd.ref == refnames.STATE else 1, f"{odd.text}: {odd.mend}")
 
 
 @dataclass(frozen=True, slots=True)
 class Foreign:
-    """A move of trunk by somebody else that the bot took over."""
+    """A move of trunk by somebody else that the bot adopted."""
 
     before: str
-    """What trunk was, where it was not moved forward."""
+    """The commit that trunk was at, if it was not moved forward; else empty."""
     told: str
-    """Who may have moved it, and what else the bot said of it."""
+    """Who may have moved it, and what else the bot said of the move."""
 
 
 @dataclass(frozen=True, slots=True)
 class Past:
-    """What the events of the whole ledger tell that its state does not."""
+    """What the events of the whole ledger tell and its state does not."""
 
     admitted: set[str]
-    """Keys."""
+    """The keys of all submissions that were admitted."""
     adopted: dict[str, Foreign]
-    """What somebody else made trunk: see `Trunk`."""
+    """The moves of trunk by somebody else that the bot adopted, by the commit that trunk was moved to."""
 
     @classmethod
     def by(cls, ledger: Ledger) -> Past:
@@ -127,7 +127,7 @@ def _trunk(hub: Hub, trunk: str, ledger: Ledger, tips: set[tuple[str, str]], ado
     elif moved:
         yield Finding(1, f"{moved.new[:12]} was put on trunk around the queue, and no bot has tested it yet", grave=False)
     away = landed.gone(hub, tip, {new for _, new in tips} | set(adopted))
-    # What a person takes for right the ledger says from the bot's next turn on.
+    # If a person has accepted trunk as it is, the ledger says so only from the bot's next turn on.
     taken = [state.trunk] if moved and not known else []
     given_up = _given_up(hub, away, [*(one.before for one in adopted.values() if one.before), *taken])
     line = {oid: age for age, oid in enumerate(_first_parents(hub, tip))} if tip else {}
@@ -159,7 +159,7 @@ def _ancestor(hub: Hub, old: str, new: str) -> bool:
 
 
 def _given_up(hub: Hub, away: set[str], before: list[str]) -> set[str]:
-    """What is away because a person took trunk as it was: it was on a trunk before that."""
+    """Return the commits that are away because a person accepted trunk as it was: they were on trunk before that."""
     return {oid for oid in away if any(oid == old or _ancestor(hub, oid, old) for old in before)}
 
 
@@ -180,7 +180,7 @@ def _tested(hub: Hub, landed: list[Landed]) -> Iterator[Finding]:
 
 
 def _in_force(hub: Hub, tip: str, known: dict[tuple[int, str] | None, Policy | None]) -> Policy | None:
-    """The policy of a commit that trunk was at; None if this agentctl cannot read it."""
+    """Return the policy of a commit that trunk was at; None if this agentctl cannot read it."""
     try:
         file = hub.objects.at(hub.objects.commit(tip).tree, POLICY_PATH)
     except ObjectError:
@@ -194,7 +194,7 @@ def _in_force(hub: Hub, tip: str, known: dict[tuple[int, str] | None, Policy | N
 
 
 def _unproven(hub: Hub, policy: Policy | None, passed: verdicts.Judgement) -> list[str]:
-    """The gates of the policy in force that name paths and have no passed verdict on them."""
+    """Return the gates of the policy in force whose part has no passed verdict."""
     if not policy or fingerprint(policy) != passed.gate or not in_parts(policy):
         return []
     known = verdicts.passed_parts(hub, policy, passed.tree)
@@ -238,9 +238,9 @@ def _reachable(hub: Hub, records: list[Record]) -> Iterator[Finding]:
     found = hub.refs.scan(["refs/"])
     for name, why in found.odd.items():
         yield Finding(5, f"broken ref {printable(name)}: {why}")
-    # In a place of its own: among the refs Git would wait for a pipe.
+    # git fsck runs in a Git directory without refs: a FIFO among the hub's refs would hold it.
     asked = {ref.oid for ref in found.refs.values()}
-    # The commit graph is a cache of Git's own: until the end of a gc that runs beside, it names commits that are pruned.
+    # The commit graph is only a cache of Git: while `git gc` runs, it may name commits that are already pruned.
     done = plain.run(
         hub.git_dir,
         [
@@ -261,7 +261,7 @@ def _reachable(hub: Hub, records: list[Record]) -> Iterator[Finding]:
     if heads:
         for oid in sorted(oid for oid in heads if not hub.objects.exists(oid)):
             yield Finding(5, f"a submitted head is gone: {oid}")
-        # Odd dates in history lead the one astray; a whole listing they do not.
+        # Wrong dates in the history can mislead the first query, but not a listing of all commits.
         lone = {*hub.unreached(heads)} & heads
         every = (
             hub.git("rev-list", "--stdin", "--ignore-missing", stdin="\n".join(sorted(asked)).encode()).split() if lone else ()

@@ -1,10 +1,11 @@
-"""Which variables of our own environment a gate or an agent is given.
+"""Which variables of agentctl's own environment a gate or an agent is given.
 
-An allow-list: what a test suite or a compiler needs in order to be found, to speak the right
-language and to reach a mirror. All else is kept out unless the policy's `pass_env` or, for an
-agent's program, its adapter names it. A pattern is a name, or the beginning of names with a *
-behind it. A variable of the list that holds a key all the same is kept out, too: a password
-in a proxy's address, a token of an index.
+An allow-list has what a test suite or a compiler needs in order to be found, to speak the right language and to reach a
+mirror. Everything else is kept out unless the policy's `pass_env` names it or, for an agent's program, its adapter
+does. A pattern is a name, or the beginning of names followed by a *.
+
+A variable of the list that holds a key is kept out all the same, such as a password in a proxy's address or a token of
+an index.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ SHARED = {
         "NIX_CC NIX_CFLAGS_COMPILE NIX_LDFLAGS CCACHE_DIR"
     ),
 }
-"""What everything that is started gets, by what it is for."""
+"""The variables that every started program gets, grouped by purpose."""
 
 _SHARED = tuple(name for names in SHARED.values() for name in names.split())
 _SECRET = re.compile(
@@ -50,15 +51,17 @@ _SECRET = re.compile(
     r"AUTH|COOKIE|DSN)(?:_|$)|APIKEY|PASSWORD|SECRET"
 )
 _BY_SHELLS = ("PWD", "OLDPWD", "SHLVL", "_")
-"""What a shell sets for itself."""
+"""The variables that a shell sets for itself."""
 _PLACE = re.compile(r"_(?:FILE|PATH|DIR|HOME|SOCK|BIN)$")
 SHORTEST = 8
-"""Characters of a value, below which it is not looked for: it would be found everywhere."""
+"""The fewest characters of a value that is looked for: a shorter one would be found everywhere."""
 
 
 def allowed(environment: Mapping[str, str], *granted: Iterable[str]) -> dict[str, str]:
-    """What of `environment` is passed on: what is shared and holds no key, and what the
-    patterns `granted` name, whatever it holds."""
+    """Return the variables of `environment` that are passed on.
+
+    These are the shared variables that hold no key, and those that the patterns `granted` name, whatever they hold.
+    """
     patterns = tuple(pattern for group in granted for pattern in group)
     return {
         name: value
@@ -68,7 +71,7 @@ def allowed(environment: Mapping[str, str], *granted: Iterable[str]) -> dict[str
 
 
 def values(environment: Mapping[str, str]) -> dict[str, str]:
-    """The values of variables that hold a key, and the names of these, for `secrets.redact`."""
+    """Return the values of the variables that hold a key, each with the variable's name, for `secrets.redact`."""
     return {
         value: name
         for name, value in environment.items()
@@ -77,8 +80,10 @@ def values(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 def missed(environment: Mapping[str, str], given: Mapping[str, str], text: str) -> list[str]:
-    """Names of the variables that were kept out and that a process speaks of in its output; not
-    those that may as well be words, such as `container`."""
+    """List the variables that were kept out and that a process mentions in its output.
+
+    Names that may as well be ordinary words, such as `container`, are left out.
+    """
     words = {word for word in re.findall(r"[A-Za-z_][A-Za-z0-9_]{3,}", text) if word.isupper() or "_" in word}
     return sorted(words & environment.keys() - given.keys() - set(_BY_SHELLS))
 

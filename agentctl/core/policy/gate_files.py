@@ -1,8 +1,8 @@
 """Which files of a repository a gate's command is made of.
 
-A change that may edit them can weaken the gate that judges it: `init` protects them. Looked at are the command
-itself and, one step further, the scripts and makefiles that it calls. This is a guess from text, for a person to look at:
-what a program does with its arguments is not known.
+A change that may edit these files can weaken the gate that judges it, so `init` protects them. The search covers the
+command itself and, one step further, the scripts and makefiles that it calls. The result is a guess from text, for a
+person to check: what a program does with its arguments is not known.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 
 Read = Callable[[str], str | None]
-"""The text of a file of the repository; None if there is none."""
+"""A function that returns the text of a file of the repository, or None if there is no such file."""
 
 MANIFESTS = frozenset(
     (
@@ -34,7 +34,7 @@ MANIFESTS = frozenset(
         "deno.json",
     )
 )
-"""Read by gates, and changed by ordinary work: a new dependency, a new file."""
+"""Files that gates read and that ordinary work changes, such as for a new dependency or a new file."""
 
 CONFIGURED = {
     "make": (("GNUmakefile", "makefile", "Makefile"),),
@@ -61,7 +61,7 @@ CONFIGURED = {
     "ctest": (("CMakeLists.txt",),),
     "docker": (("Dockerfile",), ("compose.yaml", "compose.yml", "docker-compose.yaml", "docker-compose.yml")),
 }
-"""By program: for each kind of file that it reads, the names of which the first counts."""
+"""The kinds of files that each program reads: for each kind the names, of which the first that exists counts."""
 
 FILED = frozenset(("make", "gmake", "just", "task", "docker"))
 """Programs that take the name of such a file by -f."""
@@ -87,17 +87,17 @@ WRAPPERS = {
     "rye": 1,
     "bundle": 1,
 }
-"""Programs that run the rest of their words, and how many of these are their own."""
+"""Programs that run the rest of their words, and how many of these words are their own."""
 
 _PYTHON = re.compile(r"python[0-9.]*|pypy[0-9.]*")
 _KEYWORDS = frozenset(("if", "then", "else", "elif", "fi", "while", "until", "do", "done", "!", "{", "}", "for", "case", "esac"))
 _ENDS = frozenset((";", "&&", "||", "|", "&", "(", ")", "\n", ";;", "|&"))
 _SAFE = re.compile(r"[\w@+~-][\w@+~. /-]*|\.[\w@+~-][\w@+~. /-]*")
-"""What stands for itself in a glob, and needs no escape in YAML but quotes."""
+"""A path without special meaning in a glob, which needs no escape in YAML except quotes."""
 
 
 def gate_files(command: str, read: Read) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """(files to protect, manifests that are read too), both sorted."""
+    """Return (files to protect, manifests that are read too), both sorted."""
     first = dict.fromkeys(_called(command, read, ""))
     found = dict(first)
     for path in first:
@@ -111,7 +111,7 @@ def gate_files(command: str, read: Read) -> tuple[tuple[str, ...], tuple[str, ..
 
 
 def _called(command: str, read: Read, beside: str) -> Iterator[str]:
-    """The files that the words of a command name, or that its programs read unasked."""
+    """Yield the files that the words of a command name, and those that its programs read without being told."""
     at = ""
     for words in _simple_commands(command):
         if words[0] == "cd" and len(words) == 2:
@@ -167,7 +167,7 @@ def _of_words(words: list[str], read: Read, beside: str) -> Iterator[str]:
         for names in CONFIGURED.get(name, ()):
             paths = [posixpath.normpath(posixpath.join(folder, each)) for each in names]
             there = [n for n, path in enumerate(paths) if read(path) is not None]
-            # One that would come before it takes its place as soon as a change adds it.
+            # A file that comes before the existing one takes its place as soon as a change adds it.
             yield from paths[: there[0] + 1] if there else ()
     if name in ("gradlew", "mvnw"):
         yield from (
@@ -181,7 +181,7 @@ def _of_words(words: list[str], read: Read, beside: str) -> Iterator[str]:
 
 
 def _inner(rest: list[str], own: int) -> list[str]:
-    """The words that a wrapper runs: behind its options, its assignments and `own` words."""
+    """Return the words that a wrapper runs: those behind its options, its assignments and `own` words."""
     while rest and (rest[0].startswith("-") or "=" in rest[0].split("/")[0]):
         value = rest[0] in ("-n", "-k", "-s", "-u", "-p") and len(rest) > 1
         rest = rest[2 if value else 1 :]
@@ -189,7 +189,7 @@ def _inner(rest: list[str], own: int) -> list[str]:
 
 
 def _script(name: str, rest: list[str], read: Read, beside: str) -> Iterator[str]:
-    """The file that a shell or an interpreter runs, or what its -c runs."""
+    """Yield the file that a shell or an interpreter runs, or the files of what its -c runs."""
     for n, word in enumerate(rest):
         if name in SHELLS and re.fullmatch(r"-[a-z]*c", word):
             yield from _called(" ".join(rest[n + 1 : n + 2]), read, beside)
@@ -210,8 +210,10 @@ def _python(rest: list[str], read: Read, beside: str) -> Iterator[str]:
 
 
 def _there(word: str, read: Read, beside: str) -> Iterator[str]:
-    """The file that a word names, seen from beside the script that has the word, or from the top. What a
-    variable stands for is not known, and taken for the folder of the script."""
+    """Yield the file that a word names, seen from the folder of the script that has the word, or from the top.
+
+    A variable in the word is taken for the folder of the script, because its value is not known.
+    """
     tail = re.sub(r".*[$)}\"'`][^/]*/", "", word) if "$" in word or "`" in word else word
     for folder in dict.fromkeys((beside, "")):
         path = posixpath.normpath(posixpath.join(folder, tail))
@@ -231,7 +233,7 @@ def _option(words: list[str], *names: str) -> str | None:
 
 
 def _lines(path: str, text: str, command: str) -> Iterator[str]:
-    """The commands that a file holds, as far as its kind is known."""
+    """Yield the commands that a file holds, as far as its kind is known."""
     name = posixpath.basename(path)
     if name == "package.json":
         yield from _scripts(text, command)
@@ -244,7 +246,7 @@ def _lines(path: str, text: str, command: str) -> Iterator[str]:
 
 
 def _scripts(text: str, command: str) -> Iterator[str]:
-    """The scripts of package.json: those that the command names, and `test`, which may be named by nothing."""
+    """Yield the scripts of package.json that the command names, and `test`, which may run without being named."""
     try:
         scripts = json.loads(text).get("scripts", {})
     except (ValueError, AttributeError):
@@ -256,7 +258,10 @@ def _scripts(text: str, command: str) -> Iterator[str]:
 
 
 def _recipes(text: str) -> Iterator[str]:
-    """The recipes of a makefile: every one, for which targets need which others is make's to know; and what it includes."""
+    """Yield the commands of all recipes of a makefile, and `source` with each file that it includes.
+
+    All recipes count, because only make knows which targets need which others.
+    """
     values = dict(re.findall(r"^(\w+)\s*[:?]?=\s*(.*?)\s*$", text, re.MULTILINE))
     for line in text.replace("\\\n", " ").splitlines():
         if line.startswith("\t"):

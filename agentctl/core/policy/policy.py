@@ -1,7 +1,7 @@
 """A hub's policy: how changes are judged and agents are run.
 
-It is read from trunk's tip, never from an agent's branch. Durations are seconds,
-sizes are bytes; keys, defaults and their meaning stand in `policy_schema`.
+It is read from trunk's tip, never from an agent's branch. Durations are in seconds, sizes in bytes. The keys, their
+defaults and their meaning stand in `core.policy.schema`.
 """
 
 from __future__ import annotations
@@ -47,9 +47,9 @@ class Gate:
     timeout: float
     env: dict[str, str]
     paths: tuple[str, ...] = ()
-    """Globs: all that its verdict depends on. Empty: the whole tree."""
+    """The globs of all that the verdict depends on; empty for the whole tree."""
     pass_env: tuple[str, ...] = ()
-    """Patterns of `environment`; so they are for slot and agents."""
+    """Patterns as in `core.policy.environment`, here and in slot and agents."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +79,7 @@ class Agents:
     dirty: str
     on_failure: str
     backoff: float
-    """Seconds."""
+    """The first pause in seconds."""
     env: dict[str, str]
     silence: float
     pass_env: tuple[str, ...] = ()
@@ -94,10 +94,10 @@ class Limits:
     message: int
     allow_submodules: bool
     memory: int
-    """0 is no limit; so it is for `output`."""
+    """The most memory, in bytes; 0 means no limit, here and in `output`, `processes` and `file_size`."""
     output: int
     allow_secrets: tuple[str, ...] = ()
-    """Globs."""
+    """Globs of the files to which a change may add a key."""
     processes: int = 0
     file_size: int = 0
 
@@ -121,15 +121,15 @@ class Part:
     """Gates whose verdicts depend on the same paths of a tree."""
 
     gates: tuple[str, ...]
-    """Their names."""
+    """The names of the gates."""
     fingerprint: str
-    """Of these gates alone."""
+    """The fingerprint of these gates alone."""
     paths: tuple[str, ...]
-    """Globs."""
+    """The globs of the paths."""
 
 
 def parse(text: str, source: str) -> Policy:
-    """The policy written in `text`, defaults filled in. Raises Problems."""
+    """Return the policy written in `text`, with its defaults filled in. Raise Problems."""
     values = completed(SCHEMA, document(text, source).data)
     return Policy(
         version=values["version"],
@@ -146,7 +146,7 @@ def parse(text: str, source: str) -> Policy:
 
 
 def document(text: str, source: str) -> Document:
-    """The policy as it was written, proven valid. Raises Problems."""
+    """Return the policy as it was written, proven valid. Raise Problems."""
     found = read(text, source, SCHEMA)
     problems = [*_same_names(found), *_misspelt_placeholders(found), *_too_large(found)]
     if problems:
@@ -155,7 +155,7 @@ def document(text: str, source: str) -> Document:
 
 
 def completed(schema: Plain, value: Any) -> Any:
-    """A valid value with its defaults filled in and its units converted."""
+    """Return a valid value with its defaults filled in and its units converted."""
     if "properties" in schema:
         return {key: completed(part, value.get(key, part.get("default"))) for key, part in schema["properties"].items()}
     if schema["type"] == "array":
@@ -165,15 +165,15 @@ def completed(schema: Plain, value: Any) -> Any:
 
 
 _USUAL = completed(SCHEMA["properties"]["limits"], {})
-"""The limits where nothing is said."""
+"""The limits of a policy that sets none."""
 
 
 def fingerprint(policy: Policy) -> str:
-    """Names all that can influence a gate's verdict of a tree; 16 hex digits.
+    """Return 16 hex digits that stand for all that can influence a gate's verdict on a tree.
 
-    A verdict counts only under the fingerprint it was given with. What merely decides
-    which changes are admitted, tested together or landed is left out. So are keys that came
-    later, while they say nothing new: what was judged before they came still counts.
+    A verdict counts only under the fingerprint that it was given with. Settings that only decide which changes are
+    admitted, tested together or landed are left out. So are keys that were added later, as long as they say nothing
+    new: what was judged before they came still counts.
     """
     limits = policy.limits
     parts = {
@@ -187,9 +187,9 @@ def fingerprint(policy: Policy) -> str:
 
 
 COVERED = {"gates": ("name", "run", "timeout", "env"), "slot": ("setup", "setup_on", "keep"), "limits": ("memory", "output")}
-"""The keys of each section that a fingerprint names: a new one is not among them until it is written here."""
+"""The keys of each section that a fingerprint always names; a new key is not among them until it is written here."""
 LATER = {"gates": ("paths", "pass_env"), "slot": ("pass_env",), "limits": ("processes", "file_size")}
-"""Those that came later: named where they say something."""
+"""The keys that were added later; a fingerprint names them only if they say something."""
 
 
 def _covered(section: Gate | Slot, always: tuple[str, ...], later: tuple[str, ...]) -> dict[str, Any]:
@@ -198,15 +198,15 @@ def _covered(section: Gate | Slot, always: tuple[str, ...], later: tuple[str, ..
 
 
 def in_parts(policy: Policy) -> bool:
-    """True if not all gates judge the whole tree."""
+    """Tell whether some gate judges only a part of the tree."""
     return any(gate.paths for gate in policy.gates)
 
 
 def parts(policy: Policy) -> tuple[Part, ...]:
-    """What can be judged apart: each gate that names paths, and all that name none together.
+    """Return what can be judged separately: each gate that names paths, and all gates that name none together.
 
-    These run one after the other in one slot, and one may count on what another left there.
-    What makes the slot's setup run again belongs to every part.
+    The gates that name none run one after the other in one slot, and one may rely on what another left there. The files
+    that make the slot's setup run again belong to every part.
     """
     whole = tuple(gate for gate in policy.gates if not gate.paths)
     groups: list[tuple[tuple[Gate, ...], tuple[str, ...]]] = [(whole, ALL)] if whole else []
@@ -226,7 +226,7 @@ def _same_names(found: Document) -> Iterator[Problem]:
 
 
 def _misspelt_placeholders(found: Document) -> Iterator[Problem]:
-    """Only near misses: braces may also be meant for the program that is started."""
+    """Yield only near misses: braces may also be meant for the program that is started."""
     for i, word in enumerate(found.data.get("agents", {}).get("command", [])):
         for name in re.findall(r"\{([a-z_-]{1,40})\}", word):
             near = "" if name in PLACEHOLDERS else suggestion(name, PLACEHOLDERS)

@@ -1,8 +1,8 @@
 """The JSON Schema (draft 2020-12) of a policy: the one source of its keys.
 
-Validation, defaults, `policy explain`, `policy schema` and the dataclasses' values all
-come from here. Two annotations are ours: `x-expected` (what a value must be, in words)
-and `x-unit` (`seconds` or `bytes`: the text is converted when it is read).
+Validation, defaults, `policy explain`, `policy schema` and the values of the dataclasses all come from here. Two
+annotations are agentctl's own: `x-expected` (what a value must be, in words) and `x-unit` (`seconds` or `bytes`: the
+text is converted when it is read).
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from agentctl.core.text.units import DURATION, LARGEST, SIZE
 
 VERSION = 1
 SLOTS = 4096
-"""The most gates that run at the same time."""
+"""The most gates that can run at the same time."""
 PLACEHOLDERS = ("prompt", "prompt_file", "task", "agent", "worktree")
 
-# `$(?!\n)` because Python's `$` also matches before a last newline.
+# The lookahead `(?!\n)` stands here because Python's `$` also matches before a last newline.
 _END = r"$(?!\n)"
 NAME = r"^(?!.*\.lock$)[A-Za-z0-9](?:[A-Za-z0-9_-]|\.(?!\.|$)){0,99}" + _END
 _BRANCH = (

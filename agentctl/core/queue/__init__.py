@@ -1,1 +1,1 @@
-"""The queue: what may be asked for, what happens, and the state and ledger that this makes."""
+"""The queue: what may be asked for, what happens, the state that this makes, and the ledger's format."""

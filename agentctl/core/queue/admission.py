@@ -1,10 +1,9 @@
-"""Which changed files a change may hold: what every machine can check out safely.
+"""Which changed files a change may hold: only those that every machine can check out safely.
 
-The rules follow what Git refuses to check out with core.protectHFS and
-core.protectNTFS, plus the limits and the protected globs of the policy. Names are
-compared in the form `folded` gives them, so that a file cannot reach a protected or
-an existing one under a name that some file system takes for the same.
-Globs are those of `globs`, matched without regard to case and Unicode form.
+The rules follow what Git refuses to check out with core.protectHFS and core.protectNTFS, plus the limits and the
+protected globs of the policy. Names are compared in the form that `folded` gives them. So a file cannot reach a
+protected or an existing file under a name that some file system takes for the same. Globs are those of `globs`, matched
+without regard to case and Unicode form.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from agentctl.core.text.printable import decoded, encoded, printable
 FILE, PROGRAM, SYMLINK, GITLINK = 0o100644, 0o100755, 0o120000, 0o160000
 REPORTED = 50
 NAME = 255
-"""Bytes of one component of a path."""
+"""The longest component of a path, in bytes."""
 _READ_BY_GIT = frozenset((".gitmodules", ".gitattributes", ".gitignore", ".mailmap"))
 
 _IGNORED_BY_HFS = re.compile("[\u200c-\u200f\u202a-\u202e\u206a-\u206f\ufeff]")
@@ -37,19 +36,19 @@ class ChangedFile:
 
     path: bytes | str
     mode: int
-    """As in a tree, such as 0o100644; of a deleted file, as it was."""
+    """The mode as in a tree, such as 0o100644; for a deleted file, the mode that it had."""
     size: int = 0
-    """Bytes of the blob."""
+    """The size of the blob, in bytes."""
     target: bytes | str | None = None
-    """Of a symbolic link: where it leads."""
+    """Where a symbolic link leads; None for other files."""
     deleted: bool = False
 
 
 def check(entries: Iterable[ChangedFile], limits: Limits, protect: Iterable[str]) -> list[str]:
-    """The refusals, each naming a path, fit to print, and the rule; empty if admitted.
+    """List the refusals, each naming a printable path and the rule; empty if the change is admitted.
 
-    Takes no more than limits.change_files + 1 of the entries, so a tree that expands
-    without end may be handed in lazily. At most REPORTED refusals are listed.
+    Reads at most limits.change_files + 1 of the entries, so a tree that expands without end may be handed in lazily.
+    Lists at most REPORTED refusals.
     """
     taken = list(islice(entries, limits.change_files + 1))
     found = _refusals(taken, limits, [folded(pattern) for pattern in protect])
@@ -58,12 +57,12 @@ def check(entries: Iterable[ChangedFile], limits: Limits, protect: Iterable[str]
 
 
 def same_name(path: str, other: str) -> str:
-    """The refusal of a path that is the same as another one for some file systems."""
+    """Return the refusal of a path that some file systems take for the same as another one."""
     return f"{printable(path)}: {_SAME} {printable(other)}"
 
 
 def folded(name: str) -> str:
-    """The form in which names are one: without what HFS+ ignores, case or composition."""
+    """Return the form in which names are compared: without case, composition and the characters that HFS+ ignores."""
     kept = unicodedata.normalize("NFD", _IGNORED_BY_HFS.sub("", name))
     return unicodedata.normalize("NFC", kept.casefold())
 
@@ -111,7 +110,7 @@ def _protected(path: str, protect: list[str]) -> Iterator[str]:
 
 
 def protector(path: str, protect: Sequence[str]) -> str | None:
-    """The first pattern of `protect` that keeps changes from a path."""
+    """Return the first pattern of `protect` that keeps changes from a path, or None."""
     name = folded(path)
     return next((pattern for pattern in protect if matches(pattern, name)), None)
 
@@ -130,16 +129,21 @@ def _names(path: str) -> Iterator[str]:
 
 
 def _reaches_git(path: str) -> bool:
-    """NTFS also separates by a backslash, drops last dots and spaces, and takes what
-    follows a colon for a stream of the same file."""
+    """Tell whether some file system takes a component of the path for .git.
+
+    NTFS also separates by a backslash, drops dots and spaces at the end, and takes what follows a colon for a stream of
+    the same file.
+    """
     parts = re.split(r"[/\\]", folded(path))
     stems = (part.split(":")[0].rstrip(". ") for part in parts)
     return any(stem in (".git", "git~1") for stem in stems)
 
 
 def _for_git(path: str) -> bool:
-    """Whether Git reads a file of that name, and so follows no link there: it does not even check
-    out a .gitmodules that is one."""
+    """Tell whether Git reads a file of that name, and so follows no symbolic link there.
+
+    Git does not even check out a .gitmodules that is a symbolic link.
+    """
     name = re.split(r"[/\\]", folded(path))[-1].split(":")[0].rstrip(". ")
     return name in _READ_BY_GIT or bool(re.fullmatch(r"(gitmod~[1-4]|gi7eba~\d)", name))
 
@@ -172,18 +176,21 @@ def _link(target: bytes | str | None, path: str, limits: Limits) -> Iterator[str
 
 
 def _climbs(parts: list[str], depth: int) -> bool:
-    """Whether it may lead out. After a name .. is refused whatever the depth: that name may be a link itself,
-    and then .. leads elsewhere. With .. in front only, no chain of links gets out."""
+    """Tell whether a link may lead out of the tree.
+
+    A .. after a name is refused at any depth: that name may be a link itself, and then .. leads elsewhere. If .. stands
+    only in front, no chain of links gets out.
+    """
     steps = [part for part in parts if part not in ("", ".")]
     ups = next((i for i, part in enumerate(steps) if part != ".."), len(steps))
     return ups > depth or ".." in steps[ups:]
 
 
 def _collisions(paths: list[str]) -> Iterator[str]:
-    """The names that collide, of files and of their directories: A/x and a/y meet in one directory too.
+    """List the refusals of names that collide, of files and of their directories.
 
-    A trie over folded components, since whole prefixes as keys would let few hostile
-    paths fill the memory.
+    A/x and a/y collide too, because they meet in one directory. The search uses a trie over folded components. With
+    whole prefixes as keys, a few hostile paths could fill the memory.
     """
     nodes: dict[tuple[int, str], tuple[int, str]] = {}
     told: set[tuple[int, str]] = set()

@@ -1,9 +1,10 @@
 """What happens to the queue and to trunk, as data.
 
-An event says what happened; applying it (`core.queue.state`) is the only way in which the state changes. The bot writes those of
-one turn into one commit of the ledger, beside the state that they lead to, and tells the same ones to whoever watches:
-`verify`, `why`, the summary, JUnit, the live view and `--json` read them. What is only told is in `core.notices`.
-`core.queue.sentences` has the words for all of them; nothing reads those back.
+An event says what happened. Applying it (`core.queue.state`) changes the state. The bot writes the events of one turn
+into one commit of the ledger, beside the state that they lead to. It tells the same events to whoever watches:
+`verify`, `why`, the summary, JUnit, the live view and `--json` read them.
+
+`core.notices` has what is only told. `core.queue.sentences` has the words for all events; nothing reads the words back.
 """
 
 from __future__ import annotations
@@ -16,30 +17,30 @@ __all__ = ["AnyEnded", "Landed", "Rejected", "Superseded", "Withdrawn"]
 
 
 class Staged(Struct, frozen=True):
-    """A probe and what was built for it. Its number is also that of its stage ref."""
+    """A probe and what was built for it; its stage ref has the number of the probe."""
 
     probe: Probe
     commit: Oid
     tree: Oid
     landing: tuple[tuple[str, Oid], ...]
-    """(change key, commit that carries it) in order; the last commit is `commit`."""
+    """Pairs (change key, commit that carries the change), in order; the last commit is `commit`."""
     gate: str
-    """Fingerprint of the gate."""
+    """The fingerprint of the gate."""
     started: float = 0.0
 
 
 class Landing(Struct, frozen=True):
-    """Trunk is to move, or moved, from `old` to `staged.commit`."""
+    """A landing: trunk is to move, or has moved, from `old` to `staged.commit`."""
 
     old: Oid
-    """The base of the probe, or, of a train whose head landed before, a commit of its own."""
+    """The base of the probe, or, if a shorter chain of this train landed before, a commit of its own chain."""
     staged: Staged
-    """Its `landing` has only what lands now."""
+    """The staged commit; here `landing` has only the changes that land now."""
     passed: Passed
 
 
 class Event(Struct, frozen=True, tag_field="kind"):
-    """The base of all but those of `Ended`, which are records too."""
+    """The base of all events except the kinds of `Ended`, which are records too."""
 
 
 # Trunk.
@@ -52,31 +53,31 @@ class Begun(Event, frozen=True, tag="begun"):
 
 
 class Adopted(Event, frozen=True, tag="adopted"):
-    """The bot takes for trunk what somebody else made of it."""
+    """The bot accepts as trunk what somebody else made of it."""
 
     old: Oid
     new: Oid
     who: str = ""
-    """What may help to find out who it was, and what a person should know of it."""
+    """What may help to find out who moved trunk, and what a person should know about the move."""
     kept: str | None = None
-    """The ref that keeps `old` where trunk was not moved forward; empty if it was not there any more."""
+    """The ref that keeps `old` if trunk was not moved forward (empty if `old` no longer exists), else None."""
 
 
 class Moved(Event, frozen=True, tag="moved"):
-    """Somebody else moved trunk, and nothing lands until a person has spoken."""
+    """Somebody else moved trunk, and nothing lands until a person decides."""
 
     old: Oid
     new: str
-    """Empty if the branch is gone."""
+    """The new tip of trunk; empty if the branch is gone."""
     how: str
-    """In words."""
+    """What happened, in words."""
     kept: str
     ways: str
-    """What a person may type."""
+    """The commands that a person may type."""
 
 
 class PutBack(Event, frozen=True, tag="restored"):
-    """A ref of the bot's that somebody else had moved or deleted."""
+    """The bot puts back a ref of its own that somebody else had moved or deleted."""
 
     ref: str
     found: str | None
@@ -101,7 +102,7 @@ class Admitted(Event, frozen=True, tag="admitted"):
 
 
 class Regated(Event, frozen=True, tag="regated"):
-    """Other gates judge a queued change, since the policy has changed."""
+    """Other gates judge a queued change, because the policy has changed."""
 
     key: str
     gates: tuple[str, ...] | None
@@ -113,7 +114,7 @@ class Bumped(Event, frozen=True, tag="bumped"):
 
 
 class NotAdmitted(Event, frozen=True, tag="refused"):
-    """What an agent asked about another one's change."""
+    """An agent's request to withdraw or bump another agent's change is refused."""
 
     key: str
     agent: str
@@ -121,7 +122,7 @@ class NotAdmitted(Event, frozen=True, tag="refused"):
 
 
 class PassedOver(Event, frozen=True, tag="passed over"):
-    """A request on which agentctl fails."""
+    """A request, other than a submission, on which agentctl itself fails."""
 
     ref: str
     why: str
@@ -131,7 +132,7 @@ class PassedOver(Event, frozen=True, tag="passed over"):
 
 
 class ProbeBegun(Event, frozen=True, tag="started"):
-    """Its tree is built; its gate runs from now on, unless its verdict is known."""
+    """The tree of a probe is built; its gate runs from now on, unless the verdict is known."""
 
     staged: Staged
 
@@ -143,13 +144,13 @@ class Probed(Event, frozen=True, tag="probed"):
     verdict: Verdict
     tree: Oid
     gate: str
-    """Fingerprint of the gate."""
+    """The fingerprint of the gate."""
     seconds: float = 0.0
     step: str = ""
-    """Of the gate, or of the slot's set-up, that did not pass."""
+    """The step of the gate, or of the slot's setup, that did not pass."""
     why: str = ""
     known: bool = False
-    """The gate has judged that tree before."""
+    """True if the gate has judged that tree before."""
 
 
 class Cancelled(Event, frozen=True, tag="cancelled"):
@@ -176,11 +177,11 @@ class TrunkFailed(Event, frozen=True, tag="trunk failed"):
 
     run: Staged
     retries: int
-    """By the policy: how many more failures make it red."""
+    """The policy's number: so many failures after the first one make trunk red."""
 
 
 class Forgotten(Event, frozen=True, tag="forgotten"):
-    """What failed on these commits of trunk: they are red, and trunk no longer, so it is nobody's failure."""
+    """The failures on these commits are forgotten: the commits are red and trunk has left them, so no change is to blame."""
 
     bases: tuple[Oid, ...]
 
@@ -189,7 +190,7 @@ class Clash(Event, frozen=True, tag="clash"):
     """Queued changes that do not merge with each other: they may not stand in one chain."""
 
     pairs: tuple[tuple[str, str], ...]
-    """Of keys, each in order."""
+    """Pairs of change keys, each pair in order."""
 
 
 # Landings.
@@ -215,7 +216,7 @@ class Replanned(Event, frozen=True, tag="replanned"):
 
     why: str
     failures: bool = False
-    """And with it the failed probes."""
+    """True if the failed probes are forgotten too."""
 
 
 Recorded = (

@@ -1,4 +1,4 @@
-"""Who is heard in one turn: everybody in turn, so that one who asks for much holds up nobody."""
+"""Who is heard in one turn: all agents in rotation, so that one that asks for much holds up nobody."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ from collections.abc import Callable, Mapping, Sequence
 def fitting(
     waiting: Mapping[str, Sequence[str]], room: Callable[[str], int], adds: Callable[[str], bool]
 ) -> dict[str, list[str]]:
-    """Of each agent's list what may be heard now: all that adds nothing, and of what `adds` the first that there is `room` for."""
+    """Return the items of each agent's list that may be heard now.
+
+    These are all items that add nothing, and the first of those for which `adds` is true, as many as `room` allows.
+    """
     found: dict[str, list[str]] = {}
     for agent, listed in waiting.items():
         left = room(agent)
@@ -22,11 +25,11 @@ def fitting(
 
 
 def choose(waiting: Mapping[str, Sequence[str]], most: int, each: int, last: str = "") -> tuple[list[str], str]:
-    """(what is taken now, who was served last): from each agent's list one item after the other,
-    round by round, at most `most` in all and `each` of one agent.
+    """Return (what is taken now, who was served last).
 
-    The rounds begin behind `last`, who was served last in the turn before. Takes time for what
-    it looks at: the agents, and what is taken.
+    One item after the other is taken from each agent's list, round by round: at most `most` in all and `each` of one
+    agent. The rounds begin behind `last`, the agent that was served last in the turn before. The time depends only on
+    the number of agents and on what is taken.
     """
     order = sorted(waiting)
     start = next((n for n, agent in enumerate(order) if agent > last), 0)

@@ -1,4 +1,4 @@
-"""What the events of a ledger tell of one submission."""
+"""What the events of a ledger tell about one submission."""
 
 from __future__ import annotations
 
@@ -13,8 +13,10 @@ Event = Recorded | ledger_format1.Line
 
 
 def about(key: str, turns: Iterable[tuple[float, Iterable[Event]]]) -> list[tuple[float, str]]:
-    """(when, in words) for each event of the turns, given and returned from the oldest on, that tells of the submission or
-    of a probe of it."""
+    """Return (when, in words) for each event that tells about the submission or about a probe of it.
+
+    The turns are given and returned from the oldest on.
+    """
     probes: set[int] = set()
     found: list[tuple[float, str]] = []
     for when, happened in turns:
@@ -25,7 +27,7 @@ def about(key: str, turns: Iterable[tuple[float, Iterable[Event]]]) -> list[tupl
 
 
 def _names(event: Event, key: str, probes: set[int]) -> bool:
-    """Adds the probes of the submission to `probes`."""
+    """Tell whether the event is about the submission. Also add the numbers of its probes to `probes`."""
     match event:
         case events.ProbeBegun(staged=staged):
             probes |= {staged.probe.number} if key in staged.probe.chain else set()

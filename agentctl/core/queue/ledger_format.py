@@ -1,6 +1,6 @@
-"""The ledger's format, version 2: the tree of each commit of refs/agentctl/state.
+r"""The ledger's format, version 2: the tree of each commit of refs/agentctl/state.
 
-    format                          "2\\n"
+    format                          "2\n"
     meta.json                       trunk, counters, and the landing under way
     memory.json                     the planner's own state
     probes.json                     probes whose gates run, and failed ones that may still
@@ -10,16 +10,16 @@
     done/<shard>/<change>/<rev>     one record per ended submission
     heads/<shard>/<head>            "<change>/<rev>": which submission had this head
 
-A commit's first parent is the state before it; its other parents are the heads
-admitted with it, so that whatever was submitted stays reachable although its
-inbox ref goes. Its message says in words what its events say; nothing reads it.
+A commit's first parent is the state before it. Its other parents are the heads that were admitted with it, or ended
+without admission and may be kept. So whatever was submitted stays reachable although its inbox ref goes. The message
+says in words what the events say; nothing reads it.
 
-A landing is written down before trunk moves (`landing` in meta.json) and
-completed after: a bot that finds one looks where trunk is, and either completes
-it, moves trunk, or, if somebody else moved trunk meanwhile, drops it.
+A landing is written down before trunk moves (`landing` in meta.json) and completed after. A bot that finds a landing
+looks where trunk is. Then it completes the landing, or moves trunk, or, if somebody else moved trunk meanwhile, drops
+the landing.
 
-Version 1 had no events, and other records: `core.queue.ledger_format1` reads those, and they stay as
-they are below a format of 2.
+Version 1 had no events, and its records were different. `core.queue.ledger_format1` reads them. They are not rewritten
+when the format becomes 2.
 """
 
 from __future__ import annotations
@@ -62,12 +62,12 @@ def head_path(head: str) -> str:
 
 
 def decode_queued(data: bytes) -> Queued:
-    """A record below queue/. Raises ValueError for what is none."""
+    """Return a record below queue/. Raise ValueError if the data is not one."""
     return _named(ledger_format1.queued(data) if ledger_format1.is_record(data) else load(Queued, data))
 
 
 def decode_ended(data: bytes) -> AnyEnded:
-    """A record below done/. Raises ValueError for what is none."""
+    """Return a record below done/. Raise ValueError if the data is not one."""
     return _named(ledger_format1.ended(data) if ledger_format1.is_record(data) else load(AnyEnded, data))
 
 
@@ -105,12 +105,12 @@ def _encode_probes(state: State) -> bytes:
 
 
 FORGOTTEN = b"{}\n"
-"""What is remembered by a planner that begins anew."""
+"""The content of memory.json for a planner that begins anew."""
 KINDS: dict[str, type] = {META: _Meta, PROBES: _Probes, EVENTS: list[Recorded]}
 
 
 def read_back(path: str, data: bytes) -> None:
-    """Raises ValueError for a file that would not be read as it was written."""
+    """Raise ValueError for a file that would not be read as it was written."""
     if path in KINDS:
         again = dump(load(KINDS[path], data))
     elif path.startswith("queue/"):
@@ -124,7 +124,7 @@ def read_back(path: str, data: bytes) -> None:
 
 
 def decode_trunk(meta: bytes) -> str:
-    """Where the bot knows trunk to be, from meta.json alone."""
+    """Return where the bot knows trunk to be, from meta.json alone."""
     return _meta(meta).trunk
 
 
@@ -133,9 +133,9 @@ def _meta(data: bytes) -> _Meta:
 
 
 def decode(files: Mapping[str, bytes]) -> State:
-    """The state from its small files and its queue records, by path.
+    """Return the state from its small files and its queue records, by path.
 
-    Raises ValueError for a format of another version, and for what has none.
+    Raise ValueError for a format of an unknown version, and for a ledger without a version.
     """
     if int(files[FORMAT]) not in (1, VERSION):
         raise ValueError(f"ledger format {files[FORMAT].decode().strip()}, this agentctl reads {VERSION}")
@@ -156,12 +156,15 @@ def decode(files: Mapping[str, bytes]) -> State:
 
 
 def decode_events(data: bytes) -> list[Recorded]:
-    """Raises ValueError."""
+    """Return the events of events.json. Raise ValueError if the data is not valid."""
     return load(list[Recorded], data)
 
 
 def output(draft: Draft, before: State) -> dict[str, bytes | None]:
-    """Every file by which the next state differs from `before`, by path; None is a removed one. Empty if nothing happened."""
+    """Return every file by which the next state differs from `before`, by path; empty if nothing happened.
+
+    None stands for a removed file.
+    """
     state, first = draft.state, not before.trunk
     out = _records(draft)
     if first or _encode_meta(state) != _encode_meta(before):
@@ -185,11 +188,11 @@ def _records(draft: Draft) -> dict[str, bytes | None]:
 
 
 LINES = 100
-"""Of a message; the events are all in their file."""
+"""The most lines of a message about events; the file of the events has them all."""
 
 
 def message(draft: Draft) -> str:
-    """What happened, for people."""
+    """Return the message of the ledger's commit: what happened, for people."""
     lines = [line for event in draft.events if (line := told(event))]
     if len(lines) < 2:
         return "".join(lines or ["what the planner remembers"]) + "\n"

@@ -1,7 +1,7 @@
 """What version 1 of the ledger wrote, as the types of today.
 
-Its records were one object each for what is queued and what has ended, and what happened stood in its commits' messages
-alone. This is the one place that reads those messages: of ledgers that were begun by that version.
+It had one type of object for both queued and ended records. What happened stood only in the messages of its commits.
+This is the one module that reads such messages, for ledgers that version 1 began.
 """
 
 from __future__ import annotations
@@ -75,7 +75,10 @@ class _Conflict(msgspec.Struct):
 
 
 def is_record(data: bytes) -> bool:
-    """No later one has such a key, and within a text its quotes would be escaped."""
+    """Tell whether data is a record of version 1.
+
+    No later record has the key "stage", and inside a string its quotes would be escaped.
+    """
     return b'"stage":' in data
 
 
@@ -84,7 +87,7 @@ def is_meta(data: bytes) -> bool:
 
 
 def meta(data: bytes) -> Any:
-    """meta.json with a landing, in the form of today. Raises ValueError."""
+    """Return the meta.json of version 1 with a landing, in the form of today. Raise ValueError if it cannot be read."""
     found = _loads(data)
     try:
         found["landing"]["passed"] = found["landing"].pop("verdict")
@@ -94,7 +97,7 @@ def meta(data: bytes) -> Any:
 
 
 def queued(data: bytes) -> Queued:
-    """Raises ValueError."""
+    """Return the queued record of version 1. Raise ValueError if it is not valid or not queued."""
     record = _record(data)
     if record.stage != Stage.QUEUED:
         raise ValueError(f"it is {record.stage}")
@@ -102,7 +105,7 @@ def queued(data: bytes) -> Queued:
 
 
 def ended(data: bytes) -> AnyEnded:
-    """Raises ValueError."""
+    """Return the ended record of version 1. Raise ValueError if it is not valid or has not ended."""
     record = _record(data)
     facts: dict[str, Any] = {"change": record.change, "at": record.ended, "work": _work(record), "kept": record.kept}
     match record.stage:
@@ -125,7 +128,7 @@ def _record(data: bytes) -> _Record:
 
 
 def _loads(data: bytes) -> Any:
-    """By a reader that takes what UTF-8 cannot hold, as version 1 wrote it."""
+    """Parse JSON by a reader that accepts what UTF-8 cannot hold, as version 1 wrote it."""
     try:
         return json.loads(data)
     except RecursionError:
@@ -160,7 +163,7 @@ def _reason(record: _Record) -> AnyReason:
 
 
 class Line(Struct, frozen=True, tag_field="kind", tag="line"):
-    """A line of a message of that version."""
+    """A line of a commit message of version 1."""
 
     text: str
 
@@ -170,12 +173,16 @@ class Line(Struct, frozen=True, tag_field="kind", tag="line"):
 
     @property
     def admitted(self) -> str:
-        """The key, if something was admitted."""
+        """The key of the submission that was admitted; empty if the line tells of no admission."""
         return self.words[1] if self.text.startswith("admit ") else ""
 
     @property
     def adopted(self) -> tuple[str, str, str] | None:
-        """(what was adopted, what trunk was where that was not forward, what else was told), if a trunk was."""
+        """What the line tells of an adopted trunk, or None if it tells of none.
+
+        The parts are: the commit that was adopted; where trunk was before, if it was not moved forward, else empty;
+        what else was told.
+        """
         if not self.text.startswith("adopt "):
             return None
         words = self.words
@@ -184,12 +191,12 @@ class Line(Struct, frozen=True, tag_field="kind", tag="line"):
 
     @property
     def begun(self) -> int:
-        """The probe that it says was begun; 0 if none."""
+        """The number of the probe that the line says has begun; 0 if none."""
         return _number(_BEGUN, self.text)
 
     @property
     def of_probe(self) -> int:
-        """The probe that it tells of otherwise; 0 if none."""
+        """The number of the probe that the line tells something else about; 0 if none."""
         return _number(_OF_PROBE, self.text)
 
 
@@ -203,6 +210,6 @@ def _number(pattern: re.Pattern[str], text: str) -> int:
 
 
 def lines(message: str) -> list[Line]:
-    """What a commit's message tells."""
+    """Return the lines of a commit's message that tell what happened."""
     body = message.rstrip("\n").splitlines()
     return [Line(line) for line in (body[2:] if len(body) > 1 else body)]

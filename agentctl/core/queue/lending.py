@@ -1,7 +1,7 @@
-"""Priorities along dependencies: who comes after another lends it its own.
+"""Priorities along dependencies: a change lends its priority to those that it comes after.
 
-Otherwise a change of high priority would wait, behind a low one that it comes after, for all
-that lies between the two: a priority inversion.
+Otherwise a change of high priority that comes after one of low priority would wait for all that lies between the two: a
+priority inversion.
 """
 
 from __future__ import annotations
@@ -10,9 +10,11 @@ from collections.abc import Iterable, Mapping
 
 
 def lent(priorities: Mapping[str, int], after: Mapping[str, Iterable[str]]) -> dict[str, int]:
-    """The names that get a priority higher than their own, and which: the highest of those that
-    come after them, directly or by way of others. Linear in the number of dependencies but for
-    sorting; a cycle does no harm."""
+    """Return the names that get a higher priority than their own, with that priority.
+
+    It is the highest priority of those that come after the name, directly or through others. The time is linear in the
+    number of dependencies, apart from sorting. A cycle does no harm.
+    """
     raised: dict[str, int] = {}
     for lender in sorted(after, key=lambda name: -priorities[name]):
         priority, todo = priorities[lender], list(after[lender])

@@ -1,12 +1,11 @@
-"""What may become of a submission, as a table; a missing entry is the error.
+"""What may become of a submission, as a table; a missing entry is an error.
 
-A submission is one revision of one change. It is `waiting` while its inbox ref
-stands and the ledger does not know it, `queued` from its admission on, and it
-ends in exactly one way. An ended one never comes back: the same work submitted
-again is a new revision.
+A submission is one revision of one change. It is `waiting` while its inbox ref stands and the ledger does not know it.
+It is `queued` from its admission on, and it ends in exactly one way. An ended submission never comes back: the same
+work submitted again is a new revision.
 
-A revision that finds an older one of its change still queued supersedes it; one
-that finds a newer one already admitted is superseded itself.
+If an older revision of its change is still queued, a revision supersedes that one. If a newer one is queued already,
+the revision itself is superseded.
 """
 
 from __future__ import annotations
@@ -32,6 +31,6 @@ NEXT: dict[Stage, frozenset[Stage]] = {
 
 
 def step(before: Stage, after: Stage) -> None:
-    """Raises KeyError for a transition that must never happen."""
+    """Raise KeyError for a transition that must never happen."""
     if after not in NEXT[before]:
         raise KeyError(f"{before} to {after}")

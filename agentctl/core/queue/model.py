@@ -1,7 +1,6 @@
 """The values that the layers hand to one another.
 
-Object ids are lowercase hex strings, times are seconds since the epoch (float),
-durations are seconds.
+Object ids are lowercase hex strings. Times are floats, in seconds since the epoch. Durations are in seconds.
 """
 
 from __future__ import annotations
@@ -13,14 +12,14 @@ from functools import cached_property
 from agentctl.core.text.json_form import Struct
 
 BASELINE = 0
-"""Number of the probe that tests trunk itself."""
+"""The number of the probe that tests trunk itself."""
 
 
 class Verdict(StrEnum):
-    """What a gate says of a tree.
+    """The verdict of a gate on a tree.
 
-    PASSED and FAILED are knowledge. INDETERMINATE (the gate said 125) and
-    ABORTED (the run was stopped) tell nothing, blame nobody and are run again.
+    PASSED and FAILED are knowledge. INDETERMINATE (the gate exited with status 125) and ABORTED (the run was stopped)
+    tell nothing: they blame no change, and the run is repeated.
     """
 
     PASSED = "passed"
@@ -30,31 +29,36 @@ class Verdict(StrEnum):
 
 
 class Change(Struct, frozen=True, dict=True):
-    """A submitted head, admitted to the queue: one revision of one change."""
+    """A submitted head that was admitted to the queue: one revision of one change."""
 
     id: str
     revision: int
     head: str
     agent: str
     seq: int
-    """Order of admission, unique in a hub, ascending."""
+    """The place in the order of admission: unique in a hub, ascending."""
     admitted: float
     task: str | None = None
     priority: int = 0
-    """Higher goes first among those whose probes have not started."""
+    """Among the changes whose probes have not started, one with a higher priority goes first."""
     after: tuple[str, ...] = ()
-    """Change ids that must land before this one may. An id that is neither queued
-    nor seen to land by the planner holds the change back: leave out here what was
-    on trunk before this change was admitted."""
+    """The ids of changes that must land before this one may.
+
+    An id that is not queued, and that the planner has not seen land, holds the change back. So leave out the ids of
+    changes that were on trunk before this change was admitted.
+    """
     gates: tuple[str, ...] | None = None
-    """Names of the gates that judge it, where all gates of the policy name paths: those for
-    which it changes something. Changes with the same ones are a lane. None: all."""
+    """The names of the gates that judge the change, or None if all gates judge it.
+
+    Names stand here only if every gate of the policy names paths: then these are the gates whose paths the change
+    alters. Changes with the same gates are one lane.
+    """
     mends: bool = False
-    """Its author says that it mends a red trunk: it is tried on that before others."""
+    """True if the author says that the change mends a red trunk: it is tried on a red trunk before others."""
 
     @cached_property
     def key(self) -> str:
-        """ "ID/REVISION"."""
+        """The key of the change, "ID/REVISION"."""
         return f"{self.id}/{self.revision}"
 
 
@@ -62,19 +66,23 @@ class Probe(Struct, frozen=True):
     """One gate run: the changes of `chain`, applied in order on `base`."""
 
     number: int
-    """Unique in a hub, ascending."""
+    """The number of the probe: unique in a hub, ascending."""
     base: str
     """The commit of trunk that the chain is applied to."""
     chain: tuple[str, ...]
-    """Change keys in order. The last `suspects` of them are what is asked about;
-    those before ride along because they passed in an earlier probe. The bot's own probe
-    of trunk itself has an empty chain; the planner is not told of it."""
+    """The keys of the changes, in order.
+
+    The probe asks about the last `suspects` of them. Those before ride along, because they passed in an earlier probe.
+    The bot's own probe of trunk itself has an empty chain; the planner is not told of that probe.
+    """
     suspects: int
     reason: str
-    """In words and numbers, for `why`, `queue` and the log."""
+    """Why the probe is run, in words and numbers, for `why`, `queue` and the log."""
     again: bool = False
-    """A second look at a failure that may have been a flake: run the gate even if
-    the verdict of this tree is known."""
+    """True for a second look at a failure that may have been a flake.
+
+    The gate then runs even if the verdict of this tree is known.
+    """
 
     @property
     def asked(self) -> tuple[str, ...]:
@@ -89,20 +97,21 @@ class Result:
     verdict: Verdict
     seconds: float = 0.0
     staged: str = ""
-    """The commit that was tested, which trunk becomes if the probe lands. Without
-    it the planner takes `View.landed` for the proof that trunk moved by the Land
-    alone, and cannot see a foreign commit pushed right on top."""
+    """The commit that was tested. Trunk moves to it if the probe lands.
+
+    Without it the planner takes `View.landed` as the proof that only its Land moved trunk. Then it cannot see that
+    somebody else pushed a commit right on top.
+    """
 
 
 @dataclass(frozen=True, slots=True)
 class Certificate:
-    """Why a change may be rejected: a failed verdict that contains it over a
-    passed one that does not."""
+    """Why a change may be rejected: a failed verdict that contains it, and a passed one that does not."""
 
     change: str
-    """Change key."""
+    """The key of the change."""
     failed: int
-    """Number of the failed probe, whose chain without `change` is on trunk."""
+    """The number of the failed probe. Apart from `change`, its whole chain is on trunk."""
     reason: str
 
 
@@ -113,8 +122,10 @@ class Start:
 
 @dataclass(frozen=True, slots=True)
 class Land:
-    """Move trunk to the staged commit of a passed probe: from probe.base, or from where a
-    shorter chain of it brought trunk."""
+    """The action that moves trunk to the staged commit of a passed probe.
+
+    Trunk moves from `probe.base`, or from where a shorter part of the same chain brought it.
+    """
 
     probe: Probe
     reason: str
@@ -127,7 +138,7 @@ class Reject:
 
 @dataclass(frozen=True, slots=True)
 class Cancel:
-    """Stop a running probe whose answer no longer matters."""
+    """The action that stops a running probe whose answer no longer matters."""
 
     number: int
     reason: str
@@ -140,28 +151,39 @@ Action = Start | Land | Reject | Cancel
 class View:
     """What the bot observed: all that the planner may look at.
 
-    `memory` is the planner's own state, as it returned it in the last Plan;
-    the bot keeps it in the ledger without looking inside.
+    `memory` is the planner's own state, as the planner returned it in the last Plan. The bot keeps it in the ledger
+    without looking inside.
     """
 
     trunk: str
     queued: tuple[Change, ...]
-    """Every open change that is not frozen, by seq; also those in `running` probes."""
+    """The open changes that may be planned, by `seq`, those in `running` probes included.
+
+    Frozen changes are left out. So are changes that have to wait while another change, in whose probes the bot died, is
+    tested alone (`bot/doubt.py`).
+    """
     memory: bytes = b""
     running: tuple[Probe, ...] = ()
-    """One that trunk has left for another lane alone as if it had begun on `trunk`."""
+    """The running probes.
+
+    If landings of other lanes alone moved trunk off the base of a probe, it stands here as if it had begun on `trunk`.
+    """
     finished: tuple[Result, ...] = ()
-    """Probes that ended since the last plan, in order of their end."""
+    """The probes that ended since the last plan, in the order in which they ended."""
     clashes: frozenset[tuple[str, str]] = frozenset()
-    """Pairs of change keys (a, b), a < b, known to conflict textually with each
-    other: they cannot stand in one chain."""
+    """Pairs of change keys (a, b), a < b, that are known to conflict in their text.
+
+    The two changes of a pair cannot stand in one chain.
+    """
     landed: tuple[str, ...] = ()
-    """Change keys on trunk since the last plan, in order. After a Land action
-    succeeded its changes are here and no longer in `queued`."""
+    """The keys of the changes that landed since the last plan, in order.
+
+    After a Land action has succeeded, its changes are here and no longer in `queued`.
+    """
     next_probe: int = 1
     slots: int = 1
     withheld: bool = False
-    """Nothing lands for now, by a person's will or since somebody else moved trunk; all else goes on."""
+    """True while nothing may land: a person paused the queue, or somebody else moved trunk. All else goes on."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""What is queued, by its key, and found by its change and its head as well."""
+"""The queued records by key, to be found by change and by head as well."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from agentctl.core.queue.records import Queued
 
 
 class Queue(dict[str, Queued]):
-    """Records by key, in order of admission; of each change one revision."""
+    """The queued records by key, in the order of admission, with one revision of each change."""
 
     def __init__(self, records: Mapping[str, Queued] = {}) -> None:
         super().__init__(records)
@@ -28,9 +28,9 @@ class Queue(dict[str, Queued]):
                 del index[name]
 
     def of_change(self, change: str) -> Queued | None:
-        """The queued revision of a change, or None."""
+        """Return the queued revision of a change, or None."""
         return self.get(self._changes.get(change, ""))
 
     def of_head(self, head: str) -> Queued | None:
-        """The last one queued with that head, or None."""
+        """Return the last record that was queued with that head, or None."""
         return self.get(self._heads.get(head, ""))

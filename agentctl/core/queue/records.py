@@ -1,7 +1,7 @@
 """A submission in the ledger: queued, or ended in one of four ways.
 
-What an inbox ref asks for is `core.queue.request`'s; what the bot has found out about it is `Work`; what is queued is both, with
-its place in the order. What has ended keeps all that was known of it, and how it ended.
+`core.queue.request` has what an inbox ref asks for. `Work` is what the bot has found out about the submission. A queued
+record has both, and its place in the order. An ended record keeps all that was known of it, and says how it ended.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ class Work(Struct, frozen=True):
     """What was found out about a change at its admission."""
 
     base: str
-    """The commit that it is measured from."""
+    """The commit that the change is measured from."""
     subject: str = ""
     paths: tuple[str, ...] = ()
-    """That it touches, the first of them; quoted: see `places`."""
+    """The first of the paths that the change touches, quoted; `places` has them unquoted."""
 
     @property
     def places(self) -> tuple[str, ...]:
@@ -37,7 +37,7 @@ class _Record(Struct, frozen=True):
 
 
 class Queued(_Record, frozen=True):
-    """One that is admitted and has not ended."""
+    """A submission that is admitted and has not ended."""
 
     work: Work
 
@@ -53,24 +53,24 @@ class Queued(_Record, frozen=True):
 
 
 class Passed(Struct, frozen=True):
-    """By which verdict something lands."""
+    """The passed verdict by which a change lands."""
 
     tree: Oid
     gate: str
-    """Fingerprint of the whole gate."""
+    """The fingerprint of the whole gate."""
     at: float
     commit: Oid
-    """On which it ran."""
+    """The commit on which the gate ran."""
 
 
 class Proof(Struct, frozen=True):
-    """What proves of a landed change that its tree was tested."""
+    """What proves that the tree of a landed change was tested."""
 
     probe: int
     old: Oid
-    """Trunk before."""
+    """Where trunk was before."""
     tip: Oid
-    """Trunk after: the tested commit."""
+    """Where trunk was after: the tested commit."""
     passed: Passed
 
 
@@ -79,7 +79,7 @@ class Proof(Struct, frozen=True):
 
 class Reason(Struct, frozen=True, tag_field="kind"):
     apart: ClassVar[bool] = False
-    """It tells nothing of the change whose name the submission has."""
+    """True if the reason says nothing about the change that the submission names."""
 
     @property
     def kind(self) -> str:
@@ -87,22 +87,22 @@ class Reason(Struct, frozen=True, tag_field="kind"):
 
 
 class GateFailed(Reason, frozen=True, tag="gate"):
-    """A failed run that contains it, over a passed one that does not."""
+    """The change failed its gate: a failed run contains it, and a passed run does not."""
 
     probe: int
     chain: tuple[str, ...]
     gate: str
     failed: Oid
-    """The trees."""
+    """The tree of the failed run; `passed` is the tree of the passed run."""
     passed: Oid
 
 
 class Conflicts(Reason, frozen=True, tag="conflict"):
-    """It does not merge with what landed."""
+    """The change does not merge with what landed."""
 
     trunk: Oid
     paths: tuple[str, ...]
-    """Quoted, as those of `Work`."""
+    """The conflicting paths, quoted like those of `Work`."""
 
 
 class AgainstRules(Reason, frozen=True, tag="policy"):
@@ -113,27 +113,27 @@ class AgainstRules(Reason, frozen=True, tag="policy"):
 
 class DependencyFell(Reason, frozen=True, tag="dependency"):
     below: str
-    """The key of what it builds on."""
+    """The key of the change that this one builds on."""
 
 
 class AlreadyThere(Reason, frozen=True, tag="there"):
-    """Trunk held all of it before."""
+    """Trunk held all of the change before."""
 
 
 class OurFault(Reason, frozen=True, tag="fault"):
-    """agentctl itself fails on it."""
+    """agentctl itself fails on the change."""
 
     error: str = ""
 
 
 class NotProper(Reason, frozen=True, tag="border"):
-    """It is no proper submission."""
+    """The request is not a proper submission."""
 
     apart = True
 
 
 class NotTheirs(Reason, frozen=True, tag="refused"):
-    """The change is another agent's."""
+    """The change belongs to another agent."""
 
     apart = True
 
@@ -145,12 +145,12 @@ AnyReason = GateFailed | Conflicts | AgainstRules | DependencyFell | AlreadyTher
 
 
 class Ended(_Record, frozen=True, tag_field="kind", kw_only=True):
-    """What has ended; `work` is None if it was never admitted."""
+    """A submission that has ended; `work` is None if it was never admitted."""
 
     at: float
     work: Work | None = None
     kept: bool = True
-    """False if nothing may hold its head, which is no commit or lacks objects."""
+    """False if nothing may keep its head reachable, because the head is not a commit or lacks objects."""
 
     stage: ClassVar[Stage]
 
@@ -164,13 +164,13 @@ class Ended(_Record, frozen=True, tag_field="kind", kw_only=True):
 
     @property
     def why(self) -> str:
-        """In words; empty where it landed."""
+        """Why it ended, in words; empty if it landed."""
         return ""
 
 
 class Landed(Ended, frozen=True, tag="landed", kw_only=True):
     commit: Oid
-    """On trunk, that carries it."""
+    """The commit on trunk that carries the change."""
     proof: Proof
 
     stage = Stage.LANDED
@@ -180,7 +180,7 @@ class Rejected(Ended, frozen=True, tag="rejected", kw_only=True):
     said: str
     reason: AnyReason
     found: bool = True
-    """Whether it is found by its head: not if an older one is to be."""
+    """False if its head is to lead to an older submission instead of this one."""
 
     stage = Stage.REJECTED
 
@@ -191,7 +191,7 @@ class Rejected(Ended, frozen=True, tag="rejected", kw_only=True):
 
 class Withdrawn(Ended, frozen=True, tag="withdrawn", kw_only=True):
     by: str
-    """The agent; its own, if a person asked."""
+    """The agent that withdrew it; if a person did, the change's own agent."""
 
     stage = Stage.WITHDRAWN
 
@@ -215,12 +215,12 @@ Record = Queued | AnyEnded
 
 
 def reason_kind(record: Record) -> str:
-    """Of a rejection; empty for anything else."""
+    """Return the kind of reason of a rejection; empty for any other record."""
     return record.reason.kind if isinstance(record, Rejected) else ""
 
 
 def outline(record: Record) -> Plain:
-    """A record as `--json` shows it."""
+    """Return a record as `--json` shows it."""
     work = record.work or Work(record.base)
     at, why, kept = (0.0, "", True) if isinstance(record, Queued) else (record.at, record.why, record.kept)
     return {

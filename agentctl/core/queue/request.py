@@ -1,7 +1,7 @@
 """What an inbox ref asks for, read strictly: whoever can push can push anything.
 
-The subject of an annotated tag is one line of JSON; a plain commit, or a tag whose subject
-begins otherwise than an object of JSON does, is a submission without facts.
+The subject of an annotated tag is one line of JSON. A plain commit, or a tag whose subject does not begin like a JSON
+object, is a submission without facts.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ from agentctl.core.text.json_form import load
 from agentctl.core.text.printable import printable
 
 PRIORITY = 1000
-"""The highest; the lowest is its negative."""
+"""The highest priority; the lowest is its negative."""
 AFTER = 100
-"""Changes that one may name to come after."""
+"""How many changes one submission may name to come after."""
 GENERATION = 1 << 53
-"""What every reader of JSON reads exactly."""
+"""The highest generation: every reader of JSON reads integers up to here exactly."""
 _Named = tuple[str, str, str, str, int, str]
 """The first fields of a request."""
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """Who asks, by the ref's name, and about which commit."""
+    """Who asks, according to the name of the ref, and about which commit."""
 
     ref: str
     oid: str
@@ -37,7 +37,7 @@ class Request:
     change: str
     revision: int
     head: str
-    """What the ref leads to: a commit, but for an `Unfit`."""
+    """The object that the ref leads to: a commit, except in some cases of `Unfit`."""
     key: str = field(init=False)
 
     def __post_init__(self) -> None:
@@ -49,7 +49,7 @@ class Request:
 
     @property
     def waits(self) -> bool:
-        """True for what will be a revision of the change: a submission, or one that is refused."""
+        """True for what becomes a revision of the change: a submission, or one that is refused as unfit."""
         return isinstance(self, (Submit, Unfit))
 
 
@@ -60,7 +60,7 @@ class Submit(Request):
     priority: int = 0
     after: tuple[str, ...] = ()
     mends: bool = False
-    """Its author says that it mends a red trunk."""
+    """True if the author says that the change mends a red trunk."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +75,7 @@ class Bump(Request):
 
 @dataclass(frozen=True, slots=True)
 class Unfit(Request):
-    """It has the name of a request, and is none."""
+    """A ref that has the name of a request, but is not a valid one."""
 
     why: str = ""
     whole: bool = False
@@ -83,8 +83,11 @@ class Unfit(Request):
 
 
 def parse(ref: str, oid: str, kind: str, target: str, target_kind: str, subject: str) -> Request | None:
-    """The request of a ref: `kind` is its object's, `target` what a tag names, and `target_kind`
-    what that is in truth, empty if it is not there. None if the name is not of the protocol."""
+    """Return the request of a ref, or None if the name of the ref does not follow the protocol.
+
+    `kind` is the type of the object that the ref names. `target` is the object that a tag names, and `target_kind` is
+    the true type of that object, empty if it does not exist.
+    """
     try:
         agent, change, revision = refnames.split_submission(ref, refnames.INBOX)
     except ValueError:
@@ -103,7 +106,7 @@ def parse(ref: str, oid: str, kind: str, target: str, target_kind: str, subject:
 
 
 class _Said(msgspec.Struct):
-    """The subject of a tag. Keys that nobody knows are passed over."""
+    """The subject of a tag; unknown keys are ignored."""
 
     task: str | None = None
     generation: Annotated[int, msgspec.Meta(ge=0, le=GENERATION)] | None = None
@@ -115,7 +118,7 @@ class _Said(msgspec.Struct):
 
 
 def _asked(named: _Named, said: _Said) -> Request:
-    """Raises ValueError."""
+    """Return the request that the facts of a tag make. Raise ValueError if they make none."""
     priority = 0 if said.priority is msgspec.UNSET else said.priority
     if said.withdraw and said.bump:
         raise ValueError("withdraw and bump in one")
@@ -134,8 +137,10 @@ def _asked(named: _Named, said: _Said) -> Request:
 
 
 def dependencies_first(found: Iterable[Request]) -> list[Request]:
-    """In their order, but what a change comes after before it. A walk by a stack of its own: chains may be longer than
-    Python recurses."""
+    """Return the requests in their order, but each change behind those that it comes after.
+
+    The walk uses its own stack, because chains may be longer than Python can recurse.
+    """
     changes: dict[str, list[Request]] = {}
     for request in found:
         changes.setdefault(request.change, []).append(request)

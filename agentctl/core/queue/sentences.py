@@ -1,4 +1,7 @@
-"""What an event is in words, for the ledger's messages, `why` and whoever watches (`core.notices` has the rest). Nothing reads them back."""
+"""The words for an event, for the ledger's messages, `why` and whoever watches.
+
+`core.notices` has the words for what is only told. Nothing reads the words back.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from agentctl.core.text.printable import one_line
 
 
 def told(event: Recorded | ledger_format1.Line) -> str:
-    """One line; empty for what is of no interest by itself."""
+    """Return one line about the event; empty if it is of no interest by itself."""
     return one_line(_told(event))
 
 

@@ -17,38 +17,42 @@ from agentctl.core.text.json_form import replace
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """The ledger but for the records of what has ended."""
+    """The content of the ledger, without the records of what has ended."""
 
     trunk: str = ""
-    """Where the bot last saw or put trunk."""
+    """Where the bot last saw trunk, or put it."""
     seq: int = 0
     next_probe: int = 1
     landing: Landing | None = None
     memory: bytes = b""
-    """The planner's own."""
+    """The planner's own state."""
     probes: tuple[Staged, ...] = ()
     failed: tuple[Staged, ...] = ()
-    """Probes that failed and have a member in the queue still; and trunk's own failures."""
+    """The failed probes that still have a member in the queue, and the failures of trunk itself."""
     queue: Queue = field(default_factory=Queue)
-    """By change key."""
+    """The queued records, by change key."""
     struck: Mapping[str, int] = field(default_factory=dict)
-    """How often the bot died while a probe that asked about a queued change ran, by change key.
-    The end of such a probe clears it."""
+    """How often the bot died while a probe that asked about a queued change was running, by change key.
+
+    The count of a change is cleared when such a probe ends with a verdict other than aborted, or when the change ends.
+    """
     clashes: frozenset[tuple[str, str]] = frozenset()
-    """Pairs of queued changes that do not merge with each other, by their keys in order."""
+    """Pairs of keys, in order, of queued changes that do not merge with each other."""
 
     def __post_init__(self) -> None:
         if not isinstance(self.queue, Queue):
             object.__setattr__(self, "queue", Queue(self.queue))
 
     def queued(self, change: str) -> Queued | None:
-        """The queued revision of a change; there is at most one."""
+        """Return the queued revision of a change, or None; there is at most one."""
         return self.queue.of_change(change)
 
     @property
     def changes(self) -> tuple[Change, ...]:
-        """What is queued, as the planner is to see it: it comes after what is queued still.
-        What else it named has landed, or this one would have fallen with it."""
+        """The queued changes, as the planner is to see them: `after` names only changes that are still queued.
+
+        Every other change that `after` named has landed. Otherwise this change would have fallen with it.
+        """
         ids = {r.change.id for r in self.queue.values()}
         return tuple(
             r.change
@@ -60,37 +64,43 @@ class State:
 
 @dataclass(slots=True)
 class Draft:
-    """The next state under construction: `happen` is the one way in which it changes, but for the planner's memory.
+    """The next state under construction.
 
-    The queue is this draft's own and changes in place: a copy for each admission would make a
-    thousand of them a million.
+    It changes by events, which `happen` applies. Two other functions change it too: `remember` sets the planner's
+    memory, and `settle` drops what can tell nothing any more.
+
+    The queue belongs to this draft and changes in place. A copy for each admission would turn a thousand admissions
+    into a million steps.
     """
 
     state: State
     events: list[Recorded] = field(default_factory=list)
     touched: set[str] = field(default_factory=set)
-    """The keys of what was queued, amended or ended."""
+    """The keys of the submissions that were queued, amended or ended."""
     ended: list[AnyEnded] = field(default_factory=list)
     heads: list[str] = field(default_factory=list)
-    """Commits to be held."""
+    """The commits that the ledger must keep reachable."""
     found: dict[str, str] = field(default_factory=dict)
-    """The key by head, of those that are found by it."""
+    """The key of a submission, by its head, for those that are found by their head."""
     _ended: dict[str, AnyEnded] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.state = replace(self.state, queue=Queue(self.state.queue))
 
     def known(self, key: str) -> Record | None:
-        """A submission that is queued, or was until now."""
+        """Return the record of a submission that is queued, or that ended in this draft; else None."""
         return self.state.queue.get(key) or self._ended.get(key)
 
     def remember(self, memory: bytes) -> None:
-        """What the planner is to know next time."""
+        """Set what the planner is to know next time."""
         self._set(memory=memory)
 
     def settle(self) -> None:
-        """Forget what can tell nothing any more: failed probes of no change in the queue, nor of trunk, and clashes with what
-        has left it."""
+        """Forget what can tell nothing any more.
+
+        That is, drop failed probes that have no change in the queue, unless they are failures of the present trunk
+        itself, and drop clashes with changes that left the queue.
+        """
         state = self.state
         if gone := {pair for pair in state.clashes if not state.queue.keys() >= {*pair}}:
             self._set(clashes=state.clashes - gone)
@@ -103,7 +113,7 @@ class Draft:
             self._set(failed=kept)
 
     def happen(self, event: Recorded) -> None:
-        """Raises KeyError for what must never happen, such as the end of what has ended."""
+        """Apply an event. Raise KeyError for what must never happen, such as the end of what has ended."""
         state = self.state
         match event:
             case events.Begun(trunk=trunk) | events.Adopted(new=trunk):
@@ -186,27 +196,31 @@ class Draft:
 
 
 def seen_red(state: State, gate: str) -> tuple[Staged, ...]:
-    """The failed runs of the present trunk's own tree, by the gate with that fingerprint."""
+    """Return the failed runs of the present trunk's own tree, by the gate with that fingerprint."""
     return tuple(s for s in state.failed if s.probe.number == BASELINE and s.commit == state.trunk and s.gate == gate)
 
 
 def with_red(state: State, run: Staged, retries: int) -> tuple[Staged, ...]:
-    """`state.failed` with one more failed run of trunk's own tree: of these the first is kept,
-    and as many of the last as make trunk red."""
+    """Return `state.failed` with one more failed run of trunk's own tree.
+
+    Of the runs of the present trunk by this gate, the first is kept, and as many of the last as make trunk red.
+    """
     first, *rest = seen_red(state, run.gate) + (run,)
     others = tuple(s for s in state.failed if s.probe.number != BASELINE)
     return (*others, first, *rest[max(0, len(rest) - max(1, retries)) :])
 
 
 def struck_by(state: State) -> dict[str, int]:
-    """How often the bot has died with each change, if it died now."""
+    """Return how often the bot has died with each change, if it died now."""
     asked = [key for staged in state.probes for key in staged.probe.asked if key in state.queue]
     return {**state.struck, **{key: state.struck.get(key, 0) + 1 for key in asked}}
 
 
 def orphans(state: State, ended: Iterable[AnyEnded]) -> list[tuple[str, AnyEnded]]:
-    """(key, the ended one it waits for) of every queued change whose dependency ended
-    without landing: a stack falls together."""
+    """Return (key, the ended record it depends on) for every queued change whose dependency ended without landing.
+
+    A stack falls together.
+    """
     gone = {r.change.id: r for r in ended if isinstance(r, (Rejected, Withdrawn))}
     return [
         (key, gone[name])

@@ -1,12 +1,12 @@
-"""How many sessions may start, after what became of the last ones. Facts in, decision out.
+"""How many sessions may start, after what became of the last ones: facts in, decision out.
 
-A failure that is likely to hit every agent, such as a refused key, holds all of them: nothing
-starts for a while, then one session does, as a try. If that fails as well the next pause is
-longer; if it does not, two may run, then four and so on until all do. Sessions that were
-running when the pause began go on, and say nothing about it.
+A failure that is likely to hit every agent, such as a refused key, holds all of them. Nothing starts for a while; then
+one session does, as a try. If that fails as well, the next pause is longer. If it does not fail, two may run, then four
+and so on, until all do. Sessions that were running when the pause began go on. Their ends tell nothing about whether
+the fleet can work again.
 
-The state is a fold over the ends of sessions (`after`), so what a supervisor did not see,
-its predecessor's tasks tell. Time and chance are given in.
+The state is a fold over the ends of sessions (`after`). So the tasks that a predecessor left tell a supervisor what it
+did not see itself. Time and chance are arguments.
 """
 
 from __future__ import annotations
@@ -20,22 +20,24 @@ from agentctl.core.tasks.task import Session
 from agentctl.core.text.json_form import replace
 
 LONGEST = 10
-"""Pauses grow to so many times the first one; twice that where only a person can help."""
+"""How many times longer than the first pause a pause can become; twice that if only a person can help."""
 GROWTH, GROWTH_UNMENDED = 2, 4
 JITTER = 0.25
-"""The share by which chance makes a pause longer: many fleets may share a provider."""
+"""The largest share by which chance makes a pause longer, because many fleets may share a provider."""
 
 DEATHS, DEATHS_WITHIN = 3, 30.0
-"""So many crashes that nobody explains, on more than one task and in so many seconds, hold the fleet;
-so do as many sessions in a row that were cut off empty-handed."""
+"""So many unexplained crashes, on more than one task and within so many seconds, hold the fleet.
+
+So do as many sessions in a row, on more than one task, that were cut off empty-handed.
+"""
 QUICK = 30.0
-"""Seconds: a crash as soon as that proves nothing about whether the fleet can work again."""
+"""A try that crashes within so many seconds does not show that the fleet can work again, and counts as failed."""
 CRASHES, CRASHES_WITHIN = 5, 900.0
-"""So many crashes of one agent in so many seconds hold that agent."""
+"""So many crashes of one agent within so many seconds hold that agent."""
 SETTLED = 10.0
-"""Seconds that a try must have run at least to count as one that does not fail."""
+"""The least number of seconds that a running try must last to count as one that does not fail."""
 HOPELESS = 3
-"""Rounds after which a program that cannot be run ends the fleet."""
+"""After so many failed tries in a row, the first failure included, a program that cannot be run ends the fleet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,18 +48,18 @@ class EndedSession:
 
     @property
     def failure(self) -> Failure | None:
-        """One that may hold the fleet."""
+        """The failure that may hold the fleet, or None."""
         found = self.session.failure
         return found if found and NATURE[found.kind].fleet else None
 
     @property
     def crash(self) -> bool:
-        """One that nobody explains."""
+        """True for a crash that nobody explains."""
         return self.session.end == End.CRASHED and self.session.failure is None
 
     @property
     def empty_handed(self) -> bool:
-        """Cut off by us, with nothing to show: perhaps nobody answered."""
+        """True if agentctl cut the session off and it has nothing to show: perhaps the provider did not answer."""
         found = self.session.failure
         return bool(found and found.kind == Kind.LIMIT and not self.session.salvage)
 
@@ -65,35 +67,38 @@ class EndedSession:
 @dataclass(frozen=True, slots=True)
 class Brakes:
     failure: Failure | None = None
-    """What holds the fleet; None if nothing does."""
+    """The failure that holds the fleet; None if nothing does."""
     paused: float = 0.0
-    """When the newest pause began: whoever started later is a try."""
+    """When the newest pause began: a session that started later is a try."""
     until: float = 0.0
     row: int = 0
-    """Tries that failed, one after the other, the first failure counted."""
+    """The number of failed tries in a row, the first failure included."""
     passed: int = 0
-    """Tries that did not fail, in this row."""
+    """The number of tries that have not failed since the newest pause began."""
     lasted: float = 0.0
-    """Seconds that the failing session took to fail."""
+    """How many seconds the failing session took to fail."""
     crashes: tuple[EndedSession, ...] = ()
-    """Of the last minutes, unexplained."""
+    """The unexplained crashes of the last CRASHES_WITHIN seconds."""
     silent: tuple[str, ...] = ()
-    """Tasks of the last sessions in a row that were cut off empty-handed."""
+    """The tasks of the last sessions, in a row, that were cut off empty-handed."""
     good: tuple[str, float] = ("", float("-inf"))
-    """Task, and start, of the last session that had a result."""
+    """The task and the start of the session that started last among those with a result."""
     failed: frozenset[str] = frozenset()
-    """Tasks with a failure of the fleet's since then."""
+    """The tasks that had a failure that may hold the fleet, since the last session with a result."""
 
     @property
     def held_by(self) -> Failure:
-        """What holds the fleet; of one that nothing holds there is no such thing."""
+        """The failure that holds the fleet; to be asked only if one does."""
         assert self.failure, "nothing holds the fleet"
         return self.failure
 
 
 def after(brakes: Brakes, outcome: EndedSession, earlier: Session | None, base: float, jitter: float) -> Brakes:
-    """The state when a session has ended. `earlier` is the one before it on the same task, `base`
-    the first pause in seconds, `jitter` a number from 0 to 1."""
+    """Return the state after a session has ended.
+
+    `earlier` is the session before it on the same task. `base` is the first pause in seconds. `jitter` is a number
+    between 0 and 1.
+    """
     session = outcome.session
     if session.end == End.INTERRUPTED:
         return brakes
@@ -128,15 +133,21 @@ def _pause(brakes: Brakes, failure: Failure, outcome: EndedSession, base: float,
 
 
 def pause(kind: Kind, row: int, base: float) -> float:
-    """Seconds without chance: doubled each time; four times as long where it does not mend itself."""
+    """Return the seconds of a pause, without chance, after `row` failures.
+
+    Each pause is twice as long as the one before, or four times as long if the failure does not mend itself.
+    """
     mends = NATURE[kind].mends
     growth, longest = (GROWTH, LONGEST) if mends else (GROWTH_UNMENDED, 2 * LONGEST)
     return float(base * min(longest, growth ** min(row - 1, 30)))
 
 
 def _alone(brakes: Brakes, outcome: EndedSession, earlier: Session | None) -> bool:
-    """True if this task failed before, since then another was worked on from its beginning to a
-    result, and no other has failed after that: then what fails is no matter of the fleet's."""
+    """Tell whether the failure is the task's own and does not concern the fleet.
+
+    This is so if the task failed before, another task has since been worked on from the beginning to a result, and no
+    other task has failed after that.
+    """
     return bool(
         outcome.failure
         and earlier
@@ -153,7 +164,7 @@ def _recent(crashes: tuple[EndedSession, ...], outcome: EndedSession) -> tuple[E
 
 
 def _deaths(brakes: Brakes, outcome: EndedSession) -> Failure | None:
-    """The failure that several crashes in a row are, when this outcome completes them."""
+    """Return the failure that several quick crashes make together, if this outcome completes them; else None."""
     last = brakes.crashes[-DEATHS:]
     if not outcome.crash or len(last) < DEATHS or last[-1] is not outcome or len({one.task for one in last}) < 2:
         return None
@@ -164,13 +175,13 @@ def _deaths(brakes: Brakes, outcome: EndedSession) -> Failure | None:
 
 
 def _silence(brakes: Brakes, outcome: EndedSession) -> Failure | None:
-    """The failure that it is when several in a row, on more than one task, came to nothing."""
+    """Return the failure that several empty-handed sessions in a row, on more than one task, make together; else None."""
     row = brakes.silent
     return Failure(Kind.SILENT, outcome.session.note) if len(row) == DEATHS and len(set(row)) > 1 else None
 
 
 def room(brakes: Brakes, running: Iterable[float], size: int, base: float, now: float) -> int:
-    """How many sessions may start in a fleet of `size`; `running` are the starts of those that run."""
+    """Return how many sessions may start in a fleet of `size`; `running` are the start times of those that run."""
     if brakes.failure is None:
         return size
     if now < brakes.until:
@@ -180,8 +191,10 @@ def room(brakes: Brakes, running: Iterable[float], size: int, base: float, now: 
 
 
 def proven(brakes: Brakes, running: Iterable[float], base: float, now: float) -> int:
-    """Tries that did not fail, or have run so long that they would have; if it was silence that
-    failed, a long silence says nothing."""
+    """Return how many tries did not fail, or have run for so long that they would have failed by now.
+
+    If the failure was silence, the running tries do not count: a long silence proves nothing.
+    """
     if brakes.failure and brakes.failure.kind == Kind.SILENT:
         return brakes.passed
     settled = max(SETTLED, min(LONGEST * base, max(2 * base, 3 * brakes.lasted)))
@@ -189,27 +202,30 @@ def proven(brakes: Brakes, running: Iterable[float], base: float, now: float) ->
 
 
 def released(brakes: Brakes, running: Iterable[float], size: int, base: float, now: float) -> Brakes:
-    """The state without its failure, once as many may run as there are."""
+    """Return the state without its failure, once as many sessions may run as the fleet has agents."""
     if brakes.failure is None or 2 * proven(brakes, running, base, now) < size:
         return brakes
     return Brakes(crashes=brakes.crashes, silent=brakes.silent, good=brakes.good, failed=brakes.failed)
 
 
 def resting(brakes: Brakes, agent: str, now: float) -> float:
-    """Until when an agent that crashed too often gets no work; 0 if it does."""
+    """Return until when an agent that crashed too often gets no work; 0 if it gets work now."""
     mine = [one.session.ended for one in brakes.crashes if one.session.agent == agent][-CRASHES:]
     until = mine[0] + CRASHES_WITHIN if len(mine) == CRASHES else 0.0
     return until if until > now else 0.0
 
 
 def hopeless(brakes: Brakes) -> bool:
-    """True if the agents' program cannot be run at all."""
+    """Tell whether the agents' program cannot be run at all."""
     return bool(brakes.failure and brakes.failure.kind == Kind.PROGRAM and brakes.row >= HOPELESS)
 
 
 def inherited(outcomes: Iterable[tuple[EndedSession, Session | None]], base: float, now: float) -> Brakes:
-    """The state that a supervisor begins with, from what happened before in order of time. Its
-    first session is a try at once: whoever starts it again has mended something."""
+    """Return the state that a supervisor begins with, from the earlier outcomes in order of time.
+
+    Its first session is a try at once, or from the time that the provider named: whoever starts it again has mended
+    something.
+    """
     brakes = Brakes()
     for outcome, earlier in outcomes:
         brakes = after(brakes, outcome, earlier, base, 0.0)

@@ -1,9 +1,8 @@
 """What the end of a session means, from how its command ended and what it left.
 
-Success is a commit of the agent's, never an exit status alone, and never the work of a
-session that failed: nobody meant a half-written file to be the result. So a session that
-did not end well keeps what it has for the next one (`Use.SALVAGE`), and one that ended well
-is judged by what it left, by the table MEANING; a missing key is the error.
+Success is a commit by the agent, never an exit status alone, and never the work of a session that failed: nobody meant
+a half-written file to be the result. So a session that did not end well keeps what it has for the next one
+(`Use.SALVAGE`). A session that ended well is judged by what it left, by the table MEANING; a missing key is an error.
 """
 
 from __future__ import annotations
@@ -17,17 +16,17 @@ class End(StrEnum):
 
     SUBMITTED = "submitted"
     EMPTY = "empty"
-    """Nothing new in the worktree, whatever the exit status said."""
+    """Nothing new is in the worktree, whatever the exit status said."""
     CRASHED = "crashed"
-    """A failing exit status, a signal, or an error of the provider as its last words."""
+    """The command ended with a failing exit status or a signal, or its last words were an error of the provider."""
     TIMEOUT = "timeout"
     STUCK = "stuck"
     DEFERRED = "deferred"
-    """The agent said (exit status 75, EX_TEMPFAIL) that trunk is not ready for it."""
+    """The agent said by exit status 75 (EX_TEMPFAIL) that trunk is not ready for the task."""
     INTERRUPTED = "interrupted"
-    """We stopped it, or were killed ourselves."""
+    """agentctl stopped the session, or was killed itself."""
     GAVE_UP = "gave up"
-    """Its change was rejected, and now it says by an empty commit that nothing is to be done."""
+    """The agent's change was rejected, and now it says by an empty commit that nothing is to be done."""
 
 
 class Left(StrEnum):
@@ -43,7 +42,10 @@ class Left(StrEnum):
 
 
 class Use(StrEnum):
-    """What becomes of it. Uncommitted files that are not swept in are salvaged in any case."""
+    """What becomes of what a session left.
+
+    Uncommitted files that are not swept in are salvaged in any case.
+    """
 
     NOTHING = "nothing"
     SUBMIT = "the commits are submitted"
@@ -60,16 +62,20 @@ MEANING: dict[Left, tuple[End, Use]] = {
     Left.UNFINISHED: (End.EMPTY, Use.SALVAGE),
     Left.EXCUSE: (End.GAVE_UP, Use.NOTHING),
 }
-"""Of a session that ended well."""
+"""The meaning of what a session left that ended well."""
 
 
 OF_GIT = frozenset((".gitattributes", ".gitignore"))
-"""Hidden files that say what others are."""
+"""Hidden files that tell Git how to treat other files."""
 
 
 def is_litter(path: str, known: Callable[[str], bool]) -> bool:
-    """True for an uncommitted file that a tool keeps for itself: it is hidden, or in a folder that is, and no part of the
-    project, which `known` tells of a path. What Git itself reads is none: other new files may have been taken in by it."""
+    """Tell whether an uncommitted file is litter: a tool keeps it for itself.
+
+    Litter is hidden, or lies in a hidden folder, and is no part of the project; `known` tells whether the project has a
+    path. The files that Git itself reads are not litter, because they may be the reason why other new files were taken
+    in.
+    """
     parts = path.split("/")
     return any(
         part.startswith(".") and part not in OF_GIT and not known("/".join(parts[: n + 1])) for n, part in enumerate(parts)
@@ -77,8 +83,11 @@ def is_litter(path: str, known: Callable[[str], bool]) -> bool:
 
 
 def left(committed: bool, dirty: bool, repeated: bool, excuse: bool) -> Left:
-    """Which of them it is, from what was found in the worktree; `dirty`: there are uncommitted files; beside commits: new
-    ones that are neither litter nor kept out by the policy."""
+    """Return which kind it is, from what was found in the worktree.
+
+    `dirty` means that there are uncommitted files. If there are commits, it means only new files that are neither
+    litter nor kept out by the policy.
+    """
     if not committed:
         return Left.FILES if dirty else Left.NOTHING
     if dirty:
@@ -87,7 +96,10 @@ def left(committed: bool, dirty: bool, repeated: bool, excuse: bool) -> Left:
 
 
 def meaning(end: End | None, found: Left, dirty: str) -> tuple[End, Use]:
-    """`end` is None if the session ended well; `dirty` is the policy's word on uncommitted files."""
+    """Return how the session ended, and what becomes of what it left.
+
+    `end` is None if the session ended well; `dirty` is what the policy says about uncommitted files.
+    """
     if end is not None:
         return end, Use.NOTHING if found == Left.NOTHING else Use.SALVAGE
     if found == Left.FILES and dirty == "salvage":

@@ -1,8 +1,8 @@
-"""Why a session failed, where that is not the fault of its task.
+"""Why a session failed, if that is not the fault of its task.
 
-Judged from the last lines of what the program printed. Only failures are judged: an agent
-may be at work on a client that handles status 429, so what a session with a result printed
-in passing says nothing. The patterns are data: a pattern that has rotted is one line to mend.
+The judgement is made from the last lines that the program printed, and only about failures. An agent may be at work on
+a client that handles status 429, so what a session with a result printed in passing says nothing. The patterns are
+data: an outdated pattern is one line to mend.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Kind(StrEnum):
     PROGRAM = "the agent's program cannot be run like this"
     SETUP = "the set-up command fails"
     CRASHES = "one crash after the other"
-    """Of a row of sessions; none of them says why."""
+    """A failure of a row of sessions, none of which says why it crashed."""
     SILENT = "one session after the other is cut off empty-handed"
     CONTEXT = "out of context"
     LIMIT = "cut off by our limit"
@@ -35,11 +35,11 @@ class Kind(StrEnum):
 @dataclass(frozen=True, slots=True)
 class Nature:
     fleet: bool
-    """It is likely to hit every agent."""
+    """True if the failure is likely to hit every agent."""
     mends: bool
-    """It passes by itself."""
+    """True if the failure passes by itself."""
     todo: str
-    """What a person does about it; of what passes by itself, nothing."""
+    """What a person can do about it; empty if there is nothing to do."""
 
 
 NATURE: dict[Kind, Nature] = {
@@ -57,7 +57,7 @@ NATURE: dict[Kind, Nature] = {
 }
 
 _CODE = r"(?:^|status\w*|code|error|http(?:/[\d.]+)?|litellm\S*)\W{0,4}"
-"""Before the number of an HTTP status: a number alone may be anything."""
+"""What stands before the number of an HTTP status; a number alone may be anything."""
 
 PATTERNS: tuple[tuple[Kind, str], ...] = (
     (
@@ -105,16 +105,19 @@ PATTERNS: tuple[tuple[Kind, str], ...] = (
         r"^(?:-\w, )?--[\w-]+ {2}.*\[(?:boolean|string|number|array)\]",
     ),
 )
-"""In the order in which they are tried: what is told more plainly first. Matched without regard to case."""
+"""The patterns of each kind, in the order in which they are tried: the plainest words first.
+
+Case does not count.
+"""
 
 _COMPILED = tuple((kind, re.compile(pattern, re.IGNORECASE)) for kind, pattern in PATTERNS)
 
 FAR, NEAR, LAST = 25, 8, 6
-"""Lines that count of a program that failed; that said it had not; that was cut off."""
+"""How many last lines count if the program failed, if it said that it had not failed, and if it was cut off."""
 TELLING = 20
-"""Characters of a text that says enough to be quoted, if there is such a one."""
+"""A text of so many characters says enough to be quoted; shorter ones are quoted only if there is no such text."""
 CANNOT_RUN = frozenset({"not-found", "not-executable", "error"})
-"""How a command ends that never ran."""
+"""The engine's words for the end of a command that never ran."""
 
 
 class Failure(Struct, frozen=True):
@@ -122,15 +125,15 @@ class Failure(Struct, frozen=True):
     said: str
     """The program's own words, fit to print."""
     after: float = 0.0
-    """Before this time it is no use to try again, the program was told; 0 if it was not."""
+    """The time before which a new try is useless, as the program was told; 0 if it was told none."""
 
 
 def classify(end: End | None, reason: str, tail: str, now: float, offset: float) -> Failure | None:
-    """Whose fault it is, or None if it is the task's or nobody's.
+    """Return the failure, or None if it is the task's own or nobody's.
 
-    `end` is None if the command ended well: then only what is an error by its form counts, and
-    only the caller knows whether there is a result all the same. `reason` is the engine's word
-    on how the command ended, `offset` the local time's seconds east of UTC.
+    `end` is None if the command ended well. Then only what is an error by its form counts, and only the caller knows
+    whether there is a result all the same. `reason` is the engine's word for how the command ended. `offset` is the
+    local time's distance from UTC in seconds, positive to the east.
     """
     if end in (End.DEFERRED, End.INTERRUPTED):
         return None
@@ -151,8 +154,10 @@ def classify(end: End | None, reason: str, tail: str, now: float, offset: float)
 
 
 def _counted(said: list[Utterance], prose: bool) -> list[Utterance]:
-    """Errors by their form; with `prose` also lines that merely mention one, up to the newest
-    error that is of no known kind: that is what the program failed of."""
+    """Return the utterances that count: errors by their form and, with `prose`, lines that merely mention one.
+
+    Mentions count only up to the newest error that is of no known kind: that error is what made the program fail.
+    """
     found = []
     for one in said:
         if one.error or (prose and one.mentions):

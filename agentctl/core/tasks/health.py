@@ -1,4 +1,4 @@
-"""Is this session stuck? Judged from samples of what can be seen from outside."""
+"""Whether a session is stuck, judged from samples of what can be seen from outside."""
 
 from __future__ import annotations
 
@@ -6,38 +6,38 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 WITH_CHILDREN = 3
-"""How many times longer silence is borne while child processes run: a test suite
-may be quiet for long."""
+"""How many times longer silence is tolerated while child processes run: a test suite may be quiet for long."""
 IDLE = 0.01
-"""The share of one CPU that counts as doing nothing: event loops tick while they
-wait for an answer that never comes."""
+"""The share of one CPU up to which a session counts as idle.
+
+Event loops tick while they wait for an answer that never comes.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
     time: float
-    """Seconds by a clock that does not run while the machine is suspended."""
+    """The seconds of a clock that does not run while the machine is suspended."""
     output: int
-    """Bytes that the session wrote since its start."""
+    """The bytes that the session has written since its start."""
     head: str
     diff: str
     """A fingerprint of the worktree's changes."""
     cpu: float
-    """Seconds of CPU of the process tree since its start."""
+    """The seconds of CPU that the process tree has used since its start."""
     processes: int
-    """Processes in the tree, the session's own included."""
+    """The number of processes in the tree, the session's own included."""
 
 
 def stuck(samples: Sequence[Sample], now: float, silence: float, start_limit: float) -> str | None:
-    """Why a session is stuck, in words and numbers, or None.
+    """Return why a session is stuck, in words and numbers, or None.
 
-    It is stuck when nothing has moved for `silence` seconds: output, HEAD, the
-    worktree's changes, CPU time and the number of processes; three times as long
-    while it has child processes. Before its first output, commit or edit only
-    `start_limit` counts, whatever its CPU does. A limit of 0 is none.
+    It is stuck when nothing has moved for `silence` seconds: output, HEAD, the worktree's changes, CPU time and the
+    number of processes. While it has child processes the limit is three times as long. Before its first output, commit
+    or edit only `start_limit` counts, whatever its CPU does. A limit of 0 means no limit.
 
-    `samples` are in order of time and should begin with the session's start. Only
-    what they cover is judged: time in which nobody looked is no silence.
+    `samples` are in order of time and should begin with the session's start. Only the time that they cover is judged:
+    time in which nobody looked is not silence.
     """
     seen = [sample for sample in samples if sample.time <= now]
     if not seen:
@@ -76,7 +76,7 @@ def _fallen_silent(seen: Sequence[Sample], silence: float) -> str | None:
 
 
 def _window(seen: Sequence[Sample], begin: float) -> int | None:
-    """The index of the last sample at or before `begin`."""
+    """Return the index of the last sample at or before `begin`, or None."""
     return max((i for i, sample in enumerate(seen) if sample.time <= begin), default=None)
 
 

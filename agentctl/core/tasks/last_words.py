@@ -1,8 +1,7 @@
 """What an agent's program said last, taken from the end of its output.
 
-Programs print plain lines, or events as lines of JSON. Of these only the last count, and of
-events only those that are errors: what an agent reads and writes while it works may well
-speak of errors, too.
+Programs print plain lines, or events as lines of JSON. Only the last lines count, and of events only errors and the
+text that ends the session: what an agent reads and writes while it works may well speak of errors, too.
 """
 
 from __future__ import annotations
@@ -16,11 +15,11 @@ from typing import Any
 from agentctl.core.text.printable import printable
 
 LONGEST = 2000
-"""Characters of one utterance that are looked at."""
+"""The characters of one utterance that are looked at."""
 QUOTED = 160
-"""Characters of it that are shown."""
+"""The characters of an utterance that are shown."""
 WRAPPED = range(50, 81)
-"""Lengths of a line that its program may have broken at the width of a terminal."""
+"""The lengths of a line that its program may have broken at the width of a terminal."""
 
 _CONTROL = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|[\x00-\x08\x0b-\x1f\x7f]")
 _FRAME = re.compile(r"^[\s│┃|╭╰╮╯─━❱✖✗×■●•]+|[\s│┃╭╰╮╯─━]+$")
@@ -34,16 +33,16 @@ _BEGINS = re.compile(
     r"(?:invalid|incorrect|missing|no|unknown|unrecognized|no such|unexpected) "
     r"(?:x-)?(?:api|auth|key|token|credential|environment variable|option|argument|flag))"
 )
-"""How an error begins, and prose about errors does not."""
+"""The beginnings of an error, chosen so that prose about errors does not begin like this."""
 _MENTIONS = re.compile(
     r"(?i)error|exception|fatal|fail|denied|refused|unauthori[sz]ed|forbidden|exceeded|exhausted|overloaded|limit|quota|"
     r"too (?:many|low|long)|invalid|unknown|unrecognized|unexpected|not (?:found|able|logged|allowed)|missing|"
     r"cannot|can't|could not|unable|timed? ?out|\b[45]\d\d\b|^(?:-\w, )?--[\w-]+ {2}"
 )
 _JUDGEMENT = re.compile(r"^(?:E\s|>\s|FAILED |ERROR \S+::|PASSED |AssertionError|assert\b|not ok |--- FAIL)")
-"""How test runners report: an agent's own work, whatever it is about."""
+"""The form in which test runners report: that is the agent's own work, whatever it is about."""
 _FRAME_OF_STACK = re.compile(r"^(?:at (?:async )?[\w.<>$]+ ?\(|at (?:async )?\S+:\d+|File \"[^\"]+\", line \d+|[{}()\[\],;]+$)")
-"""Lines that say where an error came about: they do not count."""
+"""The lines that say where an error came about; they do not count."""
 _ERRORS = ("error", "errorMessage", "error_message", "finalError", "errors")
 _INNER = ("message", "messages", "item", "part", "data", "info", "response")
 
@@ -52,29 +51,36 @@ _INNER = ("message", "messages", "item", "part", "data", "info", "response")
 class Utterance:
     text: str
     error: bool
-    """It is an error by its form: an error event, or a line that begins like one."""
+    """True if it is an error by its form: an error event, or a line that begins like an error."""
     mentions: bool
-    """It is an error by its form or by its words."""
+    """True if it is an error by its form or by its words."""
 
 
 def utterances(tail: str, lines: int) -> list[Utterance]:
-    """Those of the last `lines` lines that have something on them, newest first."""
+    """Return the utterances of the last `lines` lines, newest first.
+
+    Empty lines and lines of a stack trace do not count.
+    """
     kept = [line for raw in tail.splitlines() if (line := _clean(raw)) and not _FRAME_OF_STACK.match(line)][-lines:]
     found = [_spoken(line, kept[n + 1 :]) for n, line in enumerate(kept)]
     return [one for one in reversed(found) if one]
 
 
 def quote(tail: str, lines: int = 25) -> str:
-    """The last error that a program printed, or else its last words; one short line that no
-    terminal obeys, empty if it said nothing."""
+    """Return the last error that a program printed, or else its last words; empty if it said nothing.
+
+    The result is one short line that no terminal obeys.
+    """
     said = utterances(tail, lines)
     best = next((one for one in said if one.error), said[0] if said else None)
     return shown(best.text) if best else ""
 
 
 def shown(text: str) -> str:
-    """As one short line without anything that a terminal would obey; a backslash stays one, for
-    it is escaped where the line is printed."""
+    """Return the text as one short line without anything that a terminal would obey.
+
+    A backslash stays a single one, because it is escaped where the line is printed.
+    """
     return printable(" ".join(text.split()), QUOTED).replace("\\\\", "\\")
 
 
@@ -107,7 +113,7 @@ def _unwrapped(line: str, following: list[str]) -> str:
 
 
 def _of_event(event: dict[str, Any]) -> Utterance | None:
-    """An event's error; or its text, if it ends the session with some; else None."""
+    """Return the error of an event, or the text with which the event ends the session, or None."""
     if "tool" in str(event.get("type", "")).lower():
         return None
     words = " ".join(_errors(event, 4))
@@ -136,7 +142,7 @@ def _errors(value: Any, depth: int) -> Iterator[str]:
 
 
 def _words(key: str, value: Any, depth: int) -> Iterator[str]:
-    """Every text and number below, after its key where that says what it is."""
+    """Yield every text and number inside a value, after its key if the key says what it is."""
     if depth == 0:
         return
     if isinstance(value, dict):

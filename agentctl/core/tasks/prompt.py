@@ -25,8 +25,11 @@ RULES = """\
 def render(
     task: Task, attempts: int, answer: Plain | None, log: str = "", conflict: str = "", previous: str = "", salvage: str = ""
 ) -> str:
-    """Markdown. `answer` is the verdict.json of the last rejection of this task's change,
-    `previous` the head that was rejected, `salvage` a ref with unfinished work."""
+    """Return the prompt as Markdown.
+
+    `answer` is the verdict.json of the last rejection of this task's change, `previous` the head that was rejected, and
+    `salvage` a ref with unfinished work.
+    """
     parts = [f"# {task.title}", task.prompt.strip()]
     if task.acceptance:
         parts.append("## Done when\n\n" + task.acceptance.strip())
@@ -43,7 +46,7 @@ def render(
 
 
 def _unfinished(task: Task, salvage: str) -> str:
-    """What an earlier session left that was not handed in."""
+    """Return the section about what an earlier session left that was not handed in."""
     left = next((s for s in reversed(task.sessions) if s.salvage == salvage), None)
     if left and left.revision:
         return (

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 
 FARTHEST = 6 * 3600.0
-"""Seconds: whatever is said, and however it was read, it is tried again by then."""
+"""The most seconds to wait, whatever the words say and however they were read."""
 
 _UNIT = r"(?:days?|hours?|hrs?|minutes?|mins?|seconds?|secs?|ms|d|h|m|s)"
 _DURATION = rf"((?:\d+(?:\.\d+)?\s*{_UNIT}(?![a-z])[\s,]*(?:and\s+)?)+)"
@@ -27,7 +27,7 @@ _CLOCK = re.compile(r"(?i)(?:resets?|again|until)\s+(?:at\s+)?(\d{1,2})(?::(\d\d
 
 
 def resumes(text: str, now: float, offset: float) -> float:
-    """Seconds since 1970, at most `FARTHEST` from now; 0 if `text` says nothing, or what is past."""
+    """Return the time in seconds since 1970, at most `FARTHEST` from now; 0 if `text` names no time in the future."""
     when = _told(text, now, offset)
     return min(when, now + FARTHEST) if when > now else 0.0
 
@@ -62,13 +62,13 @@ def _date(found: re.Match[str], offset: float) -> float:
 
 
 def _days(year: int, month: int, day: int) -> int:
-    """Since 1970, by the usual rule: count years from March, so that leap days come last."""
+    """Return the days since 1970 by the usual rule: years are counted from March, so that leap days come last."""
     year, month = (year, month - 3) if month > 2 else (year - 1, month + 9)
     return 365 * year + year // 4 - year // 100 + year // 400 + (153 * month + 2) // 5 + day - 719469
 
 
 def _clock(found: re.Match[str], now: float, offset: float) -> float:
-    """The next time that a clock shows this."""
+    """Return the next time at which a clock shows this."""
     hour = int(found[1]) % 12 + 12 * (found[3].lower() == "pm") if found[3] else int(found[1])
     wanted = (hour % 24) * 3600 + int(found[2] or 0) * 60
     today = (now + offset) % 86400

@@ -1,8 +1,7 @@
 """A task, what happened to it, and where it stands.
 
-The task's ref holds only what cannot be seen elsewhere: its text, its sessions,
-and whether a person or the supervisor closed it. Whether it is being worked on is
-seen from its claim, whether its change is queued or has landed from the ledger:
+The task's ref holds only what cannot be seen elsewhere: its text, its sessions, and whether a person or the supervisor
+closed it. Its claim shows whether it is being worked on. The ledger shows whether its change is queued or has landed.
 `status` puts these together, so no stored word can disagree with the facts.
 """
 
@@ -25,18 +24,18 @@ from agentctl.core.text.json_form import Plain, Struct, dump, load, replace
 
 class Status(StrEnum):
     BLOCKED = "blocked"
-    """A task it comes after is not done."""
+    """A task that this one comes after is not done."""
     READY = "ready"
     WORKING = "working"
     SUBMITTED = "submitted"
     LANDED = "landed"
-    """Or trunk held all of it before it could land."""
+    """The change landed, or trunk held all of it before it could land."""
     DONE = "done"
-    """Closed by hand."""
+    """The task was closed by hand."""
     PARKED = "parked"
-    """Given up after too many attempts; the rest goes on."""
+    """The task was given up, for example after too many attempts; the other tasks go on."""
     GONE = "gone"
-    """Its change had landed, and trunk no longer holds it."""
+    """The change had landed, and trunk no longer holds it."""
 
 
 FINISHED = frozenset({Status.LANDED, Status.DONE})
@@ -52,18 +51,18 @@ class Session(Struct, frozen=True):
     ended: float
     seconds: float
     trunk: str
-    """That the session was given."""
+    """The commit of trunk that the session was given."""
     revision: int = 0
-    """Of the task's change, if it was submitted."""
+    """The revision of the task's change that the session submitted; 0 if none."""
     note: str = ""
     salvage: str = ""
-    """Ref of work that was not submitted."""
+    """The ref that holds work that was not submitted."""
     failure: Failure | None = None
-    """Why it failed, if that was not the task's fault."""
+    """Why the session failed, if that was not the task's fault."""
 
     @property
     def charged(self) -> bool:
-        """Whether it is one of the task's attempts: only what the task has to answer for is."""
+        """True if the session counts as one of the task's attempts, because the task has to answer for how it ended."""
         return self.end not in NO_ATTEMPT and self.failure is None
 
 
@@ -78,10 +77,10 @@ class Task(Struct, frozen=True):
     created: float = 0.0
     sessions: tuple[Session, ...] = ()
     closed: str = ""
-    """Empty, done or parked."""
+    """Empty, "done" or "parked"."""
     reason: str = ""
     opened: int = 0
-    """How many sessions there had been when it was opened again: those are forgiven."""
+    """How many sessions there had been when the task was opened again: those are forgiven."""
 
     @property
     def attempts(self) -> int:
@@ -89,7 +88,7 @@ class Task(Struct, frozen=True):
 
     @property
     def failures(self) -> tuple[tuple[Session, Failure], ...]:
-        """Its last sessions, one after the other, that failed by no fault of its own, and why."""
+        """The task's last sessions in a row that failed by no fault of the task, each with its failure."""
         told = [s for s in self.sessions[self.opened :] if s.end != End.INTERRUPTED]
         start = len(told)
         while start and told[start - 1].failure:
@@ -98,19 +97,19 @@ class Task(Struct, frozen=True):
 
     @property
     def revision(self) -> int:
-        """The newest revision of its change; 0 if there is none."""
+        """The newest revision of the task's change; 0 if there is none."""
         return max((s.revision for s in self.sessions), default=0)
 
     @property
     def generation(self) -> int:
-        """That the next session would have."""
+        """The generation that the next session would have."""
         return max((s.generation for s in self.sessions), default=0) + 1
 
     def add(self, session: Session) -> Task:
         return replace(self, sessions=(*self.sessions, session))
 
     def open(self) -> Task:
-        """Offered again, with all its attempts before it."""
+        """Return the task as offered again, with all its attempts still available."""
         return replace(self, closed="", reason="", opened=len(self.sessions))
 
 
@@ -121,7 +120,7 @@ class Claim(Struct, frozen=True):
     generation: int
     expires: float
     owner: Plain = {}
-    """Identity of the supervisor's process."""
+    """The identity of the supervisor's process."""
 
 
 def encode(task: Task) -> bytes:
@@ -129,7 +128,7 @@ def encode(task: Task) -> bytes:
 
 
 def decode(data: bytes) -> Task:
-    """Raises ValueError for what is no task."""
+    """Return the task from JSON. Raise ValueError if the data is not a task."""
     task = load(Task, data)
     if task.closed not in ("", Status.DONE, Status.PARKED):
         raise ValueError(f"closed is {task.closed!r}")
@@ -141,7 +140,7 @@ def encode_claim(claim: Claim) -> str:
 
 
 def decode_claim(text: str) -> Claim:
-    """Raises ValueError for what is no claim."""
+    """Return the claim from JSON. Raise ValueError if the text is not a claim."""
     claim = load(Claim, text.encode())
     if not valid_name(claim.agent):
         raise ValueError("agent is no name")
@@ -151,20 +150,23 @@ def decode_claim(text: str) -> Claim:
 def standings(
     tasks: Mapping[str, Task], claims: Mapping[str, Claim], records: Mapping[str, Record], gone: Collection[str]
 ) -> dict[str, Status]:
-    """Where every task stands. `gone`: those whose change landed and is on trunk no longer."""
+    """Return where every task stands; `gone` are the tasks whose change landed and is no longer on trunk."""
 
     def of(task: Task, finished: Callable[[str], bool]) -> Status:
         return status(task, claims.get(task.id), records.get(task.id), finished, task.id in gone)
 
-    # Whether a task is done does not depend on others.
+    # Whether a task is done does not depend on other tasks.
     done = {name for name, task in tasks.items() if of(task, lambda _: False) in FINISHED}
     return {name: of(task, done.__contains__) for name, task in tasks.items()}
 
 
 def status(task: Task, claim: Claim | None, record: Record | None, finished: Callable[[str], bool], gone: bool = False) -> Status:
-    """Where a task stands. `record` is the ledger's for its newest revision, None if the
-    bot has not admitted it yet; `finished` says of another task's id whether it is done; `gone`
-    that what landed is on trunk no longer: such a task is offered again only if it is opened."""
+    """Return where a task stands.
+
+    `record` is the ledger's record of the task's newest revision, or None if the bot has not admitted that yet.
+    `finished` tells of another task's id whether it is done. `gone` means that what landed is no longer on trunk. Such
+    a task is offered again only if it is opened.
+    """
     if task.closed:
         return Status(task.closed)
     if (
@@ -183,15 +185,15 @@ def status(task: Task, claim: Claim | None, record: Record | None, finished: Cal
 
 
 DEFERRALS = 3
-"""How often a task is asked in all on a trunk that nothing is left to move."""
+"""How often in all a task is asked on a trunk that nothing is left to move."""
 
 FIRST_PAUSE, LONGEST_PAUSE = 5.0, 60.0
-"""Seconds for which a task that said "not yet" is left alone; doubled each time in a row."""
+"""The seconds for which a task that said "not yet" is left alone, doubled for each time in a row."""
 
 STUBBORN = 10
-"""Failures in a row that are said to be no fault of the task's, but hit no other, before it is parked."""
+"""A task is parked after so many failures in a row that are said not to be its fault, but hit no other task."""
 LONGEST_BACKOFF = 10
-"""How many times longer than the first pause the longest is of a task that fails like this."""
+"""The longest pause of a task that fails like this, as a multiple of its first pause."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,9 +201,9 @@ class Dispatch:
     """What the supervisor does next."""
 
     start: tuple[tuple[str, str], ...] = ()
-    """(task, agent) pairs."""
+    """Pairs (task, agent)."""
     park: tuple[tuple[str, str], ...] = ()
-    """(task, reason) pairs."""
+    """Pairs (task, reason)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,7 +212,7 @@ class Rules:
 
     attempts: int
     backoff: float = 30.0
-    """Seconds before a task whose session failed by no fault of its own is tried again; doubled each time."""
+    """The seconds before a task is tried again whose session failed by no fault of its own; doubled each time."""
     begun: float = 0.0
     """When the fleet was started: what failed before then is tried at once."""
 
@@ -225,16 +227,18 @@ def dispatch(
     trying: bool = False,
     adopted: bool = True,
 ) -> Dispatch:
-    """Which ready tasks go to which free agents, and which are given up.
+    """Return which ready tasks go to which free agents, and which tasks are given up.
 
-    Order: priority, then age; a task has the highest priority of those open ones that come
-    after it; while it is only tried whether the fleet can work again, the task that was tried
-    least. A deferred task is ready again once trunk has moved, after a
-    pause that doubles each time: asking a hundred tasks that build on one another after each
-    landing of one of them would cost more than their work. Where nothing is under way that
-    could move trunk, no task pauses, and one that was asked PATIENCE times in all is given
-    up. An agent that worked on a task before gets it back if it is free. A task whose change is
-    gone from trunk is given up too, once that trunk is `adopted`: until then it may come back.
+    Tasks are taken by priority, then by age. A task takes over the highest priority of the blocked tasks that come
+    after it, if that is higher than its own. While the fleet only tries whether it can work again, the task that was
+    tried least comes first. An agent that worked on a task before gets it back if it is free.
+
+    A deferred task is ready again once trunk has moved, after a pause that doubles each time: asking a hundred tasks
+    that build on one another after each landing of one of them would cost more than their work. If nothing is under way
+    that could move trunk, no task pauses, and a task that was asked DEFERRALS times in all on this trunk is given up.
+
+    A task whose change is gone from trunk is given up too, once that trunk is `adopted`: until then the change may come
+    back.
     """
     ready = [t for t in tasks.values() if statuses[t.id] == Status.READY]
     park = [(t.id, reason) for t in ready if (reason := _given_up(t, tasks, rules))]
@@ -270,7 +274,7 @@ def dispatch(
 
 
 def _backs_off(task: Task, rules: Rules, now: float) -> bool:
-    """True for a while after a failure that others may share; cut-offs go on at once."""
+    """Tell whether a task still waits after a failure that others may share; a task that was cut off goes on at once."""
     row = [s for s, failure in task.failures if NATURE[failure.kind].fleet]
     if not row or row[-1].ended < rules.begun:
         return False
@@ -288,7 +292,7 @@ def _revision(task: Task) -> str:
 
 
 def _due(task: Task, trunk: str, now: float) -> bool:
-    """True unless the task is to wait for trunk to move, or pauses."""
+    """Tell whether a task may start: it neither pauses nor waits for trunk to move."""
     row = _deferrals(task)
     if not row or row[-1].trunk == trunk:
         return not row
@@ -296,7 +300,7 @@ def _due(task: Task, trunk: str, now: float) -> bool:
 
 
 def _deferrals(task: Task) -> list[Session]:
-    """Its last sessions that found trunk not ready, one after the other."""
+    """Return the task's last sessions, in a row, that found trunk not ready."""
     last = [s for s in task.sessions if s.end != End.INTERRUPTED and not s.failure]
     start = len(last)
     while start and last[start - 1].end == End.DEFERRED:
@@ -305,12 +309,12 @@ def _deferrals(task: Task) -> list[Session]:
 
 
 def _asked(task: Task, trunk: str) -> int:
-    """How often it has said "not yet" on this trunk."""
+    """Return how often in a row the task has said "not yet" on this trunk."""
     return sum(s.trunk == trunk for s in _deferrals(task))
 
 
 def _given_up(task: Task, others: Mapping[str, Task], rules: Rules) -> str:
-    """Why a task is to be parked, or nothing."""
+    """Return why a task is to be parked; empty if it is not."""
     told = [s for s in task.sessions[task.opened :] if s.end != End.INTERRUPTED]
     if not told:
         return ""
@@ -329,7 +333,7 @@ def _given_up(task: Task, others: Mapping[str, Task], rules: Rules) -> str:
 
 
 def _others_worked(task: Task, others: Mapping[str, Task], since: float) -> bool:
-    """True if another task was worked on to a result, from the beginning, after `since`."""
+    """Tell whether another task was worked on to a result, from the beginning, after `since`."""
     last = task.sessions[-1].ended
     return any(
         s.end == End.SUBMITTED and s.ended - s.seconds > since and s.ended < last

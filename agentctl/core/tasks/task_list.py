@@ -54,8 +54,10 @@ TASKS_SCHEMA = {
 
 
 def parse(text: str, source: str, known: Collection[str] = ()) -> tuple[Task, ...]:
-    """The tasks of a list, in its order, not dated yet. `known` are ids of tasks that exist already,
-    which `after` may name too. Raises Problems."""
+    """Return the tasks of a list, in its order, not dated yet. Raise Problems.
+
+    `known` are the ids of tasks that exist already; `after` may name them too.
+    """
     found = read(text, source, TASKS_SCHEMA)
     tasks = tuple(_spec(entry) for entry in found.data)
     problems = list(islice(_problems(found, tasks, known), REPORTED + 1))
@@ -109,8 +111,10 @@ def _unknown(found: Document, tasks: tuple[Task, ...], known: Collection[str]) -
 
 
 def _cycles(found: Document, tasks: tuple[Task, ...]) -> Iterator[Problem]:
-    """One problem for each dependency that closes a cycle, found depth first;
-    by a stack of our own, since a list may be longer than Python recurses."""
+    """Yield one problem for each dependency that closes a cycle.
+
+    The search goes depth first by its own stack, since a list may be longer than Python can recurse.
+    """
     index: dict[str, int] = {}
     for i, task in enumerate(tasks):
         index.setdefault(task.id, i)

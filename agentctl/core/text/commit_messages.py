@@ -1,4 +1,4 @@
-"""Messages of the commits that land."""
+"""The messages of the commits that land."""
 
 from __future__ import annotations
 
@@ -10,13 +10,15 @@ _TRAILER = re.compile(r"[A-Za-z][A-Za-z0-9-]*: \S.*")
 
 
 def strip_own(message: str) -> str:
-    """Without any line that claims to be one of the bot's trailers: an agent's forgery
-    must never make a change look landed."""
+    """Return a message without the lines that claim to be trailers of the bot.
+
+    A forged trailer of an agent must never make a change look landed.
+    """
     return _OWN.sub("", message.replace("\r\n", "\n")).strip("\n")
 
 
 def with_trailers(message: str, trailers: Mapping[str, str | None]) -> str:
-    """`message` with the bot's trailers, in its last paragraph if that holds trailers already."""
+    """Return `message` with the bot's trailers, in its last paragraph if that one holds trailers already."""
     body = strip_own(message).rstrip() or "(no message)"
     lines = [f"{name}: {value}" for name, value in trailers.items() if value]
     last = body.rsplit("\n\n", 1)
@@ -25,15 +27,18 @@ def with_trailers(message: str, trailers: Mapping[str, str | None]) -> str:
 
 
 def trailer(message: bytes, name: str) -> str:
-    """The values of a trailer, with commas between them; empty if there is none."""
+    """Return the values of a trailer, separated by commas; empty if there is none."""
     last = message.decode(errors="replace").rstrip().rsplit("\n\n", 1)
     lines = last[1].splitlines() if len(last) == 2 else []
     return ",".join(line.removeprefix(name + ":").strip() for line in lines if line.startswith(name + ":"))
 
 
 def squash(messages: Iterable[str]) -> str:
-    """One message for a change of several commits: the last one's subject leads, since it
-    is the one written knowing the whole; all are kept below. A single one stays as it is."""
+    """Return one message for a change of several commits.
+
+    The subject of the last commit comes first, because its author knew the whole change. All messages are kept below
+    it. A single message stays as it is.
+    """
     kept = [strip_own(m).strip() for m in messages if strip_own(m).strip()]
     if len(kept) < 2:
         return kept[0] if kept else ""

@@ -1,13 +1,13 @@
 """Globs over the paths of a tree, always anchored at its top.
 
-    *       any run of characters inside one component, also none
+    *       any run of characters inside one component, also an empty one
     ?       one character inside a component
-    [a-z]   one character of a set; [!a-z] one that is not; a star is never a member
+    [a-z]   one character of a set; [!a-z] one that is not in it; a star is never a member
     **      as a whole component: any number of directories, also none;
             `dir/**` is everything below `dir` and `dir` itself, so that a file or
             a symbolic link cannot take the directory's place
-Every other character stands for itself. `Makefile` is the one at the top only;
-`**/Makefile` is each of them.
+
+Every other character stands for itself. `Makefile` is only the one at the top; `**/Makefile` is each of them.
 """
 
 from __future__ import annotations
@@ -21,14 +21,17 @@ _TOKEN = re.compile(r"(\?)|\[(!?)(\]?[^\]/]*)\]|(.)", re.DOTALL)
 
 
 def matches(pattern: str, path: str) -> bool:
-    """True if the whole of `path` (no leading slash) is matched."""
+    """Tell whether the whole of `path` (without a leading slash) matches."""
     return bool(_compiled(pattern).fullmatch(path))
 
 
 @lru_cache(maxsize=1 << 14)
 def below(patterns: tuple[str, ...], name: str) -> tuple[str, ...]:
-    """Globs for what lies in the directory `name`: one of them matches a path there exactly if
-    one of `patterns` matches `name/path`. ("**",) if that is everything, () if it is nothing."""
+    """Return the globs for what lies in the directory `name`.
+
+    One of them matches a path there exactly if one of `patterns` matches `name/path`. The result is ("**",) for
+    everything and () for nothing.
+    """
     found: set[str] = set()
     for pattern in patterns:
         first, _, rest = pattern.partition("/")
@@ -40,9 +43,8 @@ def below(patterns: tuple[str, ...], name: str) -> tuple[str, ...]:
     return ALL if "**" in found else tuple(sorted(found))
 
 
-# What stands between two stars is taken where it first fits, and never again elsewhere
-# (an atomic group): a later fit could only leave less to the rest. Plain backtracking
-# takes minutes for a*a*a*a*b and a long name.
+# What stands between two stars is matched where it first fits and never tried again elsewhere (an atomic group): a
+# later fit could only leave less to the rest. Plain backtracking takes minutes for a*a*a*a*b and a long name.
 @lru_cache(maxsize=1024)
 def _compiled(pattern: str) -> re.Pattern[str]:
     first, *others = _sections(pattern)
@@ -60,7 +62,7 @@ def _end(last: str, following: list[str]) -> str:
 
 
 def _sections(pattern: str) -> list[str]:
-    """What stands between the ** components; empty only at either end."""
+    """Return what stands between the ** components; only the first and the last may be empty."""
     sections: list[list[str]] = [[]]
     for part in pattern.split("/"):
         if part == "**":

@@ -1,8 +1,8 @@
-"""From values to JSON and back, as strictly as the types say. Whoever can write refs can write anything into them.
+"""From values to JSON and back, as strictly as the types say: whoever can write refs can write anything into them.
 
-A `Struct` is an object of JSON: an unknown or missing key, or a value of another type, is an error. What has its default is
-left out. JSON is UTF-8: what cannot be that is escaped when it is written. Names of files have to come back as they were, so
-they are quoted, as Git quotes them (`quoted`).
+A `Struct` is an object of JSON. An unknown or missing key, or a value of another type, is an error. A field that has
+its default value is left out. JSON is UTF-8, so what UTF-8 cannot hold is escaped when it is written. Names of files
+have to come back as they were, so they are quoted, as Git quotes them (`quoted`).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Plain = dict[str, Any]
 """An object of JSON."""
 
 Oid = Annotated[str, msgspec.Meta(pattern=r"\A[0-9a-f]{40}\Z")]
-"""Of an object of Git."""
+"""The id of an object of Git."""
 
 
 class Struct(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -31,7 +31,7 @@ class Struct(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
 
 
 def dump(value: object) -> bytes:
-    """A line of JSON. The same value gives the same bytes."""
+    """Return a line of JSON; the same value always gives the same bytes."""
     try:
         return msgspec.json.encode(value, order="deterministic") + b"\n"
     except UnicodeEncodeError:
@@ -39,7 +39,7 @@ def dump(value: object) -> bytes:
 
 
 def _clean(value: Any) -> Any:
-    """Bytes that are no text escaped."""
+    """Return the value with bytes that are not text escaped."""
     if isinstance(value, str):
         return _ODD.sub(lambda found: f"\\x{ord(found[0]) & 0xFF:02x}", value)
     if isinstance(value, msgspec.Struct):
@@ -54,7 +54,10 @@ def load(kind: type[Kind], data: bytes) -> Kind: ...
 @overload
 def load(kind: Any, data: bytes) -> Any: ...
 def load(kind: Any, data: bytes) -> Any:
-    """Raises ValueError that names the place, also for what is nested too deeply."""
+    """Return the value that the JSON holds.
+
+    Raise a ValueError that names the place, also if the JSON is nested too deeply.
+    """
     try:
         return msgspec.json.decode(data, type=kind)
     except RecursionError:
@@ -65,14 +68,17 @@ def load(kind: Any, data: bytes) -> Any:
 
 
 def replace(value: Kind, **changes: object) -> Kind:
-    """The value with other fields: of a `Struct`, or of a dataclass."""
+    """Return the `Struct` or the dataclass with other values in some fields."""
     if isinstance(value, msgspec.Struct):
         return msgspec.structs.replace(value, **changes)
     return dataclasses.replace(value, **changes)  # type: ignore[type-var]
 
 
 def facts(value: object) -> Any:
-    """A value in dictionaries and lists, for `--json`: with defaults, and without what tells kinds apart."""
+    """Return a value as dictionaries and lists, for `--json`.
+
+    Fields with default values are included, and the tags that tell kinds apart are not.
+    """
     if isinstance(value, msgspec.Struct):
         return {name: facts(getattr(value, name)) for name in value.__struct_fields__}
     if dataclasses.is_dataclass(value):
@@ -87,8 +93,11 @@ _ESCAPED = re.compile(rb"\\([0-7]{3}|.)", re.DOTALL)
 
 
 def quoted(path: str) -> str:
-    """A path whose undecodable bytes are surrogates, as UTF-8 can hold it: quoted and with these in octal if there are
-    some, or if it looks quoted itself; the quotes and backslashes in it are escaped then."""
+    """Return a path, whose undecodable bytes are surrogates, in a form that UTF-8 can hold.
+
+    A path that has such bytes, or begins with a quote, is put in quotes. The bytes are written in octal, and the quotes
+    and backslashes in the path are escaped. Any other path stays as it is.
+    """
     if not _ODD.search(path) and not path.startswith('"'):
         return path
     octal = "".join(f"\\{ord(c) & 0xFF:03o}" if _ODD.match(c) else "\\" + c if c in '"\\' else c for c in path)
@@ -96,7 +105,7 @@ def quoted(path: str) -> str:
 
 
 def unquoted(path: str) -> str:
-    """The path that `quoted` was given."""
+    """Return the path that `quoted` was given."""
     if not path.startswith('"'):
         return path
     inner = _ESCAPED.sub(lambda found: bytes([int(found[1], 8)]) if len(found[1]) == 3 else found[1], encoded(path[1:-1]))

@@ -1,4 +1,4 @@
-"""What others chose or wrote, made safe to print: nothing that a terminal obeys, or hides, is left."""
+"""What others chose or wrote, made safe to print: nothing is left that a terminal obeys or hides."""
 
 from __future__ import annotations
 
@@ -10,17 +10,22 @@ _OBEYED = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
     "\ud800-\udfff\U000e0000-\U000e007f]"
 )
-"""Controls but tab and newline, what turns the direction of a text, what is invisible, and bytes
-that are no text. Joiners are left, as scripts and emoji need them."""
+"""Control characters except tab and newline, direction marks, invisible characters, and bytes that are not text.
+
+Joiners are kept, because scripts and emoji need them.
+"""
 
 
 def decoded(name: bytes | str) -> str:
-    """A name as text, its undecodable bytes kept as surrogates."""
+    """Return a name as text, with its undecodable bytes kept as surrogates."""
     return name if isinstance(name, str) else name.decode("utf-8", "surrogateescape")
 
 
 def encoded(text: str) -> bytes:
-    """The bytes that `decoded` was given; of what no bytes stand for, something."""
+    """Return the bytes that `decoded` was given.
+
+    A text that `decoded` cannot have returned gives some bytes too.
+    """
     try:
         return text.encode("utf-8", "surrogateescape")
     except UnicodeEncodeError:
@@ -28,27 +33,33 @@ def encoded(text: str) -> bytes:
 
 
 def printable(name: bytes | str, limit: int = 200) -> str:
-    """One line that no terminal obeys: control, bidirectional and undecodable
-    characters are escaped, and what is longer than `limit` is cut."""
+    """Return one line that no terminal obeys.
+
+    Control, bidirectional and undecodable characters are escaped, and what is longer than `limit` is cut.
+    """
     text = decoded(name)
     shown = "".join(_escaped(char) for char in text[:limit])
     return shown + "..." if len(text) > limit else shown
 
 
 def visible(text: str) -> str:
-    """Text of any number of lines, with what a terminal would obey or hide escaped. Doing it
-    again changes nothing."""
+    """Return a text of any number of lines, with what a terminal would obey or hide escaped.
+
+    Doing it again changes nothing.
+    """
     return _OBEYED.sub(lambda found: _code(found[0]), text.replace("\r\n", "\n"))
 
 
 def uncoloured(output: str) -> str:
-    """What a program printed, without the colours it chose; all else is left to `visible`."""
+    """Return what a program printed, without the colours that it chose; `visible` treats all else."""
     return _COLOUR.sub("", output)
 
 
 def split_colour(output: str) -> tuple[str, str]:
-    """A piece of output, and its last characters apart if they may go on in the next piece: the
-    beginning of a colour, or of the end of a line."""
+    """Return a piece of output, and separately its last characters if they may go on in the next piece.
+
+    Such characters are the beginning of a colour, or of the end of a line.
+    """
     cut = len(output) - 1 if output.endswith("\r") else len(output)
     if found := _BEGINS_COLOUR.search(output):
         cut = found.start()
@@ -56,7 +67,7 @@ def split_colour(output: str) -> tuple[str, str]:
 
 
 def one_line(text: str) -> str:
-    """Without what ends a line, controls a terminal or cannot be encoded."""
+    """Return the text with a space in place of whatever ends a line, controls a terminal or cannot be encoded."""
     return "".join(char if char.isprintable() or "\udc80" <= char <= "\udcff" else " " for char in text)
 
 

@@ -1,7 +1,7 @@
 """Where plain data breaks a JSON Schema, in plain words.
 
-What a schema expects is said once, by `expectation`, from the schema itself; its
-annotation `x-expected` says it where type, range and choices are not enough.
+`expectation` says what a schema expects, from the schema itself. The annotation `x-expected` says it where type, range
+and choices are not enough.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ _TYPES = {
 class Violation:
     path: Path
     at_key: bool
-    """The key is wrong, not its value."""
+    """True if the key is wrong, not its value."""
     message: str
 
 
 def violations(data: Any, schema: Plain) -> Iterator[Violation]:
-    """Every breach of `schema`, in no particular order, found as it is asked for."""
+    """Yield every breach of `schema`, in no particular order, found only as it is asked for."""
     for error in _validator(schema).iter_errors(data):
         yield from _explained(error)
 
@@ -87,7 +87,7 @@ def _advice(value: Any, schema: Plain) -> str:
 
 
 def expectation(schema: Plain) -> str:
-    """What a value must be, to follow the word "expected"."""
+    """Return what a value must be, in words that follow the word "expected"."""
     if "x-expected" in schema:
         return str(schema["x-expected"])
     if "const" in schema:
@@ -111,8 +111,10 @@ def _range(schema: Plain) -> str:
 
 
 def suggestion(word: str, known: Any) -> str:
-    """ "; did you mean 'x'?" if one of the known words is near, else nothing.
-    Not looked for where it would take long."""
+    """Return "; did you mean 'x'?" if one of the known words is near, else nothing.
+
+    Nothing is searched where it would take long.
+    """
     if len(word) > 64 or len(known) > 1000:
         return ""
     near = difflib.get_close_matches(word, [w for w in known if isinstance(w, str)], n=1)
@@ -120,7 +122,7 @@ def suggestion(word: str, known: Any) -> str:
 
 
 def shown(value: Any) -> str:
-    """A value as the writer knows it, on one line, cut if it is long."""
+    """Return a value as its writer knows it, on one line, cut if it is long."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, dict | list):

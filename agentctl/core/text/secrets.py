@@ -1,9 +1,8 @@
-"""Keys in texts: found by their form, and by the values of variables that hold one.
+"""Keys in texts, found by their form and by the values of variables that hold a key.
 
-The rules have the names that gitleaks gives to what they find; the patterns are our own. Each
-is tried only where one of its beginnings stands, and all its repetitions are bounded, so that
-the time is linear in the text. A rule that refuses finds only what cannot well be anything but
-a key.
+The rules have the names that gitleaks gives to what they find; the patterns are agentctl's own. A pattern is tried only
+where one of its beginnings stands, and all its repetitions are bounded, so that the time is linear in the text. A rule
+that refuses finds only what can hardly be anything but a key.
 """
 
 from __future__ import annotations
@@ -16,22 +15,22 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 PLAIN = 16
-"""Letters of a word below which the value of a variable is found only where it is a whole word."""
+"""A value of fewer characters that has only letters is found only where it is a whole word."""
 RANDOM = 3.5
-"""Bits for each character of what the rule generic-api-key takes for a key."""
+"""The bits per character above which the rule generic-api-key takes a text for a key."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
     name: str
     begins: tuple[bytes, ...]
-    """How what the pattern matches begins."""
+    """The possible beginnings of what the pattern matches."""
     pattern: re.Pattern[bytes]
-    """What is secret is its group, if it has one."""
+    """The pattern; if it has a group, the secret is what the group matches."""
     refuses: bool = True
-    """Whether a change that adds such a key is refused."""
+    """True if a change that adds such a key is refused."""
     any_case: bool = False
-    """Whether it begins so in capitals, too."""
+    """True if the case of the beginning does not count."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +39,7 @@ class Leak:
 
     rule: str
     line: int
-    """Counted from 1."""
+    """The number of the line, counted from 1."""
     secret: bytes
 
 
@@ -49,12 +48,12 @@ def _rule(name: str, begins: str, pattern: str, **more: bool) -> Rule:
 
 
 _BREAK = r"(?:\\[rn]|[\s>|\"',]){1,20}+(?:E {1,4})?"
-"""Between two lines of base64, plain, quoted or as pytest shows them."""
+"""The separator between two lines of base64, plain, quoted or as pytest shows them."""
 _BODY = rf"(?:[A-Za-z0-9+/=]{{16,100}}{_BREAK}){{1,800}}+"
 _WHOLE = r"(?![A-Za-z0-9])"
 _SEPARATE = r"(?<![A-Za-z0-9])"
 _TO = r"[\"'\s]{0,3}(?:=>|:=|[:=])[\"'\s]{0,5}"
-"""Assigned to."""
+"""The sign between a name and the value that is assigned to it."""
 
 RULES = (
     _rule(
@@ -123,8 +122,11 @@ _REFUSING = tuple(rule for rule in RULES if rule.refuses)
 
 
 def redact(text: str, known: Mapping[str, str] | None = None) -> str:
-    """`text` with ***REDACTED rule*** in place of every key; of each value in `known`, which
-    maps values to the names of the variables that hold them, with the name."""
+    """Return `text` with ***REDACTED rule*** in place of every key.
+
+    `known` maps values to the names of the variables that hold them. Each such value is replaced with the name of its
+    variable in place of the rule.
+    """
     data = text.encode("utf-8", "surrogatepass")
     for value, name in sorted((known or {}).items(), key=lambda item: -len(item[0])):
         data = _exactly(value).sub(f"***REDACTED {name}***".encode(), data)
@@ -138,12 +140,12 @@ def redact(text: str, known: Mapping[str, str] | None = None) -> str:
 
 
 def holds(text: str) -> bool:
-    """True if there is a key in a text."""
+    """Tell whether there is a key in a text."""
     return redact(text) != text
 
 
 def leaks(data: bytes) -> Iterator[Leak]:
-    """The keys in a file that rules refuse, in no order."""
+    """Yield the keys in a file that rules refuse, in no order."""
     if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
         data = data.decode("utf-16", "replace").encode("utf-8", "surrogatepass")
     lowered = data.lower()
@@ -153,7 +155,7 @@ def leaks(data: bytes) -> Iterator[Leak]:
 
 
 def _found(rule: Rule, data: bytes, lowered: bytes) -> Iterator[tuple[int, int]]:
-    """Where the keys of a rule begin and end, in order."""
+    """Yield where the keys of a rule begin and end, in order."""
     last = 0
     for place in sorted(place for begin in rule.begins for place in _places(begin, lowered if rule.any_case else data)):
         found = rule.pattern.match(data, place) if place >= last else None
@@ -171,7 +173,7 @@ def _places(begin: bytes, data: bytes) -> Iterator[int]:
 
 
 def _counts(rule: str, secret: str) -> bool:
-    """False for what manuals show, and for a word or a name where a key could stand."""
+    """Tell whether a match is a key: False for an example of a manual, and for a word or a name where a key could stand."""
     if rule in ("aws-access-token", "aws-secret-access-key"):
         return "EXAMPLE" not in secret and _bits(secret) > 3
     if rule != "generic-api-key":
@@ -182,7 +184,7 @@ def _counts(rule: str, secret: str) -> bool:
 
 
 def _bits(text: str) -> float:
-    """Shannon entropy of a character."""
+    """Return the Shannon entropy per character, in bits."""
     return -sum(n / len(text) * math.log2(n / len(text)) for n in Counter(text).values())
 
 

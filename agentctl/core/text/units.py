@@ -1,10 +1,10 @@
-"""Durations and sizes as people write them.
+r"""Durations and sizes as people write them.
 
     duration    90s, 10m, 1h30m, 1.5h, 250ms, 2d; more than zero
     size        64KiB, 100MiB, 2GiB, 512B, or a plain number of bytes; zero allowed
 
-The patterns are for JSON Schema, so they keep to what Python and ECMAScript share;
-`$(?!\\n)` because Python's `$` also matches before a last newline.
+The patterns are for JSON Schema, so they use only what Python and ECMAScript share. They end with `$(?!\n)`, because
+Python's `$` also matches before a last newline.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ LARGEST = 1 << 60
 
 
 def duration(text: str) -> float:
-    """Seconds. Raises ValueError for anything but a duration."""
+    """Return the seconds of a duration. Raise ValueError for anything else."""
     if not re.search(DURATION, text):
         raise ValueError(f"not a duration: {text!r}")
     parts = re.findall(rf"({_NUMBER})(ms|[dhms])", text)
@@ -29,7 +29,7 @@ def duration(text: str) -> float:
 
 
 def size(text: str | int) -> int:
-    """Bytes. Raises ValueError for anything but a size."""
+    """Return the bytes of a size. Raise ValueError for anything else."""
     if isinstance(text, int) and not isinstance(text, bool) and 0 <= text <= LARGEST:
         return text
     if not isinstance(text, str) or not re.search(SIZE, text):

@@ -1,9 +1,8 @@
 """YAML that people write, read strictly: all problems at once, each with its place.
 
-The language is a small one: one document of mappings, lists, text, numbers, true,
-false and nothing. Duplicate keys, anchors, aliases, tags, merge keys and keys that
-are not text are refused, since each can make a file say something else than it
-seems to. Plain words follow YAML 1.2, so `no`, `on` and `2024-01-01` are text.
+The language is a small one: one document of mappings, lists, text, numbers, true, false and nothing. Duplicate keys,
+anchors, aliases, tags, merge keys and keys that are not text are refused, since each can make a file say something
+other than it seems to say. Plain words follow YAML 1.2, so `no`, `on` and `2024-01-01` are text.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from agentctl.core.text.schema_violations import Path, shown, violations
 from agentctl.errors import PolicyError
 
 LIMIT = 1 << 20
-"""Bytes of a document."""
+"""The most bytes of a document."""
 DEPTH = 32
 REPORTED = 100
 
@@ -38,7 +37,7 @@ class Problem:
     source: str
     line: int
     col: int
-    """Line and column count from 1, columns in characters."""
+    """The line and the column count from 1, the column in characters."""
     message: str
 
     def __str__(self) -> str:
@@ -46,7 +45,7 @@ class Problem:
 
 
 class Problems(PolicyError):
-    """{message}"""
+    """{message}"""  # noqa: D400, D415
 
     hint = "mend the lines named, then run the same command again"
 
@@ -66,20 +65,20 @@ class Document:
     source: str
     data: Any
     root: Any
-    """PyYAML's node graph."""
+    """The root of PyYAML's graph of nodes."""
 
     def problem(self, message: str, path: Path = (), at_key: bool = False) -> Problem:
-        """A problem at the value, or at the key, that `path` leads to."""
+        """Return a problem at the value, or at the key, that `path` leads to."""
         return _problem(self.source, _mark(self.root, path, at_key), message)
 
 
 def load(text: str, source: str, schema: Plain) -> Any:
-    """The plain data of a document that keeps to `schema`. Raises Problems."""
+    """Return the plain data of a document that keeps to `schema`. Raise Problems."""
     return read(text, source, schema).data
 
 
 def read(text: str, source: str, schema: Plain) -> Document:
-    """As `load`, for those that look for further problems themselves."""
+    """Return what `load` reads as a document, for those that look for further problems themselves."""
     text = text.removeprefix("\ufeff")
     _refuse_unreadable(text, source)
     root = _composed(text, source)
@@ -117,7 +116,7 @@ def _composed(text: str, source: str) -> Any:
 
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
-        # Events come first: the composer recurses, and forgets anchors and tags.
+        # The events come first: the composer recurses, and forgets anchors and tags.
         problems = list(islice(_beyond_plain(yaml.parse(text, loader), source), REPORTED + 1))
         if not problems:
             return yaml.compose(text, loader)
@@ -125,7 +124,7 @@ def _composed(text: str, source: str) -> Any:
         mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
         problems = [_problem(source, mark, _syntax(error, text, mark))]
     except (ValueError, OverflowError):
-        # PyYAML 6.0 in Python: chr() and int() of what "\U..." and %YAML hold.
+        # The pure Python parser of PyYAML 6.0 raises these from chr() and int(), for what "\U..." and %YAML hold.
         problems = [Problem(source, 1, 1, "not YAML: an escape or a version is out of range")]
     raise Problems(problems)
 
@@ -168,7 +167,7 @@ def _syntax(error: Any, text: str, mark: Any) -> str:
 
 
 def _plain(node: Any, source: str, problems: list[Problem]) -> Any:
-    """The data of a node. Recursion ends: the depth was checked on the events."""
+    """Return the data of a node. The recursion ends, because the depth was checked on the events."""
     import yaml
 
     if node is None:
@@ -215,7 +214,7 @@ def _key(node: Any) -> str:
 
 
 def _scalar(node: Any) -> Any:
-    """Raises ValueError, in words for the writer, for what no value may be."""
+    """Return the value of a plain or quoted text. Raise ValueError, in words for the writer, if it is not allowed."""
     text = node.value
     if _ESCAPED.search(text):
         raise ValueError("text must not hold a zero byte or half a surrogate pair")
@@ -242,7 +241,7 @@ def _float(text: str) -> float | str:
 
 
 def _mark(root: Any, path: Path, at_key: bool) -> Any:
-    """Where the value, or its key, begins; the nearest that exists."""
+    """Return where the value, or its key, begins; if it does not exist, where the nearest that exists begins."""
     node, mark = root, root.start_mark if root else None
     for i, step in enumerate(path):
         found = _child(node, step)
