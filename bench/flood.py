@@ -84,7 +84,7 @@ def measured(kind: str, count: int) -> tuple[int, float, float, float, float]:
                 known = bot.state.queue.keys() | {r.key for r in Ledger.read(hub).ended()} if not admitted[0] else keys
                 if not admitted[0] and keys <= known:
                     admitted = len(turns), time.monotonic() - begun
-                if all(isinstance(bot._ledger.record(key), Landed) for key in keys):
+                if all(isinstance(bot.ledger.record(key), Landed) for key in keys):
                     landed = time.monotonic() - begun
                 bot.wake.wait(0.05)
             bot.close()

@@ -37,6 +37,7 @@ from agentctl.engine.runner import Runner
 from agentctl.errors import AgentctlError, Contended, Fault
 from agentctl.gate import slots
 from agentctl.gate.pool import Pool
+from agentctl.git.refs import Names
 from agentctl.git.repository import Hub
 from agentctl.hub import inbox, marks, pause, verdicts
 from agentctl.hub.foreign import Move
@@ -65,37 +66,37 @@ class Bot:
         self.hub, self.trunk, self._tell, self._slots, self._batch = hub, trunk, tell, slots, batch
         self.wake = threading.Event()
         self.judged: list[tuple[Probe, Judgement]] = []
-        self._fresh: list[tuple[Staged, Judgement]] = []
+        self.fresh: list[tuple[Staged, Judgement]] = []
         self.paused: Pause | None = None
         self._lanes = lanes.Followed()
         self._assigned = ""
         """The gate by whose paths the queued changes were last put into lanes."""
         self._retries = Retries()
         self._green = Green(hub)
-        self._contended = 0
+        self.contended = 0
         self._held = held
         self._policy_at = ""
-        self._stager = Stager(hub, "squash")
+        self.stager = Stager(hub, "squash")
         recovery.clean(hub, trunk, held, runner)
         marks.begin(hub, held)
         self._put_back = marks.make_sound(hub, held)
         hub.objects.store.lasting = True
-        self._upkeep = upkeep.Upkeep(hub, held, runner)
+        self.upkeep = upkeep.Upkeep(hub, held, runner)
         self._border = Border(hub)
         self._blame = doubt.Blame(hub, self._border)
         self._read()
-        self._trunk = Trunk(hub, trunk, self.state)
-        self._policy(self._trunk.base)
+        self.following = Trunk(hub, trunk, self.state)
+        self._policy(self.following.base)
         # A landing may bring a policy with more slots. A thread is made only when it is needed.
         threads = ThreadPoolExecutor(max_workers=SLOTS + 1, thread_name_prefix="gate")
-        self._runs = Pool(hub, threads, self.wake, runner)
-        self._restart(died=True)
+        self.runs = Pool(hub, threads, self.wake, runner)
+        self.restart(died=True)
 
     # observe
 
     def _read(self) -> None:
-        self._ledger = Ledger.read(self.hub)
-        self.state: State = self._ledger.state()
+        self.ledger = Ledger.read(self.hub)
+        self.state: State = self.ledger.state()
 
     def _policy(self, tip: str) -> None:
         if tip == self._policy_at:
@@ -103,33 +104,33 @@ class Bot:
         policy = read_policy(self.hub, tip)
         queue = replace(policy.queue, slots=self._slots or policy.queue.slots, batch=self._batch or policy.queue.batch)
         self.policy: Policy = replace(policy, queue=queue)
-        self._gate = fingerprint(policy)
+        self.gate = fingerprint(policy)
         self._limits = planner.Settings(batch=queue.batch, rejection=queue.rejection)
-        if self._stager.strategy != policy.strategy:
-            self._stager = Stager(self.hub, policy.strategy)
+        if self.stager.strategy != policy.strategy:
+            self.stager = Stager(self.hub, policy.strategy)
         self._policy_at = tip
 
-    def _turn(self, now: float) -> Turn:
-        return Turn(self.hub, self._ledger, self.state, now, self._tell)
+    def begin_turn(self, now: float) -> Turn:
+        return Turn(self.hub, self.ledger, self.state, now, self._tell)
 
-    def _commit(self, turn: Turn) -> None:
+    def end_turn(self, turn: Turn) -> None:
         turn.commit()
-        self._ledger, self.state = turn.ledger, turn.state
+        self.ledger, self.state = turn.ledger, turn.state
 
-    def _restart(self, died: bool) -> None:
-        turn = self._turn(time.time())
+    def restart(self, died: bool) -> None:
+        turn = self.begin_turn(time.time())
         doubt.forget(turn, died)
-        self._commit(turn)
+        self.end_turn(turn)
 
     @property
     def idle(self) -> bool:
         """True if nothing is queued, running, landing or waiting to be admitted."""
-        return not (self._runs or self._fresh or self.state.queue or self.state.landing or inbox.waits(self.hub))
+        return not (self.runs or self.fresh or self.state.queue or self.state.landing or inbox.waits(self.hub))
 
     @property
     def moved(self) -> Move | None:
         """The move of trunk by somebody else that waits for a person, or None."""
-        return self._trunk.moved
+        return self.following.moved
 
     @property
     def blocked(self) -> AgentctlError | None:
@@ -141,7 +142,7 @@ class Bot:
         """True if the bot is paused or blocked, and has nothing left to do until a person acts or submits."""
         return bool(
             (self.paused or self.blocked)
-            and not (self._runs or self._fresh or self._contended or self.wake.is_set())
+            and not (self.runs or self.fresh or self.contended or self.wake.is_set())
             and not inbox.waits(self.hub)
         )
 
@@ -159,59 +160,60 @@ class Bot:
             self._take_turn(now)
         if self._green.hopeless:
             raise self._green.hopeless
-        self._launch()
-        self._upkeep.turn(not (self._runs or self.state.queue))
+        self.launch()
+        self.upkeep.turn(not (self.runs or self.state.queue))
 
     def _take_turn(self, now: float) -> None:
         seen = self.hub.refs.names([refnames.INBOX, refnames.PAUSE, *marks.OWN])
         self._put_back += marks.guard(self.hub, seen.oids, self._held)
-        if seen.oids.get(refnames.STATE) != self._ledger.tip:
+        if seen.oids.get(refnames.STATE) != self.ledger.tip:
             self._read()
-        turn = self._turn(now)
+        turn = self.begin_turn(now)
         try:
-            self._tell_put_back(turn)
+            for odd in self._put_back:
+                turn.happen(events.PutBack(odd.ref, odd.found, odd.own, odd.text))
             self._heed(turn, pause.seen(self.hub, seen))
-            self._trunk.follow(turn, self._runs.runs)
-            self._policy(turn.state.trunk)
-            if self._assigned != self._gate:
-                lanes.assign(turn, self.policy)
-            self._border.take(turn, self.policy, seen)
+            self.take_in(turn, seen)
             turn.fall_together()
-            self._collect(turn)
+            self.collect(turn)
             if self._proven(turn, turn.state.trunk):
                 self._work(turn)
             else:
                 self._mend(turn)
-            self._commit(turn)
-            self._assigned = self._gate
-            self._fresh.clear()
+            self.end_turn(turn)
+            self._assigned = self.gate
+            self.fresh.clear()
             self._put_back.clear()
-            self._trunk.recorded(self.state)
-            self._contended = 0
+            self.following.recorded(self.state)
+            self.contended = 0
             if self._border.done():
                 self.wake.set()
         except (Contended, Fault) as error:
             self._void(error)
 
+    def take_in(self, turn: Turn, seen: Names) -> None:
+        """Follow trunk, and decide about what is new in the inbox."""
+        self.following.follow(turn, self.runs.runs)
+        self._policy(turn.state.trunk)
+        if self._assigned != self.gate:
+            lanes.assign(turn, self.policy)
+        self._border.take(turn, self.policy, seen)
+
     def _void(self, error: Contended | Fault) -> None:
         """Prepare the next turn after a void one, of which nothing has happened."""
-        self._contended += 1
+        self.contended += 1
         self._border.moved(str(error.values.get("ref", "")))
         self._read()
-        self._stager.forget()
+        self.stager.forget()
         recovery.restage(self.hub, self.state.probes, self._held)
         recorded = {staged.probe.number for staged in self.state.probes}
-        self._fresh = [(s, j) for s, j in self._fresh if s.probe.number in recorded]
+        self.fresh = [(s, j) for s, j in self.fresh if s.probe.number in recorded]
         if isinstance(error, Fault):
             self.wake.set()
-            turn = self._turn(time.time())
+            turn = self.begin_turn(time.time())
             self._blame.hear(turn, error)
             with contextlib.suppress(Contended):  # If this is contended, the fault will occur and be counted again.
-                self._commit(turn)
-
-    def _tell_put_back(self, turn: Turn) -> None:
-        for odd in self._put_back:
-            turn.happen(events.PutBack(odd.ref, odd.found, odd.own, odd.text))
+                self.end_turn(turn)
 
     def _heed(self, turn: Turn, paused: Pause | None) -> None:
         if paused != self.paused:
@@ -223,20 +225,20 @@ class Bot:
         """True if nothing may land."""
         return bool(self.moved or self.paused and self.paused.below is None)
 
-    def _collect(self, turn: Turn) -> None:
+    def collect(self, turn: Turn) -> None:
         """Collect the results of gates that have ended; their verdicts are stored before anything else."""
-        for staged, judgement in self._runs.ended():
+        for staged, judgement in self.runs.ended():
             judgement = self._in_force(judgement)
-            self._fresh.append((staged, judgement))
+            self.fresh.append((staged, judgement))
             self.judged.append((staged.probe, judgement))
             self._retries.hear(judgement, self.policy.queue.retries)
-        verdicts.store(self.hub, [judgement for _, judgement in self._fresh], turn.now)
-        for staged, judgement in self._fresh:
+        verdicts.store(self.hub, [judgement for _, judgement in self.fresh], turn.now)
+        for staged, judgement in self.fresh:
             self._over(turn, staged, judgement)
 
     def _in_force(self, judgement: Judgement) -> Judgement:
         """Return the judgement, as aborted if a landing changed the gate while the probe, a longer chain, was tested."""
-        if judgement.gate == self._gate:
+        if judgement.gate == self.gate:
             return judgement
         return replace(judgement, verdict=Verdict.ABORTED, why="the gate was changed meanwhile")
 
@@ -260,11 +262,11 @@ class Bot:
         if not self._green.look(turn, self.policy) or self._stopped:
             return
         base = turn.state.trunk
-        ended = (s.probe for s, j in self._fresh if j.verdict is Verdict.PASSED and s.probe.base == base and s.probe.chain)
+        ended = (s.probe for s, j in self.fresh if j.verdict is Verdict.PASSED and s.probe.base == base and s.probe.chain)
         queued = doubt.apart(turn.state.struck, self._thawed(turn))
         tries = self._green.tries(turn, self.policy, queued, turn.state.clashes)
-        known = (result.probe for probe in tries for result in self._stage(turn, probe))
-        if any(self._land(turn, probe, "it mends trunk") for probe in chain(ended, known)):
+        known = (result.probe for probe in tries for result in self.stage(turn, probe))
+        if any(self.land(turn, probe, "it mends trunk") for probe in chain(ended, known)):
             self.wake.set()
         else:
             self._green.tell(turn)
@@ -277,10 +279,10 @@ class Bot:
     def _work(self, turn: Turn) -> None:
         """Plan and perform until nothing more can be done without waiting."""
         for number in self._green.over(turn, self.policy):
-            self._runs.stop(number)
+            self.runs.stop(number)
         found = [
             Result(s.probe, self._as_evidence(turn, s, j), j.seconds, s.commit)
-            for s, j in self._fresh
+            for s, j in self.fresh
             if s.probe.number != BASELINE
         ]
         landed: tuple[str, ...] = ()
@@ -292,13 +294,13 @@ class Bot:
             for action in plan.actions:
                 match action:
                     case Reject(certificate):
-                        convict(turn, certificate, self._gate)
+                        convict(turn, certificate, self.gate)
                     case Cancel(number, reason):
                         self._cancel(turn, number, reason)
                     case Land(probe, reason):
-                        landed += self._land(turn, probe, reason)
+                        landed += self.land(turn, probe, reason)
                     case Start(probe):
-                        found += self._stage(turn, probe)
+                        found += self.stage(turn, probe)
             turn.fall_together()
             if landed and not same_policy(self.hub, self._policy_at, turn.state.trunk):
                 self.wake.set()
@@ -315,7 +317,7 @@ class Bot:
         state, thawed = turn.state, self._thawed(turn)
         wanted = state.queue.keys() if len(thawed) == len(state.queue) else {c.key for c in thawed}
         queued = doubt.apart(state.struck, thawed)
-        follow = lanes.Following(turn, self.policy, self._stager, wanted, self._lanes)
+        follow = lanes.Following(turn, self.policy, self.stager, wanted, self._lanes)
         finished = tuple(follow.results(found))
         return planner.plan(
             View(
@@ -336,63 +338,63 @@ class Bot:
 
     # perform
 
-    def _stage(self, turn: Turn, probe: Probe) -> list[Result]:
+    def stage(self, turn: Turn, probe: Probe) -> list[Result]:
         """Build what a probe is to test; return its result if its tree is known to pass already."""
-        built = self._stager.chain(probe.base, turn.members(probe.chain))
+        built = self.stager.chain(probe.base, turn.members(probe.chain))
         if built.conflicts or len(built.landing) != len(probe.chain):
-            conflicts.settle(turn, self._stager, probe, built)
+            conflicts.settle(turn, self.stager, probe, built)
             return []
-        staged = Staged(probe, built.commit, built.tree, built.landing, self._gate, turn.now)
+        staged = Staged(probe, built.commit, built.tree, built.landing, self.gate, turn.now)
         turn.happen(events.ProbeBegun(staged))
         known = None if probe.again else verdicts.passed(self.hub, self.policy, built.commit, turn.now)
         if known is None:
             turn.refs.create(f"{refnames.STAGE}{probe.number}", built.commit)
             return []
-        self._fresh.append((staged, known))
+        self.fresh.append((staged, known))
         self._over(turn, staged, known, known=True)
         return [Result(probe, known.verdict, 0.0, built.commit)]
 
     def _cancel(self, turn: Turn, number: int, reason: str) -> None:
         turn.happen(events.Cancelled(number, reason))
-        self._runs.stop(number)
+        self.runs.stop(number)
 
-    def _land(self, turn: Turn, probe: Probe, reason: str) -> tuple[str, ...]:
+    def land(self, turn: Turn, probe: Probe, reason: str) -> tuple[str, ...]:
         """Land the changes of a probe that are not on trunk yet, and return their keys.
 
         These are all of them or, where a shorter probe has moved trunk part of the way, the rest. The commit is built
         once more instead of remembered: this works after a restart too, and gives the tested commit or none.
         """
-        built = self._stager.chain(probe.base, turn.members(probe.chain))
+        built = self.stager.chain(probe.base, turn.members(probe.chain))
         rest = landing.rest(probe, built, turn.state.trunk)
-        judgement = verdicts.lookup(self.hub, self._gate, built.tree, Verdict.PASSED)
+        judgement = verdicts.lookup(self.hub, self.gate, built.tree, Verdict.PASSED)
         if not rest or not judgement or any(key not in turn.state.queue for key, _ in rest):
             turn.happen(events.Replanned(f"probe {probe.number} cannot land any more"))
             return ()
-        staged = Staged(probe, built.commit, built.tree, rest, self._gate, turn.now)
+        staged = Staged(probe, built.commit, built.tree, rest, self.gate, turn.now)
         under_way = Landing(turn.state.trunk, staged, Passed(judgement.tree, judgement.gate, judgement.at, judgement.commit))
         recheck.check(self.hub, self.policy.strategy, under_way, [turn.state.queue[key] for key, _ in rest])
         turn.happen(events.LandingBegun(under_way, reason))
-        self._commit(turn)
+        self.end_turn(turn)
         landing.move(self.hub, self.trunk, under_way)
-        self._trunk.landed(turn, under_way)
+        self.following.landed(turn, under_way)
         return tuple(key for key, _ in rest)
 
     # record
 
-    def _launch(self) -> None:
+    def launch(self) -> None:
         """Start the gates of the probes that are recorded and do not run yet."""
-        under_way = self._runs.runs.keys() | {staged.probe.number for staged, _ in self._fresh}
+        under_way = self.runs.runs.keys() | {staged.probe.number for staged, _ in self.fresh}
         for staged in self.state.probes:
             if staged.probe.number not in under_way:
-                self._runs.start(staged, self.policy, self._retries.doubts(staged.tree, self.policy.queue.retries))
+                self.runs.start(staged, self.policy, self._retries.doubts(staged.tree, self.policy.queue.retries))
 
     def close(self) -> None:
         """Stop the gates that run; the next bot tests anew what they were testing."""
-        self._runs.close()
+        self.runs.close()
         slots.remove_slots(self.hub)
         with contextlib.suppress(Contended):
             self._read()
-            self._restart(died=False)
+            self.restart(died=False)
         self._border.close()
         self.hub.objects.close()
-        self._upkeep.close()
+        self.upkeep.close()

@@ -78,7 +78,7 @@ def broken(counter, fatal, context, bot, act):
     finally:
         counter.arm(0)
         # A killed bot tidies up nothing, but its locks go with it, and so must its threads.
-        bot._restart = lambda **_: None
+        bot.restart = lambda **_: None
         context.__exit__(None, None, None)
     return False
 

@@ -205,7 +205,7 @@ def test_a_ref_that_is_moved_all_the_time_holds_up_nobody(repo):
         repo.submit("good", {"good.txt": "good\n"})
         with repo.bot() as bot:
             eventually(lambda: bot.tick() or "good/1" in repo.landings())
-            assert bot._contended < 10
+            assert bot.contended < 10
     finally:
         stop.set()
         thread.join()

@@ -15,11 +15,11 @@ INFERENCE = policy().replace("queue:\n", "queue:\n  rejection: inference\n")
 
 def failed_with(bot, *keys):
     """A turn in which a probe of these changes, on the present trunk, is known to have failed."""
-    turn = bot._turn(time.time())
+    turn = bot.begin_turn(time.time())
     base = turn.state.trunk
-    built = bot._stager.chain(base, turn.members(keys))
-    staged = Staged(Probe(99, base, keys, len(keys), "both"), built.commit, built.tree, built.landing, bot._gate)
-    verdicts.store(bot.hub, [Judgement(Verdict.FAILED, built.tree, built.commit, bot._gate, 1.0, 1.0, why="found a bug")], 1.0)
+    built = bot.stager.chain(base, turn.members(keys))
+    staged = Staged(Probe(99, base, keys, len(keys), "both"), built.commit, built.tree, built.landing, bot.gate)
+    verdicts.store(bot.hub, [Judgement(Verdict.FAILED, built.tree, built.commit, bot.gate, 1.0, 1.0, why="found a bug")], 1.0)
     turn.happen(events.ProbeBegun(staged))
     turn.happen(events.Probed(staged.probe, Verdict.FAILED, staged.tree, staged.gate))
     return turn, staged
@@ -41,8 +41,8 @@ def test_a_trunk_that_only_another_gate_passed_is_no_evidence(make_repo):
         # The other change has landed since, and what trunk is now passed under another gate alone.
         new = repo.push({"a.txt": "a\n"})
         turn.happen(events.Adopted(turn.state.trunk, new))
-        convict(turn, Certificate("x/1", 99, "by inference"), bot._gate)
-        bot._commit(turn)
+        convict(turn, Certificate("x/1", 99, "by inference"), bot.gate)
+        bot.end_turn(turn)
     assert repo.record("x").reason.passed == base
     repo.proven()
 
@@ -68,6 +68,6 @@ def test_a_failure_whose_verdict_is_gone_convicts_nobody(make_repo):
         repo.git("update-ref", "-d", "refs/agentctl/verdicts")
         marks.accept(repo.hub, "refs/agentctl/verdicts")
         tree = repo.hub.objects.commit(staged.probe.base).tree
-        verdicts.store(bot.hub, [Judgement(Verdict.PASSED, tree, staged.probe.base, bot._gate, 1.0, 1.0)], 1.0)
-        convict(turn, Certificate("x/1", 99, "by inference"), bot._gate)
+        verdicts.store(bot.hub, [Judgement(Verdict.PASSED, tree, staged.probe.base, bot.gate, 1.0, 1.0)], 1.0)
+        convict(turn, Certificate("x/1", 99, "by inference"), bot.gate)
         assert "x/1" in turn.state.queue and turn.state.failed == ()

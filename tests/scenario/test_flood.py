@@ -39,7 +39,7 @@ def test_ten_honest_changes_beside_many_refs(repo, what):
     with repo.bot() as bot:
         bot.tick()
         seen = {f"z-{n}/1" for n in range(10)}
-        assert seen <= bot.state.queue.keys() | {r.key for r in bot._ledger.ended()}
+        assert seen <= bot.state.queue.keys() | {r.key for r in bot.ledger.ended()}
         # Of the flood no more than its part; the next turn comes at once.
         assert len(repo.refs("refs/agentctl/inbox")) == FLOOD - border.EACH and bot.wake.is_set()
         until(bot, lambda: {repo.stage(f"z-{n}") for n in range(10)} == {"landed"})

@@ -106,12 +106,12 @@ def test_a_stager_builds_anew_what_may_be_gone(repo):
     with repo.bot() as bot:
         finish(bot)
         record = repo.record("one")
-        built = bot._stager.chain(record.proof.old, [record])
-        assert bot._stager._applied
+        built = bot.stager.chain(record.proof.old, [record])
+        assert bot.stager._applied
         # All that was written is given up, as when many packs are full.
         repo.hub.objects.store._kept.release()
         repo.git("gc", "-q", "--prune=now")
-        again = bot._stager.chain(record.proof.old, [record])
+        again = bot.stager.chain(record.proof.old, [record])
         repo.hub.objects.store.flush()
         assert again.commit == built.commit and record.change.head == one
         repo.git("cat-file", "-e", f"{again.commit}^{{tree}}")

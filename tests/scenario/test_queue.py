@@ -193,4 +193,4 @@ def test_more_slots_by_a_new_policy_are_used_at_once(make_repo):
         until(bot, lambda: bot.idle)
         for name in "abcdef":
             repo.submit(name, {f"{name}.txt": "SLOW\n"}, agent=name)
-        until(bot, lambda: sum(run.future.running() for run in bot._runs.runs.values()) == 4)
+        until(bot, lambda: sum(run.future.running() for run in bot.runs.runs.values()) == 4)

@@ -117,8 +117,8 @@ def test_a_failing_train_convicts_its_last(repo, signal):
         judged(bot, last)
         land(bot, last)
         now = turn(bot)
-        convict(now, Certificate("bad/1", red.number, "it fails on what is green"), bot._gate)
-        bot._commit(now)
+        convict(now, Certificate("bad/1", red.number, "it fails on what is green"), bot.gate)
+        bot.end_turn(now)
     record = repo.record("bad")
     assert record.stage == "rejected"
     assert record.reason.passed == repo.hub.objects.commit(repo.record("b").commit).tree
@@ -142,8 +142,8 @@ def test_what_cannot_land_any_more_does_not(repo, signal, how):
         else:
             repo.push({"other.txt": "other\n"})
             now = turn(bot)
-            bot._trunk.follow(now)
-            bot._commit(now)
+            bot.following.follow(now)
+            bot.end_turn(now)
         tip = repo.tip
         assert land(bot, long) == []
         assert repo.tip == tip
@@ -158,19 +158,19 @@ def test_a_prefix_is_not_built_twice(repo, monkeypatch):
     with repo.bot() as bot:
         admitted(bot)
         records = list(bot.state.queue.values())
-        whole = bot._stager.chain(repo.tip, records)
+        whole = bot.stager.chain(repo.tip, records)
         wrote = []
         write = bot.hub.objects.store.write
         monkeypatch.setattr(bot.hub.objects.store, "write", lambda *what: wrote.append(what) or write(*what))
-        assert bot._stager.chain(repo.tip, records[:2]).landing == whole.landing[:2]
-        assert bot._stager.chain(repo.tip, records) == whole
+        assert bot.stager.chain(repo.tip, records[:2]).landing == whole.landing[:2]
+        assert bot.stager.chain(repo.tip, records) == whole
         assert wrote == []
 
         # What a collection of garbage took is built again, the very same.
         subprocess.run(["git", "gc", "-q", "--prune=now"], cwd=repo.path, check=True)
         repo.hub.objects.close()
         assert not bot.hub.objects.exists(whole.commit)
-        assert bot._stager.chain(repo.tip, records) == whole
+        assert bot.stager.chain(repo.tip, records) == whole
         repo.git("fsck", "--connectivity-only", whole.commit)
 
 

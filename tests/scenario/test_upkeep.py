@@ -92,9 +92,9 @@ def test_a_repack_that_is_killed_at_any_moment_loses_nothing(repo):
     with repo.bot() as bot:
         for seconds in (0.0, 0.02, 0.05, 0.1, 0.2):
             oids += written(repo, upkeep.IDLE + 1, f"after {seconds}")
-            bot._upkeep._next = 0.0
-            bot._upkeep.turn(idle=True)
-            running = bot._upkeep._running
+            bot.upkeep._next = 0.0
+            bot.upkeep.turn(idle=True)
+            running = bot.upkeep._running
             time.sleep(seconds)
             cut += not running.poll()
             running.kill()

@@ -8,38 +8,37 @@ from tests.support.hub import eventually
 
 
 def turn(bot):
-    return bot._turn(time.time())
+    return bot.begin_turn(time.time())
 
 
 def admitted(bot):
     """Take in what was submitted, and plan nothing."""
     now = turn(bot)
-    bot._trunk.follow(now)
-    bot._border.take(now, bot.policy, bot.hub.refs.names([refnames.INBOX]))
-    bot._commit(now)
+    bot.take_in(now, bot.hub.refs.names([refnames.INBOX]))
+    bot.end_turn(now)
 
 
 def started(bot, number, base, *names):
     """A probe of these changes, recorded and running."""
     probe = Probe(number, base, tuple(f"{name}/1" for name in names), len(names), "for the test")
     now = turn(bot)
-    bot._stage(now, probe)
-    bot._commit(now)
-    bot._launch()
+    bot.stage(now, probe)
+    bot.end_turn(now)
+    bot.launch()
     return probe
 
 
 def judged(bot, *probes):
     """Wait for the gates of probes, and take in what they said."""
-    eventually(lambda: all(bot._runs.runs[p.number].future.done() for p in probes))
+    eventually(lambda: all(bot.runs.runs[p.number].future.done() for p in probes))
     now = turn(bot)
-    bot._collect(now)
-    bot._commit(now)
-    bot._fresh.clear()
+    bot.collect(now)
+    bot.end_turn(now)
+    bot.fresh.clear()
 
 
 def land(bot, probe):
     now = turn(bot)
-    landed = bot._land(now, probe, "for the test")
-    bot._commit(now)
+    landed = bot.land(now, probe, "for the test")
+    bot.end_turn(now)
     return [key.split("/")[0] for key in landed]
