@@ -1,4 +1,4 @@
-"""The command line: one group, its commands imported only when called."""
+"""The command line: one group, whose commands are imported only when they are called."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import os
 import sys
 
 TYPE_CHECKING = False
-"""As in `typing`, whose import a hook need not wait for."""
+"""As `typing.TYPE_CHECKING`, but without the import of `typing`, for which a hook would have to wait."""
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -22,13 +22,16 @@ SECTIONS = {
     "The queue": ("submit", "withdraw", "queue", "why", "wait", "revert", "test", "bot"),
     "Set-up and care": ("policy", "doctor", "verify", "hook", "completion", "help"),
 }
-"""Every command, as `agentctl --help` lists them; each lives in commands/<name>.py."""
+"""Every command, grouped as `agentctl --help` lists them.
+
+The module of a command is commands/<name>.py, and that of `help` is commands/help_.py.
+"""
 
 DEBUG = "AGENTCTL_DEBUG"
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Entry point: runs one command and exits with its status."""
+    """Run one command and exit with its status: the entry point of the program."""
     _quiet()
     _streams()
     args, status = sys.argv[1:] if argv is None else argv, 0
@@ -41,7 +44,10 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def _answer(args: list[str]) -> int:
-    """Two command lines are answered before anything heavy is imported."""
+    """Run a command line and return its exit status.
+
+    `--version` and `hook run` are answered before anything heavy is imported.
+    """
     if args[:1] == ["--version"]:
         from agentctl import __version__
 
@@ -57,8 +63,11 @@ def _answer(args: list[str]) -> int:
 
 
 def _quiet() -> None:
-    """Until there is something to end in order, an interrupt ends this process without words: one
-    that comes while modules are imported is nobody's to catch. `signal` itself is such a module."""
+    """Let an interrupt end this process silently until there is something to stop in order.
+
+    Nothing could catch a KeyboardInterrupt that comes while modules are imported. The built-in `_signal` is used
+    because `signal` itself is a module that would have to be imported.
+    """
     import _signal
 
     if _signal.getsignal(_signal.SIGINT) is _signal.default_int_handler:
@@ -66,8 +75,10 @@ def _quiet() -> None:
 
 
 def _streams() -> None:
-    """A standard stream that is closed becomes /dev/null: the next file that is opened would take its place.
-    What cannot be encoded is escaped."""
+    """Open /dev/null in place of each standard stream that is closed, and escape what stdout cannot encode.
+
+    Otherwise the next file that is opened would take the place of the closed stream.
+    """
     for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
         if getattr(sys, name) is None:
             opened = os.open(os.devnull, os.O_RDWR)
@@ -81,7 +92,10 @@ def _streams() -> None:
 
 
 def _unwritten(error: OSError, status: int) -> int:
-    """The exit status if what was printed cannot be written."""
+    """Return the exit status of a command whose output could not be written.
+
+    If only the reader has closed the pipe, this is no error: the status stays as it is, and nothing is printed.
+    """
     _give_up_output()
     if isinstance(error, BrokenPipeError):
         return status
@@ -91,13 +105,18 @@ def _unwritten(error: OSError, status: int) -> int:
 
 
 def _give_up_output() -> None:
-    """What is left in the buffer goes nowhere; Python would complain of it at its end."""
+    """Send what is left in the output buffer to /dev/null.
+
+    Otherwise Python would complain when it exits.
+    """
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
 def run(args: list[str], begin: Callable[[], None] = lambda: None) -> int:
-    """Run a command line; returns its exit status and prints its errors. `begin` is called when all
-    is there that the command needs."""
+    """Run a command line, print its errors and return its exit status.
+
+    `begin` is called just before the command runs, when its module is imported.
+    """
     import click
 
     from agentctl import signals
@@ -128,7 +147,7 @@ def run(args: list[str], begin: Callable[[], None] = lambda: None) -> int:
         return 141
     except OSError as error:
         if signals.heard():
-            # A closed terminal fails a write before its SIGHUP is seen.
+            # When a terminal is closed, a write to it fails before its SIGHUP is seen.
             return signals.status()
         hint = "free some disk space, then run the same command again" if error.errno == 28 else "agentctl doctor"
         where = f": {error.filename}" if error.filename else ""
@@ -138,7 +157,10 @@ def run(args: list[str], begin: Callable[[], None] = lambda: None) -> int:
 
 
 def _defect(error: Exception, given: Given) -> Defect:
-    """What is said of an exception that nobody foresaw; its traceback goes to a file, for a report."""
+    """Return the error that reports an exception which nobody foresaw.
+
+    The traceback goes to a file, which can be sent with a report; with AGENTCTL_DEBUG it goes to stderr.
+    """
     import traceback
 
     from agentctl.errors import Defect
@@ -157,7 +179,10 @@ def _defect(error: Exception, given: Given) -> Defect:
 
 
 def _kept(text: str, hub: Hub | None) -> str:
-    """The file that holds a traceback now: in the hub's own folder, or where there is none, among temporary files."""
+    """Write a traceback to a file and return the path of the file, or an empty string if that failed.
+
+    The file is in the hub's own folder, or among the temporary files if there is no hub.
+    """
     import tempfile
 
     try:
@@ -179,7 +204,7 @@ def _fail(error: AgentctlError, as_json: bool) -> int:
         import json
 
         text = json.dumps({"code": error.code, "message": error.message, "hint": error.hint, "exit": error.exit})
-    # The exit status tells it, too.
+    # If this cannot be printed, the exit status still tells that there was an error.
     with contextlib.suppress(OSError):
         print(text, file=sys.stderr)
     return error.exit

@@ -1,4 +1,4 @@
-"""Sentences that users read, where they are made of more than one word."""
+"""Parts of the sentences that users read: durations, counts, lists, rows and next steps."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from agentctl.core.queue.lifecycle import Stage
 
 
 def ago(when: float, now: float | None = None) -> str:
-    """A duration since `when`, in the largest unit that fits: 45 s, 12 min, 3 h, 2 d."""
+    """Return the time since `when` in the largest unit that fits: 45 s, 12 min, 3 h, 2 d."""
     seconds = max(0.0, (time.time() if now is None else now) - when)
     for size, unit in ((86_400, "d"), (3_600, "h"), (60, "min")):
         if seconds >= size:
@@ -20,34 +20,39 @@ def ago(when: float, now: float | None = None) -> str:
 
 
 def quoted(path: str) -> str:
-    """A path or a name as a word of a command line that somebody types; one that begins with a dash is no option."""
+    """Return a path or a name as one word of a command line that somebody types.
+
+    One that begins with a dash gets `./` before it, so that it is not read as an option.
+    """
     return shlex.quote("./" + path if path.startswith("-") else path)
 
 
 def many(count: int, one: str) -> str:
-    """1 change, 2 changes, 2 processes."""
+    """Return a count with its noun: 1 change, 2 changes, 2 processes."""
     return f"{count} {one}" if count == 1 else f"{count} {one}{'es' if one.endswith('s') else 's'}"
 
 
 def some(paths: Sequence[str]) -> str:
-    """The first three of them, and how many more there are."""
+    """Return the first three paths, and how many more there are."""
     shown = ", ".join(quoted(path) for path in paths[:3])
     return shown if len(paths) <= 3 else f"{shown} and {len(paths) - 3} more"
 
 
 def folded(line: str, hang: int, width: int) -> str:
-    """Broken at words where it is longer than `width`, and continued at column `hang`."""
+    """Break a line at words where it is longer than `width`, and continue it at column `hang`."""
     indent = " " * min(hang, width // 3)
     return "\n".join(textwrap.wrap(line, width, subsequent_indent=indent, break_on_hyphens=False)) or line
 
 
 WIDEST = 36
-"""Characters of a column: a longer cell moves only what is in its own row."""
+"""The most characters to which a column is filled up; a longer cell moves only what is in its own row."""
 
 
 def aligned(rows: Sequence[tuple[str, ...]]) -> list[str]:
-    """Cells in columns two spaces apart, each as wide as it needs, up to `WIDEST`; the last is
-    not filled up."""
+    """Arrange cells in columns that are two spaces apart.
+
+    Each column is as wide as it needs to be, up to `WIDEST`; the last one is not filled up.
+    """
     widths = [min(WIDEST, max(map(len, cells))) for cells in zip(*(row[:-1] for row in rows))]
     return ["  ".join([*(f"{cell:<{width}}" for cell, width in zip(row, widths)), row[-1]]).rstrip() for row in rows]
 
@@ -70,7 +75,7 @@ PROTECTED = "no change may touch what is protected; a person who wants it commit
 
 
 def next_step(stage: Stage, change: str, trunk: str, protected: bool) -> str:
-    """What to do about a change; `protected`: it touches what no change may touch."""
+    """Return what to do about a change at `stage`; `protected` says that it touches what no change may touch."""
     if protected:
         return PROTECTED.format(trunk=quoted(trunk))
     return NEXT_STEP[stage].format(change=quoted(change), trunk=quoted(trunk))

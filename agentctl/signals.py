@@ -1,7 +1,7 @@
-"""Signals that ask agentctl to stop: Ctrl-C, SIGTERM, and SIGHUP when a terminal is closed.
+"""Signals that ask agentctl to stop: Ctrl-C (SIGINT), SIGTERM, and SIGHUP when a terminal is closed.
 
-The first stops it in order, a second is only answered, a third gives up at once. Exit
-status: 128 and the number of the first.
+The first signal stops agentctl in order, a second one is only answered with a message, and a third one ends it at
+once. The exit status is 128 plus the number of the first signal.
 """
 
 from __future__ import annotations
@@ -23,25 +23,28 @@ THIRD = "agentctl: gave up at once; what is left, the next start clears away"
 SHOW_CURSOR = "\x1b[?25h"
 
 TERMINAL = (signal.SIGINT, signal.SIGQUIT, signal.SIGTSTP, signal.SIGHUP)
-"""What a terminal sends to its whole foreground group."""
+"""The signals that a terminal sends to its whole foreground group."""
 
 GLANCE = 1.0
-"""Seconds of a wait: a signal that comes just before one without end would not be heard."""
+"""Seconds of one wait in `result`.
+
+A signal that comes just before a wait without a time limit would not be heard.
+"""
 T = TypeVar("T")
 
 
 class Stopped(KeyboardInterrupt):
-    """Raised in the main thread, once."""
+    """Stops agentctl: `check` raises it in the main thread, once."""
 
 
 class _Asked:
-    """What has been heard so far."""
+    """What has been heard so far, and what was done about it."""
 
     def __init__(self) -> None:
         self.numbers: list[int] = []
         self.holds = 0
         self.told = False
-        """Stopped was raised."""
+        """Whether Stopped was raised."""
         self.terminals: list[int] = []
 
 
@@ -49,8 +52,10 @@ _asked = _Asked()
 
 
 def install() -> None:
-    """Heed the signals from now on, but for those that whoever started us has us ignore, as
-    nohup does."""
+    """Handle the signals from now on.
+
+    A signal that is ignored at the start, as nohup makes it, stays ignored.
+    """
     _asked.terminals = [fd for fd in (1, 2) if os.isatty(fd)]
     sys.unraisablehook = _unraisable
     for number in ASKING:
@@ -59,8 +64,11 @@ def install() -> None:
 
 
 def _unraisable(lost: sys.UnraisableHookArgs) -> None:
-    """Where Python can raise nothing, as in a callback of its own, it would print Stopped and go on.
-    The signal is given once more, when that is over."""
+    """Send a signal again whose Stopped Python could not raise.
+
+    Where Python can raise nothing, as in a callback of its own, it would print Stopped and go on. So the process
+    sends itself the same signal 10 ms later, when that is over.
+    """
     from threading import Timer
 
     if not issubclass(lost.exc_type, Stopped):
@@ -86,13 +94,16 @@ def _heed(number: int, _: FrameType | None) -> None:
 
 
 def _leave_terminal() -> None:
-    """Every write to one that is gone would fail, and so would the clean-up that tells of itself."""
+    """Redirect stdout and stderr to /dev/null where they were a terminal, which is gone.
+
+    Every write to it would fail, and so would the clean-up, which prints what it does.
+    """
     for descriptor in _asked.terminals:
         os.dup2(os.open(os.devnull, os.O_WRONLY), descriptor)
 
 
 def _say(words: str) -> None:
-    """Around Python's buffers: a signal may come while one of them is written."""
+    """Write to stderr without Python's buffers, because the signal may come while one of them is written."""
     shown = f"\n{SHOW_CURSOR}{words}\n" if 2 in _asked.terminals else words + "\n"
     with contextlib.suppress(OSError):
         os.write(2, shown.encode())
@@ -100,7 +111,10 @@ def _say(words: str) -> None:
 
 @contextlib.contextmanager
 def held() -> Iterator[None]:
-    """Within, a signal cuts nothing short: Stopped is raised by `check`, or at the end."""
+    """Hold signals back: within the block a signal interrupts nothing.
+
+    Stopped is raised for it by `check`, or at the end of the block (of the outermost one, if blocks are nested).
+    """
     _asked.holds += 1
     try:
         yield
@@ -112,8 +126,11 @@ def held() -> Iterator[None]:
 
 @contextlib.contextmanager
 def kept_from_children() -> Iterator[None]:
-    """Within, a process is started with the terminal's signals blocked: before it has a group of
-    its own it would still hear them, and die."""
+    """Block the terminal's signals while a process is started.
+
+    The child starts with these signals blocked. Before it has a process group of its own it would still get them, and
+    die.
+    """
     before = signal.pthread_sigmask(signal.SIG_BLOCK, TERMINAL)
     try:
         yield
@@ -122,25 +139,31 @@ def kept_from_children() -> Iterator[None]:
 
 
 def check() -> None:
-    """Raise Stopped if there was a signal that nobody has been told of."""
+    """Raise Stopped if there was a signal and Stopped has not been raised yet."""
     if _asked.numbers and not _asked.told:
         _asked.told = True
         raise Stopped
 
 
 def heard() -> bool:
-    """True once there was a signal."""
+    """Tell whether there was a signal."""
     return bool(_asked.numbers)
 
 
 def status() -> int:
-    """The exit status after a signal."""
+    """Return the exit status after a signal.
+
+    It is 128 plus the number of the first signal, or of SIGINT if none was heard.
+    """
     return 128 + (_asked.numbers[0] if _asked.numbers else signal.SIGINT)
 
 
 def result(future: Future[T]) -> T:
-    """What comes of it, however long that takes; raises what it raises, and for a signal."""
-    from concurrent.futures import wait  # Costs a hook, which never gets here, 5 ms.
+    """Wait for a future, however long it takes, and return its result.
+
+    Raises what the future raises, and Stopped for a signal that comes meanwhile.
+    """
+    from concurrent.futures import wait  # Imported here: it takes 5 ms, and a hook never needs it.
 
     while not wait([future], GLANCE).done:
         pass

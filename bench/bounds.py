@@ -1,7 +1,7 @@
-"""What no procedure can beat, and what the best nested one reaches.
+"""What no procedure can beat, and what the best nested procedure reaches.
 
-Sources: M. Sobel and P. Groll 1959 (the nested procedure); P. Ungar 1960; M. Aldridge, O.
-Johnson and J. Scarlett 2019 (a survey); the capacity of the Z-channel.
+Sources: M. Sobel and P. Groll 1959 (the nested procedure); P. Ungar 1960; M. Aldridge, O. Johnson and J. Scarlett
+2019 (a survey); the capacity of the Z-channel.
 """
 
 from __future__ import annotations
@@ -12,30 +12,32 @@ from math import ceil, log, log2
 
 
 def uncertainty(p: float) -> float:
-    """Bits in whether a change is bad."""
+    """Return how many bits of uncertainty there are in whether a change is bad."""
     return -p * log2(p) - (1 - p) * log2(1 - p) if 0 < p < 1 else 0.0
 
 
 def entropy_bound(risks: Sequence[float], flake: float = 0.0) -> float:
-    """Fewest probes per landed change that any procedure can reach that knows the risks,
-    when gates fail good changes with probability `flake`."""
+    """Return the fewest probes per landed change that any procedure can reach.
+
+    The procedure knows the risks, and gates fail good changes with probability `flake`.
+    """
     bits = sum(map(uncertainty, risks)) / len(risks)
     good = 1 - sum(risks) / len(risks)
     return bits / good / capacity(flake)
 
 
 def capacity(flake: float) -> float:
-    """Bits that a probe yields at most if it fails with probability `flake` though it should pass."""
+    """Return the most bits that a probe can yield if it fails with probability `flake` although it should pass."""
     return log2(1 + (1 - flake) * flake ** (flake / (1 - flake))) if flake else 1.0
 
 
 @cache
 def nested_optimum(p: float) -> float:
-    """Probes per landed change of the best nested procedure, exactly, by dynamic programming.
+    """Return the probes per landed change of the best nested procedure, exactly, by dynamic programming.
 
-    It probes groups of m. When one fails, `search[m]` more probes find its first bad change;
-    what is behind that is as if never tested. Of each group the changes up to the first
-    bad one are settled, all m if there is none.
+    The procedure probes groups of m changes. When a group fails, `search[m]` more probes find its first bad change;
+    the changes behind that one count as never tested. Of each group, the changes up to the first bad one are settled,
+    or all m if none is bad.
     """
     q, most = 1 - p, 2 * ceil(log(2 - p) / -log(1 - p)) + 2
     search = [0.0, 0.0]

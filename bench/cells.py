@@ -1,7 +1,7 @@
-"""One cell of a table: a strategy on a traffic, simulated; several at a time.
+"""One cell of a table: a strategy on a traffic, simulated; several cells are simulated at a time.
 
-Gate runs take one unit of time. Our planner learns its priors and the flake rate; of the
-others only SubmitQueue is told the risks.
+A gate run takes one unit of time. Our planner learns its priors and the flake rate. Of the other strategies, only
+SubmitQueue is told the risk of each agent; the prefix chain is told their mean.
 """
 
 from __future__ import annotations
@@ -25,23 +25,23 @@ OURS = ("ours, strict", "ours, inference")
 class Cell:
     strategy: str
     risks: tuple[float, ...]
-    """Of the agents, who submit in turn."""
+    """The risk of each agent; the agents submit in turn."""
     slots: int
     seed: int = 1
     load: float | None = None
     """Arrivals per gate time and slot; None: the queue is always full."""
     backlog: int | None = None
-    """Of a queue that is always full; None: enough for the slots."""
+    """The length of a queue that is always full; None: enough for the slots."""
     flake: float = 0.0
     jitter: float = 0.0
     pairs: float = 0.0
     priorities: tuple[int, ...] = (0,)
     seconds: float = 1.0
     hidden: bool = False
-    """The strategy is not told whose change it is."""
+    """Whether the strategy is not told whose change it is."""
     batch: int = 256
     warm: int = 1500
-    """Landed before counting begins."""
+    """How many changes land before counting begins."""
     landed: int = 6000
 
     @property
@@ -51,29 +51,29 @@ class Cell:
 
 @dataclass(frozen=True)
 class Figure:
-    """Means over seeds; times in gate runs, decisions in milliseconds."""
+    """Means over the seeds; times are in gate runs, decisions in milliseconds."""
 
     probes: float
-    """Per landed change."""
+    """Probes per landed change."""
     busy: float
     """Slot time per landed change."""
     ratio: float
-    """Of probes to the entropy bound at the share of bad changes that was dealt."""
+    """The ratio of the probes to the entropy bound, at the share of bad changes that was dealt."""
     wronged: float
-    """Good changes rejected, per landed one."""
+    """Good changes that were rejected, per landed one."""
     rate: float
-    """Landed per gate time."""
+    """Landed changes per gate time."""
     half: float
     most: float
-    """Turnaround that 50% and 95% stay within."""
+    """`half` and `most`: the turnaround that 50% and 95% of the changes stay within."""
     longest: float
-    """Wait of any change."""
+    """The longest wait of any change."""
     peak: float
-    """Most changes in the queue."""
+    """The largest number of changes in the queue."""
     decision: float
     longest_decision: float
     unstable: bool
-    """The queue grew without end."""
+    """Whether the queue grew without end."""
 
 
 def arrivals(cell: Cell) -> Iterator[Arrival]:
@@ -128,7 +128,7 @@ def measure(cell: Cell) -> Figure:
 
 
 def measured(cells: Sequence[Cell], seeds: Sequence[int], jobs: int) -> Iterator[Figure]:
-    """The figure of each cell, in order, each as soon as it is there."""
+    """Yield the figure of each cell, in order, each as soon as it is known."""
     runs = [replace(cell, seed=seed) for cell in cells for seed in seeds]
     if jobs == 1:
         yield from _means(map(measure, runs), len(seeds))

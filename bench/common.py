@@ -26,7 +26,7 @@ def git(cwd: str, *args: str, check: bool = True) -> subprocess.CompletedProcess
 
 @contextlib.contextmanager
 def repository(files: dict[str, str], gate: str, slots: int = 2, **policy: str) -> Iterator[str]:
-    """A hub with these files on main and a policy, removed at the end with its worktrees."""
+    """Make a hub with these files on main and a policy, and remove it at the end with its worktrees."""
     home = tempfile.mkdtemp(prefix="agentctl-bench-")
     top = os.path.join(home, "hub")
     os.makedirs(top)

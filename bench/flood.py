@@ -3,11 +3,11 @@
     python -m bench.flood                     20,000 refs beside ten honest changes
     python -m bench.flood --refs 2000 --linear
 
-Prints for each kind of flood: the turn in which the ten were admitted, and how long that took; when
-the last of them had landed; how long a turn took, at most and in the middle; and the memory at its
-highest. Each row is compared with the same ten alone. With --linear: what an admission costs when
-1,000, 2,000 and 4,000 honest changes of 100 agents wait.
-"""
+This prints for each kind of flood: the turn in which the ten were admitted, and how long that took; when the last of them
+had landed; how long a turn took, at most and in the middle; and the highest use of memory. Each row is compared with the
+same ten changes without a flood. With --linear it prints what an admission costs when 1,000, 2,000 and 4,000 honest changes
+of 100 agents wait.
+"""  # noqa: D400
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ KINDS = ("none", "changes", "junk", "broken")
 
 
 def heads(hub: Hub, name: str, count: int) -> list[str]:
-    """Commits on trunk, each with a file of its own."""
+    """Make commits on trunk, each with a file of its own, and return them."""
     objects, tip = hub.objects, hub.trunk_tip("main")
     top = dict(objects.tree(objects.commit(tip).tree))
     with objects.store.together():
@@ -45,7 +45,7 @@ def heads(hub: Hub, name: str, count: int) -> list[str]:
 
 
 def flood(hub: Hub, kind: str, count: int) -> list[str]:
-    """Lines for `git update-ref`: what one agent puts into the inbox."""
+    """Return lines for `git update-ref` by which one agent fills the inbox."""
     if kind == "none":
         return []
     objects = hub.objects
@@ -53,10 +53,10 @@ def flood(hub: Hub, kind: str, count: int) -> list[str]:
         if kind == "changes":
             oids = heads(hub, "flood", count)
         elif kind == "junk":
-            # Each a tag that asks for a priority of the wrong type.
+            # Each one is a tag that asks for a priority of the wrong type.
             oids = [objects.write_tag(hub.trunk_tip("main"), f"t{n}", '{"priority": true}', n) for n in range(count)]
         else:
-            # Each names a tree that is not there.
+            # Each one names a tree that does not exist.
             oids = [objects.write_commit(f"{n:040x}", [hub.trunk_tip("main")], f"{n}\n", n) for n in range(1, count + 1)]
     return [f"create refs/agentctl/inbox/evil/flood-{n}/1 {oid}\n" for n, oid in enumerate(oids)]
 
@@ -66,7 +66,7 @@ def push(hub: Hub, lines: list[str]) -> None:
 
 
 def measured(kind: str, count: int) -> tuple[int, float, float, float, float]:
-    """(turn of their admission, seconds to it, seconds to the last landing, longest turn, its median)."""
+    """Return (turn in which the ten were admitted, seconds to it, to the last landing, longest turn, median turn)."""
     with repository({"README": "read me\n"}, "true") as top:
         hub = find(top)
         push(hub, flood(hub, kind, count))
@@ -92,7 +92,7 @@ def measured(kind: str, count: int) -> tuple[int, float, float, float, float]:
 
 
 def alone(kind: str, count: int) -> None:
-    """One row, in a process of its own for the sake of its memory."""
+    """Print one row; this runs in a process of its own, so that its peak of memory is known."""
     found = measured(kind, count)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(" ".join(map(str, (*found, peak))))

@@ -1,11 +1,11 @@
-"""`kill -9` of `agentctl run` at random moments, each followed by the same command again.
+"""`kill -9` of `agentctl run` at random moments, each time followed by the same command again.
 
     python -m bench.kill9 [KILLS] [SEED] [--all]
 
-With --all not only the main process is killed but every gate, session and guard with it.
-24 tasks; a quarter writes a bug first, a fifth edits the same line as others, each
-leaves a grandchild in a session of its own. At the end everything must have landed, `verify` be
-clean, and no process be left. Baseline: the same run undisturbed, in the same script.
+With --all not only the main process is killed but also every gate, session and guard. There are 24 tasks. A quarter
+of them writes a bug first, a fifth edits the same line as others, and each leaves a grandchild in a session of its
+own. At the end everything must have landed, `verify` must be clean, and no process may be left. Baseline: the same
+run undisturbed, in the same script.
 """
 
 from __future__ import annotations
@@ -61,7 +61,10 @@ def marked(prefix: str) -> list[int]:
 
 
 def once(kills: int, seed: int, everything: bool, longest: float = 0.0) -> tuple[Any, ...]:
-    """`longest` is the most seconds that a run is left alone before it is killed."""
+    """Kill the run `kills` times, let it end, and return (whether all is well, row of the table).
+
+    `longest` is the most seconds for which a run is left alone before it is killed.
+    """
     rnd = random.Random(seed)
     files = {"shared.md": "".join(f"line {i}\n" for i in range(9))}
     with repository(files, GATE) as top:

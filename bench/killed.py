@@ -1,10 +1,10 @@
-"""agentctl's command line, killed before its n-th effect.
+"""The command line of agentctl, killed before its n-th effect.
 
     python -m bench.killed N FILE ARGUMENT...
 
-An effect is what changes the world outside of the process: a file opened for writing (and once more when it is open and
-still empty), renamed, removed, linked, made or changed in size or mode, a Git that writes, any other process. The number
-of effects there were is written to FILE.
+An effect is what changes the world outside of the process: a file is opened for writing (this counts once more when
+it is open and still empty), renamed, removed, linked, made, or changed in size or mode; a Git that writes is started,
+or any other process. The number of effects is written to FILE.
 """
 
 from __future__ import annotations
@@ -54,11 +54,11 @@ class Killer:
         self.fatal, self.seen, self.counted = fatal, 0, counted
 
     def hear(self, event: str, args: tuple[Any, ...]) -> None:
-        """An audit hook."""
+        """Count an audit event if it is an effect."""
         if event == "open" and isinstance(args[2], int) and args[2] & OPENED and not _harmless(args[0]):
             self.count()
             if self.count(strike=False):
-                # Nothing can be done after an event but by what Python does next: it returns from the call.
+                # There is no event after a call, but the profiler hears what Python does next: it returns from the call.
                 sys.setprofile(lambda *_: os.kill(os.getpid(), signal.SIGKILL))
         elif event in EVENTS or (event == "subprocess.Popen" and _writes(args[1])):
             self.count()

@@ -1,13 +1,12 @@
-"""Every command killed before each of its effects, and given once more: does the same command finish the work?
+"""Each command is killed before each of its effects and given once more, which must finish the work.
 
     python -m bench.killpoints [COMMAND ...] [--every N] [--no-git] [--list]
 
 A real agentctl process is killed (SIGKILL) before its n-th effect, for n = 1, 2, 3, ... until it ends untouched (see
-bench/killed.py). Where strace is, each Git that writes is killed too, before each of its own system calls that change
-something, and agentctl along with it. Then the same command is given again: it must succeed, and leave the refs and files that an
-undisturbed run leaves, and no lock, temporary file or half folder. With --every N each N-th point alone is tried.
-
-To add a command: one entry in COMMANDS.
+bench/killed.py). Where strace works, each Git that writes is killed too, before each of its own system calls that
+change something, and agentctl along with it. Then the same command is given again. It must succeed, and leave the
+refs and files that an undisturbed run leaves, and no lock, temporary file or half folder. With --every N only each
+N-th point is tried. To add a command: one entry in COMMANDS.
 """
 
 from __future__ import annotations
@@ -58,13 +57,13 @@ exit $status
 
 @dataclass(frozen=True)
 class Command:
-    """What is killed."""
+    """A command that is killed."""
 
     words: str
     prepare: Callable[[str], None] = lambda hub: None
-    """What there is before it, made once in a hub of which each run gets a copy."""
+    """Makes what there is before the command, once, in a hub of which each run gets a copy."""
     again: tuple[int, ...] = (0,)
-    """Exit statuses of the repetition that are success, or say truly that it is done."""
+    """Exit statuses of the repeated command that mean success, or say truly that the work is done."""
     goal: Callable[[str], object] | None = None
     """What is compared with an undisturbed run; by default all refs and files."""
 
@@ -94,7 +93,7 @@ AGENT = "sh -c 'echo $AGENTCTL_TASK >$AGENTCTL_TASK.txt; sleep 0.1'"
 
 
 def trunk_and_proof(hub: str) -> object:
-    """What a fleet or a bot is run for: trunk's files, the invariants, and nothing left."""
+    """Return what a fleet or a bot is run for: trunk's files, the invariants, and that nothing is left."""
     verified = subprocess.run([*AGENTCTL, "verify"], cwd=hub, env=ENV | {"PYTHONPATH": HERE}, capture_output=True, text=True)
     left = [name for name in os.listdir(hub + ".agentctl")] if os.path.isdir(hub + ".agentctl") else []
     return (
@@ -155,7 +154,7 @@ NUMBERS = re.compile(r"(\"(?:created|at|ended|started|seconds|admitted|expires)\
 
 
 def state(hub: str) -> dict[str, str]:
-    """Refs with what they hold, and files; dates left out."""
+    """Return the refs with what they hold, and the files; dates are left out."""
     found = {}
     for line in git(hub, "for-each-ref", "--format=%(refname) %(objecttype) %(objectname)").splitlines():
         name, kind, oid = line.split()
@@ -198,8 +197,7 @@ def content(path: str) -> str:
 
 
 def leftovers(hub: str) -> list[str]:
-    """Locks of Git's and temporary files. The files of agentctl's own locks stay, and what such a file's sidecar says of
-    a dead holder counts for nothing."""
+    """Return Git's locks and temporary files; agentctl's own lock files, and sidecars of dead holders, may stay."""
     found = []
     for top in (hub, hub + ".agentctl"):
         for where, folders, names in os.walk(top):
@@ -218,7 +216,7 @@ def leftovers(hub: str) -> list[str]:
 
 @dataclass(frozen=True)
 class Point:
-    """Where it is killed: before the n-th effect of agentctl, or before the n-th call of its n-th Git that writes."""
+    """The place of a kill: the n-th effect of agentctl, or the n-th call of its n-th Git that writes."""
 
     effect: int = 0
     git: int = 0
@@ -270,7 +268,7 @@ class Place:
                 subprocess.run(["cp", "-a", os.path.join(self.kept, name), self.folder], check=True)
 
     def run(self, point: Point = Point()) -> tuple[int, int, str]:
-        """(exit status, how many effects or whether the Git was killed, what was printed)."""
+        """Return (exit status, number of effects or of Gits that write, -1 if killed, what was printed)."""
         words = self._words()
         env = ENV | {"PYTHONPATH": HERE, "PYTHONDONTWRITEBYTECODE": "1"}
         counted, killed = os.path.join(self.folder, "counted"), os.path.join(self.shim, "killed")
@@ -302,7 +300,7 @@ class Place:
         return (self.command.goal or state)(self.hub)
 
     def tried(self, point: Point) -> tuple[int, str]:
-        """(what `run` counted, -1 if it was killed; what is wrong after the same command once more)."""
+        """Return (what `run` counted, -1 if it was killed; what is wrong after the same command was given again)."""
         self.fresh()
         status, count, said = self.run(point)
         if count >= 0:
@@ -321,7 +319,7 @@ class Place:
 
 
 def old_locks(hub: str) -> None:
-    """As if some time had passed: two seconds that programs which are not called git are owed."""
+    """Date locks back by a minute, since programs that are not called git may hold a lock for two seconds."""
     for where, _, names in os.walk(os.path.join(hub, ".git") if os.path.isdir(os.path.join(hub, ".git")) else hub):
         for name in names:
             if name.endswith((".lock", ".new")) and "/agentctl/locks" not in where:
@@ -338,7 +336,7 @@ def _difference(wanted: object, found: object) -> str:
 
 
 def points(place: Place, every: int, with_git: bool) -> Iterator[tuple[Point, str]]:
-    """Each point at which the command was killed, and what was wrong afterwards."""
+    """Yield each point at which the command was killed, and what was wrong afterwards."""
     effect = 1
     while True:
         count, wrong = place.tried(Point(effect=effect))
@@ -361,7 +359,7 @@ def points(place: Place, every: int, with_git: bool) -> Iterator[tuple[Point, st
 
 
 def measured(name: str, every: int = 1, with_git: bool = True) -> tuple[int, int, float, list[str]]:
-    """(points, not finished by the same command, seconds, what was wrong)."""
+    """Return (points, points that the same command did not finish, seconds, what was wrong)."""
     begun, folder = time.time(), tempfile.mkdtemp(prefix="agentctl-kill-")
     try:
         found = list(points(Place(folder, COMMANDS[name]), every, with_git))

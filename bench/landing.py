@@ -1,4 +1,4 @@
-"""How fast changes land when the gate costs nothing, beside one `git merge` after another.
+"""How fast changes land when the gate costs nothing, compared with one `git merge` after another.
 
     python -m bench.landing [N]
 

@@ -2,9 +2,9 @@
 
     python -m bench.lanes [SECONDS]
 
-One real bot with four slots, on real time. Gates sleep: the slow one 6 s, the fast one 0.3 s. For
-so many seconds a change for the fast one comes every 2 s and one for the slow one every 6 s; all
-are good. Turnaround is from submission to landing. Baseline: the same gates without `paths`.
+One real bot with four slots runs in real time. The gates sleep: the slow one 6 s, the fast one 0.3 s. For SECONDS, a
+change for the fast one comes every 2 s and one for the slow one every 6 s; all are good. Turnaround is from
+submission to landing. Baseline: the same gates without `paths`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from bench.common import ENV, git, repository, table
 GATES = {"slow": 6.0, "fast": 0.3}
 EVERY = {"slow": 6.0, "fast": 2.0}
 LOG = "/../runs"
-"""Beside the hub: a line for each run of a gate."""
+"""The way from the hub's folder to a file beside it that gets a line for each run of a gate."""
 
 
 def policy(top: str, paths: bool) -> str:
@@ -39,7 +39,7 @@ def submit(hub: Hub, name: str, path: str) -> None:
 
 
 def run(seconds: float, paths: bool) -> tuple[dict[str, list[float]], int]:
-    """(turnarounds by gate, runs of the slow gate)."""
+    """Return (turnarounds by gate, runs of the slow gate)."""
     with repository({"slow/a": "a\n", "fast/a": "a\n"}, "true") as top:
         with open(top + "/.agentctl/policy.yaml", "w") as file:
             file.write(policy(top, paths))

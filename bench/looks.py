@@ -1,10 +1,10 @@
-"""What it costs to look into worktrees without running Git in them, beside plain Git that does.
+"""What it costs to look into worktrees without running Git in them, compared with plain Git, which runs in them.
 
     python -m bench.looks [FILES] [RUNS]
 
-Each row is the median of RUNS turns, ours and plain Git's one after the other: making an agent's worktree, making it
-fresh again, looking at what a session left (nothing; a commit; uncommitted files) and bringing it to the hub, preparing
-a slot for the next gate, and `agentctl submit` beside `git push` to the same repository.
+Each row is the median of RUNS turns, in which ours and plain Git's follow each other. The rows: to make an agent's
+worktree; to make it fresh again; to look at what a session left (nothing, a commit, uncommitted files) and bring it
+to the hub; to prepare a slot for the next gate; and `agentctl submit` beside `git push` to the same repository.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class Bench:
         mine, other = (statistics.median(found) for found in both)
         self.rows.append((name, mine, other, mine / other))
 
-    # ours
+    # what agentctl does
 
     def prepare(self) -> None:
         agents.prepare(self.hub, "ann", self.tip, "main")
@@ -83,7 +83,7 @@ class Bench:
             capture_output=True,
         )
 
-    # plain Git's
+    # what plain Git does
 
     def add(self) -> None:
         git(self.top, "worktree", "add", "-q", "--force", "--detach", self.plain, self.tip)
@@ -108,7 +108,7 @@ class Bench:
             file.write(f"{self.count}\n")
 
     def ended(self, folder: str) -> None:
-        """Left a file, and what is left was looked at."""
+        """Leave a file as a session does, and look at what is left as after its end."""
         self.touch(folder)
         if folder != self.plain:
             self.look()

@@ -3,10 +3,9 @@
     python -m bench.queue                 400 changes; 5% and 15% bad; 2 and 8 slots: 15 minutes
     python -m bench.queue --changes 100   a shorter one
 
-Each change adds a module and its tests to a small package; the gate runs the whole test
-suite, waits until a second has gone, and fails one good run in fifty. The simulator plays
-the same queue with the same planner. One by one: one slot, batches of one, the first
-changes only.
+Each change adds a module and its tests to a small package. The gate runs the whole test suite, waits until a second
+has passed, and fails one good run in fifty. The simulator plays the same queue with the same planner. "One by one"
+means one slot and batches of one, for the first changes only.
 """
 
 from __future__ import annotations
@@ -55,7 +54,7 @@ def submit_all(top: str, bad: list[bool]) -> None:
 
 
 def real(bad: list[bool], slots: int, flake: float, batch: int) -> tuple[float, int, int, float]:
-    """(probes for each landed change, landed, good ones rejected, seconds) of the bot."""
+    """Return (probes for each landed change, landed, good ones rejected, seconds) of the bot."""
     files = {"check.py": CHECK.format(flake=flake), "parts/__init__.py": "", "tests/__init__.py": ""}
     with repository(files, f"{sys.executable} -B check.py", slots) as top:
         submit_all(top, bad)
@@ -76,7 +75,7 @@ def real(bad: list[bool], slots: int, flake: float, batch: int) -> tuple[float, 
 
 
 def simulated(bad: list[bool], slots: int, flake: float) -> float:
-    """Probes for each landed change of the same queue in simulated time."""
+    """Return the probes for each landed change of the same queue in simulated time."""
     arrivals = [Arrival(0.0, f"agent-{n % AGENTS}", is_bad) for n, is_bad in enumerate(bad)]
     tally = Simulation(arrivals, plan, Conditions(slots=slots, flake=flake), Settings(batch=256)).run()
     return tally.probes / tally.landed

@@ -2,9 +2,9 @@
 
     python -m bench.secrets [FILES]
 
-Redaction: the last 16 KiB of a log, to one start of a job that does nothing (`true`), which a failed
-gate costs at least. Admission: a change of so many files of this Python's own library (1,000), to
-all else that the bot does to admit it. Seconds of processor time, the least of five.
+Redaction: the last 16 KiB of a log, compared with one start of a job that does nothing (`true`), which a failed gate
+costs at least. Admission: a change of FILES files of this Python's own library (1,000), compared with all else that
+the bot does to admit it. Milliseconds of processor time, for the start of a job of real time; the least of five runs.
 """
 
 from __future__ import annotations

@@ -32,27 +32,29 @@ RISKS = (0.005, 0.02, 0.05, 0.10, 0.20, 0.30)
 EVERYBODY = (*OURS, *(name for name in RIVALS if "oracle" not in name))
 PLOTS = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "docs", "plots")
 GATE = 600.0
-"""Seconds of a gate, where priorities and age are weighed against it."""
+"""Seconds of a gate run, where priorities and age are weighed against it."""
 
 BAD = Axis("share of bad changes", log=True, percent=True)
 
 
 def stated_bound(figure: Figure, slots: int, span: int) -> float:
-    """The longest wait, in gate runs, that the planner's docstring promises: overtaken only
-    by what arrives within `aging` times the span of priorities, and what is ahead, n
-    changes, ends within 8n + n*n + 8 probes."""
+    """Return the longest wait, in gate runs, that the planner's docstring promises.
+
+    A change is overtaken only by what arrives within `aging` times the span of priorities, and what is ahead of it, n
+    changes, ends within 8n + n*n + 8 probes.
+    """
     n = figure.peak
     return Settings().aging * span / GATE + (8 * n + n * n + 8) / slots
 
 
 def usual_wait(figure: Figure, slots: int, span: int, risk: float) -> float:
-    """The same with what n changes take as a rule, 1.2 * n * H(p) probes."""
+    """Return the same with the probes that n changes usually take, 1.2 * n * H(p)."""
     entropy = entropy_bound([risk]) * (1 - risk)
     return Settings().aging * span / GATE + 1.2 * figure.peak * entropy / slots
 
 
 class Report:
-    """Measures cells and prints them as rows of a table, a column each."""
+    """Measures cells and prints them as rows of a table, with a column for each cell of a row."""
 
     def __init__(self, options: argparse.Namespace) -> None:
         self.options = options
@@ -60,7 +62,10 @@ class Report:
     def rows(
         self, title: str, columns: Sequence[str], rows: dict[str, list[Cell]], show: Callable[[Figure, Figure, Figure], str]
     ) -> dict[str, list[Figure]]:
-        """`show` is given a figure, the first of its column and the first of its row."""
+        """Measure and print the rows of a table, and return the figures.
+
+        `show` is given a figure, the first one of its column and the first one of its row.
+        """
         cells = [cell for row in rows.values() for cell in row]
         figures = measured(cells, self.options.seeds, self.options.jobs)
         self.head(title, columns)
@@ -90,8 +95,11 @@ class Report:
             print(os.path.relpath(path))
 
     def cell(self, strategy: str, risk: float, slots: int, **facts: Any) -> Cell:
-        """Enough landings to see 60 bad changes (200 if not --quick) and twice as many as ours has
-        in flight; others have nothing to learn before counting begins, but bors-ng has much under way."""
+        """Return a cell with enough landings to see 60 bad changes (200 if not --quick).
+
+        To these come twice as many as our planner has in flight. The other strategies have nothing to learn before
+        counting begins, but bors-ng has much under way.
+        """
         ours, quick = strategy in OURS, self.options.quick
         flying = int(0.69 * slots / risk) if ours else 0
         landed = int((1500 + 60 / risk) if quick else (4000 + 200 / risk)) + 2 * flying

@@ -2,9 +2,9 @@
 
     python -m bench.storms [LIMIT [CAGE]]
 
-As root, on Linux: a cgroup of at most CAGE processes (3,000) is made around the storms, for whatever
-the guard fails to end; it is killed and removed at the end. A machine is hardly usable for the seconds
-that this takes. Limit: 300. Baseline: the first storm, which stays in its process group.
+This needs root on Linux: a cgroup of at most CAGE processes (3,000) is made around the storms, for whatever the guard
+fails to end. It is killed and removed at the end. The machine is hardly usable for the seconds that this takes. LIMIT
+is 300 if not given. Baseline: the first storm, which stays in its process group.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ STORMS = {
 
 @contextlib.contextmanager
 def cage(most: int) -> Iterator[str]:
-    """A cgroup that this process is in; yields the file that lists what is in it."""
+    """Put this process into a cgroup of at most `most` processes, and yield the file that lists what is in it."""
     top = next(top for top in ("/sys/fs/cgroup/pids", "/sys/fs/cgroup") if os.path.exists(top + "/cgroup.procs"))
     own = f"{top}/agentctl-bench-{os.getpid()}"
     os.mkdir(own)

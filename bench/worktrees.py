@@ -1,4 +1,4 @@
-"""200 agents at once: does each get its worktree? Ours beside plain `git worktree add`.
+"""Starts N agents (200) at once, and counts how many get a worktree, compared with plain `git worktree add`.
 
     python -m bench.worktrees [N]
 

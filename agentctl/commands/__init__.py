@@ -1,1 +1,1 @@
-"""One file per command: parse, call, print, return the exit code."""
+"""One file per command: parse, call, print, return the exit status."""

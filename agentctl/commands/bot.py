@@ -22,7 +22,7 @@ POLL = 0.25
 
 @group("bot", "agentctl bot run\nagentctl bot run --once --junit report.xml\nagentctl bot restore\nagentctl bot adopt")
 def bot_group() -> None:
-    """The merge queue alone: on a laptop, or as a CI job."""
+    """The merge queue alone: on a laptop, or as a CI job."""  # noqa: D401
 
 
 @bot_group.add_command

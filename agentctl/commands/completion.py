@@ -1,4 +1,4 @@
-"""agentctl completion: for the shell."""
+"""agentctl completion: a script that completes commands and options in a shell."""
 
 from __future__ import annotations
 

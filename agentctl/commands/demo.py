@@ -53,9 +53,9 @@ class Findings:
     stories: list[Story]
     checks: list[Check]
     flukes: int
-    """Failed probes in which only the test that fails by chance did."""
+    """How many probes failed although only the test that fails by chance did."""
     innocent: list[str]
-    """Submissions rejected for it."""
+    """The submissions that the gate rejected although only that test failed."""
 
     @property
     def sound(self) -> bool:
@@ -107,8 +107,10 @@ def demo(given: Given, keep: bool) -> int:
 
 
 def _inner(given: Given, place: Place) -> Given:
-    """As if started in the project. What happens is told only where there is a live view,
-    or if it was asked for."""
+    """Return the global options as if the command had been started in the project.
+
+    Events are told only where there is a live view, or with --verbose.
+    """
     quiet = given.json or given.quiet or not (sys.stdout.isatty() or given.verbose)
     return Given(path=place.project, quiet=quiet, verbose=given.verbose, color=given.color)
 

@@ -49,7 +49,7 @@ def command(given: Given, wanted: str | None) -> int:
 
 
 def _tell(given: Given, found: list[Symptom]) -> None:
-    """Raises Findings if there are any."""
+    """Print the findings, and raise Findings if there are any."""
     for finding in found:
         given.say(f"found: {printable(finding.what, 4096)}")
         for label, text in ((" mend: ", finding.mend), (" note: ", finding.note)):

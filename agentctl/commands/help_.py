@@ -26,7 +26,7 @@ MARKS = (
     ("\\&", ""),
     ("\\e", "\\"),
 )
-"""Marks of roff, and what stands for them in plain text; the backslash comes last."""
+"""Marks of roff, and what replaces each of them in plain text; the backslash comes last."""
 
 
 @as_command("help", "agentctl help\nagentctl help run\nagentctl help policy\nagentctl help refs")
@@ -57,7 +57,7 @@ def _page(topic: str | None) -> str:
 
 
 def _plain(roff: str) -> str:
-    """A manual page without its markup, for where there is no man."""
+    """Return a manual page as plain text, without its markup."""
     out = []
     for line in roff.splitlines():
         if line.startswith((".SH ", ".SS ", ".TH ")):

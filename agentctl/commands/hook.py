@@ -1,4 +1,4 @@
-"""agentctl hook: Git hooks that keep people and agents from going around the queue."""
+"""agentctl hook: Git hooks that keep people and agents from bypassing the queue."""
 
 from __future__ import annotations
 
@@ -27,13 +27,19 @@ def hook_group() -> None:
 
 
 def _folder(given: Given) -> str:
-    """Where Git looks for hooks. Raises NotFound outside a repository."""
+    """Return the folder in which Git looks for hooks.
+
+    Raises NotFound outside a repository.
+    """
     return process.as_user(["rev-parse", "--path-format=absolute", "--git-path", "hooks"], cwd=given.hub.top or given.hub.git_dir)
 
 
 def _own_folder(given: Given) -> str:
-    """As `_folder`; it lies in the hub's Git directory. Raises Refused if it does not: `core.hooksPath`
-    leads to a folder that other repositories share, or to files of the project."""
+    """Return the folder of `_folder`, which has to be in the hub's Git directory.
+
+    Raises Refused if it is not: then `core.hooksPath` leads to a folder that other repositories share, or to files of
+    the project.
+    """
     folder, own = _folder(given), os.path.join(given.hub.git_dir, "hooks")
     if os.path.realpath(folder).startswith(given.hub.git_dir + os.sep):
         return folder
@@ -46,11 +52,11 @@ def _own_folder(given: Given) -> str:
 
 
 def _record_trunk(given: Given) -> None:
-    """The hooks ask Git's configuration what trunk is called."""
+    """Record trunk's name in Git's configuration, where the hooks look for it."""
     try:
         record_trunk(given.hub, given.trunk)
     except AgentctlError:
-        # Before the first policy is committed `init` has written it down.
+        # Before the first policy is committed, the name that `init` has recorded is used.
         if not given.hub.config("agentctl.trunk"):
             raise
 
@@ -129,7 +135,7 @@ def status(given: Given) -> int:
 )
 @click.argument("args", nargs=-1, type=click.UNPROCESSED, metavar="NAME [ARGS]")
 def run(args: tuple[str, ...]) -> int:
-    """What Git calls; of use in a hook of your own."""
+    """What Git calls; of use in a hook of your own."""  # noqa: D401
     return hookrun.run(list(args))
 
 

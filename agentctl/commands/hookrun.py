@@ -1,4 +1,7 @@
-"""What the Git hooks decide. Nothing heavy is imported: Git waits for each of them."""
+"""What the Git hooks decide.
+
+Nothing heavy is imported here, because Git waits for each hook.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,10 @@ import sys
 
 
 def run(args: list[str]) -> int:
-    """Exit status for `agentctl hook run NAME [ARGS]`: 0 lets Git go on, 5 refuses."""
+    """Run `agentctl hook run NAME [ARGS]` and return its exit status.
+
+    0 lets Git go on, 5 refuses, and 2 means that there is no such hook.
+    """
     name = args[0] if args else ""
     checks = {"pre-commit": pre_commit, "pre-push": pre_push, "reference-transaction": reference_transaction}
     if name not in checks:
@@ -29,8 +35,11 @@ def pre_commit() -> int:
 
 
 def _lags() -> bool:
-    """Whether the checkout was kept from following its branch: the index is as an older commit was in something that a
-    newer one changed."""
+    """Tell whether the checkout was kept from following its branch.
+
+    It was if the index still has an older entry of some path: the entry that one of the 20 commits below HEAD has,
+    where a newer commit changed it.
+    """
     for past in _git("rev-list", "--first-parent", "-n20", "--skip=1", "HEAD").split():
         landed = set(_git("diff-tree", "-r", "-z", "--raw", "--no-renames", "--abbrev=40", "HEAD", past).split(":"))
         if landed & set(_git("diff-index", "--cached", "-z", "--raw", "--no-renames", "--abbrev=40", "HEAD").split(":")) - {""}:
@@ -55,7 +64,7 @@ def _trunk() -> str:
 
 
 def _rebased() -> str:
-    """The branch that a rebase under way will move."""
+    """Return the branch that the rebase under way will move, or an empty string."""
     for folder in ("rebase-merge", "rebase-apply"):
         try:
             with open(os.path.join(_git("rev-parse", "--git-path", folder), "head-name"), errors="replace") as file:

@@ -37,7 +37,7 @@ GATES = (
     ("pom.xml", "mvn -q test"),
     ("Makefile", "make test"),
 )
-"""A file at the top, and the gate to begin with where there is one."""
+"""Files at the top of a repository, and for each one the gate to begin with if it is there."""
 
 OWN = "  - .agentctl/**\n"
 REASON = """\
@@ -45,7 +45,7 @@ REASON = """\
   # Take out what ordinary work has to change.
 """
 LONGEST = 1 << 20
-"""Bytes of a script that are looked at."""
+"""The most bytes of a script that are looked at."""
 
 
 @as_command(
@@ -72,18 +72,21 @@ def command(given: Given, preset: str, gate: str | None, trunk: str | None) -> i
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """What is told of it."""
+    """What `init` reports."""
 
     state: str
     trunk: str
     committed: bool
     protect: tuple[str, ...] = ()
     open: tuple[str, ...] = ()
-    """Files that the gate reads and changes may touch."""
+    """Files that the gate reads although changes may touch them."""
 
 
 def init(given: Given, preset: str, gate: str | None, trunk: str | None) -> int:
-    """In an order in which the same command finishes what a kill cut off."""
+    """Make the repository a hub, and return the exit status.
+
+    The steps are in such an order that the same command finishes what a kill cut off.
+    """
     hub = given.hub
     branch = trunk or _default_branch(hub)
     if not hub.git("rev-parse", "--verify", "--quiet", refnames.branch(branch), ok=(0, 1)):
@@ -102,7 +105,7 @@ def init(given: Given, preset: str, gate: str | None, trunk: str | None) -> int:
                 f"there is a policy already, and it names {policy.trunk} as trunk", hint=f"set `trunk: {trunk}` in {POLICY_PATH}"
             )
         record_trunk(hub, policy.trunk)
-        # One that was killed when all was done may have left Git's locks.
+        # An `init` that was killed at its very end may have left locks of Git.
         stale_locks.clear(hub.git_dir, stale_locks.ref_locks(hub.git_dir))
         return _report(given, Made("there already", policy.trunk, known is not None))
     gate = gate or _gate(hub, branch)
@@ -118,7 +121,10 @@ def init(given: Given, preset: str, gate: str | None, trunk: str | None) -> int:
 
 
 def filled(preset: str, trunk: str, gate: str, protect: tuple[str, ...] = ()) -> str:
-    """The text of a preset with gate, trunk and files to protect put in. Raises PolicyError if that is invalid."""
+    """Return the text of a preset with the gate, trunk and the files to protect put in.
+
+    Raises PolicyError if the result is invalid.
+    """
     text = data_file("policies", preset + ".yaml").replace("@GATE@", json.dumps(gate, ensure_ascii=False))
     if trunk != "main":
         text = text.replace("\ntrunk: main", "\ntrunk: " + json.dumps(trunk))
@@ -159,7 +165,7 @@ def _gate(hub: Hub, branch: str) -> str:
 
 
 def _commit(hub: Hub, branch: str, text: str) -> None:
-    """A bare repository has no worktree to write to: the file is committed on trunk."""
+    """Commit the policy on trunk, because a bare repository has no worktree to write the file to."""
     tip = hub.trunk_tip(branch)
     who = hub.person()
     tree = hub.objects.replace(hub.objects.commit(tip).tree, {POLICY_PATH: text.encode()})

@@ -43,8 +43,11 @@ class _Row:
 
 
 def check(text: str, source: str) -> tuple[int, str]:
-    """(the exit code, 0 or 3 for an invalid policy; every problem as file:line:col: message, or
-    one line saying that it is valid)."""
+    """Check a policy, and return (exit status, what to print).
+
+    The status is 0, or 3 for an invalid policy. What to print is every problem as `file:line:col: message`, or one
+    line saying that the policy is valid.
+    """
     try:
         policy = parse(text, source)
     except Problems as problems:
@@ -54,10 +57,11 @@ def check(text: str, source: str) -> tuple[int, str]:
 
 
 def explain(text: str, source: str, key: str | None = None) -> str:
-    """Every key with its value, whether it is set or a default, and what it means; with
-    a key (`queue.slots`, `gates.run`) or a section (`queue`), that in full.
+    """Return every key with its value, whether that is set or a default, and what it means.
 
-    Raises Problems if the policy is invalid, NotFound if there is no such key.
+    With a key (`queue.slots`, `gates.run`) or a section (`queue`), return only that, in full.
+
+    Raises Problems if the policy is invalid, and NotFound if there is no such key.
     """
     rows = list(_rows(document(text, source).data))
     if key is not None:
@@ -67,7 +71,7 @@ def explain(text: str, source: str, key: str | None = None) -> str:
 
 
 def schema() -> str:
-    """The JSON Schema of a policy, for editors and other tools."""
+    """Return the JSON Schema of a policy, for editors and other tools."""
     return json.dumps(SCHEMA, indent=2) + "\n"
 
 
@@ -167,7 +171,7 @@ def policy_group() -> None:
 
 
 def _source(given: Given, file: str | None) -> tuple[str, str]:
-    """(text, name) of the policy: a file, the worktree's, or trunk's."""
+    """Return (text, name) of the policy: of a file, else of the one in the worktree, else of trunk's."""
     top = None if file else given.hub.top
     path = file or (os.path.join(top, POLICY_PATH) if top else None)
     if path and (file or os.path.exists(path)):

@@ -1,4 +1,4 @@
-"""agentctl ps: the agents there are, and what they do."""
+"""agentctl ps: the agents, and what they do."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Row:
     agent: str
     task: str | None
     since: float | None
-    """When its session began, if one runs."""
+    """When its session began; None if none runs."""
     worktree: str
 
 

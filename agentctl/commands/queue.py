@@ -74,14 +74,14 @@ def listing(given: Given, everything: bool) -> int:
 
 @dataclass(frozen=True)
 class _Found:
-    """What there is to list."""
+    """Everything that there is to list."""
 
     waiting: list[Request]
-    """Not admitted yet."""
+    """Requests that are not admitted yet."""
     state: State
     ended: list[AnyEnded]
     away: set[str]
-    """The commits, of what landed, that trunk has no more."""
+    """The commits of landed changes that trunk no longer has."""
     paused: pause.Pause | None
     moved: foreign.Move | None
     red: red_trunk.Red | None
@@ -94,7 +94,7 @@ class _Found:
 
     @property
     def plain(self) -> Plain:
-        """For --json."""
+        """The value for --json."""
         return {
             "paused": facts(self.paused) if self.paused else None,
             "red": facts(self.red) if self.red else None,
@@ -119,7 +119,7 @@ def _look(given: Given, everything: bool) -> _Found:
 
 
 def _tell_held_up(given: Given, found: _Found) -> None:
-    """Why nothing, or not all, lands."""
+    """Say why nothing lands, or why not everything does."""
     if found.red:
         given.say(f"{found.red.text}; {found.red.tries}")
     if found.moved:
@@ -129,7 +129,7 @@ def _tell_held_up(given: Given, found: _Found) -> None:
 
 
 def _rows(found: _Found) -> list[tuple[str, str, str, str]]:
-    """(what it does, key, agent, subject) of all that is queued or waits to be."""
+    """Return (what it does, key, agent, subject) of each change that is queued or not admitted yet."""
     tested = {key: staged for staged in found.state.probes for key in staged.probe.asked}
     rows = []
     for key, record in found.state.queue.items():
@@ -141,14 +141,17 @@ def _rows(found: _Found) -> list[tuple[str, str, str, str]]:
 
 
 def _red(given: Given, state: State) -> red_trunk.Red | None:
-    """A queue is listed whatever the policy is."""
+    """Return how trunk is red, or None.
+
+    An error, such as that of an invalid policy, counts as None: the queue is listed nevertheless.
+    """
     with contextlib.suppress(AgentctlError):
         return red_trunk.red(given.hub, given.policy, state)
     return None
 
 
 def _usual(state: State, staged: Staged) -> str:
-    """How long such a probe takes, if that is known."""
+    """Return how long such a probe usually takes, or an empty string if that is not known or below a second."""
     gates = next((state.queue[key].change.gates for key in staged.probe.chain if key in state.queue), None)
     seconds = usual_seconds(state.memory, gates)
     return f" of about {ago(0.0, seconds)}" if seconds and seconds >= 1 else ""

@@ -29,7 +29,7 @@ ATTEMPTS = 50
 
 @dataclass(frozen=True)
 class Mode:
-    """How a replay is run."""
+    """How one replay is run."""
 
     agents: int
     slots: int
@@ -125,7 +125,7 @@ def command(
 
 
 def _check_together(gate: str | None, gate_seconds: float | None, picture: str | None, simulate: bool) -> None:
-    """Raises UsageError for options that do not go together."""
+    """Raise UsageError for options that do not go together."""
     if gate is None and not (simulate and gate_seconds):
         raise UsageError("--gate is missing", hint="agentctl replay REPO A..B --gate 'make test'")
     for option, value in (("--gate-seconds", gate_seconds), ("--plot", picture)):
@@ -134,7 +134,7 @@ def _check_together(gate: str | None, gate_seconds: float | None, picture: str |
 
 
 def rehearse(given: Given, hub: Hub, policy: str, plan: Prepared, mode: Mode) -> ReplayOutcome:
-    """Run the tasks to the end and compare with the history."""
+    """Run the tasks to the end, and compare the result with the history."""
     from agentctl.commands.run import watched
     from agentctl.harness.loop import RunPlan
 
@@ -175,7 +175,7 @@ def _folder(given: Given, keep: bool) -> Iterator[str]:
 
 
 def _progress(given: Given) -> Progress:
-    """Counts the trials on a terminal, and every twentieth elsewhere."""
+    """Return a function that tells of each trial on a terminal, and elsewhere of every twentieth and the last."""
     live = sys.stderr.isatty()
 
     def tell(done: int, count: int) -> None:

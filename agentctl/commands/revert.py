@@ -50,7 +50,7 @@ def _undo(given: Given, record: Landed, tip: str) -> inbox.Receipt:
         raise Refused(f"nothing of {record.key} is left on trunk to undo", hint=f"agentctl why {record.key}")
     who = hub.person(given.path)
     message = f'Revert "{was.subject}"\n\nThis undoes {record.key}, landed as {was.oid}.\n'
-    # The date of trunk: the same command makes the same commit, and whoever was killed here submits nothing twice.
+    # The date is that of trunk's tip, so the same command makes the same commit, and submits nothing twice after a kill.
     made = objects.write_commit(merged.tree, [tip], message, objects.commit(tip).time, author=who, committer=who)
     name = landed.revert_of(record.change.id)
     agent = inbox.owner(hub, name, os.environ.get("AGENTCTL_AGENT")) or refnames.of_person(who.name) or "somebody"
@@ -58,8 +58,10 @@ def _undo(given: Given, record: Landed, tip: str) -> inbox.Receipt:
 
 
 def _before(hub: Hub, record: Landed) -> str:
-    """The commit on trunk just below what the change landed as; with strategy rebase that
-    may be several commits back."""
+    """Return the commit on trunk just below what the change landed as.
+
+    With the strategy `rebase` a change may have landed as several commits.
+    """
     oid = record.commit
     trailer = "%(trailers:key=Agentctl-Change,valueonly)"
     while hub.git("log", "-1", "--format=" + trailer, oid).strip() == record.key:

@@ -23,7 +23,7 @@ def command(given: Given, agent: str, force: bool) -> int:
     """Remove AGENT's worktree and branch. Nothing is lost: see --force."""
     hub = given.hub
     if agent not in agents.names(hub) or not refnames.valid_name(agent):
-        worktrees.tidy(hub)  # One that was killed when all was done may have left empty folders.
+        worktrees.tidy(hub)  # An `rm` that was killed at its very end may have left empty folders.
         raise NotFound(f"no agent called {agent!r} has a worktree here", hint="agentctl ps")
     tree = worktrees.of_agent(hub, agent)
     if not force and (work := agents.unsafe(hub, agent, tree, given.tip)):

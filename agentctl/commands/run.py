@@ -1,4 +1,4 @@
-"""agentctl run: the main job, a fleet and the bot on a list of tasks."""
+"""agentctl run: the main job, for which a fleet and the bot run on a list of tasks."""
 
 from __future__ import annotations
 
@@ -76,15 +76,18 @@ def command(
 
 
 def split(words: tuple[str, ...]) -> tuple[str | None, tuple[str, ...]]:
-    """(task file, command) of `[TASKS] [-- CMD...]`: what comes before -- ends with .yaml,
-    .yml or is a file; click has taken the -- itself away."""
+    """Split the words of `[TASKS] [-- CMD...]` into (task file, command).
+
+    The first word is the task file if it ends with .yaml or .yml, is `-`, or is a file that is no program. The `--`
+    is not among the words, because click has removed it.
+    """
     if words and (words[0].endswith((".yaml", ".yml")) or words[0] == "-" or _is_list(words[0])):
         return words[0], words[1:]
     return None, words
 
 
 def _is_list(path: str) -> bool:
-    """True for a file that is no program, not even one that cannot be executed yet."""
+    """Tell whether `path` is a file and no program: neither executable nor a script that begins with `#!`."""
     if not os.path.isfile(path) or os.access(path, os.X_OK):
         return False
     with open(path, "rb") as file:
@@ -92,7 +95,7 @@ def _is_list(path: str) -> bool:
 
 
 def add_missing(given: Given, file: str) -> frozenset[str]:
-    """Add the tasks of a file that are not there; returns the ids of all in it."""
+    """Add the tasks of a file that do not exist yet, and return the ids of all tasks in it."""
     known = tasks.all_tasks(given.hub)
     listed = read_list(given, file)
     new = [task for task in listed if task.id not in known]
@@ -102,7 +105,7 @@ def add_missing(given: Given, file: str) -> frozenset[str]:
 
 
 def run(given: Given, job: RunPlan) -> int:
-    """Run fleet and bot to the end. Returns 0 if every task landed, 7 if not."""
+    """Run fleet and bot to the end, and return 0 if every task landed, 7 if not."""
     try:
         outcome = watched(given, job)
     except KeyboardInterrupt:
@@ -113,7 +116,7 @@ def run(given: Given, job: RunPlan) -> int:
 
 
 def watched(given: Given, job: RunPlan, also: Callable[[Told], None] = lambda event: None) -> RunOutcome:
-    """Run fleet and bot, and tell of it on the terminal; every event goes to `also` too."""
+    """Run fleet and bot and show on the terminal what happens; `also` is given every event, too."""
     from agentctl.terminal.live import view
 
     narrator = Narrator(given)

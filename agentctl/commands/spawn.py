@@ -54,7 +54,7 @@ def command(
         if not refnames.valid_name(each):
             raise UsageError(f"{each!r} cannot be the name of an agent", hint="letters, digits, dot, dash and underscore")
     if task:
-        # A session of the task that was killed with its supervisor still has its claim.
+        # A session of the task that was killed together with its supervisor still has its claim.
         supervisor.take_over(given.hub, given.trunk, policy)
     text = read_input() if prompt == "-" else prompt or ""
     runs = [
@@ -74,8 +74,10 @@ def _adhoc(agent: str, prompt: str) -> Task:
 
 
 def run(given: Given, runs: list[session.SessionRun]) -> int:
-    """Run sessions at the same time; 0 if each has a result. Raises, when all have ended, what
-    kept the first of them from being run."""
+    """Run the sessions at the same time, and return 0 if each of them has a result, else 1.
+
+    If some could not be run, raises the error of the first of these when all have ended.
+    """
     with ThreadPoolExecutor(max_workers=len(runs)) as pool:
         try:
             futures = [pool.submit(_one, given, each) for each in runs]

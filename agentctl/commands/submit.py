@@ -108,7 +108,7 @@ def _submit(
 
 @contextlib.contextmanager
 def _found(given: Given, commit: str) -> Iterator[tuple[str, str, Sequence[str]]]:
-    """(commit, branch, tracked files that differ from HEAD), where the caller stands."""
+    """Yield (commit, branch, tracked files that differ from HEAD) of the place where the caller stands."""
     hub = given.hub
     if hub.agent:
         with agents.commit_of(hub, worktrees.of_agent(hub, hub.agent), commit, given.tip) as found:
@@ -126,7 +126,10 @@ def _found(given: Given, commit: str) -> Iterator[tuple[str, str, Sequence[str]]
 
 
 def _undone(given: Given, head: str) -> list[str]:
-    """What of trunk it takes back; nothing for what the bot will refuse, since objects of it are missing."""
+    """Return the paths in which `head` takes back what came to trunk lately.
+
+    The list is empty for a head whose objects are not all there: the bot will refuse it.
+    """
     try:
         return landed.undoes(given.hub, head, given.tip)
     except ObjectError:
@@ -134,7 +137,11 @@ def _undone(given: Given, head: str) -> list[str]:
 
 
 def _refuse_again(hub: Hub, head: str, there: inbox.Receipt | None) -> None:
-    """Raises Refused for a head that landed, unless that is all there is to say: it is on trunk."""
+    """Raise Refused for a head that has landed and is on trunk still.
+
+    It is not refused if it landed as the same change and no revert has undone that: then the receipt `there` says
+    that it has landed, and no more needs to be said.
+    """
     ledger = Ledger.read(hub)
     before = ledger.with_head(head)
     if (
@@ -148,7 +155,10 @@ def _refuse_again(hub: Hub, head: str, there: inbox.Receipt | None) -> None:
 
 
 def report(given: Given, receipt: inbox.Receipt, undone: Sequence[str] = ()) -> int:
-    """Say what became of it; `undone` are the paths of what landed lately that it takes back."""
+    """Say what became of a submission.
+
+    `undone` are the paths in which it takes back what landed lately.
+    """
     change = receipt.key.split("/")[0]
     if receipt.stage == Stage.LANDED:
         _refuse_gone(given, receipt.key)
@@ -180,7 +190,7 @@ def report(given: Given, receipt: inbox.Receipt, undone: Sequence[str] = ()) -> 
 
 
 def _refuse_gone(given: Given, key: str) -> None:
-    """Raises Refused for what landed on a trunk that somebody else moved since, and may come back."""
+    """Raise Refused for a change that landed on a trunk which somebody else has moved since; it may come back."""
     record = Ledger.read(given.hub).record(key)
     if record and landed.has_gone(given.hub, given.tip, record):
         raise Refused(
@@ -195,6 +205,6 @@ def _change_id(given: Given, head: str) -> str:
 
 
 def _agent(given: Given, branch: str) -> str:
-    """Whose worktree this is, or else who the person is."""
+    """Return the agent whose branch this is, or else a name made from the person's."""
     own = branch.removeprefix("agent/") if branch.startswith("agent/") else ""
     return own if refnames.valid_name(own) else refnames.of_person(given.hub.person(given.path).name) or "somebody"

@@ -90,7 +90,10 @@ def add_list(given: Given, file: str) -> int:
 
 
 def read_list(given: Given, file: str) -> list[Task]:
-    """The tasks of a YAML file, ready to be added. Raises PolicyError naming each bad line."""
+    """Return the tasks of a YAML file, ready to be added.
+
+    Raises PolicyError that names each bad line, and UsageError if the file cannot be read.
+    """
     try:
         text = read_input() if file == "-" else _content(file)
     except UnicodeDecodeError as error:
@@ -135,7 +138,7 @@ def list_command(given: Given, wanted: str | None) -> int:
 
 
 def statuses(given: Given, known: dict[str, Task]) -> dict[str, Status]:
-    """Where every task stands now."""
+    """Return where each task stands now."""
     ledger, held = Ledger.read(given.hub), tasks.claims(given.hub)
     newest = {name: record for name, task in known.items() if (record := tasks.newest(ledger, task))}
     away = landed.gone(given.hub, given.tip, [r.commit for r in newest.values() if isinstance(r, Landed)])

@@ -63,7 +63,7 @@ def command(given: Given, commit: str | None, again: bool) -> int:
 
 
 def _files(given: Given) -> str:
-    """A commit with the files of the folder that the caller stands in."""
+    """Return a commit with the files of the folder that the caller stands in; trunk's tip if it is no checkout."""
     hub = given.hub
     if hub.agent:
         tree = worktrees.of_agent(hub, hub.agent)

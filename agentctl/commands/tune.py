@@ -23,17 +23,17 @@ from agentctl.terminal.parser import Given, as_command, given
 
 SLOTS, BATCHES = "1,2,4,8,16", "1,8,64"
 CHANGES = 500
-"""A shorter history is repeated until it has so many."""
+"""The least number of changes to simulate; a shorter history is repeated."""
 
 
 @dataclass(frozen=True, slots=True)
 class GateRecord:
-    """What the verdicts of one gate tell of it."""
+    """What the verdicts of one gate tell about it."""
 
     seconds: dict[tuple[str, str], float]
-    """By tree and verdict, where a run took time."""
+    """Seconds of a run by (tree, verdict), for runs that took time."""
     flaky: int
-    """Trees that both passed and failed."""
+    """How many trees both passed and failed."""
     passed: int
 
     @property
@@ -42,7 +42,10 @@ class GateRecord:
 
 
 def runs_of(hub: Hub, gate: str) -> GateRecord:
-    """The runs of the gate with that fingerprint. Reads all its verdicts; raises Malformed."""
+    """Return what is known of the runs of the gate with that fingerprint.
+
+    Reads all verdicts of the gate. Raises Malformed.
+    """
     seconds: dict[tuple[str, str], float] = {}
     seen: dict[str, set[str]] = {}
     for known in verdicts.all_of(hub, gate):
@@ -54,7 +57,7 @@ def runs_of(hub: Hub, gate: str) -> GateRecord:
 
 
 def _decided_by(record: Record) -> tuple[str, str] | None:
-    """The tree and the verdict by which the gate decided on it."""
+    """Return the tree and the verdict by which the gate decided on a change; None if it did not decide."""
     match record:
         case Landed(proof=proof):
             return proof.passed.tree, Verdict.PASSED
@@ -64,8 +67,11 @@ def _decided_by(record: Record) -> tuple[str, str] | None:
 
 
 def traffic_of(records: Iterable[Record], seconds: Mapping[tuple[str, str], float], seed: int) -> list[Arrival]:
-    """The changes that the gate decided on, in the order of admission. A change takes the
-    time of the run that decided on it; where that is not known, one drawn from `seed`."""
+    """Return the changes that the gate decided on, in the order of admission.
+
+    A change takes the time of the run that decided on it. If that is not known, the time is drawn from all known ones
+    by `seed`.
+    """
     dice, measured = random.Random(seed), sorted(seconds.values())
     decided = [(r, run) for r in records if (run := _decided_by(r))]
     decided.sort(key=lambda pair: (pair[0].change.admitted, pair[0].change.seq))
@@ -138,22 +144,22 @@ def _read(path: str) -> list[Arrival]:
 
 @dataclass(frozen=True, slots=True)
 class Observed:
-    """What there was of it, in numbers."""
+    """The traffic in numbers."""
 
     changes: int
     agents: int
     bad: float
-    """The share of the changes."""
+    """Share of the changes that are bad."""
     flakes: float
     gate_seconds: float
     queued: int | None
-    """So many are queued at any time, whatever the rate."""
+    """How many changes are queued at any time, whatever the rate; None if the rate decides."""
     rate: float | None
     """Arrivals an hour; None if all came at once."""
 
     @property
     def facts(self) -> dict[str, float | None]:
-        """As `--json` shows it."""
+        """The value for `--json`."""
         return {
             "changes": self.changes,
             "agents": self.agents,
@@ -172,7 +178,7 @@ class Observed:
 
 
 def told(arrivals: Sequence[Arrival], flake: float, queued: int | None = None) -> Observed:
-    """The traffic in numbers."""
+    """Return the traffic in numbers."""
     time, count = arrivals[-1].at - arrivals[0].at, len(arrivals)
     return Observed(
         count,
@@ -206,7 +212,10 @@ def numbers(option: str, text: str) -> list[int]:
 
 
 def share(option: str, text: str) -> float:
-    """Raises UsageError for anything but a share such as 0.1 or 10%."""
+    """Return the value of a share such as 0.1 or 10%.
+
+    Raises UsageError for anything else.
+    """
     try:
         value = float(text[:-1]) / 100 if text.endswith("%") else float(text)
     except ValueError:

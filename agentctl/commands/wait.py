@@ -1,4 +1,4 @@
-"""agentctl wait: until a change has ended."""
+"""agentctl wait: wait until a change has ended."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def command(given: Given, change: str, timeout: float | None) -> int:
 
 
 def ended(given: Given, record: AnyEnded) -> int:
-    """Print or raise how a change ended."""
+    """Print that a change landed, or raise how it ended otherwise."""
     if isinstance(record, Landed):
         if landed.has_gone(given.hub, given.tip, record):
             raise Refused(

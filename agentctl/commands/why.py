@@ -66,12 +66,12 @@ def command(given: Given, change: str, log: bool) -> int:
 
 
 NONE = (0, "0" * 40)
-"""The entry of a path that is not there, as `changed` gives it."""
+"""The entry of a path that does not exist, as `changed` gives it."""
 AFTER_LOSS = "agentctl queue retry {change} submits it anew"
 
 
 def _of_trunk(stage: Stage, moved: foreign.Move | None, gone: bool) -> str:
-    """What somebody else's move of trunk means for a change."""
+    """Return what somebody else's move of trunk means for a change, as the end of a sentence."""
     if gone:
         return "; but it is gone: trunk no longer holds that commit"
     return f"; nothing lands: {moved.text}" if moved and stage in (Stage.WAITING, Stage.QUEUED) else ""
@@ -120,7 +120,10 @@ def _admitted(given: Given, record: Queued, state: State) -> str:
 
 
 def _undone(given: Given, record: Landed) -> str:
-    """What trunk holds no more of what landed, whoever took it back."""
+    """Return in which paths of a landed change trunk is again as before it, as the end of a sentence.
+
+    It does not matter who took these paths back.
+    """
     objects = given.hub.objects
     if not objects.exists(record.commit):
         return ""

@@ -1,1 +1,1 @@
-"""What `agentctl demo` runs: a small project, its tasks, and agents that get things wrong on purpose."""
+"""What `agentctl demo` runs: a small project, its tasks, and agents that make mistakes on purpose."""

@@ -1,8 +1,8 @@
-"""Stands in for a language model: does one task of the demonstration, and some of them wrong.
+"""The scripted agent of the demonstration: it does one task, and does some tasks wrong at first.
 
-A program of its own, run as `python -I -S agent.py` in an agent's worktree, so it
-uses nothing but the standard library. It knows its task, its session and the answer
-to its last one from the environment, as any agent does.
+It stands in for a language model. It is a program of its own, run as `python -I -S agent.py` in an agent's worktree,
+so it uses nothing but the standard library. Like any agent, it knows its task, its session and the answer to its last
+attempt from the environment.
 """
 
 import os
@@ -21,11 +21,11 @@ BUGS = {
     "luhn": ("numbers[1::2]", "numbers[0::2]"),
     "leap": (" or year % 400 == 0)", ")"),
 }
-"""What the first version of a solution has in place of the right text."""
+"""By task, (the right text, what the first version of its solution has in place of it)."""
 
 
 def unpack(name: str) -> dict[str, str]:
-    """The files of one of the archives beside this program: {path: text}."""
+    """Return the files of an archive beside this program: {path: text}."""
     with open(os.path.join(HERE, name), encoding="utf-8") as file:
         parts = ("\n" + file.read()).split("\n==== ")[1:]
     return {path: text.strip("\n") + "\n" if text.strip() else "" for path, _, text in (part.partition("\n") for part in parts)}
@@ -61,7 +61,7 @@ def work(task: str) -> None:
 
 
 def rename(old: str, new: str) -> None:
-    """A function of kit/money.py and all its uses."""
+    """Rename a function of kit/money.py, and all its uses."""
     replace("kit/money.py", f"def {old}(", f"def {new}(")
     for folder in ("kit", "tests"):
         for name in sorted(os.listdir(folder)):
@@ -70,7 +70,10 @@ def rename(old: str, new: str) -> None:
 
 
 def export(name: str) -> None:
-    """Everybody who exports something edits the same line."""
+    """Add a name to the exports of kit/__init__.py.
+
+    Everybody who exports something edits the same line.
+    """
     text = read("kit/__init__.py")
     begin, end = text.index("[") + 1, text.index("]")
     names = sorted({*(part.strip(' "') for part in text[begin:end].split(",")), name})
@@ -78,7 +81,7 @@ def export(name: str) -> None:
 
 
 def answer(name: str) -> str:
-    """A file of the queue's answer to the last attempt, empty if there is none."""
+    """Return a file of the queue's answer to the last attempt, or an empty string if there is none."""
     folder = os.environ.get("AGENTCTL_ANSWER")
     return read(os.path.join(folder, name)) if folder else ""
 
@@ -129,7 +132,7 @@ def weaken() -> None:
 
 
 MISCHIEF = {"wrap": hang, "median": crash, "plural": lie, "duration": leave_behind, "percent": weaken}
-"""What is done before, or instead of, the work in the first session."""
+"""By task, what its first session does before the work, or instead of it."""
 
 
 def read(path: str) -> str:

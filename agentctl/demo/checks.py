@@ -1,4 +1,4 @@
-"""What the demonstration proves at its end, each from facts and not from what was reported."""
+"""What the demonstration proves at its end, each point from facts and not from what was reported."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from agentctl.git import checkouts, process
 from agentctl.hub.verification import prove
 
 TRIES = 6
-"""Runs of a suite that fails by chance in 1 of 12 before its failure is believed."""
+"""Runs of the suite before its failure is believed, since one run in 12 fails by chance."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ def _invariants(place: Place) -> Check:
 
 
 def _trunk(place: Place) -> Check:
-    """Trunk's own tests, in a fresh export."""
+    """Run trunk's own tests in a fresh export."""
     where = os.path.join(place.folder, "export")
     os.makedirs(where)
     alone = {"GIT_INDEX_FILE": where + ".index", "GIT_WORK_TREE": where}

@@ -1,4 +1,4 @@
-"""Where the demonstration happens: a folder with a repository, made anew and removed again."""
+"""The place of the demonstration: a folder with a repository, made for it and removed at its end."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from agentctl.git.repository import Hub, find
 HERE = os.path.dirname(os.path.abspath(__file__))
 AGENTS = 8
 SUITE = (sys.executable, "-E", "-s", "-S", "-B", "-m", "unittest", "-q")
-"""The project's tests, whatever Python finds in the environment."""
+"""The command that runs the project's tests; what Python finds in the environment makes no difference to it."""
 AGENT = (sys.executable, "-I", "-S", os.path.join(HERE, "agent.py"))
 TASKS = os.path.join(HERE, "tasks.yaml")
 
@@ -38,8 +38,10 @@ class Place:
 
 @contextlib.contextmanager
 def place(keep: bool) -> Iterator[Place]:
-    """A temporary folder with the project's repository. On leaving nothing of it is there
-    or runs any more; with `keep` its files stay."""
+    """Make a temporary folder with the project's repository.
+
+    At the end of the block, what still runs there is killed and the folder is removed; with `keep` the files stay.
+    """
     folder = os.path.realpath(tempfile.mkdtemp(prefix="agentctl-demo-"))
     try:
         yield Place(folder, make(os.path.join(folder, "kit")))
@@ -51,7 +53,7 @@ def place(keep: bool) -> Iterator[Place]:
 
 
 def _remove(folder: str) -> None:
-    """Again and again for a while: what was just killed may still be writing in it."""
+    """Remove the folder, again and again for a while: a process that was just killed may still be writing in it."""
     for _ in range(50):
         shutil.rmtree(folder, ignore_errors=True)
         if not os.path.lexists(folder):
@@ -60,7 +62,7 @@ def _remove(folder: str) -> None:
 
 
 def make(project: str) -> Hub:
-    """The project at its first commit, with its policy."""
+    """Make the project's repository with its first commit, which has the policy, and return it as a hub."""
     os.makedirs(project)
     for path, text in agent.unpack("project.txt").items():
         full = os.path.join(project, path)

@@ -1,4 +1,4 @@
-"""What each troublemaker of the demonstration did and how it was caught, told from ledger and tasks."""
+"""What each troublemaker of the demonstration did, and how it was caught, told from ledger and tasks."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ FLAKY = "test_two_names_differ"
 
 @dataclass(frozen=True)
 class Facts:
-    """One task, and the ended records of its change, oldest first."""
+    """One task, and the records of its change that have ended, oldest first."""
 
     hub: Hub
     task: Task
@@ -35,7 +35,7 @@ class Facts:
 
     @property
     def broke(self) -> list[str]:
-        """The tests that failed by the first of its rejections that was no fluke."""
+        """The tests that failed at the first gate rejection that was not due to the flaky test alone."""
         found = (failing(self.hub, r) for r in self.records if reason_kind(r) == "gate")
         return next((tests for tests in found if tests), [])
 
@@ -49,7 +49,7 @@ class Story:
     task: str
     did: str
     caught: str
-    """Empty if it did not come to it in this run."""
+    """How it was caught; empty if that did not happen in this run."""
 
     @property
     def line(self) -> str:
@@ -57,7 +57,7 @@ class Story:
 
 
 def row(task: str, did: str, caught: str) -> str:
-    """As wide as 80 columns allow."""
+    """Return a row of the report, cut to what 80 columns allow."""
     return f"  {task:<14}{did:<26}{caught}"[:79]
 
 
@@ -71,14 +71,14 @@ def all_stories(hub: Hub) -> list[Story]:
 
 
 def failing(hub: Hub, record: Record) -> list[str]:
-    """The tests that failed when a change was rejected, but for the flaky one."""
+    """Return the tests that failed when a change was rejected, without the flaky one."""
     answer = outbox.read(hub, record)
     log = answer.log if answer else ""
     return sorted(set(re.findall(r"^(?:FAIL|ERROR): (\w+)", log, re.MULTILINE)) - {FLAKY})
 
 
 def sent_back_by_chance(hub: Hub) -> list[str]:
-    """Submissions that the gate rejected although only the flaky test failed."""
+    """Return the submissions that the gate rejected although only the flaky test failed."""
     return [r.key for r in Ledger.read(hub).ended() if reason_kind(r) == "gate" and not failing(hub, r)]
 
 
@@ -88,7 +88,7 @@ def _bug(facts: Facts) -> str:
 
 
 def _pair(facts: Facts) -> str:
-    """What became of one of the two: whichever comes second fails."""
+    """Tell what became of one of two tasks that break each other: the one that comes second fails."""
     tests = facts.broke
     if tests:
         return f"came second: {', '.join(tests)[:16]} failed"
@@ -121,7 +121,7 @@ def _lie(facts: Facts) -> str:
 
 
 def _left_behind(facts: Facts) -> str:
-    """The process's number is from the agent's own output."""
+    """Tell which process was left behind and killed; the agent's own output has its number."""
     for session in facts.task.sessions:
         log = facts.hub.own_path("sessions", facts.task.id, str(session.generation), "output.log")
         said = re.search(r"left process (\d+) behind", _read(log))

@@ -1,9 +1,9 @@
 """What can be wrong with a hub, and what mends it without losing anything.
 
-A check is a function that yields findings, and maybe one that mends them. What mends is a command line that can be
-typed as it stands; where only a person can decide there is none, and a note says what to decide. Nothing that somebody
-wrote is deleted by a mend: what is in the way is moved aside, edits become a commit on a branch, what a ref held is kept
-by another ref. Tests run every mend on the fault that it is printed for.
+A check has a function that yields symptoms, and may have one that mends them. A symptom names its mend as a command
+line that can be typed as it stands. Where only a person can decide there is no such line, and a note says what to
+decide. No mend deletes what somebody wrote: files in the way are moved aside, edits become a commit on a branch, and
+what a ref held is kept by another ref. Tests run every mend on the fault that it is printed for.
 """
 
 from __future__ import annotations
@@ -31,22 +31,22 @@ class Patient:
 
     hub: Hub
     agentctl: str
-    """How to call agentctl on it."""
+    """How to call agentctl on this hub."""
     trunk: str = "main"
     tip: str = ""
-    """Empty if trunk is not known."""
+    """Trunk's commit; empty if trunk is not known."""
     in_force: Policy | None = None
-    """Trunk's policy, if trunk is known."""
+    """Trunk's policy; None if trunk is not known."""
 
     @property
     def policy(self) -> Policy:
-        """Raises PolicyError if trunk is not known."""
+        """Trunk's policy; to read it raises PolicyError if trunk is not known."""
         if self.in_force is None:
             raise PolicyError("no trunk found, and so no policy is in force")
         return self.in_force
 
     def mend(self, check: str) -> str:
-        """The command that mends what a check finds."""
+        """Return the command that mends what a check finds."""
         return f"{self.agentctl} doctor --mend {check}"
 
 
@@ -55,4 +55,7 @@ class Check:
     name: str
     find: Callable[[Patient], Iterator[Symptom]]
     mend: Callable[[Patient], Iterator[str]] | None = None
-    """Looks again by itself, and yields a sentence for each thing it did. Killed anywhere, it is finished by itself."""
+    """Looks again by itself, mends what it finds, and yields a sentence for each thing that it did.
+
+    If it is killed anywhere, the same call finishes the work.
+    """

@@ -1,8 +1,8 @@
 """Checkouts of trunk that did not follow it: files in the way are moved aside, edits become a commit on a branch.
 
-What is left behind and what somebody edited is told apart path by path: an entry of the index that trunk once had
-was left behind, whatever else in the index was staged by somebody; a file that is neither as in the index nor as on trunk
-was edited. A checkout that was kept from following more than once is at no single commit.
+What was left behind and what somebody edited is told apart path by path. An entry of the index that trunk once had
+was left behind; any other entry that differs was staged by somebody. A file that is neither as in the index nor as on
+trunk was edited. A checkout that did not follow more than once is as a whole at no single commit.
 
 All is done on a copy of the index, which takes its place at the end: killed anywhere, the same mend goes on.
 """
@@ -24,7 +24,7 @@ from agentctl.git.scratch import Scratch
 from agentctl.messages import many, quoted, some
 
 HISTORY = 1000
-"""Commits of trunk among which what was left behind is looked for."""
+"""How many commits of trunk are searched for what was left behind."""
 
 UNFINISHED = {
     name: what.removeprefix("a ") for name, what in private.UNFINISHED.items() if name not in ("BISECT_LOG", "sequencer")
@@ -41,15 +41,15 @@ class Diff:
     """How a checkout differs from trunk's tip."""
 
     behind: dict[str, Entry]
-    """What trunk has, of each path whose entry in the index is an older one."""
+    """What trunk has for each path whose entry in the index is an older one of trunk."""
     staged: dict[str, Entry]
-    """What somebody staged."""
+    """The entry in the index of each path that somebody staged."""
     edited: tuple[str, ...]
     """Files that are neither as in the index nor as on trunk."""
     began: dict[str, Entry]
-    """What trunk had of each path that somebody staged or edited when they began, where it has something else now."""
+    """What trunk had for a path when somebody began to stage or edit it, if trunk has something else now."""
     alien: tuple[str, ...] = ()
-    """What of `behind` only the checkout's own Git can write: a filter stands there that nowhere else is configured."""
+    """The paths of `behind` that only the checkout's own Git can write, as their filter is configured nowhere else."""
 
     def __bool__(self) -> bool:
         return bool(self.behind or self.staged or self.edited)
@@ -65,7 +65,7 @@ class Diff:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """One of trunk's, seen through a scratch directory."""
+    """One checkout of trunk, seen through a scratch directory."""
 
     hub: Hub
     tree: checkouts.Checkout
@@ -74,20 +74,20 @@ class Seen:
     tip: str
 
     def git(self, *args: str, index: str | None = None, stdin: bytes = b"", ok: Sequence[int] = (0,)) -> str:
-        """With its index as it is now, or another one."""
+        """Run Git for the checkout, with a copy of its present index, or with another index."""
         copy = self.look.index
         if copy and not index:
             files.fresh_index(copy, self.tree.index)
         return replace(self.look, index=index or copy).text(*args, stdin=stdin, ok=ok)
 
     def unfinished(self) -> str:
-        """What is under way in it, such as a merge."""
+        """Return what is under way in the checkout, such as a merge, or an empty string."""
         if name := next((word for name, word in UNFINISHED.items() if os.path.exists(os.path.join(self.tree.git_dir, name))), ""):
             return name
         return "merge" if self.git("ls-files", "--unmerged") else ""
 
     def diff(self) -> Diff:
-        """Looked at in a copy of the index: what is only looked at is not locked, nor refreshed."""
+        """Compare the checkout with trunk, in a copy of the index: to look must neither lock nor refresh the index."""
         with tempfile.TemporaryDirectory(prefix="agentctl-") as folder:
             copy = os.path.join(folder, "index")
             files.fresh_index(copy, self.tree.index)
@@ -110,8 +110,10 @@ class Seen:
         return Diff(behind, staged, edited, began, tuple(sorted(alien & behind.keys())))
 
     def _trunk_before(self, path: str) -> str:
-        """Trunk when a file was last written, as the reflog tells; its tip if that does not. What was staged tells
-        nothing of what it was an edit of."""
+        """Return the commit that trunk was at when a file was last written, as its reflog tells, or else its tip.
+
+        The entry that was staged does not tell which version it is an edit of.
+        """
         log = os.path.join(self.hub.git_dir, "logs", refnames.branch(self.trunk))
         with contextlib.suppress(OSError), open(log, errors="replace") as file:
             written = int(os.lstat(os.path.join(self.tree.path, path)).st_mtime)
@@ -129,7 +131,7 @@ class Seen:
         )
 
     def _raw(self, *args: str, index: str | None = None) -> Iterator[tuple[str, Entry, Entry]]:
-        """(path, entry before, entry after); an entry that is in no index has no object id."""
+        """Yield (path, entry before, entry after); an entry that is not from a tree or an index has no object id."""
         fields = self.git(args[0], "--raw", "--no-renames", "--no-ext-diff", "-z", "--abbrev=40", *args[1:], index=index).split(
             "\0"
         )
@@ -138,7 +140,7 @@ class Seen:
             yield path, (before, old), (after, new)
 
     def _had(self, paths: list[str]) -> dict[str, set[Entry]]:
-        """The entries that trunk ever had of each of these paths."""
+        """Return the entries that trunk had for each of these paths in its last `HISTORY` commits."""
         found: dict[str, set[Entry]] = {}
         wanted = set(paths)
         fields = self.git(
@@ -170,7 +172,7 @@ class Seen:
         return self.at(self.tip, path)
 
     def entry(self, path: str) -> Entry:
-        """What `git add` would make of the file, by the user's filters."""
+        """Return the entry that `git add` would make of the file, by the user's filters."""
         full = os.path.join(self.tree.path, path)
         if os.path.islink(full):
             return "120000", self.git("hash-object", "--stdin", stdin=os.fsencode(os.readlink(full)))
@@ -181,7 +183,7 @@ class Seen:
 
 
 def _found(patient: Patient) -> Iterator[tuple[Seen, Diff | str]]:
-    """Each checkout of trunk that is not as trunk, and how it differs or what is under way in it."""
+    """Yield each checkout of trunk that is not as trunk, with its Diff or with what is under way in it."""
     for tree in checkouts.of_trunk(patient.hub, patient.trunk):
         with tree.look() as look:
             one = Seen(patient.hub, tree, look, patient.trunk, patient.tip)
@@ -240,7 +242,7 @@ def _mend(patient: Patient) -> Iterator[str]:
 
 
 def bring(one: Seen, diff: Diff) -> Iterator[str]:
-    """Bring a checkout along, whatever is in the way. Raises Contended if a living Git is at work in it."""
+    """Bring a checkout to trunk's tip, whatever is in the way; raise Contended if a living Git is at work in it."""
     index = os.path.join(one.tree.git_dir, "index")
     with _locked(index) as copy:
         if diff.own:
@@ -255,7 +257,7 @@ def bring(one: Seen, diff: Diff) -> Iterator[str]:
 
 @contextlib.contextmanager
 def _locked(index: str) -> Iterator[str]:
-    """A copy of the index that takes its place in the end, while Git's own lock keeps others from it."""
+    """Yield a copy of the index that takes its place at the end; Git's own lock keeps others from the index."""
     lock, copy = index + ".lock", index + ".agentctl-new"
     try:
         os.close(os.open(lock, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644))
@@ -272,7 +274,7 @@ def _locked(index: str) -> Iterator[str]:
 
 @contextlib.contextmanager
 def _scratch(path: str, source: str = "") -> Iterator[str]:
-    """An index for a while, at first as `source`. It has always the same name: what a kill left goes, its lock too."""
+    """Yield a temporary index, at first as `source`; its name never changes, so what a kill left is removed first."""
 
     def remove() -> None:
         for left in (path, path + ".lock"):
@@ -289,7 +291,7 @@ def _scratch(path: str, source: str = "") -> Iterator[str]:
 
 
 def _branched(one: Seen, diff: Diff, copy: str) -> str:
-    """The branch with what somebody staged and edited, as one or two commits on the commit that they are edits of."""
+    """Put what somebody staged and edited on a branch, as one or two commits on `_base`, and return its name."""
     base = _base(one, diff)
     with _scratch(f"{copy}.edits", copy) as top:
         one.git("add", "--update", "--", ".", index=top)
@@ -301,7 +303,7 @@ def _branched(one: Seen, diff: Diff, copy: str) -> str:
     for title, differing in wanted:
         tree = _with(one, head, differing)
         if tree != objects.commit(head).tree:
-            # Its date is that of the commit below, so that a mend that was cut off makes the same one again.
+            # The date is that of the base, so that after a mend that was cut off the same commit is made again.
             head = objects.write_commit(
                 tree, [head], f"{title} in a checkout of trunk\n", objects.commit(base).time, author=who, committer=who
             )
@@ -317,7 +319,7 @@ def _listed(one: Seen, index: str) -> Iterator[tuple[str, str, str]]:
 
 
 def _with(one: Seen, commit: str, files: dict[str, Entry | None]) -> str:
-    """The tree of a commit with other entries for some paths; None removes one."""
+    """Return the tree of a commit with other entries for some paths; None removes a path."""
     objects = one.hub.objects
     return objects.replace(
         objects.commit(commit).tree, {path: (int(entry[0], 8), entry[1]) if entry else None for path, entry in files.items()}
@@ -325,7 +327,7 @@ def _with(one: Seen, commit: str, files: dict[str, Entry | None]) -> str:
 
 
 def _base(one: Seen, diff: Diff) -> str:
-    """The newest commit of trunk in which the edited files are as their edits began."""
+    """Return the newest commit of trunk in which the edited files are as they were before the edits, or its tip."""
     for oid in one.git("rev-list", "--first-parent", f"-n{HISTORY}", one.tip).split():
         if all(one.at(oid, path) == entry for path, entry in diff.began.items()):
             return oid
@@ -333,7 +335,7 @@ def _base(one: Seen, diff: Diff) -> str:
 
 
 def _name(hub: Hub, head: str) -> str:
-    """A branch at `head`: one that a mend has made already, or a new one."""
+    """Return the name of a branch at `head`: one that a mend has made already, or a new one."""
     for name, ref in hub.refs.read(["refs/heads/"]).items():
         if ref.oid == head and name.startswith("refs/heads/edits-"):
             return name.removeprefix("refs/heads/")
@@ -346,7 +348,11 @@ def _name(hub: Hub, head: str) -> str:
 
 
 def _clear_way(one: Seen, behind: dict[str, Entry], copy: str) -> Iterator[str]:
-    """Move aside what is not in the index where trunk has a file or a folder, or enter it if it is the same."""
+    """Move aside what is not in the index where trunk has a file or a folder, and yield the new names.
+
+    A file that is the same as trunk's is entered in the index instead. One that holds only the beginning of trunk's
+    is deleted: the Git that wrote it was killed.
+    """
     tracked = {path for *_, path in _listed(one, copy)}
     for path, entry in sorted(behind.items()):
         if entry == ABSENT or path in tracked:
@@ -369,7 +375,7 @@ def _clear_way(one: Seen, behind: dict[str, Entry], copy: str) -> Iterator[str]:
 
 
 def _move_untracked(one: Seen, folder: str, tracked: set[str]) -> Iterator[str]:
-    """What lies in a folder beside files that trunk moves away itself."""
+    """Move aside the files of a folder that are not tracked; the tracked ones are moved away with trunk."""
     for where, _, names in os.walk(os.path.join(one.tree.path, folder)):
         for name in names:
             path = os.path.relpath(os.path.join(where, name), one.tree.path)
@@ -378,7 +384,7 @@ def _move_untracked(one: Seen, folder: str, tracked: set[str]) -> Iterator[str]:
 
 
 def _move(one: Seen, path: str, wanted: str) -> str:
-    """Rename within the checkout, to a name that nothing and nobody has."""
+    """Rename a file or folder of the checkout to a name that neither the checkout nor trunk has, and return it."""
     names = (wanted if n == 0 and wanted != path else f"{wanted}.kept{f'-{n}' if n > 1 else ''}" for n in range(10_000))
     name = next(n for n in names if not os.path.lexists(os.path.join(one.tree.path, n)) and one.on_trunk(n) == ABSENT)
     full = os.path.join(one.tree.path, name)

@@ -12,17 +12,20 @@ from agentctl.git import stale_locks
 from agentctl.hub import policy_file
 
 FIRST = (*machine.CHECKS, *setup.CONFIG, refs.FILES)
-"""They need nothing of the hub to be sound. Whatever reads refs is left out while one is broken."""
+"""Checks that work even if nothing of the hub is sound.
+
+While a ref is broken, whatever reads refs is left out.
+"""
 
 REST = (*machine.LEFT, *refs.CHECKS, *setup.POLICY)
 NEED_TRUNK = (*setup.CHECKS, *checkouts.CHECKS, *worktrees.CHECKS)
 ALL = (*FIRST, *REST, *NEED_TRUNK)
 MENDS = {check.name: check for check in ALL if check.mend}
-"""In the order in which one does not stumble over what another mends."""
+"""Checks that have a mend, by name, in an order in which none fails on a fault that a later one mends."""
 
 
 def examine(patient: Patient) -> list[Symptom]:
-    """Every finding, each told once."""
+    """Return every finding, and each only once."""
     found: dict[str, Symptom] = {}
     for each in _findings(patient):
         found.setdefault(each.what, each)
@@ -30,10 +33,12 @@ def examine(patient: Patient) -> list[Symptom]:
 
 
 def mend(patient: Patient, names: list[str]) -> Iterator[str]:
-    """Mend what these checks find; yields what was done. Raises what keeps trunk or its policy from being read, if
-    one of them needs that."""
+    """Mend what these checks find, and yield what was done.
+
+    If one of them needs trunk or its policy, raises what keeps these from being read.
+    """
     with contextlib.suppress(Contended):
-        # Of one that was killed when all was done.
+        # A mend that was killed at its very end may have left these locks.
         stale_locks.clear(patient.hub.git_dir, stale_locks.ref_locks(patient.hub.git_dir))
     for check in [MENDS[name] for name in names]:
         if check in NEED_TRUNK:
@@ -43,7 +48,7 @@ def mend(patient: Patient, names: list[str]) -> Iterator[str]:
 
 
 def left(patient: Patient, names: list[str]) -> list[Symptom]:
-    """What these checks find still when they have mended what they mend: what a person has to decide."""
+    """Return what these checks still find after their mends: what a person has to decide."""
     patient = _with_trunk(patient)
     return [found for name in names for found in _by(MENDS[name], patient)]
 
@@ -53,7 +58,7 @@ def _findings(patient: Patient) -> Iterator[Symptom]:
         yield from _by(check, patient)
         if check is refs.FILES and refs.broken(patient.hub):
             return
-    # What has a mend goes first: another check may stumble over the same thing.
+    # Checks that have mends go first, as another check may fail on the same fault.
     patient = _with_trunk(patient)
     for check in (*REST, *(NEED_TRUNK if patient.tip else ())):
         yield from _by(check, patient)

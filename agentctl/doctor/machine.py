@@ -1,4 +1,4 @@
-"""The machine: disk, locks, and what killed processes left."""
+"""Checks of the machine: disk, locks, and what killed processes left."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from agentctl.git import checkouts, stale_locks
 from agentctl.messages import many, quoted
 
 ROOM = 1 << 30
-"""Bytes of free disk below which worktrees soon fail."""
+"""Bytes of free disk space; with less than this, worktrees soon fail."""
 
 
 def _disk(patient: Patient) -> Iterator[Symptom]:
@@ -31,7 +31,7 @@ def _disk(patient: Patient) -> Iterator[Symptom]:
 
 
 def _locking(patient: Patient) -> Iterator[Symptom]:
-    """Whether a lock keeps a second taker out, which some network file systems do not."""
+    """Find out whether a lock keeps a second taker out; on some network file systems it does not."""
     path = patient.hub.own_path("locks", "doctor.lock")
     away = Symptom(f"locks do not work where {patient.hub.git_dir} is", note="move the repository to a local disk")
     try:

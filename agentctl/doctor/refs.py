@@ -1,8 +1,9 @@
 """Refs that Git cannot read, and refs that are not what their names say.
 
-A broken ref is a file: it is moved to the folder `broken` of the hub's own, never what a link points to. Its last
-known value comes back, from its reflog, from the ledger for trunk, or from a commit of its kind that nothing holds any
-more. What a ref of the wrong kind points to is held by a salvage ref before that ref goes.
+A broken ref is a file. It is moved to the folder `broken` of the hub's own folder; of a link, the link itself is
+moved and never what it points to. Then its last known value comes back: from its reflog, from the ledger if it is
+trunk, or from a commit of its kind that no ref holds any more. What a ref of the wrong kind points to is held by a
+salvage ref before that ref is deleted.
 """
 
 from __future__ import annotations
@@ -25,12 +26,12 @@ from agentctl.hub.ledger import Ledger
 from agentctl.hub.policy_file import read_policy
 
 LOG = 1 << 28
-"""Bytes of a reflog that is read."""
+"""The most bytes of a reflog that are read."""
 FOUND = refnames.SALVAGE + "_doctor/"
-"""Below it: what refs of the wrong kind pointed to. No agent can have this name."""
+"""Below it are refs that hold what refs of the wrong kind pointed to. No agent can have this name."""
 
 
-# what Git cannot read
+# refs that Git cannot read
 
 
 def _broken(patient: Patient) -> Iterator[Symptom]:
@@ -39,18 +40,21 @@ def _broken(patient: Patient) -> Iterator[Symptom]:
 
 
 def broken(hub: Hub) -> dict[str, str]:
-    """Why, by name, each ref below refs/agentctl and refs/heads cannot be read."""
+    """Return the refs below refs/agentctl and refs/heads that cannot be read, and why, by name."""
     return hub.refs.scan([refnames.ROOT, "refs/heads/"]).odd
 
 
 def _move_aside(patient: Patient) -> Iterator[str]:
-    # Without any branch Git names no commit that nothing holds, so branches come first.
+    # If there is no branch, Git lists no commits that no ref holds, so branches are mended first.
     for name in sorted(broken(patient.hub), key=lambda name: not name.startswith("refs/heads/")):
         yield f"{name}: {_mended(patient.hub, name)}"
 
 
 def _mended(hub: Hub, name: str) -> str:
-    """What was done. In one step the broken file gives way to the last known value, or to nothing."""
+    """Mend one ref and return what was done.
+
+    In one step the broken file is replaced by the last known value, or is removed.
+    """
     path, (value, whence) = os.path.join(hub.git_dir, name), _last_value(hub, name)
     if not os.path.lexists(path):
         return _drop_packed(hub, name)
@@ -64,20 +68,20 @@ def _mended(hub: Hub, name: str) -> str:
 
 
 def _kept(hub: Hub, path: str, name: str) -> str:
-    """Another name for the very file or link, below the hub's own folder."""
+    """Give the broken file or link another name below the hub's own folder, and return that name."""
     for n in range(1, 10_000):
         kept = hub.own_path("broken", name if n == 1 else f"{name}.{n}")
         with contextlib.suppress(FileExistsError):
             os.link(path, kept, follow_symlinks=False)
             return kept
-        # A mend that was killed has made it.
+        # This name was made by a mend that was killed.
         if os.path.samestat(os.lstat(path), os.lstat(kept)):
             return kept
     raise AssertionError("unreachable")
 
 
 def _put(hub: Hub, path: str, oid: str) -> None:
-    """Write a ref as Git does. Git itself does not write one that it cannot read."""
+    """Write a ref as Git does, because Git itself does not write a ref that it cannot read."""
     if os.path.lexists(path + ".lock"):
         stale_locks.clear(hub.git_dir, [path + ".lock"])
     try:
@@ -89,7 +93,7 @@ def _put(hub: Hub, path: str, oid: str) -> None:
 
 
 def _drop_packed(hub: Hub, name: str) -> str:
-    """A packed ref whose object is missing: there is nothing to keep but its value."""
+    """Delete a packed ref whose object is missing, and keep its value, which is all that there is to keep."""
     oid = _packed(hub, name)
     if not oid:
         return "gone"
@@ -107,7 +111,10 @@ def _packed(hub: Hub, name: str) -> str:
 
 
 def _last_value(hub: Hub, name: str) -> tuple[str, str]:
-    """(last known value, whence); empty if there is none but what was packed."""
+    """Return (last known value, where it is from); both are empty if there is none.
+
+    Except for the value that is packed, a value counts only if its object exists.
+    """
     packed = _packed(hub, name)
     for oid, whence in _last_values(hub, name) if re.fullmatch(r"refs/[\w./@+=-]+", name) else ():
         if oid != packed and hub.objects.exists(oid):
@@ -131,8 +138,11 @@ def _last_values(hub: Hub, name: str) -> Iterator[tuple[str, str]]:
 
 
 def _lost(hub: Hub, read: Callable[[str], object]) -> list[str]:
-    """Commits that no ref leads to and that read as what the ref is for, the newest first."""
-    # `git fsck` would wait for a pipe among the refs.
+    """List the commits of agentctl that no ref leads to and that `read` accepts, the newest first.
+
+    A commit that is the first parent of another one of them is left out.
+    """
+    # `git fsck` is not used here, as it would wait for a named pipe among the refs.
     listed = hub.git("cat-file", "--batch-all-objects", "--batch-check=%(objectname) %(objecttype)", "--unordered", ok=range(256))
     sound = hub.refs.scan(["refs/"]).refs.values()
     held = hub.git(
@@ -149,7 +159,10 @@ def _lost(hub: Hub, read: Callable[[str], object]) -> list[str]:
 
 
 def _reader(hub: Hub, name: str) -> Callable[[str], object] | None:
-    """A function that raises for a commit which is not what a ref of this name holds."""
+    """Return a function that reads a commit as what a ref of this name holds; None for other names.
+
+    For a commit of another kind that function raises, or returns None.
+    """
     if name == refnames.STATE:
         return lambda oid: _state(hub, oid)
     if name == refnames.VERDICTS:
@@ -162,14 +175,20 @@ def _reader(hub: Hub, name: str) -> Callable[[str], object] | None:
 
 
 def _verdicts(hub: Hub, oid: str) -> object:
-    """Raises Malformed; None if they are no verdicts."""
+    """Read a commit as verdicts; return None if it holds something else.
+
+    Raises Malformed.
+    """
     with refs.decoding(refnames.VERDICTS):
         gates = hub.objects.tree(hub.objects.commit(oid).tree)
         return gates if all(re.fullmatch(rb"[0-9a-f]{16}", name) for name in gates) else None
 
 
 def _state(hub: Hub, oid: str) -> object:
-    """Raises Malformed; None if it is no ledger's."""
+    """Read a commit as the ledger; return None if it holds something else.
+
+    Raises Malformed.
+    """
     ledger = Ledger(hub, oid)
     if hub.objects.at(ledger.tree, "meta.json") is None:
         return None
@@ -178,7 +197,7 @@ def _state(hub: Hub, oid: str) -> object:
     return ledger
 
 
-# what is not as its name says
+# refs that are not what their names say
 
 
 def _of_another_kind(patient: Patient) -> Iterator[Symptom]:
@@ -205,7 +224,10 @@ def _set_aside(patient: Patient) -> Iterator[str]:
 
 
 def keep(hub: Hub, oid: str, moves: dict[str, tuple[str | None, str]]) -> str:
-    """Have a salvage ref hold an object, and move refs, by name (new or None to delete, old). Returns its name."""
+    """Have a salvage ref hold an object, move other refs in the same transaction, and return the salvage ref's name.
+
+    `moves` has by name of a ref: (new value, or None to delete it; old value).
+    """
     held = {ref.oid: name for name, ref in hub.refs.read([FOUND]).items()}
     kept = (
         held.get(oid)
@@ -221,16 +243,16 @@ def keep(hub: Hub, oid: str, moves: dict[str, tuple[str | None, str]]) -> str:
     return kept
 
 
-# what is not as the bot left it
+# refs that are not as the bot left them
 
 
 def _moved(patient: Patient) -> Iterator[Symptom]:
-    """Trunk and the refs of the bot."""
+    """Find what others did to trunk and to the refs of the bot."""
     for what, way in foreign.findings(patient.hub):
         yield Symptom(what, way.replace("agentctl", patient.agentctl, 1))
 
 
-# what is as its name says, and cannot be read all the same
+# refs that are of the right kind, but whose content cannot be read
 
 
 def _malformed(patient: Patient) -> Iterator[Symptom]:

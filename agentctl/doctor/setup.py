@@ -1,4 +1,7 @@
-"""The set-up: configuration, policy, and the programs that it calls. What a gate said is read, none is run."""
+"""Checks of the set-up: configuration, policy, and the programs that it calls.
+
+What a gate said is read; no gate is run.
+"""
 
 from __future__ import annotations
 
@@ -28,11 +31,14 @@ from agentctl.messages import quoted
 _FIRST_WORD = re.compile(r"\s*(?:\w+=[^\s'\"$`]*\s+)*([\w./+-]+)(?=\s|$)")
 _FILTER = re.compile(r"(?:^|\s)filter=(\S+)")
 RECENT = 50
-"""Turns of the bot among which its last gate run is looked for."""
+"""How many turns of the bot are searched for its last gate run."""
 
 
 def _bare(patient: Patient) -> Iterator[Symptom]:
-    """A repository with an index has a checkout; a bare one, also with worktrees around it, has none."""
+    """Find a repository that is said to be bare and has a checkout.
+
+    A repository with an index has a checkout. A bare one has none, not even if there are worktrees around it.
+    """
     hub = patient.hub
     if (
         hub.config("core.bare") == "true"
@@ -46,7 +52,7 @@ def _bare(patient: Patient) -> Iterator[Symptom]:
 
 
 def _trunk(patient: Patient) -> Iterator[Symptom]:
-    """What `git config agentctl.trunk` says, which hooks go by."""
+    """Compare `git config agentctl.trunk`, which the hooks use, with trunk."""
     named = patient.hub.config("agentctl.trunk")
     if named and patient.tip and named != patient.trunk:
         there = "which is not trunk" if patient.hub.refs.get(refnames.branch(named)) else "and there is no such branch"
@@ -75,7 +81,7 @@ def _programs(patient: Patient) -> Iterator[Symptom]:
     ]:
         found = _FIRST_WORD.match(line)
         word = found.group(1) if found else ""
-        # A relative path may be what a setup makes.
+        # The program at a relative path may be made by a setup.
         if (
             word
             and not _is_command(word, env)
@@ -95,7 +101,7 @@ def _is_command(word: str, env: dict[str, str]) -> bool:
 
 
 def _globs(patient: Patient) -> Iterator[Symptom]:
-    """Globs that a person took for the names of directories, and gates that judge no file."""
+    """Find globs that somebody wrote as names of directories, and gates that judge no file."""
     hub, policy = patient.hub, patient.policy
     tree = hub.objects.commit(patient.tip).tree
     listed = [(f"gates.{g.name}.paths", g.paths) for g in policy.gates]
@@ -123,7 +129,10 @@ def _adapter(patient: Patient) -> Iterator[Symptom]:
 
 
 def _filters(patient: Patient) -> Iterator[Symptom]:
-    """Filters that the tree asks for. Without one, files come out as they are stored, such as pointers of Git LFS."""
+    """Find filters that the tree asks for and that the user's and the system's configuration lack.
+
+    Without its filter a file comes out as it is stored, such as a pointer of Git LFS.
+    """
     hub = patient.hub
     for name in sorted(_asked_for(patient)):
         scopes = {
@@ -177,7 +186,7 @@ def _red(patient: Patient) -> Iterator[Symptom]:
 
 
 def _judged(patient: Patient) -> list[tuple[str, str]]:
-    """(fingerprint, tree) of all that trunk's gates judge."""
+    """Return (fingerprint, tree) of all that trunk's gates judge."""
     objects, policy = patient.hub.objects, patient.policy
     tree = objects.commit(patient.tip).tree
     if in_parts(policy):
@@ -186,14 +195,14 @@ def _judged(patient: Patient) -> list[tuple[str, str]]:
 
 
 def _last(patient: Patient, ours: str, tree: str) -> Judgement | None:
-    """The last verdict, if that is a failure."""
+    """Return the last verdict if it is a failure, else None."""
     failed = verdicts.lookup(patient.hub, ours, tree, Verdict.FAILED)
     passed = verdicts.lookup(patient.hub, ours, tree, Verdict.PASSED)
     return failed if failed and (not passed or passed.at < failed.at) else None
 
 
 def _last_setup(patient: Patient) -> Iterator[Symptom]:
-    """What the last gate run and the last session tell of their setup."""
+    """Find out whether the last gate run and the last session failed in their setup."""
     hub = patient.hub
     runs = (
         event
@@ -228,4 +237,4 @@ CHECKS = (
     Check("red", _red),
     Check("setup", _last_setup),
 )
-"""These need a trunk and its policy."""
+"""The checks that need trunk and its policy."""

@@ -1,4 +1,7 @@
-"""Agents, their claims and the gates' slots. This alone of the doctor's looks into worktrees that agents wrote."""
+"""Checks of agents, their claims and the gates' slots.
+
+No other module of the doctor looks into worktrees that agents wrote.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,7 @@ from agentctl.git.worktrees import Worktree
 
 
 def _held(patient: Patient) -> Iterator[tuple[str, Claim]]:
-    """Claims by task; what is none is for another check."""
+    """Yield the claims by task; a ref that is no claim is left to another check."""
     for name, ref in patient.hub.refs.read([refnames.CLAIMS]).items():
         with contextlib.suppress(ValueError):
             yield name.removeprefix(refnames.CLAIMS), decode_claim(ref.subject)
@@ -45,7 +48,11 @@ def _take_over(patient: Patient) -> Iterator[str]:
 
 
 def _agents(patient: Patient) -> Iterator[Symptom]:
-    """Those of a living fleet wait for its next session; one with a claim is taken over, and its work told to who goes on."""
+    """Find agents that have a worktree but run no session.
+
+    The agents of a living fleet wait for its next session and are left out. So is an agent with a claim: it is taken
+    over, and its work is told to whoever goes on.
+    """
     hub, held = patient.hub, locks.holder(patient.hub.own_path("locks", "bot.lock"))
     if held and "bot" not in held["command"].split():
         return
@@ -77,7 +84,7 @@ def _unsafe(patient: Patient, tree: Worktree) -> bool:
 
 
 def _aside(patient: Patient) -> Iterator[Symptom]:
-    """What was moved there is somebody's to look at; nothing deletes it."""
+    """Find what was moved aside: somebody has to look at it, and nothing deletes it."""
     folder = os.path.join(patient.hub.worktrees, worktrees.ASIDE)
     for name in sorted(os.listdir(folder)) if os.path.isdir(folder) else ():
         yield Symptom(

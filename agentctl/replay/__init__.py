@@ -1,1 +1,1 @@
-"""Replaying a repository's history as tasks for scripted agents."""
+"""The replay of a repository's history as tasks for scripted agents."""

@@ -1,18 +1,17 @@
-"""The agent of a replay: puts one task's change on the trunk of the moment.
+"""The scripted agent of a replay: it puts one task's change on the present trunk.
 
-Run as `python agent.py PLAN` in a worktree, with only the standard library so that it
-starts fast. It makes the three-way merge that a developer's rebase would make. If that
-does not go, because what it builds on has not landed, it says "not yet" (exit status
-75). So it does if less changes than in the history: Git takes the absence of what is to
-be undone, and has not landed, for the same change made already. After a rejection that
-its own bug does not explain it waits until all earlier tasks have landed.
+It is run as `python agent.py PLAN` in a worktree, with only the standard library so that it starts fast. It makes the
+three-way merge that a developer's rebase would make. If this conflicts because what the change builds on has not
+landed, the agent says "not yet" (exit status 75). It says so too if the number of changed lines is not that of the
+history: where the change undoes something that has not landed, Git takes its absence for the same change made
+already. After a rejection that its own bug does not explain, the agent waits until all earlier tasks have landed.
 
-If it still does not go then, later tasks that landed first are in the way. The agent puts
-their changes on top of its own, in the order of history. Where that does not go, it is
-for a task between that has not landed: it *joins* that one, as a commit that is red alone
-joins the ones after it. If the gate rejects even that, it joins all up to the last one
-that landed: that is a tree of the history, which is green. Those that it joined have
-nothing left to do, and say so by an empty commit that names the one on trunk.
+If the merge still conflicts then, later tasks that landed first are in the way. The agent puts their changes on top
+of its own, in the order of history. If that conflicts, a task between them that has not landed is missing: the
+agent's task *joins* that one, as a commit that is red alone joins the ones after it. After two rejections by the gate
+that its own bug does not explain, it joins all tasks up to the last one that landed: that is a tree of the history,
+which is green. The tasks that it joined have nothing left to do, and say so by an empty commit that names the one on
+trunk.
 """
 
 from __future__ import annotations
@@ -23,19 +22,19 @@ import subprocess
 import sys
 
 TYPE_CHECKING = False
-"""As typing has it, which takes milliseconds to import."""
+"""As `typing.TYPE_CHECKING`, but without the import of `typing`, which takes milliseconds."""
 if TYPE_CHECKING:
     from typing import TypedDict
 
     class Bug(TypedDict):
-        """As `history.Bug`."""
+        """The fields of a `history.Bug`."""
 
         path: str
         text: str
         whole: bool
 
     class Piece(TypedDict):
-        """As `history.Piece`."""
+        """The fields of a `history.Piece`."""
 
         task: str
         base: str
@@ -47,7 +46,7 @@ if TYPE_CHECKING:
         """What the sessions of one task remember."""
 
         kinds: dict[str, str]
-        """Of its rejections, by the key of the change."""
+        """The kind of each rejection of the task, by the key of the change."""
         attempts: list[str]
 
 
@@ -63,7 +62,7 @@ def git(*args: str, stdin: bytes = b"", ok: tuple[int, ...] = (0,)) -> str:
 
 
 def merge(base: str, ours: str, theirs: str) -> tuple[str, list[str]]:
-    """(tree, conflicting paths) of applying the change from `base` to `theirs` to `ours`."""
+    """Apply the change from `base` to `theirs` to `ours`, and return (tree, conflicting paths)."""
     if ours == base:
         return theirs, []
     root = git("commit-tree", "-m", "base", base)
@@ -74,7 +73,7 @@ def merge(base: str, ours: str, theirs: str) -> tuple[str, list[str]]:
 
 
 def with_paths(tree: str, paths: list[str], source: str) -> str:
-    """`tree` with `paths` as they are in `source`."""
+    """Return `tree` with `paths` as they are in `source`."""
     env = {**os.environ, "GIT_INDEX_FILE": os.path.join(git("rev-parse", "--git-dir"), "replay.index")}
     lines = []
     for path in paths:
@@ -89,7 +88,7 @@ def with_paths(tree: str, paths: list[str], source: str) -> str:
 
 
 def landings(folder: str, base: str) -> dict[str, str]:
-    """The commit of trunk that did it, by task: with those that a landed task has joined."""
+    """Return by task the commit of trunk that did it; tasks that a landed task has joined are done too."""
     found: dict[str, str] = {}
     for line in git("log", "--first-parent", TASKS, base).splitlines():
         commit, _, task = line.partition(" ")
@@ -156,7 +155,7 @@ def main(plan_file: str) -> int:
 def resolved(
     me: int, plan: list[Piece], landed: set[str], here: str, conflicts: list[str], everyone: bool
 ) -> tuple[str, list[str]]:
-    """(tree, tasks joined): this piece with the later ones that landed on top of it."""
+    """Put the later pieces that landed on top of this one, and return (tree, tasks joined)."""
     last = max((i for i, p in enumerate(plan) if p["task"] in landed and i > me), default=me)
     missing = [p for p in plan[me + 1 : last] if p["task"] not in landed]
     joined = list(missing) if everyone else []
@@ -171,9 +170,9 @@ def resolved(
 
 
 def folded(pieces: list[Piece], without: list[Piece]) -> tuple[str, list[Piece]]:
-    """The tree after `pieces` without some of them, and which of these it does not go without.
+    """Return the tree after `pieces` without those in `without`, and which of the latter cannot be left out.
 
-    With none left out each merge is trivial, so there is one to name whenever one conflicts.
+    If none is left out each merge is trivial, so whenever one conflicts there is one to name.
     """
     tree = pieces[0]["target"]
     for n, piece in enumerate(pieces[1:], 1):
@@ -187,7 +186,7 @@ def folded(pieces: list[Piece], without: list[Piece]) -> tuple[str, list[Piece]]
 
 
 def size(old: str, new: str) -> tuple[int, int]:
-    """How many lines are added and removed, a binary file as one."""
+    """Return how many lines are added and removed between two trees; a binary file counts as one line."""
     listed = git("diff-tree", "-r", "-M", "--numstat", old, new).splitlines()
     counts = [[1 if n == "-" else int(n) for n in line.split("\t")[:2]] for line in listed]
     return sum(added for added, _ in counts), sum(removed for _, removed in counts)
@@ -205,22 +204,27 @@ def not_yet(why: str) -> int:
 
 
 def everything(old: str, new: str) -> list[str]:
-    """The paths, the policy's aside, in which two trees differ."""
+    """Return the paths in which two trees differ, except those of the policy."""
     listed = git("diff-tree", "-r", "-z", "--name-only", "--no-renames", old, new).split("\0")
     return [path for path in listed if path and not path.startswith(".agentctl/")]
 
 
 def moved(path: str, old: str, new: str) -> str:
-    """Where the file at `path` in one tree is in another: a later task that renames it
-    may have landed first."""
+    """Return where the file at `path` of the tree `old` is in the tree `new`.
+
+    A later task that renames the file may have landed first.
+    """
     listed = iter(git("diff-tree", "-r", "-z", "-M", "--diff-filter=R", "--name-status", old, new).split("\0"))
     renames = {before: after for _, before, after in zip(listed, listed, listed)}
     return renames.get(path, path)
 
 
 def hand_in(piece: Piece, tree: str, bug: Bug | None, notes: Notes, attempt: str, reason: str = "") -> int:
-    """Commit `tree` as the last commit of the piece was, with its bug if it is to have that; after
-    a rejection with the reason why nothing is left to do."""
+    """Commit `tree` in the way of the last commit of the piece, and return the exit status.
+
+    The bug is added if there is to be one. After a rejection the message gets `reason`, which says why nothing is
+    left to do.
+    """
     notes.save("" if bug else attempt)
     git("read-tree", "--reset", "-u", tree)
     if bug:

@@ -1,4 +1,4 @@
-"""A replay without running it: the history's commits as the traffic of a simulated queue."""
+"""The forecast of a replay without running it: the history's commits are the traffic of a simulated queue."""
 
 from __future__ import annotations
 
@@ -25,20 +25,23 @@ class Asked:
     slots: int
     batch: int | None
     gate_seconds: float | None
-    """None: as long as the gate takes on the last commit."""
+    """Seconds of a gate run; None: as long as the gate takes on the last commit."""
 
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
     arrivals: list[Arrival]
     now: tune.Setting
-    """What was asked for itself; the outcomes have it too."""
+    """The setting that was asked for; the outcomes have it too."""
     outcomes: Iterator[tune.Forecast]
-    """Each is simulated when it is taken."""
+    """One for each setting, simulated when it is taken."""
 
 
 def forecast(tried: GateTrials, words: str, asked: Asked, slots: Sequence[int], batches: Sequence[int]) -> Forecast:
-    """What slots and batch limits would do. Raises Infrastructure if the gate gives no verdict."""
+    """Return what other slots and batch limits would do.
+
+    Raises Infrastructure if the gate gives no verdict.
+    """
     _, commits = history.commits_of(tried.hub, words)
     commits = commits[: asked.limit]
     seconds = asked.gate_seconds or measured(tried, commits[-1])
@@ -51,13 +54,13 @@ def forecast(tried: GateTrials, words: str, asked: Asked, slots: Sequence[int], 
 
 
 def traffic(count: int, asked: Asked, seconds: float) -> list[Arrival]:
-    """A change for each commit, dealt to the agents in turn; which are bad is drawn as in a replay."""
+    """Return a change for each commit, given to the agents in turn; which are bad is drawn as in a replay."""
     bad = set(history.drawn(count, asked.seed)[: round(asked.bad * count)])
     return [Arrival(0.0, f"agent-{n % asked.agents + 1}", n in bad, seconds) for n in range(count)]
 
 
 def measured(tried: GateTrials, commit: CommitInfo) -> float:
-    """Seconds of one run of the gate."""
+    """Run the gate once on a commit, and return the seconds that it took."""
     judgement = tried.judge(commit.tree)
     if judgement.verdict not in (Verdict.PASSED, Verdict.FAILED):
         raise Infrastructure(

@@ -1,4 +1,4 @@
-"""From a range of commits to tasks."""
+"""The tasks of a replay, made from a range of commits."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Bug:
     path: str
     text: str
     whole: bool
-    """Replaces the file; else it is added at the end."""
+    """Whether the text replaces the file; if not, it is added at the end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,10 +37,10 @@ class Piece:
 
 
 def commits_of(hub: Hub, words: str) -> tuple[str | None, list[CommitInfo]]:
-    """(the commit below, the first-parent commits of `A..B`, oldest first).
+    """Return (the commit below the range, the first-parent commits of `A..B`, oldest first).
 
-    As in Git, A itself is not part of it; `A^..B` has A as its first, also where A is the
-    very first commit, and then there is nothing below.
+    As in Git, A itself is not part of the range. `A^..B` begins with A, even if A is the very first commit; then
+    there is nothing below the range, and the first value is None.
     """
     old, dots, new = words.partition("..")
     if not dots or not old or not new:
@@ -67,9 +67,9 @@ def commits_of(hub: Hub, words: str) -> tuple[str | None, list[CommitInfo]]:
 
 
 def group(green: Sequence[bool]) -> tuple[list[tuple[int, ...]], tuple[int, ...]]:
-    """Indexes of the commits of each task, and those left over at the end.
+    """Return the indexes of the commits of each task, and those left over at the end.
 
-    A commit that the gate finds red joins the ones after it up to the first green one.
+    A commit that the gate finds red joins the ones after it, up to the first green one.
     """
     tasks, pending = [], []
     for index, good in enumerate(green):
@@ -81,7 +81,7 @@ def group(green: Sequence[bool]) -> tuple[list[tuple[int, ...]], tuple[int, ...]
 
 
 def pieces(commits: Sequence[CommitInfo], tasks: Sequence[tuple[int, ...]], base_tree: str) -> list[Piece]:
-    """The tasks in order. One whose commits change nothing together is left out."""
+    """Return the tasks in order, without those whose commits change nothing together."""
     found, tree = [], base_tree
     for indexes in tasks:
         members = [commits[i] for i in indexes]
@@ -94,18 +94,20 @@ def pieces(commits: Sequence[CommitInfo], tasks: Sequence[tuple[int, ...]], base
 
 
 def drawn(count: int, seed: int) -> list[int]:
-    """Every index in a random order: the first are wanted bad, the others stand in for
-    those where no bug is found that the gate catches."""
+    """Return every index in a random order.
+
+    The first ones are to be bad. The others take the place of those where no bug is found that the gate catches.
+    """
     order = list(range(count))
     random.Random(seed).shuffle(order)
     return order
 
 
 def candidates(piece: Piece, content: Mapping[str, bytes], stays: Collection[str] = ()) -> list[Bug]:
-    """Bugs for a piece, likeliest to be caught first: in the files of `content`, those in
-    `stays` before others.
+    """Return bugs for a piece, those first that the gate most likely catches.
 
-    A later task may land first, and a file that it removes would come back with the bug.
+    They are in the files of `content`, and those in `stays` come first: a later task may land first, and a file that
+    it removes would come back with the bug.
     """
     found = []
     for path in sorted(content, key=lambda p: (p not in stays, not p.endswith(".py"), "test" not in p, p)):
@@ -119,30 +121,30 @@ def candidates(piece: Piece, content: Mapping[str, bytes], stays: Collection[str
 
 
 def changed_files(hub: Hub, piece: Piece) -> dict[str, bytes]:
-    """Contents of the ordinary files that a piece writes."""
+    """Return the contents of the ordinary files that a piece writes, by path."""
     return {
         path: hub.objects.blob(oid) for path, mode, oid, _ in changed(hub, piece.base, piece.target) if mode in (FILE, EXECUTABLE)
     }
 
 
 def modules(hub: Hub, tree: str) -> dict[str, bytes]:
-    """Contents of the Python files in a tree."""
+    """Return the contents of the Python files of a tree, by path."""
     return {path: hub.objects.blob(oid) for path, oid in hub.objects.walk(tree) if path.endswith(".py")}
 
 
 def with_bug(hub: Hub, tree: str, bug: Bug) -> str:
-    """The tree with a bug in it."""
+    """Return the tree with a bug in it."""
     before = b"" if bug.whole else hub.objects.read(tree, bug.path) or b""
     return hub.objects.replace(tree, {bug.path: before + bug.text.encode()})
 
 
 def holds(hub: Hub, tree: str, bug: Bug) -> bool:
-    """True for a tree with the bug in it, in whatever folder: a rename takes it along."""
+    """Tell whether a tree has the bug in it, in whatever folder: a rename takes the bug along."""
     name, text = bug.path.rpartition("/")[2], bug.text.encode()
     return any(hub.objects.blob(oid).endswith(text) for path, oid in hub.objects.walk(tree) if path.rpartition("/")[2] == name)
 
 
 def save(pieces: Sequence[Piece], path: str) -> None:
-    """For the agents: what each task is."""
+    """Write the pieces to a file, from which the agents read what each task is."""
     with open(path, "w") as file:
         json.dump([asdict(piece) for piece in pieces], file)

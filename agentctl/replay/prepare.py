@@ -1,7 +1,7 @@
-"""Trying the gate on a history before it is replayed: which commits are red, which bugs are caught.
+"""Trials of the gate on a history before it is replayed: which commits are red, which bugs are caught.
 
-What is learned is cached by gate and tree in the user's cache folder, and never shown to
-the bot: its probes must not be free.
+What is learned is cached by gate and tree in the user's cache folder. The bot never sees it, because its probes must
+not be free.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ from agentctl.replay import history
 from agentctl.replay.history import Bug, Piece
 
 TRIES = 3
-"""At a gate that gives no verdict, and at a bug that the gate catches."""
+"""How often a gate that gives no verdict is run, and how many bugs of a piece are tried at most."""
 
 Progress = Callable[[int, int], None]
-"""Told how many of how many trials are done."""
+"""A function that is told how many trials are done, and of how many."""
 
 
 class GateTrials:
-    """What the gate says of trees."""
+    """What the gate says about trees."""
 
     def __init__(self, hub: Hub, policy: Policy) -> None:
         self.hub, self.policy, self.runs = hub, policy, judging.GateRun()
@@ -42,7 +42,7 @@ class GateTrials:
         self._known = self._load()
 
     def green(self, trees: Iterable[str], progress: Progress) -> dict[str, bool]:
-        """Whether the gate passes on each tree; several are tried at a time."""
+        """Return by tree whether the gate passes on it; several trees are tried at a time."""
         wanted = list(dict.fromkeys(trees))
         new = [tree for tree in wanted if tree not in self._known]
         with ThreadPoolExecutor(self.policy.queue.slots) as pool:
@@ -70,7 +70,7 @@ class GateTrials:
         )
 
     def judge(self, tree: str) -> Judgement:
-        """One run of the gate, whatever is known."""
+        """Run the gate once on a tree, whatever is known of it."""
         return judging.judge(self.hub, self.policy, self.runs, self.hub.objects.write_commit(tree, (), "trial\n", 0))
 
     def _load(self) -> dict[str, bool]:
@@ -82,7 +82,7 @@ class GateTrials:
             return {}
 
     def _save(self) -> None:
-        """With what another replay learned meanwhile."""
+        """Write what is known to the cache, with what another replay has learned meanwhile."""
         modes.folder(os.path.dirname(self._file))
         new = f"{self._file}.{os.getpid()}"
         modes.write(new, json.dumps(self._load() | self._known))
@@ -92,7 +92,7 @@ class GateTrials:
 @dataclass(frozen=True)
 class Prepared:
     base: str
-    """Tree that trunk begins with."""
+    """The tree that trunk begins with."""
     pieces: list[Piece]
     commits: int
     told: str
@@ -100,9 +100,9 @@ class Prepared:
 
 
 def prepare(tried: GateTrials, words: str, share: float, limit: int | None, seed: int, progress: Progress) -> Prepared:
-    """Try the gate on the whole range and draw up the tasks, a share of them with a bug.
+    """Try the gate on the whole range and make the tasks, a share of them with a bug.
 
-    Raises Infrastructure if the gate is of no use for that.
+    Raises Infrastructure if the gate is of no use for that, and UsageError if nothing is left to replay.
     """
     below, commits = history.commits_of(tried.hub, words)
     commits = commits[:limit]
@@ -135,7 +135,7 @@ def prepare(tried: GateTrials, words: str, share: float, limit: int | None, seed
 
 
 def injected(tried: GateTrials, found: list[Piece], order: Sequence[int], count: int, progress: Progress) -> list[Piece]:
-    """The pieces, `count` of them with a bug that the gate catches, taken in `order`.
+    """Return the pieces, `count` of them with a bug that the gate catches, taken in `order`.
 
     Raises Infrastructure if there are not that many.
     """
@@ -154,14 +154,14 @@ def injected(tried: GateTrials, found: list[Piece], order: Sequence[int], count:
 
 
 def _bugs(tried: GateTrials, piece: Piece, stays: frozenset[str]) -> list[Bug]:
-    """In what the piece changes, else in any module."""
+    """Return the bugs to try for a piece: first in files that it changes, then in any module."""
     near = history.candidates(piece, history.changed_files(tried.hub, piece), stays)[: TRIES - 1]
     far = history.candidates(piece, history.modules(tried.hub, piece.target), stays)
     return (near + [bug for bug in far if bug not in near])[:TRIES]
 
 
 def _caught(tried: GateTrials, found: list[Piece], bugs: dict[int, list[Bug]], progress: Progress) -> dict[int, Bug]:
-    """The first bug of each list that the gate catches in the piece's last tree."""
+    """Return by piece the first bug of its list that the gate catches in the piece's last tree."""
     chosen: dict[int, Bug] = {}
     for turn in range(TRIES):
         now = {i: listed[turn] for i, listed in bugs.items() if i not in chosen and turn < len(listed)}

@@ -1,4 +1,4 @@
-"""One replay: a hub made for it, the tasks for the fleet on it, and what came out."""
+"""One replay: a hub made for it, the tasks for the fleet, and the outcome."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ from agentctl.replay.history import Piece
 class ReplayOutcome:
     summary: Summary
     injected: int
-    """Rejections by the gate of revisions that held their bug."""
+    """How many revisions that held their bug the gate rejected."""
     deferred: int
     differences: tuple[str, ...]
-    """Paths in which trunk's last tree differs from the history's."""
+    """The paths in which trunk's last tree differs from the history's."""
     unseen: tuple[str, ...]
     """Tasks whose bug was never rejected with evidence."""
     broken: tuple[str, ...]
-    """Findings of `verify`."""
+    """The grave findings of `verify`."""
     parked: dict[str, str]
 
     @property
@@ -43,13 +43,13 @@ class ReplayOutcome:
 
 
 def make_hub(source: str, folder: str) -> Hub:
-    """A bare hub that borrows the objects of `source`, which is never written to."""
+    """Make a bare hub that borrows the objects of `source`, which is never written to."""
     process.as_user(["clone", "--quiet", "--bare", "--shared", "--", source, folder], cwd=os.path.dirname(folder))
     return find(folder)
 
 
 def begin(hub: Hub, tree: str, policy_text: str) -> str:
-    """Make `main` start at `tree` with the policy added; all other refs go."""
+    """Make `main` start at `tree` with the policy added, delete all other refs, and return main's commit."""
     with_policy = hub.objects.replace(tree, {POLICY_PATH: policy_text.encode()})
     made = hub.objects.write_commit(with_policy, (), "Where the replay begins\n", 0)
     hub.git("symbolic-ref", "HEAD", "refs/heads/main")
@@ -63,7 +63,7 @@ def begin(hub: Hub, tree: str, policy_text: str) -> str:
 
 
 def cast(hub: Hub, pieces: list[Piece], agents: int) -> Crew:
-    """Add a task for each piece; returns the agents that know what to do about them."""
+    """Add a task for each piece, and return the crew of agents that know what to do about them."""
     plan = os.path.join(hub.git_dir, "replay", "plan.json")
     os.makedirs(os.path.dirname(plan), exist_ok=True)
     history.save(pieces, plan)
@@ -100,7 +100,7 @@ def _differences(hub: Hub, pieces: list[Piece]) -> tuple[str, ...]:
 
 
 def rejected_with_bug(hub: Hub, pieces: list[Piece]) -> dict[str, list[Record]]:
-    """By task with a bug, the revisions that held it and were rejected by the gate."""
+    """Return by task with a bug the revisions that held the bug and were rejected by the gate."""
     found: dict[str, list[Record]] = {p.task: [] for p in pieces if p.bug}
     bugs = {p.task: p.bug for p in pieces if p.bug}
     for record in Ledger.read(hub).ended():
@@ -112,6 +112,6 @@ def rejected_with_bug(hub: Hub, pieces: list[Piece]) -> dict[str, list[Record]]:
 
 
 def _evident(hub: Hub, record: Record) -> bool:
-    """The answer is about this very revision and names the tree that failed with it."""
+    """Tell whether the answer is about this very revision and names the tree that failed with it."""
     answer = outbox.read(hub, record)
     return bool(answer and answer.verdict.get("change") == record.key and answer.verdict.get("failed"))

@@ -1,4 +1,4 @@
-"""What came of a replay, as the rows of a table."""
+"""The outcome of a replay, as the rows of a table."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Row:
     value: Callable[[ReplayOutcome], float]
     form: str = "{:,.0f}"
     ratio: bool = False
-    """Worth comparing."""
+    """Whether two replays are compared by the ratio of this value."""
 
 
 NUMBERS = (
@@ -39,7 +39,7 @@ WORDS: tuple[tuple[str, Callable[[ReplayOutcome], str]], ...] = (
 
 
 def lines(columns: Mapping[str, ReplayOutcome]) -> Iterator[str]:
-    """The table; with two columns a third gives the second's figure over the first's."""
+    """Yield the lines of the table; with two columns, a third one has the second's value over the first's."""
     both = list(columns.values()) if len(columns) == 2 else []
     yield _line("", [*columns, *(["ratio"] if both else [])])
     for row in NUMBERS:
@@ -57,7 +57,7 @@ def _line(label: str, cells: list[str]) -> str:
 
 
 def _amiss(name: str, outcome: ReplayOutcome, limit: int = 20) -> Iterator[str]:
-    """All that is not as it should be, in full."""
+    """Yield all that is not as it should be, but of each kind `limit` items at most; parked tasks are all there."""
     for label, found in (
         ("differs from history", outcome.differences),
         ("bug not caught", outcome.unseen),

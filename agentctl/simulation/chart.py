@@ -1,4 +1,4 @@
-"""Line charts as SVG, readable on light and on dark ground, without any library."""
+"""Line charts as SVG, readable on a light and on a dark background, made without any library."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Points = Sequence[tuple[float, float]]
 @dataclass(frozen=True)
 class Axis:
     label: str
-    """With its unit."""
+    """What is measured, with its unit."""
     log: bool = False
     percent: bool = False
 
@@ -29,7 +29,7 @@ class Axis:
         return f"{100 * value:.3g}%" if self.percent else f"{value:,.6g}"
 
     def scale(self, values: Sequence[float], start: float, end: float) -> tuple[Callable[[float], float], list[float]]:
-        """Where a value goes between `start` and `end`, and the values to mark."""
+        """Return a function from a value to its place between `start` and `end`, and the values to mark."""
         low, high = min(values), max(values)
         if self.log:
             marks = [m * 10.0**e for e in range(floor(log10(low)), ceil(log10(high)) + 1) for m in (1, 2, 5)]
@@ -49,14 +49,16 @@ class Axis:
 
 
 def _step(span: float) -> float:
-    """A round distance of marks, five to ten of them in `span`."""
+    """Return a round distance between marks, so that four to ten of them fit into `span`."""
     rough = 10.0 ** floor(log10(span))
     return next(rough * m for m in (0.1, 0.2, 0.5, 1.0) if span / (rough * m) <= 10)
 
 
 def chart(title: str, x: Axis, y: Axis, lines: Mapping[str, Points]) -> str:
-    """The picture of named lines; those without points are left out. On a log axis a
-    point that is not positive is left out too."""
+    """Draw named lines, and return the picture; lines without points are left out.
+
+    On a log axis, a point that is not positive is left out too.
+    """
     lines = {name: [(a, b) for a, b in points if (a > 0 or not x.log) and (b > 0 or not y.log)] for name, points in lines.items()}
     lines = {name: points for name, points in lines.items() if points}
     if not lines:

@@ -1,16 +1,15 @@
 """Discrete events: a strategy, a traffic, K slots.
 
-A strategy is whatever can be called as the planner is, `strategy(view, limits, now)`,
-and returns a Plan. It sees verdicts only. The engine holds it to the landing rule: trunk
-moves only to a tree that passed, which is literally `base + chain` of a passed probe;
-the base may be an older tip of trunk if what landed since is a prefix of the chain (a
-*train*: only the rest of the chain lands). A breach raises RuleBroken.
+A strategy is whatever can be called as the planner is, `strategy(view, limits, now)`, and returns a Plan. It sees
+verdicts only. The engine enforces the landing rule: trunk moves only to a tree that passed, and that is literally
+`base + chain` of a passed probe. The base may be an older tip of trunk if what landed since is a prefix of the chain
+(a *train*): then only the rest of the chain lands. A breach raises RuleBroken.
 
-Commits are named by a hash of the literal sequence of changes since the beginning, so
-that t0 + [a] + [b] and t0 + [a, b] are the same commit.
+A commit is named by a hash of the literal sequence of changes since the beginning, so that t0 + [a] + [b] and t0 +
+[a, b] are the same commit.
 
-What is left out: staging takes no time, a gate never says "indeterminate", nobody else
-pushes to trunk, and a verdict that is known is not reused.
+What is left out: staging takes no time, a gate never says "indeterminate", nobody else pushes to trunk, and a verdict
+that is known is not reused.
 """
 
 from __future__ import annotations
@@ -32,48 +31,48 @@ Strategy = Callable[[View, Any, float], Plan]
 
 PRIME = (1 << 61) - 1
 MOVES = 100_000
-"""Plans in one moment; a strategy that needs more goes in circles."""
+"""The most plans in one moment; a strategy that needs more goes in circles."""
 
 
 class RuleBroken(AssertionError):
-    """A strategy did what no queue may."""
+    """A strategy did what no queue may do."""
 
 
 @dataclass
 class Totals:
-    """What was counted in a stretch of a simulation; times in seconds."""
+    """What was counted in a stretch of a simulation; times are in seconds."""
 
     landed: int = 0
     rejected: int = 0
     wronged: int = 0
-    """Of the rejected: good ones."""
+    """How many of the rejected changes were good."""
     conflicts: int = 0
-    """Sent back for a textual conflict with what landed; not among the rejected."""
+    """Changes that were sent back for a textual conflict with what landed; the rejected ones do not include them."""
     probes: int = 0
-    """Started, cancelled ones too."""
+    """Probes that were started, also those that were cancelled later."""
     cancelled: int = 0
     busy: float = 0.0
-    """Slot time used, by cancelled probes too until they were cancelled."""
+    """Slot time that was used, also by cancelled probes until they were cancelled."""
     elapsed: float = 0.0
     plans: int = 0
     deciding: float = 0.0
-    """Real time in the strategy."""
+    """Real time that the strategy took."""
     longest_decision: float = 0.0
     longest_wait: float = 0.0
-    """From arrival to the end, whatever the end, or so far."""
+    """The longest time from the arrival of a change to its end, whatever the end, or until now if it is still queued."""
     peak: int = 0
-    """Most changes in the queue."""
+    """The largest number of changes in the queue."""
     overrun: bool = False
-    """The stretch was given up: more were waiting than it allowed."""
+    """Whether the stretch was given up because more changes were waiting than it allowed."""
     turnaround: array[float] = field(default_factory=lambda: array("d"))
-    """Of each landed change, from arrival to landing."""
+    """The time from arrival to landing of each landed change."""
 
     def __sub__(self, other: Totals) -> Totals:
-        """The differences of the counts; what is no count is this one's."""
+        """Return the differences of the counts; the fields that are no counts are those of `self`."""
         return replace(self, **{name: getattr(self, name) - getattr(other, name) for name in COUNTS})
 
     def quantile(self, share: float) -> float:
-        """Turnaround that `share` of the landed changes stayed within; nan if none landed."""
+        """Return the turnaround that `share` of the landed changes stayed within; nan if none landed."""
         times = sorted(self.turnaround)
         return times[min(len(times) - 1, int(share * len(times)))] if times else float("nan")
 
@@ -83,15 +82,15 @@ COUNTS = [f.name for f in fields(Totals) if f.name not in ("longest_decision", "
 
 @dataclass(frozen=True, kw_only=True)
 class Conditions:
-    """What the traffic meets."""
+    """What the traffic meets: slots, flakes, and how long gates take."""
 
     slots: int
     backlog: int | None = None
-    """Keep so many changes in the queue, whatever their time of arrival. None: as they arrive."""
+    """How many changes are kept in the queue, whatever their time of arrival; None: as they arrive."""
     flake: float = 0.0
     """Probability that a probe that should pass fails."""
     jitter: float = 0.0
-    """A gate takes its time, more or less up to this share."""
+    """By which share at most the time of a gate run is longer or shorter than it should be."""
     seed: int = 1
 
 
@@ -105,13 +104,13 @@ class Simulation:
         self.queue: dict[str, Change] = {}
         self.count = Totals()
         self.trunk: list[str] = []
-        """Keys in the order of landing."""
+        """The keys of the landed changes, in the order of landing."""
         self.tip = "0"
         self.tips = {"0": 0}
-        """Each tip of trunk: how many changes are below it."""
+        """How many changes are below each tip that trunk ever had."""
         self.memory = b""
         self.running: dict[int, tuple[Probe, Verdict, float]] = {}
-        """By number: with the verdict to come and the time of the start."""
+        """By number of a probe: the probe, its verdict to come, and the time of its start."""
         self.next = 1
         self.passed: set[str] = set()
         self._arrivals = iter(arrivals)
@@ -121,15 +120,16 @@ class Simulation:
         self._landed: list[str] = []
         self._queued: tuple[Change, ...] = ()
         self._fresh = False
-        """Whether `_queued` is the queue."""
+        """Whether `_queued` is the same as `queue`."""
         self._stirred = True
-        """Whether something happened that a full set of slots could react to."""
+        """Whether something happened to which a strategy could react although all slots are taken."""
 
     def run(self, landed: int | None = None, most_waiting: int | None = None) -> Totals:
-        """Until `landed` more changes landed, or all that arrives has ended; given up
-        when more than `most_waiting` are queued. What was counted in this stretch.
+        """Run until `landed` more changes landed or all arrivals have ended, and return what was counted in this stretch.
 
-        Raises RuleBroken for a breach, or a strategy that stands still or goes in circles.
+        The stretch is given up when more than `most_waiting` changes are queued.
+
+        Raises RuleBroken for a breach, and for a strategy that stands still or goes in circles.
         """
         before, begun = self.count, self.now
         self.count = Totals(**{name: getattr(before, name) for name in COUNTS})
@@ -149,7 +149,7 @@ class Simulation:
     # time
 
     def advance(self) -> bool:
-        """Go to the next moment at which something ends or arrives. False: there is none."""
+        """Go to the next moment at which something ends or arrives; return False if there is none."""
         while self._ends and self._ends[0][1] not in self.running:
             heapq.heappop(self._ends)
         ends = self._ends[0][0] if self._ends else float("inf")
@@ -190,9 +190,11 @@ class Simulation:
     # decisions
 
     def tick(self) -> None:
-        """Plan and perform until a plan moves nothing. While all slots are taken and
-        nothing has ended, an arrival alone is no reason to plan, unless the strategy
-        says that it is `eager`."""
+        """Plan and perform until a plan moves nothing.
+
+        While all slots are taken and nothing has ended, an arrival alone is no reason to plan, unless the strategy
+        says that it is `eager`.
+        """
         self._arrive()
         if not (self._stirred or self._eager) and len(self.running) >= self.conditions.slots:
             return
@@ -231,7 +233,7 @@ class Simulation:
         return plan
 
     def _perform(self, action: object) -> bool:
-        """True if the strategy has to plan again at once."""
+        """Perform an action, and tell whether the strategy has to plan again at once."""
         match action:
             case Start(probe):
                 return self._start(probe)
@@ -267,7 +269,7 @@ class Simulation:
         return False
 
     def _rest(self, probe: Probe) -> Sequence[str]:
-        """What of the chain is not on trunk as a literal prefix."""
+        """Return the part of the chain that is not on trunk as a literal prefix."""
         since = len(self.trunk) - self.tips[probe.base]
         return probe.chain[since:] if tuple(self.trunk[self.tips[probe.base] :]) == probe.chain[:since] else probe.chain
 
@@ -307,7 +309,7 @@ class Simulation:
         return change
 
     def name(self, base: str, chain: Sequence[str]) -> str:
-        """The name of the commit that has `chain` on top of `base`."""
+        """Return the name of the commit that has `chain` on top of `base`."""
         value = int(base, 16)
         for key in chain:
             value = (value * 1_000_003 + int(key[1:-2]) + 1) % PRIME

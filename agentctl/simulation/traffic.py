@@ -1,15 +1,15 @@
-"""Traffic for a simulated queue: who submits what when, and what is true of it.
+"""Traffic for a simulated queue: who submits what and when, and what is true of it.
 
-Made up from a seed (`Traffic`) or read from a file (`read_trace`). The same traffic can
-be given to several strategies: nothing in it depends on what they do.
+It is made up from a seed (`Traffic`) or read from a file (`read_trace`). The same traffic can be given to several
+strategies, because nothing in it depends on what they do.
 
-A trace file has a JSON object a line, in the order of arrival:
+A trace file has a JSON object on each line, in the order of arrival:
 
     {"at": 12.5, "agent": "ann", "bad": false, "seconds": 240}
 
-`at` and `seconds` (of the gate on this change) are in seconds; only `at` is required.
-Optional too: `priority`, and `breaks_with` and `clashes_with`, the line (from 0) of an
-earlier change with which it fails, or conflicts textually, although both are good.
+`at` and `seconds` (of the gate on this change) are in seconds; only `at` is required. Also optional are `priority`,
+`breaks_with` and `clashes_with`. The last two name an earlier change by the number of its line (from 0, blank lines
+are not counted): together with it this change fails, or it conflicts with it textually, although both are good.
 """
 
 from __future__ import annotations
@@ -28,33 +28,32 @@ class Arrival:
     agent: str = "agent-0"
     bad: bool = False
     seconds: float = 1.0
-    """How long the gate takes on a tree whose last change this is."""
+    """How long the gate takes on a tree whose last change is this one."""
     priority: int = 0
     breaks_with: int | None = None
-    """Number of an earlier arrival: a tree with both fails."""
+    """The number of an earlier arrival; a tree with both fails."""
     clashes_with: int | None = None
-    """Number of an earlier arrival: the two conflict textually, if both are queued at
-    the same time."""
+    """The number of an earlier arrival; the two conflict textually if both are queued at the same time."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Traffic:
-    """Made-up traffic: the same seed, the same arrivals."""
+    """Made-up traffic; the same seed gives the same arrivals."""
 
     risks: tuple[float, ...]
-    """Probability that a change is bad, of each agent; agents submit in turn."""
+    """For each agent, the probability that a change of it is bad; the agents submit in turn."""
     seed: int = 1
     rate: float | None = None
-    """Arrivals a second, Poisson. None: all at 0, for a queue that is kept full."""
+    """Arrivals a second, as a Poisson process; None: all at 0, for a queue that is kept full."""
     seconds: float = 1.0
     pairs: float = 0.0
-    """Share of changes that break together with one of the `NEAR` before them."""
+    """Share of changes that break together with one of the `NEAR` changes before them."""
     clashes: float = 0.0
-    """Share of changes that conflict textually with one of the `NEAR` before them."""
+    """Share of changes that conflict textually with one of the `NEAR` changes before them."""
     priorities: tuple[int, ...] = (0,)
-    """Drawn with equal chances."""
+    """The priorities, drawn with equal chances."""
     count: int | None = None
-    """How many arrive; None: without end."""
+    """How many changes arrive; None: without end."""
 
     def __iter__(self) -> Iterator[Arrival]:
         dice = random.Random(self.seed)
@@ -77,7 +76,7 @@ class Traffic:
 
     @property
     def known_risks(self) -> dict[str, float]:
-        """By agent: for strategies that are told."""
+        """The risks by agent, for strategies that are told."""
         return {f"agent-{n}": risk for n, risk in enumerate(self.risks)}
 
 
@@ -94,7 +93,10 @@ _KINDS = {"at": float, "agent": str, "bad": bool, "seconds": float, "priority": 
 
 
 def read_trace(lines: Iterable[str]) -> list[Arrival]:
-    """The arrivals of a trace file. Raises ValueError, naming the line."""
+    """Return the arrivals of a trace file.
+
+    Raises ValueError that names the line.
+    """
     found: list[Arrival] = []
     for number, line in enumerate(lines, 1):
         if not line.strip():
@@ -123,7 +125,7 @@ def _arrival(raw: object, number: int) -> Arrival:
 
 
 def write_trace(arrivals: Iterable[Arrival]) -> Iterator[str]:
-    """The lines of a trace file, defaults left out."""
+    """Yield the lines of a trace file, without values that are the default."""
     plain = Arrival(0.0)
     for arrival in arrivals:
         facts = {key: getattr(arrival, key) for key in _KINDS}

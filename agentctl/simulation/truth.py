@@ -1,4 +1,4 @@
-"""What is true of the changes, and which textual conflicts staging has met so far."""
+"""What is true of the changes, and which textual conflicts chains have met so far."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from agentctl.simulation.traffic import Arrival
 
 
 class Truth:
-    """Changes are named c0/1, c1/1 and so on, in the order of arrival."""
+    """What is true of the changes, which are named c0/1, c1/1 and so on in the order of arrival."""
 
     def __init__(self) -> None:
         self.count = 0
         self.met: frozenset[tuple[str, str]] = frozenset()
-        """Clashes that a chain has run into: all that a strategy is told of them."""
+        """The textual conflicts that a chain has run into: all that a strategy is told of them."""
         self.fallen: list[str] = []
         """Changes that conflict with what landed last."""
         self.bad: set[str] = set()
         self._breaks: dict[str, set[str]] = {}
         self._clashes: dict[str, set[str]] = {}
         self._place: dict[str, int] = {}
-        """Position on trunk of what landed."""
+        """The position on trunk of each landed change."""
         self._seconds: dict[str, float] = {}
-        """Where the gate does not take a second."""
+        """How long the gate takes on a change, where that is not one second."""
 
     def learn(self, arrival: Arrival, at: float) -> Change:
         key = f"c{self.count}/1"
@@ -40,7 +40,7 @@ class Truth:
         return change
 
     def green(self, chain: Sequence[str], below: int) -> bool:
-        """Whether `chain` on the trunk that had `below` changes is as it should be."""
+        """Tell whether `chain` is good on top of the first `below` changes of trunk."""
         if not self.bad.isdisjoint(chain):
             return False
         if not self._breaks:
@@ -51,7 +51,7 @@ class Truth:
         )
 
     def clash(self, chain: Sequence[str]) -> bool:
-        """True if two of the chain conflict textually; these are then met."""
+        """Tell whether two changes of the chain conflict textually; such conflicts are then in `met`."""
         if not self._clashes:
             return False
         members = set(chain)
@@ -60,7 +60,7 @@ class Truth:
         return bool(found)
 
     def land(self, keys: Sequence[str], below: int) -> None:
-        """They are on trunk from position `below` on; note what conflicts with them."""
+        """Put the changes on trunk from position `below` on, and note what conflicts with them."""
         self._place.update(zip(keys, range(below, below + len(keys))))
         if not self._clashes:
             return
@@ -69,5 +69,5 @@ class Truth:
         self.met = frozenset(pair for pair in self.met if gone.isdisjoint(pair))
 
     def seconds(self, chain: Sequence[str]) -> float:
-        """How long the gate takes: as long as on the last change."""
+        """Return how long the gate takes on a chain: as long as on its last change."""
         return self._seconds.get(chain[-1], 1.0) if chain and self._seconds else 1.0

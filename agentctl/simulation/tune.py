@@ -1,4 +1,4 @@
-"""What other settings of the queue would make of a traffic: the planner that ships, simulated."""
+"""Forecasts of other settings of the queue for a given traffic: the planner that ships is simulated."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from agentctl.simulation.engine import Conditions, Simulation
 from agentctl.simulation.traffic import Arrival
 
 LULL = 3600.0
-"""A longer gap between arrivals, in seconds, counts as this: nights are not the queue's."""
+"""A longer gap between arrivals, in seconds, counts as this one: nights say nothing about the queue."""
 
 
 @dataclass(frozen=True, slots=True)
 class Setting:
     slots: int
     batch: int
-    """Most changes in one probe."""
+    """The most changes in one probe."""
 
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """What came of one setting."""
+    """The outcome of one setting."""
 
     slots: int
     batch: int
@@ -34,15 +34,15 @@ class Forecast:
     landed_an_hour: float
     half: float
     most: float
-    """Seconds from admission to landing that 50% and 95% of the landed changes stay within."""
+    """`half` and `most`: the seconds from admission to landing that 50% and 95% of the landed changes stay within."""
     gate_hours: float
-    """For each 100 landed changes."""
+    """Gate hours for each 100 landed changes."""
     probes: float
-    """For each landed change."""
+    """Probes for each landed change."""
 
 
 def without_lulls(arrivals: Iterable[Arrival]) -> list[Arrival]:
-    """From 0 on, with no gap above `LULL`."""
+    """Return the arrivals with the first one at 0, and with no gap above `LULL`."""
     found: list[Arrival] = []
     at, last = 0.0, None
     for arrival in arrivals:
@@ -53,7 +53,7 @@ def without_lulls(arrivals: Iterable[Arrival]) -> list[Arrival]:
 
 
 def repeated(arrivals: Sequence[Arrival], changes: int) -> Iterator[Arrival]:
-    """`changes` of them: the traffic over and over, one mean gap between the rounds."""
+    """Yield `changes` arrivals: the traffic over and over, with one mean gap between the rounds."""
     length = len(arrivals)
     span = arrivals[-1].at - arrivals[0].at
     span += span / (length - 1) if length > 1 else arrivals[0].seconds
@@ -72,7 +72,10 @@ def repeated(arrivals: Sequence[Arrival], changes: int) -> Iterator[Arrival]:
 def outcome(
     arrivals: Iterable[Arrival], setting: Setting, limits: Settings, flake: float = 0.0, backlog: int | None = None, seed: int = 1
 ) -> Forecast:
-    """With `backlog`, so many changes are always queued, whatever the times of arrival."""
+    """Simulate one setting.
+
+    With `backlog`, so many changes are always queued, whatever the times of arrival.
+    """
     conditions = Conditions(slots=setting.slots, backlog=backlog, flake=flake, seed=seed)
     tally = Simulation(arrivals, plan, conditions, replace(limits, batch=setting.batch)).run()
     landed = max(1, tally.landed)
@@ -93,7 +96,7 @@ HEAD = ("slots", "batch", "landed/h", "P50", "P95", "gate h/100", "probes/landed
 
 
 def lines(outcomes: Iterable[Forecast], now: Setting | None = None) -> Iterator[str]:
-    """The table; the setting that is in force has a star."""
+    """Yield the lines of the table; the setting that is in force has a star."""
     rows = [(" ", *HEAD)]
     for o in outcomes:
         star = "*" if (o.slots, o.batch) == (now and now.slots, now and now.batch) else " "
@@ -115,7 +118,7 @@ def lines(outcomes: Iterable[Forecast], now: Setting | None = None) -> Iterator[
 
 
 def span(seconds: float) -> str:
-    """A time in the unit that suits it."""
+    """Return a time in the unit that suits it."""
     if not isfinite(seconds):
         return "-"
     for unit, size in (("h", 3600.0), ("m", 60.0)):
@@ -125,7 +128,7 @@ def span(seconds: float) -> str:
 
 
 def plot(outcomes: Sequence[Forecast], title: str) -> str:
-    """Turnaround against slots, a line for each batch limit, as SVG."""
+    """Draw turnaround against slots as SVG, with two lines (P50 and P95) for each batch limit."""
     batches = dict.fromkeys(o.batch for o in outcomes)
     drawn = {
         f"{what}, batch {batch}": [(float(o.slots), getattr(o, name)) for o in outcomes if o.batch == batch and isfinite(o.half)]

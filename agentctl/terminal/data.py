@@ -11,7 +11,7 @@ _PACKAGE = os.path.dirname(os.path.abspath(agentctl.__file__))
 
 
 def data_path(*parts: str) -> str:
-    """Raises NotFound."""
+    """Return the path of a file that comes with the package, or raise NotFound."""
     for base in (os.path.join(_PACKAGE, "data"), os.path.dirname(_PACKAGE)):
         path = os.path.join(base, *parts)
         if os.path.exists(path):

@@ -1,4 +1,4 @@
-"""What was tested and what became of each change, as a JUnit report."""
+"""A JUnit report of what was tested and of what became of each change."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from agentctl.hub.verdicts import Judgement
 
 class JUnit:
     def __init__(self, hub: Hub, path: str) -> None:
-        """Raises UsageError now for a file that could not be written in the end."""
+        """Raise UsageError now for a file that could not be written in the end."""
         self.hub, self.path = hub, path
         self._ended: list[tuple[Landed | Rejected, str]] = []
-        """With the output that a rejection has as evidence."""
+        """Each landed or rejected change, with the output that a rejection has as evidence."""
         try:
             open(path, "a").close()
         except OSError as error:
@@ -34,7 +34,7 @@ class JUnit:
             self._ended.append((event, (answer.log or answer.conflict) if answer else ""))
 
     def write(self, judged: Sequence[tuple[Probe, Judgement]]) -> None:
-        """One test case for each gate run and one for each change that ended."""
+        """Write one test case for each gate run, and one for each change that landed or was rejected."""
         root = ElementTree.Element("testsuites", name="agentctl")
         probes = ElementTree.SubElement(root, "testsuite", name="probes", tests=str(len(judged)))
         for probe, judgement in judged:
@@ -65,7 +65,7 @@ class JUnit:
 
 
 def _xml(text: str) -> str:
-    """As on a terminal, and without the characters that XML has no way to hold."""
+    """Return the text as a terminal would show it, but with a question mark for what XML cannot hold."""
     return "".join(
         c if c in "\t\n\r" or " " <= c <= "\ud7ff" or "\ue000" <= c <= "\ufffd" or c > "\uffff" else "?"
         for c in visible(uncoloured(text))

@@ -23,13 +23,15 @@ if TYPE_CHECKING:
     from rich.console import Group
 
 COUNTED = (Status.LANDED, Status.DONE, Status.SUBMITTED, Status.WORKING, Status.READY, Status.BLOCKED, Status.PARKED, Status.GONE)
-"""In the head of the view, in this order."""
+"""What the head of the view counts, in this order."""
 
 
 @contextlib.contextmanager
 def view(given: Given, narrator: Narrator, fleet: Fleet, bot: Bot) -> Iterator[Callable[[], None]]:
-    """A function to call after each turn. It draws only on a terminal; elsewhere the
-    narrator's plain lines stand alone."""
+    """Yield a function to call after each turn, which draws the view.
+
+    It draws only on a terminal; elsewhere the narrator's plain lines stand alone.
+    """
     if given.json or given.quiet or not sys.stdout.isatty():
         yield lambda: None
         return

@@ -1,4 +1,7 @@
-"""Writes man/man1 from the command tree, and the keys in agentctl-policy(5) from the schema: `python -m agentctl.terminal.manpages`."""
+"""The pages of man/man1, made from the command tree, and the keys in agentctl-policy(5), made from the schema.
+
+`python -m agentctl.terminal.manpages` writes them.
+"""
 
 from __future__ import annotations
 
@@ -36,8 +39,8 @@ STATUSES = (
 
 
 def pages() -> dict[str, str]:
-    """Every page that is written, by its path below `FOLDER`."""
-    # With root's settings, as in a run: click keeps the help option that a command's first context made.
+    """Return every page that is written, by its path below `FOLDER`."""
+    # It has root's settings, as in a run, because click keeps the help option that the first context of a command made.
     ctx = click.Context(root, info_name="agentctl", obj=Given(), **root.context_settings)
     found = {"man1/agentctl.1": _page(ctx, root, _index(ctx)), POLICY: _with_keys(POLICY)}
     for name, command, inner in _below(ctx, root):
@@ -46,7 +49,7 @@ def pages() -> dict[str, str]:
 
 
 def _with_keys(page: str) -> str:
-    """A page as it is on disk, with its section KEYS made anew."""
+    """Return a page as it is on disk, with its section KEYS made anew."""
     with open(os.path.join(FOLDER, page)) as file:
         before, _, rest = file.read().partition(".SH KEYS\n")
     after = rest.partition(".SH ENVIRONMENT\n")[2]
@@ -54,7 +57,7 @@ def _with_keys(page: str) -> str:
 
 
 def _keys(prefix: str, section: Plain) -> str:
-    """The keys of a section of the policy: those with a value, then the sections within."""
+    """Return the keys of a section of the policy: those with a value, then the sections within."""
     values, inner = [], []
     for key, about in section["properties"].items():
         items = about.get("items", {})
@@ -68,7 +71,7 @@ def _keys(prefix: str, section: Plain) -> str:
 
 
 def _about(about: Plain, required: bool) -> Iterator[str]:
-    """What is said of one key, in sentences."""
+    """Yield what is said of one key, in sentences."""
     yield about["description"]
     expected = about.get("x-expected") or about.get("items", {}).get("x-expected")
     # Durations and sizes have sections of their own.
@@ -85,7 +88,7 @@ def _about(about: Plain, required: bool) -> Iterator[str]:
 
 
 def _below(ctx: click.Context, group: click.Group) -> Iterator[tuple[str, click.Command, click.Context]]:
-    """The commands of a group by name, each with a context of its own."""
+    """Yield the commands of a group by name, each with a context of its own."""
     for name in group.list_commands(ctx):
         if command := group.get_command(ctx, name):
             yield name, command, click.Context(command, info_name=name, parent=ctx)
@@ -183,7 +186,7 @@ def _escape(text: str) -> str:
 
 
 def stale() -> Iterator[str]:
-    """Pages that are not as they would be written, by their paths below `FOLDER`."""
+    """Yield the pages that are not as they would be written, by their paths below `FOLDER`."""
     wanted = pages()
     on_disk = {f"man1/{name}" for name in os.listdir(os.path.join(FOLDER, "man1")) if name.endswith(".1")}
     yield from on_disk - wanted.keys()

@@ -1,4 +1,4 @@
-"""Turns what a bot and a fleet tell into lines, JSON, or a live view."""
+"""The narrator: it turns what a bot and a fleet tell into lines, JSON, or a live view."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ COLORS: dict[type, str] = {
     notices.Released: "green",
 }
 SHOWN = (*COLORS, events.Probed, events.NotAdmitted, notices.Odd)
-"""What is told without --verbose."""
+"""The kinds of events that are told without --verbose."""
 
 
 class Narrator:
     def __init__(self, given: Given) -> None:
         self.given = given
         self.recent: list[tuple[str, str]] = []
-        """(colour, line), the last of them, for the live view."""
+        """The last lines as (colour, line), for the live view."""
         self.live = False
 
     def tell(self, event: Told) -> None:

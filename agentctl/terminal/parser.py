@@ -27,12 +27,12 @@ if TYPE_CHECKING:
     Seconds = click.ParamType[float]
 else:
     Seconds = click.ParamType
-    """It takes no parameter before click 8.4."""
+    """Before click 8.4 this class takes no type parameter."""
 
 Made = TypeVar("Made", bound=click.Command)
 
 NAMES = {"help": "help_"}
-"""Modules whose name differs from their command's."""
+"""The modules whose name differs from that of their command."""
 
 
 MEANT = {
@@ -42,11 +42,11 @@ MEANT = {
     "queue show": "agentctl queue, or agentctl why CHANGE",
     "queue list": "agentctl queue",
 }
-"""What to type for a command that is often looked for under another name."""
+"""What to type instead, for commands that people often look for under another name."""
 
 
 class Group(click.Group):
-    """Says what was meant where there is no such command."""
+    """A group that tells which command was meant, where there is none of the name that was typed."""
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
         if args and args[0] not in self.list_commands(ctx):
@@ -62,7 +62,7 @@ class Group(click.Group):
 
 
 class Root(Group):
-    """Finds a command by importing its module when it is asked for."""
+    """The root of the tree, which imports the module of a command when that is asked for."""
 
     sections = SECTIONS
 
@@ -73,7 +73,7 @@ class Root(Group):
         return self.loaded(name) if name in self.list_commands(ctx) else None
 
     def loaded(self, name: str) -> click.Command:
-        """One that is listed."""
+        """Import a command that is listed, and return it."""
         command: click.Command = importlib.import_module(f"agentctl.commands.{NAMES.get(name, name)}").command
         return command
 
@@ -85,7 +85,7 @@ class Root(Group):
 
 @dataclass
 class Given:
-    """The global options, and the way from them to the hub."""
+    """The global options, and the hub, policy and trunk that they lead to."""
 
     path: str = "."
     json: bool = False
@@ -123,14 +123,17 @@ class Given:
 
     @property
     def tip(self) -> str:
-        """Trunk's commit now."""
+        """The commit that trunk is at now."""
         return self.hub.trunk_tip(self.trunk)
 
-    # All that commands print goes through these four: tests/test_tidy.py sees to it.
+    # All that commands print goes through these four methods; tests/test_tidy.py checks it.
 
     def say(self, text: str = "", hang: int | None = None, style: str | None = None) -> None:
-        """Print for people, unless --quiet or --json. With `hang` a line that is wider than the
-        terminal is broken at words and continued at that column; `style` is a colour."""
+        """Print for people, unless --quiet or --json is given.
+
+        With `hang`, a line that is wider than the terminal is broken at words and continued at that column; `style`
+        is a colour.
+        """
         if not (self.quiet or self.json):
             text = visible(text)
             if hang is not None and sys.stdout.isatty():
@@ -138,20 +141,20 @@ class Given:
             click.echo(click.style(text, fg=style) if style and self.colored else text, color=self.colored)
 
     def show(self, text: str, end: str = "\n") -> None:
-        """Print what was asked for, --quiet or not."""
+        """Print what was asked for, even with --quiet."""
         click.echo(visible(text) + end, nl=False)
 
     def emit(self, value: object) -> None:
-        """Print one JSON value. What is not ASCII in it is escaped."""
+        """Print one JSON value; what is not ASCII in it is escaped."""
         click.echo(json.dumps(value, default=str))
 
     def note(self, text: str, end: str = "\n") -> None:
-        """Print progress to standard error, unless --quiet or --json."""
+        """Print progress to standard error, unless --quiet or --json is given."""
         if not (self.quiet or self.json):
             print(visible(text), file=sys.stderr, end=end, flush=True)
 
     def trace(self, debug: bool) -> None:
-        """Print each Git that is run and each transaction of refs to standard error, or no longer."""
+        """Print each Git that is run and each transaction of refs to standard error, or stop printing them."""
         import logging
 
         shown, package = logging.StreamHandler(), logging.getLogger("agentctl")
@@ -183,7 +186,10 @@ def _set(ctx: click.Context, option: click.Parameter, value: bool) -> None:
 
 
 def read_input() -> str:
-    """All of standard input. Raises UsageError for what is no text."""
+    """Return all of standard input as text.
+
+    Raises UsageError if it is not UTF-8 or holds a NUL byte.
+    """
     from agentctl.errors import UsageError
 
     try:
@@ -196,7 +202,7 @@ def read_input() -> str:
 
 
 class Duration(Seconds):
-    """Seconds, written as 90s, 10m or 1h30m."""
+    """A number of seconds, written as 90s, 10m or 1h30m."""
 
     name = "time"
 
@@ -210,7 +216,7 @@ class Duration(Seconds):
 
 
 class Command(click.Command):
-    """Takes words that are text; bytes that are none may stand in paths and in an agent's command line alone."""
+    """A command whose words have to be UTF-8, except for paths and an agent's command line."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         rest = super().parse_args(ctx, args)
@@ -234,12 +240,15 @@ def _made(kind: type[Made], name: str, examples: str, **options: bool) -> Callab
 
 
 def as_command(name: str, examples: str) -> Callable[[Callable[..., int]], Command]:
-    """A command whose help ends in examples, and that takes --json and --quiet behind its name too."""
+    """Make a command whose help ends in examples, and that takes --json and --quiet behind its name too."""
     return _made(Command, name, examples)
 
 
 def group(name: str, examples: str, invoke_without_command: bool = False) -> Callable[[Callable[..., int | None]], Group]:
-    """As `as_command`; the function returns nothing where the command below it has its own status."""
+    """Make a group like `as_command`.
+
+    Its function returns nothing where the command below it has an exit status of its own.
+    """
     return _made(Group, name, examples, invoke_without_command=invoke_without_command)
 
 

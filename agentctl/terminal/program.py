@@ -1,7 +1,7 @@
 """The agent's program: what was typed behind --, or what the policy says.
 
-What is typed is meant where the person stands, and becomes an absolute path. What is not there, and what the policy
-says, is meant in the agent's worktree: a script of the project.
+A program that was typed is looked for where the person stands, and becomes an absolute path. If it is not there, it
+is meant to be in the agent's worktree, as a script of the project; so is a program that the policy names.
 """
 
 from __future__ import annotations
@@ -15,7 +15,10 @@ from agentctl.terminal.parser import Given
 
 
 def chosen(given: Given, adapter: str | None, typed: tuple[str, ...]) -> tuple[str, tuple[str, ...], bool]:
-    """(name of the adapter, argument vector, whether the prompt is its standard input). Raises UsageError, NotFound."""
+    """Return (name of the adapter, argument vector, whether the prompt is its standard input).
+
+    Raises UsageError, NotFound.
+    """
     agents = given.policy.agents
     name = adapter or ("command" if typed else agents.adapter)
     if name == "command":
@@ -25,13 +28,16 @@ def chosen(given: Given, adapter: str | None, typed: tuple[str, ...]) -> tuple[s
 
 
 def in_tree(given: Given, path: str) -> bool:
-    """True for a file of trunk, as the agent's worktree will have it."""
+    """Tell whether a path is a file of trunk, which the agent's worktree will have."""
     hub, path = given.hub, os.path.normpath(path)
     return not path.startswith("..") and hub.objects.read(hub.objects.commit(given.tip).tree, path) is not None
 
 
 def _here(folder: str, program: str) -> str:
-    """A relative program that is where the person stands, by its absolute path."""
+    """Return the absolute path of a relative program that is where the person stands, and any other program as it is.
+
+    Raises NotFound if the file is not executable.
+    """
     path = os.path.join(folder, program)
     if "/" not in program or os.path.isabs(program) or not os.path.isfile(path):
         return program

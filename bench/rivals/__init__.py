@@ -1,7 +1,6 @@
-"""Other merge queues, each as its sources and documents say, to be driven by the simulator.
+"""Other merge queues, each as its sources and documents describe it, to be driven by the simulator.
 
-Each has the planner's interface and keeps its state in itself: make a new one for each
-simulation.
+Each one has the planner's interface and keeps its state in itself: make a new one for each simulation.
 """
 
 from __future__ import annotations
@@ -30,7 +29,10 @@ RIVALS: dict[str, Callable[[Mapping[str, float]], Strategy]] = {
     "oracle": lambda risks: Oracle(),
     "batch oracle": lambda risks: BatchOracle(),
 }
-"""A fresh strategy, given the true risk of each agent's changes (which only SubmitQueue looks at)."""
+"""By name, what makes a fresh strategy from the true risk of each agent's changes.
+
+Only SubmitQueue looks at each risk; the prefix chain takes its batch size from their mean.
+"""
 
 SERIAL = {"serial", "bors-ng"}
-"""Use one slot, however many there are."""
+"""Strategies that use one slot, however many there are."""

@@ -1,13 +1,12 @@
 """bors-ng: one batch at a time, halved when it fails.
 
-Source: lib/worker/batcher.ex (`get_new_batch`, `sort_batches`), batcher/divider.ex
-(`split_batch`, `bisect`). One batch runs; a change that is approved joins the newest batch
-that waits. A failing batch of several is split in two, which wait at the end with priority
-0 like every other batch; a failing single is rejected. Nothing is inferred: both halves are
-tested though a passing first half tells that the second fails.
-Simplified: no delays, no `single` flag, no rebase on a push by others. As shipped the batch
-size has no limit; here it is `MOST`, since otherwise a queue that is kept full would
-test all of it at once.
+Source: lib/worker/batcher.ex (`get_new_batch`, `sort_batches`), batcher/divider.ex (`split_batch`, `bisect`). One
+batch runs; a change that is approved joins the newest batch that waits. A failing batch of several changes is split
+in two, which wait at the end with priority 0 like every other batch; a failing batch of one is rejected. Nothing is
+inferred: both halves are tested, although a passing first half tells that the second fails.
+
+Simplified: no delays, no `single` flag, no rebase on a push by others. As shipped the batch size has no limit; here
+it is `MOST`, since otherwise all of a queue that is kept full would be tested at once.
 """
 
 from __future__ import annotations

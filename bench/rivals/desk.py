@@ -15,14 +15,14 @@ Chain = tuple[str, ...]
 class Build:
     probe: Probe
     verdict: Verdict | None = None
-    """None while it runs."""
+    """The verdict; None while the build runs."""
 
 
 class Desk:
     """Builds, running and ended, by what they have on top of trunk.
 
-    A build stays valid while trunk moves along its chain (then it lands as a train); one
-    that trunk has left is forgotten, and cancelled if it runs.
+    A build stays valid while trunk moves along its chain; then it lands as a train. A build that trunk has left is
+    forgotten, and cancelled if it runs.
     """
 
     def __init__(self) -> None:
@@ -53,11 +53,11 @@ class Desk:
             self.free += 1
 
     def verdict(self, chain: Chain) -> Verdict | None:
-        """None: not known, running or not."""
+        """Return the verdict on a chain; None if it is not known, whether a build of it runs or not."""
         return self.builds[chain].verdict if chain in self.builds else None
 
     def keep(self, chains: Container[Chain]) -> None:
-        """Stop and forget every other build."""
+        """Stop and forget every build that is not of these chains."""
         for chain in [c for c in self.builds if c not in chains]:
             self._stop(self.builds.pop(chain))
 
@@ -67,7 +67,7 @@ class Desk:
             self._stop(self.builds.pop(chain))
 
     def start(self, chain: Chain) -> None:
-        """Unless there is such a build, or no slot."""
+        """Start a build of a chain, unless there is one or no slot is free."""
         if chain not in self.builds and self.free > 0:
             build = Build(Probe(self._next, self._view.trunk, chain, len(chain), ""))
             self.builds[chain] = self._running[build.probe.number] = build
@@ -82,7 +82,7 @@ class Desk:
         self._actions.append(Reject(Certificate(key, 0, "")))
 
     def untaken(self, most: int) -> list[Change]:
-        """The next (at most `most`) changes that were never given out, in order of admission."""
+        """Return the next changes, `most` at most, that were never given out, in order of admission."""
         queued = self._view.queued
         at = bisect_right(queued, self._taken, key=lambda change: change.seq)
         found = list(queued[at : at + most])

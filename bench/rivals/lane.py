@@ -1,8 +1,8 @@
-"""A lane: entries in order, each built on trunk with all entries ahead of it.
+"""A lane of entries in order, each built on trunk with all entries ahead of it.
 
-Serial, GitHub's merge groups, Zuul and the batches of four are all this, and differ in
-how many changes are in an entry, how many entries are built at a time, when one that
-failed is left out of the builds behind it, and what becomes of one that fails at the head.
+Serial, GitHub's merge groups, Zuul and the batches of four are all such lanes. They differ in how many changes are in
+an entry, how many entries are built at a time, when a failed entry is left out of the builds behind it, and what
+becomes of an entry that fails at the head.
 """
 
 from __future__ import annotations
@@ -15,27 +15,27 @@ from bench.rivals.desk import Chain, Desk
 
 class Lane:
     size = 1
-    """Most changes in an entry."""
+    """The most changes in an entry."""
     skips_failing = False
-    """Entries behind a failing one are rebuilt at once without it, not only when it leaves at the head."""
+    """Whether entries behind a failing one are rebuilt without it at once, and not only when it leaves at the head."""
 
     def __init__(self) -> None:
         self.desk = Desk()
         self.entries: list[Chain] = []
 
     def window(self, view: View) -> int:
-        """How many entries are built at a time."""
+        """Return how many entries are built at a time."""
         return view.slots
 
     def split(self, entry: Chain) -> list[Chain]:
-        """What a failed entry of several changes is replaced by."""
+        """Return the entries that replace a failed one of several changes."""
         return [(key,) for key in entry]
 
     def succeeded(self, count: int) -> None:
-        """So many entries landed."""
+        """Note that `count` entries landed."""
 
     def failed(self) -> None:
-        """The head was rejected or split."""
+        """Note that the head was rejected or split."""
 
     def __call__(self, view: View, limits: Any, now: float) -> Plan:
         desk = self.desk
@@ -64,7 +64,7 @@ class Lane:
         self.succeeded(count)
 
     def _land(self) -> bool:
-        """Land the passed entries at the head, the last one's build having all of them."""
+        """Land the passed entries at the head; the build of the last one has all of them."""
         best: Chain | None = None
         chain: Chain = ()
         for entry in self.entries:
@@ -95,5 +95,5 @@ class Lane:
             self.desk.start(chain)
 
     def _next(self) -> Chain:
-        """The changes of a new entry."""
+        """Return the changes of a new entry."""
         return tuple(change.key for change in self.desk.untaken(self.size))

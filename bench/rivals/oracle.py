@@ -1,9 +1,8 @@
-"""Two that know the truth: what no queue can beat.
+"""Two strategies that know the truth: what no queue can beat.
 
-Both reject a bad change at sight, for nothing, and probe good ones alone, on trunk with all
-that is in flight, so that every probe passes. `Oracle` gives each change a probe of its own:
-with a free slot it lands exactly one gate time after it arrived. `BatchOracle`
-puts everything that waits into one probe.
+Both reject a bad change at sight, for nothing. They probe only good ones, on trunk with all that is in flight, so
+that every probe passes. `Oracle` gives each change a probe of its own: with a free slot it lands exactly one gate
+time after it arrived. `BatchOracle` puts everything that waits into one probe.
 """
 
 from __future__ import annotations
@@ -17,11 +16,11 @@ from bench.rivals.desk import Chain, Desk
 
 class Oracle:
     most = 1
-    """Changes in one probe."""
+    """The most changes in one probe."""
 
     def __init__(self) -> None:
         self.truth = Truth()
-        """To be replaced by that of the simulation."""
+        """To be replaced by the truth of the simulation."""
         self.desk = Desk()
         self.landed = 0
         self.waiting: list[str] = []

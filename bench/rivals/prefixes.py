@@ -1,18 +1,17 @@
 """A chain of batches whose failures are cut into prefixes: Mergify's queue.
 
-Source: docs.mergify.com, "Parallel checks", "Batches", "When a batch fails". Batches
-are tested K at a time, each on those ahead of it. When the batch at the head fails
-it is cut into parts, as many as may be tested at once, each tested on the parts before it.
-The parts ahead of the first that fails land, those after it go back to the queue, the
-failing one is cut again; the last change of the batch is not tested again: if all else
-passes, it is the culprit.
-Simplified: the batches behind a failing one are given up while it is searched; parts are of
-equal size. The documents leave the batch size to the user: here it is the power of two up
-to sixteen that passes with probability 80%, near the best of 1, 2, 4, 8 and 16 for every p.
+Source: docs.mergify.com, "Parallel checks", "Batches", "When a batch fails". Batches are tested K at a time, each on
+those ahead of it. When the batch at the head fails it is cut into parts, as many as may be tested at once, each
+tested on the parts before it. The parts ahead of the first that fails land, those after it go back to the queue, and
+the failing one is cut again. The last change of the batch is not tested again: if all else passes, it is the culprit.
 
-Published figures of such a chain (K=16: 0.18, 0.49, 1.05, 1.80, 2.52, 3.32 probes a landed
-change at p = 0.5 to 30%) are met at small p. At 20% and more this one costs more, because
-all K checks are always in use: K=4 with batches of eight gives 3.3 at 30%.
+Simplified: the batches behind a failing one are given up while it is searched; parts are of equal size. The documents
+leave the batch size to the user. Here it is the power of two up to sixteen that passes with probability 80%, near the
+best of 1, 2, 4, 8 and 16 for every p.
+
+Published figures of such a chain (K=16: 0.18, 0.49, 1.05, 1.80, 2.52, 3.32 probes a landed change at p = 0.5 to 30%)
+are met at small p. At 20% and more this one costs more, because all K checks are always in use: K=4 with batches of
+eight gives 3.3 at 30%.
 """
 
 from __future__ import annotations
@@ -36,9 +35,9 @@ class Prefixes(Lane):
         super().__init__()
         self.size = size
         self.search: Chain = ()
-        """Known to fail together; cut into the entries."""
+        """Changes that are known to fail together; the entries are parts of them."""
         self.returned: list[str] = []
-        """Back in the queue, before all others."""
+        """Changes that are back in the queue, before all others."""
 
     def window(self, view: View) -> int:
         return len(self.entries) if self.search else view.slots
@@ -60,7 +59,7 @@ class Prefixes(Lane):
         return desk.plan()
 
     def _narrow(self) -> bool:
-        """True if the search ended in a rejection."""
+        """Look at the first part of a search, and tell whether the search ended in a rejection."""
         if not self.entries:
             return self._convict(self.search[0])
         if self.desk.verdict(self.entries[0]) is not Verdict.FAILED:
@@ -71,7 +70,7 @@ class Prefixes(Lane):
         return not self.search
 
     def _cut(self, failing: Chain, behind: list[Chain]) -> None:
-        """Search `failing`; what is `behind` it is batched anew."""
+        """Search `failing`; what is `behind` it is put into new batches."""
         self.returned[:0] = [key for entry in behind for key in entry]
         self.desk.builds.pop(failing)
         if len(failing) == 1:

@@ -1,6 +1,6 @@
 """One by one: each change is tested alone on trunk, in one slot, and lands or is rejected.
 
-What `git merge` by hand and most "update the branch, wait, merge" rules amount to.
+This is what `git merge` by hand and most "update the branch, wait, merge" rules amount to.
 """
 
 from __future__ import annotations

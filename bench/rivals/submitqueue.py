@@ -1,12 +1,11 @@
-"""SubmitQueue: builds of a change under assumptions on those before it, likeliest first.
+"""SubmitQueue: builds of a change under assumptions on those before it, the likeliest first.
 
-Source: S. Ananthanarayanan et al., "Keeping Master Green at Scale", EuroSys 2019. Changes
-are decided in order. Each may be built on trunk with any subset of the undecided ones before
-it; a build is worth the probability that exactly that subset lands. The K most valuable
-run; whatever is not among them any more is stopped.
-Simplified: it is told the true probability of each agent, where the paper learns one; all
-changes may conflict with one another, as in the other strategies (the paper's conflict
-analyser is what makes a wide window pay).
+Source: S. Ananthanarayanan et al., "Keeping Master Green at Scale", EuroSys 2019. Changes are decided in order. Each
+may be built on trunk with any subset of the undecided ones before it; the value of a build is the probability that
+exactly that subset lands. The K most valuable builds run; one that is no longer among them is stopped.
+
+Simplified: it is told the true probability of each agent, where the paper learns one. All changes may conflict with
+one another, as in the other strategies (the paper's conflict analyser is what makes a wide window pay).
 """
 
 from __future__ import annotations
@@ -20,12 +19,12 @@ from agentctl.core.queue.model import Change, Plan, Verdict, View
 from bench.rivals.desk import Chain, Desk
 
 DEPTH = 4
-"""Nodes of the tree that are looked at for each slot."""
+"""How many nodes of the tree are looked at for each slot."""
 
 
 class SubmitQueue:
     eager = True
-    """An arrival may be worth more than what runs."""
+    """A plan is made at each arrival, because a new change may be worth more than what runs."""
 
     def __init__(self, risks: Mapping[str, float]) -> None:
         self.desk, self.risks = Desk(), risks
@@ -51,7 +50,7 @@ class SubmitQueue:
         return desk.plan()
 
     def _speculate(self, view: View) -> None:
-        """Walk the tree from its root, likeliest node first: K of those without a verdict run."""
+        """Walk the tree from its root, the likeliest node first, and have the first K without a verdict run."""
         order = list(islice(self.pending.values(), DEPTH * view.slots))
         heap: list[tuple[float, int, Chain]] = [(-1.0, 0, ())]
         chosen: dict[Chain, None] = {}

@@ -1,10 +1,10 @@
-"""Zuul's dependent pipeline: a lane with a window, re-parented around failures.
+"""Zuul's dependent pipeline: a lane with a window, in which items are given another parent when one ahead of them fails.
 
-Source: zuul/manager, `_processOneItem` and `reportItem`; documentation of
-`window: 20`, `window-floor: 3`, `window-increase: 1` (linear), `window-decrease: 2`
-(exponential). Each item is built on the nearest item ahead of it that is not failing, so
-that a failure resets what is behind it at once. A failing item is reported when it is
-at the head; that halves the window, a success adds one.
+Source: zuul/manager, `_processOneItem` and `reportItem`; documentation of `window: 20`, `window-floor: 3`,
+`window-increase: 1` (linear), `window-decrease: 2` (exponential). Each item is built on the nearest item ahead of it
+that is not failing, so a failure restarts what is behind it at once. A failing item is reported when it is at the
+head; that halves the window, and a success adds one.
+
 Simplified: one job an item, and no start-up time of builds.
 """
 
