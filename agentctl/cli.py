@@ -54,9 +54,9 @@ def _answer(args: list[str]) -> int:
         print(f"agentctl {__version__}")
         return 0
     if args[:2] == ["hook", "run"] and len(args) > 2:
-        from agentctl.commands import hookrun
+        from agentctl.commands import run_hook
 
-        return hookrun.run(args[2:])
+        return run_hook.run(args[2:])
     from agentctl import signals
 
     return run(args, signals.install)

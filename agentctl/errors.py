@@ -108,14 +108,16 @@ class Infrastructure(AgentctlError):
 
 
 def told(error: BaseException) -> str:
-    """In one line."""
+    """Return an error in one line."""
     words = error.message if isinstance(error, AgentctlError) else f"{type(error).__name__}: {error}"
     return printable(words.strip(), 500)
 
 
 def is_ours(error: BaseException) -> bool:
-    """True for what a change may have brought about; false for what the machine, the ledger or
-    somebody who moved a ref did."""
+    """Tell whether a change may have brought an error about.
+
+    It is false for what the machine, the ledger or somebody who moved a ref did.
+    """
     if isinstance(error, OSError) and error.errno in _MACHINE:
         return False
     return isinstance(error, Exception) and not isinstance(error, (Contended, Infrastructure, Malformed, PolicyError))
@@ -136,7 +138,7 @@ class Fault(AgentctlError):
 
 @contextlib.contextmanager
 def fault_of(name: str) -> Iterator[None]:
-    """An error inside that a change may have brought about is the fault of `name`. Raises Fault."""
+    """Raise Fault, naming `name`, for an error inside that a change may have brought about."""
     try:
         yield
     except Exception as error:

@@ -13,7 +13,7 @@ from statistics import fmean
 from typing import Any
 
 from agentctl.core.planner import Settings, plan
-from agentctl.simulation.engine import Conditions, Simulation, Strategy, Totals
+from agentctl.simulation.simulator import Conditions, Simulation, Strategy, Totals
 from agentctl.simulation.traffic import Arrival, Traffic
 from bench.bounds import entropy_bound
 from bench.rivals import RIVALS, SERIAL

@@ -19,7 +19,7 @@ import time
 from agentctl.core.planner import Settings, plan
 from agentctl.git.repository import find
 from agentctl.hub import inbox
-from agentctl.simulation.engine import Conditions, Simulation
+from agentctl.simulation.simulator import Conditions, Simulation
 from agentctl.simulation.traffic import Arrival
 from bench.common import ENV, git, repository, table
 

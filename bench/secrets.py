@@ -16,10 +16,10 @@ import sysconfig
 import time
 from collections.abc import Callable
 
-from agentctl.bot import leaks
+from agentctl.bot import added_keys
 from agentctl.bot.admit import _entry
 from agentctl.core.policy.policy import Policy, parse
-from agentctl.core.queue import admission
+from agentctl.core.queue import admission_rules
 from agentctl.core.text import secrets
 from agentctl.engine import environ
 from agentctl.engine.local import LOCAL
@@ -68,14 +68,14 @@ def main(count: int) -> None:
         def plain() -> None:
             limits = policy().limits
             entries = [_entry(hub, *e, limits.path) for e in changed(hub, tip, head)]
-            admission.check(entries, limits, policy().protect)
+            admission_rules.check(entries, limits, policy().protect)
 
         rest = least(plain)
-        searched = least(lambda: leaks.refusals(hub, policy(), tip, head, [head]))
+        searched = least(lambda: added_keys.refusals(hub, policy(), tip, head, [head]))
         read = least(lambda: [hub.objects.blob(oid) for _, oid in hub.objects.walk(tree)])
         size = sum(map(len, texts))
         found = least(lambda: [list(secrets.leaks(text)) for text in texts])
-        assert not leaks.refusals(hub, policy(), tip, head, [head])
+        assert not added_keys.refusals(hub, policy(), tip, head, [head])
     rows += [
         (f"admitting {len(texts)} files, {size / 1e6:.1f} MB", rest, 1.0),
         ("  keys looked for, in all", searched, searched / rest),

@@ -171,7 +171,7 @@ def test_files_and_functions_are_small(path):
 
 
 READS_MESSAGES = {
-    "agentctl/core/queue/ledger_format1.py",
+    "agentctl/core/queue/ledger_format_v1.py",
     "agentctl/core/queue/ledger_format.py",
     "agentctl/core/queue/history.py",
     "agentctl/core/queue/sentences.py",
@@ -186,7 +186,7 @@ def test_nothing_reads_what_a_ledger_says_in_words(path):
     tree = parsed(path)
     texts = [node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)]
     assert path.parent.name == "replay" or not [text for text in texts if "%B" in text or text.startswith("--grep")]
-    assert name_of(path) in READS_MESSAGES or not any("format1" in name for name in imported(tree))
+    assert name_of(path) in READS_MESSAGES or not any("ledger_format_v1" in name for name in imported(tree))
     for node in ast.walk(tree):
         # told(event).startswith(...), "..." in told(event), re.match(..., told(event))
         used = node.func.value if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) else None
@@ -204,7 +204,7 @@ def test_nothing_reads_what_a_ledger_says_in_words(path):
 
 PRINTS = {
     "agentctl/terminal/parser.py": "say, show, emit and note, through which all others print",
-    "agentctl/commands/hookrun.py": "what Git calls, which waits for each import",
+    "agentctl/commands/run_hook.py": "what Git calls, which waits for each import",
     "agentctl/terminal/manpages.py": "no command",
 }
 

@@ -10,10 +10,10 @@ from collections.abc import Callable
 from functools import partial
 from itertools import islice
 
-from agentctl.bot import lanes, leaks
+from agentctl.bot import added_keys, lanes
 from agentctl.bot.turn import Turn
 from agentctl.core.policy.policy import Policy
-from agentctl.core.queue import admission
+from agentctl.core.queue import admission_rules
 from agentctl.core.queue.events import Admitted, Bumped, NotAdmitted, PassedOver
 from agentctl.core.queue.model import Change
 from agentctl.core.queue.records import (
@@ -228,11 +228,11 @@ def _measured(turn: Turn, policy: Policy, change: Change) -> Queued | AgainstRul
     alone = own[: own.index(base) if base in own else None] if policy.strategy == "rebase" else ()
     if any(_files(hub, oid, most) > most for oid in alone):
         return AgainstRules((f"one of its commits has more than limits.change_files ({most}) files",))
-    refusals = admission.check([_entry(hub, *e, policy.limits.path) for e in entries], policy.limits, policy.protect)
-    refusals = refusals or leaks.refusals(hub, policy, base, head, own[: own.index(base)] if base in own else own)
-    refusals = refusals or [admission.same_name(*pair) for pair in islice(collisions(hub, base, head), 10)]
+    refusals = admission_rules.check([_entry(hub, *e, policy.limits.path) for e in entries], policy.limits, policy.protect)
+    refusals = refusals or added_keys.refusals(hub, policy, base, head, own[: own.index(base)] if base in own else own)
+    refusals = refusals or [admission_rules.same_name(*pair) for pair in islice(collisions(hub, base, head), 10)]
     if refusals:
-        protected = any(admission.protector(path, policy.protect) for path, *_ in entries)
+        protected = any(admission_rules.protector(path, policy.protect) for path, *_ in entries)
         return AgainstRules(tuple(refusals), protected)
     work = Work(base, info.subject[:200], tuple(quoted(path) for path, *_ in entries[:PATHS]))
     return Queued(
@@ -278,9 +278,9 @@ def _below(turn: Turn, oid: str) -> Record | None:
     return turn.state.queue.of_head(oid) or turn.ledger.with_head(oid)
 
 
-def _entry(hub: Hub, path: str, mode: int, oid: str, status: str, longest: int) -> admission.ChangedFile:
+def _entry(hub: Hub, path: str, mode: int, oid: str, status: str, longest: int) -> admission_rules.ChangedFile:
     size = hub.objects.size(oid) if mode and mode != 0o160000 else 0
     target = None
     if mode == SYMLINK:
         target = hub.objects.blob(oid) if size <= longest else b"." * (longest + 1)
-    return admission.ChangedFile(path=path, mode=mode, size=size, target=target, deleted=status == "D")
+    return admission_rules.ChangedFile(path=path, mode=mode, size=size, target=target, deleted=status == "D")

@@ -10,12 +10,12 @@ from collections import Counter, deque
 from collections.abc import Iterable, Mapping
 from itertools import chain
 
-from agentctl.bot import admit, faults
+from agentctl.bot import admit, set_aside
 from agentctl.bot.turn import Turn
 from agentctl.core import refnames
 from agentctl.core.notices import Odd
 from agentctl.core.policy.policy import Policy
-from agentctl.core.queue import fair
+from agentctl.core.queue import inbox_turns
 from agentctl.core.queue import request as requests
 from agentctl.core.queue.request import Request, Submit, Unfit
 from agentctl.core.text.printable import printable
@@ -47,7 +47,7 @@ class Border:
         """The agent that was served last."""
         self._restless: dict[str, int] = {}
         self._told: set[str] = set()
-        self._tried = faults.Attempts(hub, "admit")
+        self._tried = set_aside.Attempts(hub, "admit")
         self._asked: dict[str, str] = {}
         """The refs of the requests that the last turn took, by the key of the request."""
         self._digested: list[str] = []
@@ -63,8 +63,10 @@ class Border:
         self._name(turn, names)
         waiting = self._waiting(names.oids)
         queued = Counter(record.change.agent for record in turn.state.queue.values())
-        heard = fair.fitting(waiting, lambda agent: OPEN - queued[agent], lambda ref: not turn.state.queued(_change_of(ref)))
-        taken, self._last = fair.choose(heard, TURN, EACH, self._last)
+        heard = inbox_turns.fitting(
+            waiting, lambda agent: OPEN - queued[agent], lambda ref: not turn.state.queued(_change_of(ref))
+        )
+        taken, self._last = inbox_turns.choose(heard, TURN, EACH, self._last)
         self._more = len(taken) < sum(map(len, heard.values()))
         asked = self._with_dependencies(taken, heard, waiting, names.oids)
         self._asked, self._digested = {}, []

@@ -13,11 +13,11 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import chain
 
-from agentctl.bot import conflicts, doubt, landing, lanes, recheck, recovery, upkeep
+from agentctl.bot import bot_deaths, conflicts, landing, lanes, recheck, recovery, upkeep
 from agentctl.bot.border import Border
-from agentctl.bot.green import Green
+from agentctl.bot.gate_retries import Retries
+from agentctl.bot.green_trunk import Green
 from agentctl.bot.rejection import convict
-from agentctl.bot.retries import Retries
 from agentctl.bot.stage import Stager
 from agentctl.bot.trunk import Trunk
 from agentctl.bot.turn import Turn
@@ -83,7 +83,7 @@ class Bot:
         hub.objects.store.lasting = True
         self.upkeep = upkeep.Upkeep(hub, held, runner)
         self._border = Border(hub)
-        self._blame = doubt.Blame(hub, self._border)
+        self._blame = bot_deaths.Blame(hub, self._border)
         self._read()
         self.following = Trunk(hub, trunk, self.state)
         self._policy(self.following.base)
@@ -119,7 +119,7 @@ class Bot:
 
     def restart(self, died: bool) -> None:
         turn = self.begin_turn(time.time())
-        doubt.forget(turn, died)
+        bot_deaths.forget(turn, died)
         self.end_turn(turn)
 
     @property
@@ -263,7 +263,7 @@ class Bot:
             return
         base = turn.state.trunk
         ended = (s.probe for s, j in self.fresh if j.verdict is Verdict.PASSED and s.probe.base == base and s.probe.chain)
-        queued = doubt.apart(turn.state.struck, self._thawed(turn))
+        queued = bot_deaths.apart(turn.state.struck, self._thawed(turn))
         tries = self._green.tries(turn, self.policy, queued, turn.state.clashes)
         known = (result.probe for probe in tries for result in self.stage(turn, probe))
         if any(self.land(turn, probe, "it mends trunk") for probe in chain(ended, known)):
@@ -316,7 +316,7 @@ class Bot:
     def _plan(self, turn: Turn, found: list[Result], landed: tuple[str, ...]) -> Plan:
         state, thawed = turn.state, self._thawed(turn)
         wanted = state.queue.keys() if len(thawed) == len(state.queue) else {c.key for c in thawed}
-        queued = doubt.apart(state.struck, thawed)
+        queued = bot_deaths.apart(state.struck, thawed)
         follow = lanes.Following(turn, self.policy, self.stager, wanted, self._lanes)
         finished = tuple(follow.results(found))
         return planner.plan(

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from agentctl.bot.stage import Built, Conflict, Stager
 from agentctl.bot.turn import Turn
-from agentctl.core.queue.admission import same_name
+from agentctl.core.queue.admission_rules import same_name
 from agentctl.core.queue.events import Clash
 from agentctl.core.queue.model import Probe
 from agentctl.core.queue.records import AgainstRules, AlreadyThere, AnyReason, Conflicts, Queued

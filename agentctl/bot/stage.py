@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from agentctl.core.queue.records import Record
-from agentctl.core.text import commit_messages
+from agentctl.core.text import landed_message
 from agentctl.errors import fault_of
 from agentctl.git.ancestry import between
 from agentctl.git.merge import Merged, collisions, merge
@@ -117,7 +117,7 @@ class Stager:
             return merged
         if record.key not in self._squashed:
             commits = own_commits(self.hub, record)
-            message = commit_messages.squash(c.message.decode(errors="replace") for c in commits)
+            message = landed_message.squash(c.message.decode(errors="replace") for c in commits)
             self._squashed[record.key] = commits[-1], message
         author, message = self._squashed[record.key]
         return self._commit(tip, (tip.oid,), merged.tree, record, author, message)
@@ -149,7 +149,7 @@ class Stager:
         change, objects = record.change, self.hub.objects
         trailers = {"Agentctl-Change": change.key, "Agentctl-Task": change.task, "Agentctl-Agent": change.agent}
         time = max(tip.time, int(change.admitted))
-        told = commit_messages.with_trailers(message, trailers)
+        told = landed_message.with_trailers(message, trailers)
         if author is None:
             return objects.commit(objects.write_commit(tree, parents, told, time))
         return objects.commit(

@@ -10,7 +10,7 @@ import sys
 import click
 
 from agentctl.errors import NotFound
-from agentctl.terminal.data import data_path
+from agentctl.terminal.package_files import data_path
 from agentctl.terminal.parser import Given, as_command, given
 
 MARKS = (

@@ -8,12 +8,12 @@ import sys
 
 import click
 
-from agentctl.commands import hookrun
+from agentctl.commands import run_hook
 from agentctl.engine import files
 from agentctl.errors import AgentctlError, Refused
 from agentctl.git import process
 from agentctl.hub.policy_file import record_trunk
-from agentctl.terminal.data import data_file
+from agentctl.terminal.package_files import data_file
 from agentctl.terminal.parser import Given, as_command, given, group
 
 USUAL = ("pre-commit", "pre-push")
@@ -136,7 +136,7 @@ def status(given: Given) -> int:
 @click.argument("args", nargs=-1, type=click.UNPROCESSED, metavar="NAME [ARGS]")
 def run(args: tuple[str, ...]) -> int:
     """What Git calls; of use in a hook of your own."""  # noqa: D401
-    return hookrun.run(list(args))
+    return run_hook.run(list(args))
 
 
 command = hook_group

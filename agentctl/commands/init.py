@@ -22,7 +22,7 @@ from agentctl.git import stale_locks
 from agentctl.git.repository import POLICY_PATH, Hub
 from agentctl.hub.policy_file import checked_out, record_trunk
 from agentctl.messages import quoted
-from agentctl.terminal.data import data_file
+from agentctl.terminal.package_files import data_file
 from agentctl.terminal.parser import Given, as_command, given
 
 PRESETS = ("default", "solo", "strict")

@@ -18,7 +18,7 @@ from agentctl.fleet.supervisor import Crew, Fleet
 from agentctl.harness import loop
 from agentctl.harness.loop import RunOutcome, RunPlan
 from agentctl.hub import tasks
-from agentctl.terminal import program
+from agentctl.terminal import agent_program
 from agentctl.terminal.narrator import Narrator
 from agentctl.terminal.parser import Given, as_command, given
 
@@ -65,7 +65,7 @@ def command(
 
     file, argv = split(words)
     policy = given.policy
-    chosen, argv, stdin = program.chosen(given, adapter, argv)
+    chosen, argv, stdin = agent_program.chosen(given, adapter, argv)
     tuned = replace(policy, agents=replace(policy.agents, adapter=chosen, attempts=attempts or policy.agents.attempts))
     names = tuple(f"agent-{n}" for n in range(1, (agents or policy.agents.count) + 1))
     only = add_missing(given, file) if file else None

@@ -16,7 +16,7 @@ from agentctl.errors import AgentctlError, UsageError
 from agentctl.fleet import session, supervisor
 from agentctl.fleet.conclusion import Assignment
 from agentctl.hub import tasks
-from agentctl.terminal import program
+from agentctl.terminal import agent_program
 from agentctl.terminal.parser import Given, as_command, given, read_input
 
 
@@ -47,7 +47,7 @@ def command(
     if task and (count or prompt):
         raise UsageError("--task goes with neither --count nor --prompt")
     policy = given.policy
-    chosen, argv, stdin = program.chosen(given, adapter, argv)
+    chosen, argv, stdin = agent_program.chosen(given, adapter, argv)
     policy = replace(policy, agents=replace(policy.agents, adapter=chosen))
     names = [f"{name}-{n}" for n in range(1, count + 1)] if count else [name]
     for each in names:

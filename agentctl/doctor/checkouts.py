@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from agentctl.core import refnames
 from agentctl.doctor import Check, Patient, Symptom
 from agentctl.errors import Contended
-from agentctl.git import checkouts, files, private, stale_locks
+from agentctl.git import checkouts, files, private_repository, stale_locks
 from agentctl.git.repository import Hub
 from agentctl.git.scratch import Scratch
 from agentctl.messages import many, quoted, some
@@ -27,7 +27,9 @@ HISTORY = 1000
 """How many commits of trunk are searched for what was left behind."""
 
 UNFINISHED = {
-    name: what.removeprefix("a ") for name, what in private.UNFINISHED.items() if name not in ("BISECT_LOG", "sequencer")
+    name: what.removeprefix("a ")
+    for name, what in private_repository.UNFINISHED.items()
+    if name not in ("BISECT_LOG", "sequencer")
 }
 """What has a command of Git by which it is aborted, by the name of that."""
 

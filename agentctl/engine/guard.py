@@ -33,8 +33,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import NoReturn
 
+    from agentctl.engine.guard_protocol import GuardReport, GuardRequest
     from agentctl.engine.process_tree import adopt, count_descendants, descendants, everybodys_threads, prctl, state
-    from agentctl.engine.wire import GuardReport, GuardRequest
 else:
     from process_tree import adopt, count_descendants, descendants, everybodys_threads, prctl, state  # noqa: E402
 

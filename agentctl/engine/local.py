@@ -17,9 +17,9 @@ from typing import IO
 
 from agentctl import signals
 from agentctl.engine import environ, process_tree, processes
+from agentctl.engine.guard_protocol import GuardReport, GuardRequest
 from agentctl.engine.processes import MARK, tree_activity
 from agentctl.engine.runner import Activity, Job, JobEnded
-from agentctl.engine.wire import GuardReport, GuardRequest
 from agentctl.git import modes, process
 
 GUARD = str(Path(__file__).with_name("guard.py"))

@@ -14,7 +14,7 @@ from agentctl.core.text.json_form import replace
 from agentctl.engine import locks
 from agentctl.errors import NotFound, Refused, UsageError
 from agentctl.fleet import nested
-from agentctl.git import conversion, crossing, files, folders, modes, private, scratch, worktrees
+from agentctl.git import conversion, crossing, files, folders, modes, private_repository, scratch, worktrees
 from agentctl.git.files import Files
 from agentctl.git.objects import ObjectError, Objects, Person
 from agentctl.git.process import GitError
@@ -108,8 +108,8 @@ def found(hub: Hub, agent: str, tree: Worktree, trunk: str, message: str, ignore
     before = hub.objects.commit(_base(tree) or trunk).tree
     # A repository whose files are themselves part of trunk is nobody's work.
     paths = tuple(path for path in nested.inside(tree.path) if not hub.objects.at(before, f"{path}/HEAD"))
-    git_dir = private.repository(tree.path, tree.path)
-    seen = private.flags(git_dir) if git_dir else private.Flags()
+    git_dir = private_repository.repository(tree.path, tree.path)
+    seen = private_repository.flags(git_dir) if git_dir else private_repository.Flags()
     theirs = _alone(tree, git_dir)
     own = crossing.commits(tree.own("reader"), theirs)
     head = _head(hub, tree, agent, git_dir, own, trunk)
@@ -149,8 +149,8 @@ def _alien(hub: Hub, git_dir: str | None) -> frozenset[str]:
     return conversion.alien_filters(hub, folders.content(os.path.join(git_dir, "config")) or b"" if git_dir else b"")
 
 
-def _unfinished(git_dir: str | None, seen: private.Flags) -> str:
-    return (private.unfinished(git_dir) if git_dir else "") or ("a merge" if seen.unmerged else "")
+def _unfinished(git_dir: str | None, seen: private_repository.Flags) -> str:
+    return (private_repository.unfinished(git_dir) if git_dir else "") or ("a merge" if seen.unmerged else "")
 
 
 def _store(tree: Worktree) -> str:
@@ -166,11 +166,11 @@ def _head(hub: Hub, tree: Worktree, agent: str, git_dir: str | None, own: list[s
     base = _base(tree) or trunk
     if not git_dir:
         return base
-    head, made = private.head(git_dir)[0], set(own)
-    branch = private.refs(git_dir).get(refnames.AGENT_BRANCH + agent)
+    head, made = private_repository.head(git_dir)[0], set(own)
+    branch = private_repository.refs(git_dir).get(refnames.AGENT_BRANCH + agent)
     if head in made:
         return head
-    if branch in made and not private.unfinished(git_dir):
+    if branch in made and not private_repository.unfinished(git_dir):
         return branch
     return head if head and hub.objects.exists(head) and _is_commit(hub, head) else base
 
@@ -217,15 +217,15 @@ def commit_of(hub: Hub, tree: Worktree, name: str, trunk: str) -> Iterator[tuple
 
     Raises NotFound, UsageError, and Refused for HEAD in the middle of a merge, a rebase or the like.
     """
-    git_dir = private.repository(tree.path, tree.path)
+    git_dir = private_repository.repository(tree.path, tree.path)
     if not git_dir:
         raise NotFound(f"{tree.path} has no repository any more", hint="agentctl rm AGENT; its files are kept")
-    if name == "HEAD" and (under_way := _unfinished(git_dir, private.flags(git_dir))):
+    if name == "HEAD" and (under_way := _unfinished(git_dir, private_repository.flags(git_dir))):
         raise Refused(f"{under_way} is under way in {tree.path}", hint="finish it or abort it first: git status")
     with hub.scratch() as place:
         objects = crossing.alone(os.path.join(git_dir, "objects"), place + ".theirs")
-        head, branch = private.head(git_dir)
-        scratch.write(place, refs=private.refs(git_dir), head=f"ref: {branch}" if branch else head or "")
+        head, branch = private_repository.head(git_dir)
+        scratch.write(place, refs=private_repository.refs(git_dir), head=f"ref: {branch}" if branch else head or "")
         reader = scratch.Scratch(place, objects, (os.path.join(hub.git_dir, "objects"),))
         found = reader.text("rev-parse", "--verify", "--quiet", "--end-of-options", name + "^{commit}", ok=(0, 1, 128))
         if not found:
@@ -247,7 +247,7 @@ def _changed(hub: Hub, tree: Worktree, git_dir: str, head: str, objects: str, pl
     look = scratch.for_files(
         hub, place + ".look", tree.path, index, store, (objects, os.path.join(hub.git_dir, "objects")), scratch.PRIVATE
     )
-    return files.differing(look, head, private.flags(git_dir).absent, _base(tree), alien=_alien(hub, git_dir)).changed
+    return files.differing(look, head, private_repository.flags(git_dir).absent, _base(tree), alien=_alien(hub, git_dir)).changed
 
 
 def salvage(hub: Hub, agent: str, tree: Worktree, trunk: str, ignored: bool = True) -> str:

@@ -12,7 +12,7 @@ import time
 from dataclasses import dataclass
 
 from agentctl.errors import Refused
-from agentctl.git import crossing, files, folders, private, scratch
+from agentctl.git import crossing, files, folders, private_repository, scratch
 from agentctl.git.objects import EMPTY_TREE, Objects, Person
 from agentctl.git.repository import Hub
 from agentctl.git.worktrees import Worktree
@@ -66,10 +66,12 @@ def work(hub: Hub, tree: Worktree, paths: tuple[str, ...], store: str, who: Pers
     `store` is a folder to which new objects are written. Raises Refused for a repository that cannot be read.
     """
     found = NestedWork()
-    top = private.repository(tree.path, tree.path) or os.devnull
+    top = private_repository.repository(tree.path, tree.path) or os.devnull
     bare = {path: os.path.join(tree.path, path) for path in paths if not os.path.lexists(os.path.join(tree.path, path, ".git"))}
     known = {
-        path: private.repository(tree.path, os.path.join(tree.path, path)) or os.devnull for path in paths if path not in bare
+        path: private_repository.repository(tree.path, os.path.join(tree.path, path)) or os.devnull
+        for path in paths
+        if path not in bare
     }
     removed = bare | {
         os.path.relpath(git_dir, tree.path): git_dir
@@ -103,7 +105,7 @@ class _Repository:
 
     def work(self, store: str, who: Person) -> tuple[str, ...]:
         """Return the commits that only this repository has, with one that holds its uncommitted files."""
-        made, head = self.commits(), private.head(self.git_dir)[0]
+        made, head = self.commits(), private_repository.head(self.git_dir)[0]
         own, index = self.only(made), self.tree.own("nested.index")
         head = head if head in made else None
         folders.remove(index)
@@ -116,7 +118,7 @@ class _Repository:
             (self.objects,),
             scratch.PRIVATE,
         )
-        differing = files.differing(look, head or EMPTY_TREE, private.flags(self.git_dir).absent)
+        differing = files.differing(look, head or EMPTY_TREE, private_repository.flags(self.git_dir).absent)
         if not differing.dirty:
             return own
         return (*own, self._snapshot(look, differing.dirty, head if head in own else None, who))
@@ -126,7 +128,7 @@ class _Repository:
 
     def only(self, commits: list[str]) -> tuple[str, ...]:
         """Return those of `commits` that no remote-tracking branch reaches, which nobody else has."""
-        theirs = {name: oid for name, oid in private.refs(self.git_dir).items() if name.startswith("refs/remotes/")}
+        theirs = {name: oid for name, oid in private_repository.refs(self.git_dir).items() if name.startswith("refs/remotes/")}
         if not theirs or not commits:
             return tuple(commits)
         place = self.tree.own("nested")

@@ -9,7 +9,7 @@ import time
 
 from agentctl.core.tasks import health
 from agentctl.engine.runner import JobEnded, Running
-from agentctl.git import files, private
+from agentctl.git import files, private_repository
 from agentctl.git.scratch import Scratch
 from agentctl.git.worktrees import Worktree
 
@@ -34,7 +34,7 @@ def watch(tree: Worktree, running: Running, log: str, silence: float) -> tuple[J
             health.Sample(
                 time=time.monotonic(),
                 output=os.path.getsize(log) if os.path.exists(log) else 0,
-                head=private.head(tree.git_dir)[0] or "",
+                head=private_repository.head(tree.git_dir)[0] or "",
                 diff=_fingerprint(look),
                 cpu=activity.cpu_seconds,
                 processes=activity.processes,

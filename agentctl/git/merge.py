@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
-from agentctl.core.queue.admission import folded
+from agentctl.core.queue.admission_rules import folded
 from agentctl.git import merge_attributes, plain
 from agentctl.git.objects import EMPTY_TREE, EXECUTABLE, FILE, GITLINK, SYMLINK, TREE, Entries, Entry, ObjectError, Objects
 from agentctl.git.process import run

@@ -1,6 +1,6 @@
 """Worktrees that agentctl makes: an agent works in one; a gate runs in one, which is called a slot.
 
-Each is a folder beside the hub with a private Git directory (`git.private`). What agentctl knows of it lies in the
+Each is a folder beside the hub with a private Git directory (`git.private_repository`). What agentctl knows of it lies in the
 hub's Git directory, where whoever runs in the folder has nothing to write:
 
     agentctl/worktrees/<kind>/<name>/record.json    which folder it is, and whether it may hold work
@@ -22,7 +22,7 @@ from enum import StrEnum
 from agentctl.core.text.json_form import Struct, dump, load, replace
 from agentctl.core.text.printable import printable
 from agentctl.errors import Infrastructure, Refused
-from agentctl.git import conversion, folders, modes, private, scratch
+from agentctl.git import conversion, folders, modes, private_repository, scratch
 from agentctl.git.files import ListedFile, listed, only_converted, submodules
 from agentctl.git.folders import Identity
 from agentctl.git.merge import changed
@@ -268,14 +268,14 @@ def give(tree: Worktree, trunk: str, branch: str | None, extra: dict[str, str] |
     """
     record = tree.record
     assert record, tree.path
-    start = private.Setup(record.base, branch, trunk, tree.own("index"), tuple((extra or {}).items()))
-    made = private.write(tree.hub, tree.git_dir, start, tree.own("template"), record.git)
+    start = private_repository.Setup(record.base, branch, trunk, tree.own("index"), tuple((extra or {}).items()))
+    made = private_repository.write(tree.hub, tree.git_dir, start, tree.own("template"), record.git)
     tree.note(replace(record, state=Condition.GIVEN, git=made))
 
 
 def keep_template(tree: Worktree) -> None:
     """Keep the Git directory as the setup left it: the next Git directory begins with it."""
-    private.keep(tree.git_dir, tree.own("template"))
+    private_repository.keep(tree.git_dir, tree.own("template"))
 
 
 def remove(tree: Worktree) -> None:

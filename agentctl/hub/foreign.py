@@ -17,7 +17,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from agentctl.core import refnames
-from agentctl.core.queue import admission
+from agentctl.core.queue import admission_rules
 from agentctl.core.queue.records import Landed
 from agentctl.core.queue.state import State
 from agentctl.core.text import globs
@@ -146,8 +146,10 @@ def grave(hub: Hub, new: str, old: str) -> str:
     """
     try:
         undone = landed.undoes(hub, new, old)
-        protect = [admission.folded(pattern) for pattern in read_policy(hub, old).protect]
-        closed = [path for path, *_ in changed(hub, old, new) if any(globs.matches(p, admission.folded(path)) for p in protect)]
+        protect = [admission_rules.folded(pattern) for pattern in read_policy(hub, old).protect]
+        closed = [
+            path for path, *_ in changed(hub, old, new) if any(globs.matches(p, admission_rules.folded(path)) for p in protect)
+        ]
     except (ObjectError, PolicyError):
         return ""
     return (f"; it makes {some(undone)} again as before something that came to trunk lately" if undone else "") + (

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator
 
 from agentctl.core import refnames
 from agentctl.core.queue.records import Landed, Record
-from agentctl.core.text import commit_messages
+from agentctl.core.text import landed_message
 from agentctl.core.text.json_form import Plain
 from agentctl.errors import Refused
 from agentctl.git.ancestry import between
@@ -123,7 +123,7 @@ def since(hub: Hub, base: str, trunk: str, paths: tuple[str, ...] = (), limit: i
         )
         listed = [commit for n, commit in enumerate(line) if not paths or places[n] != places[n + 1]]
         return [
-            {"commit": c.oid, "change": commit_messages.trailer(c.message, "Agentctl-Change"), "subject": c.subject}
+            {"commit": c.oid, "change": landed_message.trailer(c.message, "Agentctl-Change"), "subject": c.subject}
             for c in listed[:limit]
         ]
     form = "%H%x00%(trailers:key=Agentctl-Change,valueonly,separator=%x2c)%x00%s"

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from agentctl.core import refnames
 from agentctl.core.planner.memory import load
 from agentctl.core.queue import ledger_format as codec
-from agentctl.core.queue import ledger_format1
+from agentctl.core.queue import ledger_format_v1
 from agentctl.core.queue.events import Recorded
 from agentctl.core.queue.records import AnyEnded, Landed, Record, Rejected
 from agentctl.core.queue.state import Draft, State
@@ -109,7 +109,7 @@ class Ledger:
 
     def history(
         self, since: float = 0.0, until: float | None = None, most: int = 0
-    ) -> Iterator[tuple[float, Sequence[Recorded | ledger_format1.Line]]]:
+    ) -> Iterator[tuple[float, Sequence[Recorded | ledger_format_v1.Line]]]:
         """Yield (when, what happened) for each commit of the ledger between two times, newest first.
 
         `most` limits the number of commits; 0 means no limit.
@@ -123,11 +123,11 @@ class Ledger:
             when, oid = line.split()
             yield float(when), self._happened(oid)
 
-    def _happened(self, oid: str) -> Sequence[Recorded | ledger_format1.Line]:
+    def _happened(self, oid: str) -> Sequence[Recorded | ledger_format_v1.Line]:
         with decoding(refnames.STATE):
             commit = self.hub.objects.commit(oid)
             data = self.hub.objects.read(commit.tree, codec.EVENTS)
-            return codec.decode_events(data) if data else ledger_format1.lines(commit.message.decode(errors="replace"))
+            return codec.decode_events(data) if data else ledger_format_v1.lines(commit.message.decode(errors="replace"))
 
     def append(self, draft: Draft, before: State, refs: Transaction, now: float) -> Ledger:
         """Write the commit of the next state, and add the move of the ledger's ref to the transaction.

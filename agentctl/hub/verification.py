@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from agentctl.core import refnames
 from agentctl.core.policy.policy import Policy, fingerprint, in_parts, parts
-from agentctl.core.queue import events, ledger_format1
+from agentctl.core.queue import events, ledger_format_v1
 from agentctl.core.queue.model import Verdict
 from agentctl.core.queue.records import AnyEnded, Conflicts, Ended, GateFailed, Landed, Record, Rejected
 from agentctl.core.queue.state import State
@@ -103,9 +103,9 @@ class Past:
                         past.admitted.add(queued.key)
                     case events.Adopted(old=old, new=new, who=who, kept=kept):
                         past.adopted[new] = Foreign("" if kept is None else old, printable(who))
-                    case ledger_format1.Line(admitted=key) if key:
+                    case ledger_format_v1.Line(admitted=key) if key:
                         past.admitted.add(key)
-                    case ledger_format1.Line(adopted=(new, before, who)):
+                    case ledger_format_v1.Line(adopted=(new, before, who)):
                         past.adopted[new] = Foreign(before, printable(who))
         return past
 

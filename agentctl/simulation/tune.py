@@ -9,7 +9,7 @@ from math import isfinite
 from agentctl.core.planner import Settings, plan
 from agentctl.core.text.json_form import replace
 from agentctl.simulation.chart import Axis, chart
-from agentctl.simulation.engine import Conditions, Simulation
+from agentctl.simulation.simulator import Conditions, Simulation
 from agentctl.simulation.traffic import Arrival
 
 LULL = 3600.0

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from agentctl.simulation.engine import Strategy
+from agentctl.simulation.simulator import Strategy
 from bench.rivals.batches import Batch4, BatchStop4
 from bench.rivals.bors import Bors
 from bench.rivals.github import GitHub

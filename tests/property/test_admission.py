@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agentctl.core.policy.policy import parse
-from agentctl.core.queue.admission import ChangedFile, check
+from agentctl.core.queue.admission_rules import ChangedFile, check
 from agentctl.core.text.globs import matches
 
 SETTINGS = settings(max_examples=200, deadline=None, database=None, derandomize=True)

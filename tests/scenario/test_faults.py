@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from agentctl.bot import faults, lanes, stage
+from agentctl.bot import lanes, set_aside, stage
 from agentctl.core.queue import ledger_format as codec
 from agentctl.core.queue.records import Queued, reason_kind
 from agentctl.errors import Infrastructure
@@ -103,7 +103,7 @@ def test_a_machine_that_fails_blames_nobody(repo, monkeypatch, where):
 def test_before_anybody_is_blamed_the_machine_is_tried(repo, monkeypatch):
     repo.submit("one", {"one.txt": "1\n"})
     failing(monkeypatch, lanes, "judged_by", lambda *_: True, ValueError("odd"))
-    failing(monkeypatch, faults, "try_machine", lambda *_: True, Infrastructure("it is the machine"))
+    failing(monkeypatch, set_aside, "try_machine", lambda *_: True, Infrastructure("it is the machine"))
     with pytest.raises(Infrastructure, match="it is the machine"):
         repo.drain()
     monkeypatch.undo()

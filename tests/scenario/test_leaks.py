@@ -5,7 +5,7 @@ import string
 
 import pytest
 
-from agentctl.bot import leaks
+from agentctl.bot import added_keys
 
 DRAWN = random.Random(7)
 ALNUM = string.ascii_letters + string.digits
@@ -122,7 +122,7 @@ def test_what_the_commits_of_a_change_bring_is_bounded(make_repo):
 
 
 def test_a_file_that_is_too_large_is_not_looked_into(repo, monkeypatch):
-    monkeypatch.setattr(leaks, "LARGEST", 2000)
+    monkeypatch.setattr(added_keys, "LARGEST", 2000)
     repo.submit("large", {"dump": "x" * 1500 + "\n" + key()})
     repo.submit("small", {"dump2": "x" * 1000 + "\n" + key()})
     repo.drain()

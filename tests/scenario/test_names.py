@@ -3,7 +3,7 @@
 import pytest
 
 from agentctl.core import refnames
-from agentctl.core.queue.admission import folded
+from agentctl.core.queue.admission_rules import folded
 from agentctl.core.queue.records import reason_kind
 from tests.support.hub import write
 

@@ -3,7 +3,7 @@
 import json
 import subprocess
 
-from agentctl.bot import green
+from agentctl.bot import green_trunk
 from tests.support.agents import add, run, task
 from tests.support.hub import command, environment, eventually, finish, told, until
 
@@ -171,7 +171,7 @@ def test_a_machine_that_was_mended_is_noticed(make_repo, tmp_path, monkeypatch):
         broken.unlink()
         bot.tick()
         assert bot.halted and len(bot.judged) == 2
-        monkeypatch.setattr(green, "RETEST", 0.0)
+        monkeypatch.setattr(green_trunk, "RETEST", 0.0)
         finish(bot)
     assert repo.landings() == ["one/1"]
     repo.proven()

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from agentctl.fleet import agents
-from agentctl.git import folders, private
+from agentctl.git import folders, private_repository
 from agentctl.git.folders import clear
 from tests.support.hub import write
 
@@ -28,7 +28,7 @@ def test_many_worktrees_from_sixteen_threads(repo, count):
         trees = list(pool.map(make, names))
     assert agents.names(repo.hub) == sorted(names)
     for name, tree in zip(names, trees):
-        assert private.head(tree.git_dir) == (tip, f"refs/heads/agent/{name}")
+        assert private_repository.head(tree.git_dir) == (tip, f"refs/heads/agent/{name}")
         assert repo.git("status", "--porcelain", "--branch", cwd=tree.path) == f"## agent/{name}\n"
         assert os.path.exists(os.path.join(tree.path, "check.sh"))
 

@@ -6,7 +6,7 @@ from itertools import count, repeat
 import pytest
 
 from agentctl.core.policy.policy import parse
-from agentctl.core.queue.admission import REPORTED, ChangedFile, check
+from agentctl.core.queue.admission_rules import REPORTED, ChangedFile, check
 from agentctl.core.text.globs import matches
 from agentctl.core.text.printable import printable
 

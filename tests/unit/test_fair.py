@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agentctl.core.queue.fair import choose, fitting
+from agentctl.core.queue.inbox_turns import choose, fitting
 
 
 def test_one_who_asks_for_much_holds_up_nobody():

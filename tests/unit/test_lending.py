@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from agentctl.core.planner import Settings, plan
-from agentctl.core.queue.lending import lent
 from agentctl.core.queue.model import Change, Start, View
+from agentctl.core.queue.priority_lending import lent
 from agentctl.core.tasks.task import Status, Task, dispatch
 
 

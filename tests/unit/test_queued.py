@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from agentctl.bot.doubt import apart
+from agentctl.bot.bot_deaths import apart
 from agentctl.core.queue import sentences
 from agentctl.core.queue.events import Admitted, PassedOver
 from agentctl.core.queue.model import Change

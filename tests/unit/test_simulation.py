@@ -8,7 +8,7 @@ from agentctl.core.planner import Settings, plan
 from agentctl.core.queue.model import Certificate, Land, Plan, Probe, Reject, Start, Verdict
 from agentctl.simulation import tune
 from agentctl.simulation.chart import Axis, chart
-from agentctl.simulation.engine import Conditions, RuleBroken, Simulation, Totals
+from agentctl.simulation.simulator import Conditions, RuleBroken, Simulation, Totals
 from agentctl.simulation.traffic import Arrival, Traffic, read_trace, write_trace
 from bench.bounds import capacity, entropy_bound, nested_optimum
 from bench.rivals import RIVALS

@@ -3,27 +3,27 @@ from __future__ import annotations
 from agentctl.core.tasks.failure import Failure, Kind
 from agentctl.core.tasks.prompt import render
 from agentctl.core.tasks.task import End, Session, Task
-from agentctl.core.text import commit_messages
+from agentctl.core.text import landed_message
 from agentctl.core.text.json_form import replace
 from agentctl.fleet import adapters
 
 
 def test_forged_trailers_are_stripped_wherever_they_stand():
     text = "Fix\n\nAgentctl-Change: other/1\nbody\nagentctl-task: x\n  folded\nSigned-off-by: A <a@b>\n"
-    assert commit_messages.strip_own(text) == "Fix\n\nbody\nSigned-off-by: A <a@b>"
+    assert landed_message.strip_own(text) == "Fix\n\nbody\nSigned-off-by: A <a@b>"
 
 
 def test_trailers_join_those_that_are_there():
     own = {"Agentctl-Change": "fix/1", "Agentctl-Task": None}
-    assert commit_messages.with_trailers("Fix\n\nbody\n", own) == "Fix\n\nbody\n\nAgentctl-Change: fix/1\n"
+    assert landed_message.with_trailers("Fix\n\nbody\n", own) == "Fix\n\nbody\n\nAgentctl-Change: fix/1\n"
     signed = "Fix\n\nbody\n\nSigned-off-by: A <a@b>\n"
-    assert commit_messages.with_trailers(signed, own) == signed + "Agentctl-Change: fix/1\n"
-    assert commit_messages.with_trailers("", own) == "(no message)\n\nAgentctl-Change: fix/1\n"
+    assert landed_message.with_trailers(signed, own) == signed + "Agentctl-Change: fix/1\n"
+    assert landed_message.with_trailers("", own) == "(no message)\n\nAgentctl-Change: fix/1\n"
 
 
 def test_squash_keeps_one_message_and_joins_several():
-    assert commit_messages.squash(["Fix\n\nbody\n"]) == "Fix\n\nbody"
-    joined = commit_messages.squash(["wip\n", "Agentctl-Change: x/1\n", "Fix it\n\nwhy\n"])
+    assert landed_message.squash(["Fix\n\nbody\n"]) == "Fix\n\nbody"
+    joined = landed_message.squash(["wip\n", "Agentctl-Change: x/1\n", "Fix it\n\nwhy\n"])
     assert joined == "Fix it\n\n* wip\n\n* Fix it\n  \n  why"
 
 

@@ -7,8 +7,8 @@ from itertools import chain, islice
 
 from agentctl.core.planner.beliefs import Beliefs, Settings
 from agentctl.core.planner.memory import FailedProbe, Landable, Memory, lane
-from agentctl.core.queue.lending import lent
 from agentctl.core.queue.model import Action, Change, Probe, View
+from agentctl.core.queue.priority_lending import lent
 from agentctl.core.text.json_form import replace
 
 LONG_WAIT = 16.0

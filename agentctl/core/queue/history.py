@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from agentctl.core.queue import events, ledger_format1
+from agentctl.core.queue import events, ledger_format_v1
 from agentctl.core.queue.events import Recorded
 from agentctl.core.queue.records import Ended
 from agentctl.core.queue.sentences import told
 
-Event = Recorded | ledger_format1.Line
+Event = Recorded | ledger_format_v1.Line
 
 
 def about(key: str, turns: Iterable[tuple[float, Iterable[Event]]]) -> list[tuple[float, str]]:
@@ -44,7 +44,7 @@ def _names(event: Event, key: str, probes: set[int]) -> bool:
             return queued.key == key
         case Ended() | events.Bumped() | events.NotAdmitted():
             return event.key == key
-        case ledger_format1.Line():
+        case ledger_format_v1.Line():
             named = key in event.words
             probes |= {event.begun} if named and event.begun else set()
             return named or event.of_probe in probes

@@ -18,7 +18,7 @@ A landing is written down before trunk moves (`landing` in meta.json) and comple
 looks where trunk is. Then it completes the landing, or moves trunk, or, if somebody else moved trunk meanwhile, drops
 the landing.
 
-Version 1 had no events, and its records were different. `core.queue.ledger_format1` reads them. They are not rewritten
+Version 1 had no events, and its records were different. `core.queue.ledger_format_v1` reads them. They are not rewritten
 when the format becomes 2.
 """
 
@@ -30,7 +30,7 @@ from typing import TypeVar
 
 import msgspec
 
-from agentctl.core.queue import ledger_format1
+from agentctl.core.queue import ledger_format_v1
 from agentctl.core.queue.events import Landing, Recorded, Staged
 from agentctl.core.queue.queued import Queue
 from agentctl.core.queue.records import AnyEnded, Queued, Record
@@ -63,12 +63,12 @@ def head_path(head: str) -> str:
 
 def decode_queued(data: bytes) -> Queued:
     """Return a record below queue/. Raise ValueError if the data is not one."""
-    return _named(ledger_format1.queued(data) if ledger_format1.is_record(data) else load(Queued, data))
+    return _named(ledger_format_v1.queued(data) if ledger_format_v1.is_record(data) else load(Queued, data))
 
 
 def decode_ended(data: bytes) -> AnyEnded:
     """Return a record below done/. Raise ValueError if the data is not one."""
-    return _named(ledger_format1.ended(data) if ledger_format1.is_record(data) else load(AnyEnded, data))
+    return _named(ledger_format_v1.ended(data) if ledger_format_v1.is_record(data) else load(AnyEnded, data))
 
 
 def _named(record: Named) -> Named:
@@ -129,7 +129,7 @@ def decode_trunk(meta: bytes) -> str:
 
 
 def _meta(data: bytes) -> _Meta:
-    return msgspec.convert(ledger_format1.meta(data), _Meta) if ledger_format1.is_meta(data) else load(_Meta, data)
+    return msgspec.convert(ledger_format_v1.meta(data), _Meta) if ledger_format_v1.is_meta(data) else load(_Meta, data)
 
 
 def decode(files: Mapping[str, bytes]) -> State:

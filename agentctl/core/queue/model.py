@@ -160,7 +160,7 @@ class View:
     """The open changes that may be planned, by `seq`, those in `running` probes included.
 
     Frozen changes are left out. So are changes that have to wait while another change, in whose probes the bot died, is
-    tested alone (`bot/doubt.py`).
+    tested alone (`bot/bot_deaths.py`).
     """
     memory: bytes = b""
     running: tuple[Probe, ...] = ()

@@ -5,20 +5,20 @@
 
 from __future__ import annotations
 
-from agentctl.core.queue import events, ledger_format1
+from agentctl.core.queue import events, ledger_format_v1
 from agentctl.core.queue.events import Recorded
 from agentctl.core.queue.records import Ended, Landed
 from agentctl.core.text.printable import one_line
 
 
-def told(event: Recorded | ledger_format1.Line) -> str:
+def told(event: Recorded | ledger_format_v1.Line) -> str:
     """Return one line about the event; empty if it is of no interest by itself."""
     return one_line(_told(event))
 
 
-def _told(event: Recorded | ledger_format1.Line) -> str:
+def _told(event: Recorded | ledger_format_v1.Line) -> str:
     match event:
-        case ledger_format1.Line(text=text):
+        case ledger_format_v1.Line(text=text):
             return text
         case Landed(key=key, commit=commit):
             return f"landed {key} as {commit[:12]}"

@@ -13,8 +13,8 @@ from enum import StrEnum
 
 import msgspec
 
-from agentctl.core.queue.lending import lent
 from agentctl.core.queue.lifecycle import Stage
+from agentctl.core.queue.priority_lending import lent
 from agentctl.core.queue.records import AlreadyThere, Landed, Record, Rejected
 from agentctl.core.refnames import valid_name
 from agentctl.core.tasks.ending import End

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 
-from agentctl.bot import faults
+from agentctl.bot import set_aside
 from agentctl.bot.border import Border
 from agentctl.bot.turn import Turn
 from agentctl.core import refnames
@@ -37,10 +37,10 @@ class Blame:
         Before the last fault is counted, the machine is tried, and its error is raised if it is not well. A fault on a
         request that came in with the void turn is left to the border.
         """
-        if self._times[fault.name] + 1 >= faults.TIMES:
-            faults.try_machine(self._hub)
+        if self._times[fault.name] + 1 >= set_aside.TIMES:
+            set_aside.try_machine(self._hub)
         self._times[fault.name] += 1
-        if self._border.blames(fault) or self._times[fault.name] < faults.TIMES or fault.name not in turn.state.queue:
+        if self._border.blames(fault) or self._times[fault.name] < set_aside.TIMES or fault.name not in turn.state.queue:
             return
         turn.reject(fault.name, OurFault(fault.why), f"agentctl fails on it: {fault.why}")
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 
 from agentctl.core.policy.policy import Limits, Policy
-from agentctl.core.queue.admission import REPORTED
+from agentctl.core.queue.admission_rules import REPORTED
 from agentctl.core.text import globs, secrets
 from agentctl.core.text.printable import printable
 from agentctl.git.merge import changed
