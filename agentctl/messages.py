@@ -6,6 +6,7 @@ import shlex
 import textwrap
 import time
 from collections.abc import Sequence
+from itertools import zip_longest
 
 from agentctl.core.queue.lifecycle import Stage
 
@@ -48,13 +49,14 @@ WIDEST = 36
 """The most characters to which a column is filled up; a longer cell moves only what is in its own row."""
 
 
-def aligned(rows: Sequence[tuple[str, ...]]) -> list[str]:
-    """Arrange cells in columns that are two spaces apart.
+def aligned(rows: Sequence[tuple[str, ...]], numbers: bool = False) -> list[str]:
+    """Arrange cells in columns that are two spaces apart, each as wide as it needs to be, up to `WIDEST`.
 
-    Each column is as wide as it needs to be, up to `WIDEST`; the last one is not filled up.
+    With `numbers` all columns but the first are flush right.
     """
-    widths = [min(WIDEST, max(map(len, cells))) for cells in zip(*(row[:-1] for row in rows))]
-    return ["  ".join([*(f"{cell:<{width}}" for cell, width in zip(row, widths)), row[-1]]).rstrip() for row in rows]
+    widths = [min(WIDEST, max(map(len, cells))) for cells in zip_longest(*rows, fillvalue="")]
+    sides = ["<", *((">" if numbers else "<") * (len(widths) - 1))]
+    return ["  ".join(f"{cell:{side}{width}}" for cell, side, width in zip(row, sides, widths)).rstrip() for row in rows]
 
 
 def clock(when: float) -> str:

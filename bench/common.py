@@ -9,6 +9,8 @@ import subprocess
 import tempfile
 from collections.abc import Iterator, Sequence
 
+from agentctl.messages import aligned
+
 ENV = {
     **os.environ,
     "GIT_CONFIG_GLOBAL": os.devnull,
@@ -49,6 +51,4 @@ def repository(files: dict[str, str], gate: str, slots: int = 2, **policy: str) 
 def table(rows: Sequence[tuple[object, ...]], head: tuple[str, ...]) -> None:
     """Print rows under a head, columns aligned."""
     shown = [head, *[tuple(f"{c:,.2f}" if isinstance(c, float) else str(c) for c in row) for row in rows]]
-    widths = [max(len(row[i]) for row in shown) for i in range(len(head))]
-    for row in shown:
-        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip())
+    print("\n".join(aligned(shown)))

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
+from agentctl.messages import aligned
 from agentctl.replay.replay import ReplayOutcome
-
-WIDTH = 14
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,19 +40,16 @@ WORDS: tuple[tuple[str, Callable[[ReplayOutcome], str]], ...] = (
 def lines(columns: Mapping[str, ReplayOutcome]) -> Iterator[str]:
     """Yield the lines of the table; with two columns, a third one has the second's value over the first's."""
     both = list(columns.values()) if len(columns) == 2 else []
-    yield _line("", [*columns, *(["ratio"] if both else [])])
+    rows = [("", *columns, *(["ratio"] if both else []))]
     for row in NUMBERS:
         values = [row.value(o) for o in columns.values()]
         ratio = [f"{values[1] / values[0]:.2f}"] if both and row.ratio and values[0] else []
-        yield _line(row.label, [*(row.form.format(v) for v in values), *ratio])
+        rows.append((row.label, *(row.form.format(v) for v in values), *ratio))
     for label, word in WORDS:
-        yield _line(label, [word(o) for o in columns.values()])
+        rows.append((label, *(word(o) for o in columns.values())))
+    yield from aligned(rows, numbers=True)
     for name, outcome in columns.items():
         yield from _amiss(name, outcome)
-
-
-def _line(label: str, cells: list[str]) -> str:
-    return f"{label:<26}" + "".join(f"{cell:>{WIDTH}}" for cell in cells)
 
 
 def _amiss(name: str, outcome: ReplayOutcome, limit: int = 20) -> Iterator[str]:

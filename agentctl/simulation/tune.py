@@ -8,6 +8,7 @@ from math import isfinite
 
 from agentctl.core.planner import Settings, plan
 from agentctl.core.text.json_form import replace
+from agentctl.messages import aligned
 from agentctl.simulation.chart import Axis, chart
 from agentctl.simulation.simulator import Conditions, Simulation
 from agentctl.simulation.traffic import Arrival
@@ -112,9 +113,7 @@ def lines(outcomes: Iterable[Forecast], now: Setting | None = None) -> Iterator[
                 f"{o.probes:.2f}",
             )
         )
-    widths = [max(map(len, column)) for column in zip(*rows)]
-    for row in rows:
-        yield "  ".join(f"{cell:>{width}}" for cell, width in zip(row, widths))
+    yield from aligned(rows, numbers=True)
 
 
 def span(seconds: float) -> str:

@@ -16,3 +16,4 @@ def test_a_long_line_is_broken_at_words_and_hangs():
 def test_columns_are_as_wide_as_they_need():
     assert aligned([("a", "bbb", "c"), ("aa", "b", "")]) == ["a   bbb  c", "aa  b"]
     assert aligned([]) == []
+    assert aligned([("", "x"), ("of", "10", "2.0"), ("n", "5")], numbers=True) == ["     x", "of  10  2.0", "n    5"]
