@@ -1,6 +1,9 @@
 """The format of packs and their indexes, by gitformat-pack(5).
 
 Packs are written without deltas. What an entry will grow to is measured before the entry is read.
+
+dulwich's writer is not used. For 3,000 blobs of 600 bytes it takes 1.5 times the processor time (48 ms against 32 in one
+run), and its arguments differ between the versions that are allowed.
 """
 
 from __future__ import annotations
