@@ -173,7 +173,7 @@ def test_content_that_no_slot_could_hold(repo):
 
 def test_what_the_rules_do_not_know_of_fails_in_its_slot_alone(repo, monkeypatch):
     # As if there were no rule about names: Git itself cannot lay out such a tree.
-    monkeypatch.setattr("agentctl.bot.admit.admission.check", lambda *args: [])
+    monkeypatch.setattr("agentctl.bot.admit.admission_rules.check", lambda *args: [])
     objects, tip = repo.hub.objects, repo.tip
     blob = objects.write_blob(b"x")
     tree = objects.write_tree({**objects.tree(objects.commit(tip).tree), b"n" * 300: (FILE, blob)})
