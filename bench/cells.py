@@ -40,6 +40,8 @@ class Cell:
     hidden: bool = False
     """Whether the strategy is not told whose change it is."""
     batch: int = 256
+    doubt: float = Settings.doubt
+    """Of our planner: a change is rejected only if it is good with less than this probability."""
     warm: int = 1500
     """How many changes land before counting begins."""
     landed: int = 6000
@@ -93,7 +95,8 @@ def simulate(cell: Cell) -> Totals:
             100, min(4 * cell.slots * (int(0.69 / mean) + 1), 40_000 if cell.strategy in OURS else 4000)
         )
     strategy: Strategy = plan if cell.strategy in OURS else RIVALS[cell.strategy](Traffic(risks=cell.risks).known_risks)
-    limits = Settings(batch=cell.batch, rejection="inference" if "inference" in cell.strategy else "strict")
+    rejection = "inference" if "inference" in cell.strategy else "strict"
+    limits = Settings(batch=cell.batch, rejection=rejection, doubt=cell.doubt)
     conditions = Conditions(slots=cell.used, backlog=backlog, flake=cell.flake, jitter=cell.jitter, seed=cell.seed)
     simulation = Simulation(arrivals(cell), strategy, conditions, limits)
     if hasattr(strategy, "truth"):

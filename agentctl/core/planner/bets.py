@@ -1,17 +1,20 @@
 """Probes while slots are to spare: bets on where trunk will be when all that runs has ended.
 
-Waiting costs more than probes then. Three things may be asked, and a free slot takes
-the one that is worth most, a change counting more the longer it has waited:
+Waiting costs more than probes then. A free slot takes the one of three that is worth most, and a change counts more the
+longer it has waited:
 
-- a *train*: on top of where trunk will probably be, the chain that lands most on
-  average. If all goes well each change lands one gate after it came, and beside the
-  chain for that case run the chains for the likeliest other ones;
-- a *proof*: suspects apart from the rest, on trunk as it is. What passes there rides in
-  later trains for certain;
+- a *train*: on top of where trunk will probably be, the chain that lands most on average. If all goes well, each change
+  lands one gate time after it came. Beside the train for that case run trains for the likeliest other cases;
+- a *proof*: suspects apart from the rest, on trunk as it is. Those that pass there are green, and later trains count them
+  as good;
 - nothing, if neither is worth its price.
 
-With several culprits in flight every long chain fails, so beyond `CULPRITS` only proven
-changes go into trains: a change lands two gates after it came, whatever the others are.
+With several culprits in flight every long chain fails. So beyond `CULPRITS` only proven changes go into trains: a change
+lands two gate times after it came, whatever the others are.
+
+The prices below were set for the rule that stops doomed trains (`choose.doomed`). With both the 95th percentile of the
+turnaround on 16 slots is 2.03 gate times at half load and p = 5%, 2.54 at 10%, and 2.98 at nine tenths load and 5%; without
+the rule and with older prices it was 2.13, 2.80 and 3.27 (docs/ARCHITECTURE.md).
 """
 
 from __future__ import annotations
@@ -21,32 +24,50 @@ from dataclasses import dataclass, field
 from itertools import takewhile
 
 from agentctl.core.planner.planning import LONG_WAIT, Planning
-from agentctl.core.planner.scenarios import ALL, Tracks, Worlds
+from agentctl.core.planner.scenarios import ALL, Place, Tracks, Worlds
 from agentctl.core.queue.model import Change
 
 CULPRITS = 4.0
-"""Bad changes expected in the queue, beyond which unproven ones go into no train."""
+"""Number of bad changes expected in the queue (of a lane) beyond which only proven changes go into trains.
+
+Higher: more trains fail. Lower: more changes take two gate times where one would do."""
 LIKELIEST = 6
-"""Places of trunk that a train is considered for."""
+"""Number of places of trunk, the likeliest, for which a train is considered. More: rarer cases are bet on, and a plan
+takes longer."""
 LEAST = 0.35
-"""A train is not made longer than passes so often, if trunk gets where it is to."""
+"""Smallest probability with which a train passes if trunk gets where it should; it is not made longer than that.
+
+Higher: shorter trains, that land more often. Lower: longer ones, that land more at once."""
 PROOF = 0.6
-"""What proving a change is worth, landing it being 1."""
+"""What proving a change is worth, in changes landed. Higher: more proofs, fewer trains."""
 PROOF_FIRST = 1.2
-"""The same where only proven changes go into trains: without it nothing lands."""
+"""What proving a change is worth, in changes landed, where only proven ones go into trains: without it nothing lands."""
 PRICE = 0.28
-"""Changes landed on average, for less than which no probe is started while all slots are
-free; twice that for the last one, so that what arrives finds a slot."""
+"""Smallest worth of a probe, in changes landed on average, while all slots are free; twice that for the last free slot.
+
+Higher: a change that arrives finds a slot more often. Lower: slots are used for less likely cases."""
+STEPS = 8
+"""Number of steps in which changes are compared, in probability for a train, in worth for a proof.
+
+Within a step the order of the queue holds. More: likelier changes come first. Fewer: older ones do."""
 AGE = 0.25
-"""How much more a change counts for each gate time that it has waited."""
+"""How much more a change counts for each gate time that it has waited, up to LONG_WAIT of them.
+
+Higher: old changes are served before more young ones, which shortens the tail. Lower: more land on average."""
 
 
 @dataclass(frozen=True)
 class Bet:
+    """A probe that is worth starting."""
+
     value: float
-    """Changes that land on average, older ones counting more."""
+    """How many changes it lands on average, older ones counting more."""
     chain: tuple[str, ...]
+    """The keys of the chain, in order."""
     why: str
+    """The reason, in words and numbers."""
+    odds: Odds
+    """The odds of the lane that it is placed in."""
 
 
 @dataclass
@@ -59,23 +80,30 @@ class Odds:
     shown: dict[str, int] = field(default_factory=dict)
     """By change: the worlds in which a running probe proves it good."""
     weight: Mapping[str, float] = field(default_factory=dict)
+    """By change: how much it counts."""
     order: list[str] = field(default_factory=list)
+    """The changes of the lane in the order of the queue."""
     crowded: bool = False
     """Whether only proven changes go into trains."""
 
     def runs(self, chain: tuple[str, ...]) -> None:
+        """Take into account that a probe of `chain` will prove its members good in the worlds where it passes."""
         passes = self.worlds.pass_in(chain)
         for key in chain:
             self.shown[key] = self.shown.get(key, 0) | passes
 
     def starts(self, chain: tuple[str, ...]) -> None:
+        """Take into account that a probe of `chain` starts now: it may land, too."""
         self.tracks.run(chain)
         self.runs(chain)
 
 
 def odds(turn: Planning, worlds: Worlds, trains: list[tuple[str, ...]], gates: tuple[str, ...] | None) -> Odds:
-    """The odds of the changes that `gates` judge. `trains`: what the running probes will land if trunk is
-    still on their way; what is landed of other lanes is in nobody's way."""
+    """Return the odds of the changes that `gates` judge.
+
+    `trains` are the rests of the running probes (`Planning.rest`): what each lands if it passes. Members of other lanes are
+    left out of them, since landings of other lanes are in nobody's way.
+    """
     found = Odds(turn, worlds, Tracks(worlds))
     found.order = [k for k in turn.ranked() if turn.queue[k].gates == gates]
     others = turn.queue.keys() - found.order if len(turn.lanes) > 1 else ()
@@ -89,63 +117,81 @@ def odds(turn: Planning, worlds: Worlds, trains: list[tuple[str, ...]], gates: t
 
 
 def weight(turn: Planning, change: Change) -> float:
-    """How much a change counts: more the longer it has waited, in gate times, a level
-    of priority counting as `aging` seconds of waiting."""
+    """Return how much a change counts: 1, and AGE more for each gate time of waiting.
+
+    A level of priority counts as `aging` seconds of waiting.
+    """
     waited = turn.now - change.admitted + change.priority * turn.limits.aging
     return 1 + AGE * min(max(0.0, waited / turn.gate_seconds(change.gates)), LONG_WAIT)
 
 
 def best_bet(odds: Odds, free: int, known: set[frozenset[str]]) -> Bet | None:
-    """The probe that is worth most, if one is worth its price with `free` slots left;
-    none that is `known`."""
+    """Return the probe that is worth most, or None if none is worth its price with `free` slots left.
+
+    A chain in `known` (as a set) is not probed again.
+    """
     price = PRICE * (2 - free / odds.turn.view.slots)
-    bets = [train(odds, known, state, where) for state, where in odds.tracks.states[:LIKELIEST]]
+    bets = [train(odds, known, place) for place in odds.tracks.places[:LIKELIEST]]
     worth = [b for b in [*bets, proof(odds, known)] if b and b.value > price]
     return max(worth, key=lambda b: b.value, default=None)
 
 
-def train(odds: Odds, known: set[frozenset[str]], state: tuple[str, ...], where: int) -> Bet | None:
-    """The chain on top of `state` that lands most on average, if trunk gets there in
-    the worlds `where`."""
-    turn, worlds = odds.turn, odds.worlds
-    proven, inside = set(turn.mem.green), set(state)
-    able = [k for k in odds.order if k not in inside and (not odds.crowded or k in proven)]
-    whole = max(1, where.bit_count())
-    able.sort(key=lambda k: -round(8 * (worlds.good[k] & where).bit_count() / whole))
-    items = turn.compose(state, able)
-    ride = len(tuple(takewhile(proven.__contains__, state + items)))
+def train(odds: Odds, known: set[frozenset[str]], place: Place) -> Bet | None:
+    """Return the chain that lands most on average if trunk gets to `place`: what has landed there, and more on top.
+
+    For example, trunk will be at (a,) with 90%, and b and c, both good with 80%, can follow: a, b lands 0.72
+    changes on average, a, b, c lands 2 * 0.58 = 1.15, so the train is a, b, c.
+    """
+    turn, worlds, where = odds.turn, odds.worlds, place.worlds
+    proven = set(turn.mem.green)
+    items = turn.compose(place.landed, by_likelihood(odds, place, proven))
+    ride = len(tuple(takewhile(proven.__contains__, place.landed + items)))
+    least = LEAST * where.bit_count()
     value, size, passes, heavy = 0.0, 0, where, 0.0
     for n, key in enumerate(items, 1):
         passes &= worlds.good[key]
-        if len(state) + n - ride > turn.limits.batch or (n > 1 and passes.bit_count() < LEAST * where.bit_count()):
+        suspects = len(place.landed) + n - ride
+        if suspects > turn.limits.batch:
+            break
+        if n > 1 and passes.bit_count() < least:
             break
         heavy += odds.weight[key]
         gain = heavy * worlds.chance(passes)
-        if gain > value and frozenset(state + items[:n]) not in known:
+        if gain > value and frozenset(place.landed + items[:n]) not in known:
             value, size = gain, n
     if not size:
         return None
-    behind = f" behind the {len(state)} in flight" if state else ""
+    behind = f" behind the {len(place.landed)} in flight" if place.landed else ""
     why = f"lands {size}{behind} if trunk gets there, {worlds.chance(where):.0%}; worth {value:.2f} changes"
-    return Bet(value, state + items[:size], why)
+    return Bet(value, place.landed + items[:size], why, odds)
+
+
+def by_likelihood(odds: Odds, place: Place, proven: set[str]) -> list[str]:
+    """Return the changes that a train on top of `place` may take, those first that are good in most of its worlds.
+
+    Shares are compared in eighths (STEPS), so that about equally likely ones stay in the order of the queue.
+    """
+    worlds, inside, whole = odds.worlds, set(place.landed), max(1, place.worlds.bit_count())
+    able = [key for key in odds.order if key not in inside and (not odds.crowded or key in proven)]
+    able.sort(key=lambda key: -round(STEPS * (worlds.good[key] & place.worlds).bit_count() / whole))
+    return able
 
 
 def proof(odds: Odds, known: set[frozenset[str]]) -> Bet | None:
-    """The suspects that no running probe is likely to prove, apart from the rest, as
-    many as are worth most together."""
+    """Return a probe of suspects that no running probe is likely to prove, as many as are worth most together."""
     turn, worlds = odds.turn, odds.worlds
-    landed: dict[str, int] = {}
-    for state, where in odds.tracks.states:
-        for key in state:
-            landed[key] = landed.get(key, 0) | where
-    ranked = []
+    lands: dict[str, int] = {}
+    for place in odds.tracks.places:
+        for key in place.landed:
+            lands[key] = lands.get(key, 0) | place.worlds
+    unproven: dict[str, int] = {}
     for key in odds.order:
-        if worlds.good[key] != ALL and turn.alone(key):
-            left = worlds.seen & worlds.good[key] & ~(landed.get(key, 0) | odds.shown.get(key, 0))
-            ranked.append((-round(8 * odds.weight[key] * worlds.chance(left)), key, left))
-    ranked.sort(key=lambda r: r[0])
-    items = turn.compose((), [key for _, key, _ in ranked], most=turn.limits.batch)
-    unproven = {key: left for _, key, left in ranked}
+        in_doubt = worlds.good[key] != ALL
+        if in_doubt and turn.alone(key):
+            settled = lands.get(key, 0) | odds.shown.get(key, 0)
+            unproven[key] = worlds.seen & worlds.good[key] & ~settled
+    ranked = sorted(unproven, key=lambda key: -round(STEPS * odds.weight[key] * worlds.chance(unproven[key])))
+    items = turn.compose((), ranked, most=turn.limits.batch)
     worth = PROOF_FIRST if odds.crowded else PROOF
     value, size, passes = 0.0, 0, worlds.seen
     for n, key in enumerate(items, 1):
@@ -158,4 +204,4 @@ def proof(odds: Odds, known: set[frozenset[str]]) -> Bet | None:
     if not size:
         return None
     why = f"tests {size} apart from the rest, {worlds.chance(worlds.pass_in(items[:size])):.0%} to pass"
-    return Bet(value, items[:size], f"{why}; worth {value:.2f} changes")
+    return Bet(value, items[:size], f"{why}; worth {value:.2f} changes", odds)

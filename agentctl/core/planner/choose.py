@@ -1,4 +1,4 @@
-"""Step three: which probes to start in the free slots, and which to stop."""
+"""Step three: which probes to stop, and which to start in the free slots."""
 
 from __future__ import annotations
 
@@ -14,19 +14,30 @@ from agentctl.core.planner.scenarios import Worlds, innocent
 from agentctl.core.queue.model import Cancel, Probe, Start
 
 CROWD = 1.3
-"""Changes a slot that no probe asks about, from which on probes are chosen for what they teach alone."""
+"""Number of changes for each slot, that no probe asks about, above which probes cost more than waiting.
+
+Then segments are opened and searched, and no bets are placed. Higher: more bets, and changes land sooner. Lower: fewer
+probes for a landed change."""
+
+UNRIDDEN = 2
+"""Number of probes for each slot, without a ride of the first green changes, after which these have a probe of their own.
+
+Higher: fewer probes that ask about nothing new. Lower: green changes land sooner where breaks keep them back."""
 
 
 def cancel(turn: Planning) -> None:
-    """Stop probes that can neither land nor teach: all they ask about is known, or they
-    hold a change that is rejected, or the suspects of a failed probe and others besides."""
+    """Stop probes that can neither land nor teach.
+
+    All that they ask about is known, or they hold a rejected change, or all suspects of a failed probe and others besides.
+    """
     view, green = turn.view, set(turn.mem.green)
     culprits = set(turn.mem.culprits)
     for probe in view.running:
-        asked = [k for k in probe.asked if k in turn.queue and k not in green]
         rest = turn.rest(probe)
+        may_land = rest and all(k in turn.queue for k in rest)
+        teaches = any(k in turn.queue and k not in green for k in probe.asked)
         held = culprits.intersection(probe.chain)
-        if not asked and not (rest and all(k in turn.queue for k in rest)):
+        if not teaches and not may_land:
             reason = f"the {probe.suspects} changes it asks about are proven, gone or held back"
         elif held:
             reason = f"it holds {min(held)}, which is rejected"
@@ -38,15 +49,21 @@ def cancel(turn: Planning) -> None:
 
 
 def doomed(turn: Planning, probe: Probe) -> bool:
-    """True if it asks about others than the suspects of a failed probe, all of whom it holds;
-    unless these may well be innocent."""
+    """Tell whether the probe holds all suspects of a segment, so that it is bound to fail, and asks about others too.
+
+    Not if those suspects may well be innocent (`scenarios.innocent`).
+    """
     chain = set(probe.chain)
-    held = (s for s in turn.mem.segments if chain.issuperset(s.items))
-    return any(not set(s.items).issuperset(probe.asked) and not innocent(turn, s) for s in held)
+    for segment in turn.mem.segments:
+        holds_all = chain.issuperset(segment.items)
+        asks_about_others = holds_all and not set(segment.items).issuperset(probe.asked)
+        if asks_about_others and not innocent(turn, segment):
+            return True
+    return False
 
 
 class Chooser:
-    """Fills the free slots; `turn.actions` gets a Start for each."""
+    """What fills the free slots: `turn.actions` gets a Start for each probe."""
 
     def __init__(self, turn: Planning) -> None:
         view, mem = turn.view, turn.mem
@@ -54,9 +71,9 @@ class Chooser:
         self.free = view.slots - len(view.running)
         self.next = view.next_probe
         self.rides = {gates: turn.green_of(gates) for gates in turn.lanes}
-        """By lane: what passed in it. Lanes are not mixed, so that none waits for another's gate or culprits."""
+        """By lane: its green changes. Lanes are not mixed, so that none waits for another's gate or culprits."""
         self.trains = [rest for p in view.running if (rest := turn.rest(p)) is not None]
-        """What the running probes will land, if they pass and trunk is still on its way."""
+        """What the running probes will land if they pass; those that trunk has left are not here."""
         self.pending = {frozenset(rest) for rest in self.trains}
         settled = [*map(turn.rest, mem.passed), *map(turn.rest, mem.failures)]
         self.known = self.pending | {frozenset(rest) for rest in settled if rest is not None}
@@ -64,15 +81,22 @@ class Chooser:
         self.proofs = certificates(turn)
 
     def ride(self, gates: tuple[str, ...] | None) -> tuple[str, ...]:
-        """The green changes of a lane that its next probe carries. All of them, unless it is likely
-        that some break together: then a window of them, less in one probe than in the other, so
-        that those that pass show what is sound, and those that fail where the break is."""
+        """Return the green changes of a lane that its next probe carries.
+
+        All of them, unless some are likely to break together: then a window of them, of another length in each probe. The
+        probes that pass show what is sound, and those that fail show where the break is.
+        """
         green = self.rides[gates]
         window = self.turn.beliefs.window(len(green), self.next)
         return self.turn.compose((), green[window]) if window.start else green[window]
 
     def fill(self) -> None:
-        if self.turn.mem.unridden >= 2 * self.turn.view.slots:
+        """Start probes in the free slots, the most urgent kind first.
+
+        Green changes that did not ride for long; then segments that no probe searches (those of one suspect only, while
+        bets are placed); then new segments or bets; then what else integrates green changes; last the parked suspects.
+        """
+        if self.turn.mem.unridden >= UNRIDDEN * self.turn.view.slots:
             self.integrate(sure=False)
         waiting = [s for s in self.turn.mem.segments if not self.in_search(s)]
         parked = [s for s in waiting if self.parked(s)]
@@ -89,36 +113,43 @@ class Chooser:
             self.search(segment)
 
     def crowded(self) -> bool:
-        """True if probes cost more than waiting: there are more untested changes than
-        slots to try them in, or one that no bet includes has waited long."""
+        """Tell whether probes cost more than waiting.
+
+        There are too many changes that no probe asks about for the slots (CROWD), or one of them has waited long.
+        """
         turn = self.turn
         aside = self.busy.union(turn.mem.green)
         waiting = [c for key, c in turn.queue.items() if key not in aside]
+        if len(waiting) > CROWD * turn.view.slots:
+            return True
         long_ago = {gates: turn.now - LONG_WAIT * turn.gate_seconds(gates) for gates in turn.lanes}
-        return len(waiting) > CROWD * turn.view.slots or any(c.admitted < long_ago[c.gates] for c in waiting)
+        return any(c.admitted < long_ago[c.gates] for c in waiting)
 
     def bet(self) -> None:
-        """Take the bets that are worth it; search as in a crowd if none is, and nothing runs."""
+        """Start the bets that are worth their price; search as in a crowd if none is and nothing runs."""
         if self.free <= 0 or not self.turn.queue:
             return
         worlds = Worlds(self.turn)
         lanes = [odds(self.turn, worlds, self.trains, gates) for gates in self.turn.lanes]
         green = set(self.turn.mem.green)
         while self.free > 0:
-            bets = [(best, chances) for chances in lanes if (best := best_bet(chances, self.free, self.known))]
+            bets = [bet for chances in lanes if (bet := best_bet(chances, self.free, self.known))]
             if not bets:
                 break
-            best, chances = max(bets, key=lambda bet: bet[0].value)
+            best = max(bets, key=lambda bet: bet.value)
             ride = tuple(takewhile(green.__contains__, best.chain))
             self.start(ride, best.chain[len(ride) :], best.why)
-            chances.starts(best.chain)
+            best.odds.starts(best.chain)
         if self.free == self.turn.view.slots:
             for segment in self.turn.mem.segments:
                 self.search(segment)
             self.open_segments()
 
     def start(self, ride: tuple[str, ...], asked: tuple[str, ...], why: str, again: bool = False) -> bool:
-        """False if there is no slot, nothing to ask, or the answer is known."""
+        """Start a probe of `ride` and `asked`; return False if no slot is free, the chain is empty or its answer is known.
+
+        With `again` it is started although the answer is known, unless the same probe is running.
+        """
         chain = ride + asked
         members = frozenset(chain)
         seen = self.pending if again else self.known
@@ -132,6 +163,7 @@ class Chooser:
         return True
 
     def enter(self, probe: Probe, members: frozenset[str]) -> None:
+        """Note that `probe` starts."""
         self.turn.actions.append(Start(probe))
         self.trains.append(probe.chain)
         self.known.add(members)
@@ -141,38 +173,51 @@ class Chooser:
         self.free -= 1
 
     def carried(self, ride: tuple[str, ...], sure: bool) -> bool:
-        """True if a probe on trunk carries all green changes; `sure`: some of them, and nothing else."""
+        """Tell whether a probe on trunk carries all of `ride`; with `sure`, whether one carries some of it and nothing else."""
         green = set(ride)
-        return any(t and green.issuperset(t) if sure else green.issubset(t) for t in self.trains)
+        if sure:
+            return any(train and green.issuperset(train) for train in self.trains)
+        return any(green.issubset(train) for train in self.trains)
 
     def integrate(self, sure: bool) -> None:
+        """Start a probe of the green changes alone in each lane where none is `carried`."""
         for ride in self.rides.values():
             if ride and not self.carried(ride, sure):
                 self.start(ride, (), f"lands {len(ride)} changes that passed on older bases")
 
     def in_search(self, segment: Segment) -> bool:
-        """True if a running probe asks about nothing but suspects of this segment."""
+        """Tell whether a running probe asks about suspects of this segment and nothing else."""
         items = set(segment.items)
         return any(p.suspects and items.issuperset(p.asked) for p in self.turn.view.running)
 
     def parked(self, segment: Segment) -> bool:
-        """True if what becomes of those that failed with a lone suspect is about to prove it.
-        It had a failure of its own, and if they pass it alone explains theirs; by inference,
-        they passed, and when they land their failure convicts it."""
-        key, settled = segment.items[0], {segment.items[0], *self.turn.mem.green}
+        """Tell whether a lone suspect waits, since what becomes of its mates may prove it bad without another probe.
+
+        Its mates are those that failed with it. If it failed by itself and they pass, it alone explains the common failure.
+        So it waits until each mate is green, or a lone suspect too. By inference it need not have failed by itself: when
+        its mates are green, it waits until they have landed, and then the common failure convicts it.
+
+        For example, a, b and c failed together, and then a alone. a is parked while b and c are tested. If both pass, a is
+        rejected without another probe; if b fails alone too, nothing is left to wait for as soon as c has passed.
+        """
         if len(segment.items) > 1:
             return False
-        shared = [f.open for f in self.turn.mem.failures if key in f.open and len(f.open) > 1]
-        if key not in self.proofs:
-            return self.turn.limits.rejection == "inference" and any(map(settled.issuperset, shared))
-        settled.update(s.items[0] for s in self.turn.mem.segments if len(s.items) == 1)
-        return not all(map(settled.issuperset, shared))
+        mem, key = self.turn.mem, segment.items[0]
+        common_failures = [f.open for f in mem.failures if key in f.open and len(f.open) > 1]
+        passed = {key, *mem.green}
+        failed_by_itself = key in self.proofs
+        if not failed_by_itself:
+            by_inference = self.turn.limits.rejection == "inference"
+            return by_inference and any(passed.issuperset(members) for members in common_failures)
+        lone_suspects = {s.items[0] for s in mem.segments if len(s.items) == 1}
+        decided = passed | lone_suspects
+        return not all(decided.issuperset(members) for members in common_failures)
 
     def search(self, segment: Segment) -> None:
-        """Probe the prefix that passes with probability nearest 1/2.
+        """Probe the prefix of a segment that passes with probability nearest 1/2.
 
-        A single suspect goes without the green changes, so that its failure is a
-        certificate at once, and that of a likely culprit costs them nothing.
+        A single suspect goes without the green changes: its failure is then a certificate at once, and a likely culprit
+        does not hold them up.
         """
         if self.free <= 0:
             return
@@ -180,7 +225,7 @@ class Chooser:
             self.prove(segment)
             return
         risks = [self.turn.risk(k) for k in segment.items]
-        alts = [alt for _, alt in segment.evidence]
+        alts = [failed.alt for failed in segment.evidence]
         passes = prefix_passes(risks, alts, self.turn.beliefs.flake)
         for size in split(passes, self.turn.limits.rejection == "strict"):
             items = tuple(segment.items[:size])
@@ -189,12 +234,13 @@ class Chooser:
             asked = self.turn.compose(ride, items[: self.turn.limits.batch])
             why = (
                 f"probes {len(asked)} of {len(segment.items)} suspects of probe"
-                f" {segment.evidence[-1][0]}: {passes[size - 1]:.0%} to pass; {self.worst(asked)}"
+                f" {segment.evidence[-1].number}: {passes[size - 1]:.0%} to pass; {self.worst(asked)}"
             )
             if asked and self.start(ride, asked, why):
                 return
 
     def prove(self, segment: Segment) -> None:
+        """Probe the only suspect of a segment; if it failed by itself already and that is not proof enough, once more."""
         key = segment.items[0]
         bare = self.turn.alone(key)
         ride = () if bare else self.ride(self.turn.queue[key].gates)
@@ -210,41 +256,51 @@ class Chooser:
             self.start(ride, asked, f"second look after {len(proofs)} failures; {record}", True)
 
     def worst(self, keys: tuple[str, ...]) -> str:
-        """The agent most suspected among `keys`, and its record."""
+        """Return in words what is known of the most suspected agent among those of `keys`."""
         if not keys:
             return ""
         key = max(keys, key=self.turn.risk)
-        return self.turn.beliefs.record(self.turn.queue[key].agent)
+        return self.turn.beliefs.history(self.turn.queue[key].agent)
 
     def open_segments(self) -> None:
-        """Each from the oldest change that is left on; of several lanes first in the one with
-        the fewest probes."""
-        strict = self.turn.limits.rejection == "strict"
+        """Open segments while slots are free, each from the oldest change that is left.
+
+        Of several lanes the one with the fewest probes comes first.
+        """
         queue = self.turn.queue
-        orders: dict[tuple[str, ...] | None, list[str]] = {}
+        waiting: dict[tuple[str, ...] | None, list[str]] = {}
         for key in self.untested():
-            orders.setdefault(queue[key].gates, []).append(key)
+            waiting.setdefault(queue[key].gates, []).append(key)
         probes = Counter(queue[k].gates for p in self.turn.view.running for k in p.chain[-1:] if k in queue)
-        while self.free > 0 and orders:
-            gates = min(orders, key=probes.__getitem__)
-            ride, order = self.ride(gates), orders.pop(gates)
-            first = next(self.turn.following(ride, order), None)
-            if first is None:
-                continue
-            alike = (k for k in order if like(self.turn.risk(k), self.turn.risk(first)))
-            window = islice(self.turn.following(ride, alike), self.turn.limits.batch)
-            asked = group(((key, self.turn.risk(key)) for key in window), strict)
+        while self.free > 0 and waiting:
+            gates = min(waiting, key=probes.__getitem__)
+            order = waiting.pop(gates)
+            ride = self.ride(gates)
+            asked = self.even_group(ride, order)
+            if not asked:
+                continue  # All that wait in this lane depend on what is in no chain yet.
             if len(asked) == 1 and self.turn.alone(asked[0]):
                 ride = ()  # Its failure is proof at once.
             chance = 1 - self.turn.together(asked)
-            why = f"first probe of {len(asked)} of {len(order)} waiting: {chance:.0%} to pass"
-            taken = set(asked if self.start(ride, asked, f"{why}; {self.worst(asked)}") else asked[:1])
+            why = f"first probe of {len(asked)} of {len(order)} waiting: {chance:.0%} to pass; {self.worst(asked)}"
+            started = self.start(ride, asked, why)
             probes[gates] += 1
+            taken = set(asked if started else asked[:1])
             if left := [k for k in order if k not in taken]:
-                orders[gates] = left
+                waiting[gates] = left
+
+    def even_group(self, ride: tuple[str, ...], order: list[str]) -> tuple[str, ...]:
+        """Return the group to test next: the first of `order` that can follow `ride`, and as many like it as are an even bet."""
+        risk = self.turn.risk
+        first = next(self.turn.following(ride, order), None)
+        if first is None:
+            return ()
+        alike = (key for key in order if like(risk(key), risk(first)))
+        able = islice(self.turn.following(ride, alike), self.turn.limits.batch)
+        return group(((key, risk(key)) for key in able), self.turn.limits.rejection == "strict")
 
     def untested(self) -> list[str]:
-        """Changes of which nothing is known, in order."""
+        """Return the changes of which nothing is known and that no probe asks about, in order."""
         if self.free <= 0:
             return []
         aside = self.busy.union(self.turn.mem.green)

@@ -1,23 +1,28 @@
-"""Step two: what the evidence allows to reject and to land.
+"""Step two: which changes the evidence allows to reject, and which to land.
 
 Certificates are literal: beliefs only decide how many of them are asked for.
 """
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from agentctl.core.planner.beliefs import odds_bad
-from agentctl.core.planner.memory import FailedProbe, Landable, LastLand, Memory
+from agentctl.core.planner.memory import FailedProbe, Landable, LastLand, Memory, Rejection
 from agentctl.core.planner.planning import Planning
 from agentctl.core.planner.update import count
 from agentctl.core.queue.model import Certificate, Land, Probe, Reject
 
 AUDIT = 10
-"""One conviction in so many is checked."""
+"""Number of convictions on one proof of which one is checked by a second look.
+
+Higher: fewer probes. Lower: the flake rate is learned sooner."""
 
 
 def judge(turn: Planning) -> None:
-    for key, (number, reason) in turn.mem.rejected.items():
-        turn.actions.append(Reject(Certificate(key, number, reason)))
+    """Reject what is proven bad, ask again for rejections that were not carried out, and land what passed on trunk."""
+    for key, rejection in turn.mem.rejected.items():
+        turn.actions.append(Reject(Certificate(key, rejection.failed, rejection.reason)))
     for key, proofs in certificates(turn).items():
         if convicted(turn, key, proofs) and not audit(turn, key, proofs):
             reject(turn, key, proofs)
@@ -27,8 +32,10 @@ def judge(turn: Planning) -> None:
 
 
 def certificates(turn: Planning) -> dict[str, list[FailedProbe]]:
-    """The failed probes that prove a queued change bad, by its key; none against one
-    that passed on trunk as it is, and is about to land."""
+    """Return the failed probes that prove a queued change bad, by its key.
+
+    There is none against a change that passed on trunk as it is and is about to land.
+    """
     landing = {k for p in turn.mem.passed for k in turn.rest(p) or ()}
     found: dict[str, list[FailedProbe]] = {}
     for failure in turn.mem.failures:
@@ -39,11 +46,12 @@ def certificates(turn: Planning) -> dict[str, list[FailedProbe]]:
 
 
 def accused(mem: Memory, failure: FailedProbe, rejection: str) -> str | None:
-    """The change against which `failure` is a certificate, if any.
+    """Return the change against which `failure` is a certificate, or None.
 
-    Strict: the last of the chain, if what is before it is literally what landed on
-    the base, up to a tip of trunk, with nothing else between. Inference: the one
-    member left that is not on trunk.
+    Strict: the last of the chain, if the changes before it are literally what landed on the base, up to a tip of trunk,
+    with nothing else in between. Inference: also the only member that is not on trunk. For example, a, b, c failed on t0,
+    and trunk is t0 with a and b on top: this is a certificate against c. If trunk is t0 with b and a on top it is one only
+    by inference.
     """
     if not failure.doubted and on_trunk(mem, failure.base, failure.chain[:-1]):
         return failure.chain[-1]
@@ -53,7 +61,7 @@ def accused(mem: Memory, failure: FailedProbe, rejection: str) -> str | None:
 
 
 def on_trunk(mem: Memory, base: str, chain: tuple[str, ...]) -> bool:
-    """True if trunk was `base` and then, literally, `base` with `chain` on top."""
+    """Tell whether trunk was `base` and then, literally, `base` with `chain` on top."""
     at = next((i for i in reversed(range(len(mem.tips))) if mem.tips[i].commit == base), None)
     if at is None:
         return False
@@ -66,12 +74,14 @@ def on_trunk(mem: Memory, base: str, chain: tuple[str, ...]) -> bool:
 
 
 def explained(turn: Planning, key: str, proofs: list[FailedProbe]) -> dict[int, float]:
-    """The failures that only `key` explains: those of its own, and those of chains whose
-    others are proven by now; with the probability that it suffered them although it is good."""
+    """Return the failures that only `key` explains: its own, and those of chains whose other members are proven by now.
+
+    By number of the probe: the probability that it fails although `key` is good.
+    """
     alts: dict[int, float] = {}
     for segment in turn.mem.segments:
         if segment.items == [key]:
-            alts.update({n: max(alt, turn.beliefs.flake) for n, alt in segment.evidence})
+            alts.update({failed.number: max(failed.alt, turn.beliefs.flake) for failed in segment.evidence})
     proven = {key, *turn.mem.green}
     alone = (f for f in turn.mem.failures if key in f.open and proven.issuperset(f.open))
     alts.update((f.number, turn.beliefs.flake) for f in (*alone, *proofs))
@@ -79,34 +89,38 @@ def explained(turn: Planning, key: str, proofs: list[FailedProbe]) -> dict[int, 
 
 
 def audit(turn: Planning, key: str, proofs: list[FailedProbe]) -> bool:
-    """True if `key` shall have a second look although one proof convicts it.
+    """Tell whether `key` has to wait for a second look although one proof convicts it.
 
-    A good change that a flake rejects is never seen to land, so without audits the
-    flake rate is learned too low. One conviction in ten is audited; while no flake
-    was ever seen, one in twenty after ten audits, one in thirty after twenty, and so
-    on. What an audit finds stands for all that were not audited.
+    A good change that a flake rejects is never seen to land, so without audits the flake rate is learned too low. One
+    conviction in ten (AUDIT) is audited; while no flake was ever seen, one in twenty after ten audits, one in thirty after
+    twenty, and so on. A flake that an audit finds counts AUDIT times, for those that were not audited.
     """
     mem = turn.mem
-    if key in mem.audited or len(proofs) > 1:
-        return len(proofs) == 1
+    if len(proofs) > 1:
+        return False
+    if key in mem.audited:
+        return True
     mem.convictions += 1
-    lone = any(s.items == [key] for s in mem.segments) and turn.alone(key)
-    if mem.convictions < mem.audit_at or not lone:
+    due = mem.convictions >= mem.audit_at
+    lone_suspect = any(s.items == [key] for s in mem.segments)
+    if not (due and lone_suspect and turn.alone(key)):
         return False
     mem.audits += 1
-    proofs[0].weight = AUDIT
-    mem.audit_at = mem.convictions + AUDIT * (1 if mem.flakes else 1 + mem.audits // AUDIT)
     mem.audited.append(key)
+    proofs[0].weight = AUDIT
+    one_in = AUDIT if mem.flakes else AUDIT * (1 + mem.audits // AUDIT)
+    mem.audit_at = mem.convictions + one_in
     return True
 
 
 def convicted(turn: Planning, key: str, proofs: list[FailedProbe]) -> bool:
+    """Tell whether the odds that `key` is bad are high enough to reject it."""
     doubt, alts = turn.limits.doubt, explained(turn, key, proofs)
     return odds_bad(turn.risk(key), tuple(alts.values())) >= (1 - doubt) / doubt
 
 
 def reject(turn: Planning, key: str, proofs: list[FailedProbe]) -> None:
-    """Evidence that held `key` is explained by it: its mates are free again."""
+    """Reject `key`; the failures of chains that held it are explained by it, so its mates are free again."""
     mem, agent, proof = turn.mem, turn.queue[key].agent, proofs[-1]
     alts = explained(turn, key, proofs).values()
     odds = odds_bad(turn.risk(key), tuple(alts))
@@ -114,9 +128,9 @@ def reject(turn: Planning, key: str, proofs: list[FailedProbe]) -> None:
         f"probe {proof.number} failed with it on {proof.base[:12]}"
         f"{f' and {len(proof.chain) - 1} changes' if len(proof.chain) > 1 else ''},"
         f" which is green on trunk without it; {odds:.0f} to 1 that it is bad"
-        f" after {len(alts)} failures that only it explains; {turn.beliefs.record(agent)}"
+        f" after {len(alts)} failures that only it explains; {turn.beliefs.history(agent)}"
     )
-    mem.rejected[key] = (proof.number, reason)
+    mem.rejected[key] = Rejection(proof.number, reason)
     mem.culprits.append(key)
     turn.actions.append(Reject(Certificate(key, proof.number, reason)))
     count(mem, agent, rejected=1)
@@ -124,30 +138,41 @@ def reject(turn: Planning, key: str, proofs: list[FailedProbe]) -> None:
     turn.remove(key)
     told = {f.number for f in mem.failures if key in f.open}
     for segment in mem.segments:
-        segment.evidence = [(n, alt) for n, alt in segment.evidence if n not in told]
+        segment.evidence = [failed for failed in segment.evidence if failed.number not in told]
     mem.segments = [s for s in mem.segments if s.evidence and key not in s.items]
     mem.failures = [f for f in mem.failures if f.number not in told]
 
 
+class Candidate(NamedTuple):
+    """A passed probe that may land, and what of its chain is not on trunk yet."""
+
+    rest: tuple[str, ...]
+    probe: Landable
+
+
 def land(turn: Planning) -> None:
-    """Land the passed probe that brings most: what of its chain is not on trunk yet
-    must still be queued, its dependencies in order."""
-    chains = [(rest, passed) for passed in turn.mem.passed if (rest := turn.rest(passed))]
-    chains.sort(key=lambda found: (-len(found[0]), found[1].number))
-    fits = (found for found in chains if turn.compose((), found[0], clashing=True) == found[0])
-    rest, best = next(fits, ((), None))
-    if best is None:
+    """Land the passed probe that lands most changes.
+
+    All of its chain that is not on trunk yet must still be queued, and its dependencies in order.
+    """
+    chains = [Candidate(rest, passed) for passed in turn.mem.passed if (rest := turn.rest(passed))]
+    chains.sort(key=lambda one: (-len(one.rest), one.probe.number))
+    fits = (one for one in chains if turn.compose((), one.rest, clashing=True) == one.rest)
+    if (found := next(fits, None)) is None:
         return
+    rest, best = found
     agents = tuple(turn.queue[k].agent for k in rest)
     turn.mem.landing = LastLand(turn.view.trunk, rest, agents, best.staged)
     turn.actions.append(Land(as_probe(best), reason_to_land(best, rest, turn.mem.green)))
 
 
 def as_probe(passed: Landable) -> Probe:
+    """Return the probe as the bot knows it."""
     return Probe(passed.number, passed.base, passed.chain, passed.suspects, passed.reason)
 
 
 def reason_to_land(best: Landable, rest: tuple[str, ...], green: list[str]) -> str:
+    """Return in words what lands, what of the chain landed before, and what waits."""
     left = len(set(green).difference(rest))
     ahead = len(best.chain) - len(rest)
     text = f"probe {best.number} passed on trunk with {len(rest)} changes"

@@ -1,37 +1,48 @@
-"""What the planner remembers from one plan to the next, and its plain form.
+"""What the planner remembers from one plan to the next, and how it is written down.
 
-In that form, which the ledger holds, the small types are lists of their fields in order: a change of
-them needs another VERSION.
+The ledger holds it as JSON in which the small types are lists of their fields in order, so a change of their fields
+needs another VERSION.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import NamedTuple
 
 import msgspec
 from msgspec import Struct, field
 
 VERSION = 3
+"""The version of the written form. Memory of another version is dropped, and the planner begins anew."""
 
 
 def lane(gates: tuple[str, ...] | None) -> str:
-    """The name of those changes that these gates judge; of all changes, if all do."""
+    """Return the name of the lane of the changes that `gates` judge; "*" if all gates judge all changes."""
     return "*" if gates is None else " ".join(gates)
 
 
+class Evidence(NamedTuple):
+    """A failed probe that accuses the suspects of a segment."""
+
+    number: int
+    """The number of the probe."""
+    alt: float
+    """The probability that it fails although all suspects of the segment are good."""
+
+
 class Segment(Struct, array_like=True):
-    """Suspects in order, at least one of whom the evidence accuses."""
+    """Suspects in order, of whom the evidence says that at least one is bad."""
 
     items: list[str]
-    evidence: list[tuple[int, float]]
-    """(number of a failed probe, alt): alt is the probability that it would have
-    failed although all `items` are good."""
+    """Keys of the suspects."""
+    evidence: list[Evidence]
+    """The failed probes that accuse them; at least one."""
 
     def drop(self, keys: Iterable[str], risk: float) -> None:
-        """Let `keys` go unproven; with probability `risk` they explain the evidence."""
+        """Let `keys` go unproven; with probability `risk` one of them is bad and explains the evidence."""
         gone = set(keys)
         self.items = [k for k in self.items if k not in gone]
-        self.evidence = [(n, 1 - (1 - alt) * (1 - risk)) for n, alt in self.evidence]
+        self.evidence = [Evidence(number, 1 - (1 - alt) * (1 - risk)) for number, alt in self.evidence]
 
 
 class FailedProbe(Struct, array_like=True):
@@ -41,17 +52,17 @@ class FailedProbe(Struct, array_like=True):
     base: str
     chain: tuple[str, ...]
     open: list[str]
-    """Members that are not on trunk yet."""
+    """Members of the chain that are not on trunk yet."""
     doubted: bool = False
-    """The last of the chain passed later: no certificate against it."""
+    """Whether the last of the chain passed later: then this is no certificate against it."""
     weight: int = 1
-    """How many flakes it stands for if it proves one."""
+    """How many flakes it stands for if it turns out to be one: more than 1 for an audited conviction."""
     suspects: int = 0
-    """The last of the chain, which were asked about."""
+    """How many of the chain, counted from its end, the probe asked about."""
 
 
 class Landable(Struct, frozen=True, array_like=True):
-    """A passed probe; `staged` is the commit it tested, empty if not known."""
+    """A passed probe that may land; `staged` is the commit that it tested, empty if not known."""
 
     number: int
     base: str
@@ -62,7 +73,7 @@ class Landable(Struct, frozen=True, array_like=True):
 
 
 class LastLand(Struct, frozen=True, array_like=True):
-    """The Land of the last plan, to recognise what became of it."""
+    """The Land of the last plan, kept to recognise what became of it."""
 
     base: str
     chain: tuple[str, ...]
@@ -71,60 +82,84 @@ class LastLand(Struct, frozen=True, array_like=True):
 
 
 class Tip(Struct, frozen=True, array_like=True):
-    """A commit that trunk was seen at."""
+    """A commit at which trunk was seen."""
 
     commit: str
     chain: tuple[str, ...] | None
-    """What landed literally on the tip before it; None: somebody else moved trunk."""
+    """What landed literally on the tip before it; None if somebody else moved trunk."""
+
+
+class Rejection(NamedTuple):
+    """Why a change is rejected."""
+
+    failed: int
+    """The number of the failed probe."""
+    reason: str
+
+
+class Counts(NamedTuple):
+    """How many changes of an agent ended, and how; halved now and then, so not whole numbers."""
+
+    landed: float
+    rejected: float
 
 
 class Memory(Struct):
+    """All that the planner remembers."""
+
     version: int = VERSION
     tips: list[Tip] = field(default_factory=list)
+    """Where trunk was, oldest first."""
     landing: LastLand | None = None
     landed_ids: list[str] = field(default_factory=list)
-    """Ids of landed changes that queued changes come after."""
+    """Ids of landed changes that queued changes depend on (`Change.after`)."""
     green: list[str] = field(default_factory=list)
-    """Changes that passed on an older base or beside a longer passing probe."""
+    """Changes that passed on a base that trunk has left, or beside a longer passing probe."""
     distrusted: set[str] = field(default_factory=set)
-    """Changes that were green until they failed together."""
+    """Changes that were green until they failed together, and are queued still."""
     broken: float = 0.0
-    """How many of these were rejected; forgotten as the counts of agents are."""
+    """How many of such changes were rejected; it shrinks as the counts of agents are halved."""
     unridden: int = 0
-    """Probes started without the green changes since they last rode."""
+    """How many probes were started since the last one that carried the first green change of each lane."""
     segments: list[Segment] = field(default_factory=list)
     failures: list[FailedProbe] = field(default_factory=list)
     passed: list[Landable] = field(default_factory=list)
-    """Those that trunk is literally on the way to: they may be landed."""
-    rejected: dict[str, tuple[int, str]] = field(default_factory=dict)
+    """Passed probes to whose tree trunk is literally on the way: they may land."""
+    rejected: dict[str, Rejection] = field(default_factory=dict)
+    """Changes that are rejected and still queued, by key: their rejection is asked for again."""
     culprits: list[str] = field(default_factory=list)
-    """Rejected changes that probes still hold: these probes tell nothing."""
+    """Rejected changes that probes still hold: the failures of these probes tell nothing."""
     audited: list[str] = field(default_factory=list)
     """Changes that get a second look although one proof would do."""
     convictions: int = 0
-    """On one proof."""
+    """How many changes one proof alone convicted."""
     audits: int = 0
+    """How many of these convictions were audited."""
     audit_at: int = 10
-    """The number of convictions at which the next audit is due."""
-    agents: dict[str, tuple[float, float]] = field(default_factory=dict)
-    """Agent: how many of its changes landed, and were rejected."""
+    """The number of convictions at which the next audit is due; at first `judge.AUDIT`."""
+    agents: dict[str, Counts] = field(default_factory=dict)
+    """By agent: what became of its changes."""
     seconds: dict[str, float] = field(default_factory=dict)
-    """How long probes of a lane take, the last counting most."""
+    """By name of a lane: about how many seconds its probes take, the last ones counting most."""
     flakes: int = 0
+    """How many failures turned out to be flakes."""
     passes: int = 0
+    """How many probes passed."""
 
 
 class _Versioned(Struct):
+    """The version alone, whatever else the data holds."""
+
     version: int = 0
 
 
 def load(data: bytes) -> Memory:
-    """The memory in `data`; an empty one for nothing, or for another version's data. Raises ValueError."""
+    """Return the memory in `data`; an empty one if there is none or it is of another version. Raise ValueError if unreadable."""
     if not data or msgspec.json.decode(data, type=_Versioned).version != VERSION:
         return Memory()
     return msgspec.json.decode(data, type=Memory)
 
 
 def dump(mem: Memory) -> bytes:
-    """`mem` as a line of JSON; load(dump(mem)) == mem."""
+    """Return `mem` as a line of JSON; load(dump(mem)) == mem."""
     return msgspec.json.encode(mem, order="deterministic") + b"\n"

@@ -12,16 +12,23 @@ from agentctl.core.queue.priority_lending import lent
 from agentctl.core.text.json_form import replace
 
 LONG_WAIT = 16.0
-"""Gate times of waiting, after which a change is old: no bet may pass it over."""
+"""Gate times of waiting after which a change is old: while it is in no probe, bets end and probes go in order.
+
+It also bounds the weight of waiting (`bets.weight`). Higher: bets go on longer beside a change that they pass over.
+Lower: bets end although waiting costs little."""
+
+
+GATE_SECONDS = 60.0
+"""Seconds that a gate is taken to need while no probe has passed. It decides only how fast changes age until then."""
 
 
 def change_id(key: str) -> str:
+    """Return the id in "ID/REVISION"."""
     return key.rpartition("/")[0]
 
 
 def landed_on(mem: Memory, base: str) -> tuple[str, ...] | None:
-    """What landed literally on `base`, in order; None if somebody else moved trunk
-    since, or `base` is not remembered."""
+    """Return what landed literally on `base`, in order; None if somebody else moved trunk since, or `base` is forgotten."""
     landed: list[tuple[str, ...]] = []
     for tip in reversed(mem.tips):
         if tip.commit == base:
@@ -33,18 +40,20 @@ def landed_on(mem: Memory, base: str) -> tuple[str, ...] | None:
 
 
 def rank(change: Change, limits: Settings) -> tuple[float, int]:
-    """Its place in the queue is by this."""
+    """Return the sort key of a change: a level of priority counts as `aging` seconds of waiting."""
     return change.admitted - change.priority * limits.aging, change.seq
 
 
 def lifted(queued: tuple[Change, ...]) -> tuple[Change, ...]:
-    """The changes, each with the highest priority of those that come after it."""
+    """Return the changes, each with the highest priority of itself and those that come after it."""
     after = {c.id: c.after for c in queued if c.after}
     raised = lent({c.id: c.priority for c in queued}, after) if after else {}
     return tuple(replace(c, priority=raised[c.id]) if c.id in raised else c for c in queued) if raised else queued
 
 
 class Planning:
+    """One turn: view, memory, beliefs and the actions so far."""
+
     def __init__(self, view: View, limits: Settings, mem: Memory, now: float) -> None:
         self.view = view
         self.now = now
@@ -52,7 +61,7 @@ class Planning:
         self.mem = mem
         self.queue: dict[str, Change] = {c.key: c for c in lifted(view.queued)}
         self.lanes = tuple(dict.fromkeys(c.gates for c in view.queued))
-        """The gates of the changes, each set once: of one lane if no gate names paths."""
+        """The gates of each lane, each once; a single lane, None, if no gate names paths."""
         self._seconds: dict[tuple[str, ...] | None, float] = {}
         self.actions: list[Action] = []
         self.beliefs = Beliefs(mem, limits)
@@ -64,25 +73,27 @@ class Planning:
             self._clashes.setdefault(b, set()).add(a)
 
     def gate_seconds(self, gates: tuple[str, ...] | None) -> float:
-        """How long a probe takes, about, of changes that these gates judge; as others do, if
-        there was none."""
+        """Return about how many seconds a probe of changes that `gates` judge takes.
+
+        If none has passed yet: the mean of the other lanes, or GATE_SECONDS if there is none.
+        """
         if gates not in self._seconds:
             known = self.mem.seconds
-            self._seconds[gates] = known.get(lane(gates)) or (sum(known.values()) / len(known) if known else 60.0)
+            self._seconds[gates] = known.get(lane(gates)) or (sum(known.values()) / len(known) if known else GATE_SECONDS)
         return self._seconds[gates]
 
     def ranked(self, aside: Set[str] = frozenset()) -> list[str]:
-        """The queue without `aside`, in order: admitted first, a level of priority
-        counting as `aging` seconds of waiting."""
+        """Return the keys of the queue without `aside`, in the order of `rank`."""
         return [
             c.key for c in sorted((c for key, c in self.queue.items() if key not in aside), key=lambda c: rank(c, self.limits))
         ]
 
     def risk(self, key: str) -> float:
+        """Return the probability that the change is bad."""
         return self.beliefs.risk(self.queue.get(key))
 
     def together(self, keys: Iterable[str]) -> float:
-        """Probability that at least one of `keys` is bad."""
+        """Return the probability that at least one of `keys` is bad."""
         good = 1.0
         for key in keys:
             good *= 1 - self.risk(key)
@@ -91,13 +102,15 @@ class Planning:
     def compose(
         self, ride: tuple[str, ...], items: Iterable[str], clashing: bool = False, most: int | None = None
     ) -> tuple[str, ...]:
-        """The (first `most`) members of `items` that can follow `ride` in one chain: queued, their
-        dependencies on trunk or earlier in the chain, and, unless `clashing` is
-        allowed, no clash with an earlier one."""
+        """Return those of `items`, at most `most`, that can follow `ride` in one chain.
+
+        They are queued, their dependencies are on trunk or earlier in the chain, and, unless `clashing` is allowed, none
+        clashes with an earlier one.
+        """
         return tuple(islice(self.following(ride, items, clashing), most))
 
     def following(self, ride: tuple[str, ...], items: Iterable[str], clashing: bool = False) -> Iterator[str]:
-        """What `compose` returns, one by one: who needs only the first pays for these alone."""
+        """Yield what `compose` returns, one by one: a caller that needs only the first ones pays for these alone."""
         riding = self._members(ride)
         ids: set[str] | None = None
         inside: set[str] = set()
@@ -118,22 +131,25 @@ class Planning:
             yield key
 
     def green_of(self, gates: tuple[str, ...] | None) -> tuple[str, ...]:
-        """The green changes of a lane."""
+        """Return the green changes of a lane, in the order in which they can stand in a chain."""
         return self.compose((), [k for k in self.mem.green if k in self.queue and self.queue[k].gates == gates])
 
     def settle_green(self) -> None:
-        """Keep the green changes that are queued still, and depend on nothing that is not green."""
+        """Keep only the green changes that are queued still and whose dependencies are on trunk or green."""
         self.mem.green = list(self.compose((), self.mem.green, clashing=True))
 
     def _members(self, ride: tuple[str, ...]) -> frozenset[str]:
-        """Most chains of a turn have the same ride."""
+        """Return `ride` as a set; the last one is kept, since most chains of a turn have the same ride."""
         if ride != self._ride[0]:
             self._ride = ride, frozenset(ride)
         return self._ride[1]
 
     def rest(self, probe: Probe | Landable | FailedProbe) -> tuple[str, ...] | None:
-        """What of the chain is not on trunk yet, if trunk is literally on its way
-        from the probe's base to the end of its chain; else None."""
+        """Return the part of the chain that is not on trunk yet.
+
+        None if trunk is not literally on its way from the probe's base to the end of its chain. For example, a probe of a,
+        b, c on t0: while trunk is t0 the rest is a, b, c; when a has landed on t0 it is b, c; when d has, it is None.
+        """
         base = probe.base
         if base not in self._ahead:
             self._ahead[base] = landed_on(self.mem, base)
@@ -144,11 +160,11 @@ class Planning:
 
     @property
     def settled(self) -> set[str]:
-        """Change ids on trunk that queued changes depend on."""
+        """The ids of changes on trunk that queued changes depend on."""
         return set(self.mem.landed_ids)
 
     def alone(self, key: str) -> bool:
-        """True if `key` depends on nothing that is not on trunk yet."""
+        """Tell whether all that `key` depends on is on trunk."""
         return self.settled.issuperset(self.queue[key].after)
 
     def remove(self, key: str) -> None:

@@ -1,7 +1,7 @@
-"""Ways things could be: a sample of worlds, in each of which every change is good or bad.
+"""A sample of imagined worlds, in each of which every change is good or bad.
 
-A set of worlds is an int, bit w for world w. Which worlds a change is good in follows
-from its key and its risk alone, so that the same view gives the same worlds.
+A set of worlds is an int: bit w is set if world w is in it. In which worlds a change is good follows from its key, its risk
+and the failures that accuse it, so the same view gives the same worlds.
 """
 
 from __future__ import annotations
@@ -10,26 +10,40 @@ from collections.abc import Iterable
 from functools import lru_cache
 from hashlib import shake_128
 from math import prod
+from typing import NamedTuple
 
 from agentctl.core.planner.memory import Segment
 from agentctl.core.planner.planning import Planning
 
 WORLDS = 1024
+"""Number of worlds. More: probabilities are more exact. Fewer: a plan takes less time."""
 ENOUGH = 40
-"""Worlds that must be left: a failure that fewer agree with is not taken into account."""
-NEXT_TO_NONE = 0.05
-"""A chance that suspects are all good, below which they are taken to hold a bad one."""
-ALL = (1 << WORLDS) - 1
-DIGITS = 12
-"""Binary digits of a probability."""
+"""Number of worlds that must be left: a failure that fewer worlds agree with is not taken into account.
 
-State = tuple[tuple[str, ...], int]
-"""What landed on trunk, and the worlds in which it did."""
+Higher: more failures are ignored. Lower: probabilities are those of few worlds, and inexact."""
+NEXT_TO_NONE = 0.05
+"""Probability that suspects are all good, below which one of them is taken to be bad for certain.
+
+Higher: more trains that hold suspects are stopped although the failure was a flake. Lower: more doomed trains hold their
+slots. (At 5% or more the trains run on; docs/ARCHITECTURE.md has the figures for stopping them.)"""
+ALL = (1 << WORLDS) - 1
+"""The set of all worlds."""
+DIGITS = 12
+"""Number of binary digits of a probability: its step is 1/4096. More: exacter, and slower."""
+
+
+class Place(NamedTuple):
+    """Where trunk may be when what runs has ended."""
+
+    landed: tuple[str, ...]
+    """What landed on trunk as it is, in order."""
+    worlds: int
+    """The worlds in which trunk ends exactly there."""
 
 
 @lru_cache(maxsize=1 << 12)
 def dice(name: str) -> tuple[int, ...]:
-    """Independent fair coins: DIGITS of them in each world."""
+    """Return DIGITS independent fair coins for each world: the set of worlds in which coin i shows heads, for each i."""
     data = shake_128(name.encode()).digest(DIGITS * WORLDS // 8)
     size = WORLDS // 8
     return tuple(int.from_bytes(data[i * size : (i + 1) * size]) for i in range(DIGITS))
@@ -37,8 +51,10 @@ def dice(name: str) -> tuple[int, ...]:
 
 @lru_cache(maxsize=1 << 14)
 def happens(name: str, chance: int) -> int:
-    """The worlds in which something of probability `chance` / 2**DIGITS happens: the
-    coins of a world, read as a binary fraction, are below it."""
+    """Return the worlds in which an event of probability `chance` / 2**DIGITS happens.
+
+    It does where the coins of a world, read as a binary fraction, are below that.
+    """
     if chance >> DIGITS:
         return ALL
     worlds = 0
@@ -48,19 +64,22 @@ def happens(name: str, chance: int) -> int:
 
 
 def quantum(probability: float) -> int:
+    """Return a probability in steps of 1 / 2**DIGITS."""
     return min(max(round(probability * (1 << DIGITS)), 0), 1 << DIGITS)
 
 
 def innocent(turn: Planning, segment: Segment) -> float:
-    """Probability that none of the suspects is bad, given their failures; 0 if it is next to none."""
+    """Return the probability that none of the suspects is bad, given their failures; 0 if it is below NEXT_TO_NONE."""
     bad = turn.together(segment.items)
-    other = (1 - bad) * prod(alt for _, alt in segment.evidence)
+    other = (1 - bad) * prod(failed.alt for failed in segment.evidence)
     return other / (bad + other) if other >= NEXT_TO_NONE * (bad + other) else 0.0
 
 
 class Worlds:
-    """Where each queued change is good: drawn from its risk, from the evidence of its
-    segment, everywhere if it is proven."""
+    """In which worlds each queued change is good.
+
+    In all of them if it is green; else drawn from its risk and from the evidence of its segment.
+    """
 
     def __init__(self, turn: Planning) -> None:
         mem = turn.mem
@@ -74,9 +93,11 @@ class Worlds:
         self.count = self.seen.bit_count()
 
     def _agree(self, turn: Planning) -> int:
-        """The worlds in which each failed probe held a bad change, or flaked; what accuses the
-        suspects of a segment is in their own odds."""
-        seen, used = ALL, {n for s in turn.mem.segments for n, _ in s.evidence}
+        """Return the worlds in which each failed probe held a bad change, or flaked.
+
+        Failures that accuse a segment are left out: they are in the odds of its suspects already (`_suspect`).
+        """
+        seen, used = ALL, {failed.number for segment in turn.mem.segments for failed in segment.evidence}
         for failure in sorted(turn.mem.failures, key=lambda f: (len(f.open), f.number)):
             if failure.number in used:
                 continue
@@ -87,25 +108,33 @@ class Worlds:
         return seen
 
     def chance(self, worlds: int) -> float:
-        """Probability of a set of worlds, given all that was seen."""
+        """Return the probability of a set of worlds, given all that was seen."""
         return (worlds & self.seen).bit_count() / self.count
 
     def _suspect(self, turn: Planning, segment: Segment) -> None:
-        """At least one of the suspects is bad, or their failures have another cause."""
-        good, first = 1.0, []
+        """Draw the suspects of a segment: at least one of them is bad, or their failures have another cause.
+
+        From the front, each is the first bad one with the probability that it has after those before it were good.
+        Nothing is known of those behind the first bad one but their risk. For example, of two suspects with risk 10%
+        the first is bad in 0.1 / (0.1 + 0.09) = 53% of the worlds; where it is good the second is bad, and where it is bad
+        the second is bad in 10%.
+        """
+        all_good, first_bad = 1.0, []
         for key in segment.items:
-            first.append(good * turn.risk(key))
-            good *= 1 - turn.risk(key)
-        left, none_yet = sum(first) / (1 - innocent(turn, segment)), ALL
-        for key, weight in zip(segment.items, first, strict=True):
-            bad = none_yet & happens(f"{key} {segment.evidence[-1][0]}", quantum(weight / left if left else 0))
-            bad |= ~none_yet & happens(key, quantum(turn.risk(key)))
-            self.good[key] = ALL & ~bad
-            none_yet &= ~bad
+            first_bad.append(all_good * turn.risk(key))
+            all_good *= 1 - turn.risk(key)
+        left = sum(first_bad) / (1 - innocent(turn, segment))
+        none_yet = ALL
+        for key, weight in zip(segment.items, first_bad, strict=True):
+            chance = weight / left if left else 0
+            is_first = none_yet & happens(f"{key} {segment.evidence[-1].number}", quantum(chance))
+            is_later = ~none_yet & happens(key, quantum(turn.risk(key)))
+            self.good[key] = ALL & ~(is_first | is_later)
+            none_yet &= ~is_first
             left -= weight
 
     def pass_in(self, chain: Iterable[str]) -> int:
-        """The worlds in which all of `chain` are good."""
+        """Return the worlds in which all of `chain` are good."""
         worlds = ALL
         for key in chain:
             worlds &= self.good.get(key, 0)
@@ -116,21 +145,27 @@ class Tracks:
     """Where trunk will be when all that runs has ended, world by world."""
 
     MOST = 24
-    """States kept, the likeliest; what goes further matters little."""
+    """Number of places that are kept, the likeliest. More: rare places of trunk are seen. Fewer: a plan takes less time."""
 
     def __init__(self, worlds: Worlds) -> None:
         self.worlds = worlds
-        self.states: list[State] = [((), worlds.seen)]
+        self.places = [Place((), worlds.seen)]
 
     def run(self, train: tuple[str, ...]) -> None:
-        """A probe of `train` ends: it lands where it passes and trunk is on its way."""
-        passes, states, arrived = self.worlds.pass_in(train), [], 0
-        for at, where in self.states:
-            moves = where & passes if len(at) < len(train) and train[: len(at)] == at else 0
+        """Take into account that a probe of `train` ends: it lands in the worlds where it passes and trunk is on its way.
+
+        For example, after a probe of (a,) trunk is at (a,) in the worlds where a is good, and at () in the others. After a
+        probe of (a, b) the worlds at (a,) in which b is good move to (a, b); those at () stay, since a is bad in them.
+        """
+        passes, arrived = self.worlds.pass_in(train), 0
+        places: list[Place] = []
+        for landed, worlds in self.places:
+            on_its_way = len(landed) < len(train) and train[: len(landed)] == landed
+            moves = worlds & passes if on_its_way else 0
             arrived |= moves
-            if where & ~moves:
-                states.append((at, where & ~moves))
+            if stays := worlds & ~moves:
+                places.append(Place(landed, stays))
         if arrived:
-            states.append((train, arrived))
-        states.sort(key=lambda state: (-state[1].bit_count(), len(state[0]), state[0]))
-        self.states = states[: self.MOST]
+            places.append(Place(train, arrived))
+        places.sort(key=lambda place: (-place.worlds.bit_count(), len(place.landed), place.landed))
+        self.places = places[: self.MOST]

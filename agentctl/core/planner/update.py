@@ -3,19 +3,59 @@
 from __future__ import annotations
 
 from itertools import takewhile
+from typing import NamedTuple
 
 from agentctl.core.planner.beliefs import FORGET, Beliefs
-from agentctl.core.planner.memory import FailedProbe, Landable, Memory, Segment, Tip, lane
+from agentctl.core.planner.memory import Counts, Evidence, FailedProbe, Landable, Memory, Segment, Tip, lane
 from agentctl.core.planner.planning import Planning, change_id
 from agentctl.core.queue.model import Probe, Result, Verdict
 
 TIPS_KEPT = 256
+"""Largest number of tips of trunk that are remembered. More: older probes can prove something. Fewer: less memory."""
 FAILURES_KEPT = 256
+"""Largest number of failed probes that are remembered. More: older failures can prove something. Fewer: less memory."""
+GATE_MEMORY = 10
+"""Number of passed probes over which the gate time of a lane is averaged, the last ones counting most.
+
+Higher: one odd run matters less. Lower: a gate that gets slower is noticed sooner."""
 SURE = 0.8
-"""Probability that the green changes break together, from which on they are suspects."""
+"""Probability that the green changes break together, from which on they are suspects.
+
+Higher: a break holds them up longer. Lower: more green changes are suspected for a failure of the changes behind them."""
+
+
+class Ride(NamedTuple):
+    """The green changes that a failed probe carried. Positions are those in the list of the lane's green changes."""
+
+    end: int
+    """The position behind the last of them."""
+    probe: int
+    """The number of the probe."""
+    alone: float
+    """The probability that the probe fails by itself: for what it asked about, or a flake."""
+
+
+class Break(NamedTuple):
+    """How likely the ride of a failed probe breaks: the green changes that it carried fail together."""
+
+    end: int
+    """The position behind the last of them."""
+    probe: int
+    """The number of the probe."""
+    chance: float
+
+
+class WeakPoint(NamedTuple):
+    """Green changes, from the position at which some rides began, that may break together."""
+
+    sound: int
+    """The position up to which they are sound: a passing probe carried them."""
+    breaks: list[Break]
+    """For each of these rides, the shortest first."""
 
 
 def digest(turn: Planning) -> None:
+    """Bring memory and beliefs up to date with the view."""
     follow_trunk(turn)
     follow_queue(turn)
     take_results(turn)
@@ -25,19 +65,18 @@ def digest(turn: Planning) -> None:
 
 
 def follow_trunk(turn: Planning) -> None:
-    """Extend the history of tips. A move that was not literally our last Land is
-    recorded as foreign: no certificate reaches across it."""
+    """Extend the history of tips, and count what landed.
+
+    A move that was not literally our last Land is noted as foreign: no certificate reaches across it.
+    """
     mem, view, landing = turn.mem, turn.view, turn.mem.landing
     before = mem.tips[-1].commit if mem.tips else None
     if view.trunk != before:
-        ours = (
-            landing
-            if landing is not None
-            and landing.base == before
-            and (landing.staged == view.trunk if landing.staged else landing.chain == view.landed)
-            else None
-        )
-        mem.tips.append(Tip(view.trunk, ours.chain if ours else None))
+        chain = None
+        if landing is not None and landing.base == before:
+            as_asked = landing.staged == view.trunk if landing.staged else landing.chain == view.landed
+            chain = landing.chain if as_asked else None
+        mem.tips.append(Tip(view.trunk, chain))
         mem.passed = [p for p in mem.passed if turn.rest(p)]
     if landing is not None:
         agents = dict(zip(landing.chain, landing.agents, strict=True))
@@ -53,22 +92,29 @@ def trim(turn: Planning) -> None:
     del mem.failures[:-FAILURES_KEPT]
     bases = {f.base for f in mem.failures} | {p.base for p in mem.passed} | {p.base for p in turn.view.running}
     used = [i for i, tip in enumerate(mem.tips) if tip.commit in bases]
-    # A probe that trunk left for another lane is shown to us on its present tip; it may fail on its own.
-    first = 0 if any(turn.lanes) else min(used, default=len(mem.tips) - 1)
+    # A running probe that trunk left for another lane is shown on the present tip. If it fails, its result names the base
+    # that it began on. So where there are lanes every tip may be needed.
+    oldest_used = min(used, default=len(mem.tips) - 1)
+    first = 0 if any(turn.lanes) else oldest_used
     del mem.tips[: max(first, len(mem.tips) - TIPS_KEPT)]
 
 
 def count(mem: Memory, agent: str, landed: int = 0, rejected: int = 0) -> None:
-    good, bad = mem.agents.get(agent, (0, 0))
+    """Count changes of an agent that ended; at FORGET of them halve its counts, and its share of `mem.broken`."""
+    good, bad = mem.agents.get(agent, Counts(0, 0))
     good, bad = good + landed, bad + rejected
     if good + bad >= FORGET:
-        mem.broken *= 1 - good / 2 / max(good, sum(g for g, _ in mem.agents.values()))
+        landed_of_all = max(good, sum(counts.landed for counts in mem.agents.values()))
+        mem.broken *= 1 - good / 2 / landed_of_all
         good, bad = good / 2, bad / 2
-    mem.agents[agent] = good, bad
+    mem.agents[agent] = Counts(good, bad)
 
 
 def follow_queue(turn: Planning) -> None:
-    """Forget what left the queue, and learn from what landed."""
+    """Forget the changes that left the queue, and learn from those that landed.
+
+    A failed probe whose members have all landed was a flake. One of which a member left the queue otherwise is forgotten.
+    """
     mem, queue, landed = turn.mem, turn.queue, set(turn.view.landed)
     mem.rejected = {k: v for k, v in mem.rejected.items() if k in queue}
     flying = {k for p in turn.view.running for k in p.chain}
@@ -94,6 +140,7 @@ def follow_queue(turn: Planning) -> None:
 
 
 def settle_segment(turn: Planning, segment: Segment, green: tuple[str, ...], landed: set[str]) -> None:
+    """Drop the suspects that landed, left the queue, or depend on what is not on trunk, not green and not in front of them."""
     segment.items = [k for k in segment.items if k not in landed]
     stay = set(turn.compose(green, segment.items, clashing=True))
     gone = [k for k in segment.items if k not in stay]
@@ -101,8 +148,10 @@ def settle_segment(turn: Planning, segment: Segment, green: tuple[str, ...], lan
 
 
 def take_results(turn: Planning) -> None:
-    """Passing probes first, then failing ones from the shortest: what is proven good
-    in this turn is not suspected in it, and the tightest evidence is kept."""
+    """Learn from the finished probes: passed ones first, then failed ones from the one that asked about the fewest.
+
+    So a change that is proven good in this turn is not suspected in it, and the tightest evidence is kept.
+    """
     seen = {f.number for f in turn.mem.failures}
     good: set[str] = set()
     passed = [r for r in turn.view.finished if r.verdict is Verdict.PASSED]
@@ -113,93 +162,112 @@ def take_results(turn: Planning) -> None:
     failed = [p for p in failed if p.number not in seen]
     for probe in failed:
         remember(turn, probe)
-    weak = (points for gates in turn.lanes for _, points in weak_points(turn, turn.green_of(gates)))
-    broken = {number: chance for points in weak for _, number, chance in points}
+    weak = (point for gates in turn.lanes for point in weak_points(turn, turn.green_of(gates)))
+    broken = {ride.probe: ride.chance for point in weak for ride in point.breaks}
     for probe in sorted(failed, key=lambda p: (p.suspects or len(p.chain), p.number)):
         take_failure(turn, probe, good, broken.get(probe.number, 0.0))
     distrust(turn)
     doubt_green(turn)
 
 
-def weak_points(turn: Planning, green: tuple[str, ...]) -> list[tuple[int, list[tuple[int, int, float]]]]:
-    """Where the green changes of a lane may break. For each place from which failed probes carried
-    them on: up to where they are sound; and (up to where a failed probe carried them, its number,
-    the probability that these break together), the shortest first.
+def weak_points(turn: Planning, green: tuple[str, ...]) -> list[WeakPoint]:
+    """Return where the green changes of a lane may break together: one point for each position at which rides begin.
 
-    The first break is behind position b with probability ~ (1-q)^b, and explains all
-    failures that carried more; those that carried fewer failed by themselves. Nothing
-    breaks within what a passing probe carried: what failed with less is told so for good.
+    Nothing breaks within what a passing probe carried: a failed probe that carried no more is marked as one that asked about
+    its whole chain, so that its ride is not looked at again.
+
+    For example, of the green changes a to f a passing probe carried a, b, and two failed ones a to d and a to f. They begin
+    at 0, are sound up to 2, and the two rides end at 4 and 6. If the first one breaks, then so does the second.
     """
-    mem, proven, places = turn.mem, set(green), {key: n for n, key in enumerate(green)}
-    sound: dict[int, int] = {}
-    for left in sorted((turn.rest(passed) or ("",) for passed in mem.passed), key=len, reverse=True):
-        start = places.get(left[0], len(green))
-        if start + len(left) > sound.get(start, 0):
-            pairs = takewhile(lambda pair: pair[0] == pair[1], zip(left, green[start:]))
-            sound[start] = max(sound.get(start, 0), start + sum(1 for _ in pairs))
-    seen: dict[int, list[tuple[int, int, float]]] = {}
-    for failure in mem.failures:
+    proven, position = set(green), {key: n for n, key in enumerate(green)}
+    sound = sound_until(turn, green, position)
+    rides: dict[int, list[Ride]] = {}
+    for failure in turn.mem.failures:
         carried = failure.chain[: len(failure.chain) - failure.suspects]
         waiting = set(failure.open)
-        left = tuple(k for k in carried if k in waiting)
-        start = places.get(left[0], len(green)) if left else len(green)
-        if not left or green[start : start + len(left)] != left:
+        ride = tuple(key for key in carried if key in waiting)
+        start = position.get(ride[0]) if ride else None
+        if start is None or green[start : start + len(ride)] != ride:
             continue
-        if start + len(left) <= sound.get(start, 0):
+        end = start + len(ride)
+        if end <= sound.get(start, 0):
             failure.suspects = len(failure.chain)
             continue
-        asked = turn.together(k for k in failure.open if k not in proven)
+        asked = turn.together(key for key in failure.open if key not in proven)
         alone = 1 - (1 - turn.beliefs.flake) * (1 - asked)
-        seen.setdefault(start, []).append((start + len(left), failure.number, alone))
-    return [(first := sound.get(start, start), breaks(turn, first, sorted(seen[start]))) for start in sorted(seen)]
+        rides.setdefault(start, []).append(Ride(end, failure.number, alone))
+    points = ((sound.get(start, start), sorted(rides[start])) for start in sorted(rides))
+    return [WeakPoint(end, breaks(turn, end, found)) for end, found in points]
 
 
-def breaks(turn: Planning, sound: int, seen: list[tuple[int, int, float]]) -> list[tuple[int, int, float]]:
-    """For each (up to where a failed probe carried the green changes, its number, the probability
-    that it failed by itself): the probability that these break together instead."""
-    before, otherwise, broken, total = 1.0, 1.0, 0.0, []
-    for n, number, alone in seen:
-        after = turn.beliefs.sound(n - sound)
-        broken += (before - after) * otherwise
-        before, otherwise = after, otherwise * alone
-        total.append((n, number, broken))
-    return [(n, number, b / (broken + before * otherwise)) for n, number, b in total]
+def sound_until(turn: Planning, green: tuple[str, ...], position: dict[str, int]) -> dict[int, int]:
+    """Return up to where the green changes are sound, by the position at which passing probes began to carry them."""
+    sound: dict[int, int] = {}
+    passed = (rest for probe in turn.mem.passed if (rest := turn.rest(probe)))
+    for carried in sorted(passed, key=len, reverse=True):
+        start = position.get(carried[0])
+        if start is None or start + len(carried) <= sound.get(start, 0):
+            continue
+        same = takewhile(lambda pair: pair[0] == pair[1], zip(carried, green[start:]))
+        sound[start] = max(sound.get(start, 0), start + sum(1 for _ in same))
+    return sound
+
+
+def breaks(turn: Planning, sound: int, rides: list[Ride]) -> list[Break]:
+    """Return how likely each of the rides breaks; they begin at the same position, the shortest first.
+
+    The probability that nothing breaks within b changes is (1-q)^b (`Beliefs.sound`). If the first break is between the ends
+    of two rides, the longer ones fail for it, and the shorter ones failed by themselves. Each such story is weighed by its
+    probability, and the one in which nothing breaks by that of all having failed by themselves. A ride breaks in the
+    stories that have the first break within it.
+    """
+    whole, shorter_alone, broken = 1.0, 1.0, 0.0
+    weights: list[float] = []
+    for ride in rides:
+        still_whole = turn.beliefs.sound(ride.end - sound)
+        broken += (whole - still_whole) * shorter_alone
+        weights.append(broken)
+        whole, shorter_alone = still_whole, shorter_alone * ride.alone
+    total = broken + whole * shorter_alone
+    return [Break(ride.end, ride.probe, weight / total) for ride, weight in zip(rides, weights, strict=True)]
 
 
 def doubt_green(turn: Planning) -> None:
-    """Green changes are suspects again if it is likelier that they break together
-    than that all the probes that carried them asked about bad ones."""
+    """Suspect green changes again if they break together with a probability of more than SURE.
+
+    The other explanation is that all the probes that carried them failed by themselves.
+    """
     mem = turn.mem
     for green in map(turn.green_of, turn.lanes):
-        for sound, points in weak_points(turn, green):
-            n, number, broken = next((p for p in points if p[2] > SURE), (0, 0, 0.0))
-            piece = green[sound:n]
-            if piece and set(piece).issubset(mem.green):
-                mem.segments.append(Segment(list(piece), [(number, 1 - broken)]))
+        for point in weak_points(turn, green):
+            shortest = next((ride for ride in point.breaks if ride.chance > SURE), None)
+            piece = green[point.sound : shortest.end] if shortest else ()
+            if shortest and piece and set(piece).issubset(mem.green):
+                mem.segments.append(Segment(list(piece), [Evidence(shortest.probe, 1 - shortest.chance)]))
                 mem.distrusted.update(piece)
                 mem.green = [k for k in mem.green if k not in piece]
                 turn.settle_green()
 
 
 def take_pass(turn: Planning, result: Result) -> list[str]:
-    """Returns the queued members of the chain."""
+    """Learn from a passed probe: its changes are green, and it may land. Return the members of its chain still queued."""
     mem, probe = turn.mem, result.probe
     mem.passes += 1
     if result.seconds:
         name = lane(next((turn.queue[k].gates for k in probe.chain if k in turn.queue), None))
         usual = mem.seconds.get(name, result.seconds)
-        mem.seconds[name] = usual + (result.seconds - usual) / 10
+        mem.seconds[name] = usual + (result.seconds - usual) / GATE_MEMORY
     members = [k for k in probe.chain if k in turn.queue]
     mem.green += members
     rest = turn.rest(probe)
-    if rest and members == list(rest):
-        known = (probe.number, probe.base, probe.chain, probe.suspects, probe.reason)
-        mem.passed.append(Landable(*known, result.staged))
+    all_queued = members == list(rest or ())
+    if rest and all_queued:
+        mem.passed.append(Landable(probe.number, probe.base, probe.chain, probe.suspects, probe.reason, result.staged))
     return members
 
 
 def prove(turn: Planning, good: set[str]) -> None:
-    """The members of passing probes are green; nothing accuses them any more."""
+    """Clear the members `good` of the probes that passed in this turn: nothing accuses them any more."""
     mem = turn.mem
     turn.settle_green()
     proven = set(mem.green)
@@ -211,7 +279,7 @@ def prove(turn: Planning, good: set[str]) -> None:
 
 
 def remember(turn: Planning, probe: Probe) -> None:
-    """Keep a failure that may become a certificate, or turn out a flake."""
+    """Keep a failed probe if it may still become a certificate, or turn out to be a flake."""
     mem, queue = turn.mem, turn.queue
     since = landed_since(mem, probe.base)
     if all(k in queue or k in since for k in probe.chain):
@@ -220,47 +288,51 @@ def remember(turn: Planning, probe: Probe) -> None:
 
 
 def take_failure(turn: Planning, probe: Probe, good: set[str], broken: float) -> None:
-    """`broken`: the probability that it failed for the green changes that it carried."""
+    """Accuse the suspects of a failed probe; `broken` is the probability that its ride made it fail."""
     mem, queue = turn.mem, turn.queue
     since = landed_since(mem, probe.base)
     gone = [k for k in probe.chain if k not in queue and k not in since]
-    lost = 1.0 if any(k in mem.culprits for k in gone) else turn.together(gone)
-    alt = 1 - (1 - turn.beliefs.flake) * (1 - lost) * (1 - broken)
-    cleared = good.union(mem.green)
-    if lost < 1:
+    if any(k in mem.culprits for k in gone):
+        return  # A rejected change explains the failure.
+    gone_bad = turn.together(gone)
+    if gone_bad < 1:
+        cleared = good.union(mem.green)
+        alt = 1 - (1 - turn.beliefs.flake) * (1 - gone_bad) * (1 - broken)
         accuse(turn, [k for k in probe.asked if k in queue and k not in cleared], probe.number, alt)
 
 
 def distrust(turn: Planning) -> None:
-    """Green changes that fail together on trunk as it is, without anything else, are
-    suspects again: they passed on an older base, or with a flake."""
+    """Suspect green changes again that failed together, and without others, on the way that trunk is on.
+
+    They passed on an older base only, or the gate flaked.
+    """
     mem = turn.mem
     for failure in mem.failures:
         chain = set(turn.rest(failure) or ())
         if not chain or not chain <= set(mem.green):
             continue
-        if any(chain <= set(p.chain) for p in mem.passed):
+        passed_on_trunk = any(chain <= set(p.chain) for p in mem.passed)
+        if passed_on_trunk:
             continue
         failure.doubted = False
         mem.green = [k for k in mem.green if k not in chain]
         suspects = [k for k in failure.chain if k in chain]
         mem.distrusted.update(suspects)
-        mem.segments.append(Segment(suspects, [(failure.number, turn.beliefs.flake)]))
+        mem.segments.append(Segment(suspects, [Evidence(failure.number, turn.beliefs.flake)]))
     turn.settle_green()
 
 
 def recall(turn: Planning) -> None:
-    """What landed since makes an old failure tighter evidence: it accuses the members
-    that are left, those of the fewest first."""
+    """Use old failures again: when members have landed, a failure accuses those that are left, the fewest first."""
     green = set(turn.mem.green)
-    used = {number for s in turn.mem.segments for number, _ in s.evidence}
+    used = {failed.number for segment in turn.mem.segments for failed in segment.evidence}
     for failure in sorted(turn.mem.failures, key=lambda f: (len(f.open), f.number)):
         if failure.number not in used and green.isdisjoint(failure.open):
             accuse(turn, list(failure.open), failure.number, turn.beliefs.flake)
 
 
 def landed_since(mem: Memory, base: str) -> set[str]:
-    """Keys that landed on `base` and after it, as far as remembered."""
+    """Return the keys of the changes that landed after `base`, as far as remembered."""
     for at in range(len(mem.tips) - 1, -1, -1):
         if mem.tips[at].commit == base:
             return {k for tip in mem.tips[at + 1 :] for k in tip.chain or ()}
@@ -268,15 +340,19 @@ def landed_since(mem: Memory, base: str) -> set[str]:
 
 
 def accuse(turn: Planning, suspects: list[str], number: int, alt: float) -> None:
-    """A failed probe of `suspects`: a new segment, or a narrower or a better proven
-    one. Evidence that an older segment explains already teaches nothing more."""
+    """Use the failure of probe `number` against `suspects`; `alt` is the probability that it fails although all are good.
+
+    If none of them is suspected yet, they are a new segment. If they are all in one segment, it shrinks to them and has one
+    more piece of evidence. If a segment holds only some of them, it may explain the failure, which teaches nothing more.
+    """
     if not suspects:
         return
     for segment in turn.mem.segments:
-        if not set(segment.items).isdisjoint(suspects):
-            if set(suspects) <= set(segment.items):
-                tail = [k for k in segment.items if k not in suspects]
-                segment.drop(tail, turn.together(tail))
-                segment.evidence.append((number, alt))
-            return
-    turn.mem.segments.append(Segment(suspects, [(number, alt)]))
+        if set(segment.items).isdisjoint(suspects):
+            continue
+        if set(suspects) <= set(segment.items):
+            tail = [k for k in segment.items if k not in suspects]
+            segment.drop(tail, turn.together(tail))
+            segment.evidence.append(Evidence(number, alt))
+        return
+    turn.mem.segments.append(Segment(suspects, [Evidence(number, alt)]))
