@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from agentctl.core.planner import Settings, plan, usual_seconds
-from agentctl.core.planner.beliefs import Beliefs, flake_rate, group, prefix_passes
+from agentctl.core.planner.beliefs import FORGET, Beliefs, flake_rate, group, prefix_passes
 from agentctl.core.planner.memory import Memory, load
+from agentctl.core.planner.update import count
 from agentctl.core.queue.model import Cancel, Change, Land, Plan, Probe, Reject, Result, Start, Verdict, View
 from agentctl.core.text.json_form import replace
 
@@ -441,3 +442,11 @@ def test_a_train_that_holds_the_suspect_of_a_failed_one_is_cancelled_unless_that
     made = bench.look()
     assert [a.number for a in made.actions if isinstance(a, Cancel)] == [train.number] * stopped
     assert "b" in chains(made)
+
+
+def test_an_agent_of_which_nothing_ever_lands_is_no_error():
+    """Its counts are halved once there are FORGET of them, and with nothing landed there is no share to halve."""
+    memory = Memory()
+    for _ in range(2 * FORGET):
+        count(memory, "ann", rejected=1)
+    assert memory.agents["ann"].landed == 0 and memory.agents["ann"].rejected < FORGET and memory.broken == Memory().broken

@@ -105,7 +105,8 @@ def count(mem: Memory, agent: str, landed: int = 0, rejected: int = 0) -> None:
     good, bad = good + landed, bad + rejected
     if good + bad >= FORGET:
         landed_of_all = max(good, sum(counts.landed for counts in mem.agents.values()))
-        mem.broken *= 1 - good / 2 / landed_of_all
+        if landed_of_all:
+            mem.broken *= 1 - good / 2 / landed_of_all
         good, bad = good / 2, bad / 2
     mem.agents[agent] = Counts(good, bad)
 
