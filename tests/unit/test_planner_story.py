@@ -120,7 +120,7 @@ def test_twelve_changes_two_slots_one_culprit_and_one_flake() -> None:
 
     # 2. PROBE 1 FAILS. (It is the flake: a to g are all good. The planner cannot know that.)
     #
-    # At least one of the seven is bad, or the gate flaked. They are now a segment: suspects that are searched together.
+    # At least one of the seven is bad, or the gate flaked. They are now a segment: suspects that are searched as one.
     # Which is the first bad one? The planner tests the first three, which again is an even bet: 48%.
     queue.failed(1)
     assert queue.plan() == ["probe 3: abc on t0: probes 3 of 7 suspects of probe 1: 48% to pass; ann is new, 10% assumed"]
@@ -161,9 +161,12 @@ def test_twelve_changes_two_slots_one_culprit_and_one_flake() -> None:
     # Gates flake: 0.33% is assumed until something else is seen. Bayes says 166 to 1 that j is bad, and 249 to 1 is asked
     # for. Probe 2 weighs little in this: k or l may explain its failure as well as j.
     #
-    # A second run of j is not started either. j is parked: k and l have to be tested anyway, and if they pass, only j can
-    # explain why probe 2 failed. What was said against k and l is explained by j, so they are like untested changes (86%).
-    # The green h and i ride in front of them: if the chain passes on trunk it lands all four.
+    # A second run of j is not started either. j is parked: it would get only a slot that nothing else needs. For k and l
+    # have to be tested anyway, and if they pass, only j can explain why probe 2 failed.
+    #
+    # What was said against k and l is explained by j. So they count as untested again, with the risk of any change of ann
+    # (86% to pass), and their next probe is called a first one, although both failed in probe 2. The green h and i ride in
+    # front of them: if the chain passes on trunk it lands all four.
     queue.failed(6)
     assert queue.plan() == [
         "probe 8: hikl on t5: first probe of 2 of 2 waiting: 86% to pass; ann failed 0 of 4; 2 green ones ride along"
@@ -178,13 +181,14 @@ def test_twelve_changes_two_slots_one_culprit_and_one_flake() -> None:
 
     # 9. PROBE 8 PASSES, on t5, while trunk is at t7: h, i, k and l are green.
     #
-    # So all that failed in probe 2 are proven but j. The two failures of j, probes 2 and 6, are explained by j alone:
-    # 6645 to 1. j is rejected, and the certificate names probe 6. The second proof has not cost a probe.
+    # So all that failed in probe 2 are green but j. The failures of two probes, 2 and 6, are explained by j alone: 6645
+    # to 1. j is rejected, and the certificate is probe 6. The second failure has not cost a probe.
     #
-    # Only g is neither green nor in a probe, and a slot is free, so the planner need not save probes any more. It bets: f, which is
-    # being tested, fails with about one half. Trunk then stays at t7, and g is probably good, as f explains why probe 1
-    # failed. So the chain "the green ones and g on t7" lands five changes with 52%.
-    # Changes that have waited longer count more, so this is worth 4.89 changes that have just come.
+    # Only g is neither green nor in a probe, and a slot is free, so the planner need not save probes any more. It bets: f,
+    # which is being tested, fails in 52% of the imagined worlds. Trunk then stays at t7: this is what the 52% in the reason
+    # are. There g is probably good, as f explains why probe 1 failed. So the chain "g and the green ones on t7" lands five
+    # changes in 49% of all worlds. Changes that have waited longer count more, by now twice. So this is worth
+    # 5 * 2 * 49% = 4.89 changes that have just come.
     queue.passed(8)
     assert queue.plan() == [
         "reject j: probe 6 failed with it on t3, which is green on trunk without it; 6645 to 1 that it is bad"
@@ -192,14 +196,15 @@ def test_twelve_changes_two_slots_one_culprit_and_one_flake() -> None:
         "probe 10: ghikl on t7: lands 5 if trunk gets there, 52%; worth 4.89 changes",
     ]
 
-    # 10. PROBE 9 PASSES: f lands, and the bet is lost. Trunk has left t7, and g is the only suspect of probe 1, so
-    # that a chain with g and others would probably fail: probe 10 is stopped, and its slot is free.
+    # 10. PROBE 9 PASSES: f lands, and the bet is lost. Trunk has left t7. And g is now the only suspect of probe 1, so that
+    # a chain with g would probably fail. Probe 10 is stopped, and its slot is free. Its reason names "a probe that failed
+    # since". That is probe 1: it failed before probe 10 began, but only since then are all its suspects in probe 10.
     #
-    # All others of probe 1 are now on trunk in the order in which it tested them, so it is a certificate against g by itself.
-    # Odds of 41 to 1 are not enough. No mate is left to wait for, so g has a second look, alone.
+    # All others of probe 1 are now on trunk in the order in which it tested them, so it is a certificate against g by
+    # itself. Odds of 42 to 1 are not enough. No mate is left to wait for, so g has a second look, alone.
     #
-    # The other slot bets once more. At such odds bets take g for bad: in no imagined world does probe 11 move trunk
-    # ("100%"). So it tests the four green ones without g.
+    # The other slot bets once more. That g is good has a probability of 2%, and below 5% bets take it for bad in every
+    # imagined world: in none of them does probe 11 move trunk ("100%"). So probe 12 tests the four green ones without g.
     queue.passed(9)
     assert queue.plan() == [
         "land probe 9: probe 9 passed on trunk with 1 changes; 4 green ones wait for the next",
@@ -228,7 +233,8 @@ def test_twelve_changes_two_slots_one_culprit_and_one_flake() -> None:
     assert queue.plan() == ["land probe 13: probe 13 passed on trunk with 4 changes"]
     assert queue.waiting == ""
 
-    # THE END. Eleven changes landed, j was rejected with two proofs, and g was not rejected although its probe had failed.
-    # That took 13 probes, two of which were stopped. Testing one by one takes about as many in a queue this short, but it
-    # has no second proof of anything. What testing together saves in long queues is in docs/MEASUREMENTS.md.
+    # THE END. Eleven changes landed. j was rejected after two failures that only it explains, one of them a
+    # certificate. g was not rejected, although there was a certificate against it. That took 13 probes, two of which
+    # were stopped. Testing one by one takes about as many in a queue this short, but it has no second failure for
+    # anything. What testing together saves in long queues is in docs/MEASUREMENTS.md.
     assert load(queue.view.memory).agents == {"ann": (11, 1)}

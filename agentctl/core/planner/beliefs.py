@@ -87,9 +87,9 @@ class Settings:
     batch: int = 64
     """The largest number of suspects in one probe."""
     rejection: str = "strict"
-    """What proves a change bad: a failed chain whose other members are literally trunk ("strict"), or also one whose
-    other members all landed, in whatever order ("inference"). On 16 slots strict costs 1.06 to 1.13 times the bound,
-    inference 1.01 to 1.03 (docs/MEASUREMENTS.md)."""
+    """What proves a change bad: a failed chain whose base, with its other members on top, was literally trunk at some
+    time ("strict"), or also one whose other members all landed, in whatever order ("inference"). On 16 slots strict
+    costs 1.06 to 1.13 times the bound, inference 1.01 to 1.03 (docs/MEASUREMENTS.md)."""
     risk: float = 0.10
     """Prior probability that a change of an unknown agent is bad."""
     doubt: float = 0.004
@@ -119,11 +119,14 @@ class Beliefs:
         return (1 - self.breaks) ** riding
 
     def window(self, green: int, number: int) -> slice:
-        """Return which of the `green` changes probe `number` carries: all, or a window of them.
+        """Return which of the `green` changes of its lane probe `number` carries: all, or a window of them.
 
-        A window begins wherever a break is STAGGER likely since the last one began. From one probe of a window to the next
-        the probability that its ride breaks is spread evenly from 0 to that of all changes from there on; a share BARE of
-        the probes carries one change only.
+        This holds for first probes and searches. Bets and `Chooser.integrate` carry green changes without asking here.
+
+        In a stride of changes a break is STAGGER likely. Windows begin at multiples of it, the last one at least a stride
+        before the end. Over the numbers of probes, the probability that the ride breaks is spread evenly from 0 to that of
+        all changes from its start on, except that a share BARE carries one change only. Probes without a ride, and those
+        of other lanes, use up numbers too, so the spread is only about even.
 
         For example, with breaks = 1% a break is 30% likely within 36 changes. Of 35 green changes all ride; of 100 the
         windows begin at 0 for even and at 36 for odd numbers of the probe, and are 1 to 100 or 1 to 64 long.
@@ -215,8 +218,12 @@ def split(passes: Sequence[float], strict: bool) -> list[int]:
 def group(untested: Iterable[tuple[str, float]], strict: bool) -> tuple[str, ...]:
     """Return the first keys of the pairs (key, risk) that pass together with probability nearest 1/2; at least one.
 
-    With strict proof three are cheaper where that would be two. For example, of changes with risk 10% it returns the first
-    seven, since 0.9 ** 7 = 0.478 is nearer to 1/2 than 0.9 ** 6 = 0.531 is.
+    With strict proof it returns three where that would be two, if there are so many. Of three, fewer are found bad by
+    elimination, and each of these costs a probe of its own: at p = 30%, by calculation, three cost 0.99 probes for a
+    decided change, two 1.01.
+
+    For example, of changes with risk 10% it returns the first seven, since 0.9 ** 7 = 0.478 is nearer to 1/2 than
+    0.9 ** 6 = 0.531 is.
     """
     all_good, full = 1.0, False
     found: list[str] = []
@@ -238,5 +245,8 @@ def like(risk: float, other: float) -> bool:
 
 
 def odds_bad(risk: float, alts: Sequence[float]) -> float:
-    """Return the odds that a change is bad after failures that a good one suffers with the probabilities `alts`."""
+    """Return the odds that a change is bad after failures that a good one suffers with the probabilities `alts`.
+
+    If all c of them are f, that is p/(1-p) * f^-c.
+    """
     return risk / (1 - risk) / max(prod(alts), 1e-300)

@@ -6,18 +6,18 @@ from collections import Counter
 from itertools import islice, takewhile
 
 from agentctl.core.planner.beliefs import group, like, prefix_passes, split
-from agentctl.core.planner.bets import best_bet, odds
-from agentctl.core.planner.judge import certificates, convicted
+from agentctl.core.planner.bets import best_bet, outlook
+from agentctl.core.planner.judge import convicted, find_certificates
 from agentctl.core.planner.memory import Segment
 from agentctl.core.planner.planning import LONG_WAIT, Planning
-from agentctl.core.planner.scenarios import Worlds, innocent
+from agentctl.core.planner.scenarios import Worlds, chance_all_good
 from agentctl.core.queue.model import Cancel, Probe, Start
 
 CROWD = 1.3
 """Number of changes for each slot, that no probe asks about, above which probes cost more than waiting.
 
-Then segments are opened and searched, and no bets are placed. Higher: more bets, and changes land sooner. Lower: fewer
-probes for a landed change."""
+Then segments are searched and first probes started, and no bets are placed. Higher: more bets, and changes land sooner.
+Lower: fewer probes for a landed change."""
 
 UNRIDDEN = 2
 """Number of probes for each slot, without a ride of the first green changes, after which these have a probe of their own.
@@ -51,13 +51,14 @@ def cancel(turn: Planning) -> None:
 def doomed(turn: Planning, probe: Probe) -> bool:
     """Tell whether the probe holds all suspects of a segment, so that it is bound to fail, and asks about others too.
 
-    Not if those suspects may well be innocent (`scenarios.innocent`).
+    The failed probe of the segment may be older than this one, and have lost its other suspects since. The answer is no if
+    those that are left may well all be good (`scenarios.chance_all_good`).
     """
     chain = set(probe.chain)
     for segment in turn.mem.segments:
         holds_all = chain.issuperset(segment.items)
         asks_about_others = holds_all and not set(segment.items).issuperset(probe.asked)
-        if asks_about_others and not innocent(turn, segment):
+        if asks_about_others and not chance_all_good(turn, segment):
             return True
     return False
 
@@ -72,19 +73,20 @@ class Chooser:
         self.next = view.next_probe
         self.rides = {gates: turn.green_of(gates) for gates in turn.lanes}
         """By lane: its green changes. Lanes are not mixed, so that none waits for another's gate or culprits."""
-        self.trains = [rest for p in view.running if (rest := turn.rest(p)) is not None]
+        self.landing_if_passed = [rest for p in view.running if (rest := turn.rest(p)) is not None]
         """What the running probes will land if they pass; those that trunk has left are not here."""
-        self.pending = {frozenset(rest) for rest in self.trains}
+        self.pending = {frozenset(rest) for rest in self.landing_if_passed}
         settled = [*map(turn.rest, mem.passed), *map(turn.rest, mem.failures)]
         self.known = self.pending | {frozenset(rest) for rest in settled if rest is not None}
         self.busy = {k for p in view.running for k in p.asked}
-        self.proofs = certificates(turn)
+        self.certificates = find_certificates(turn)
 
     def ride(self, gates: tuple[str, ...] | None) -> tuple[str, ...]:
         """Return the green changes of a lane that its next probe carries.
 
         All of them, unless some are likely to break together: then a window of them, of another length in each probe. The
-        probes that pass show what is sound, and those that fail show where the break is.
+        probes that pass show what is sound, and those that fail show where the break is. A window that begins further
+        back leaves out the changes that depend on a green one in front of it.
         """
         green = self.rides[gates]
         window = self.turn.beliefs.window(len(green), self.next)
@@ -94,7 +96,8 @@ class Chooser:
         """Start probes in the free slots, the most urgent kind first.
 
         Green changes that did not ride for long; then segments that no probe searches (those of one suspect only, while
-        bets are placed); then new segments or bets; then what else integrates green changes; last the parked suspects.
+        bets are placed), without the parked suspects; then first probes or bets; then what else integrates green changes;
+        last the parked suspects.
         """
         if self.turn.mem.unridden >= UNRIDDEN * self.turn.view.slots:
             self.integrate(sure=False)
@@ -105,7 +108,7 @@ class Chooser:
             if segment not in parked and (crowded or len(segment.items) == 1):
                 self.search(segment)
         if crowded:
-            self.open_segments()
+            self.start_first_probes()
         else:
             self.bet()
         self.integrate(sure=True)
@@ -115,7 +118,8 @@ class Chooser:
     def crowded(self) -> bool:
         """Tell whether probes cost more than waiting.
 
-        There are too many changes that no probe asks about for the slots (CROWD), or one of them has waited long.
+        Of the changes that are not green and that no running probe asks about there are too many for the slots (CROWD), or
+        one was admitted more than LONG_WAIT gate times ago.
         """
         turn = self.turn
         aside = self.busy.union(turn.mem.green)
@@ -126,24 +130,27 @@ class Chooser:
         return any(c.admitted < long_ago[c.gates] for c in waiting)
 
     def bet(self) -> None:
-        """Start the bets that are worth their price; search as in a crowd if none is and nothing runs."""
+        """Start the bets that are worth their price; if none is and nothing runs, search all segments, parked ones too.
+
+        Then first probes start, as in a crowd.
+        """
         if self.free <= 0 or not self.turn.queue:
             return
         worlds = Worlds(self.turn)
-        lanes = [odds(self.turn, worlds, self.trains, gates) for gates in self.turn.lanes]
+        outlooks = [outlook(self.turn, worlds, self.landing_if_passed, gates) for gates in self.turn.lanes]
         green = set(self.turn.mem.green)
         while self.free > 0:
-            bets = [bet for chances in lanes if (bet := best_bet(chances, self.free, self.known))]
+            bets = [bet for lane in outlooks if (bet := best_bet(lane, self.free, self.known))]
             if not bets:
                 break
             best = max(bets, key=lambda bet: bet.value)
             ride = tuple(takewhile(green.__contains__, best.chain))
             self.start(ride, best.chain[len(ride) :], best.why)
-            best.odds.starts(best.chain)
+            best.outlook.starts(best.chain)
         if self.free == self.turn.view.slots:
             for segment in self.turn.mem.segments:
                 self.search(segment)
-            self.open_segments()
+            self.start_first_probes()
 
     def start(self, ride: tuple[str, ...], asked: tuple[str, ...], why: str, again: bool = False) -> bool:
         """Start a probe of `ride` and `asked`; return False if no slot is free, the chain is empty or its answer is known.
@@ -165,7 +172,7 @@ class Chooser:
     def enter(self, probe: Probe, members: frozenset[str]) -> None:
         """Note that `probe` starts."""
         self.turn.actions.append(Start(probe))
-        self.trains.append(probe.chain)
+        self.landing_if_passed.append(probe.chain)
         self.known.add(members)
         self.pending.add(members)
         self.busy.update(probe.asked)
@@ -176,8 +183,8 @@ class Chooser:
         """Tell whether a probe on trunk carries all of `ride`; with `sure`, whether one carries some of it and nothing else."""
         green = set(ride)
         if sure:
-            return any(train and green.issuperset(train) for train in self.trains)
-        return any(green.issubset(train) for train in self.trains)
+            return any(rest and green.issuperset(rest) for rest in self.landing_if_passed)
+        return any(green.issubset(rest) for rest in self.landing_if_passed)
 
     def integrate(self, sure: bool) -> None:
         """Start a probe of the green changes alone in each lane where none is `carried`."""
@@ -191,11 +198,12 @@ class Chooser:
         return any(p.suspects and items.issuperset(p.asked) for p in self.turn.view.running)
 
     def parked(self, segment: Segment) -> bool:
-        """Tell whether a lone suspect waits, since what becomes of its mates may prove it bad without another probe.
+        """Tell whether a lone suspect is searched last, as what becomes of its mates may prove it bad without a probe.
 
-        Its mates are those that failed with it. If it failed by itself and they pass, it alone explains the common failure.
-        So it waits until each mate is green, or a lone suspect too. By inference it need not have failed by itself: when
-        its mates are green, it waits until they have landed, and then the common failure convicts it.
+        Its mates are those that failed with it. If there is a certificate against it, most often as it failed by itself,
+        and they pass, it alone explains the common failure. So it is parked until each mate is green, or a lone suspect
+        too. By inference no certificate is needed before: when its mates are green, it is parked until they have landed,
+        and then the common failure convicts it. Bets do not ask whether a suspect is parked.
 
         For example, a, b and c failed together, and then a alone. a is parked while b and c are tested. If both pass, a is
         rejected without another probe; if b fails alone too, nothing is left to wait for as soon as c has passed.
@@ -205,8 +213,8 @@ class Chooser:
         mem, key = self.turn.mem, segment.items[0]
         common_failures = [f.open for f in mem.failures if key in f.open and len(f.open) > 1]
         passed = {key, *mem.green}
-        failed_by_itself = key in self.proofs
-        if not failed_by_itself:
+        has_certificate = key in self.certificates
+        if not has_certificate:
             by_inference = self.turn.limits.rejection == "inference"
             return by_inference and any(passed.issuperset(members) for members in common_failures)
         lone_suspects = {s.items[0] for s in mem.segments if len(s.items) == 1}
@@ -222,7 +230,7 @@ class Chooser:
         if self.free <= 0:
             return
         if len(segment.items) == 1:
-            self.prove(segment)
+            self.probe_lone_suspect(segment)
             return
         risks = [self.turn.risk(k) for k in segment.items]
         alts = [failed.alt for failed in segment.evidence]
@@ -239,8 +247,8 @@ class Chooser:
             if asked and self.start(ride, asked, why):
                 return
 
-    def prove(self, segment: Segment) -> None:
-        """Probe the only suspect of a segment; if it failed by itself already and that is not proof enough, once more."""
+    def probe_lone_suspect(self, segment: Segment) -> None:
+        """Probe the only suspect of a segment; once more if that answer is known, and the certificates are not enough."""
         key = segment.items[0]
         bare = self.turn.alone(key)
         ride = () if bare else self.ride(self.turn.queue[key].gates)
@@ -250,10 +258,10 @@ class Chooser:
         record = self.worst(asked)
         if self.start(ride, asked, f"proves the one suspect left of a failed probe; {record}"):
             return
-        proofs = self.proofs.get(key, [])
-        doubted = key in self.turn.mem.audited or not convicted(self.turn, key, proofs)
-        if bare and proofs and doubted:
-            self.start(ride, asked, f"second look after {len(proofs)} failures; {record}", True)
+        certificates = self.certificates.get(key, [])
+        doubted = key in self.turn.mem.audited or not convicted(self.turn, key, certificates)
+        if bare and certificates and doubted:
+            self.start(ride, asked, f"second look after {len(certificates)} failures; {record}", True)
 
     def worst(self, keys: tuple[str, ...]) -> str:
         """Return in words what is known of the most suspected agent among those of `keys`."""
@@ -262,10 +270,10 @@ class Chooser:
         key = max(keys, key=self.turn.risk)
         return self.turn.beliefs.history(self.turn.queue[key].agent)
 
-    def open_segments(self) -> None:
-        """Open segments while slots are free, each from the oldest change that is left.
+    def start_first_probes(self) -> None:
+        """Start the first probes of untested changes while slots are free, each from the oldest change that is left.
 
-        Of several lanes the one with the fewest probes comes first.
+        A segment is made only when such a probe fails. Of several lanes the one with the fewest probes comes first.
         """
         queue = self.turn.queue
         waiting: dict[tuple[str, ...] | None, list[str]] = {}
@@ -300,7 +308,10 @@ class Chooser:
         return group(((key, risk(key)) for key in able), self.turn.limits.rejection == "strict")
 
     def untested(self) -> list[str]:
-        """Return the changes of which nothing is known and that no probe asks about, in order."""
+        """Return, in order, the changes that are not green, in no segment, and asked about by no running probe.
+
+        Nothing is held against them. They may have failed in a probe whose failure is put down to others.
+        """
         if self.free <= 0:
             return []
         aside = self.busy.union(self.turn.mem.green)

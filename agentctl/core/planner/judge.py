@@ -14,7 +14,7 @@ from agentctl.core.planner.update import count
 from agentctl.core.queue.model import Certificate, Land, Probe, Reject
 
 AUDIT = 10
-"""Number of convictions on one proof of which one is checked by a second look.
+"""Number of convictions on one certificate of which one is checked by a second look.
 
 Higher: fewer probes. Lower: the flake rate is learned sooner."""
 
@@ -23,16 +23,16 @@ def judge(turn: Planning) -> None:
     """Reject what is proven bad, ask again for rejections that were not carried out, and land what passed on trunk."""
     for key, rejection in turn.mem.rejected.items():
         turn.actions.append(Reject(Certificate(key, rejection.failed, rejection.reason)))
-    for key, proofs in certificates(turn).items():
-        if convicted(turn, key, proofs) and not audit(turn, key, proofs):
-            reject(turn, key, proofs)
+    for key, certificates in find_certificates(turn).items():
+        if convicted(turn, key, certificates) and not audit(turn, key, certificates):
+            reject(turn, key, certificates)
     turn.settle_green()
     if not turn.view.withheld:
         land(turn)
 
 
-def certificates(turn: Planning) -> dict[str, list[FailedProbe]]:
-    """Return the failed probes that prove a queued change bad, by its key.
+def find_certificates(turn: Planning) -> dict[str, list[FailedProbe]]:
+    """Return the certificates against queued changes, by key of the change.
 
     There is none against a change that passed on trunk as it is and is about to land.
     """
@@ -48,10 +48,10 @@ def certificates(turn: Planning) -> dict[str, list[FailedProbe]]:
 def accused(mem: Memory, failure: FailedProbe, rejection: str) -> str | None:
     """Return the change against which `failure` is a certificate, or None.
 
-    Strict: the last of the chain, if the changes before it are literally what landed on the base, up to a tip of trunk,
-    with nothing else in between. Inference: also the only member that is not on trunk. For example, a, b, c failed on t0,
-    and trunk is t0 with a and b on top: this is a certificate against c. If trunk is t0 with b and a on top it is one only
-    by inference.
+    Strict: the last of the chain, if the changes before it are literally what landed on the base, up to a tip that
+    trunk had at some time, with nothing else in between; not if the change passed by itself or with others (`doubted`).
+    Inference: also the only member that is not on trunk. For example, a, b, c failed on t0, and trunk is t0 with a and
+    b on top: this is a certificate against c. If trunk is t0 with b and a on top it is one only by inference.
     """
     if not failure.doubted and on_trunk(mem, failure.base, failure.chain[:-1]):
         return failure.chain[-1]
@@ -73,10 +73,12 @@ def on_trunk(mem: Memory, base: str, chain: tuple[str, ...]) -> bool:
     return landed == chain
 
 
-def explained(turn: Planning, key: str, proofs: list[FailedProbe]) -> dict[int, float]:
-    """Return the failures that only `key` explains: its own, and those of chains whose other members are proven by now.
+def explained(turn: Planning, key: str, certificates: list[FailedProbe]) -> dict[int, float]:
+    """Return the failures put down to `key`, by number of the probe: the probability that it fails although `key` is good.
 
-    By number of the probe: the probability that it fails although `key` is good.
+    These are `certificates`; the failures of chains whose other members are on trunk or green by now; and, if `key` is
+    the only suspect left of a segment, the failures that accuse the segment. Suspects that left the segment unproven may
+    explain these last ones too: their probability is higher for it.
     """
     alts: dict[int, float] = {}
     for segment in turn.mem.segments:
@@ -84,19 +86,23 @@ def explained(turn: Planning, key: str, proofs: list[FailedProbe]) -> dict[int, 
             alts.update({failed.number: max(failed.alt, turn.beliefs.flake) for failed in segment.evidence})
     proven = {key, *turn.mem.green}
     alone = (f for f in turn.mem.failures if key in f.open and proven.issuperset(f.open))
-    alts.update((f.number, turn.beliefs.flake) for f in (*alone, *proofs))
+    alts.update((f.number, turn.beliefs.flake) for f in (*alone, *certificates))
     return alts
 
 
-def audit(turn: Planning, key: str, proofs: list[FailedProbe]) -> bool:
-    """Tell whether `key` has to wait for a second look although one proof convicts it.
+def audit(turn: Planning, key: str, certificates: list[FailedProbe]) -> bool:
+    """Count a conviction on one certificate, and return whether it is audited: `key` then waits for a second look.
+
+    With more certificates than one it is neither counted nor audited. The one may convict together with other failures
+    (`explained`). A change that waits for its audit already is not counted again.
 
     A good change that a flake rejects is never seen to land, so without audits the flake rate is learned too low. One
     conviction in ten (AUDIT) is audited; while no flake was ever seen, one in twenty after ten audits, one in thirty after
-    twenty, and so on. A flake that an audit finds counts AUDIT times, for those that were not audited.
+    twenty, and so on. A flake that an audit finds counts AUDIT times, for those that were not audited; no more than that
+    where one in twenty or thirty is audited.
     """
     mem = turn.mem
-    if len(proofs) > 1:
+    if len(certificates) > 1:
         return False
     if key in mem.audited:
         return True
@@ -107,32 +113,32 @@ def audit(turn: Planning, key: str, proofs: list[FailedProbe]) -> bool:
         return False
     mem.audits += 1
     mem.audited.append(key)
-    proofs[0].weight = AUDIT
+    certificates[0].weight = AUDIT
     one_in = AUDIT if mem.flakes else AUDIT * (1 + mem.audits // AUDIT)
     mem.audit_at = mem.convictions + one_in
     return True
 
 
-def convicted(turn: Planning, key: str, proofs: list[FailedProbe]) -> bool:
+def convicted(turn: Planning, key: str, certificates: list[FailedProbe]) -> bool:
     """Tell whether the odds that `key` is bad are high enough to reject it."""
-    doubt, alts = turn.limits.doubt, explained(turn, key, proofs)
+    doubt, alts = turn.limits.doubt, explained(turn, key, certificates)
     return odds_bad(turn.risk(key), tuple(alts.values())) >= (1 - doubt) / doubt
 
 
-def reject(turn: Planning, key: str, proofs: list[FailedProbe]) -> None:
+def reject(turn: Planning, key: str, certificates: list[FailedProbe]) -> None:
     """Reject `key`; the failures of chains that held it are explained by it, so its mates are free again."""
-    mem, agent, proof = turn.mem, turn.queue[key].agent, proofs[-1]
-    alts = explained(turn, key, proofs).values()
+    mem, agent, certificate = turn.mem, turn.queue[key].agent, certificates[-1]
+    alts = explained(turn, key, certificates).values()
     odds = odds_bad(turn.risk(key), tuple(alts))
     reason = (
-        f"probe {proof.number} failed with it on {proof.base[:12]}"
-        f"{f' and {len(proof.chain) - 1} changes' if len(proof.chain) > 1 else ''},"
+        f"probe {certificate.number} failed with it on {certificate.base[:12]}"
+        f"{f' and {len(certificate.chain) - 1} changes' if len(certificate.chain) > 1 else ''},"
         f" which is green on trunk without it; {odds:.0f} to 1 that it is bad"
         f" after {len(alts)} failures that only it explains; {turn.beliefs.history(agent)}"
     )
-    mem.rejected[key] = Rejection(proof.number, reason)
+    mem.rejected[key] = Rejection(certificate.number, reason)
     mem.culprits.append(key)
-    turn.actions.append(Reject(Certificate(key, proof.number, reason)))
+    turn.actions.append(Reject(Certificate(key, certificate.number, reason)))
     count(mem, agent, rejected=1)
     mem.broken += key in mem.distrusted
     turn.remove(key)

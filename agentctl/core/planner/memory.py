@@ -31,7 +31,7 @@ class Evidence(NamedTuple):
 
 
 class Segment(Struct, array_like=True):
-    """Suspects in order, of whom the evidence says that at least one is bad."""
+    """Suspects in order, of whom the evidence says that at least one is bad, unless it has another cause."""
 
     items: list[str]
     """Keys of the suspects."""
@@ -54,11 +54,16 @@ class FailedProbe(Struct, array_like=True):
     open: list[str]
     """Members of the chain that are not on trunk yet."""
     doubted: bool = False
-    """Whether the last of the chain passed later: then this is no certificate against it."""
+    """Whether the last of the chain was green in a later turn, whenever it passed: then this is no certificate against it.
+
+    `update.distrust` takes this back."""
     weight: int = 1
     """How many flakes it stands for if it turns out to be one: more than 1 for an audited conviction."""
     suspects: int = 0
-    """How many of the chain, counted from its end, the probe asked about."""
+    """How many of the chain, counted from its end, are not its ride.
+
+    At first those that the probe asked about. When the ride turns out to be sound, the whole chain, so that
+    `update.blame_rides` does not look at the ride again."""
 
 
 class Landable(Struct, frozen=True, array_like=True):
@@ -114,7 +119,9 @@ class Memory(Struct):
     landed_ids: list[str] = field(default_factory=list)
     """Ids of landed changes that queued changes depend on (`Change.after`)."""
     green: list[str] = field(default_factory=list)
-    """Changes that passed on a base that trunk has left, or beside a longer passing probe."""
+    """Queued changes that a passed probe held, on whatever base, and that are not suspected again since.
+
+    Those that are about to land are among them."""
     distrusted: set[str] = field(default_factory=set)
     """Changes that were green until they failed together, and are queued still."""
     broken: float = 0.0
@@ -130,9 +137,9 @@ class Memory(Struct):
     culprits: list[str] = field(default_factory=list)
     """Rejected changes that probes still hold: the failures of these probes tell nothing."""
     audited: list[str] = field(default_factory=list)
-    """Changes that get a second look although one proof would do."""
+    """Changes that get a second look although one certificate convicts them."""
     convictions: int = 0
-    """How many changes one proof alone convicted."""
+    """How many changes were convicted with a single certificate."""
     audits: int = 0
     """How many of these convictions were audited."""
     audit_at: int = 10

@@ -12,7 +12,9 @@ from agentctl.core.queue.priority_lending import lent
 from agentctl.core.text.json_form import replace
 
 LONG_WAIT = 16.0
-"""Gate times of waiting after which a change is old: while it is in no probe, bets end and probes go in order.
+"""Gate times since its admission after which a change is old.
+
+While an old change is not green, and no running probe asks about it, no bets are placed and probes go in order.
 
 It also bounds the weight of waiting (`bets.weight`). Higher: bets go on longer beside a change that they pass over.
 Lower: bets end although waiting costs little."""

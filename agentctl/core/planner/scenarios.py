@@ -24,8 +24,8 @@ Higher: more failures are ignored. Lower: probabilities are those of few worlds,
 NEXT_TO_NONE = 0.05
 """Probability that suspects are all good, below which one of them is taken to be bad for certain.
 
-Higher: more trains that hold suspects are stopped although the failure was a flake. Lower: more doomed trains hold their
-slots. (At 5% or more the trains run on; docs/ARCHITECTURE.md has the figures for stopping them.)"""
+Higher: more probes that hold suspects are stopped although the failure was a flake. Lower: more doomed probes hold their
+slots. (At 5% or more they run on; docs/ARCHITECTURE.md has the figures for stopping them.)"""
 ALL = (1 << WORLDS) - 1
 """The set of all worlds."""
 DIGITS = 12
@@ -68,8 +68,8 @@ def quantum(probability: float) -> int:
     return min(max(round(probability * (1 << DIGITS)), 0), 1 << DIGITS)
 
 
-def innocent(turn: Planning, segment: Segment) -> float:
-    """Return the probability that none of the suspects is bad, given their failures; 0 if it is below NEXT_TO_NONE."""
+def chance_all_good(turn: Planning, segment: Segment) -> float:
+    """Return the probability that all suspects of the segment are good, given their failures; 0 if below NEXT_TO_NONE."""
     bad = turn.together(segment.items)
     other = (1 - bad) * prod(failed.alt for failed in segment.evidence)
     return other / (bad + other) if other >= NEXT_TO_NONE * (bad + other) else 0.0
@@ -114,6 +114,8 @@ class Worlds:
     def _suspect(self, turn: Planning, segment: Segment) -> None:
         """Draw the suspects of a segment: at least one of them is bad, or their failures have another cause.
 
+        If another cause is less likely than NEXT_TO_NONE, it is left out: one of them is bad in every world.
+
         From the front, each is the first bad one with the probability that it has after those before it were good.
         Nothing is known of those behind the first bad one but their risk. For example, of two suspects with risk 10%
         the first is bad in 0.1 / (0.1 + 0.09) = 53% of the worlds; where it is good the second is bad, and where it is bad
@@ -123,7 +125,7 @@ class Worlds:
         for key in segment.items:
             first_bad.append(all_good * turn.risk(key))
             all_good *= 1 - turn.risk(key)
-        left = sum(first_bad) / (1 - innocent(turn, segment))
+        left = sum(first_bad) / (1 - chance_all_good(turn, segment))
         none_yet = ALL
         for key, weight in zip(segment.items, first_bad, strict=True):
             chance = weight / left if left else 0
@@ -151,21 +153,23 @@ class Tracks:
         self.worlds = worlds
         self.places = [Place((), worlds.seen)]
 
-    def run(self, train: tuple[str, ...]) -> None:
-        """Take into account that a probe of `train` ends: it lands in the worlds where it passes and trunk is on its way.
+    def run(self, chain: tuple[str, ...]) -> None:
+        """Take into account that a probe of `chain` ends: it lands in the worlds where it passes and trunk is on its way.
+
+        It is what a probe lands if it passes: its whole chain, or what of it is not on trunk yet.
 
         For example, after a probe of (a,) trunk is at (a,) in the worlds where a is good, and at () in the others. After a
         probe of (a, b) the worlds at (a,) in which b is good move to (a, b); those at () stay, since a is bad in them.
         """
-        passes, arrived = self.worlds.pass_in(train), 0
+        passes, arrived = self.worlds.pass_in(chain), 0
         places: list[Place] = []
         for landed, worlds in self.places:
-            on_its_way = len(landed) < len(train) and train[: len(landed)] == landed
+            on_its_way = len(landed) < len(chain) and chain[: len(landed)] == landed
             moves = worlds & passes if on_its_way else 0
             arrived |= moves
             if stays := worlds & ~moves:
                 places.append(Place(landed, stays))
         if arrived:
-            places.append(Place(train, arrived))
+            places.append(Place(chain, arrived))
         places.sort(key=lambda place: (-place.worlds.bit_count(), len(place.landed), place.landed))
         self.places = places[: self.MOST]

@@ -19,7 +19,7 @@ GATE_MEMORY = 10
 
 Higher: one odd run matters less. Lower: a gate that gets slower is noticed sooner."""
 SURE = 0.8
-"""Probability that the green changes break together, from which on they are suspects.
+"""Probability that the green changes break together, above which they are suspects.
 
 Higher: a break holds them up longer. Lower: more green changes are suspected for a failure of the changes behind them."""
 
@@ -32,7 +32,7 @@ class Ride(NamedTuple):
     probe: int
     """The number of the probe."""
     alone: float
-    """The probability that the probe fails by itself: for what it asked about, or a flake."""
+    """The probability that the probe fails by itself: for what else it holds, or a flake."""
 
 
 class Break(NamedTuple):
@@ -49,7 +49,7 @@ class WeakPoint(NamedTuple):
     """Green changes, from the position at which some rides began, that may break together."""
 
     sound: int
-    """The position up to which they are sound: a passing probe carried them."""
+    """The position up to which they are sound: a passed probe that may still land holds them."""
     breaks: list[Break]
     """For each of these rides, the shortest first."""
 
@@ -158,12 +158,12 @@ def take_results(turn: Planning) -> None:
     passed = [r for r in turn.view.finished if r.verdict is Verdict.PASSED]
     for result in passed:
         good.update(take_pass(turn, result))
-    prove(turn, good)
+    clear_passed(turn, good)
     failed = [r.probe for r in turn.view.finished if r.verdict is Verdict.FAILED]
     failed = [p for p in failed if p.number not in seen]
     for probe in failed:
         remember(turn, probe)
-    weak = (point for gates in turn.lanes for point in weak_points(turn, turn.green_of(gates)))
+    weak = (point for gates in turn.lanes for point in blame_rides(turn, turn.green_of(gates)))
     broken = {ride.probe: ride.chance for point in weak for ride in point.breaks}
     for probe in sorted(failed, key=lambda p: (p.suspects or len(p.chain), p.number)):
         take_failure(turn, probe, good, broken.get(probe.number, 0.0))
@@ -171,11 +171,16 @@ def take_results(turn: Planning) -> None:
     doubt_green(turn)
 
 
-def weak_points(turn: Planning, green: tuple[str, ...]) -> list[WeakPoint]:
-    """Return where the green changes of a lane may break together: one point for each position at which rides begin.
+def blame_rides(turn: Planning, green: tuple[str, ...]) -> list[WeakPoint]:
+    """Return how likely the rides of failed probes are to blame; one point for each position at which rides begin.
 
-    Nothing breaks within what a passing probe carried: a failed probe that carried no more is marked as one that asked about
-    its whole chain, so that its ride is not looked at again.
+    `green` are the green changes of a lane. Failed probes count on any base; passed ones only if they may still land.
+    Nothing breaks within what such a passed one holds: a failed probe that carried no more has a sound ride, and this is
+    written down (`FailedProbe.suspects` becomes its whole chain), so that the ride is not looked at again. A ride that is
+    not one unbroken piece of `green` is passed over: dependencies left it gaps, or the list has changed.
+
+    The changes that a probe asked about count with the risk that they had before any failure. Suspects of a segment are
+    likelier bad than that, so rides are blamed a little too often.
 
     For example, of the green changes a to f a passing probe carried a, b, and two failed ones a to d and a to f. They begin
     at 0, are sound up to 2, and the two rides end at 4 and 6. If the first one breaks, then so does the second.
@@ -202,7 +207,7 @@ def weak_points(turn: Planning, green: tuple[str, ...]) -> list[WeakPoint]:
 
 
 def sound_until(turn: Planning, green: tuple[str, ...], position: dict[str, int]) -> dict[int, int]:
-    """Return up to where the green changes are sound, by the position at which passing probes began to carry them."""
+    """Return up to where the green changes are sound, by the position at which passed probes that may land begin."""
     sound: dict[int, int] = {}
     passed = (rest for probe in turn.mem.passed if (rest := turn.rest(probe)))
     for carried in sorted(passed, key=len, reverse=True):
@@ -236,11 +241,12 @@ def breaks(turn: Planning, sound: int, rides: list[Ride]) -> list[Break]:
 def doubt_green(turn: Planning) -> None:
     """Suspect green changes again if they break together with a probability of more than SURE.
 
-    The other explanation is that all the probes that carried them failed by themselves.
+    The other explanation is that all the probes that carried them failed by themselves. Suspected are the changes behind
+    the sound ones, up to the end of the shortest ride that is to blame with more than SURE.
     """
     mem = turn.mem
     for green in map(turn.green_of, turn.lanes):
-        for point in weak_points(turn, green):
+        for point in blame_rides(turn, green):
             shortest = next((ride for ride in point.breaks if ride.chance > SURE), None)
             piece = green[point.sound : shortest.end] if shortest else ()
             if shortest and piece and set(piece).issubset(mem.green):
@@ -267,8 +273,11 @@ def take_pass(turn: Planning, result: Result) -> list[str]:
     return members
 
 
-def prove(turn: Planning, good: set[str]) -> None:
-    """Clear the members `good` of the probes that passed in this turn: nothing accuses them any more."""
+def clear_passed(turn: Planning, good: set[str]) -> None:
+    """Clear the members `good` of the probes that passed in this turn: no segment holds them any more.
+
+    And failed probes whose last change is green, whenever it passed, are no certificates against it.
+    """
     mem = turn.mem
     turn.settle_green()
     proven = set(mem.green)
