@@ -280,3 +280,12 @@ def test_hostile_names_do_not_make_globs_slow(pattern):
     """Plain backtracking would not end in any test's patience."""
     assert not matches(pattern, "a" * 1000)
     assert not matches(pattern, "a/" * 500 + "c")
+
+
+def test_a_link_to_what_is_no_path_is_refused():
+    for target in ("", None, "a\0b"):
+        assert link("d/link", target) == ["d/link: a symbolic link without a target"]
+
+
+def test_a_collision_names_the_directories_where_it_begins():
+    assert named("a/B/x", "a/b/y") == ["a/b: where case and Unicode form do not count, the same name as B"]

@@ -186,3 +186,8 @@ def test_a_fleet_is_soon_as_large_as_before():
     world = World(tasks=60, agents=8, outages=[Outage(100.0, 150.0)], work=600.0).run()
     full = next(now for now, many in world.most if now > 150 and many == 8)
     assert full < 150 + 120 + 3 * 60
+
+
+def test_deaths_are_near_each_other_whatever_the_hour():
+    found = state(*(outcome(f"t{n}", 1e9 + 10.0 * n) for n in range(3)))
+    assert found.failure == Failure(Kind.CRASHES, "a note")

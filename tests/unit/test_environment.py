@@ -109,3 +109,8 @@ def test_the_manual_lists_what_is_passed_on():
     named = {name for names in environment.SHARED.values() for name in names.split()}
     named |= {name for adapter in ADAPTERS.values() for name in adapter.passes}
     assert named - listed == set()
+
+
+def test_what_a_shell_sets_itself_is_neither_missed_nor_a_key():
+    own = {name: "x" * 20 for name in ("PWD", "OLDPWD", "SHLVL", "_")}
+    assert environment.missed(own, {}, "PWD OLDPWD SHLVL _") == [] and environment.values(own) == {}

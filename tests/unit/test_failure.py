@@ -167,3 +167,31 @@ def test_odd_lines_do_no_harm(line):
 def test_every_kind_has_its_nature():
     assert set(NATURE) == set(Kind)
     assert all(nature.todo for nature in NATURE.values() if not nature.mends)
+
+
+def test_what_hits_the_fleet_and_what_passes_by_itself():
+    assert {kind for kind in Kind if not NATURE[kind].fleet} == {Kind.CONTEXT, Kind.LIMIT}
+    assert {kind for kind in Kind if not NATURE[kind].mends} == {Kind.KEY, Kind.MONEY, Kind.PROGRAM, Kind.SETUP}
+
+
+@pytest.mark.parametrize("reason", ["not-found", "not-executable", "error"])
+def test_a_command_that_never_ran_is_no_fault_of_the_tasks(reason):
+    assert judged("", reason=reason) == Failure(Kind.PROGRAM, reason)
+
+
+def test_of_several_words_those_that_say_enough_are_quoted():
+    short, enough = "Error: " + "429".ljust(12, "!"), "Error: 429".ljust(20, "!")
+    assert judged(f"{enough}\n{short}").said == enough
+    assert judged(short).said == short
+
+
+def test_a_quote_is_from_the_last_lines_only():
+    assert quote("Error: it broke\n" + "line\n" * 24) == "Error: it broke"
+    assert quote("Error: it broke\n" + "line\n" * 25) == "line"
+
+
+def test_an_errors_words_are_found_a_few_levels_down_and_no_further():
+    def nested(depth):
+        return '{"error": ' + '{"a": ' * depth + '"deep"' + "}" * depth + "}"
+
+    assert quote(nested(4)) == "deep" and quote(nested(5)) == ""

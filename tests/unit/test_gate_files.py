@@ -109,3 +109,28 @@ def test_files_of_any_content_do_no_harm(text):
         command = {"package.json": "npm test", "Makefile": "make", "check": "./check", "tox.ini": "tox"}[name]
         protect, manifests = gate_files(command, {name: text}.get)
         assert [*protect, *manifests] == ([*MAKES] if name == "Makefile" else [name])
+
+
+@pytest.mark.parametrize("wrapper", "env time exec command nohup nice sudo xvfb-run npx".split())
+def test_what_a_wrapper_runs(wrapper):
+    assert gate_files(f"{wrapper} sh check.sh", FILES.get) == (("check.sh",), ())
+
+
+@pytest.mark.parametrize(
+    "wrapper", ["timeout 5", "uv run", "poetry run", "pdm run", "hatch run", "pipenv run", "rye run", "bundle exec"]
+)
+def test_what_a_wrapper_with_a_word_of_its_own_runs(wrapper):
+    assert gate_files(f"{wrapper} sh check.sh", FILES.get) == (("check.sh",), ())
+
+
+def test_a_name_with_odd_characters_is_no_variable():
+    assert gate_files("sh 'od)d/check.sh'", FILES.get) == ((), ())
+    assert gate_files('sh "$(here)/check.sh"', FILES.get) == (("check.sh",), ())
+
+
+def test_only_what_is_a_shell_script_is_read_as_one():
+    files = {"list.txt": "sh check.sh\n", "tool": "sh check.sh\n", "run.sh": "sh check.sh\n", "check.sh": ""}
+    assert gate_files("act -W list.txt", files.get)[0] in ((), ("list.txt",))
+    for script in ("tool", "run.sh"):
+        assert gate_files(f"sh {script}", files.get) == (tuple(sorted(("check.sh", script))), ())
+    assert gate_files("node list.txt", files.get) == (("list.txt",), ())

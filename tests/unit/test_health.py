@@ -116,3 +116,7 @@ def test_patience_never_makes_anybody_stuck(samples, factor):
 def test_what_lies_after_now_is_not_seen(samples, now):
     before = [s for s in samples if s.time <= now]
     assert stuck(samples, now, SILENCE, START) == stuck(before, now, SILENCE, START)
+
+
+def test_children_are_spoken_of_only_if_there_are_some():
+    assert "child" not in judge(flat(600))

@@ -72,3 +72,11 @@ def test_everybody_is_heard_in_the_end(waiting, most, each):
         turns += 1
     total = sum(map(len, waiting.values()))
     assert turns <= -(-total // most) + max(map(len, waiting.values()), default=0)
+
+
+def test_all_that_there_is_room_for_is_heard():
+    assert fitting({"a": ["a1", "a2", "a3"]}, lambda agent: 2, lambda one: True) == {"a": ["a1", "a2"]}
+
+
+def test_behind_the_last_comes_the_first():
+    assert choose({"a": ["a1"], "b": ["b1"]}, 1, 9, "z") == (["a1"], "a")

@@ -59,3 +59,47 @@ def test_placeholders_are_filled_in_one_pass():
 def test_a_prompt_too_long_for_an_argument_is_named_by_its_file():
     (word,) = adapters.filled(("{prompt}",), "x" * 200_000, {"prompt_file": "/p.md"})
     assert "/p.md" in word and len(word) < 100
+
+
+def sections(*sessions: Session, **more) -> list[str]:
+    """The headings of a prompt, and its first paragraphs."""
+    text = render(Task("fix", "Fix it", "Fix the crash.", sessions=sessions), 3, more.pop("answer", None), **more)
+    return [line for line in text.splitlines() if line.startswith("## ")]
+
+
+def test_a_prompt_has_no_section_without_anything_in_it():
+    assert sections() == ["## How to hand in"]
+    quiet = Session(1, "ann", End.CRASHED, 1.0, 1.0, "t")
+    assert sections(quiet) == ["## How to hand in"]
+    assert sections(answer={"why": "no"}) == ["## Your last attempt was rejected (0 of 3 made)", "## How to hand in"]
+    text = render(Task("fix", "Fix it", "Fix the crash."), 3, {"why": "no"})
+    assert not any(
+        word in text for word in ("The conflict", "gate's output", "Landed meanwhile", "conflicts with", "It was commit")
+    )
+    assert "+a\n```" in render(Task("fix", "Fix it", "Fix the crash."), 3, {"why": "no"}, conflict="+a\n\n")
+
+
+def test_a_session_that_failed_by_its_own_fault_is_told_of():
+    noted = Session(1, "ann", End.CRASHED, 1.0, 1.0, "t", note="exit status 1")
+    assert sections(noted) == ["## Earlier sessions", "## How to hand in"]
+    assert sections(replace(noted, revision=1)) == ["## How to hand in"]
+
+
+def test_unfinished_work_is_that_of_the_session_that_left_it():
+    kept, handed = "refs/agentctl/salvage/ann/1", "refs/agentctl/salvage/ann/2"
+    cut = Session(1, "ann", End.TIMEOUT, 1.0, 1.0, "t", salvage=kept)
+    done = Session(2, "ann", End.SUBMITTED, 2.0, 1.0, "t", revision=1, salvage=handed)
+    task = Task("fix", "Fix it", "Fix the crash.", sessions=(cut, done))
+    assert f"`git diff HEAD...{kept}`" in render(task, 3, None, salvage=kept)
+    assert f"`git show {handed}`" in render(task, 3, None, salvage=handed)
+    assert "`git diff HEAD...refs/other`" in render(task, 3, None, salvage="refs/other")
+
+
+def test_a_trailer_is_read_from_the_last_paragraph_alone():
+    message = b"Fix\n\nTask: none\n\nTask: one\nOther: x\nTask:two\n"
+    assert (landed_message.trailer(message, "Task"), landed_message.trailer(message, "Other")) == ("one,two", "x")
+    assert landed_message.trailer(message, "Agent") == landed_message.trailer(b"Task: one\n", "Task") == ""
+
+
+def test_nothing_squashed_is_nothing():
+    assert landed_message.squash([]) == landed_message.squash(["", " \n"]) == ""

@@ -171,3 +171,50 @@ def test_a_message_is_short_whatever_happened():
         draft.happen(events.PassedOver(str(n), "thing"))
     assert len(ledger_format.message(draft).splitlines()) == ledger_format.LINES + 3
     assert ledger_format.message(draft).endswith("and 4900 more\n")
+
+
+def test_what_an_event_leaves_out_means_what_it_did_when_it_was_written():
+    """A ledger holds no defaults: another one would give its history another meaning."""
+    chain = {"number": 7, "base": TIP, "chain": ["one/1"], "suspects": 1, "reason": "?"}
+    staged = {"probe": chain, "commit": OID, "tree": OID, "landing": [], "gate": "g"}
+    written = [
+        {"kind": "started", "staged": staged},
+        {"kind": "probed", "probe": chain, "verdict": "failed", "tree": OID, "gate": "g"},
+        {"kind": "adopted", "old": OID, "new": TIP},
+        {"kind": "cut off", "probes": [7]},
+        {"kind": "replanned", "why": "asked"},
+    ]
+    begun, probed, adopted, cut, anew = ledger_format.decode_events(json_form.dump(written))
+    assert (begun.staged.started, begun.staged.probe.again) == (0.0, False)
+    assert (probed.seconds, probed.step, probed.why, probed.known) == (0.0, "", "", False)
+    assert (adopted.who, adopted.kept, cut.died, anew.failures) == ("", None, False, False)
+
+
+def test_what_a_record_leaves_out_means_what_it_did_when_it_was_written():
+    change = {"id": "one", "revision": 1, "head": OID, "agent": "ann", "seq": 1, "admitted": 5.0}
+    read = ledger_format.decode_queued(json_form.dump({"change": change, "work": {"base": OID}}))
+    assert (read.change.task, read.change.priority, read.change.after) == (None, 0, ())
+    assert (read.change.gates, read.change.mends, read.work.subject, read.work.paths) == (None, False, "", ())
+    reason = {"kind": "border"}
+    ended = ledger_format.decode_ended(
+        json_form.dump({"kind": "rejected", "change": change, "at": 9.0, "said": "no", "reason": reason})
+    )
+    assert (ended.work, ended.kept, ended.found) == (None, True, True)
+
+
+def test_a_file_that_would_not_be_read_as_it_was_written_is_an_error():
+    state, tree = begun()
+    draft = Draft(state)
+    admit(draft, queued("one"), queued("two"))
+    tree = written(draft, state, tree)
+    later = Draft(draft.state)
+    end(later, "two/1", Withdrawn, by="ann")
+    tree = written(later, draft.state, tree)
+    checked = {ledger_format.queue_path("one/1"), ledger_format.done_path("two/1"), *ledger_format.KINDS}
+    for path, data in tree.items():
+        if path in checked:
+            with pytest.raises(ValueError, match="is not read as it was written"):
+                ledger_format.read_back(path, b" " + data)
+        else:
+            ledger_format.read_back(path, b" " + data)
+    assert checked <= tree.keys()

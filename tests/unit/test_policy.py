@@ -370,3 +370,25 @@ def test_explain_of_an_unknown_key_suggests_one():
         command.explain(SMALLEST, "p", "queue.slot")
     with pytest.raises(Problems):
         command.explain("version: 9", "p")
+
+
+@pytest.mark.parametrize("name", ["prompt", "prompt_file", "task", "agent", "worktree"])
+def test_each_placeholder_is_known_and_a_near_miss_of_it_is_not(name):
+    def with_command(word):
+        return f"version: 1\ngates: [{{name: t, run: t}}]\nagents: {{command: [x, '{{{word}}}']}}"
+
+    assert parse(with_command(name), "p").agents.command == ("x", f"{{{name}}}")
+    with pytest.raises(Problems, match=f"did you mean '{name}'"):
+        parse(with_command(name[:-1] + "x"), "p")
+
+
+def test_the_bounds_of_a_path_are_what_they_are():
+    def with_limit(**limits):
+        return parse(f"version: 1\ngates: [{{name: t, run: t}}]\nlimits: {limits}", "p").limits
+
+    for key, most in (("depth", 1000), ("path", 4096)):
+        for good in (1, most):
+            assert getattr(with_limit(**{key: good}), key) == good
+        for bad in (0, most + 1):
+            with pytest.raises(Problems):
+                with_limit(**{key: bad})

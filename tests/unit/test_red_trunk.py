@@ -90,3 +90,10 @@ def test_each_is_tried_once_for_each_tip():
 def test_what_does_not_merge_is_not_tried_together():
     queue = change("a", mends=True), change("b", mends=True)
     assert list(left(state(), GATE, queue, [("a/1", "b/1")], 64)) == [("a/1",), ("b/1",)]
+
+
+def test_what_runs_on_another_trunk_is_tried_on_this_one_too():
+    a = change("a")
+    for base, open_ones in ((TIP, []), ("u" * 40, [("a/1",)])):
+        running = run(3, keys=("a/1",), base=base)
+        assert list(left(state(probes=(running,), queue=(a,)), GATE, (a,), (), 64)) == open_ones

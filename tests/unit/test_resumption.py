@@ -74,3 +74,8 @@ def test_nobody_waits_for_days():
 def test_every_date_is_read_as_the_calendar_does(when):
     text = time.strftime("resets at %Y-%m-%dT%H:%M:%SZ", time.gmtime(when))
     assert resumes(text, when - 60.0, 0.0) == calendar.timegm(time.gmtime(when))
+
+
+def test_a_zone_has_minutes_too():
+    assert resumes("resets at 2025-11-28T15:30:00+02:30", NOON, 0.0) == NOON + HOUR
+    assert resumes("resets at 2025-11-28T10:15:00-03:45", NOON, 0.0) == NOON + 2 * HOUR

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from agentctl.core.queue.lifecycle import Stage
 from agentctl.core.queue.model import Change
-from agentctl.core.queue.records import AgainstRules, Landed, Passed, Proof, Queued, Record, Rejected, Work
+from agentctl.core.queue.records import AgainstRules, AlreadyThere, Landed, Passed, Proof, Queued, Record, Rejected, Work
 from agentctl.core.tasks import task
 from agentctl.core.tasks.failure import Failure, Kind
 from agentctl.core.tasks.task import (
@@ -16,6 +16,7 @@ from agentctl.core.tasks.task import (
     Status,
     Task,
     dispatch,
+    standings,
     status,
 )
 from agentctl.core.text.json_form import replace
@@ -213,3 +214,34 @@ def test_a_generation_is_never_used_twice():
     for _ in range(3):
         found = found.add(replace(session(End.INTERRUPTED), generation=found.generation))
     assert [s.generation for s in found.sessions] == [1, 2, 3]
+
+
+def test_what_landed_and_left_trunk_is_gone_until_it_is_opened():
+    submitted, landed = a_task("fix", session(End.SUBMITTED, 1)), record(Stage.LANDED)
+    assert status(submitted, None, landed, lambda name: False, gone=True) == Status.GONE
+    assert status(submitted.open(), None, landed, lambda name: False, gone=True) == Status.READY
+    assert status(submitted.open(), None, landed, lambda name: False) == Status.LANDED
+
+
+def test_what_trunk_held_before_counts_as_landed():
+    there = replace(record(Stage.REJECTED), reason=AlreadyThere())
+    assert where(a_task("fix", session(End.SUBMITTED, 1)), known=there) == Status.LANDED
+
+
+def test_a_task_whose_change_is_gone_is_parked_once_that_trunk_is_adopted():
+    fix = a_task("fix", session(End.SUBMITTED, 2))
+    for adopted, parked in ((True, ["fix"]), (False, [])):
+        made = dispatch({"fix": fix}, {"fix": Status.GONE}, ("ann",), "t1", Rules(3), 1e6, adopted=adopted)
+        assert [name for name, _ in made.park] == parked and made.start == ()
+    assert "fix/2" in dispatch({"fix": fix}, {"fix": Status.GONE}, ("ann",), "t1", Rules(3), 1e6).park[0][1]
+
+
+def test_where_tasks_stand_follows_from_those_before_them():
+    fix, then, last = a_task("fix", session(End.SUBMITTED, 1)), a_task("then", after=("fix",)), a_task("last", after=("then",))
+    tasks = {t.id: t for t in (fix, then, last)}
+    landed = {"fix": record(Stage.LANDED)}
+    assert standings(tasks, {"then": CLAIM}, landed, ()) == {
+        "fix": Status.LANDED, "then": Status.WORKING, "last": Status.BLOCKED,
+    }  # fmt: skip
+    assert standings(tasks, {}, landed, {"fix"}) == {"fix": Status.GONE, "then": Status.BLOCKED, "last": Status.BLOCKED}
+    assert standings({**tasks, "then": replace(then, closed="done")}, {}, {}, ())["last"] == Status.READY

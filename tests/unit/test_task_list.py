@@ -92,3 +92,17 @@ def test_a_chain_longer_than_python_recurses():
 
 def test_the_schema_is_one():
     jsonschema.Draft202012Validator.check_schema(TASKS_SCHEMA)
+
+
+def test_a_line_that_fits_is_the_title_as_it_stands():
+    titles = [parse(f"- prompt: {'x' * length}", "t")[0].title for length in (100, 101)]
+    assert titles == ["x" * 100, "x" * 97 + "..."]
+
+
+def test_a_ring_is_named_whole_while_it_is_short():
+    def ring(length):
+        return "\n".join(f"- {{id: t{n}, prompt: x, after: [t{(n + 1) % length}]}}" for n in range(length))
+
+    [six], [seven] = problems(ring(6)), problems(ring(7))
+    assert six.endswith("wait for each other: t0 -> t1 -> t2 -> t3 -> t4 -> t5 -> t0")
+    assert seven.endswith("wait for each other: t0 -> t1 -> t2 -> ... -> t5 -> t6 -> t0")

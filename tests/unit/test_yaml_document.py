@@ -190,3 +190,8 @@ def test_a_document_knows_the_place_of_each_part():
     assert str(document.problem("m", ("items", 1))) == "f:3:12: m"
     assert str(document.problem("m", ("env", "A"), at_key=True)) == "f:2:3: m"
     assert str(document.problem("m", ("env", "gone"))) == "f:2:3: m"
+
+
+def test_a_number_has_eighteen_digits_at_most():
+    assert load("size: " + "9" * 18, "f", SCHEMA) == {"size": 10**18 - 1}
+    assert "the number is too large" in only("size: 1" + "0" * 18)
