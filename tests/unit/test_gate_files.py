@@ -52,6 +52,7 @@ FILES = {
     "script.py": "#!/usr/bin/python3\nimport check.sh\n",
     ".github/ci.yml": "",
     "lint.toml": "",
+    "run": "exit 0\n",
 }
 
 MAKES = ("GNUmakefile", "Makefile", "makefile")
@@ -89,6 +90,8 @@ CASES = [
     ("docker compose -f docker-compose.test.yml run t", ["docker-compose.test.yml"], []),
     ("docker build .", ["Dockerfile"], []),
     ("act -W .github/ci.yml", [".github/ci.yml"], []),
+    ("sh run", ["run"], []),
+    ("deno run -A scripts/test.js", ["scripts/test.js"], []),
     ("lint --config=lint.toml", ["lint.toml"], []),
     ("sh 'with space/run.sh'", ["with space/run.sh"], []),
     ("sh 'odd[1].sh'", [], []),

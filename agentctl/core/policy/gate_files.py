@@ -194,7 +194,7 @@ def _script(name: str, rest: list[str], read: Read, beside: str) -> Iterator[str
         if name in SHELLS and re.fullmatch(r"-[a-z]*c", word):
             yield from _called(" ".join(rest[n + 1 : n + 2]), read, beside)
             return
-        if not word.startswith(("-", "+")) and word not in ("run", "test"):
+        if not word.startswith(("-", "+")) and (name != "deno" or word not in ("run", "test")):
             yield from _there(word, read, beside)
             return
 
