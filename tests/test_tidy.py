@@ -90,6 +90,11 @@ def parsed(path: Path) -> ast.Module:
     return ast.parse(path.read_text())
 
 
+@cache
+def nodes(path: Path) -> tuple[ast.AST, ...]:
+    return tuple(ast.walk(parsed(path)))
+
+
 def name_of(path: Path) -> str:
     return str(path.relative_to(ROOT))
 
@@ -113,13 +118,15 @@ def of_each(paths: Iterable[Path]) -> Callable[[Callable[[Path], None]], Callabl
     return decorate
 
 
-def imported(tree: ast.AST) -> Iterator[str]:
-    for node in ast.walk(tree):
+@cache
+def imported(path: Path) -> frozenset[str]:
+    found: set[str] = set()
+    for node in nodes(path):
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+            found.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            yield node.module
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+            found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return frozenset(found)
 
 
 def room(module: str, below: str) -> str | None:
@@ -135,7 +142,7 @@ def room(module: str, below: str) -> str | None:
 def test_a_room_imports_what_its_entry_says(name):
     place, imports = PACKAGE / name, {}
     for path in place.rglob("*.py") if place.is_dir() else (place.with_suffix(".py"),):
-        for module in imported(parsed(path)):
+        for module in imported(path):
             if module.startswith("agentctl.") and (other := room(module, name)):
                 imports.setdefault(other, f"{name_of(path)} imports {module}")
     imports.pop(name, None)
@@ -153,10 +160,10 @@ def test_every_room_is_known_and_none_imports_one_above_itself():
 
 @of_each(sorted((PACKAGE / "core").rglob("*.py")))
 def test_the_core_is_pure(path):
-    libraries = {name.split(".")[0] for name in imported(parsed(path))}
+    libraries = {name.split(".")[0] for name in imported(path)}
     impure = libraries & IMPURE | {name for name in libraries & PARSERS.keys() if PARSERS[name] != name_of(path)}
     assert not impure, f"{name_of(path)} imports {impure}"
-    calls = {node.func.id for node in ast.walk(parsed(path)) if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)}
+    calls = {node.func.id for node in nodes(path) if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)}
     assert not calls & {"open", "print", "input"}
 
 
@@ -164,7 +171,7 @@ def test_the_core_is_pure(path):
 def test_files_and_functions_are_small(path):
     text = path.read_text()
     assert len(text.splitlines()) <= FILE_LINES
-    for node in ast.walk(parsed(path)):
+    for node in nodes(path):
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
             length = node.end_lineno - node.lineno + 1
             assert length <= FUNCTION_LINES, f"{name_of(path)}: {node.name} has {length} lines"
@@ -183,23 +190,19 @@ READS_MESSAGES = {
 
 @of_each(MODULES)
 def test_nothing_reads_what_a_ledger_says_in_words(path):
-    tree = parsed(path)
-    texts = [node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)]
+    texts = [node.value for node in nodes(path) if isinstance(node, ast.Constant) and isinstance(node.value, str)]
     assert path.parent.name == "replay" or not [text for text in texts if "%B" in text or text.startswith("--grep")]
-    assert name_of(path) in READS_MESSAGES or not any("ledger_format_v1" in name for name in imported(tree))
-    for node in ast.walk(tree):
+    assert name_of(path) in READS_MESSAGES or not any("ledger_format_v1" in name for name in imported(path))
+    for node in nodes(path):
         # told(event).startswith(...), "..." in told(event), re.match(..., told(event))
         used = node.func.value if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) else None
-        inside = (
-            node.args
-            if used is not None and ast.unparse(used) == "re"
-            else node.comparators
-            if isinstance(node, ast.Compare)
-            else []
-        )
-        assert not [one for one in (used, *inside) if isinstance(one, ast.Call) and ast.unparse(one.func).endswith("told")], (
-            node.lineno
-        )
+        inside = node.args if called(used) == "re" else node.comparators if isinstance(node, ast.Compare) else []
+        assert not [one for one in (used, *inside) if isinstance(one, ast.Call) and called(one.func) == "told"], node.lineno
+
+
+def called(node: ast.AST | None) -> str:
+    """The last word of a name."""
+    return node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
 
 
 PRINTS = {
@@ -212,7 +215,7 @@ PRINTS = {
 @of_each([p for p in MODULES if p.parent.name == "commands" and name_of(p) not in PRINTS])
 def test_commands_print_in_one_place(path):
     """Where what others wrote is made safe for a terminal."""
-    for node in ast.walk(parsed(path)):
+    for node in nodes(path):
         if isinstance(node, ast.Call):
             assert ast.unparse(node.func) not in (
                 "print",

@@ -1,11 +1,6 @@
 """When a provider may be asked again, in the many ways in which they say it."""
 
-import calendar
-import time
-
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from agentctl.core.tasks.resumption import FARTHEST, resumes
 
@@ -68,12 +63,6 @@ def test_a_clock_shows_local_time():
 
 def test_nobody_waits_for_days():
     assert resumes("try again in 5 days", NOON, 0.0) == NOON + FARTHEST
-
-
-@given(st.integers(86400 * 365, 4_000_000_000))
-def test_every_date_is_read_as_the_calendar_does(when):
-    text = time.strftime("resets at %Y-%m-%dT%H:%M:%SZ", time.gmtime(when))
-    assert resumes(text, when - 60.0, 0.0) == calendar.timegm(time.gmtime(when))
 
 
 def test_a_zone_has_minutes_too():
