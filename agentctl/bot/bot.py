@@ -68,7 +68,7 @@ class Bot:
         self.judged: list[tuple[Probe, Judgement]] = []
         self.fresh: list[tuple[Staged, Judgement]] = []
         self.paused: Pause | None = None
-        self._lanes = lanes.Followed()
+        self._follower = lanes.Follower(hub)
         self._assigned = ""
         """The gate by whose paths the queued changes were last put into lanes."""
         self._retries = Retries()
@@ -205,6 +205,7 @@ class Bot:
         self._border.moved(str(error.values.get("ref", "")))
         self._read()
         self.stager.forget()
+        self._follower = lanes.Follower(self.hub)
         recovery.restage(self.hub, self.state.probes, self._held)
         recorded = {staged.probe.number for staged in self.state.probes}
         self.fresh = [(s, j) for s, j in self.fresh if s.probe.number in recorded]
@@ -316,16 +317,15 @@ class Bot:
     def _plan(self, turn: Turn, found: list[Result], landed: tuple[str, ...]) -> Plan:
         state, thawed = turn.state, self._thawed(turn)
         wanted = state.queue.keys() if len(thawed) == len(state.queue) else {c.key for c in thawed}
-        queued = bot_deaths.apart(state.struck, thawed)
-        follow = lanes.Following(turn, self.policy, self.stager, wanted, self._lanes)
-        finished = tuple(follow.results(found))
         return planner.plan(
             View(
                 trunk=state.trunk,
-                queued=queued,
+                queued=bot_deaths.apart(state.struck, thawed),
                 memory=state.memory,
-                running=tuple(follow.running([s for s in state.probes if s.probe.number != BASELINE])),
-                finished=finished,
+                running=tuple(s.probe for s in state.probes if s.probe.number != BASELINE),
+                follow=self._follower.running(turn, self.policy, self.stager, wanted),
+                finished=tuple(found),
+                hold=self._follower.holding(turn, self.policy, self.stager, wanted),
                 clashes=state.clashes,
                 landed=landed,
                 next_probe=state.next_probe,

@@ -11,13 +11,13 @@ from dataclasses import dataclass, field
 
 from agentctl.bot.stage import Built, Stager
 from agentctl.bot.turn import Turn
+from agentctl.core import refnames
 from agentctl.core.policy.policy import Policy, in_parts, parts
 from agentctl.core.queue.events import Follows, Regated, Staged
 from agentctl.core.queue.model import Probe, Result, Verdict
 from agentctl.core.text import json_form
-from agentctl.core.text.json_form import replace
 from agentctl.git.repository import Hub
-from agentctl.hub import verdicts
+from agentctl.hub import marks, verdicts
 
 
 def judged_by(hub: Hub, policy: Policy, base: str, head: str) -> tuple[str, ...] | None:
@@ -44,107 +44,96 @@ def assign(turn: Turn, policy: Policy) -> None:
             turn.happen(Regated(key, gates))
 
 
+@dataclass(frozen=True, slots=True)
+class _Compared:
+    """A probe as it is on the present trunk, and what its gates have to do there."""
+
+    probe: Probe
+    built: Built
+    holds: bool
+    """True if the tree on the present trunk is known to pass."""
+    same: tuple[float, ...]
+    """For each gate that has to judge there what it judges now: how many seconds it takes, as far as known."""
+    left: float
+    """How many seconds the other gates take there, as far as known."""
+
+
 @dataclass
-class Followed:
-    """What is known of the probes that follow trunk, by probe number."""
+class Follower:
+    """What finds, among the probes whose base trunk has left for changes of other lanes, those that follow trunk.
 
-    open: dict[int, Result] = field(default_factory=dict)
-    """The results of probes that passed and have not landed."""
-    shown: dict[int, Probe] = field(default_factory=dict)
-    """The probes that run, as the planner is told of them."""
-    tried: dict[int, str] = field(default_factory=dict)
-    """The trunk on which each probe was last built."""
+    A probe follows trunk if gates have to judge on the present trunk what they judge, or judged, on the old one. Failures
+    stay on their old base, because a certificate names the very trees that were tested.
 
-
-@dataclass
-class Following:
-    """The probes whose base trunk has left because changes of another lane landed.
-
-    Such a probe follows trunk if gates have to judge on the present trunk what they judge, or judged, on the old one.
-    Then the planner is told of the probe as if it had begun on the present trunk.
-
-    Failures stay on their old base, because a certificate names the very trees that were tested.
+    It remembers what it computed, and nothing else: a new one gives the same answers.
     """
 
-    turn: Turn
-    policy: Policy
-    stager: Stager
-    wanted: Container[str]
-    """The keys of the changes that may land."""
-    memory: Followed
+    hub: Hub
+    _known: dict[int, tuple[object, _Compared]] = field(default_factory=dict)
+    """By number of the probe: what it was compared with, and the outcome."""
 
-    def results(self, found: list[Result]) -> list[Result]:
-        """Return the results `found` and, moved to the present trunk, the passed ones that hold there too."""
-        if not in_parts(self.policy):
-            return found
-        open_, fresh = self.memory.open, {r.probe.number: r for r in found}
-        self.memory.tried = {
-            n: trunk for n, trunk in self.memory.tried.items() if n not in fresh and (n in open_ or n in self.memory.shown)
-        }
-        open_ |= {n: r for n, r in fresh.items() if r.verdict is Verdict.PASSED and r.probe.chain}
-        for number, result in list(open_.items()):
-            if not any(key in self.wanted for key in result.probe.chain):
-                del open_[number]
-            elif self._new(number, result.probe):
-                probe, built = self._built(result.probe)
-                # A train stays as it is if trunk is on the way to it: the same commit is built again.
-                if (
-                    not built.conflicts
-                    and built.commit != result.staged
-                    and verdicts.passed(self.turn.hub, self.policy, built.commit, self.turn.now)
-                ):
-                    took = result.seconds if number in fresh else 0.0
-                    open_[number] = fresh[number] = replace(result, probe=probe, seconds=took, staged=built.commit)
-                    self.turn.happen(Follows(number, probe.base))
-        return list(fresh.values())
+    def holding(self, turn: Turn, policy: Policy, stager: Stager, wanted: Container[str]) -> tuple[Result, ...]:
+        """Return the passed probes that hold on the present trunk too, as they are there, and record that they do.
 
-    def running(self, staged: list[Staged]) -> list[Probe]:
-        """Return the probes that run, as the planner is told of them."""
-        if not in_parts(self.policy):
-            return [s.probe for s in staged]
-        shown = self.memory.shown
-        for s in staged:
-            if self._new(s.probe.number, shown.get(s.probe.number, s.probe)):
-                probe, built = self._built(s.probe)
-                shown[s.probe.number] = probe if not built.conflicts and self._lasts(built, s) else s.probe
-        self.memory.shown = {s.probe.number: shown.get(s.probe.number, s.probe) for s in staged}
-        return list(self.memory.shown.values())
-
-    def _new(self, number: int, probe: Probe) -> bool:
-        """Tell whether the present trunk is new to a probe, and note that the probe is built on it."""
-        trunk = self.turn.state.trunk
-        if not probe.chain or trunk in (probe.base, self.memory.tried.get(number)):
-            return False
-        self.memory.tried[number] = trunk
-        return True
-
-    def _built(self, probe: Probe) -> tuple[Probe, Built]:
-        """Build on the present trunk those changes of a probe that may land; return (moved probe, what was built)."""
-        chain = tuple(key for key in probe.chain if key in self.wanted)
-        built = self.stager.chain(self.turn.state.trunk, self.turn.members(chain))
-        suspects = sum(key in probe.asked for key in chain)
-        return json_form.replace(probe, base=self.turn.state.trunk, chain=chain, suspects=suspects), built
-
-    def _lasts(self, built: Built, staged: Staged) -> bool:
-        """Tell whether it saves time to show a running probe as if it had begun on the present trunk.
-
-        It does if the gates that run and judge the same in `built` take at least as long as those that would be left to
-        run there. How long a gate takes is known from its run on trunk; a running gate takes at least as long as it has
-        run so far.
+        `wanted` has the keys of the changes that may land.
         """
-        if built.commit == staged.commit:
-            return False
-        hub, policy = self.turn.hub, self.policy
+        found: list[Result] = []
+        for passed in turn.state.passed if in_parts(policy) else ():
+            seen = self._compare(turn, policy, stager, wanted, passed)
+            if seen and seen.holds:
+                staged = Staged(seen.probe, seen.built.commit, seen.built.tree, seen.built.landing, passed.gate, passed.started)
+                turn.happen(Follows(seen.probe.number, seen.probe.base, staged))
+                found.append(Result(seen.probe, Verdict.PASSED, staged=staged.commit))
+        return tuple(found)
+
+    def running(self, turn: Turn, policy: Policy, stager: Stager, wanted: Container[str]) -> tuple[Probe, ...]:
+        """Return the running probes that follow trunk, as if they had begun there.
+
+        It has to save time: the gates that judge the same there take at least as long as those that would be left to run.
+        A running gate takes at least as long as it has run so far.
+        """
+        found: list[Probe] = []
+        for staged in turn.state.probes if in_parts(policy) else ():
+            seen = self._compare(turn, policy, stager, wanted, staged)
+            if seen and seen.same and sum(max(usual, turn.now - staged.started) for usual in seen.same) >= seen.left:
+                found.append(seen.probe)
+        running = {staged.probe.number for staged in (*turn.state.probes, *turn.state.passed)}
+        self._known = {number: known for number, known in self._known.items() if number in running}
+        return tuple(found)
+
+    def _compare(self, turn: Turn, policy: Policy, stager: Stager, wanted: Container[str], staged: Staged) -> _Compared | None:
+        """Compare a probe with itself on the present trunk.
+
+        None if trunk is on the way from its base to the commit that was tested, if none of its changes may land, or if
+        they conflict with trunk.
+        """
+        trunk, probe = turn.state.trunk, staged.probe
+        chain = tuple(key for key in probe.chain if key in wanted)
+        if not chain or trunk == probe.base or any(trunk == commit for _, commit in staged.landing):
+            return None
+        inputs = trunk, chain, staged.commit, policy, marks.tip(self.hub, refnames.VERDICTS), self.hub.objects.store.era
+        if probe.number not in self._known or self._known[probe.number][0] != inputs:
+            built = stager.chain(trunk, turn.members(chain))
+            suspects = sum(key in probe.asked for key in chain)
+            moved = json_form.replace(probe, base=trunk, chain=chain, suspects=suspects)
+            holds = not built.conflicts and verdicts.passed(self.hub, policy, built.commit, turn.now) is not None
+            self._known[probe.number] = inputs, _Compared(moved, built, holds, *self._gates(policy, trunk, staged, built))
+        seen = self._known[probe.number][1]
+        return None if seen.built.conflicts else seen
+
+    def _gates(self, policy: Policy, trunk: str, staged: Staged, built: Built) -> tuple[tuple[float, ...], float]:
+        """Return (`_Compared.same`, `_Compared.left`). How long a gate takes is known from its run on trunk."""
+        hub = self.hub
         done = verdicts.passed_parts(hub, policy, staged.tree), verdicts.passed_parts(hub, policy, built.tree)
         same: list[float] = []
-        left: list[float] = []
-        trunk = hub.objects.commit(self.turn.state.trunk).tree
+        left = 0.0
+        before = hub.objects.commit(trunk).tree
         for p in parts(policy):
-            ran, ours, new = (hub.objects.part(tree, p.paths) for tree in (trunk, staged.tree, built.tree))
+            ran, ours, new = (hub.objects.part(tree, p.paths) for tree in (before, staged.tree, built.tree))
             known = verdicts.lookup(hub, p.fingerprint, ran, Verdict.PASSED)
             seconds = known.seconds if known else 0.0
             if p.fingerprint not in done[0] and ours == new:
-                same.append(max(seconds, self.turn.now - staged.started))
+                same.append(seconds)
             elif p.fingerprint not in done[1]:
-                left.append(seconds)
-        return bool(same) and sum(same) >= sum(left)
+                left += seconds
+        return tuple(same), left

@@ -4,6 +4,7 @@ import pytest
 
 from agentctl.core.policy.policy import parts
 from agentctl.core.queue.model import Verdict
+from agentctl.core.text.json_form import replace
 from agentctl.hub import verdicts
 from agentctl.hub.policy_file import in_force
 from agentctl.hub.verification import prove
@@ -189,6 +190,30 @@ def test_a_new_bot_lands_what_passed_on_another_trunk_without_a_run(repo, gates)
     gates.runs()
     repo.drain()
     assert (repo.landings(), gates.runs()) == (["tortoise/1"], ["fast"])
+    repo.proven()
+
+
+def test_a_new_bot_knows_what_passed_and_plans_no_other_probe(repo, gates):
+    # A probe passes in a pause, and trunk moves for the other lane. Then the bot dies.
+    gates.go.touch()
+    repo.submit("tortoise", {"slow/wait": "for it\n"})
+    repo.cli("queue", "pause")
+    with repo.bot() as bot:
+        until(bot, lambda: bot.halted)
+        (passed,) = bot.state.passed
+    repo.push({"fast/pushed": "pushed\n"})
+
+    # The next bot finds that the very probe holds on this trunk, and lands it when the pause ends.
+    with repo.bot() as bot:
+        assert bot.state.passed == (passed,)
+        until(bot, lambda: bot.state.trunk == repo.tip and bot.halted)
+        (there,) = bot.state.passed
+        assert there.probe == replace(passed.probe, base=repo.tip) and there.commit != passed.commit
+        repo.cli("queue", "resume")
+        finish(bot)
+        assert (bot.state.passed, bot.state.next_probe) == ((), passed.probe.number + 1)
+    assert repo.landings() == ["tortoise/1"]
+    assert f"probe {passed.probe.number} holds on" in repo.cli("why", "tortoise").stdout
     repo.proven()
 
 

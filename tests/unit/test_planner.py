@@ -132,6 +132,33 @@ def test_a_change_waits_for_one_of_another_lane_that_it_comes_after() -> None:
     assert chains(bench.answer(1, PASSED)) == ["a"]
 
 
+def test_what_passed_on_a_trunk_that_is_no_more_lands_if_it_holds_on_this_one() -> None:
+    bench = lanes(2, queued="Aa")
+    bench.look()
+    slow, fast = sorted(bench.view.running, key=lambda p: p.chain)
+    bench.answer(fast.number, PASSED)  # `a` lands, and trunk leaves the base of the other probe.
+    bench.end(slow.number, PASSED)
+    on_trunk = replace(slow, base=bench.view.trunk)
+    bench.view = replace(bench.view, hold=(Result(on_trunk, PASSED, staged="s-there"),))
+    made = bench.look()
+    assert [a.probe for a in made.actions] == [on_trunk]
+    assert one(made, Land) and load(made.memory).passes == 2
+
+
+def test_a_running_probe_that_follows_trunk_is_not_started_again() -> None:
+    def started(follows: bool) -> list[str]:
+        bench = lanes(2, queued="Aa")
+        bench.look()
+        slow, fast = sorted(bench.view.running, key=lambda p: p.chain)
+        bench.end(fast.number, PASSED)
+        bench.look()
+        bench.move(f"s{fast.number}", fast.chain)
+        bench.view = replace(bench.view, follow=(replace(slow, base=bench.view.trunk),) if follows else ())
+        return chains(bench.look())
+
+    assert (started(True), started(False)) == ([], ["A"])
+
+
 def test_gate_times_are_learned_by_lane() -> None:
     bench = lanes(2, queued="Aa")
     bench.look()

@@ -10,6 +10,7 @@ from agentctl.core.queue.model import BASELINE, Change, Probe, Verdict
 from agentctl.core.queue.queued import Queue
 from agentctl.core.queue.records import AgainstRules, NotTheirs, Passed, Queued, Rejected, Superseded, Withdrawn, Work
 from agentctl.core.queue.state import Draft, State, orphans
+from agentctl.core.text.json_form import replace
 
 OID, TIP, NEXT = "c" * 40, "7" * 40, "8" * 40
 
@@ -164,6 +165,32 @@ def test_failures_are_kept_for_who_is_queued_and_for_trunk_as_it_is():
     trunk, before = staged(BASELINE, commit=TIP), staged(BASELINE, commit=NEXT)
     assert settled(state(LOW, failed=(queued, left, trunk, before))).failed == (queued, trunk)
     assert settled(state(failed=(staged(3, commit=TIP),))).failed == ()
+
+
+SLOW = replace(OTHER, change=replace(OTHER.change, gates=("slow",)))
+
+
+def test_a_pass_is_kept_where_there_are_lanes():
+    plain, lane = staged(1, "low/1"), staged(2, "other/1", "gone/1")
+    known = after(state(LOW, SLOW, probes=(plain, lane)), *(probed(run, Verdict.PASSED) for run in (plain, lane)))
+    assert known.passed == (lane,)
+    assert after(state(SLOW, probes=(lane,)), probed(lane, Verdict.FAILED)).passed == ()
+    assert after(known, events.Replanned("why")).passed == ()
+    assert settled(known).passed == (lane,)
+    assert settled(replace(known, queue=Queue({LOW.key: LOW}))).passed == ()
+
+
+def test_a_pass_takes_the_place_of_those_of_which_it_holds_what_is_queued():
+    short, long, aside = staged(1, "gone/1", "other/1"), staged(3, "other/1", "low/1"), staged(2, "high/1", "other/1")
+    known = state(LOW, HIGH, SLOW, probes=(long,), passed=(short, aside))
+    assert after(known, probed(long, Verdict.PASSED)).passed == (aside, long)
+
+
+def test_a_pass_that_follows_trunk_is_known_as_it_is_there():
+    here, there, aside = staged(1, "other/1"), staged(1, "other/1", base=NEXT), staged(2, "other/1")
+    known = state(SLOW, passed=(here, aside))
+    assert after(known, events.Follows(1, NEXT, there)).passed == (there, aside)
+    assert after(known, events.Follows(1, NEXT)).passed == known.passed
 
 
 def test_a_clash_is_kept_while_both_are_queued():

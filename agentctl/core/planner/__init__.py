@@ -61,7 +61,7 @@ The procedure. Every rule below follows from "ask the question that is nearest t
 Lanes. Where gates name the paths that they judge, the changes that the very same gates judge are a lane. No chain has
 changes of two lanes, so no change waits for another lane's gate or culprits. Each lane has its own green changes, bets and
 gate time, and a lane without a probe is the first to get one. When trunk moves for one lane, that would spoil the probes
-of the others: the bot hides such moves from the planner (`bot/lanes.py`).
+of the others: the view tells which of them follow trunk, and which passed ones hold there too (`bot/lanes.py`).
 
 Belief and proof. Priors are learned: a Beta posterior for each agent around the common rate, and one for the rate of
 flakes. A failure counts as a flake when all members of its chain have landed after all. Beliefs choose probes. Literal

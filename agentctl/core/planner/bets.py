@@ -112,7 +112,7 @@ def outlook(turn: Planning, worlds: Worlds, landing_if_passed: list[tuple[str, .
     others = turn.queue.keys() - found.order if len(turn.lanes) > 1 else ()
     for chain in landing_if_passed:
         found.tracks.run(tuple(k for k in chain if k not in others) if others else chain)
-    for probe in turn.view.running:
+    for probe in turn.running:
         found.runs(probe.chain)
     found.weight = {key: weight(turn, change) for key, change in turn.queue.items()}
     found.proven_only = sum(1 - worlds.chance(worlds.good[k]) for k in found.order) > CULPRITS

@@ -30,9 +30,9 @@ def cancel(turn: Planning) -> None:
 
     All that they ask about is known, or they hold a rejected change, or all suspects of a failed probe and others besides.
     """
-    view, green = turn.view, set(turn.mem.green)
+    green = set(turn.mem.green)
     culprits = set(turn.mem.culprits)
-    for probe in view.running:
+    for probe in turn.running:
         rest = turn.rest(probe)
         may_land = rest and all(k in turn.queue for k in rest)
         teaches = any(k in turn.queue and k not in green for k in probe.asked)
@@ -73,12 +73,12 @@ class Chooser:
         self.next = view.next_probe
         self.rides = {gates: turn.green_of(gates) for gates in turn.lanes}
         """By lane: its green changes. Lanes are not mixed, so that none waits for another's gate or culprits."""
-        self.landing_if_passed = [rest for p in view.running if (rest := turn.rest(p)) is not None]
+        self.landing_if_passed = [rest for p in turn.running if (rest := turn.rest(p)) is not None]
         """What the running probes will land if they pass; those that trunk has left are not here."""
         self.pending = {frozenset(rest) for rest in self.landing_if_passed}
         settled = [*map(turn.rest, mem.passed), *map(turn.rest, mem.failures)]
         self.known = self.pending | {frozenset(rest) for rest in settled if rest is not None}
-        self.busy = {k for p in view.running for k in p.asked}
+        self.busy = {k for p in turn.running for k in p.asked}
         self.certificates = find_certificates(turn)
 
     def ride(self, gates: tuple[str, ...] | None) -> tuple[str, ...]:
@@ -195,7 +195,7 @@ class Chooser:
     def in_search(self, segment: Segment) -> bool:
         """Tell whether a running probe asks about suspects of this segment and nothing else."""
         items = set(segment.items)
-        return any(p.suspects and items.issuperset(p.asked) for p in self.turn.view.running)
+        return any(p.suspects and items.issuperset(p.asked) for p in self.turn.running)
 
     def parked(self, segment: Segment) -> bool:
         """Tell whether a lone suspect is searched last, as what becomes of its mates may prove it bad without a probe.
@@ -279,7 +279,7 @@ class Chooser:
         waiting: dict[tuple[str, ...] | None, list[str]] = {}
         for key in self.untested():
             waiting.setdefault(queue[key].gates, []).append(key)
-        probes = Counter(queue[k].gates for p in self.turn.view.running for k in p.chain[-1:] if k in queue)
+        probes = Counter(queue[k].gates for p in self.turn.running for k in p.chain[-1:] if k in queue)
         while self.free > 0 and waiting:
             gates = min(waiting, key=probes.__getitem__)
             order = waiting.pop(gates)

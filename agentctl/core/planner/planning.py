@@ -62,6 +62,9 @@ class Planning:
         self.limits = limits
         self.mem = mem
         self.queue: dict[str, Change] = {c.key: c for c in lifted(view.queued)}
+        follow = {p.number: p for p in view.follow}
+        self.running = tuple(follow.get(p.number, p) for p in view.running)
+        """The running probes: those that follow trunk as if they had begun there, the others as they began."""
         self.lanes = tuple(dict.fromkeys(c.gates for c in view.queued))
         """The gates of each lane, each once; a single lane, None, if no gate names paths."""
         self._seconds: dict[tuple[str, ...] | None, float] = {}

@@ -92,11 +92,8 @@ def trim(turn: Planning) -> None:
     del mem.failures[:-FAILURES_KEPT]
     bases = {f.base for f in mem.failures} | {p.base for p in mem.passed} | {p.base for p in turn.view.running}
     used = [i for i, tip in enumerate(mem.tips) if tip.commit in bases]
-    # A running probe that trunk left for another lane is shown on the present tip. If it fails, its result names the base
-    # that it began on. So where there are lanes every tip may be needed.
     oldest_used = min(used, default=len(mem.tips) - 1)
-    first = 0 if any(turn.lanes) else oldest_used
-    del mem.tips[: max(first, len(mem.tips) - TIPS_KEPT)]
+    del mem.tips[: max(oldest_used, len(mem.tips) - TIPS_KEPT)]
 
 
 def count(mem: Memory, agent: str, landed: int = 0, rejected: int = 0) -> None:
@@ -158,6 +155,8 @@ def take_results(turn: Planning) -> None:
     passed = [r for r in turn.view.finished if r.verdict is Verdict.PASSED]
     for result in passed:
         good.update(take_pass(turn, result))
+    for result in turn.view.hold:
+        good.update(take_green(turn, result))
     clear_passed(turn, good)
     failed = [r.probe for r in turn.view.finished if r.verdict is Verdict.FAILED]
     failed = [p for p in failed if p.number not in seen]
@@ -257,13 +256,19 @@ def doubt_green(turn: Planning) -> None:
 
 
 def take_pass(turn: Planning, result: Result) -> list[str]:
-    """Learn from a passed probe: its changes are green, and it may land. Return the members of its chain still queued."""
+    """Learn from a passed probe how long it takes, and what `take_green` learns; return what it returns."""
     mem, probe = turn.mem, result.probe
     mem.passes += 1
     if result.seconds:
         name = lane(next((turn.queue[k].gates for k in probe.chain if k in turn.queue), None))
         usual = mem.seconds.get(name, result.seconds)
         mem.seconds[name] = usual + (result.seconds - usual) / GATE_MEMORY
+    return take_green(turn, result)
+
+
+def take_green(turn: Planning, result: Result) -> list[str]:
+    """Learn that a probe passes: its changes are green, and it may land. Return the members of its chain still queued."""
+    mem, probe = turn.mem, result.probe
     members = [k for k in probe.chain if k in turn.queue]
     mem.green += members
     rest = turn.rest(probe)

@@ -163,6 +163,8 @@ class Follows(Event, frozen=True, tag="follows"):
 
     number: int
     base: Oid
+    staged: Staged | None = None
+    """What was built for it on that trunk; None in what an earlier agentctl wrote."""
 
 
 class CutOff(Event, frozen=True, tag="cut off"):

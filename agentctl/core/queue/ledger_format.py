@@ -3,8 +3,8 @@ r"""The ledger's format, version 2: the tree of each commit of refs/agentctl/sta
     format                          "2\n"
     meta.json                       trunk, counters, and the landing under way
     memory.json                     the planner's own state
-    probes.json                     probes whose gates run, and failed ones that may still
-                                    prove a change guilty
+    probes.json                     probes whose gates run, failed ones that may still prove a
+                                    change guilty, and passed ones that may hold on another trunk
     events.json                     what happened since the commit before: a list
     queue/<shard>/<change>/<rev>    one record per queued submission
     done/<shard>/<change>/<rev>     one record per ended submission
@@ -94,6 +94,7 @@ class _Probes(Struct, frozen=True, omit_defaults=False):
     failed: tuple[Staged, ...]
     struck: dict[str, int] = {}
     clashes: tuple[tuple[str, str], ...] = ()
+    passed: tuple[Staged, ...] = ()
 
 
 def _encode_meta(state: State) -> bytes:
@@ -101,7 +102,7 @@ def _encode_meta(state: State) -> bytes:
 
 
 def _encode_probes(state: State) -> bytes:
-    return dump(_Probes(state.probes, state.failed, dict(state.struck), tuple(sorted(state.clashes))))
+    return dump(_Probes(state.probes, state.failed, dict(state.struck), tuple(sorted(state.clashes)), state.passed))
 
 
 FORGOTTEN = b"{}\n"
@@ -148,6 +149,7 @@ def decode(files: Mapping[str, bytes]) -> State:
         landing=meta.landing,
         memory=files[MEMORY].removeprefix(FORGOTTEN),
         probes=probes.running,
+        passed=probes.passed,
         failed=probes.failed,
         struck=probes.struck,
         clashes=frozenset(probes.clashes),

@@ -164,12 +164,19 @@ class View:
     """
     memory: bytes = b""
     running: tuple[Probe, ...] = ()
-    """The running probes.
+    """The running probes, as they began."""
+    follow: tuple[Probe, ...] = ()
+    """The running probes that follow trunk, as if they had begun on `trunk`.
 
-    If landings of other lanes alone moved trunk off the base of a probe, it stands here as if it had begun on `trunk`.
+    A probe follows trunk if changes of other lanes landed since it began, and its gates have to judge the same now.
     """
     finished: tuple[Result, ...] = ()
     """The probes that ended since the last plan, in the order in which they ended."""
+    hold: tuple[Result, ...] = ()
+    """Passed probes that, as has turned out since the last plan, hold on `trunk` too, as if they had begun there.
+
+    They are probes of `finished`, of this plan or of an earlier one, that trunk had left for changes of other lanes.
+    """
     clashes: frozenset[tuple[str, str]] = frozenset()
     """Pairs of change keys (a, b), a < b, that are known to conflict in their text.
 

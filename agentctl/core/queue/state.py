@@ -27,6 +27,10 @@ class State:
     memory: bytes = b""
     """The planner's own state."""
     probes: tuple[Staged, ...] = ()
+    passed: tuple[Staged, ...] = ()
+    """The passed probes of lanes that still have a member in the queue, as they were last known to pass.
+
+    One whose queued members are all in a later one is left out. `bot.lanes` asks whether they hold on the present trunk."""
     failed: tuple[Staged, ...] = ()
     """The failed probes that still have a member in the queue, and the failures of trunk itself."""
     queue: Queue = field(default_factory=Queue)
@@ -98,19 +102,16 @@ class Draft:
     def settle(self) -> None:
         """Forget what can tell nothing any more.
 
-        That is, drop failed probes that have no change in the queue, unless they are failures of the present trunk
-        itself, and drop clashes with changes that left the queue.
+        That is, drop probes that have no change in the queue, unless they are failures of the present trunk itself, and
+        drop clashes with changes that left the queue.
         """
         state = self.state
         if gone := {pair for pair in state.clashes if not state.queue.keys() >= {*pair}}:
             self._set(clashes=state.clashes - gone)
-        kept = tuple(
-            s
-            for s in state.failed
-            if any(key in state.queue for key in s.probe.chain) or s.probe.number == BASELINE and s.commit == state.trunk
-        )
-        if len(kept) < len(state.failed):
-            self._set(failed=kept)
+        passed = tuple(s for s in state.passed if waits(state, s))
+        failed = tuple(s for s in state.failed if waits(state, s) or s.probe.number == BASELINE and s.commit == state.trunk)
+        if len(passed) < len(state.passed) or len(failed) < len(state.failed):
+            self._set(passed=passed, failed=failed)
 
     def happen(self, event: Recorded) -> None:
         """Apply an event. Raise KeyError for what must never happen, such as the end of what has ended."""
@@ -130,6 +131,8 @@ class Draft:
                 self._set(probes=(*state.probes, staged), next_probe=max(state.next_probe, staged.probe.number + 1))
             case Probed():
                 self._probed(event)
+            case events.Follows(staged=Staged() as staged):
+                self._set(passed=tuple(staged if s.probe.number == staged.probe.number else s for s in state.passed))
             case events.CutOff(died=died):
                 if died:
                     self._set(struck=struck_by(state))
@@ -145,7 +148,7 @@ class Draft:
             case events.LandingDropped():
                 self._set(landing=None)
             case events.Replanned(failures=failures):
-                self._set(memory=b"", failed=() if failures else state.failed)
+                self._set(memory=b"", passed=(), failed=() if failures else state.failed)
             case Ended():
                 self._end(event)
         self.events.append(event)
@@ -173,6 +176,9 @@ class Draft:
             self._set(struck={key: deaths for key, deaths in state.struck.items() if key not in probe.asked})
         if event.verdict == Verdict.FAILED and probe.number != BASELINE:
             self._set(failed=(*state.failed, *over))
+        if event.verdict == Verdict.PASSED and any(in_lane(state, s) for s in over):
+            others = tuple(s for s in state.passed if any(k in state.queue and k not in probe.chain for k in s.probe.chain))
+            self._set(passed=(*others, *over))
 
     def _end(self, ended: AnyEnded) -> None:
         key, state = ended.key, self.state
@@ -193,6 +199,16 @@ class Draft:
         self.heads.append(record.change.head)
         if found:
             self.found[record.change.head] = record.key
+
+
+def waits(state: State, staged: Staged) -> bool:
+    """Tell whether a change of the probe is queued."""
+    return any(key in state.queue for key in staged.probe.chain)
+
+
+def in_lane(state: State, staged: Staged) -> bool:
+    """Tell whether a queued change of the probe is of one lane among several."""
+    return any(key in state.queue and state.queue[key].change.gates is not None for key in staged.probe.chain)
 
 
 def seen_red(state: State, gate: str) -> tuple[Staged, ...]:
