@@ -79,7 +79,7 @@ def measured(kind: str, count: int) -> tuple[int, float, float, float, float]:
             keys = {f"honest-{n}/1" for n in range(HONEST)}
             while not landed:
                 last = time.monotonic()
-                bot.tick()
+                bot.take_turn()
                 turns.append(time.monotonic() - last)
                 known = bot.state.queue.keys() | {r.key for r in Ledger.read(hub).ended()} if not admitted[0] else keys
                 if not admitted[0] and keys <= known:
@@ -113,7 +113,7 @@ def linear(counts: list[int]) -> None:
             with locks.acquire(hub.own_path("locks", "bot.lock"), "the bot") as held:
                 bot, begun = Bot(hub, held, "main"), time.monotonic()
                 while len(bot.state.queue) < count:
-                    bot.tick()
+                    bot.take_turn()
                 each = (time.monotonic() - begun) / count * 1000
                 bot.close()
         first = first or each

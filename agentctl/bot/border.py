@@ -29,8 +29,6 @@ TURN = 500
 """The most requests that one turn takes in all; with the requests that they come after, twice as many."""
 EACH = 100
 """The most requests that one turn takes from one agent."""
-OPEN = 1000
-"""The most changes of one agent that are queued at a time; further submissions wait in the inbox."""
 RESTLESS = 20
 """The number of turns that skip a ref which moved during a turn."""
 
@@ -64,7 +62,7 @@ class Border:
         waiting = self._waiting(names.oids)
         queued = Counter(record.change.agent for record in turn.state.queue.values())
         heard = inbox_turns.fitting(
-            waiting, lambda agent: OPEN - queued[agent], lambda ref: not turn.state.queued(_change_of(ref))
+            waiting, lambda agent: inbox_turns.MOST_QUEUED - queued[agent], lambda ref: not turn.state.queued(_change_of(ref))
         )
         taken, self._last = inbox_turns.choose(heard, TURN, EACH, self._last)
         self._more = len(taken) < sum(map(len, heard.values()))

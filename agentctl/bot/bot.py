@@ -146,9 +146,9 @@ class Bot:
             and not inbox.waits(self.hub)
         )
 
-    # the tick
+    # a turn
 
-    def tick(self, now: float | None = None) -> None:
+    def take_turn(self, now: float | None = None) -> None:
         """Take one turn.
 
         Raises Infrastructure if the gate cannot be run or gives no verdict, and PolicyError if trunk's policy is
@@ -157,13 +157,13 @@ class Bot:
         now = time.time() if now is None else now
         self.wake.clear()
         with self.hub.objects.store.together():
-            self._take_turn(now)
+            self._decide(now)
         if self._green.hopeless:
             raise self._green.hopeless
         self.launch()
         self.upkeep.turn(not (self.runs or self.state.queue))
 
-    def _take_turn(self, now: float) -> None:
+    def _decide(self, now: float) -> None:
         seen = self.hub.refs.names([refnames.INBOX, refnames.PAUSE, *marks.OWN])
         self._put_back += marks.guard(self.hub, seen.oids, self._held)
         if seen.oids.get(refnames.STATE) != self.ledger.tip:

@@ -35,7 +35,7 @@ class Turn:
 
     def _begin(self, ledger: Ledger, state: State) -> None:
         self.ledger, self.before, self.draft = ledger, state, Draft(state)
-        self.refs = self.hub.refs.transaction("tick")
+        self.refs = self.hub.refs.transaction("turn")
         self._told: list[Told] = []
 
     @property

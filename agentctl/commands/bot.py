@@ -64,7 +64,7 @@ def run(given: Given, once: bool, junit: str | None, slots: int | None, batch: i
         bot = Bot(hub, held, trunk, tell, slots, batch)
         try:
             while True:
-                bot.tick()
+                bot.take_turn()
                 if once and (bot.idle or bot.halted):
                     break
                 bot.wake.wait(POLL)

@@ -6,8 +6,8 @@ import time
 
 import click
 
-from agentctl.bot import border
 from agentctl.core.policy.policy import fingerprint
+from agentctl.core.queue.inbox_turns import MOST_QUEUED
 from agentctl.core.queue.lifecycle import Stage
 from agentctl.core.queue.records import AgainstRules, AnyEnded, Landed, Queued, Record, Rejected, outline
 from agentctl.core.queue.red_trunk import tried as tried_on
@@ -87,7 +87,7 @@ def _reason(given: Given, found: status.ChangeStatus, state: State) -> str:
 
 def _waiting(given: Given, request: Request, state: State) -> str:
     theirs = sum(record.change.agent == request.agent for record in state.queue.values())
-    if theirs >= border.OPEN:
+    if theirs >= MOST_QUEUED:
         return f"submitted; {many(theirs, 'change')} of {request.agent} are queued, the most of one agent"
     running = holder(given.hub.own_path("locks", "bot.lock"))
     return (

@@ -118,9 +118,9 @@ class Fleet:
         self._begun = time.time()
         self.pace = Pace(len(crew.agents), policy.agents.backoff, tasks.all_tasks(hub, self._cache).values(), self._begun, tell)
 
-    # the tick
+    # a turn
 
-    def tick(self) -> None:
+    def take_turn(self) -> None:
         """Take one turn, or raise Infrastructure if sessions cannot be run at all."""
         self._reap()
         self._observe()

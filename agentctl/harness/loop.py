@@ -70,10 +70,10 @@ def run(hub: Hub, trunk: str, job: RunPlan, tell: Callable[[Told], None], watch:
         stack.callback(fleet.stop)
         show = stack.enter_context(watch(fleet, bot))
         while True:
-            bot.tick()
+            bot.take_turn()
             if bot.moved and not bot.moved.new:
                 raise bot.moved.refusal
-            fleet.tick()
+            fleet.take_turn()
             show()
             if fleet.done and bot.idle:
                 break

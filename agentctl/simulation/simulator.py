@@ -135,7 +135,7 @@ class Simulation:
         self.count = Totals(**{name: getattr(before, name) for name in COUNTS})
         goal = float("inf") if landed is None else before.landed + landed
         while self.count.landed < goal:
-            self.tick()
+            self.take_turn()
             if self.count.landed >= goal or not self.advance():
                 break
             if most_waiting is not None and len(self.queue) > most_waiting:
@@ -189,7 +189,7 @@ class Simulation:
 
     # decisions
 
-    def tick(self) -> None:
+    def take_turn(self) -> None:
         """Plan and perform until a plan moves nothing.
 
         While all slots are taken and nothing has ended, an arrival alone is no reason to plan, unless the strategy

@@ -11,7 +11,7 @@ CUT_OFF = """\
 #!{python}
 import os, signal, subprocess, sys
 git, words = {git!r}, sys.argv[1:]
-if "agentctl: tick" not in words:
+if "agentctl: turn" not in words:
     os.execv(git, [git, *words])
 told = sys.stdin.buffer.read()
 at = told.find(b"update refs/agentctl/state")

@@ -29,7 +29,7 @@ def test_broken_before_every_effect(make_repo, monkeypatch, tmp_path):
     while more:
         repo = make_repo(f"repo-{fatal}", files={".agentctl/policy.yaml": POLICY})
         context, bot = about_to_land(repo)
-        more = broken(counter, fatal, context, bot, bot.tick)
+        more = broken(counter, fatal, context, bot, bot.take_turn)
         Repo(repo.path).drain()
         assert (repo.stages(), repo.landings()) == ({"a/1": "landed"}, ["a/1"])
         assert repo.proven().landed == 1

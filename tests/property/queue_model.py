@@ -130,7 +130,7 @@ class QueueModel:
             withheld=self.withheld,
         )
 
-    def tick(self, lose: Callable[[], bool] = lambda: False) -> None:
+    def take_turn(self, lose: Callable[[], bool] = lambda: False) -> None:
         """Plan and perform until no action moves anything. `lose` says whether a
         Land is lost to a foreign push."""
         while True:
@@ -281,9 +281,9 @@ class QueueModel:
     def run_out(self, bound: int) -> None:
         """Go on, oldest probe first, until nothing runs, within `bound` more probes."""
         last = self.probes + bound
-        self.tick()
+        self.take_turn()
         while self.running:
             self.end(min(self.running))
             self.now += 1
-            self.tick()
+            self.take_turn()
             assert self.probes <= last, f"{self.probes} probes, {list(self.queue)} still queued"

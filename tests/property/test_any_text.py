@@ -88,7 +88,7 @@ def test_a_change_and_a_pause(repo, shown, reason, message, name):
     repo.hand_in(f"c{number}", head)
     pause.pause(repo.hub, "ann\n" + reason, reason)
     with repo.bot() as bot:
-        bot.tick()
+        bot.take_turn()
         pause.resume(repo.hub)
         finish(bot)
     stage = repo.stage(f"c{number}")

@@ -87,7 +87,7 @@ def histories(model: Watched, arriving: list[Change], cases: Product, following)
     while unfinished:
         model, arriving, truths = unfinished.pop()
         if [FOREIGN] in model.steps or not cases.foreign:
-            model.tick()
+            model.take_turn()
         else:
             unfinished += [(turn, arriving, truths) for turn in pushed(model)]
         pushes = sum(step == [FOREIGN] for step in model.steps)
@@ -118,8 +118,8 @@ def pushed(model: Watched) -> list[Watched]:
     before it, or instead of the first landing."""
     before, instead = model.fork(), model.fork()
     before.push_foreign()
-    instead.tick(lose=lambda: [FOREIGN] not in instead.steps)
-    model.tick()
+    instead.take_turn(lose=lambda: [FOREIGN] not in instead.steps)
+    model.take_turn()
     return [before, instead] if [FOREIGN] in instead.steps else [before]
 
 

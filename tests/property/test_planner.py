@@ -99,7 +99,7 @@ def live(model: Watched, made: list[Change], data: st.DataObject, flakes: bool =
         happen(model, event, data, waiting)
         model.now += data.draw(st.sampled_from((0.0, 1.0, 5000.0)))
         if data.draw(st.booleans()):
-            model.tick(lose=lambda: data.draw(st.integers(0, 9)) == 0)
+            model.take_turn(lose=lambda: data.draw(st.integers(0, 9)) == 0)
     while waiting:
         happen(model, "submit", data, waiting)
     if model.withheld:

@@ -23,8 +23,8 @@ steps = st.lists(
         st.tuples(st.just("resubmit"), st.sampled_from(NAMES)),
         st.tuples(st.just("withdraw"), st.sampled_from(NAMES)),
         st.tuples(st.just("push")),
-        st.tuples(st.just("tick")),
-        st.tuples(st.just("tick")),
+        st.tuples(st.just("take_turn")),
+        st.tuples(st.just("take_turn")),
         st.tuples(st.just("restart")),
     ),
     min_size=3,
@@ -90,8 +90,8 @@ class World:
         self.count += 1
         self.pushed.append(self.repo.push({"pushed.txt": f"{self.count}\n"}))
 
-    def tick(self, bot):
-        bot.tick()
+    def take_turn(self, bot):
+        bot.take_turn()
         bot.wake.wait(0.05)
 
     def check(self):

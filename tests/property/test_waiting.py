@@ -84,7 +84,7 @@ def test_no_stream_of_later_changes_keeps_one_waiting(model, before, one, stream
         admit(model, arrived, admitted)
     key = admit(model, one, admitted)
     until = max(LONG_WAIT, (SPAN - one[0]) * model.limits.aging)
-    model.tick()
+    model.take_turn()
     while key in model.queue:
         ahead = sum(at <= until for at in admitted)
         assert model.probes <= model.slots * bound(ahead)
@@ -92,4 +92,4 @@ def test_no_stream_of_later_changes_keeps_one_waiting(model, before, one, stream
             admit(model, arrived, admitted)
         model.end(min(model.running))
         model.now += 1
-        model.tick()
+        model.take_turn()

@@ -85,7 +85,7 @@ def test_submissions_while_the_bot_works(repo):
     with repo.bot() as bot, ThreadPoolExecutor(3) as pool:
         done = [pool.submit(Repo(repo.path).hand_in, name, head) for name, head in heads.items()]
         while not all(each.done() for each in done) or not bot.idle:
-            bot.tick()
+            bot.take_turn()
             bot.wake.wait(0.02)
     assert all(each.result().new for each in done)
     assert sorted(repo.landings()) == sorted(f"{name}/1" for name in heads)

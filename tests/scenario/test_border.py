@@ -144,7 +144,7 @@ def test_names_that_are_none_are_left_and_named_once(repo):
     repo.submit("good", {"good.txt": "good\n"})
     with repo.bot() as bot:
         finish(bot)
-        bot.tick()
+        bot.take_turn()
         said = told(bot, "odd")
     assert repo.stage("good") == "landed"
     assert len(said) == len(set(said)) == len(repo.refs("refs/agentctl/inbox")) == 4
@@ -205,7 +205,7 @@ def test_a_ref_that_is_moved_all_the_time_holds_up_nobody(repo):
     try:
         repo.submit("good", {"good.txt": "good\n"})
         with repo.bot() as bot:
-            eventually(lambda: bot.tick() or "good/1" in repo.landings())
+            eventually(lambda: bot.take_turn() or "good/1" in repo.landings())
             assert bot.contended < 10
     finally:
         stop.set()
@@ -235,7 +235,7 @@ def test_lines_of_the_ledger_are_not_forged(repo):
         tag(repo, repo.change({"l.txt": "l\n"}, "one\u2028admit ghost/3 from evil: boo"), '{"priority": "\\nadmit ghost/4 x"}'),
     )
     with repo.bot() as bot:
-        bot.tick()
+        bot.take_turn()
     repo.cli("queue", "resume")
     others_land(repo)
 

@@ -23,7 +23,7 @@ def checkout(make_repo):
         with repo.bot(batch=1, slots=1) as bot:
             edit(repo.work)
             while not bot.idle:
-                bot.tick()
+                bot.take_turn()
                 bot.wake.wait(0.05)
 
     repo.land = land

@@ -4,6 +4,7 @@ import pytest
 
 from agentctl import cli
 from agentctl.bot import border
+from agentctl.core.queue import inbox_turns
 from agentctl.hub import inbox
 from tests.support.hub import finish, until
 
@@ -37,7 +38,7 @@ def test_ten_honest_changes_beside_many_refs(repo, what):
     for n in range(10):
         repo.submit(f"z-{n}", {f"z{n}.txt": "z\n"}, agent=f"ann-{n}")
     with repo.bot() as bot:
-        bot.tick()
+        bot.take_turn()
         seen = {f"z-{n}/1" for n in range(10)}
         assert seen <= bot.state.queue.keys() | {r.key for r in bot.ledger.ended()}
         # Of the flood no more than its part; the next turn comes at once.
@@ -57,13 +58,13 @@ def test_ten_honest_changes_beside_many_refs(repo, what):
 
 
 def test_of_one_agent_a_bounded_number_is_queued(repo, monkeypatch, capsys):
-    monkeypatch.setattr(border, "OPEN", 5)
+    monkeypatch.setattr(inbox_turns, "MOST_QUEUED", 5)
     repo.cli("queue", "pause", "--below", "1000")
     flooded(repo, changes(repo, 12))
     repo.submit("z", {"z.txt": "z\n"}, agent="ann")
     with repo.bot() as bot:
         for _ in range(3):
-            bot.tick()
+            bot.take_turn()
         queued = [record.change.agent for record in bot.state.queue.values()]
         assert (queued.count("evil"), queued.count("ann")) == (5, 1)
         waiting = next(name for name in (f"a-{n:05}" for n in range(12)) if repo.stage(name) == "waiting")
@@ -75,19 +76,19 @@ def test_of_one_agent_a_bounded_number_is_queued(repo, monkeypatch, capsys):
 
 
 def test_who_has_all_its_room_taken_may_take_back_and_mend_what_is_queued(repo, monkeypatch):
-    monkeypatch.setattr(border, "OPEN", 3)
+    monkeypatch.setattr(inbox_turns, "MOST_QUEUED", 3)
     repo.cli("queue", "pause", "--below", "1000")
     flooded(repo, changes(repo, 6))
     with repo.bot() as bot:
         until(bot, lambda: len(bot.state.queue) == 3)
         # What waits for room keeps nobody awake.
-        bot.tick()
+        bot.take_turn()
         assert not bot.wake.is_set()
         one, two, three = (record.change.id for record in bot.state.queue.values())
         inbox.withdraw(repo.hub, one, "evil")
         newer = repo.change({f"{two}.txt": "newer\n"})
         repo.hand_in(two, newer, agent="evil")
-        bot.tick()
+        bot.take_turn()
         assert repo.stage(one) == "withdrawn" and bot.state.queue[f"{two}/2"].change.head == newer
         repo.cli("queue", "resume")
         finish(bot)

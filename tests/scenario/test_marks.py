@@ -141,7 +141,7 @@ def test_a_ledger_that_a_person_adopts_lands_nothing_without_the_bots_own_verdic
 def test_while_a_bot_runs_no_other_ledger_is_believed(lived):
     was = lived.git("rev-parse", STATE).strip()
     with lived.bot() as bot:
-        bot.tick()
+        bot.take_turn()
         for harm in (stranger(lived), stranger(lived, [was]), None):
             lived.git("update-ref", *(["-d", STATE] if harm is None else [STATE, harm]))
             lived.submit("more", {"more.txt": str(harm)})

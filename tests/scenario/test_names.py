@@ -39,7 +39,7 @@ def test_a_branch_names_what_was_submitted_from_it(submitted, branch):
     assert f"{name}/1: waiting" in submitted.cli("why", branch).stdout
     submitted.cli("queue", "bump", branch, "--priority", "3")
     with submitted.bot(batch=1) as bot:
-        bot.tick()
+        bot.take_turn()
         assert bot.state.queue[f"{name}/1"].change.priority == 3
     submitted.cli("withdraw", branch)
     submitted.drain()

@@ -169,7 +169,7 @@ def test_a_machine_that_was_mended_is_noticed(make_repo, tmp_path, monkeypatch):
     with repo.bot() as bot:
         until(bot, lambda: bot.halted)
         broken.unlink()
-        bot.tick()
+        bot.take_turn()
         assert bot.halted and len(bot.judged) == 2
         monkeypatch.setattr(green_trunk, "RETEST", 0.0)
         finish(bot)

@@ -44,7 +44,7 @@ def test_an_admission_on_which_we_fail_is_set_aside_the_second_time(repo, monkey
     repo.submit("good", {"good.txt": "good\n"})
     failing(monkeypatch, lanes, "judged_by", lambda hub, policy, base, of: of == head, error)
     with repo.bot() as bot:
-        bot.tick()
+        bot.take_turn()
         assert "good/1" in bot.state.queue and repo.stage("evil") == "waiting"
         finish(bot)
     assert repo.stages() == {"evil/1": "rejected", "good/1": "landed"}
@@ -71,7 +71,7 @@ def test_what_was_given_another_number_is_blamed_and_nobody_else(repo, monkeypat
     failing(monkeypatch, stage.Stager, "_squash", lambda self, tip, record: record.key == "evil/2", OSError(36, "too long"))
     with repo.bot() as bot:
         repo.git("update-ref", ref, first)
-        bot.tick()
+        bot.take_turn()
         repo.git("update-ref", ref, second)
         repo.submit("good", {"good.txt": "good\n"})
         finish(bot)

@@ -203,7 +203,7 @@ def test_a_landing_clears_the_index_of_a_checkout(repo):
     with repo.bot() as bot:
         path = leave(repo, "index.lock")
         while not bot.idle:
-            bot.tick()
+            bot.take_turn()
             bot.wake.wait(0.1)
     assert not path.exists() and (repo.path / "one.txt").exists()
     assert repo.git("status", "--porcelain") == ""

@@ -224,7 +224,7 @@ def test_a_commit_around_the_queue_that_takes_back_what_landed_is_told(repo):
         write(repo.path, {"README": "a person's edit\n"})
         finish(bot)
         repo.git("commit", "-q", "-a", "-m", "my edit")
-        bot.tick()
+        bot.take_turn()
         adopted = told(bot, "adopted")[0]
         assert "it makes other.txt again as before something that came to trunk lately" in adopted
         finish(bot)

@@ -40,9 +40,9 @@ def test_a_bot_with_nothing_to_do_puts_packs_together(repo):
     thread.start()
     try:
         with repo.bot() as bot:
-            bot.tick()
+            bot.take_turn()
             repo.submit("one", {"one.txt": "1\n"})
-            eventually(lambda: bot.tick() or (repo.landings()[-1:] == ["one/1"] and packs(repo) < 5))
+            eventually(lambda: bot.take_turn() or (repo.landings()[-1:] == ["one/1"] and packs(repo) < 5))
     finally:
         stop.set()
         thread.join()

@@ -223,7 +223,7 @@ def until(bot, reached):
     """Tick until something is so."""
     deadline = time.monotonic() + PATIENCE
     while True:
-        bot.tick()
+        bot.take_turn()
         if reached():
             return
         assert time.monotonic() < deadline, f"not reached within {PATIENCE} s"

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
+MOST_QUEUED = 1000
+"""The most changes of one agent that are queued at a time; further submissions wait in the inbox."""
+
 
 def fitting(
     waiting: Mapping[str, Sequence[str]], room: Callable[[str], int], adds: Callable[[str], bool]
