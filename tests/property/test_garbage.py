@@ -112,9 +112,7 @@ QUEUED = Queued(CHANGE, WORK)
 REJECTED = Rejected(change=CHANGE, at=2.0, work=WORK, said="why", reason=GateFailed(1, ("one/1",), "g", OID, OID))
 PROBE = Probe(1, OID, ("one/1",), 1, "first")
 STAGED = Staged(PROBE, OID, OID, (("one/1", OID),), "g", 1.0)
-STATE = State(
-    OID, 1, 2, Landing(OID, STAGED, Passed(OID, "g", 1.0, OID)), dump(Memory()), *3 * [(STAGED,)], {"one/1": QUEUED}
-)
+STATE = State(OID, 1, 2, Landing(OID, STAGED, Passed(OID, "g", 1.0, OID)), dump(Memory()), *3 * [(STAGED,)], {"one/1": QUEUED})
 TASK = Task(
     "one",
     "do it",

@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 
 from agentctl.core.planner import Settings
-from agentctl.core.planner.judge import AUDIT, accused, audit, explained, find_certificates, land, on_trunk, reason_to_land
+from agentctl.core.planner.judge import AUDIT, accused, audit, explained, find_certificates, judge, land, on_trunk, reason_to_land
 from agentctl.core.planner.memory import Evidence, FailedProbe, Landable, Memory, Segment, Tip
 from agentctl.core.planner.planning import Planning
 from agentctl.core.queue.model import Change, Land, View
+from agentctl.core.text.json_form import replace
 
 
 def passed(number: int, *names: str, base: str = "t0") -> Landable:
@@ -136,3 +137,11 @@ def test_who_is_audited_is_so_until_a_second_proof():
 
 def test_only_who_can_be_asked_alone_is_audited():
     assert not audit(turn("ab", convictions=AUDIT, segments=[Segment(["a/1", "b/1"], [])]), "a/1", [failed(1, "a")])
+
+
+def test_what_comes_after_a_rejected_change_is_green_no_more():
+    failures = [failed(number, "a") for number in range(1, 9)]
+    at = turn("ab", failures=failures, green=["b/1"], segments=[Segment(["a/1"], [Evidence(1, 0.0)])])
+    at.queue["b/1"] = replace(at.queue["b/1"], after=("a",))
+    judge(at)
+    assert "a/1" not in at.queue and at.mem.rejected and at.mem.green == []

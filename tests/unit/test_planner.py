@@ -5,9 +5,20 @@ from __future__ import annotations
 import pytest
 
 from agentctl.core.planner import Settings, plan, usual_seconds
-from agentctl.core.planner.beliefs import FORGET, Beliefs, flake_rate, group, prefix_passes
-from agentctl.core.planner.memory import Memory, load
-from agentctl.core.planner.update import count
+from agentctl.core.planner.beliefs import (
+    FORGET,
+    RISK_CEILING,
+    RISK_FLOOR,
+    Beliefs,
+    flake_rate,
+    group,
+    prefix_passes,
+    within_bounds,
+)
+from agentctl.core.planner.bets import AGE, weight
+from agentctl.core.planner.memory import Counts, Memory, Tip, load
+from agentctl.core.planner.planning import LONG_WAIT, Planning
+from agentctl.core.planner.update import count, take_green
 from agentctl.core.queue.model import Cancel, Change, Land, Plan, Probe, Reject, Result, Start, Verdict, View
 from agentctl.core.text.json_form import replace
 
@@ -477,3 +488,48 @@ def test_an_agent_of_which_nothing_ever_lands_is_no_error():
     for _ in range(2 * FORGET):
         count(memory, "ann", rejected=1)
     assert memory.agents["ann"].landed == 0 and memory.agents["ann"].rejected < FORGET and memory.broken == Memory().broken
+
+
+def test_the_share_of_a_halved_agent_in_what_broke_is_forgotten_too() -> None:
+    memory = Memory(broken=4.0, agents={"bob": Counts(FORGET, 0)})
+    for _ in range(FORGET):
+        count(memory, "ann", landed=1)
+    # Half of what ann landed is forgotten, which is a quarter of all that landed.
+    assert memory.agents["ann"] == Counts(FORGET / 2, 0)
+    assert memory.broken == pytest.approx(3.0, rel=1e-3)
+
+
+def test_no_agent_is_trusted_blindly_and_none_given_up() -> None:
+    assert [within_bounds(risk) for risk in (-1.0, 0.0, 0.5, 1.0, 2.0)] == [
+        RISK_FLOOR,
+        RISK_FLOOR,
+        0.5,
+        RISK_CEILING,
+        RISK_CEILING,
+    ]
+    assert 0 < RISK_FLOOR < RISK_CEILING < 1
+
+
+def test_who_waits_counts_more_and_a_priority_is_waiting() -> None:
+    limits = Settings(aging=600.0)
+
+    def at(now: float, priority: int = 0) -> float:
+        queued = replace(change("a", 0), priority=priority)
+        return weight(Planning(View("t0", (queued,)), limits, Memory(seconds={"*": 10.0}), now), queued)
+
+    assert at(0.0) == 1 and at(20.0) == pytest.approx(1 + 2 * AGE)
+    assert at(0.0, priority=1) == at(600.0) == at(1e9) == pytest.approx(1 + AGE * LONG_WAIT)
+    assert at(20.0, priority=-1) == 1
+
+
+def test_green_changes_are_those_of_one_lane() -> None:
+    bench = lanes(2, queued="ABab")
+    turn = Planning(bench.view, Settings(), Memory(green=["A/1", "a/1", "left/1", "b/1"]), 0.0)
+    assert (turn.green_of(("slow",)), turn.green_of(("fast",))) == (("A/1",), ("a/1", "b/1"))
+
+
+def test_a_pass_of_what_has_landed_whole_lands_nothing() -> None:
+    landed = Memory(tips=[Tip("t0", None), Tip("s1", ("a/1",))])
+    turn = Planning(View("s1", ()), Settings(), landed, 0.0)
+    assert take_green(turn, Result(Probe(1, "t0", ("a/1",), 1, "why"), PASSED, staged="s1")) == []
+    assert turn.mem.passed == []
