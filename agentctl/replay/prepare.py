@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from agentctl import signals
 from agentctl.core.policy.policy import Policy, fingerprint
 from agentctl.core.queue.model import Verdict
+from agentctl.core.text import json_form
 from agentctl.core.text.json_form import replace
 from agentctl.errors import Infrastructure, UsageError
 from agentctl.gate import judging
@@ -75,9 +76,8 @@ class GateTrials:
 
     def _load(self) -> dict[str, bool]:
         try:
-            with open(self._file) as file:
-                known: dict[str, bool] = json.load(file)
-                return known
+            with open(self._file, "rb") as file:
+                return json_form.load(dict[str, bool], file.read())
         except (OSError, ValueError):
             return {}
 

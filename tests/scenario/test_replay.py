@@ -10,6 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from agentctl.core.policy.policy import fingerprint
+from agentctl.hub.policy_file import in_force
+from agentctl.replay.prepare import GateTrials
 from tests.support.hub import PATIENCE, cli, command, environment, eventually, git, write
 
 CHECK = """\
@@ -206,3 +209,16 @@ def using(place):
             if f"TMPDIR={place}".encode() in Path(f"/proc/{pid}/environ").read_bytes():
                 found.append(pid)
     return found
+
+
+@pytest.mark.parametrize("text", ["", "[]", "1", '{"tree": "yes"}', "\x00", '{"tree": true'])
+def test_trials_that_cannot_be_read_are_made_anew(make_repo, monkeypatch, tmp_path, text):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    repo = make_repo()
+    policy = in_force(repo.hub)[1]
+    kept = tmp_path / "agentctl" / "replay" / f"{fingerprint(policy)}.json"
+    kept.parent.mkdir(parents=True)
+    kept.write_text(text)
+    tree = repo.hub.objects.commit(repo.tip).tree
+    assert GateTrials(repo.hub, policy).green([tree], lambda *_: None) == {tree: True}
+    assert json.loads(kept.read_text()) == {tree: True}
