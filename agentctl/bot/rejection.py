@@ -23,7 +23,7 @@ def convict(turn: Turn, certificate: Certificate, gate: str) -> None:
     judgement = verdicts.lookup(turn.hub, gate, staged.tree, Verdict.FAILED) if staged and staged.gate == gate else None
     passed = _without(turn, staged, record.key) if staged and judgement else ""
     if not (staged and judgement and passed):
-        turn.happen(Replanned(f"what failed with {record.key} is no evidence of the gate in force", failures=True))
+        turn.happen(Replanned(f"what failed with {record.key} is not evidence of the gate in force", failures=True))
         return
     reason = GateFailed(certificate.failed, staged.probe.chain, staged.gate, staged.tree, passed)
     answer = outbox.Answer(

@@ -137,7 +137,7 @@ def _rest(there: Found, loose: tuple[str, ...], kept: str) -> str:
     """Describe what became of all else; `loose` are files that were not submitted."""
     parts = []
     if there.repositories:
-        parts.append(f"a repository of its own in {', '.join(there.repositories)} is no part of the change")
+        parts.append(f"a repository of its own in {', '.join(there.repositories)} is not part of the change")
     if there.files.hidden:
         parts.append(
             f"{many(len(there.files.hidden), 'file')} cannot be read, or only by a filter of that repository's own: "

@@ -98,7 +98,7 @@ def parse_commit(oid: str, data: bytes) -> CommitInfo:
         at += 1
     parents = [line.removeprefix(b"parent ") for line in lines[1:at]]
     if not lines[0].startswith(b"tree ") or not all(_OID.fullmatch(one) for one in (tree, *parents)):
-        raise ObjectError(oid=oid, why="no commit: a malformed line in its head")
+        raise ObjectError(oid=oid, why="not a commit: a malformed line in its head")
     author, committer = (_signed(lines, n, word) for n, word in ((at, b"author "), (at + 1, b"committer ")))
     return CommitInfo(
         oid,
@@ -129,7 +129,7 @@ def _signed(lines: list[bytes], at: int, word: bytes) -> tuple[bytes, int, bytes
         _person(name, email),
         seconds,
         zone if fits else b"+0000",
-        f"the line of its {kind} is none that Git writes: {printable(line.removeprefix(word), 100)}",
+        f"the line of its {kind} is not one that Git writes: {printable(line.removeprefix(word), 100)}",
     )
 
 

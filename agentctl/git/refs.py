@@ -183,7 +183,7 @@ class _Odd(Exception):
 
 def _loose(git_dir: str, name: str, links: int = LINKS) -> str:
     if not _ALLOWED.fullmatch(name):
-        raise _Odd("its name is none that Git gives to a ref")
+        raise _Odd("Git gives no ref such a name")
     text = _text(os.path.join(git_dir, name))
     if text.startswith("ref: ") and links:
         target = text.removeprefix("ref: ").strip()
@@ -212,7 +212,7 @@ def _text(path: str) -> str:
         if stat.S_ISDIR(mode):
             raise IsADirectoryError(path)
         if not stat.S_ISREG(mode):
-            raise _Odd("it is no file but a FIFO, a socket or a device")
+            raise _Odd("it is not a file but a FIFO, a socket or a device")
         return os.read(handle, 4096).decode(errors="replace").strip()
     finally:
         os.close(handle)

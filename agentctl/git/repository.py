@@ -277,7 +277,7 @@ def _refuse_odd_files(hub: Hub) -> None:
     for name in READ_BY_ALL:
         path = os.path.join(hub.git_dir, name)
         if os.path.exists(path) and not os.path.isfile(path):
-            raise Infrastructure(f"{path} is no file", hint=f"mv {quoted(path)} {quoted(path + '.odd')}")
+            raise Infrastructure(f"{path} is not a file", hint=f"mv {quoted(path)} {quoted(path + '.odd')}")
 
 
 def _refuse_unsupported(hub: Hub) -> None:

@@ -253,7 +253,7 @@ class _Folder:
             kind, _, size = head.partition(b" ")
             if end and kind in packs.KINDS and size.isdigit():
                 return kind, int(size)
-        raise ObjectError(oid=oid, why="its head is none that Git writes")
+        raise ObjectError(oid=oid, why="its head is not one that Git writes")
 
     def _beginning(self, oid: str, most: int) -> bytes | None:
         """Return the first `most` bytes of the object's own file, or None if it has none."""

@@ -345,7 +345,7 @@ def _confirmed(top: str, kind: str, place: str, said: str) -> Hub:
             return hub
     known = os.path.isdir(said)
     raise Refused(
-        f"{top} is no worktree that {said} knows" + ("" if known else ", which is not there any more"),
+        f"{top} is not a worktree of {said}" + ("" if known else ", which is not there any more"),
         hint=f"agentctl -C {shlex.quote(said)} ps" if known else "agentctl -C REPO ps, where the repository is now",
     )
 

@@ -31,7 +31,7 @@ class Summary:
         held = f" in {self.pauses} pauses" if self.pauses > 1 else ""
         return [
             f"tasks       {self.landed} of {self.tasks} landed, {self.parked} parked",
-            f"changes     {self.changes} landed, {self.rejected} rejected, of these {self.conflicts} for a conflict",
+            f"changes     {self.changes} landed, {self.rejected} rejected, {self.conflicts} of them for a conflict",
             f"probes      {self.probes} run, {self.known} known by tree; {per} for each landed change",
             f"time        {self.seconds:.1f} s; {rate} landed an hour",
             *([f"paused      {ago(0.0, self.paused)}{held}: {self.why_paused}"] if self.pauses else []),

@@ -197,7 +197,7 @@ def read_input() -> str:
     except UnicodeDecodeError as error:
         raise UsageError(f"standard input is not UTF-8: {error}") from None
     if "\0" in text:
-        raise UsageError("standard input holds a NUL byte: it is no text")
+        raise UsageError("standard input holds a NUL byte, so it is not text")
     return text
 
 

@@ -49,7 +49,7 @@ SUBJECTS = {
     '{"priority": 5000}': "priority: expected int <= 1000",
     '{"withdraw": "yes"}': "withdraw: expected bool, got str",
     "{" * 9: "what it should",
-    '{"task": "../x"}': "task is no name",
+    '{"task": "../x"}': "task is not a valid name",
 }
 
 
@@ -168,7 +168,7 @@ def test_content_that_no_slot_could_hold(repo):
     others_land(repo)
     assert "a file that Git reads" in repo.record("modules").why
     assert "300 bytes" in repo.record("long").why
-    assert "none that Git writes" in repo.record("old").why and "--reset-author" in repo.record("old").why
+    assert "not one that Git writes" in repo.record("old").why and "--reset-author" in repo.record("old").why
 
 
 def test_what_the_rules_do_not_know_of_fails_in_its_slot_alone(repo, monkeypatch):

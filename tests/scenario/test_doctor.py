@@ -212,7 +212,7 @@ def a_link_to_a_file_elsewhere(repo):
 
 def a_pipe(repo):
     os.mkfifo(repo.path / ".git/refs/heads/pipe")
-    return "broken ref refs/heads/pipe: it is no file but a FIFO"
+    return "broken ref refs/heads/pipe: it is not a file but a FIFO"
 
 
 def trunk_empty(repo):

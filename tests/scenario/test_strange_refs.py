@@ -170,6 +170,6 @@ def test_a_pipe_where_every_git_reads_is_named_at_once(repo, name):
     path.unlink(missing_ok=True)
     os.mkfifo(path)
     said = repo.cli("queue", ok=125).stderr
-    assert f"{path} is no file" in said
+    assert f"{path} is not a file" in said
     subprocess.run(["sh", "-c", said.split("hint: ")[1]], check=True)
     repo.cli("queue")

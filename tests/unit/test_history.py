@@ -163,7 +163,7 @@ def test_a_name_that_is_none_is_refused_of_any_version(decode):
     for field in ("id", "agent"):
         record = json.loads(old(stage))
         record["change"][field] = "../x"
-        with pytest.raises(ValueError, match="is no name"):
+        with pytest.raises(ValueError, match="is not a valid name"):
             decode(json.dumps(record).encode())
 
 

@@ -153,7 +153,7 @@ def test_a_ledger_of_another_version_is_refused():
 def test_a_record_of_a_name_that_is_none_is_refused():
     record = queued("one")
     for wrong in (json_form.replace(record.change, id="../x"), json_form.replace(record.change, agent="a/b")):
-        with pytest.raises(ValueError, match="is no name"):
+        with pytest.raises(ValueError, match="is not a valid name"):
             ledger_format.decode_queued(json_form.dump(json_form.replace(record, change=wrong)))
 
 

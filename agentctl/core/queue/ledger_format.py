@@ -74,7 +74,7 @@ def decode_ended(data: bytes) -> AnyEnded:
 def _named(record: Named) -> Named:
     change = record.change
     if not (valid_name(change.id) and valid_name(change.agent)):
-        raise ValueError(f"{record.key!r} of {change.agent!r} is no name")
+        raise ValueError(f"{record.key!r} of {change.agent!r} is not a valid name")
     return record
 
 

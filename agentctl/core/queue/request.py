@@ -132,7 +132,7 @@ def _asked(named: _Named, said: _Said) -> Request:
     for word, names in (("task", () if said.task is None else (said.task,)), ("after", after)):
         wrong = [name for name in names if not valid_name(name)]
         if wrong:
-            raise ValueError(f"{word} is no name: {printable(wrong[0], 50)}")
+            raise ValueError(f"{word} is not a valid name: {printable(wrong[0], 50)}")
     return Submit(*named, task=said.task, generation=said.generation, priority=priority, after=after, mends=said.mends)
 
 

@@ -143,7 +143,7 @@ def decode_claim(text: str) -> Claim:
     """Return the claim from JSON. Raise ValueError if the text is not a claim."""
     claim = load(Claim, text.encode())
     if not valid_name(claim.agent):
-        raise ValueError("agent is no name")
+        raise ValueError("agent is not a valid name")
     return claim
 
 
