@@ -399,6 +399,8 @@ def _tested(files: list[str], plugin: Chosen, folder: str, finder: Mutated | Non
     )
     hypothesis.settings.load_profile("mutants")
     signal.signal(signal.SIGPROF, plugin.too_slow)
+    for name in [name for name in sys.modules if name.split(".")[0] == "agentctl"]:  # `bench.common` imports some of it.
+        del sys.modules[name]
     if finder is not None:
         sys.meta_path.insert(0, finder)
     if plugin.traced:
