@@ -104,7 +104,7 @@ def test_each_fact():
         '{"priority": 1001}': "priority: expected int <= 1000",
         '{"priority": "1"}': "got str",
         '{"after": "a"}': "expected array | null, got str",
-        '{"after": ["a/b"]}': "no name",
+        '{"after": ["a/b"]}': "is not a valid name",
         json.dumps({"after": ["a"] * 101}): "length <= 100",
         '{"withdraw": 1}': "expected bool",
         '{"bump": true}': "without a priority",
