@@ -28,11 +28,6 @@ def quoted(path: str) -> str:
     return shlex.quote("./" + path if path.startswith("-") else path)
 
 
-def many(count: int, one: str) -> str:
-    """Return a count with its noun: 1 change, 2 changes, 2 processes."""
-    return f"{count} {one}" if count == 1 else f"{count} {one}{'es' if one.endswith('s') else 's'}"
-
-
 def some(paths: Sequence[str]) -> str:
     """Return the first three paths, and how many more there are."""
     shown = ", ".join(quoted(path) for path in paths[:3])

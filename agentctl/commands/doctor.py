@@ -5,11 +5,12 @@ from __future__ import annotations
 import click
 
 from agentctl.core.text.json_form import facts
+from agentctl.core.text.plural import many
 from agentctl.core.text.printable import printable
 from agentctl.doctor import Patient, Symptom, examination
 from agentctl.errors import Findings
 from agentctl.git import process
-from agentctl.messages import many, quoted
+from agentctl.messages import quoted
 from agentctl.terminal.parser import Given, as_command, given
 
 

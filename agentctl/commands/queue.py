@@ -17,11 +17,12 @@ from agentctl.core.queue.records import AnyEnded, Landed, outline
 from agentctl.core.queue.request import Bump, Request, Submit
 from agentctl.core.queue.state import State
 from agentctl.core.text.json_form import Plain, facts
+from agentctl.core.text.plural import many
 from agentctl.core.text.printable import printable
 from agentctl.errors import AgentctlError, Refused
 from agentctl.hub import foreign, inbox, landed, pause, red_trunk, rights, status
 from agentctl.hub.ledger import Ledger
-from agentctl.messages import ago, aligned, many
+from agentctl.messages import ago, aligned
 from agentctl.terminal.parser import Given, as_command, given, group
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from agentctl.core.text.json_form import facts
+from agentctl.core.text.plural import many
 from agentctl.errors import Findings
 from agentctl.hub.verification import prove
 from agentctl.terminal.parser import Given, as_command, given
@@ -25,8 +26,8 @@ def command(given: Given) -> int:
         given.say(f"{'broken' if finding.grave else 'note'}: invariant {finding.invariant}: {finding.text}")
     given.say(
         f"{counts.landed} landed in {counts.moves} moves of trunk, {counts.rejected} rejected, {counts.queued} queued: "
-        + ("all invariants hold" if not grave else f"{len(grave)} findings")
+        + ("all invariants hold" if not grave else many(len(grave), "finding"))
     )
     if grave:
-        raise Findings(f"{len(grave)} findings; first: {grave[0].text}", hint="docs/ARCHITECTURE.md lists the invariants")
+        raise Findings(f"{many(len(grave), 'finding')}; first: {grave[0].text}", hint="docs/ARCHITECTURE.md lists the invariants")
     return 0

@@ -14,12 +14,13 @@ from agentctl.core.queue.red_trunk import tried as tried_on
 from agentctl.core.queue.request import Request
 from agentctl.core.queue.state import State
 from agentctl.core.text.json_form import facts
-from agentctl.core.text.printable import uncoloured
+from agentctl.core.text.plural import many
+from agentctl.core.text.printable import printable, uncoloured
 from agentctl.engine.locks import holder
 from agentctl.git.merge import changed
 from agentctl.hub import foreign, landed, outbox, pause, red_trunk, status
 from agentctl.hub.ledger import Ledger
-from agentctl.messages import ago, clock, many, next_step, some
+from agentctl.messages import ago, clock, next_step, some
 from agentctl.terminal.parser import Given, as_command, given
 
 
@@ -114,7 +115,7 @@ def _admitted(given: Given, record: Queued, state: State) -> str:
     return (
         _queued(record, state, failed)
         + (_red(given, record, state, trouble) if trouble else "")
-        + (f"; the queue is {paused}" if paused else "")
+        + (f"; the queue is {printable(str(paused))}" if paused else "")
         + held
     )
 

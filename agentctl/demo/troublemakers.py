@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from agentctl.core.queue.records import Landed, Record, Rejected, reason_kind
 from agentctl.core.tasks.ending import End
 from agentctl.core.tasks.task import Session, Task
+from agentctl.core.text.plural import many
 from agentctl.engine import owner
 from agentctl.git.repository import Hub
 from agentctl.hub import outbox, tasks
 from agentctl.hub.ledger import Ledger
-from agentctl.messages import many
 
 FLAKY = "test_two_names_differ"
 

@@ -16,12 +16,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from agentctl.core import refnames
+from agentctl.core.text.plural import many
 from agentctl.doctor import Check, Patient, Symptom
 from agentctl.errors import Contended
 from agentctl.git import checkouts, files, private_repository, stale_locks
 from agentctl.git.repository import Hub
 from agentctl.git.scratch import Scratch
-from agentctl.messages import many, quoted, some
+from agentctl.messages import quoted, some
 
 HISTORY = 1000
 """How many commits of trunk are searched for what was left behind."""

@@ -7,11 +7,12 @@ import shutil
 import time
 from collections.abc import Iterator
 
+from agentctl.core.text.plural import many
 from agentctl.doctor import Check, Patient, Symptom
 from agentctl.engine import locks, processes
 from agentctl.errors import AgentctlError, Contended
 from agentctl.git import checkouts, stale_locks
-from agentctl.messages import many, quoted
+from agentctl.messages import quoted
 
 ROOM = 1 << 30
 """Bytes of free disk space; with less than this, worktrees soon fail."""

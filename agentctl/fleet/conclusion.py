@@ -13,6 +13,7 @@ from agentctl.core.tasks.ending import End, Left, Use
 from agentctl.core.tasks.failure import Failure
 from agentctl.core.tasks.task import Claim, Session, Task
 from agentctl.core.text.json_form import replace
+from agentctl.core.text.plural import many
 from agentctl.core.text.printable import printable
 from agentctl.engine import environ
 from agentctl.errors import Refused
@@ -23,7 +24,7 @@ from agentctl.git.repository import Hub
 from agentctl.git.worktrees import Worktree
 from agentctl.hub import inbox, landed, tasks
 from agentctl.hub.ledger import Ledger
-from agentctl.messages import many, some
+from agentctl.messages import some
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,10 +8,11 @@ from agentctl.core.policy.policy import Policy, fingerprint
 from agentctl.core.queue import red_trunk
 from agentctl.core.queue.model import Verdict
 from agentctl.core.queue.state import State, seen_red
+from agentctl.core.text.plural import many
 from agentctl.errors import Infrastructure
 from agentctl.git.repository import Hub
 from agentctl.hub import verdicts
-from agentctl.messages import clock, many
+from agentctl.messages import clock
 
 
 @dataclass(frozen=True, slots=True)

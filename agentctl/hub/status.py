@@ -39,7 +39,9 @@ def find(hub: Hub, name: str, ledger: Ledger | None = None) -> ChangeStatus:
         found = _find(hub, meant, ledger)
         if found:
             return found
-    change = name.partition("/")[0]
+    change, _, revision = name.partition("/")
+    if revision and (newest := _find(hub, change, ledger)):
+        raise NotFound(f"{change} has no revision {revision}; the newest is {newest.key}", hint=f"agentctl why {change}")
     if refnames.valid_name(change) and hub.refs.get(refnames.TASKS + change):
         raise NotFound(f"the task {change!r} has submitted no change", hint=f"agentctl task show {change}")
     raise NotFound(f"no change called {name!r}", hint="agentctl queue --all")

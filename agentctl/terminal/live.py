@@ -13,9 +13,10 @@ from agentctl.bot.bot import Bot
 from agentctl.core import notices
 from agentctl.core.queue import events
 from agentctl.core.tasks.task import Status
-from agentctl.core.text.printable import visible
+from agentctl.core.text.plural import many
+from agentctl.core.text.printable import printable, visible
 from agentctl.fleet.supervisor import Fleet
-from agentctl.messages import ago, many
+from agentctl.messages import ago
 from agentctl.terminal.narrator import COLORS, Narrator
 from agentctl.terminal.parser import Given
 
@@ -56,7 +57,7 @@ def _draw(narrator: Narrator, fleet: Fleet, bot: Bot, begun: float, height: int)
     if bot.moved:
         head.append(f"   {bot.moved.text}: nothing lands", style=COLORS[events.Moved])
     if bot.paused:
-        head.append(visible(f"   {bot.paused}"), style=COLORS[events.Paused])
+        head.append(f"   {printable(str(bot.paused))}", style=COLORS[events.Paused])
     if fleet.pace.why:
         head.append(visible(f"   held back: {fleet.pace.why}"), style=COLORS[notices.Braked])
     rows = [(run.work.agent, name, ago(run.started), "") for name, (run, _) in sorted(fleet.runs.items())[: max(3, height // 3)]]

@@ -51,7 +51,7 @@ def test_what_lands_is_remembered_with_its_agents():
 def test_why_it_lands_counts_what_landed_before_and_what_waits():
     assert reason_to_land(passed(2, "a", "b"), ("a/1", "b/1"), ["a/1"]) == "probe 2 passed on trunk with 2 changes"
     assert reason_to_land(passed(2, "a", "b"), ("b/1",), ["b/1", "c/1"]) == (
-        "probe 2 passed on trunk with 1 changes more than the 1 that landed before; 1 green ones wait for the next"
+        "probe 2 passed on trunk with 1 change more than the 1 that landed before; 1 green one left for the next"
     )
 
 

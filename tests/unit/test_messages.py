@@ -1,6 +1,7 @@
 """How what people read is laid out."""
 
-from agentctl.messages import aligned, folded, many
+from agentctl.core.text.plural import many
+from agentctl.messages import aligned, folded
 
 
 def test_many():

@@ -216,7 +216,7 @@ def test_what_passed_on_an_older_base_rides_along() -> None:
     assert chains(bench.answer(1, PASSED)) == ["abcdefgh"]
     ((probe,),) = [bench.view.running]
     assert probe.asked == ("h/1",)
-    assert "7 green ones ride along" in probe.reason
+    assert "7 green ones along" in probe.reason
 
 
 def test_green_changes_land_by_themselves_when_nothing_else_waits() -> None:
@@ -265,7 +265,7 @@ def test_an_agent_that_hardly_ever_fails_gets_a_second_look() -> None:
     made = bench.answer(1, FAILED)
     probe = one(made, Start).probe
     assert probe.again and probe.chain == ("a/1",)
-    assert "second look after 1 failures" in probe.reason
+    assert "second look after 1 failure" in probe.reason
     assert one(bench.answer(2, FAILED), Reject).certificate.failed == 2
 
 
@@ -385,7 +385,7 @@ def test_a_train_lands_what_is_left_of_it() -> None:
     bench.end(train.number, PASSED)
     landing = one(bench.look(), Land)
     assert landing.probe == train and landing.probe.base == "t0"
-    assert "1 changes more than the 1 that landed before" in landing.reason
+    assert "1 change more than the 1 that landed before" in landing.reason
 
 
 def test_a_train_that_fails_on_what_landed_is_proof_against_the_newcomer() -> None:

@@ -152,7 +152,7 @@ def test_twelve_changes_two_slots_one_culprit_and_one_flake() -> None:
     # 6. PROBE 5 PASSES: d lands. The search of probe 1's suspects goes on with e.
     queue.passed(5)
     assert queue.plan() == [
-        "land probe 5: probe 5 passed on trunk with 1 changes; 2 green ones wait for the next",
+        "land probe 5: probe 5 passed on trunk with 1 change; 2 green ones left for the next",
         "probe 7: e on t5: probes 1 of 3 suspects of probe 1: 64% to pass; ann failed 0 of 4",
     ]
 
@@ -169,13 +169,13 @@ def test_twelve_changes_two_slots_one_culprit_and_one_flake() -> None:
     # front of them: if the chain passes on trunk it lands all four.
     queue.failed(6)
     assert queue.plan() == [
-        "probe 8: hikl on t5: first probe of 2 of 2 waiting: 86% to pass; ann failed 0 of 4; 2 green ones ride along"
+        "probe 8: hikl on t5: first probe of 2 of 2 waiting: 86% to pass; ann failed 0 of 4; 2 green ones along"
     ]
 
     # 8. PROBE 7 PASSES: e lands, f is next. If f passes too, g is the only suspect left of probe 1.
     queue.passed(7)
     assert queue.plan() == [
-        "land probe 7: probe 7 passed on trunk with 1 changes; 2 green ones wait for the next",
+        "land probe 7: probe 7 passed on trunk with 1 change; 2 green ones left for the next",
         "probe 9: f on t7: probes 1 of 2 suspects of probe 1: 49% to pass; ann failed 0 of 5",
     ]
 
@@ -207,9 +207,9 @@ def test_twelve_changes_two_slots_one_culprit_and_one_flake() -> None:
     # imagined world: in none of them does probe 11 move trunk ("100%"). So probe 12 tests the four green ones without g.
     queue.passed(9)
     assert queue.plan() == [
-        "land probe 9: probe 9 passed on trunk with 1 changes; 4 green ones wait for the next",
+        "land probe 9: probe 9 passed on trunk with 1 change; 4 green ones left for the next",
         "stop probe 10: it is bound to fail: it holds all suspects of a probe that failed since",
-        "probe 11: g on t9: second look after 1 failures; ann failed 1 of 7",
+        "probe 11: g on t9: second look after 1 failure; ann failed 1 of 7",
         "probe 12: hikl on t9: lands 4 if trunk gets there, 100%; worth 8.50 changes",
     ]
 
@@ -222,8 +222,8 @@ def test_twelve_changes_two_slots_one_culprit_and_one_flake() -> None:
     # four changes are tested on trunk as it stands.
     queue.passed(11)
     assert queue.plan() == [
-        "land probe 11: probe 11 passed on trunk with 1 changes; 4 green ones wait for the next",
-        "stop probe 12: the 0 changes it asks about are proven, gone or held back",
+        "land probe 11: probe 11 passed on trunk with 1 change; 4 green ones left for the next",
+        "stop probe 12: all changes it asks about are proven, gone or held back",
         "probe 13: hikl on t11: lands 4 if trunk gets there, 100%; worth 9.00 changes",
     ]
     assert load(queue.view.memory).flakes == 1

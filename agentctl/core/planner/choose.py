@@ -12,6 +12,7 @@ from agentctl.core.planner.memory import Segment
 from agentctl.core.planner.planning import LONG_WAIT, Planning
 from agentctl.core.planner.scenarios import Worlds, chance_all_good
 from agentctl.core.queue.model import Cancel, Probe, Start
+from agentctl.core.text.plural import many
 
 CROWD = 1.3
 """Number of changes for each slot, that no probe asks about, above which probes cost more than waiting.
@@ -38,7 +39,7 @@ def cancel(turn: Planning) -> None:
         teaches = any(k in turn.queue and k not in green for k in probe.asked)
         held = culprits.intersection(probe.chain)
         if not teaches and not may_land:
-            reason = f"the {probe.suspects} changes it asks about are proven, gone or held back"
+            reason = "all changes it asks about are proven, gone or held back"
         elif held:
             reason = f"it holds {min(held)}, which is rejected"
         elif doomed(turn, probe):
@@ -163,7 +164,7 @@ class Chooser:
         if self.free <= 0 or not chain or members in seen:
             return False
         if ride and asked:
-            why += f"; {len(ride)} green ones ride along"
+            why += f"; {many(len(ride), 'green one')} along"
         self.enter(Probe(self.next, self.turn.view.trunk, chain, len(asked), why, again), members)
         rides = all(members.issuperset(green[:1]) for green in self.rides.values())
         self.turn.mem.unridden = 0 if rides else self.turn.mem.unridden + 1
@@ -190,7 +191,7 @@ class Chooser:
         """Start a probe of the green changes alone in each lane where none is `carried`."""
         for ride in self.rides.values():
             if ride and not self.carried(ride, sure):
-                self.start(ride, (), f"lands {len(ride)} changes that passed on older bases")
+                self.start(ride, (), f"lands {many(len(ride), 'change')} that passed on older bases")
 
     def in_search(self, segment: Segment) -> bool:
         """Tell whether a running probe asks about suspects of this segment and nothing else."""
@@ -261,7 +262,7 @@ class Chooser:
         certificates = self.certificates.get(key, [])
         doubted = key in self.turn.mem.audited or not convicted(self.turn, key, certificates)
         if bare and certificates and doubted:
-            self.start(ride, asked, f"second look after {len(certificates)} failures; {record}", True)
+            self.start(ride, asked, f"second look after {many(len(certificates), 'failure')}; {record}", True)
 
     def worst(self, keys: tuple[str, ...]) -> str:
         """Return in words what is known of the most suspected agent among those of `keys`."""

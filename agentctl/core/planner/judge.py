@@ -12,6 +12,7 @@ from agentctl.core.planner.memory import FailedProbe, Landable, LastLand, Memory
 from agentctl.core.planner.planning import Planning
 from agentctl.core.planner.update import count
 from agentctl.core.queue.model import Certificate, Land, Probe, Reject
+from agentctl.core.text.plural import many
 
 AUDIT = 10
 """Number of convictions on one certificate of which one is checked by a second look.
@@ -132,9 +133,9 @@ def reject(turn: Planning, key: str, certificates: list[FailedProbe]) -> None:
     odds = odds_bad(turn.risk(key), tuple(alts))
     reason = (
         f"probe {certificate.number} failed with it on {certificate.base[:12]}"
-        f"{f' and {len(certificate.chain) - 1} changes' if len(certificate.chain) > 1 else ''},"
+        f"{' and ' + many(len(certificate.chain) - 1, 'change') if len(certificate.chain) > 1 else ''},"
         f" which is green on trunk without it; {odds:.0f} to 1 that it is bad"
-        f" after {len(alts)} failures that only it explains; {turn.beliefs.history(agent)}"
+        f" after {many(len(alts), 'failure')} that only it explains; {turn.beliefs.history(agent)}"
     )
     mem.rejected[key] = Rejection(certificate.number, reason)
     mem.culprits.append(key)
@@ -181,6 +182,6 @@ def reason_to_land(best: Landable, rest: tuple[str, ...], green: list[str]) -> s
     """Return in words what lands, what of the chain landed before, and what waits."""
     left = len(set(green).difference(rest))
     ahead = len(best.chain) - len(rest)
-    text = f"probe {best.number} passed on trunk with {len(rest)} changes"
+    text = f"probe {best.number} passed on trunk with {many(len(rest), 'change')}"
     text += f" more than the {ahead} that landed before" if ahead else ""
-    return text + (f"; {left} green ones wait for the next" if left else "")
+    return text + (f"; {many(left, 'green one')} left for the next" if left else "")

@@ -197,7 +197,7 @@ class Withdrawn(Ended, frozen=True, tag="withdrawn", kw_only=True):
 
     @property
     def why(self) -> str:
-        return f"withdrawn by {'its author' if self.by == self.change.agent else self.by}"
+        return f"withdrawn {'in the name of' if self.by == self.change.agent else 'by'} {self.by}"
 
 
 class Superseded(Ended, frozen=True, tag="superseded", kw_only=True):

@@ -8,6 +8,7 @@ from __future__ import annotations
 from agentctl.core.queue import events, ledger_format_v1
 from agentctl.core.queue.events import Recorded
 from agentctl.core.queue.records import Ended, Landed
+from agentctl.core.text.plural import many
 from agentctl.core.text.printable import one_line
 
 
@@ -49,7 +50,7 @@ def _of_probe(event: Recorded) -> str:
         case events.Clash(pairs=pairs):
             return "; ".join(f"{one} does not merge with {other}: one of them lands first" for one, other in pairs)
         case events.CutOff(probes=probes):
-            return f"{len(probes)} probes were cut off"
+            return f"{many(len(probes), 'probe')} cut off"
         case events.Replanned(why=why):
             return f"{why}; planning begins anew"
     return ""
@@ -58,7 +59,7 @@ def _of_probe(event: Recorded) -> str:
 def _of_trunk(event: Recorded) -> str:
     match event:
         case events.LandingBegun(landing=landing, why=why):
-            return f"land {len(landing.staged.landing)} changes as {landing.staged.commit}: {why}"
+            return f"land {many(len(landing.staged.landing), 'change')} as {landing.staged.commit}: {why}"
         case events.LandingDropped(why=why):
             return f"{why}; what was about to land is tested anew"
         case events.Begun(trunk=trunk):

@@ -20,6 +20,7 @@ from agentctl.core.refnames import valid_name
 from agentctl.core.tasks.ending import End
 from agentctl.core.tasks.failure import NATURE, Failure
 from agentctl.core.text.json_form import Plain, Struct, dump, load, replace
+from agentctl.core.text.plural import many
 
 
 class Status(StrEnum):
@@ -322,7 +323,7 @@ def _given_up(task: Task, others: Mapping[str, Task], rules: Rules) -> str:
         return f"it needs a person: {told[-1].note}"
     if task.attempts >= rules.attempts:
         last = next(s for s in reversed(told) if s.charged)
-        return f"{task.attempts} attempts; the last one: {_ended(last)}"
+        return f"{many(task.attempts, 'attempt')}; the last one: {_ended(last)}"
     row = [s for s, _ in task.failures]
     cut = [s for s, failure in task.failures if not NATURE[failure.kind].fleet]
     if len(cut) >= rules.attempts:
