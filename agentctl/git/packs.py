@@ -21,6 +21,8 @@ KINDS = {b"commit": 1, b"tree": 2, b"blob": 3, b"tag": 4}
 NAMES = {number: kind for kind, number in KINDS.items()}
 _OFFSET, _REFERENCE = 6, 7
 """The numbers of the two kinds of deltas: on the entry so many bytes before, and on the object with this id."""
+BEGINNING = 1024
+"""So many compressed bytes surely hold the first bytes of an object: a block describes its code in up to some 300 before."""
 DEEPEST = 10_000
 """How many deltas may build on one another."""
 
@@ -102,7 +104,7 @@ def measured(pack: bytes | mmap, offset: int, find: Callable[[bytes], int]) -> t
             base, at = find(bytes(pack[at : at + 20])), at + 20
         else:
             raise ValueError(f"an entry of kind {number}")
-        before, after = _delta_sizes(bytes(pack[at : at + 64]))
+        before, after = _delta_sizes(bytes(pack[at : at + BEGINNING]))
         size, most, offset = after if size < 0 else size, max(most, length, before, after), base
     raise ValueError("deltas without end")
 
@@ -131,11 +133,13 @@ def _distance(pack: bytes | mmap, at: int) -> tuple[int, int]:
 
 
 def _delta_sizes(compressed: bytes) -> tuple[int, int]:
-    """Return (size of a delta's base, size of what the delta makes of it)."""
+    """Return (size of a delta's base, size of what the delta makes of it); `compressed` is its beginning."""
     head, sizes, at = zlib.decompressobj().decompress(compressed, 24), [], 0
     for _ in range(2):
         size = shift = 0
         while True:
+            if at == len(head):
+                raise ValueError("a delta without its sizes")
             byte = head[at]
             size, shift, at = size | (byte & 127) << shift, shift + 7, at + 1
             if not byte & 128:

@@ -245,7 +245,7 @@ class _Folder:
         return kind, data
 
     def head(self, oid: str) -> tuple[bytes, int] | None:
-        packed = self._beginning(oid, 256)
+        packed = self._beginning(oid, packs.BEGINNING)
         if packed is None:
             return self._in_packs(oid, _Pack.head)
         with contextlib.suppress(zlib.error):

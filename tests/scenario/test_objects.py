@@ -1,6 +1,7 @@
 """Writing objects beside other writers, living and dead."""
 
 import os
+import random
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
 
@@ -196,3 +197,23 @@ def test_an_object_under_a_wrong_name_is_not_believed(repo):
     os.rename(folder / false[:2] / false[2:], folder / true[:2] / true[2:])
     with pytest.raises(ObjectError):
         objects.blob(true)
+
+
+def test_every_object_that_git_packed_or_did_not_is_measured_as_git_does(repo):
+    # What many different bytes stand in, some more often than others, has a long code before its content.
+    dice = random.Random(7)
+    repo.git("config", "core.looseCompression", "9")
+    text = bytearray(dice.choices(range(256), [dice.random() ** 8 + 1e-4 for _ in range(256)], k=20_000))
+    for n in range(60):
+        at = dice.randrange(19_000)
+        text[at : at + 900] = bytes(dice.choices(range(256), [dice.random() ** 8 + 1e-4 for _ in range(256)], k=900))
+        (repo.path / "noise").write_bytes(text[: dice.randrange(800, 20_000)])
+        repo.git("add", "noise")
+        repo.git("commit", "-q", "-m", f"noise {n}")
+    asked = "--batch-all-objects", "--batch-check=%(objectname) %(objectsize)"
+    for packed in (False, True):
+        if packed:
+            repo.git("repack", "-q", "-a", "-d", "-f", "--depth=50", "--window=50")
+        listed = dict(line.split() for line in repo.git("cat-file", *asked).splitlines())
+        objects = Objects(repo.hub.git_dir)
+        assert {oid: str(objects.size(oid)) for oid in listed} == listed
