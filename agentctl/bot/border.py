@@ -22,7 +22,7 @@ from agentctl.core.text.printable import printable
 from agentctl.errors import Fault, fault_of
 from agentctl.git import connectivity, refs
 from agentctl.git.objects import ObjectError
-from agentctl.git.refs import Names
+from agentctl.git.ref_files import Names
 from agentctl.git.repository import Hub
 
 TURN = 500

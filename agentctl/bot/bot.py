@@ -37,7 +37,7 @@ from agentctl.engine.runner import Runner
 from agentctl.errors import AgentctlError, Contended, Fault
 from agentctl.gate import slots
 from agentctl.gate.pool import Pool
-from agentctl.git.refs import Names
+from agentctl.git.ref_files import Names
 from agentctl.git.repository import Hub
 from agentctl.hub import inbox, marks, pause, verdicts
 from agentctl.hub.foreign import Move

@@ -13,8 +13,8 @@ from agentctl.core.queue.records import AnyReason, DependencyFell, Record, Rejec
 from agentctl.core.queue.state import Draft, State, orphans
 from agentctl.core.text.printable import printable
 from agentctl.errors import Contended
-from agentctl.git.refs import Blocked
 from agentctl.git.repository import Hub
+from agentctl.git.transactions import Blocked
 from agentctl.hub import marks, outbox
 from agentctl.hub.ledger import Ledger
 

@@ -10,7 +10,7 @@ refs/agentctl/claims/<task>                        who works on the task
 refs/agentctl/salvage/<agent>/<n>                  rescued work
 refs/agentctl/salvage/<agent>/rest                 what an agent left beside a result
 refs/agentctl/salvage/moved/<n>                    where trunk or the ledger was, or what stood there
-refs/agentctl/salvage/_doctor/<n>                  what a ref held that does not match the ref's name
+refs/agentctl/salvage/_doctor/<n>                  what a ref held that does not match the ref's name, or stood in its way
 refs/agentctl/verdicts                             the bot's verdicts by gate and tree
 refs/agentctl/hints                                verdicts of others, which prove nothing
 """
@@ -27,6 +27,8 @@ STAGE = ROOT + "stage/"
 TASKS = ROOT + "tasks/"
 CLAIMS = ROOT + "claims/"
 SALVAGE = ROOT + "salvage/"
+FOUND = SALVAGE + "_doctor/"
+"""Below it are refs that hold what refs of the wrong kind or in the wrong place pointed to. No agent can have this name."""
 STATE = ROOT + "state"
 PAUSE = ROOT + "pause"
 VERDICTS = ROOT + "verdicts"
@@ -39,6 +41,28 @@ LONGEST = 100
 """The most characters of a name."""
 
 _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_-]|\.(?!\.|$)){0,99}")
+
+
+FOLDERS = (INBOX, OUTBOX, STAGE, TASKS, CLAIMS, SALVAGE)
+LEAVES = (STATE, PAUSE, VERDICTS, HINTS)
+
+
+def in_the_way(name: str) -> bool:
+    """Tell whether a ref stands where the protocol has a folder of refs, or below a ref of the protocol.
+
+    As long as it stands, some ref of the protocol cannot be written.
+    """
+    below = name.removeprefix(ROOT).split("/")
+    return (
+        any(folder.startswith(name + "/") for folder in FOLDERS)
+        or name.startswith((INBOX, OUTBOX))
+        and len(below) != 4
+        or name.startswith(SALVAGE)
+        and len(below) < 3
+        or name.startswith((STAGE, TASKS, CLAIMS))
+        and len(below) > 2
+        or name.startswith(tuple(leaf + "/" for leaf in LEAVES))
+    )
 
 
 def valid_name(name: str) -> bool:

@@ -18,7 +18,7 @@ from agentctl.core.tasks.task import decode_claim
 from agentctl.core.text.printable import printable
 from agentctl.doctor import Check, Patient, Symptom
 from agentctl.errors import AgentctlError, Contended, Malformed
-from agentctl.git import folders, refs, stale_locks
+from agentctl.git import folders, refs, stale_locks, transactions
 from agentctl.git.refs import Ref
 from agentctl.git.repository import Hub
 from agentctl.hub import foreign, inbox, outbox, tasks
@@ -27,8 +27,6 @@ from agentctl.hub.policy_file import read_policy
 
 LOG = 1 << 28
 """The most bytes of a reflog that are read."""
-FOUND = refnames.SALVAGE + "_doctor/"
-"""Below it are refs that hold what refs of the wrong kind pointed to. No agent can have this name."""
 
 
 # refs that Git cannot read
@@ -206,21 +204,22 @@ def _of_another_kind(patient: Patient) -> Iterator[Symptom]:
 
 
 def _misplaced(hub: Hub) -> Iterator[tuple[Ref, str]]:
-    listed = hub.refs.read([refnames.INBOX, refnames.CLAIMS])
-    for name, ref in listed.items():
+    for name, ref in hub.refs.read([refnames.ROOT.rstrip("/")]).items():
         if name.startswith(refnames.INBOX):
             if inbox.parse(ref) is None:
                 yield ref, "a submission"
-            continue
-        try:
-            decode_claim(ref.subject)
-        except ValueError:
-            yield ref, "a claim"
+        elif refnames.in_the_way(name):
+            yield ref, "where a ref may stand: it is in the way of others"
+        elif name.startswith(refnames.CLAIMS):
+            try:
+                decode_claim(ref.subject)
+            except ValueError:
+                yield ref, "a claim"
 
 
 def _set_aside(patient: Patient) -> Iterator[str]:
     for ref, what in list(_misplaced(patient.hub)):
-        yield f"{ref.name}, not {what}, is {keep(patient.hub, ref.oid, {ref.name: (None, ref.oid)})} now"
+        yield f"{ref.name}, not {what}, is {patient.hub.refs.set_aside(ref)} now"
 
 
 def keep(hub: Hub, oid: str, moves: dict[str, tuple[str | None, str]]) -> str:
@@ -228,13 +227,10 @@ def keep(hub: Hub, oid: str, moves: dict[str, tuple[str | None, str]]) -> str:
 
     `moves` has by name of a ref: (new value, or None to delete it; old value).
     """
-    held = {ref.oid: name for name, ref in hub.refs.read([FOUND]).items()}
-    kept = (
-        held.get(oid)
-        or f"{FOUND}{max([0, *(int(n.rsplit('/', 1)[1]) for n in held.values() if n.rsplit('/', 1)[1].isdecimal())]) + 1}"
-    )
+    held = hub.refs.names([refnames.FOUND]).oids
+    kept = transactions.found_name(held, oid)
     move = hub.refs.transaction("doctor")
-    if oid not in held:
+    if kept not in held:
         move.create(kept, oid)
     for name, (new, old) in moves.items():
         move.update(name, new, old) if new else move.delete(name, old)

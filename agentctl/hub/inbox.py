@@ -20,7 +20,7 @@ from agentctl.core.queue.request import Bump, Request, Withdraw
 from agentctl.core.text.json_form import Plain
 from agentctl.engine import locks
 from agentctl.errors import NotFound, Refused, UsageError
-from agentctl.git import refs
+from agentctl.git import ref_files, refs, transactions
 from agentctl.git.refs import Ref
 from agentctl.git.repository import Hub
 from agentctl.hub import landed, rights
@@ -42,7 +42,7 @@ def read(hub: Hub, change: str | None = None) -> list[Request]:
     """Return all requests in the inbox, or those of one change, sorted by change and revision."""
     names = hub.refs.names([refnames.INBOX]).oids
     wanted = {name: oid for name, oid in names.items() if change is None or f"/{change}/" in name}
-    return requests(refs.described(refs.Names(wanted), hub.objects).refs)
+    return requests(refs.described(ref_files.Names(wanted), hub.objects).refs)
 
 
 def waits(hub: Hub) -> bool:
@@ -199,7 +199,7 @@ def _ask(hub: Hub, head: str, agent: str, change: str, now: float | None, facts:
         locks.acquire(hub.own_path("locks", "inbox", shard(change) + ".lock"), f"submitting {change}", timeout=60),
         hub.objects.store.together(),
     ):
-        made = refs.retrying(20, lambda: _create(hub, head, agent, change, when, facts))
+        made = transactions.retrying(20, lambda: _create(hub, head, agent, change, when, facts))
         hub.sync()
         return made
 

@@ -13,8 +13,9 @@ from agentctl.core.queue.records import AnyEnded, Landed, Record, Rejected
 from agentctl.core.queue.state import Draft, State
 from agentctl.errors import Infrastructure, fault_of
 from agentctl.git.objects import EMPTY_TREE
-from agentctl.git.refs import Transaction, decoding
+from agentctl.git.refs import decoding
 from agentctl.git.repository import Hub
+from agentctl.git.transactions import Transaction
 from agentctl.hub import marks
 
 

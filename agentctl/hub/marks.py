@@ -25,8 +25,8 @@ from agentctl.core.text.json_form import replace
 from agentctl.engine.locks import Held
 from agentctl.errors import Contended, Refused
 from agentctl.git import folders
-from agentctl.git.refs import Blocked, Transaction
 from agentctl.git.repository import Hub
+from agentctl.git.transactions import Blocked, Transaction
 
 FILE = "marks.json"
 OWN = (refnames.STATE, refnames.VERDICTS)

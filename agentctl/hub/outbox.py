@@ -22,8 +22,9 @@ from agentctl.core.text.json_form import Plain, load
 from agentctl.core.text.printable import encoded, one_line
 from agentctl.errors import Infrastructure
 from agentctl.git.objects import EMPTY_TREE
-from agentctl.git.refs import Transaction, decoding
+from agentctl.git.refs import decoding
 from agentctl.git.repository import Hub
+from agentctl.git.transactions import Transaction
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ import time
 from agentctl.core import refnames
 from agentctl.core.text.json_form import Struct, dump, load
 from agentctl.errors import Contended, Refused
-from agentctl.git import refs, stale_locks
+from agentctl.git import ref_files, refs, stale_locks
 from agentctl.git.objects import EMPTY_TREE, ObjectError
 from agentctl.git.refs import Ref
 from agentctl.git.repository import Hub
@@ -52,7 +52,7 @@ def parse(ref: Ref | None) -> Pause | None:
         return Pause()
 
 
-def seen(hub: Hub, names: refs.Names) -> Pause | None:
+def seen(hub: Hub, names: ref_files.Names) -> Pause | None:
     """Return the pause according to a listing of refs, or None. A broken ref pauses the queue like any other."""
     if refnames.PAUSE in names.odd:
         return Pause(reason=f"its ref is broken: {names.odd[refnames.PAUSE]}")

@@ -15,7 +15,7 @@ from agentctl.core.queue.records import Record
 from agentctl.core.tasks import task as codec
 from agentctl.core.tasks.task import Claim, Task
 from agentctl.errors import Contended, NotFound, UsageError
-from agentctl.git import refs
+from agentctl.git import refs, transactions
 from agentctl.git.objects import EMPTY_TREE
 from agentctl.git.repository import Hub
 from agentctl.hub.ledger import Ledger
@@ -95,7 +95,7 @@ def change(hub: Hub, name: str, event: str, edit: Callable[[Task], Task]) -> Tas
 
     Raises NotFound, or Contended after ten tries.
     """
-    return refs.retrying(10, lambda: _change(hub, name, event, edit))
+    return transactions.retrying(10, lambda: _change(hub, name, event, edit))
 
 
 def _change(hub: Hub, name: str, event: str, edit: Callable[[Task], Task]) -> Task:

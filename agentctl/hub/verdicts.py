@@ -24,7 +24,7 @@ from agentctl.core.policy.policy import Policy, fingerprint, in_parts, parts
 from agentctl.core.queue.model import Verdict
 from agentctl.core.text.json_form import Struct, dump, load, replace
 from agentctl.errors import Malformed
-from agentctl.git import refs
+from agentctl.git import refs, transactions
 from agentctl.git.objects import EMPTY_TREE, ObjectError
 from agentctl.git.repository import Hub
 from agentctl.hub import marks
@@ -136,7 +136,7 @@ def store(hub: Hub, judgements: Iterable[Judgement], now: float, hints: bool = F
         if j.verdict in (Verdict.PASSED, Verdict.FAILED)
     }
     if files:
-        refs.retrying(10, lambda: _add(hub, ref, files, now))
+        transactions.retrying(10, lambda: _add(hub, ref, files, now))
 
 
 def _add(hub: Hub, ref: str, files: Mapping[str, bytes], now: float) -> None:

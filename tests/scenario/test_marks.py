@@ -310,7 +310,7 @@ def test_verify_believes_the_bots_verdicts_alone(lived):
     marks.accept(lived.hub, VERDICTS)
     lived.git("update-ref", "-d", VERDICTS)
     said = lived.cli("verify", ok=9).stdout
-    assert "1 findings" in said and f"{VERDICTS} was deleted" in said
+    assert "1 finding" in said and f"{VERDICTS} was deleted" in said
 
 
 def test_what_an_agent_tested_in_an_environment_of_its_own_is_no_proof(make_repo, tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 
 import pytest
@@ -74,3 +75,49 @@ def test_a_ref_that_is_packed_and_moved_meanwhile_is_always_there(repo):
     finally:
         stop.set()
         thread.join()
+
+
+FOLDERS = [
+    "stage",
+    "outbox",
+    "outbox/ann",
+    "outbox/ann/bad",
+    "inbox",
+    "inbox/ann",
+    "tasks",
+    "claims",
+    "salvage",
+    "salvage/_doctor",
+]
+BELOW = ["pause/x", "stage/1/x", "claims/t/x", "inbox/ann/bad/1/x", "outbox/ann/bad/1/x"]
+
+
+@pytest.mark.parametrize("name", FOLDERS + BELOW)
+def test_a_ref_in_the_place_of_a_folder_or_below_a_ref_holds_nobody_up(repo, name):
+    odd = f"refs/agentctl/{name}"
+    blob = repo.hub.objects.write_blob(b"x")
+    repo.git("update-ref", odd, blob)
+    if name in FOLDERS[::2]:
+        repo.git("pack-refs", "--all")
+    found = json.loads(repo.cli("doctor", "--json", ok=9).stdout)
+    assert odd in json.dumps(found)
+
+    # A task, a pause, a good change and a bad one with its answer, and work that is kept.
+    repo.cli("task", "add", "--id", "t", "do it")
+    repo.cli("queue", "pause")
+    repo.cli("queue", "resume")
+    repo.submit("good", {"good": "good\n"})
+    repo.submit("bad", {"bad": "BUG\n"})
+    repo.drain()
+    assert repo.stages() == {"good/1": "landed", "bad/1": "rejected"}
+    assert repo.verdict("bad")["kind"] == "gate"
+    repo.cli("run", "--agents", "1", "--attempts", "1", "--", "sh", "-c", "echo x >x; exit 1", ok=7)
+    assert any(ref.startswith("refs/agentctl/salvage/agent-1/") for ref in repo.refs("refs/agentctl/salvage"))
+    # What was in the way is kept, unless it stood below what the bot and the fleet clear away themselves.
+    repo.cli("doctor", "--mend", "kinds")
+    assert odd not in repo.refs("refs/agentctl")
+    assert (
+        name.startswith(("stage/", "claims/"))
+        or blob in repo.git("for-each-ref", "--format=%(objectname)", "refs/agentctl/salvage/_doctor").split()
+    )
+    repo.proven()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from agentctl.core import refnames
-from agentctl.core.refnames import distinct, of_branch, of_person, split_submission, valid_name
+from agentctl.core.refnames import distinct, in_the_way, of_branch, of_person, split_submission, valid_name
 
 
 def test_a_name_has_a_hundred_characters_at_most():
@@ -38,3 +38,23 @@ def test_a_submission_is_split_strictly():
         assert not refnames.is_submission(refnames.INBOX + wrong)
         with pytest.raises(ValueError):
             split_submission(refnames.INBOX + wrong, refnames.INBOX)
+
+
+FITS = (
+    "state pause verdicts hints stage/7 inbox/ann/fix/1 outbox/ann/fix/1 tasks/fix claims/fix salvage/ann/1 salvage/ann/rest"
+    " salvage/moved/3 salvage/_doctor/1 other other/x/y statement"
+)
+BLOCKS = (
+    "stage inbox outbox tasks claims salvage inbox/ann inbox/ann/fix inbox/ann/fix/1/x outbox/ann salvage/ann stage/7/x"
+    " tasks/fix/x claims/fix/x state/x pause/x/y verdicts/x hints/x"
+)
+
+
+def test_a_ref_that_has_a_place_is_in_nobodys_way():
+    assert [name for name in FITS.split() if in_the_way(f"refs/agentctl/{name}")] == []
+    assert not in_the_way("refs/heads/main") and not in_the_way("refs/agentctl-too")
+
+
+def test_a_ref_in_the_place_of_a_folder_or_below_another_is_in_the_way():
+    assert [name for name in BLOCKS.split() if not in_the_way(f"refs/agentctl/{name}")] == []
+    assert in_the_way("refs/agentctl")
