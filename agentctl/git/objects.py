@@ -70,7 +70,7 @@ class CommitInfo:
     """The committer's time; 0 if Git reads none."""
     message: bytes
     flaw: str = ""
-    """What the header of the commit has that Git would not write; empty if there is nothing."""
+    """What the commit has that Git would not write; empty if there is nothing."""
 
     @property
     def subject(self) -> str:
@@ -107,7 +107,7 @@ def parse_commit(oid: str, data: bytes) -> CommitInfo:
         *author[:3],
         committer[1],
         message,
-        author[3] or committer[3],
+        author[3] or committer[3] or ("it holds a NUL byte" if b"\0" in data else ""),
     )
 
 

@@ -90,3 +90,13 @@ def test_parents_are_those_that_git_takes_for_parents(repo):
 def test_what_git_does_not_read_either(data):
     with pytest.raises(ObjectError):
         parse_commit("1" * 40, data)
+
+
+@pytest.mark.parametrize("message", [b"sub\0ject\n", b"subject\n\nbody\0\n"])
+def test_a_nul_byte_does_not_land(repo, message):
+    # With it on trunk nobody could clone trunk who has fetch.fsckObjects set.
+    head = commit(repo, GOOD, tree=repo.hub.objects.commit(repo.change({"new.txt": "new\n"})).tree, message=message)
+    repo.git("update-ref", "refs/agentctl/inbox/ann/nul/1", head)
+    repo.drain()
+    assert (repo.stage("nul"), repo.landings()) == ("rejected", [])
+    assert "holds a NUL byte" in repo.record("nul").why
