@@ -65,7 +65,8 @@ def conclude(
         return Session(claim.generation, claim.agent, end, time.time(), round(seconds, 3), tip, revision, said, salvage, fault)
 
     if not tree.there:
-        return session(end or End.EMPTY, "its worktree is not there any more")
+        revision = _handed_in(hub, work.task.id, claim, time.time() - seconds)
+        return session(End.SUBMITTED if revision else end or End.EMPTY, "its worktree is not there any more", revision=revision)
     message = f"{work.task.title}\n\nTask: {work.task.id}\n"
     try:
         with agents.found(hub, claim.agent, tree, tip, message) as there:

@@ -111,6 +111,15 @@ def test_what_was_submitted_by_the_agent_itself_stands_whatever_lies_beside_it(r
     assert (repo.show("w"), repo.show("z")) == ("w\n", None)
 
 
+@pytest.mark.parametrize("then", ["exit 0", "exit 3"])
+def test_what_was_submitted_by_the_agent_itself_stands_though_its_worktree_is_gone(repo, then):
+    submit = " ".join(command()) + " submit >&2"
+    ended = run(repo, f'echo w > w; git add w; git commit -qm work; {submit}; here=$PWD; cd /; rm -rf "$here"; {then}')
+    assert (ended.end, ended.revision, ended.charged) == (End.SUBMITTED, 1, True)
+    repo.drain()
+    assert repo.show("w") == "w\n"
+
+
 @pytest.mark.parametrize(
     "again",
     [
