@@ -29,6 +29,7 @@ from agentctl.core.queue.records import (
     Superseded,
     Withdrawn,
     Work,
+    next_revision,
 )
 from agentctl.core.queue.request import Bump, Request, Submit, Unfit, Withdraw
 from agentctl.core.text import json_form
@@ -63,10 +64,12 @@ def set_aside(turn: Turn, request: Request, why: str, whole: bool) -> Effect:
 def numbered(turn: Turn, request: Request) -> Request:
     """Return the request, under a new revision number if another head of the change has its number.
 
-    The new number is the one after the highest known. A request whose head is known keeps its number.
+    The new number is the next free one. A request whose head is known keeps its number.
     """
-    known = _known(turn, request.change) if isinstance(request, (Submit, Unfit)) and _taken(turn, request.key) else {}
-    return request if not known or request.head in known.values() else replace(request, revision=max(known) + 1)
+    known = _known(turn, request.change) if isinstance(request, (Submit, Unfit)) and _taken(turn, request.key) else []
+    if not known or request.head in {record.change.head for record in known}:
+        return request
+    return replace(request, revision=next_revision(known, ()))
 
 
 def decide(turn: Turn, policy: Policy, request: Request, broken: str = "") -> Effect:
@@ -130,6 +133,8 @@ def _submitted(turn: Turn, policy: Policy, request: Submit, queued: Queued | Non
     change, now = _change(request, turn.now), turn.now
     if fenced := _fence(turn.hub, request):
         return partial(turn.happen, Superseded(change=change, at=now, said=fenced))
+    if taken := rights.taken(turn.hub, request.agent, request.change):
+        return partial(_refuse, turn, request, taken, True)
     if queued and queued.change.revision > request.revision:
         return partial(turn.happen, Superseded(change=change, at=now, said=f"{queued.key} is newer"))
     before = turn.ledger.with_head(request.head)
@@ -163,11 +168,10 @@ def _supersede(turn: Turn, queued: Queued | None, by: str) -> None:
         turn.happen(Superseded(change=queued.change, at=turn.now, work=queued.work, said=f"replaced by {by}"))
 
 
-def _known(turn: Turn, change: str) -> dict[int, str]:
-    """Return the head of each revision of a change, by revision, as the ledger will have them after this turn."""
-    there = [turn.ledger.record(f"{change}/{n}") for n in turn.ledger.revisions(change)]
+def _known(turn: Turn, change: str) -> list[Record]:
+    """Return the records of all revisions of a change, as the ledger will have them after this turn."""
     fresh = [r for r in (turn.state.queued(change), *turn.draft.ended) if r and r.change.id == change]
-    return {r.change.revision: r.change.head for r in (*there, *fresh) if r}
+    return [*turn.ledger.all_of(change), *fresh]
 
 
 def _change(request: Request, now: float) -> Change:

@@ -17,7 +17,7 @@ from agentctl.fleet import agents
 from agentctl.git import checkouts, process, worktrees
 from agentctl.git.objects import ObjectError
 from agentctl.git.repository import Hub
-from agentctl.hub import inbox, landed, status, tasks
+from agentctl.hub import inbox, landed, rights, status, tasks
 from agentctl.hub.ledger import Ledger
 from agentctl.hub.marks import ADOPT, RESTORE
 from agentctl.messages import some
@@ -85,11 +85,15 @@ def _submit(
     if not name:
         raise UsageError("cannot tell what to call this change", hint="agentctl submit --change NAME")
     inbox.check_name("change", name)
+    if task and name != task and hub.refs.get(refnames.TASKS + name):
+        raise Refused(f"{name} is another task; yours is {task}", hint=f"agentctl submit --change {task}")
     there = inbox.known(hub, head, name, again)
     _refuse_again(hub, head, there)
     if not there:
         landed.refuse_idle(hub, head, given.tip)
     who = inbox.owner(hub, name, agent or session) or _agent(given, branch)
+    if name != task and (taken := rights.taken(hub, who, name)):
+        raise Refused(taken, hint="agentctl submit --change ANOTHER-NAME")
     generation = os.environ.get("AGENTCTL_GENERATION", "")
     return inbox.submit(
         hub,

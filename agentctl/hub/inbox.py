@@ -15,7 +15,7 @@ from agentctl.core import refnames
 from agentctl.core.queue import request as asked
 from agentctl.core.queue.ledger_format import shard
 from agentctl.core.queue.lifecycle import Stage
-from agentctl.core.queue.records import Landed, Record
+from agentctl.core.queue.records import Landed, Record, next_revision
 from agentctl.core.queue.request import Bump, Request, Withdraw
 from agentctl.core.text.json_form import Plain
 from agentctl.engine import locks
@@ -166,11 +166,13 @@ def _open(hub: Hub, change: str, by: str | None) -> tuple[list[Request], str, st
 
 def known(hub: Hub, head: str, change: str, again: bool) -> Receipt | None:
     """Return the receipt of the earlier submission, if `head` was submitted as `change` and need not be once more."""
-    for request in read(hub, change):
-        if request.head == head and request.submits:
+    waiting = read(hub, change)
+    withdrawn = max((request.revision for request in waiting if isinstance(request, Withdraw)), default=0)
+    for request in waiting:
+        if request.head == head and request.submits and request.revision > withdrawn:
             return Receipt(request.key, head, False, Stage.WAITING)
     record: Record | None = Ledger.read(hub).with_head(head)
-    if record and given_up(hub, record):
+    if record and (given_up(hub, record) or record.stage == Stage.QUEUED and record.change.revision < withdrawn):
         return None
     if (
         record
@@ -205,8 +207,11 @@ def _ask(hub: Hub, head: str, agent: str, change: str, now: float | None, facts:
 
 
 def _create(hub: Hub, head: str, agent: str, change: str, when: float, facts: Plain) -> Receipt:
-    taken = [r.revision for r in read(hub, change)] + Ledger.read(hub).revisions(change)
-    revision = max(taken, default=0) + 1
+    waiting = read(hub, change)
+    revision = next_revision(Ledger.read(hub).all_of(change), [r.revision for r in waiting])
+    own = max((r.revision for r in waiting if r.agent == agent), default=0)
+    if revision < own:
+        revision = own + 1
     if not refnames.is_submission(refnames.inbox(agent, change, revision)):
         raise Refused(
             f"there is no number left for another revision of {change}: somebody has taken {revision - 1}",

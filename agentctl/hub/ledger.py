@@ -83,6 +83,10 @@ class Ledger:
                 found += [int(name) for name in self.hub.objects.tree(entry[1])] if entry else []
         return sorted(found)
 
+    def all_of(self, change: str) -> list[Record]:
+        """Return the records of the revisions of a change, in ascending order."""
+        return [record for n in self.revisions(change) if (record := self.record(f"{change}/{n}"))]
+
     def newest(self, change: str) -> Record | None:
         """Return the newest revision of a change, or None.
 

@@ -47,6 +47,12 @@ def _heir(hub: Hub, task: str) -> str:
     return sessions[-1].agent if sessions else ""
 
 
+def taken(hub: Hub, agent: str, change: str) -> str:
+    """Return why an agent may not submit `change`, which is the name of a task that another one works on; else empty."""
+    held = claim(hub, change)
+    return f"{change} is the change of a task that {held.agent} works on" if held and held.agent != agent else ""
+
+
 def refusal(agent: str, queued: Record) -> str:
     return (
         f"{queued.key} is queued for {queued.change.agent}; {agent} neither submitted it nor has the claim of its "

@@ -120,3 +120,53 @@ def test_a_name_that_is_free_is_anybodys(repo):
     repo.submit("x", {"x.txt": "x\n"}, agent="bob")
     repo.drain()
     assert repo.stages() == {"x/1": "rejected", "x/2": "landed"}
+
+
+def test_the_change_of_a_task_is_whose_who_works_on_it(repo):
+    for name in ("job", "other"):
+        add(repo, name)
+    tasks.claim(repo.hub, "job", Claim("agent-2", 1, time.time() + 1000))
+    head = repo.change({"x.txt": "x\n"})
+    # The session of another task, a person, and whoever pushes.
+    said = as_agent(repo, "agent-3", "submit", "--change", "job", head, task="other")
+    assert said.returncode == 5 and "job is another task; yours is other" in said.stderr
+    assert "a task that agent-2 works on" in repo.cli("submit", "--change", "job", head, ok=5).stderr
+    push(repo, "job", head, "mallory", 1)
+    push(repo, "job", tag(repo, head, '{"task": "job", "generation": 1}'), "mallory", 2)
+    assert taken_in(repo) == {}
+    assert repo.stages() == {"job/1": "rejected", "job/2": "rejected"}
+    assert "a task that agent-2 works on" in repo.record("job").why
+    # The one whose it is can hand in, and is not numbered behind the others.
+    push(repo, "job", tag(repo, repo.change({"job.txt": "job\n"}), '{"task": "job", "generation": 1}'), "agent-2", 3)
+    assert taken_in(repo) == {"job/3": ("agent-2", 0)}
+
+
+def test_no_number_that_a_stranger_takes_is_a_change_out_of_reach(repo):
+    queued(repo, "x", "bob")
+    push(repo, "x", repo.change({"x.txt": "not mine\n"}), "mallory", 999_999_999)
+    assert taken_in(repo) == {"x/1": ("bob", 0)}
+    assert repo.stages()["x/999999999"] == "rejected"
+    repo.cli("queue", "bump", "x", "--priority", "3")
+    assert taken_in(repo) == {"x/1": ("bob", 3)}
+    repo.cli("submit", "--change", "x", repo.change({"x.txt": "newer\n"}))
+    assert taken_in(repo) == {"x/2": ("bob", 0)}
+    # Nor while the stranger's request still waits.
+    push(repo, "x", repo.change({"x.txt": "once more\n"}), "mallory", 888_888_888)
+    repo.cli("submit", "--change", "x", repo.change({"x.txt": "newest\n"}))
+    assert taken_in(repo) == {"x/3": ("bob", 0)}
+    repo.cli("withdraw", "x")
+    assert taken_in(repo) == {}
+
+
+def test_what_is_withdrawn_can_be_submitted_again_at_once(repo):
+    head = repo.change({"x.txt": "x\n"})
+    for words in (("submit", "--change", "x", head), ("withdraw", "x"), ("submit", "--change", "x", head)):
+        repo.cli(*words)
+    assert "waiting already" in repo.cli("submit", "--change", "x", head).stdout
+    repo.drain()
+    assert repo.stages() == {"x/1": "withdrawn", "x/3": "landed"}
+    # Nor is a withdrawal forgotten that the bot has not seen yet, while what it withdraws is queued.
+    other = queued(repo, "y")
+    repo.cli("withdraw", "y")
+    repo.cli("submit", "--change", "y", other)
+    assert taken_in(repo) == {"y/3": ("ann", 0)}

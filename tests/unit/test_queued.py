@@ -7,7 +7,17 @@ from agentctl.core.queue import sentences
 from agentctl.core.queue.events import Admitted, PassedOver
 from agentctl.core.queue.model import Change
 from agentctl.core.queue.queued import Queue
-from agentctl.core.queue.records import Queued, Withdrawn, Work
+from agentctl.core.queue.records import (
+    AgainstRules,
+    AnyReason,
+    NotProper,
+    NotTheirs,
+    Queued,
+    Rejected,
+    Withdrawn,
+    Work,
+    next_revision,
+)
 from agentctl.core.queue.state import Draft, State
 from agentctl.core.text.json_form import replace
 
@@ -74,3 +84,15 @@ def test_who_comes_after_another_is_not_kept_from_it():
     b = replace(b, after=("a",))
     assert apart({"b/1": 2}, (a, b)) == (a, b)
     assert apart({"b/1": 2}, (b,)) == (b,)
+
+
+def refused(revision: int, reason: AnyReason) -> Rejected:
+    return Rejected(change=record("one", revision).change, at=1.0, said="no", reason=reason)
+
+
+def test_the_next_revision_is_the_first_free_one_behind_the_newest_that_says_something():
+    assert next_revision([], []) == 1
+    assert next_revision([record("one"), refused(2, AgainstRules())], []) == 3
+    assert next_revision([record("one"), refused(999, NotTheirs()), refused(998, NotProper())], []) == 2
+    assert next_revision([record("one"), refused(2, NotTheirs())], [3, 5]) == 4
+    assert next_revision([refused(1, NotTheirs())], [888]) == 2

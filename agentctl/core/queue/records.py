@@ -6,6 +6,7 @@ record has both, and its place in the order. An ended record keeps all that was 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import ClassVar
 
 from agentctl.core.queue.lifecycle import Stage
@@ -211,6 +212,24 @@ class Superseded(Ended, frozen=True, tag="superseded", kw_only=True):
 
 
 AnyEnded = Landed | Rejected | Withdrawn | Superseded
+
+
+def next_revision(known: Iterable[Record], waiting: Iterable[int]) -> int:
+    """Return the first free number behind the newest revision of a change.
+
+    `known` are the records of its revisions, and `waiting` the numbers that its requests in the inbox have taken. A
+    revision that was refused for a reason that tells nothing of the change (`Reason.apart`) does not count as the
+    newest: anybody may have submitted it, under any number.
+    """
+    records = list(known)
+    taken = {record.change.revision for record in records}.union(waiting)
+    own = (r.change.revision for r in records if not (isinstance(r, Rejected) and r.reason.apart))
+    number = max(own, default=0) + 1
+    while number in taken:
+        number += 1
+    return number
+
+
 Record = Queued | AnyEnded
 
 
