@@ -103,3 +103,8 @@ def test_a_trailer_is_read_from_the_last_paragraph_alone():
 
 def test_nothing_squashed_is_nothing():
     assert landed_message.squash([]) == landed_message.squash(["", " \n"]) == ""
+
+
+def test_the_subject_of_several_is_that_of_the_last():
+    joined = landed_message.squash(["one\n", "two\n", "three\n\nwhy\n"])
+    assert joined == "three\n\n* one\n\n* two\n\n* three\n  \n  why"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from agentctl.core.planner import Settings, plan, usual_seconds
+from agentctl.core.planner import Settings, in_order, plan, usual_seconds
 from agentctl.core.planner.beliefs import (
     FORGET,
     RISK_CEILING,
@@ -520,6 +520,13 @@ def test_who_waits_counts_more_and_a_priority_is_waiting() -> None:
     assert at(0.0) == 1 and at(20.0) == pytest.approx(1 + 2 * AGE)
     assert at(0.0, priority=1) == at(600.0) == at(1e9) == pytest.approx(1 + AGE * LONG_WAIT)
     assert at(20.0, priority=-1) == 1
+
+
+def test_the_order_in_which_changes_are_tested_lends_priorities() -> None:
+    low, high, last = change("low", 1), change("high", 2, priority=5, after=("low",)), change("last", 0)
+    limits = Settings(aging=600.0)
+    assert [c.id for c in in_order((low, last), limits)] == ["last", "low"]
+    assert [(c.id, c.priority) for c in in_order((last, low, high), limits)] == [("low", 5), ("high", 5), ("last", 0)]
 
 
 def test_green_changes_are_those_of_one_lane() -> None:
