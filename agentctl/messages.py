@@ -62,8 +62,8 @@ NEXT_STEP = {
     Stage.WAITING: "a bot admits it at its next turn: agentctl bot run",
     Stage.QUEUED: "agentctl wait {change}",
     Stage.LANDED: "agentctl revert {change} undoes it",
-    Stage.REJECTED: "mend it, then: git rebase {trunk} && agentctl submit --change {change}",
-    Stage.WITHDRAWN: "agentctl submit --change {change} puts it in again",
+    Stage.REJECTED: "mend it (git switch -c {change} {head} has its commits), then: git rebase {trunk} && agentctl submit --change {change}",
+    Stage.WITHDRAWN: "agentctl queue retry {change} puts it in again",
     Stage.SUPERSEDED: "agentctl why {change} tells of its newest revision",
 }
 
@@ -71,8 +71,8 @@ NEXT_STEP = {
 PROTECTED = "no change may touch what is protected; a person who wants it commits it on {trunk}, and the bot tests it there"
 
 
-def next_step(stage: Stage, change: str, trunk: str, protected: bool) -> str:
+def next_step(stage: Stage, change: str, head: str, trunk: str, protected: bool) -> str:
     """Return what to do about a change at `stage`; `protected` says that it touches what no change may touch."""
     if protected:
         return PROTECTED.format(trunk=quoted(trunk))
-    return NEXT_STEP[stage].format(change=quoted(change), trunk=quoted(trunk))
+    return NEXT_STEP[stage].format(change=quoted(change), head=head[:12], trunk=quoted(trunk))

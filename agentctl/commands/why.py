@@ -38,7 +38,8 @@ def command(given: Given, change: str, log: bool) -> int:
     change = found.key.split("/")[0]
     refused = found.record.reason if isinstance(found.record, Rejected) else None
     protected = isinstance(refused, AgainstRules) and refused.protected
-    step = next_step(found.stage, change, given.trunk, protected)
+    head = found.record.change.head if found.record else ""
+    step = next_step(found.stage, change, head, given.trunk, protected)
     step = moved.ways if moved else AFTER_LOSS.format(change=change) if gone else step
     past = status.history(given.hub, found.key)
     answer = outbox.read(given.hub, found.record) if found.record and found.stage == Stage.REJECTED else None

@@ -349,4 +349,4 @@ def test_what_to_do_follows_from_what_was_broken_and_not_from_its_words(repo):
     repo.submit("two", {"a: protected by b/.GIT/c": "x\n"})
     repo.drain()
     assert "no change may touch what is protected" in repo.cli("why", "one").stdout
-    assert "mend it, then:" in repo.cli("why", "two").stdout
+    assert "mend it (git switch" in repo.cli("why", "two").stdout

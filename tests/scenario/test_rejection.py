@@ -1,5 +1,7 @@
 """The evidence of a rejection: a failed and a passed verdict of one gate, the one in force."""
 
+import re
+import subprocess
 import time
 
 from agentctl.bot.rejection import convict
@@ -8,7 +10,7 @@ from agentctl.core.queue.events import Staged
 from agentctl.core.queue.model import Certificate, Probe, Verdict
 from agentctl.hub import marks, verdicts
 from agentctl.hub.verdicts import Judgement
-from tests.support.hub import policy, until
+from tests.support.hub import command, environment, policy, until
 
 INFERENCE = policy().replace("queue:\n", "queue:\n  rejection: inference\n")
 
@@ -71,3 +73,26 @@ def test_a_failure_whose_verdict_is_gone_convicts_nobody(make_repo):
         verdicts.store(bot.hub, [Judgement(Verdict.PASSED, tree, staged.probe.base, bot.gate, 1.0, 1.0)], 1.0)
         convict(turn, Certificate("x/1", 99, "by inference"), bot.gate)
         assert "x/1" in turn.state.queue and turn.state.failed == ()
+
+
+def test_what_why_says_to_do_next_works_as_it_stands(repo):
+    repo.submit("bad", {"bad.txt": "BUG\n"})
+    repo.drain()
+    repo.push({"other.txt": "other\n"})
+    step = repo.cli("why", "bad").stdout.rpartition("next: ")[2]
+    switch, submit = re.search(r"\((git switch .*) has its commits\), then: (.*)$", step).groups()
+    agentctl = " ".join(map(str, command()))
+    for words in (switch, "echo good >bad.txt; git commit -qam mended", submit.replace("agentctl", agentctl)):
+        subprocess.run(words, shell=True, cwd=repo.path, env=environment(), check=True, capture_output=True)
+    repo.drain()
+    assert repo.stages() == {"bad/1": "rejected", "bad/2": "landed"}
+    # What was withdrawn comes back by what is said there, too.
+    repo.submit("two", {"two.txt": "two\n"})
+    repo.cli("queue", "pause")
+    repo.cli("withdraw", "two")
+    repo.drain()
+    again = repo.cli("why", "two").stdout.rpartition("next: ")[2].partition(" puts it")[0]
+    repo.cli(*again.split()[1:])
+    repo.cli("queue", "resume")
+    repo.drain()
+    assert repo.stage("two") == "landed"
