@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 
 import click
 
 from agentctl.core import refnames
+from agentctl.core.queue.lifecycle import Stage
 from agentctl.core.queue.records import Landed
 from agentctl.core.tasks import task_list
 from agentctl.core.tasks.task import Status, Task, standings
 from agentctl.core.text.json_form import facts, replace
 from agentctl.core.text.printable import printable
-from agentctl.errors import Refused, UsageError
-from agentctl.hub import landed, tasks
+from agentctl.errors import NotFound, Refused, UsageError
+from agentctl.hub import landed, status, tasks
 from agentctl.hub.ledger import Ledger
 from agentctl.messages import aligned
 from agentctl.terminal.parser import Given, as_command, given, group, read_input
@@ -204,6 +206,9 @@ def done_command(given: Given, task: str, reason: str) -> int:
     tasks.change(given.hub, task, f"done: {reason}" if reason else "done", lambda t: replace(t, closed="done", reason=reason))
     if given.json:
         given.emit({"task": task, "closed": "done", "reason": reason})
+    with contextlib.suppress(NotFound):
+        if (found := status.find(given.hub, task)).stage in (Stage.WAITING, Stage.QUEUED):
+            given.say(f"note: its change {found.key} is {found.stage} still, and may land: agentctl withdraw {task}")
     given.say(f"{task}: done")
     return 0
 

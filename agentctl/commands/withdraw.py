@@ -6,7 +6,7 @@ import os
 
 import click
 
-from agentctl.hub import inbox, status
+from agentctl.hub import inbox, status, tasks
 from agentctl.terminal.parser import Given, as_command, given
 
 
@@ -27,6 +27,8 @@ def command(given: Given, change: str) -> int:
         given.say(
             f"note: its commits are in {', '.join(above)} too, and land with that: withdraw it, or submit it anew without them"
         )
+    if tasks.offered(given.hub, change) and not os.environ.get("AGENTCTL_AGENT"):
+        given.say(f"note: the task {change} is offered again; if it is not wanted: agentctl task done {change}")
     given.say(
         f"{change}: {'to be withdrawn' if receipt.new else 'to be withdrawn already'}; the bot takes it out at its next turn"
     )

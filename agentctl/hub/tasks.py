@@ -14,7 +14,7 @@ from agentctl.core import refnames
 from agentctl.core.queue.records import Record
 from agentctl.core.tasks import task as codec
 from agentctl.core.tasks.task import Claim, Task
-from agentctl.errors import Contended, NotFound, UsageError
+from agentctl.errors import Contended, Malformed, NotFound, UsageError
 from agentctl.git import refs, transactions
 from agentctl.git.objects import EMPTY_TREE
 from agentctl.git.repository import Hub
@@ -50,6 +50,14 @@ def get(hub: Hub, name: str) -> Task:
     if not tip:
         raise NotFound(f"no task called {name!r}", hint="agentctl task list")
     return read(hub, name, tip)
+
+
+def offered(hub: Hub, name: str) -> bool:
+    """Tell whether there is an open task called `name`: when its change leaves the queue, it is worked on again."""
+    try:
+        return not get(hub, name).closed
+    except (NotFound, Malformed):
+        return False
 
 
 def add(hub: Hub, tasks: list[Task]) -> list[str]:

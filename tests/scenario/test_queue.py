@@ -194,3 +194,17 @@ def test_more_slots_by_a_new_policy_are_used_at_once(make_repo):
         for name in "abcdef":
             repo.submit(name, {f"{name}.txt": "SLOW\n"}, agent=name)
         until(bot, lambda: sum(run.future.running() for run in bot.runs.runs.values()) == 4)
+
+
+def test_a_withdrawal_tells_of_the_task_and_a_closed_task_of_its_change(repo):
+    # Whoever does not want the work any more has two things to say.
+    repo.cli("task", "add", "--id", "job", "do it")
+    repo.cli("queue", "pause")
+    repo.submit("job", {"job.txt": "job\n"}, agent="agent-1")
+    repo.cli("bot", "run", "--once")
+    assert "its change job/1 is queued still, and may land: agentctl withdraw job" in repo.cli("task", "done", "job").stdout
+    assert "offered again" not in repo.cli("withdraw", "job").stdout
+    repo.cli("task", "open", "job")
+    repo.cli("bot", "run", "--once")
+    repo.submit("job", {"job.txt": "again\n"}, agent="agent-1")
+    assert "the task job is offered again; if it is not wanted: agentctl task done job" in repo.cli("withdraw", "job").stdout
