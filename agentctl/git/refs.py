@@ -62,20 +62,27 @@ class Refs:
         listed = self.names(prefixes)
         return described(listed, self.objects) if listed.oids else Listing({}, listed.odd)
 
+    def settled(self, prefixes: Iterable[str]) -> Listing:
+        """Return what `scan` returns, of which only that is odd which a second look finds odd too.
+
+        A ref that was deleted between the listing and the reading is not odd.
+        """
+        prefixes = list(prefixes)
+        found = self.scan(prefixes)
+        if not found.odd:
+            return found
+        again = self.scan(prefixes)
+        return Listing(again.refs, {name: why for name, why in again.odd.items() if name in found.odd})
+
     def read(self, prefixes: Iterable[str]) -> dict[str, Ref]:
         """Return the refs at or under `prefixes`, by full name.
 
         Raises Infrastructure if one of them is broken, because a broken ref must not look like a deleted one.
         """
-        prefixes = list(prefixes)
-        found = self.scan(prefixes)
+        found = self.settled(prefixes)
         if found.odd:
-            # A ref that was deleted between the listing and the reading is not odd.
-            again = self.scan(prefixes)
-            broken = [f"broken ref {printable(name)}: {why}" for name, why in again.odd.items() if name in found.odd]
-            if broken:
-                raise Infrastructure("; ".join(broken), hint="agentctl doctor")
-            found = again
+            broken = [f"broken ref {printable(name)}: {why}" for name, why in found.odd.items()]
+            raise Infrastructure("; ".join(broken), hint="agentctl doctor")
         return found.refs
 
     def get(self, name: str) -> str | None:
