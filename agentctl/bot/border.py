@@ -13,12 +13,11 @@ from itertools import chain
 from agentctl.bot import admit, set_aside
 from agentctl.bot.turn import Turn
 from agentctl.core import refnames
-from agentctl.core.notices import Odd
+from agentctl.core.notices import passed_over
 from agentctl.core.policy.policy import Policy
 from agentctl.core.queue import inbox_turns
 from agentctl.core.queue import request as requests
 from agentctl.core.queue.request import Request, Submit, Unfit
-from agentctl.core.text.printable import printable
 from agentctl.errors import Fault, fault_of
 from agentctl.git import connectivity, refs
 from agentctl.git.objects import ObjectError
@@ -31,9 +30,6 @@ EACH = 100
 """The most requests that one turn takes from one agent."""
 RESTLESS = 20
 """The number of turns that skip a ref which moved during a turn."""
-
-NAMED = 20
-"""The most odd things that one turn names."""
 
 
 class Border:
@@ -193,11 +189,8 @@ class Border:
             for ref in names.oids
             if ref.startswith(refnames.INBOX) and not refnames.is_submission(ref)
         }
-        fresh = sorted(odd.keys() - self._told)
-        for name in fresh[:NAMED]:
-            turn.notice(Odd(name, f"{printable(name)} is passed over: {odd[name]}"))
-        if len(fresh) > NAMED:
-            turn.notice(Odd("", f"{len(fresh) - NAMED} more are passed over: agentctl doctor names them"))
+        for notice in passed_over(odd, self._told):
+            turn.notice(notice)
         self._told |= odd.keys()
 
 

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+
 from agentctl.core.queue import sentences
 from agentctl.core.queue.events import Event, Recorded
 from agentctl.core.tasks.task import Session
-from agentctl.core.text.printable import one_line
+from agentctl.core.text.printable import one_line, printable
+
+NAMED = 20
+"""The most odd things that are named at a time."""
 
 
 class Notice(Event, frozen=True):
@@ -26,6 +31,17 @@ class Odd(Notice, frozen=True, tag="odd"):
 
     ref: str
     how: str
+
+
+def passed_over(odd: Mapping[str, str], told: Iterable[str] = ()) -> list[Odd]:
+    """Return the notices of what is passed over, without what is `told` already; `odd` has the reason by ref.
+
+    Up to NAMED have a notice each, and one more counts the rest: the doctor tells of all whenever it is asked.
+    """
+    fresh = sorted(odd.keys() - set(told))
+    named = [Odd(name, f"{printable(name)} is passed over: {odd[name]}") for name in fresh[:NAMED]]
+    more = len(fresh) - len(named)
+    return [*named, *([Odd("", f"{more} more are passed over: agentctl doctor names them")] if more else [])]
 
 
 class TrunkRed(Notice, frozen=True, tag="red"):
