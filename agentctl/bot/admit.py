@@ -37,7 +37,7 @@ from agentctl.core.text.json_form import quoted, replace
 from agentctl.git.merge import changed, collisions
 from agentctl.git.objects import EMPTY_TREE, SYMLINK, ObjectError
 from agentctl.git.repository import Hub
-from agentctl.hub import landed, outbox, rights
+from agentctl.hub import landed, outbox, rights, tasks
 
 WALK = 1000
 """The most commits that one change may have; a longer one is refused."""
@@ -192,7 +192,7 @@ def _fence(hub: Hub, request: Submit) -> str:
     """
     if not request.task or request.generation is None:
         return ""
-    claim = rights.claim(hub, request.task)
+    claim = tasks.held(hub, request.task)
     if not claim or request.generation >= claim.generation:
         return ""
     return (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from agentctl.core.notices import passed_over
 from agentctl.core.text.json_form import facts
 from agentctl.engine.locks import holder
 from agentctl.fleet import agents
@@ -26,7 +27,8 @@ class Row:
 def command(given: Given) -> int:
     """List the agents that have a worktree, and what each works on."""
     hub = given.hub
-    work = {claim.agent: name for name, (claim, _) in tasks.claims(hub).items()}
+    found = tasks.survey(hub)
+    work = {claim.agent: name for name, (claim, _) in found.claims.items()}
     rows = []
     for name in agents.names(hub):
         running = holder(hub.own_path("locks", "agents", f"{name}.lock"))
@@ -39,4 +41,6 @@ def command(given: Given) -> int:
         given.say(line, hang=12)
     if not rows:
         given.say("no agent has a worktree here")
+    for notice in passed_over(found.passed_over):
+        given.say(f"note: {notice.how}")
     return 0

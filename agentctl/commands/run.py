@@ -95,10 +95,12 @@ def _is_list(path: str) -> bool:
 
 
 def add_missing(given: Given, file: str) -> frozenset[str]:
-    """Add the tasks of a file that do not exist yet, and return the ids of all tasks in it."""
-    known = tasks.all_tasks(given.hub)
-    listed = read_list(given, file)
-    new = [task for task in listed if task.id not in known]
+    """Add the tasks of a file that do not exist yet, and return the ids of all tasks in it.
+
+    A task that cannot be added because something else stands in the place of its ref is left out; the fleet names it.
+    """
+    found, listed = tasks.survey(given.hub), read_list(given, file)
+    new = [task for task in listed if task.id not in found.tasks and not found.spoilt(task.id)]
     if new:
         tasks.add(given.hub, new)
     return frozenset(task.id for task in listed)

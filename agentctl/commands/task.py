@@ -8,6 +8,7 @@ import time
 import click
 
 from agentctl.core import refnames
+from agentctl.core.notices import passed_over
 from agentctl.core.queue.lifecycle import Stage
 from agentctl.core.queue.records import Landed
 from agentctl.core.tasks import task_list
@@ -17,6 +18,7 @@ from agentctl.core.text.printable import printable
 from agentctl.errors import NotFound, Refused, UsageError
 from agentctl.hub import landed, status, tasks
 from agentctl.hub.ledger import Ledger
+from agentctl.hub.tasks import Survey
 from agentctl.messages import aligned
 from agentctl.terminal.parser import Given, as_command, given, group, read_input
 
@@ -128,24 +130,26 @@ def _added(given: Given, listed: list[Task]) -> int:
 @given
 def list_command(given: Given, wanted: str | None) -> int:
     """List tasks and where each stands."""
-    known = tasks.all_tasks(given.hub)
-    where = statuses(given, known)
-    shown = [t for t in known.values() if not wanted or where[t.id] == wanted]
+    found = tasks.survey(given.hub)
+    where = statuses(given, found)
+    shown = [t for t in found.tasks.values() if not wanted or where[t.id] == wanted]
     if given.json:
         given.emit([facts(t) | {"status": where[t.id]} for t in shown])
         return 0
     for line in aligned([(where[task.id], task.id, printable(task.title)) for task in shown]):
         given.say(line, hang=11)
+    for notice in passed_over(found.passed_over):
+        given.say(f"note: {notice.how}")
     return 0
 
 
-def statuses(given: Given, known: dict[str, Task]) -> dict[str, Status]:
+def statuses(given: Given, found: Survey) -> dict[str, Status]:
     """Return where each task stands now."""
-    ledger, held = Ledger.read(given.hub), tasks.claims(given.hub)
-    newest = {name: record for name, task in known.items() if (record := tasks.newest(ledger, task))}
+    ledger = Ledger.read(given.hub)
+    newest = {name: record for name, task in found.tasks.items() if (record := tasks.newest(ledger, task))}
     away = landed.gone(given.hub, given.tip, [r.commit for r in newest.values() if isinstance(r, Landed)])
     gone = {name for name, record in newest.items() if isinstance(record, Landed) and record.commit in away}
-    return standings(known, {name: claim for name, (claim, _) in held.items()}, newest, gone)
+    return standings(found.tasks, {name: claim for name, (claim, _) in found.claims.items()}, newest, gone)
 
 
 @tasks_group.add_command
@@ -155,8 +159,7 @@ def statuses(given: Given, known: dict[str, Task]) -> dict[str, Status]:
 def show_command(given: Given, task: str) -> int:
     """Show a task: its text, its sessions and where it stands."""
     found = tasks.get(given.hub, task)
-    known = tasks.all_tasks(given.hub)
-    where = statuses(given, known)[task]
+    where = statuses(given, tasks.survey(given.hub))[task]
     if given.json:
         given.emit(facts(found) | {"status": where})
         return 0
@@ -200,9 +203,9 @@ def open_command(given: Given, task: str) -> int:
 @given
 def done_command(given: Given, task: str, reason: str) -> int:
     """Close a task by hand: nobody works on it any more."""
-    claim = tasks.claims(given.hub).get(task)
+    claim = tasks.held(given.hub, task)
     if claim:
-        raise Refused(f"{claim[0].agent} is working on {task}", hint=f"agentctl stop {claim[0].agent}, then again")
+        raise Refused(f"{claim.agent} is working on {task}", hint=f"agentctl stop {claim.agent}, then again")
     tasks.change(given.hub, task, f"done: {reason}" if reason else "done", lambda t: replace(t, closed="done", reason=reason))
     if given.json:
         given.emit({"task": task, "closed": "done", "reason": reason})

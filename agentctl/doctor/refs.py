@@ -14,7 +14,6 @@ import re
 from collections.abc import Callable, Iterator
 
 from agentctl.core import refnames
-from agentctl.core.tasks.task import decode_claim
 from agentctl.core.text.printable import printable
 from agentctl.doctor import Check, Patient, Symptom
 from agentctl.errors import AgentctlError, Contended, Malformed
@@ -212,8 +211,8 @@ def _misplaced(hub: Hub) -> Iterator[tuple[Ref, str]]:
             yield ref, "where a ref may stand: it is in the way of others"
         elif name.startswith(refnames.CLAIMS):
             try:
-                decode_claim(ref.subject)
-            except ValueError:
+                tasks.read_claim(hub, ref)
+            except Malformed:
                 yield ref, "a claim"
 
 

@@ -9,8 +9,6 @@ import contextlib
 import os
 from collections.abc import Iterator
 
-from agentctl.core import refnames
-from agentctl.core.tasks.task import Claim, decode_claim
 from agentctl.doctor import Check, Patient, Symptom
 from agentctl.engine import locks
 from agentctl.errors import AgentctlError, Contended
@@ -18,17 +16,19 @@ from agentctl.fleet import agents, supervisor
 from agentctl.gate import slots
 from agentctl.git import worktrees
 from agentctl.git.worktrees import Worktree
-
-
-def _held(patient: Patient) -> Iterator[tuple[str, Claim]]:
-    """Yield the claims by task; a ref that is no claim is left to another check."""
-    for name, ref in patient.hub.refs.read([refnames.CLAIMS]).items():
-        with contextlib.suppress(ValueError):
-            yield name.removeprefix(refnames.CLAIMS), decode_claim(ref.subject)
+from agentctl.hub import tasks
 
 
 def _claims(patient: Patient) -> Iterator[Symptom]:
-    for task, claim in _held(patient):
+    """Find claims under which nobody works; a ref that is no claim is left to another check."""
+    found = tasks.survey(patient.hub, patient.policy.agents.timeout)
+    for task, (claim, _, why) in found.unheeded.items():
+        yield Symptom(
+            f"the claim of {claim.agent} on {task} is not heeded, since no session made it: {why}",
+            patient.mend("claims"),
+            "it is removed; so does agentctl run",
+        )
+    for task, (claim, _) in found.claims.items():
         if supervisor.outlived(claim):
             yield Symptom(
                 f"the claim of {claim.agent} on {task} outlived its supervisor",
@@ -44,7 +44,7 @@ def _claims(patient: Patient) -> Iterator[Symptom]:
 
 def _take_over(patient: Patient) -> Iterator[str]:
     for name in supervisor.take_over(patient.hub, patient.trunk, patient.policy):
-        yield f"{name}: open again"
+        yield f"{name}: nobody claims it any more"
 
 
 def _agents(patient: Patient) -> Iterator[Symptom]:
@@ -56,7 +56,7 @@ def _agents(patient: Patient) -> Iterator[Symptom]:
     hub, held = patient.hub, locks.holder(patient.hub.own_path("locks", "bot.lock"))
     if held and "bot" not in held["command"].split():
         return
-    claimed = {claim.agent for _, claim in _held(patient)}
+    claimed = {claim.agent for claim, _ in tasks.survey(hub, patient.policy.agents.timeout).claims.values()}
     for name in agents.names(hub):
         if name in claimed or locks.holder(hub.own_path("locks", "agents", f"{name}.lock")):
             continue

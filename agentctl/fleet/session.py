@@ -16,7 +16,7 @@ from agentctl.core.tasks import failure as failures
 from agentctl.core.tasks import last_words
 from agentctl.core.tasks.ending import End
 from agentctl.core.tasks.failure import Failure, Kind
-from agentctl.core.tasks.task import Claim, Session
+from agentctl.core.tasks.task import CLAIM_SLACK, Claim, Session
 from agentctl.core.text.json_form import replace
 from agentctl.engine import environ, owner
 from agentctl.engine.local import LOCAL
@@ -33,12 +33,6 @@ from agentctl.hub import tasks
 
 DEFER = 75
 """EX_TEMPFAIL of sysexits.h, by which an agent says: not now, call me again when trunk has moved."""
-
-CLAIM_SLACK = 3600.0
-"""Seconds that a claim lasts beyond its session's time limit.
-
-Only a claim of another machine or container has to end by expiry; a dead process of this one is seen at once.
-"""
 
 
 @dataclass

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -21,13 +21,14 @@ from agentctl.core.text.json_form import replace
 from agentctl.engine import owner
 from agentctl.engine.local import LOCAL
 from agentctl.engine.runner import Runner
-from agentctl.errors import AgentctlError, Contended, Infrastructure
+from agentctl.errors import AgentctlError, Contended, Infrastructure, Malformed, NotFound
 from agentctl.fleet import agents, conclusion, session
 from agentctl.fleet.pace import Pace
 from agentctl.git import worktrees
 from agentctl.git.repository import Hub
 from agentctl.hub import landed, tasks
 from agentctl.hub.ledger import Ledger
+from agentctl.hub.tasks import Survey
 
 DEATHS = 3
 """The number of sessions in a row that agentctl itself failed to run, at which the fleet gives up."""
@@ -48,27 +49,38 @@ def outlived(claim: Claim) -> bool:
 
 
 def take_over(hub: Hub, trunk: str, policy: Policy, runner: Runner = LOCAL) -> list[str]:
-    """End the sessions of supervisors that died, and return their tasks.
-
-    What runs is killed, its work made safe, the session written down, and the claim released.
-    """
-    done = []
-    for name, (claim, oid) in tasks.claims(hub).items():
-        if not outlived(claim):
-            continue
-        runner.sweep(f"{hub.mark}session/{claim.agent}/")
-        try:
-            with agents.lock(hub, claim.agent):
-                _bury(hub, trunk, policy, name, claim)
-                tasks.release(hub, name, oid)
-                done.append(name)
-        except Contended:
-            continue
+    """End the sessions of supervisors that died, release claims that no session made, and return their tasks."""
+    done = end_claims(hub, trunk, policy, tasks.survey(hub, policy.agents.timeout), runner)
     for name in agents.names(hub):
         try:
             with agents.lock(hub, name):
                 runner.sweep(f"{hub.mark}session/{name}/")
         except Contended:
+            continue
+    return done
+
+
+def end_claims(hub: Hub, trunk: str, policy: Policy, found: Survey, runner: Runner, own: Collection[str] = ()) -> list[str]:
+    """Release the claims under which nobody works, and return their tasks; those of the tasks `own` are left alone.
+
+    Where the supervisor died, what runs is killed, its work made safe, and the session written down first.
+    """
+    done = []
+    for name, (_, oid, _) in found.unheeded.items():
+        if name not in own:
+            tasks.release(hub, name, oid)
+            done.append(name)
+    for name, (claim, oid) in found.claims.items():
+        if name in own or not outlived(claim):
+            continue
+        try:
+            # An agent whose lock is held works, whatever its name in a claim says.
+            with agents.lock(hub, claim.agent):
+                runner.sweep(f"{hub.mark}session/{claim.agent}/")
+                _bury(hub, trunk, policy, name, claim)
+                tasks.release(hub, name, oid)
+                done.append(name)
+        except (Contended, Malformed, NotFound):
             continue
     return done
 
@@ -107,6 +119,8 @@ class Fleet:
         self.statuses: dict[str, Status] = {}
         self.runs: dict[str, tuple[session.SessionRun, Future[Session]]] = {}
         self._cache: dict[str, Task] = {}
+        self._told: set[str] = set()
+        """The refs that were named as passed over."""
         self._ended: dict[str, Record] = {}
         self._held: set[str] = set()
         self._held_by = ""
@@ -114,9 +128,10 @@ class Fleet:
         self._stopping = False
         self._deaths = 0
         self._pool = ThreadPoolExecutor(max_workers=max(1, len(crew.agents)), thread_name_prefix="session")
+        self._seen = self._survey()
         take_over(hub, trunk, policy)
         self._begun = time.time()
-        self.pace = Pace(len(crew.agents), policy.agents.backoff, tasks.all_tasks(hub, self._cache).values(), self._begun, tell)
+        self.pace = Pace(len(crew.agents), policy.agents.backoff, self._survey().tasks.values(), self._begun, tell)
 
     # a turn
 
@@ -132,6 +147,9 @@ class Fleet:
         room = self.pace.room([run.started for run, _ in self.runs.values()], now)
         chosen = self.tasks if self.only is None else {k: t for k, t in self.tasks.items() if k in self.only}
         rules = Rules(self.policy.agents.attempts, self.policy.agents.backoff, self._begun)
+        for name in chosen:
+            if self.statuses[name] == Status.READY and (way := self._seen.in_the_way(name)):
+                self.park(name, way)
         plan = dispatch(chosen, self.statuses, free, self._tip, rules, now, self.pace.trying, self._adopted)
         for name, reason in plan.park:
             last = self._records.get(name)
@@ -146,16 +164,27 @@ class Fleet:
 
     def _observe(self) -> None:
         self._tip = self.hub.trunk_tip(self.trunk)
-        self.tasks = tasks.all_tasks(self.hub, self._cache)
-        claims, ledger = tasks.claims(self.hub), Ledger.read(self.hub)
+        seen = self._survey()
+        if end_claims(self.hub, self.trunk, self.policy, seen, self._runner, self.runs):
+            seen = self._survey()
+        self._seen, self.tasks, ledger = seen, seen.tasks, Ledger.read(self.hub)
         found = {name: self._record(ledger, task) for name, task in self.tasks.items()}
         self._records = {name: record for name, record in found.items() if record}
         self._adopted = ledger.trunk() == self._tip
-        statuses = standings(self.tasks, {name: claim for name, (claim, _) in claims.items()}, self._records, self._gone())
+        claims = {name: claim for name, (claim, _) in seen.claims.items()}
+        statuses = standings(self.tasks, claims, self._records, self._gone())
         for name in self.runs:
             if statuses.get(name) == Status.READY:
                 statuses[name] = Status.WORKING
         self.statuses = statuses
+
+    def _survey(self) -> Survey:
+        """Return the tasks and claims as they are now; what is passed over among them is told once."""
+        found = tasks.survey(self.hub, self.policy.agents.timeout, self._cache)
+        for notice in notices.passed_over(found.passed_over, self._told):
+            self.tell(notice)
+        self._told |= found.passed_over.keys()
+        return found
 
     def _record(self, ledger: Ledger, task: Task) -> Record | None:
         """Return the ledger's record of the task's newest revision; a revision that landed stays landed."""
@@ -197,8 +226,10 @@ class Fleet:
             except Contended:
                 continue
             except (OSError, AgentctlError) as error:
-                self._deaths += 1
                 self.tell(notices.Trouble(name, run.work.agent, str(error)))
+                if self._survey().in_the_way(name):
+                    continue
+                self._deaths += 1
                 if self._deaths >= DEATHS:
                     raise Infrastructure(
                         f"{self._deaths} sessions in a row could not be run: {error}", hint="agentctl doctor"
@@ -209,17 +240,34 @@ class Fleet:
             self.pace.ended(run.work.task, run.started, ended, time.time())
 
     def park(self, name: str, reason: str) -> None:
-        """Park a task; the rest goes on."""
-        self.tasks[name] = tasks.change(self.hub, name, f"parked: {reason}", lambda t: replace(t, closed="parked", reason=reason))
+        """Park a task; the rest goes on. A task whose ref somebody else spoils or moves meanwhile is left to the next turn."""
+        try:
+            parked = tasks.change(self.hub, name, f"parked: {reason}", lambda t: replace(t, closed="parked", reason=reason))
+        except (Contended, Malformed, NotFound):
+            return
+        self.tasks[name] = parked
         self.statuses[name] = Status.PARKED
         self.tell(notices.Parked(name, reason))
 
     @property
     def done(self) -> bool:
-        """True if every task of this fleet has landed, is done or is parked, and no session runs."""
-        mine = self.tasks if self.only is None else self.only
-        over = FINISHED | {Status.PARKED}
-        return not self.runs and all(self.statuses.get(name) in over for name in mine)
+        """True if every task of this fleet has landed, is done, is parked or cannot be read, and no session runs."""
+        over = FINISHED | {Status.PARKED, None}
+        return not self.runs and all(status in over for status in self.mine.values())
+
+    @property
+    def mine(self) -> dict[str, Status | None]:
+        """Where each task of this fleet stands; None for one that cannot be read."""
+        return {name: self.statuses.get(name) for name in (self.tasks if self.only is None else self.only)}
+
+    @property
+    def parked(self) -> dict[str, str]:
+        """Why each task of this fleet is given up, by task."""
+        return {
+            name: self.tasks[name].reason if status else self._seen.in_the_way(name) or "its ref is gone"
+            for name, status in self.mine.items()
+            if status in (Status.PARKED, None)
+        }
 
     def stop(self) -> None:
         """Stop every session, and wait until their work is salvaged."""

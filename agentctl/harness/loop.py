@@ -13,7 +13,7 @@ from agentctl.bot.bot import Bot
 from agentctl.bot.lock import lock
 from agentctl.core.notices import Told
 from agentctl.core.policy.policy import Policy
-from agentctl.core.tasks.task import FINISHED, Status
+from agentctl.core.tasks.task import FINISHED
 from agentctl.fleet.supervisor import Crew, Fleet
 from agentctl.git.repository import Hub
 from agentctl.harness.summary import Summary
@@ -81,8 +81,7 @@ def run(hub: Hub, trunk: str, job: RunPlan, tell: Callable[[Told], None], watch:
                 raise bot.blocked
             bot.wake.wait(POLL)
             signals.check()
-    mine = {name: fleet.statuses[name] for name in (fleet.tasks if job.only is None else job.only)}
-    parked = {name: fleet.tasks[name].reason for name, where in mine.items() if where == Status.PARKED}
+    mine, parked = fleet.mine, fleet.parked
     paused = fleet.pace.paused(time.time())
     summary = Summary(
         tasks=len(mine),

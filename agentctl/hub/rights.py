@@ -6,26 +6,10 @@ the command line acts in the name of the change's own agent.
 
 from __future__ import annotations
 
-from agentctl.core import refnames
 from agentctl.core.queue.records import Record
-from agentctl.core.tasks import task as tasks
-from agentctl.core.tasks.task import Claim
 from agentctl.errors import AgentctlError
-from agentctl.git import refs
 from agentctl.git.repository import Hub
-
-
-def claim(hub: Hub, task: str) -> Claim | None:
-    """Return the claim of a task, or None.
-
-    None also if the ref does not hold a valid claim: it gives no rights, and the fleet reports it.
-    """
-    name = refnames.CLAIMS + task
-    try:
-        oid = hub.refs.get(name)
-        return tasks.decode_claim(refs.describe(hub.objects, name, oid).subject) if oid else None
-    except (AgentctlError, ValueError):
-        return None
+from agentctl.hub import tasks
 
 
 def allows(hub: Hub, agent: str, queued: Record) -> bool:
@@ -35,21 +19,19 @@ def allows(hub: Hub, agent: str, queued: Record) -> bool:
 
 def _heir(hub: Hub, task: str) -> str:
     """Return the agent that has a task now, or had it last: a claim ends as soon as its session has submitted."""
-    held = claim(hub, task)
+    held = tasks.held(hub, task)
     if held:
         return held.agent
     try:
-        oid = hub.refs.get(refnames.TASKS + task)
-        data = hub.objects.read(hub.objects.commit(oid).tree, "task.json") if oid else None
-        sessions = tasks.decode(data).sessions if data else ()
-    except (AgentctlError, ValueError):
+        sessions = tasks.get(hub, task).sessions
+    except AgentctlError:
         return ""
     return sessions[-1].agent if sessions else ""
 
 
 def taken(hub: Hub, agent: str, change: str) -> str:
     """Return why an agent may not submit `change`, which is the name of a task that another one works on; else empty."""
-    held = claim(hub, change)
+    held = tasks.held(hub, change)
     return f"{change} is the change of a task that {held.agent} works on" if held and held.agent != agent else ""
 
 

@@ -3,21 +3,28 @@
 refs/agentctl/tasks/<task> names a chain of commits, one for each event; the tree of each holds `task.json`, the task
 after that event. refs/agentctl/claims/<task> names a commit without files whose subject is the claim as one line of
 JSON. A claim is only ever created or deleted, so if several supervisors want a task, exactly one gets it.
+
+Whoever can push can write these refs. What cannot be read is odd: it is named and passed over, and holds up nothing but
+a task of that name. A claim that no session can have made is not heeded.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from agentctl.core import refnames
 from agentctl.core.queue.records import Record
 from agentctl.core.tasks import task as codec
 from agentctl.core.tasks.task import Claim, Task
-from agentctl.errors import Contended, Malformed, NotFound, UsageError
+from agentctl.core.text.printable import printable
+from agentctl.errors import AgentctlError, Contended, Malformed, NotFound, UsageError
 from agentctl.git import refs, transactions
 from agentctl.git.objects import EMPTY_TREE
+from agentctl.git.refs import Ref
 from agentctl.git.repository import Hub
+from agentctl.hub import policy_file
 from agentctl.hub.ledger import Ledger
 
 FILE = "task.json"
@@ -32,16 +39,88 @@ def read(hub: Hub, name: str, tip: str) -> Task:
         return task
 
 
-def all_tasks(hub: Hub, cache: dict[str, Task] | None = None) -> dict[str, Task]:
-    """Return every task by id, oldest first; `cache` maps tips to tasks and is filled."""
-    cache = {} if cache is None else cache
-    found = {}
-    for name, ref in hub.refs.read([refnames.TASKS]).items():
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """What stands below refs/agentctl/tasks/ and refs/agentctl/claims/."""
+
+    tasks: dict[str, Task]
+    """Every task by id, oldest first."""
+    claims: dict[str, tuple[Claim, str]]
+    """The claims that are heeded: (claim, object id) by task."""
+    unheeded: dict[str, tuple[Claim, str, str]]
+    """The claims that no session can have made: (claim, object id, why) by task."""
+    odd: dict[str, str]
+    """What is neither a task nor a claim, and why, by the name of its ref."""
+
+    @property
+    def passed_over(self) -> dict[str, str]:
+        """What is odd or not heeded, and why, by the name of its ref."""
+        forged = {refnames.CLAIMS + name: f"no session made it: {why}" for name, (_, _, why) in self.unheeded.items()}
+        return self.odd | forged
+
+    def spoilt(self, task: str) -> str:
+        """Return what stands in the place of a task's ref and is no task; empty if nothing does."""
+        return self._at(refnames.TASKS + task)
+
+    def in_the_way(self, task: str) -> str:
+        """Return what keeps sessions of a task from being claimed or written down; empty if nothing does."""
+        return self.spoilt(task) or self._at(refnames.CLAIMS + task)
+
+    def _at(self, ref: str) -> str:
+        name = next((name for name in self.odd if name == ref or name.startswith(ref + "/")), None)
+        return f"{printable(name)} is in its way: {self.odd[name]}; agentctl doctor" if name else ""
+
+
+def survey(hub: Hub, longest: float | None = None, cache: dict[str, Task] | None = None) -> Survey:
+    """Return all tasks and claims, and what else stands among them.
+
+    `longest` is the time limit of a session; None means that of the policy in force. `cache` maps tips to tasks and is
+    filled.
+    """
+    # Claims are read before tasks: a session is written down before its claim goes, so no task is older than its claim.
+    made, odd = {}, {}
+    listed = hub.refs.settled([refnames.CLAIMS])
+    for name, ref in listed.refs.items():
+        try:
+            made[name.removeprefix(refnames.CLAIMS)] = read_claim(hub, ref), ref.oid
+        except Malformed as error:
+            odd[name] = str(error.values["why"])
+    known, strange = _tasks(hub, {} if cache is None else cache)
+    limit, now = longest if longest is not None else _longest(hub) if made else 0.0, time.time()
+    why = {name: codec.unfounded(claim, known.get(name), limit, now) for name, (claim, _) in made.items()}
+    return Survey(
+        known,
+        {name: one for name, one in made.items() if not why[name]},
+        {name: (*one, why[name]) for name, one in made.items() if why[name]},
+        {**listed.odd, **odd, **strange},
+    )
+
+
+def all_tasks(hub: Hub) -> dict[str, Task]:
+    """Return every task that can be read by id, oldest first."""
+    return _tasks(hub, {})[0]
+
+
+def _tasks(hub: Hub, cache: dict[str, Task]) -> tuple[dict[str, Task], dict[str, str]]:
+    """Return (every task by id, oldest first; what is no task, and why, by the name of its ref)."""
+    found, listed = {}, hub.refs.settled([refnames.TASKS])
+    odd = dict(listed.odd)
+    for name, ref in listed.refs.items():
         id = name.removeprefix(refnames.TASKS)
-        if ref.oid not in cache:
-            cache[ref.oid] = read(hub, id, ref.oid)
-        found[id] = cache[ref.oid]
-    return dict(sorted(found.items(), key=lambda item: (item[1].created, item[0])))
+        try:
+            known = cache.get(ref.oid)
+            found[id] = cache[ref.oid] = known if known and known.id == id else read(hub, id, ref.oid)
+        except Malformed as error:
+            odd[name] = str(error.values["why"])
+    return dict(sorted(found.items(), key=lambda item: (item[1].created, item[0]))), odd
+
+
+def _longest(hub: Hub) -> float:
+    """Return the time limit of a session by the policy in force; without one that can be read, there is no limit."""
+    try:
+        return policy_file.in_force(hub)[1].agents.timeout
+    except AgentctlError:
+        return float("inf")
 
 
 def get(hub: Hub, name: str) -> Task:
@@ -90,10 +169,11 @@ def _asked(task: Task) -> tuple[object, ...]:
 
 def last_of(hub: Hub, agent: str) -> str | None:
     """Return the open task that an agent works on, or worked on last; None if another agent has taken that up since."""
-    held = next((name for name, (held, _) in claims(hub).items() if held.agent == agent), None)
+    found = survey(hub)
+    held = next((name for name, (held, _) in found.claims.items() if held.agent == agent), None)
     if held:
         return held
-    known = [task for task in all_tasks(hub).values() if task.sessions and task.sessions[-1].agent == agent]
+    known = [task for task in found.tasks.values() if task.sessions and task.sessions[-1].agent == agent]
     last = max(known, key=lambda task: task.sessions[-1].ended, default=None)
     return last.id if last and not last.closed else None
 
@@ -135,24 +215,50 @@ def newest(ledger: Ledger, task: Task) -> Record | None:
     return record if record and record.change.revision >= task.revision else None
 
 
-def claims(hub: Hub) -> dict[str, tuple[Claim, str]]:
-    """Return (claim, object id) by task; raise Malformed."""
-    found = {}
-    for name, ref in hub.refs.read([refnames.CLAIMS]).items():
-        with refs.decoding(name):
-            found[name.removeprefix(refnames.CLAIMS)] = codec.decode_claim(ref.subject), ref.oid
-    return found
+def read_claim(hub: Hub, ref: Ref) -> Claim:
+    """Return the claim that a ref holds; raise Malformed."""
+    with refs.decoding(ref.name):
+        if not refnames.valid_name(ref.name.removeprefix(refnames.CLAIMS)):
+            raise ValueError("its name is not that of a claim")
+        made = hub.objects.commit(ref.oid)
+        if made.tree != EMPTY_TREE or made.parents:
+            raise ValueError("a claim is a commit without files or parents")
+        return codec.decode_claim(ref.subject)
+
+
+def held(hub: Hub, name: str) -> Claim | None:
+    """Return the claim of a task that is heeded, or None; a ref that holds no claim gives no rights."""
+    try:
+        made = _standing(hub, name)
+        return made if made and not codec.unfounded(made, get(hub, name), _longest(hub), time.time()) else None
+    except AgentctlError:
+        return None
+
+
+def _standing(hub: Hub, name: str) -> Claim | None:
+    """Return the claim of a task, heeded or not; None if there is none. Raise Malformed for what is no claim."""
+    ref = refnames.CLAIMS + name
+    oid = hub.refs.get(ref)
+    with refs.decoding(ref):
+        return read_claim(hub, refs.describe(hub.objects, ref, oid)) if oid else None
 
 
 def claim(hub: Hub, name: str, wanted: Claim) -> str:
-    """Claim a task, and return the object id of the claim; raise Contended if somebody has the task."""
+    """Claim a task, and return the object id of the claim.
+
+    Raises Contended if somebody has the task, and Malformed or Blocked if something else stands in the claim's way.
+    """
     with hub.objects.store.together():
         hub.objects.write_tree({})
         made = hub.objects.write_commit(EMPTY_TREE, [], codec.encode_claim(wanted) + "\n", time.time())
         create = hub.refs.transaction(f"claim {name}")
         create.create(refnames.CLAIMS + name, made)
         hub.objects.store.flush()
-        create.commit()
+        try:
+            create.commit()
+        except Contended:
+            _standing(hub, name)
+            raise
     return made
 
 

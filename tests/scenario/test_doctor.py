@@ -13,7 +13,7 @@ import time
 
 import pytest
 
-from agentctl.core.tasks.task import Claim
+from agentctl.core.tasks.task import Claim, encode_claim
 from agentctl.doctor import examination, machine
 from agentctl.engine import owner
 from agentctl.engine.processes import MARK
@@ -122,8 +122,14 @@ def a_bot_that_was_killed(repo):
 
 def a_claim_whose_supervisor_died(repo):
     repo.cli("task", "add", "Fix it")
-    tasks.claim(repo.hub, "fix-it", Claim("bob", 1, 4e9, dead()))
+    tasks.claim(repo.hub, "fix-it", Claim("bob", 1, time.time() + 60, dead()))
     return "the claim of bob on fix-it outlived its supervisor"
+
+
+def a_claim_that_no_session_made(repo):
+    repo.cli("task", "add", "Fix it")
+    tasks.claim(repo.hub, "fix-it", Claim("mallory", 2**53 - 1, time.time() + 60, owner.identity()))
+    return "the claim of mallory on fix-it is not heeded, since no session made it: it is of generation 9007199254740991"
 
 
 def an_agent_without_a_session(repo):
@@ -236,6 +242,12 @@ def a_claim_that_is_none(repo):
     return "refs/agentctl/claims/fix is not a claim"
 
 
+def a_claim_with_files(repo):
+    text = encode_claim(Claim("bob", 1, time.time() + 60))
+    repo.git("update-ref", "refs/agentctl/claims/fix", repo.change({"work.txt": "work\n"}, text))
+    return "refs/agentctl/claims/fix is not a claim"
+
+
 def a_ledger_changed_by_hand(repo):
     repo.submit("one", {"one.txt": "one\n"})
     repo.drain()
@@ -273,7 +285,7 @@ MENDED = {
     "locks": (a_lock_that_git_left, a_lock_from_the_future, the_lock_of_an_index),
     "processes": (a_process_that_nobody_watches,),
     "slots": (a_bot_that_was_killed,),
-    "claims": (a_claim_whose_supervisor_died,),
+    "claims": (a_claim_whose_supervisor_died, a_claim_that_no_session_made),
     "agents": (an_agent_without_a_session, an_agent_with_work_that_was_not_submitted),
     "bare": (core_bare,),
     "trunk": (a_configured_trunk_that_is_not_there, a_configured_trunk_that_is_not_the_policys),
@@ -290,7 +302,7 @@ MENDED = {
         trunk_empty,
         a_ledger_that_is_empty,
     ),
-    "kinds": (an_inbox_ref_of_another_form, a_claim_that_is_none),
+    "kinds": (an_inbox_ref_of_another_form, a_claim_that_is_none, a_claim_with_files),
     "moved": (trunk_moved_back,),
     "records": (a_ledger_changed_by_hand, a_task_that_is_none, verdicts_that_are_none, a_ref_in_the_place_of_the_ledger),
 }
@@ -370,7 +382,7 @@ def test_an_older_packed_value_does_not_come_back_for_a_newer_one(repo, tmp_path
 
 def test_a_claim_of_a_living_supervisor_is_none_of_its_business(repo):
     repo.cli("task", "add", "Fix it")
-    tasks.claim(repo.hub, "fix-it", Claim("eve", 1, 4e9, owner.identity()))
+    tasks.claim(repo.hub, "fix-it", Claim("eve", 1, time.time() + 60, owner.identity()))
     assert doctor(repo, ok=0) == []
 
 

@@ -19,14 +19,25 @@ COMMANDS = (
     ["bot", "run", "--once"],
 )
 RUN = ["run", "--attempts", "1", "--", "sh", "-c", WORK]
-GOES_ON = ("verdicts", "pause", "inbox/ann/one/9", "inbox/nobody", "outbox/ann/two/1", "stage/7", "salvage/agent-1/mine")
+GOES_ON = (
+    "verdicts",
+    "pause",
+    "inbox/ann/one/9",
+    "inbox/nobody",
+    "outbox/ann/two/1",
+    "stage/7",
+    "salvage/agent-1/mine",
+    "tasks/a/b",
+    "tasks/three",
+    "claims/two",
+    "claims/c/d",
+)
 STOPS = {
-    "state": ("bot", "[]"),
-    "tasks/one": ("run", "[]"),
-    "tasks/a/b": ("run", "no JSON"),
-    "claims/one": ("run", '{"agent": "../x", "generation": 1, "expires": 1}'),
+    "state": ("bot", 5, "[]"),
+    "tasks/one": ("task", 1, "[]"),
+    "claims/one": ("run", 7, '{"agent": "../x", "generation": 1, "expires": 1}'),
 }
-"""The command that cannot go on with this there."""
+"""The command that cannot go on with this there, and its exit status."""
 
 
 def write(repo, ref, text):
@@ -62,12 +73,13 @@ def lived(make_repo):
 
 @pytest.mark.parametrize("ref", STOPS)
 def test_what_stops_is_named(lived, ref):
-    stopped, text = STOPS[ref]
+    stopped, status, text = STOPS[ref]
     write(lived, ref, text)
     said = {words[0]: done for words, done in told(lived, RUN)}
     for words in (stopped, "doctor"):
-        assert f"refs/agentctl/{ref}" in said[words].stderr + said[words].stdout and "hint: " in said[words].stderr
-    assert said[stopped].returncode == (5 if ref == "state" else 1)
+        told_of = said[words].stderr + said[words].stdout
+        assert f"refs/agentctl/{ref}" in told_of and "hint: " in told_of
+    assert said[stopped].returncode == status
 
 
 def test_what_does_not_matter_stops_nobody(lived):

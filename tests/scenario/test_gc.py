@@ -80,7 +80,7 @@ def test_submissions_tasks_and_claims(pruned):
     before = len(repo.collected)
     eventually(lambda: len(repo.collected) > before + 1)
     assert sound(repo)
-    assert len(tasks.all_tasks(repo.hub)) == len(tasks.claims(repo.hub)) == 10
+    assert len(tasks.all_tasks(repo.hub)) == len(tasks.survey(repo.hub).claims) == 10
     repo.drain()
     assert len(repo.landings()) == 10
 

@@ -72,6 +72,7 @@ def test_who_works_on_its_task_now_may(repo):
     add(repo, "job")
     queued(repo, "job", "agent-1", task="job", generation=1)
     head = repo.change({"job.txt": "better\n"})
+    session.record(repo.hub, "job", Session(1, "agent-1", End.SUBMITTED, 1.0, 1.0, repo.tip, 1))
     tasks.claim(repo.hub, "job", Claim("agent-2", 2, time.time() + 1000))
     push(repo, "job", tag(repo, head, '{"task": "job", "generation": 2}'), "agent-3", 2)
     push(repo, "job", tag(repo, head, '{"task": "job", "generation": 2}'), "agent-2", 3)

@@ -6,8 +6,10 @@ from agentctl.core.queue.records import AgainstRules, AlreadyThere, Landed, Pass
 from agentctl.core.tasks import task
 from agentctl.core.tasks.failure import Failure, Kind
 from agentctl.core.tasks.task import (
+    CLAIM_SLACK,
     FIRST_PAUSE,
     LONGEST_PAUSE,
+    SKEW,
     STUBBORN,
     Claim,
     End,
@@ -18,6 +20,7 @@ from agentctl.core.tasks.task import (
     dispatch,
     standings,
     status,
+    unfounded,
 )
 from agentctl.core.text.json_form import replace
 
@@ -63,6 +66,20 @@ def test_status_follows_from_facts():
     assert where(submitted, CLAIM, record(Stage.LANDED)) == Status.LANDED
     assert where(replace(submitted, closed="parked")) == Status.PARKED
     assert where(replace(submitted, closed="done")) == Status.DONE
+
+
+def test_a_claim_that_no_session_can_have_made_is_unfounded():
+    once, longest, now = a_task("fix", session(End.CRASHED)), 60.0, 1000.0
+    last = now + longest + CLAIM_SLACK
+    for generation in (1, 2):
+        assert unfounded(replace(CLAIM, generation=generation, expires=last), once, longest, now) == ""
+    assert unfounded(replace(CLAIM, expires=0.0), once, longest, now) == "", "it has expired, and was one"
+    assert "generation 3" in unfounded(replace(CLAIM, generation=3), once, longest, now)
+    assert "generation 0" in unfounded(replace(CLAIM, generation=0), once, longest, now)
+    assert "later" in unfounded(replace(CLAIM, expires=last + SKEW + 1), once, longest, now)
+    assert "later" in unfounded(replace(CLAIM, expires=float("nan")), once, longest, now)
+    assert unfounded(replace(CLAIM, expires=9e15), once, float("inf"), now) == "", "no policy says what is too late"
+    assert unfounded(CLAIM, None, longest, now) == "there is no such task"
 
 
 def test_a_task_waits_for_those_it_comes_after():
@@ -207,6 +224,8 @@ def test_what_comes_after_a_parked_task_is_parked_too():
     tasks = [a_task("first"), a_task("later", after=("first",))]
     parked = plan(tasks, first=Status.PARKED, later=Status.BLOCKED).park
     assert parked == (("later", "it comes after first, which is parked"),)
+    ((name, reason),) = plan([tasks[1]], later=Status.BLOCKED).park
+    assert (name, reason) == ("later", "it comes after first, which is no task that can be read")
 
 
 def test_a_generation_is_never_used_twice():

@@ -124,6 +124,30 @@ class Claim(Struct, frozen=True):
     """The identity of the supervisor's process."""
 
 
+CLAIM_SLACK = 3600.0
+"""Seconds that a claim lasts beyond its session's time limit.
+
+Only a claim of another machine or container has to end by expiry; a dead process of this one is seen at once.
+"""
+SKEW = 600.0
+"""Seconds by which the clock of the machine that made a claim may be ahead."""
+
+
+def unfounded(claim: Claim, task: Task | None, longest: float, now: float) -> str:
+    """Return why no session of the task can have made the claim; empty if one can.
+
+    Whoever can push can write a claim. One that no session can have made is not heeded. `longest` is the time limit of
+    a session in seconds. The task has to be read after the claim, so that it is not older.
+    """
+    if task is None:
+        return "there is no such task"
+    if not 1 <= claim.generation <= task.generation:
+        return f"it is of generation {claim.generation}, and the next session of the task is of generation {task.generation}"
+    if not claim.expires <= now + longest + CLAIM_SLACK + SKEW:
+        return "it expires later than the longest session ends"
+    return ""
+
+
 def encode(task: Task) -> bytes:
     return msgspec.json.format(dump(task), indent=1) + b"\n"
 
@@ -250,11 +274,11 @@ def dispatch(
     ]
     parked = {name for name, _ in park}
     park += [
-        (t.id, f"it comes after {other}, which is parked")
+        (t.id, f"it comes after {other}, which {'is parked' if other in statuses else 'is no task that can be read'}")
         for t in tasks.values()
         if statuses[t.id] == Status.BLOCKED
         for other in t.after
-        if statuses.get(other) == Status.PARKED
+        if statuses.get(other, Status.PARKED) == Status.PARKED
     ]
     rank = _priorities(tasks, statuses)
     able = sorted(
