@@ -51,6 +51,8 @@ class Survey:
     """The claims that no session can have made: (claim, object id, why) by task."""
     odd: dict[str, str]
     """What is neither a task nor a claim, and why, by the name of its ref."""
+    below: frozenset[str]
+    """Those of `odd` that are refs below the name of a task or a claim: whoever writes that one sets them aside."""
 
     @property
     def passed_over(self) -> dict[str, str]:
@@ -67,7 +69,7 @@ class Survey:
         return self.spoilt(task) or self._at(refnames.CLAIMS + task)
 
     def _at(self, ref: str) -> str:
-        name = next((name for name in self.odd if name == ref or name.startswith(ref + "/")), None)
+        name = next((n for n in self.odd if n == ref or n.startswith(ref + "/") and n not in self.below), None)
         return f"{printable(name)} is in its way: {self.odd[name]}; agentctl doctor" if name else ""
 
 
@@ -85,14 +87,15 @@ def survey(hub: Hub, longest: float | None = None, cache: dict[str, Task] | None
             made[name.removeprefix(refnames.CLAIMS)] = read_claim(hub, ref), ref.oid
         except Malformed as error:
             odd[name] = str(error.values["why"])
-    known, strange = _tasks(hub, {} if cache is None else cache)
+    known, strange, broken = _tasks(hub, {} if cache is None else cache)
     limit, now = longest if longest is not None else _longest(hub) if made else 0.0, time.time()
     why = {name: codec.unfounded(claim, known.get(name), limit, now) for name, (claim, _) in made.items()}
     return Survey(
         known,
         {name: one for name, one in made.items() if not why[name]},
         {name: (*one, why[name]) for name, one in made.items() if why[name]},
-        {**listed.odd, **odd, **strange},
+        {**listed.odd, **odd, **broken, **strange},
+        frozenset(filter(refnames.in_the_way, {**odd, **strange})),
     )
 
 
@@ -101,10 +104,9 @@ def all_tasks(hub: Hub) -> dict[str, Task]:
     return _tasks(hub, {})[0]
 
 
-def _tasks(hub: Hub, cache: dict[str, Task]) -> tuple[dict[str, Task], dict[str, str]]:
-    """Return (every task by id, oldest first; what is no task, and why, by the name of its ref)."""
-    found, listed = {}, hub.refs.settled([refnames.TASKS])
-    odd = dict(listed.odd)
+def _tasks(hub: Hub, cache: dict[str, Task]) -> tuple[dict[str, Task], dict[str, str], dict[str, str]]:
+    """Return (every task by id, oldest first; refs that hold none, and what is no ref, each with why by its name)."""
+    found, odd, listed = {}, {}, hub.refs.settled([refnames.TASKS])
     for name, ref in listed.refs.items():
         id = name.removeprefix(refnames.TASKS)
         try:
@@ -112,7 +114,7 @@ def _tasks(hub: Hub, cache: dict[str, Task]) -> tuple[dict[str, Task], dict[str,
             found[id] = cache[ref.oid] = known if known and known.id == id else read(hub, id, ref.oid)
         except Malformed as error:
             odd[name] = str(error.values["why"])
-    return dict(sorted(found.items(), key=lambda item: (item[1].created, item[0]))), odd
+    return dict(sorted(found.items(), key=lambda item: (item[1].created, item[0]))), odd, listed.odd
 
 
 def _longest(hub: Hub) -> float:

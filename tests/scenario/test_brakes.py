@@ -122,4 +122,4 @@ def test_the_programs_own_words_are_in_the_reason_of_a_parked_task(make_repo):
     repo = make_repo(attempts=1)
     add(repo, "odd")
     said = run(repo, "echo 'KeyError: colour'; exit 1", ok=7).stdout
-    assert "parked      odd: 1 attempts; the last one: crashed, exit status 1: KeyError: colour" in said
+    assert "parked      odd: 1 attempt; the last one: crashed, exit status 1: KeyError: colour" in said

@@ -71,13 +71,12 @@ def test_readers_name_it_and_go_on(repo, name, make):
     nothing_is_left(repo)
 
 
-@pytest.mark.parametrize(("name", "make"), [one for one in ODD if one[0].startswith("tasks")], ids=IDS[4:])
+@pytest.mark.parametrize(("name", "make"), ODD[4:6], ids=IDS[4:6])
 def test_where_it_stands_no_task_is_added_and_others_run(repo, tmp_path, name, make):
     ref = put(repo, name, make(repo))
-    assert ref.removesuffix("/yy") in repo.cli("task", "add", "--id", "zz", "Do it", ok=1).stderr
-    if name == "tasks/zz":
-        said = repo.cli("task", "show", "zz", ok=1).stderr
-        assert f"{ref} does not hold what it should" in said and "hint: agentctl doctor" in said
+    assert ref in repo.cli("task", "add", "--id", "zz", "Do it", ok=1).stderr
+    said = repo.cli("task", "show", "zz", ok=1).stderr
+    assert f"{ref} does not hold what it should" in said and "hint: agentctl doctor" in said
     (tmp_path / "tasks.yaml").write_text(
         "- {id: zz, prompt: do it}\n- {id: good, prompt: do it}\n- {id: on, prompt: x, after: [zz]}\n"
     )
@@ -87,7 +86,15 @@ def test_where_it_stands_no_task_is_added_and_others_run(repo, tmp_path, name, m
     assert "it comes after zz" in task(repo, "on")["reason"]
 
 
-@pytest.mark.parametrize(("name", "make"), ODD[:4], ids=IDS[:4])
+@pytest.mark.parametrize("name", ["claims/zz/deep/er", "tasks/zz/yy"])
+def test_what_stands_below_a_name_gives_way(repo, name):
+    ref = put(repo, name, work(repo))
+    repo.cli("task", "add", "--id", "zz", "Do it")
+    run(repo, WORK)
+    assert task(repo, "zz")["status"] == "landed" and ref not in repo.refs()
+
+
+@pytest.mark.parametrize(("name", "make"), ODD[:3], ids=IDS[:3])
 def test_a_task_that_cannot_be_claimed_is_parked_and_others_run(repo, name, make):
     add(repo, "zz", "good")
     ref = put(repo, name, make(repo))
