@@ -20,6 +20,7 @@ from agentctl.core.text.json_form import Plain, facts
 from agentctl.core.text.plural import many
 from agentctl.core.text.printable import printable
 from agentctl.errors import AgentctlError, Refused
+from agentctl.git.repository import Hub
 from agentctl.hub import foreign, inbox, landed, pause, red_trunk, rights, status
 from agentctl.hub.ledger import Ledger
 from agentctl.messages import ago, aligned
@@ -112,11 +113,18 @@ def _look(given: Given, everything: bool) -> _Found:
     hub, ledger = given.hub, Ledger.read(given.hub)
     state = ledger.state()
     ended = sorted(ledger.ended(), key=lambda r: r.at) if everything else []
-    trunk = foreign.known_trunk(hub)
-    tip = (trunk and hub.refs.get(refnames.branch(trunk))) or ""
-    away = landed.gone(hub, tip, [r.commit for r in ended if isinstance(r, Landed)])
+    away = _away(hub, [r.commit for r in ended if isinstance(r, Landed)])
     waiting = [r for r in status.requests(hub) if r.waits]
     return _Found(waiting, state, ended, away, pause.read(hub), foreign.stopped(hub, state), _red(given, state))
+
+
+def _away(hub: Hub, commits: list[str]) -> set[str]:
+    """Return those of the landed commits that trunk no longer has; none if no branch is known to be trunk."""
+    try:
+        trunk = foreign.trunk_of(hub)
+    except AgentctlError:
+        return set()
+    return landed.gone(hub, hub.refs.get(refnames.branch(trunk)) or "", commits)
 
 
 def _tell_held_up(given: Given, found: _Found) -> None:

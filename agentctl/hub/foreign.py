@@ -126,7 +126,11 @@ def known_trunk(hub: Hub) -> str:
     return next((ref.removeprefix("refs/heads/") for ref in marks.read(hub).refs if ref.startswith("refs/heads/")), "")
 
 
-def _trunk(hub: Hub) -> str:
+def trunk_of(hub: Hub) -> str:
+    """Return the branch that the marks record as trunk or, without marks as in a clone, the one that policies name.
+
+    Raises PolicyError and NotFound.
+    """
     return known_trunk(hub) or in_force(hub)[1].trunk
 
 
@@ -169,7 +173,7 @@ def restore(hub: Hub) -> list[str]:
         if not marks.put_back(hub, odd):
             raise Contended(f"{odd.ref} is being moved")
         done.append(f"{odd.ref} is back at {odd.own[:12]}" if odd.own and not odd.lost else f"{odd.ref} is empty again")
-    trunk = _trunk(hub)
+    trunk = trunk_of(hub)
     move = look(hub, trunk, Ledger.read(hub).state())
     if move and refused(hub, move):
         done.append(_move_back(hub, trunk, move))
@@ -228,7 +232,7 @@ def adopt_ledger(hub: Hub, held: Held) -> list[str]:
 
 def labels(hub: Hub) -> list[str]:
     """Return the changes that the labels of the commits on trunk name, newest first: a sign, but not a proof."""
-    tip = hub.refs.get(refnames.branch(_trunk(hub)))
+    tip = hub.refs.get(refnames.branch(trunk_of(hub)))
     form = "--format=%(trailers:key=Agentctl-Change,valueonly,separator=%x2c)"
     return [printable(name) for name in hub.git("log", "--first-parent", form, tip).split()] if tip else []
 
@@ -238,7 +242,7 @@ def adopt(hub: Hub) -> list[str]:
 
     Raises Refused if the branch is gone.
     """
-    trunk = _trunk(hub)
+    trunk = trunk_of(hub)
     ledger = Ledger.read(hub)
     move = stop(hub, trunk, ledger.state())
     if not move:

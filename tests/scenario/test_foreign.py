@@ -8,7 +8,7 @@ from agentctl.core.queue.events import Adopted
 from agentctl.errors import Refused
 from agentctl.hub import marks
 from tests.support.agents import WORK, add, run, task
-from tests.support.hub import finish, policy, told, until
+from tests.support.hub import Repo, finish, policy, told, until
 
 STOP = {".agentctl/policy.yaml": policy() + "foreign: stop\n"}
 
@@ -284,3 +284,16 @@ def test_what_the_bot_knew_is_gone_for_good(make_repo):
     repo.submit("two", {"two.txt": "2\n"})
     repo.drain()
     assert repo.landings() == ["two/1"] and marks.read(repo.hub).adopt == ""
+
+
+def test_a_clone_says_of_its_own_trunk_what_it_holds(lived, tmp_path):
+    lived.git("clone", "-q", str(lived.path), str(tmp_path / "clone"))
+    there = Repo(tmp_path / "clone")
+    there.git("fetch", "-q", "origin", "+refs/agentctl/*:refs/agentctl/*")
+    said = there.cli("queue", "--all").stdout
+    assert "landed  one/1" in said and "landed  two/1" in said and "gone" not in said
+    there.git("reset", "-q", "--hard", "main^")
+    assert json.loads(there.cli("queue", "--all", "--json").stdout)["gone"] == ["two/1"]
+    there.git("checkout", "-q", "--detach")
+    there.git("branch", "-D", "main")
+    assert json.loads(there.cli("queue", "--all", "--json").stdout)["gone"] == [], "no branch is known to be trunk"
