@@ -342,3 +342,17 @@ def test_what_an_agent_tested_in_an_environment_of_its_own_is_no_proof(make_repo
 def test_hints_that_cannot_be_read_are_passed_over(repo):
     repo.git("update-ref", "refs/agentctl/hints", repo.hub.objects.write_blob(b"junk"))
     assert "passed" in repo.cli("test").stdout and "passed" in repo.cli("test").stdout
+
+
+@pytest.mark.parametrize("way", ["bot restore", "bot run --once"])
+@pytest.mark.parametrize("ref", [STATE, VERDICTS])
+def test_what_stands_below_the_name_of_a_ref_gives_way(lived, ref, way):
+    left = lived.git("rev-parse", ref)
+    lived.git("update-ref", "-d", ref)
+    made = [lived.change({"odd.txt": f"{n}\n"}) for n in (1, 2)]
+    for n, oid in enumerate(made):
+        lived.git("update-ref", f"{ref}/x/{n}", oid)
+    lived.cli(*way.split())
+    assert lived.git("merge-base", "--is-ancestor", left.strip(), ref) == "" and lived.refs(ref + "/") == []
+    assert set(made) <= set(lived.git("for-each-ref", "--format=%(objectname)", "refs/agentctl/salvage").split())
+    lived.proven()
