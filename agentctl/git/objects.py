@@ -227,12 +227,18 @@ class Objects:
         return self.blob(entry[1]) if entry and entry[0] != TREE else None
 
     def walk(self, tree: str, prefix: bytes = b"") -> Iterator[tuple[str, str]]:
-        """Yield (path, object id) of every file under `tree`, in order."""
-        for name, (mode, oid) in sorted(self.tree(tree).items()):
+        """Yield (path, object id) of every file under `tree`, in order.
+
+        The walk uses its own stack, because trees may be deeper than Python can recurse.
+        """
+        todo = [(prefix, tree, TREE)]
+        while todo:
+            path, oid, mode = todo.pop()
             if mode == TREE:
-                yield from self.walk(oid, prefix + name + b"/")
+                below = sorted(self.tree(oid).items(), reverse=True)
+                todo += [(path + name + b"/" * (kind == TREE), inner, kind) for name, (kind, inner) in below]
             else:
-                yield (prefix + name).decode(errors="surrogateescape"), oid
+                yield path.decode(errors="surrogateescape"), oid
 
     def part(self, tree: str, patterns: tuple[str, ...], depth: int = 0) -> str:
         """Return the id that a tree would have with only those files of `tree` that one of `patterns` matches.

@@ -154,7 +154,7 @@ def decoding(name: str) -> Iterator[None]:
     """Turn whatever is wrong with the content of a ref, read in the context, into Malformed with the ref's name."""
     try:
         yield
-    except (ValueError, TypeError, KeyError, IndexError, AttributeError, ObjectError) as error:
+    except (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError, ObjectError) as error:
         raise Malformed(ref=name, why=printable(str(error), 300)) from error
 
 

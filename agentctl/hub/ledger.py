@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from agentctl.core import refnames
@@ -11,12 +12,33 @@ from agentctl.core.queue import ledger_format_v1
 from agentctl.core.queue.events import Recorded
 from agentctl.core.queue.records import AnyEnded, Landed, Record, Rejected
 from agentctl.core.queue.state import Draft, State
-from agentctl.errors import Infrastructure, fault_of
+from agentctl.errors import Infrastructure, Malformed, fault_of
 from agentctl.git.objects import EMPTY_TREE
 from agentctl.git.refs import decoding
 from agentctl.git.repository import Hub
 from agentctl.git.transactions import Transaction
 from agentctl.hub import marks
+
+Odd = dict[str, Malformed]
+"""The records that cannot be read, by path."""
+
+
+@contextlib.contextmanager
+def _record(path: str, odd: Odd | None) -> Iterator[None]:
+    """Read one record in the context: whatever is wrong with it is put into `odd`, if that is given, or raised."""
+    try:
+        with decoding(f"{refnames.STATE}:{path}" if odd is not None else refnames.STATE):
+            yield
+    except Malformed as error:
+        if odd is None:
+            raise
+        odd[path] = error
+
+
+def _placed(path: str, own: str) -> None:
+    """Raise ValueError for a record that stands at the path of another one."""
+    if path != own:
+        raise ValueError(f"the record at {path} belongs at {own}")
 
 
 class Ledger:
@@ -32,8 +54,11 @@ class Ledger:
         """Return the ledger as the bot left it, whatever somebody else has made of its ref since."""
         return cls(hub, marks.tip(hub, refnames.STATE))
 
-    def state(self) -> State:
-        """Return the state; raise Malformed, or Infrastructure if a newer agentctl wrote it."""
+    def state(self, odd: Odd | None = None) -> State:
+        """Return the state; raise Malformed, or Infrastructure if a newer agentctl wrote it.
+
+        With `odd`, records that cannot be read are put there and left out of the queue.
+        """
         if not self.tip:
             return State()
         objects = self.hub.objects
@@ -43,8 +68,12 @@ class Ledger:
             }
             queue = objects.at(self.tree, "queue")
             for path, oid in objects.walk(queue[1], b"queue/") if queue else ():
-                wanted[path] = objects.blob(oid)
-            version = int(wanted[codec.FORMAT])
+                with _record(path, odd):
+                    wanted[path] = objects.blob(oid)
+                    if odd is not None:
+                        _placed(path, codec.queue_path(codec.decode_queued(wanted[path]).key))
+            wanted = {path: data for path, data in wanted.items() if path not in (odd or ())}
+            version = codec.version(wanted[codec.FORMAT])
             if version > codec.VERSION:
                 raise Infrastructure(
                     f"{refnames.STATE} has format {version}, this agentctl reads {codec.VERSION}", hint="update agentctl"
@@ -105,12 +134,20 @@ class Ledger:
         found = self._newest(change, lambda record: isinstance(record, Landed))
         return found if isinstance(found, Landed) else None
 
-    def ended(self) -> list[AnyEnded]:
-        """Return every ended record; this reads them all."""
-        objects = self.hub.objects
+    def ended(self, odd: Odd | None = None) -> list[AnyEnded]:
+        """Return every ended record; this reads them all.
+
+        With `odd`, records that cannot be read are put there and left out.
+        """
+        objects, found = self.hub.objects, []
         with decoding(refnames.STATE):
             done = objects.at(self.tree, "done")
-            return [codec.decode_ended(objects.blob(oid)) for _, oid in objects.walk(done[1])] if done else []
+            for path, oid in objects.walk(done[1], b"done/") if done else ():
+                with _record(path, odd):
+                    record = codec.decode_ended(objects.blob(oid))
+                    _placed(path, codec.done_path(record.key))
+                    found.append(record)
+        return found
 
     def history(
         self, since: float = 0.0, until: float | None = None, most: int = 0
@@ -119,6 +156,11 @@ class Ledger:
 
         `most` limits the number of commits; 0 means no limit.
         """
+        for when, oid in self.commits(since, until, most):
+            yield when, self.happened(oid)
+
+    def commits(self, since: float = 0.0, until: float | None = None, most: int = 0) -> Iterator[tuple[float, str]]:
+        """Yield (when, id) of the commits that `history` is about."""
         if not self.tip:
             return
         dates = [f"--since={int(since)}"] if since else []
@@ -126,9 +168,10 @@ class Ledger:
         dates += [f"-n{most}"] if most else []
         for line in self.hub.git("rev-list", "--first-parent", "--timestamp", *dates, self.tip).splitlines():
             when, oid = line.split()
-            yield float(when), self._happened(oid)
+            yield float(when), oid
 
-    def _happened(self, oid: str) -> Sequence[Recorded | ledger_format_v1.Line]:
+    def happened(self, oid: str) -> Sequence[Recorded | ledger_format_v1.Line]:
+        """Return what happened in one commit of the ledger; raise Malformed."""
         with decoding(refnames.STATE):
             commit = self.hub.objects.commit(oid)
             data = self.hub.objects.read(commit.tree, codec.EVENTS)

@@ -10,26 +10,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
+from typing import TypeVar
 
 from agentctl.core import refnames
 from agentctl.core.policy.policy import Policy, fingerprint, in_parts, parts
 from agentctl.core.queue import events, ledger_format_v1
+from agentctl.core.queue import ledger_format as codec
 from agentctl.core.queue.model import Verdict
 from agentctl.core.queue.records import AnyEnded, Conflicts, Ended, GateFailed, Landed, Record, Rejected
 from agentctl.core.queue.state import State
 from agentctl.core.text.printable import printable
-from agentctl.errors import PolicyError
-from agentctl.git import plain, process
+from agentctl.errors import Malformed, PolicyError, Timeout
+from agentctl.git import plain
 from agentctl.git.objects import ObjectError
+from agentctl.git.process import GitError
 from agentctl.git.repository import POLICY_PATH, Hub
 from agentctl.hub import foreign, landed, marks, verdicts
-from agentctl.hub.ledger import Ledger
+from agentctl.hub.ledger import Ledger, Odd
 from agentctl.hub.policy_file import read_policy
 
+T = TypeVar("T")
+
 FSCKED = 20_000
-"""The most object ids that `git fsck` is given on its command line."""
+"""The most object ids that one `git fsck` is given on its command line."""
+SHOWN = 20
+"""The most lines of `git fsck` that become findings."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,22 +58,52 @@ class Counts:
 
 
 def prove(hub: Hub, trunk: str) -> tuple[Counts, list[Finding]]:
-    """Read the whole ledger, compare it with trunk, verdicts and refs, and return counts and findings."""
-    ledger = Ledger.read(hub)
-    state, ended = ledger.state(), ledger.ended()
+    """Read the whole ledger, compare it with trunk, verdicts and refs, and return counts and findings.
+
+    What cannot be read, or names what there is not, is a finding, and all else is proven. Raises Infrastructure if a newer
+    agentctl wrote the ledger, or if its ref is broken.
+    """
+    ledger, odd = Ledger.read(hub), Odd()
+    state = _whole(ledger.state, State(), odd, "queue")
+    nothing: list[AnyEnded] = []
+    ended = _whole(ledger.ended, nothing, odd, "done")
     landed = [r for r in ended if isinstance(r, Landed)]
     rejected = [r for r in ended if isinstance(r, Rejected)]
     tips = {(r.proof.old, r.proof.tip) for r in landed}
     past = Past.by(ledger)
+    admitted = set() if odd.keys() & {"queue", "done"} else past.admitted - set(map(codec.key_of, odd))
     findings = [
-        *_moved(hub),
-        *_trunk(hub, trunk, ledger, tips, past.adopted),
-        *_tested(hub, landed),
-        *_once(past.admitted, state, ended),
-        *_evidence(hub, rejected),
-        *_reachable(hub, [*ended, *state.queue.values()]),
+        *(Finding(3, error.message) for error in odd.values()),
+        *(Finding(3, text) for text in past.unclear),
+        *_all(1, _moved(hub)),
+        *_all(1, _trunk(hub, trunk, state, tips, past.adopted)),
+        *_all(1, _tested(hub, landed)),
+        *_once(admitted, state, ended),
+        *_all(4, _evidence(hub, rejected)),
+        *_all(5, _reachable(hub, [*ended, *state.queue.values()])),
     ]
     return Counts(len(landed), len(rejected), len(state.queue), len(tips)), findings
+
+
+UNREADABLE = (Malformed, ObjectError, PolicyError, GitError, Timeout)
+"""What is raised for content that agentctl or Git cannot read."""
+
+
+def _whole(read: Callable[[Odd], T], none: T, odd: Odd, part: str) -> T:
+    """Return what `read` returns; `none` if that part of the ledger cannot be read at all."""
+    try:
+        return read(odd)
+    except Malformed as error:
+        odd[part] = error
+        return none
+
+
+def _all(invariant: int, found: Iterator[Finding]) -> Iterator[Finding]:
+    """Yield the findings, and one more if something that cannot be read keeps the rest from being looked at."""
+    try:
+        yield from found
+    except UNREADABLE as error:
+        yield Finding(invariant, f"not all of it can be proven: {error.message}")
 
 
 def _moved(hub: Hub) -> Iterator[Finding]:
@@ -92,26 +130,41 @@ class Past:
     """The keys of all submissions that were admitted."""
     adopted: dict[str, Foreign]
     """The moves of trunk by somebody else that the bot adopted, by the commit that trunk was moved to."""
+    unclear: list[str]
+    """What cannot be read of the ledger's commits, in words."""
 
     @classmethod
     def by(cls, ledger: Ledger) -> Past:
-        past = cls(set(), {})
-        for _, happened in ledger.history():
-            for event in happened:
-                match event:
-                    case events.Admitted(queued=queued):
-                        past.admitted.add(queued.key)
-                    case events.Adopted(old=old, new=new, who=who, kept=kept):
-                        past.adopted[new] = Foreign("" if kept is None else old, printable(who))
-                    case ledger_format_v1.Line(admitted=key) if key:
-                        past.admitted.add(key)
-                    case ledger_format_v1.Line(adopted=(new, before, who)):
-                        past.adopted[new] = Foreign(before, printable(who))
+        past = cls(set(), {}, [])
+        try:
+            for _, oid in ledger.commits():
+                past._take(ledger, oid)
+        except UNREADABLE as error:
+            past.unclear.append(f"the history of the ledger cannot be read: {error.message}")
         return past
 
+    def _take(self, ledger: Ledger, oid: str) -> None:
+        try:
+            happened = ledger.happened(oid)
+        except Malformed as error:
+            self.unclear.append(f"the commit {oid[:12]} of the ledger does not say what happened: {error.values['why']}")
+            return
+        for event in happened:
+            match event:
+                case events.Admitted(queued=queued):
+                    self.admitted.add(queued.key)
+                case events.Adopted(old=old, new=new, who=who, kept=kept):
+                    self.adopted[new] = Foreign("" if kept is None else old, printable(who))
+                case ledger_format_v1.Line(admitted=key) if key:
+                    self.admitted.add(key)
+                case ledger_format_v1.Line(adopted=(new, before, who)):
+                    self.adopted[new] = Foreign(before, printable(who))
+                case ledger_format_v1.Line(unclear=True, text=text):
+                    self.unclear.append(f"the commit {oid[:12]} of the ledger does not say what it is about: {printable(text)}")
 
-def _trunk(hub: Hub, trunk: str, ledger: Ledger, tips: set[tuple[str, str]], adopted: dict[str, Foreign]) -> Iterator[Finding]:
-    state, tip = ledger.state(), hub.refs.get(refnames.branch(trunk)) or ""
+
+def _trunk(hub: Hub, trunk: str, state: State, tips: set[tuple[str, str]], adopted: dict[str, Foreign]) -> Iterator[Finding]:
+    tip = hub.refs.get(refnames.branch(trunk)) or ""
     if not state.trunk:
         if names := foreign.labels(hub):
             yield Finding(
@@ -154,7 +207,7 @@ def _first_parents(hub: Hub, tip: str) -> list[str]:
 def _ancestor(hub: Hub, old: str, new: str) -> bool:
     try:
         return hub.descends(new, old)
-    except process.GitError:
+    except GitError:
         return False
 
 
@@ -164,17 +217,22 @@ def _given_up(hub: Hub, away: set[str], before: list[str]) -> set[str]:
 
 
 def _tested(hub: Hub, landed: list[Landed]) -> Iterator[Finding]:
-    known: dict[tuple[str, str], bool] = {}
+    known: set[tuple[str, str]] = set()
     policies: dict[tuple[int, str] | None, Policy | None] = {}
     for record in landed:
         tip, gate = record.proof.tip, record.proof.passed.gate
         if (tip, gate) not in known:
-            passed = verdicts.lookup(hub, gate, hub.objects.commit(tip).tree, Verdict.PASSED) if tip else None
-            known[tip, gate] = bool(passed)
+            known.add((tip, gate))
+            try:
+                passed = verdicts.lookup(hub, gate, hub.objects.commit(tip).tree, Verdict.PASSED) if tip else None
+                missing = _unproven(hub, _in_force(hub, record.proof.old, policies), passed) if passed else []
+            except UNREADABLE as error:
+                yield Finding(1, f"nothing proves that {record.key} was tested: {error.message}")
+                continue
             if not passed:
                 yield Finding(1, f"{tip[:12]} landed without a passed verdict of its tree")
-            elif names := _unproven(hub, _in_force(hub, record.proof.old, policies), passed):
-                yield Finding(1, f"{tip[:12]} landed without a passed verdict of {', '.join(names)} on its paths")
+            elif missing:
+                yield Finding(1, f"{tip[:12]} landed without a passed verdict of {', '.join(missing)} on its paths")
         if tip and not _ancestor(hub, record.commit, tip):
             yield Finding(2, f"{record.key} is not in the tested commit {tip[:12]}")
 
@@ -188,7 +246,7 @@ def _in_force(hub: Hub, tip: str, known: dict[tuple[int, str] | None, Policy | N
     if file not in known:
         try:
             known[file] = read_policy(hub, tip)
-        except PolicyError:
+        except (PolicyError, ObjectError):
             known[file] = None
     return known[file]
 
@@ -218,19 +276,27 @@ def _once(admitted: set[str], state: State, ended: list[AnyEnded]) -> Iterator[F
 
 
 def _evidence(hub: Hub, rejected: list[Rejected]) -> Iterator[Finding]:
+    answered = hub.refs.names([refnames.OUTBOX]).oids
     for record in rejected:
         change = record.change
         match record.reason:
             case GateFailed(gate=gate, failed=failed, passed=passed):
-                if not verdicts.lookup(hub, gate, failed, Verdict.FAILED):
-                    yield Finding(4, f"{record.key} was rejected without a failed verdict that contains it")
-                if not verdicts.lookup(hub, gate, passed, Verdict.PASSED):
-                    yield Finding(4, f"{record.key} was rejected without a passed verdict that lacks it")
+                for tree, verdict, what in (
+                    (failed, Verdict.FAILED, "failed verdict that contains it"),
+                    (passed, Verdict.PASSED, "passed verdict that lacks it"),
+                ):
+                    try:
+                        there = verdicts.lookup(hub, gate, tree, verdict)
+                    except UNREADABLE as error:
+                        yield Finding(4, f"{record.key} was rejected by a {what}, and it cannot be read: {error.message}")
+                    else:
+                        if not there:
+                            yield Finding(4, f"{record.key} was rejected without a {what}")
             case Conflicts(paths=()):
                 yield Finding(4, f"{record.key} was rejected for a conflict that names no path")
             case _ if not record.why:
                 yield Finding(4, f"{record.key} was rejected without a reason")
-        if not hub.refs.get(refnames.outbox(change.agent, change.id, change.revision)):
+        if refnames.outbox(change.agent, change.id, change.revision) not in answered:
             yield Finding(4, f"the answer to {record.key} is gone from the outbox", grave=False)
 
 
@@ -238,33 +304,32 @@ def _reachable(hub: Hub, records: list[Record]) -> Iterator[Finding]:
     found = hub.refs.scan(["refs/"])
     for name, why in found.odd.items():
         yield Finding(5, f"broken ref {printable(name)}: {why}")
-    # git fsck runs in a Git directory without refs: a FIFO among the hub's refs would hold it.
-    asked = {ref.oid for ref in found.refs.values()}
-    # The commit graph is only a cache of Git: while `git gc` runs, it may name commits that are already pruned.
-    done = plain.run(
-        hub.git_dir,
-        [
-            "-c",
-            "core.commitGraph=false",
-            "fsck",
-            "--connectivity-only",
-            "--no-dangling",
-            "--no-progress",
-            *sorted(asked)[:FSCKED],
-        ],
-        ok=range(256),
-    )
-    if done.returncode:
-        for line in (done.stdout + done.stderr).decode(errors="replace").splitlines()[:20]:
-            yield Finding(5, f"git fsck: {line}")
-    heads = {r.change.head for r in records if not (isinstance(r, Ended) and not r.kept)}
-    if heads:
-        for oid in sorted(oid for oid in heads if not hub.objects.exists(oid)):
+    asked = sorted({ref.oid for ref in found.refs.values()})
+    yield from _all(5, (Finding(5, f"git fsck: {line}") for line in islice(_fsck(hub, asked), SHOWN)))
+    heads = set()
+    for oid in sorted({r.change.head for r in records if not (isinstance(r, Ended) and not r.kept)}):
+        if not hub.objects.exists(oid):
             yield Finding(5, f"a submitted head is gone: {oid}")
+        elif (kind := hub.objects.store.head(oid)[0]) != "commit":
+            yield Finding(5, f"a submitted head is a {kind} and not a commit: {oid}")
+        else:
+            heads.add(oid)
+    if heads:
         # Wrong dates in the history can mislead the first query, but not a listing of all commits.
         lone = {*hub.unreached(heads)} & heads
-        every = (
-            hub.git("rev-list", "--stdin", "--ignore-missing", stdin="\n".join(sorted(asked)).encode()).split() if lone else ()
-        )
+        every = hub.git("rev-list", "--stdin", "--ignore-missing", stdin="\n".join(asked).encode()).split() if lone else ()
         for oid in sorted(lone.difference(every)):
             yield Finding(5, f"the submitted head {oid[:12]} is not reachable from any ref")
+
+
+def _fsck(hub: Hub, oids: Sequence[str]) -> Iterator[str]:
+    """Yield what Git says of all that these objects lead to and that is not there.
+
+    It runs in a Git directory without refs: a FIFO among the hub's refs would hold it. The commit graph is only a cache of
+    Git: while `git gc` runs, it may name commits that are already pruned.
+    """
+    command = ["-c", "core.commitGraph=false", "fsck", "--connectivity-only", "--no-dangling", "--no-progress"]
+    for at in range(0, max(1, len(oids)), FSCKED):
+        done = plain.run(hub.git_dir, [*command, *oids[at : at + FSCKED]], ok=range(256))
+        if done.returncode:
+            yield from (done.stdout + done.stderr).decode(errors="replace").splitlines()

@@ -16,10 +16,11 @@ from agentctl.core.queue import events
 from agentctl.core.queue import ledger_format as codec
 from agentctl.core.queue.events import Landing, Staged
 from agentctl.core.queue.model import Change, Probe, Verdict
-from agentctl.core.queue.records import GateFailed, Passed, Queued, Rejected, Work
+from agentctl.core.queue.records import GateFailed, Landed, Passed, Proof, Queued, Rejected, Work
 from agentctl.core.queue.state import Draft, State
 from agentctl.core.tasks.task import Claim, End, Session, Task, decode_claim, dispatch, encode, encode_claim, status
 from agentctl.core.text import json_form
+from agentctl.core.text.json_form import replace
 from agentctl.engine import owner
 from agentctl.errors import AgentctlError, Malformed
 from agentctl.git import refs
@@ -28,6 +29,7 @@ from agentctl.git.refs import Ref
 from agentctl.hub import outbox, pause, tasks, verdicts
 from agentctl.hub.ledger import Ledger
 from agentctl.hub.verdicts import Judgement
+from agentctl.hub.verification import prove
 
 SETTINGS = settings(
     max_examples=150, deadline=None, database=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
@@ -209,6 +211,48 @@ def test_the_ledger(repo, path, draw):
     ):
         with named(refnames.STATE):
             read()
+
+
+LANDED = Landed(change=CHANGE, at=2.0, work=WORK, commit=OID, proof=Proof(1, OID, OID, Passed(OID, "g", 1.0, OID)))
+OLD = {
+    "change": {"id": "one", "revision": 3, "head": OID, "agent": "ann", "seq": 1, "admitted": 5.0},
+    "base": OID,
+    "stage": "landed",
+    "ended": 1.0,
+    "commit": OID,
+    "evidence": {"probe": 1, "old": OID, "tip": OID, "tree": OID, "gate": "g", "at": 1.0, "commit": OID},
+}
+MORE = FILES | {codec.done_path("two/1"): json_form.dump(replace(LANDED, change=replace(CHANGE, id="two"))).decode()}
+MORE |= {codec.done_path("one/3"): json.dumps(OLD)}
+odd_lines = st.lists(
+    st.sampled_from(["admit", "adopt", "probe", "land", "for", OID, "--all", "one/1", "12", "\0", "of"]) | st.text(max_size=4),
+    max_size=5,
+).map(" ".join)
+
+
+@pytest.mark.parametrize("path", [path for path in MORE if path.endswith((".json", "/1", "/2", "/3"))])
+@settings(SETTINGS, max_examples=12)
+@given(draw=st.data())
+def test_verify_tells_what_it_cannot_read_and_proves_the_rest(repo, path, draw):
+    ids = [OID, repo.tip, EMPTY_TREE, "--all", "a\0b", "-" * 40]
+    text = MORE[path] if draw.draw(st.booleans()) else draw.draw(spoilt(MORE[path]))
+    for _ in range(text.count(OID)):
+        text = text.replace(OID, draw.draw(st.sampled_from(ids)).replace("\0", "\\u0000"), 1)
+    put(repo, refnames.STATE, holding(repo, {**{p: c.encode() for p, c in MORE.items()}, path: data(text)}))
+    counts, findings = prove(repo.hub, "main")
+    named = [f.text for f in findings]
+    assert counts.landed + counts.rejected + counts.queued + sum(refnames.STATE in text for text in named) >= 3
+    assert path == codec.done_path("two/1") or f"nothing proves that two/1 was tested: object {OID}" in " ".join(named)
+
+
+@settings(SETTINGS, max_examples=40)
+@given(lines=st.lists(odd_lines, max_size=4))
+def test_verify_takes_any_message_of_a_commit_without_events(repo, lines):
+    files = {path: text.encode() for path, text in FILES.items() if path != codec.EVENTS}
+    message = "\n".join([f"{len(lines)} events", "", *lines])
+    tree = repo.hub.objects.replace(EMPTY_TREE, files)
+    put(repo, refnames.STATE, repo.hub.objects.write_commit(tree, (), message, 0))
+    prove(repo.hub, "main")
 
 
 @pytest.mark.parametrize("kind", ["blob", "tree", "nothing"])

@@ -11,7 +11,7 @@ from agentctl.core.queue import ledger_format as codec
 from agentctl.core.queue.records import AgainstRules, Conflicts, GateFailed, Queued
 from agentctl.core.text.json_form import dump, replace
 from agentctl.git.objects import EMPTY_TREE
-from agentctl.hub import marks
+from agentctl.hub import marks, verification
 from agentctl.hub.ledger import Ledger
 from agentctl.hub.verification import prove
 
@@ -121,3 +121,60 @@ def test_an_object_that_is_gone(lived):
     blob = lived.git("rev-parse", "main:one.txt").strip()
     (lived.path / ".git" / "objects" / blob[:2] / blob[2:]).unlink()
     assert 5 in grave(lived)
+
+
+@pytest.mark.parametrize("spoil", ["missing", "a blob", "a head", "no record", "elsewhere"])
+def test_a_record_that_cannot_be_believed_is_one_finding_and_the_rest_is_proven(lived, spoil):
+    path, record = codec.done_path("two/1"), lived.record("two")
+    other = {"missing": "f" * 40, "a blob": lived.git("rev-parse", "main:one.txt").strip()}.get(spoil, "")
+    files = {
+        "a head": {path: dump(record).replace(record.change.head.encode(), b"--all")},
+        "no record": {path: b"[]"},
+        "elsewhere": {codec.done_path("three/1"): dump(record)},
+    }.get(spoil) or {path: dump(replace(record, proof=replace(record.proof, tip=other)))}
+    rewrite(lived, {**files, codec.done_path("bad/1"): None})
+    said = lived.cli("verify", ok=9).stdout
+    assert "bad/1 was admitted and has vanished" in said, "the rest is proven"
+    assert said.count("two/1") == 1 and said.count("broken: ") == (3 if spoil == "missing" else 2), said
+
+
+def test_commits_of_the_ledger_that_say_nothing_are_findings(lived):
+    tree, tip = Ledger.read(lived.hub).tree, Ledger.read(lived.hub).tip
+    bare = lived.hub.objects.replace(tree, {"events.json": None})
+    for tree, message in ((bare, "3 events\n\nadmit \nadopt \nadopt --all for\n"), (bare, "x\n")):
+        tip = lived.hub.objects.write_commit(tree, [tip], message, 1)
+    odd = lived.hub.objects.replace(bare, {"events.json": b"{"})
+    written(lived, refnames.STATE, lived.hub.objects.write_commit(odd, [tip], "odd\n", 1))
+    said = lived.cli("verify", ok=9).stdout
+    assert said.count("does not say what it is about: a") == 3 and said.count("does not say what happened") == 1, said
+    assert said.count("broken: ") == 4
+
+
+def test_a_verdict_and_an_answer_that_cannot_be_read(lived):
+    reason = lived.record("bad").reason
+    verdict = f"{reason.gate}/{reason.failed[:2]}/{reason.failed}/failed"
+    tip = marks.tip(lived.hub, refnames.VERDICTS)
+    tree = lived.hub.objects.replace(lived.hub.objects.commit(tip).tree, {verdict: b"[]"})
+    written(lived, refnames.VERDICTS, lived.hub.objects.write_commit(tree, [tip], "odd\n", 1))
+    (lived.path / ".git/refs/agentctl/outbox/ann/bad/1").write_text("odd\n")
+    said = lived.cli("verify", ok=9).stdout
+    assert "bad/1 was rejected by a failed verdict that contains it, and it cannot be read" in said
+    assert "broken ref refs/agentctl/outbox/ann/bad/1" in said and said.count("broken: ") == 2
+
+
+def test_every_ref_is_looked_at_however_many_there_are(lived, monkeypatch):
+    monkeypatch.setattr(verification, "FSCKED", 2)
+    gone = lived.hub.objects.write_blob(b"gone\n")
+    for n in range(9):
+        tree = lived.hub.objects.replace(EMPTY_TREE, {f"{n}.txt": f"{n}\n".encode()})
+        lived.git("update-ref", f"refs/x/{n}", lived.hub.objects.write_commit(tree, (), f"{n}\n", 1))
+    assert grave(lived) == set()
+    last = max(lived.git("for-each-ref", "--format=%(objectname)").split())
+    for n in range(10_000):
+        tree = lived.hub.objects.write_tree({b"gone": (0o100644, gone)})
+        made = lived.hub.objects.write_commit(tree, (), f"{n}\n", 1)
+        if made > last:
+            break
+    lived.git("update-ref", "refs/x/last", made)
+    (lived.path / ".git/objects" / gone[:2] / gone[2:]).unlink()
+    assert [f.text for f in prove(lived.hub, "main")[1] if f.grave][-1] == f"git fsck: missing blob {gone}"

@@ -91,8 +91,15 @@ def test_a_line_of_version_1_says_what_it_is_about():
         assert Line(text).of_probe == 12
     assert Line("probe 12 of one/1: why").of_probe == 0 and Line("rejected one/1: probe 12").of_probe == 0
     assert Line("admit a").adopted is None
-    assert Line("adopt ab for cd: a person takes it").adopted == ("ab", "cd", "")
-    assert Line("adopt ab, moved by somebody else, by x").adopted == ("ab", "", ", by x")
+    assert Line(f"adopt {OID} for {TIP}: a person takes it").adopted == (OID, TIP, "")
+    assert Line(f"adopt {OID}, moved by somebody else, by x").adopted == (OID, "", ", by x")
+
+
+@pytest.mark.parametrize("text", ["admit ", "admit  ", "adopt ", "adopt --all", f"adopt {OID}0", "adopt \0 for "])
+def test_a_line_of_version_1_that_does_not_say_what_it_is_about(text):
+    assert (Line(text).admitted, Line(text).adopted, Line(text).unclear) == ("", None, True)
+    assert not Line("admit a/1").unclear and not Line(f"adopt {OID}").unclear and not Line("x").unclear
+    assert Line(f"probe {'1' * 5000} of a/1").begun == 0 == Line(f"probe {'1' * 5000} passed").of_probe
 
 
 def test_a_message_of_version_1_has_a_line_for_each_event():

@@ -25,6 +25,7 @@ when the format becomes 2.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping
 from typing import TypeVar
 
@@ -38,6 +39,7 @@ from agentctl.core.queue.sentences import told
 from agentctl.core.queue.state import Draft, State
 from agentctl.core.refnames import valid_name
 from agentctl.core.text.json_form import Struct, dump, load
+from agentctl.core.text.printable import printable
 
 Named = TypeVar("Named", bound=Record)
 
@@ -124,6 +126,18 @@ def read_back(path: str, data: bytes) -> None:
         raise ValueError(f"{path} is not read as it was written")
 
 
+def key_of(path: str) -> str:
+    """Return the key of the submission whose record has this path; the path itself if it is that of no record."""
+    return path.split("/", 2)[2] if path.startswith(("queue/", "done/")) and path.count("/") > 1 else path
+
+
+def version(data: bytes) -> int:
+    """Return the version that the file `format` names. Raise ValueError if it names none."""
+    if not re.fullmatch(rb"[0-9]{1,9}\n?", data):
+        raise ValueError(f"its file {FORMAT} holds {printable(data, 40)!r} and not the number of a version")
+    return int(data)
+
+
 def decode_trunk(meta: bytes) -> str:
     """Return where the bot knows trunk to be, from meta.json alone."""
     return _meta(meta).trunk
@@ -138,8 +152,8 @@ def decode(files: Mapping[str, bytes]) -> State:
 
     Raise ValueError for a format of an unknown version, and for a ledger without a version.
     """
-    if int(files[FORMAT]) not in (1, VERSION):
-        raise ValueError(f"ledger format {files[FORMAT].decode().strip()}, this agentctl reads {VERSION}")
+    if version(files[FORMAT]) not in (1, VERSION):
+        raise ValueError(f"ledger format {version(files[FORMAT])}, this agentctl reads {VERSION}")
     meta, probes = _meta(files[META]), load(_Probes, files[PROBES])
     records = [decode_queued(data) for path, data in files.items() if path.startswith("queue/")]
     return State(

@@ -7,8 +7,9 @@ This is the one module that reads such messages, for ledgers that version 1 bega
 from __future__ import annotations
 
 import json
+import math
 import re
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
@@ -36,10 +37,13 @@ from agentctl.core.queue.records import (
 )
 from agentctl.core.text.json_form import Oid, Struct, quoted
 
+_Id = Annotated[str, msgspec.Meta(pattern=r"\A([0-9a-f]{40})?\Z")]
+"""The id of an object, or nothing."""
+
 
 class _Record(Struct, frozen=True):
     change: Change
-    base: str
+    base: Oid
     subject: str = ""
     paths: tuple[str, ...] = ()
     stage: Stage = Stage.QUEUED
@@ -53,24 +57,24 @@ class _Record(Struct, frozen=True):
 
 class _Proof(msgspec.Struct):
     probe: int = 0
-    old: str = ""
-    tip: str = ""
-    tree: str = ""
+    old: _Id = ""
+    tip: _Id = ""
+    tree: _Id = ""
     gate: str = ""
     at: float = 0.0
-    commit: str = ""
+    commit: _Id = ""
 
 
 class _Failure(msgspec.Struct):
     probe: int = 0
     chain: tuple[str, ...] = ()
     gate: str = ""
-    failed: str = ""
-    passed: str = ""
+    failed: _Id = ""
+    passed: _Id = ""
 
 
 class _Conflict(msgspec.Struct):
-    trunk: str = ""
+    trunk: _Id = ""
     paths: tuple[str, ...] = ()
 
 
@@ -130,9 +134,15 @@ def _record(data: bytes) -> _Record:
 def _loads(data: bytes) -> Any:
     """Parse JSON by a reader that accepts what UTF-8 cannot hold, as version 1 wrote it."""
     try:
-        return json.loads(data)
+        return json.loads(data, parse_float=_finite, parse_constant=_finite)
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
+
+
+def _finite(text: str) -> float:
+    if not math.isfinite(number := float(text)):
+        raise ValueError(f"it holds {text[:40]}, which is no number")
+    return number
 
 
 def _work(record: _Record) -> Work:
@@ -174,7 +184,7 @@ class Line(Struct, frozen=True, tag_field="kind", tag="line"):
     @property
     def admitted(self) -> str:
         """The key of the submission that was admitted; empty if the line tells of no admission."""
-        return self.words[1] if self.text.startswith("admit ") else ""
+        return next(iter(self.words[1:]), "") if self.text.startswith("admit ") else ""
 
     @property
     def adopted(self) -> tuple[str, str, str] | None:
@@ -183,11 +193,13 @@ class Line(Struct, frozen=True, tag_field="kind", tag="line"):
         The parts are: the commit that was adopted; where trunk was before, if it was not moved forward, else empty;
         what else was told.
         """
-        if not self.text.startswith("adopt "):
-            return None
-        words = self.words
-        before = words[3] if words[2:3] == ("for",) else ""
-        return words[1], before, self.text.partition(" by somebody else")[2]
+        found = _ADOPTED.match(self.text)
+        return (found[1], found[2] or "", self.text.partition(" by somebody else")[2]) if found else None
+
+    @property
+    def unclear(self) -> bool:
+        """True if the line begins like one of an admission or an adopted trunk, and does not say of what."""
+        return self.text.startswith(("admit ", "adopt ")) and not (self.admitted or self.adopted)
 
     @property
     def begun(self) -> int:
@@ -200,8 +212,9 @@ class Line(Struct, frozen=True, tag_field="kind", tag="line"):
         return _number(_OF_PROBE, self.text)
 
 
-_BEGUN = re.compile(r"probe (\d+) of ")
-_OF_PROBE = re.compile(r"(?:cancel |land .*: )?probe (\d+)(?! of )\b")
+_ADOPTED = re.compile(r"adopt ([0-9a-f]{40})\b(?: for ([0-9a-f]{40})\b)?")
+_BEGUN = re.compile(r"probe (\d{1,18}) of ")
+_OF_PROBE = re.compile(r"(?:cancel |land .*: )?probe (\d{1,18})(?! of )\b")
 
 
 def _number(pattern: re.Pattern[str], text: str) -> int:

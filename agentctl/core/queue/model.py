@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
 
-from agentctl.core.text.json_form import Struct
+from agentctl.core.text.json_form import Oid, Struct
 
 BASELINE = 0
 """The number of the probe that tests trunk itself."""
@@ -33,7 +33,7 @@ class Change(Struct, frozen=True, dict=True):
 
     id: str
     revision: int
-    head: str
+    head: Oid
     agent: str
     seq: int
     """The place in the order of admission: unique in a hub, ascending."""

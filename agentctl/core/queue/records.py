@@ -17,7 +17,7 @@ from agentctl.core.text.json_form import Oid, Plain, Struct, facts, unquoted
 class Work(Struct, frozen=True):
     """What was found out about a change at its admission."""
 
-    base: str
+    base: Oid
     """The commit that the change is measured from."""
     subject: str = ""
     paths: tuple[str, ...] = ()

@@ -89,7 +89,7 @@ def facts(value: object) -> Any:
 
 
 _ODD = re.compile("[\ud800-\udfff]")
-_ESCAPED = re.compile(rb"\\([0-7]{3}|.)", re.DOTALL)
+_ESCAPED = re.compile(rb"\\([0-3][0-7]{2}|.)", re.DOTALL)
 
 
 def quoted(path: str) -> str:
