@@ -9,15 +9,23 @@ refs can create or delete it, whether or not a bot runs.
 
 from __future__ import annotations
 
+import json
+import math
 import time
+from typing import Annotated, Any
+
+import msgspec
 
 from agentctl.core import refnames
-from agentctl.core.text.json_form import Struct, dump, load
+from agentctl.core.text.json_form import Struct, dump
 from agentctl.errors import Contended, Refused
 from agentctl.git import ref_files, refs, stale_locks
 from agentctl.git.objects import EMPTY_TREE, ObjectError
 from agentctl.git.refs import Ref
 from agentctl.git.repository import Hub
+
+LONGEST, LONGEST_NAME = 2_000, 100
+"""The most characters of a reason and of a name; what is longer is cut."""
 
 
 class Pause(Struct, frozen=True):
@@ -42,14 +50,49 @@ class Pause(Struct, frozen=True):
         return self.below is not None and priority < self.below
 
 
+_FAR = 1 << 53
+_FIELDS: dict[str, Any] = {
+    "by": str,
+    "reason": str,
+    "at": Annotated[float, msgspec.Meta(ge=0, le=1 << 40)],
+    "below": Annotated[int, msgspec.Meta(ge=-_FAR, le=_FAR)] | None,
+}
+
+
 def parse(ref: Ref | None) -> Pause | None:
-    """Return what the ref says; None if there is none. Any ref pauses the queue, whatever it holds."""
+    """Return what the ref says; None if there is none. Any ref pauses the queue, whatever it holds.
+
+    Each fact is read by itself, so that one that cannot be read does not take the others with it. If that is `below`,
+    the queue is paused and not only frozen.
+    """
     if ref is None:
         return None
-    try:
-        return load(Pause, ref.subject.encode())
-    except ValueError:
+    if not ref.subject.lstrip().startswith("{"):
         return Pause()
+    try:
+        # Unlike `load`, this reads half of a surrogate pair too.
+        said = json.loads(ref.subject, parse_int=_number)
+    except (ValueError, RecursionError):
+        return Pause(reason="what its ref says cannot be read")
+    told, odd = {}, []
+    for name in _FIELDS.keys() & said.keys():
+        try:
+            told[name] = msgspec.convert(said[name], _FIELDS[name])
+        except msgspec.ValidationError:
+            odd.append(name)
+    unread = f"its ref says {' and '.join(sorted(odd))} in a way that cannot be read" if odd else ""
+    reason = _cut(told.pop("reason", ""), LONGEST)
+    return Pause(
+        _cut(told.pop("by", ""), LONGEST_NAME), "; ".join(filter(None, (reason, unread))), told.get("at", 0.0), told.get("below")
+    )
+
+
+def _number(text: str) -> float:
+    return int(text) if len(text) < 20 else math.inf
+
+
+def _cut(text: str, most: int) -> str:
+    return text[:most] + "..." if len(text) > most else text
 
 
 def seen(hub: Hub, names: ref_files.Names) -> Pause | None:
@@ -59,8 +102,8 @@ def seen(hub: Hub, names: ref_files.Names) -> Pause | None:
     oid = names.oids.get(refnames.PAUSE)
     try:
         return parse(refs.describe(hub.objects, refnames.PAUSE, oid)) if oid else None
-    except ObjectError:
-        return Pause()
+    except ObjectError as error:
+        return Pause(reason=f"its ref is broken: {error.message}")
 
 
 def read(hub: Hub) -> Pause | None:
@@ -73,6 +116,7 @@ def pause(hub: Hub, by: str, reason: str, below: int | None = None, now: float |
     If the same pause is there already, it is returned. Raises Refused if the queue is paused or frozen already in
     another way, for another reason or by somebody else.
     """
+    by, reason = _cut(by, LONGEST_NAME), _cut(reason, LONGEST)
     wanted = Pause(by, reason, time.time() if now is None else now, below)
     hub.objects.write_tree({})
     made = hub.objects.write_commit(EMPTY_TREE, [], dump(wanted), wanted.at)

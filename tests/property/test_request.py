@@ -110,7 +110,7 @@ def test_each_fact():
         '{"bump": true}': "without a priority",
         '{"bump": true, "withdraw": true, "priority": 1}': "in one",
         '{"generation": -1}': "generation: expected int >= 0",
-        '{"task": "\\ud800"}': "truncated",
+        '{"task": "\\ud800"}': "half of a surrogate pair",
         '{"priority": 1': "truncated",
     }
     for subject, why in wrong.items():

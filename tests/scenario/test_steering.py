@@ -2,7 +2,11 @@
 
 import json
 
-from agentctl.hub import pause
+import pytest
+
+from agentctl.git.objects import EMPTY_TREE
+from agentctl.hub import marks, pause
+from agentctl.hub.ledger import Ledger
 from tests.support.hub import finish, told, until
 
 
@@ -216,3 +220,48 @@ def test_a_retry_submits_the_same_head_with_all_it_came_with(repo):
     repo.drain()
     assert "landed" in repo.cli("queue", "retry", "good", ok=5).stderr
     repo.proven()
+
+
+@pytest.mark.parametrize(
+    ("subject", "shown"),
+    [
+        ('{"reason": "release", "at": -1e308}', "paused: release; its ref says at in a way that cannot be read"),
+        ('{"reason": "release", "below": 1' + "0" * 5000 + "}", "paused: release; its ref says below in a way"),
+        ('{"by": "Tess \\ud800", "reason": "release", "below": 3}', "frozen below priority 3 by Tess \\ud800: release"),
+        ('{"by": [], "reason": "release", "more": 1}', "paused: release; its ref says by in a way that cannot be read"),
+        ('{"reason": "release', "paused: what its ref says cannot be read"),
+        ('{"below": ' + "[" * 99_000, "paused: what its ref says cannot be read"),
+    ],
+)
+def test_of_a_pause_that_cannot_be_read_the_rest_is_told(repo, subject, shown):
+    repo.hub.objects.write_tree({})
+    made = repo.hub.objects.write_commit(EMPTY_TREE, (), subject + "\n", 1)
+    repo.git("update-ref", "refs/agentctl/pause", made)
+    said = repo.cli("queue").stdout
+    assert shown in said and " ago" not in said
+    repo.cli("queue", "--json")
+    repo.submit("one", {"one.txt": "one\n"})
+    repo.cli("bot", "run", "--once")
+    assert repo.stages() == {"one/1": "queued"}
+    repo.proven()
+
+
+def test_a_long_reason_is_cut_where_a_pause_is_read(repo):
+    long = "so it is " * 100_000
+    repo.hub.objects.write_tree({})
+    made = repo.hub.objects.write_commit(EMPTY_TREE, (), json.dumps({"by": "x" * 999, "reason": long}) + "\n", 1)
+    repo.git("update-ref", "refs/agentctl/pause", made)
+    paused = json.loads(repo.cli("queue", "--json").stdout)["paused"]
+    assert paused["reason"] == long[:2000] + "..." and paused["by"] == "x" * 100 + "..."
+    repo.cli("queue", "resume")
+    repo.cli("queue", "pause", "--reason", long[:9000])
+    repo.cli("queue", "pause", "--reason", long[:9000])
+
+
+@pytest.mark.parametrize("text", ["zwei", "1" * 5000, ""])
+def test_a_ledger_whose_format_is_no_number(repo, text):
+    repo.drain()
+    tree = repo.hub.objects.replace(Ledger.read(repo.hub).tree, {"format": text.encode()})
+    repo.git("update-ref", "refs/agentctl/state", repo.hub.objects.write_commit(tree, (), "odd\n", 1))
+    marks.accept(repo.hub, "refs/agentctl/state")
+    assert f"its file format holds '{text[:40]}" in repo.cli("queue", ok=1).stderr

@@ -65,6 +65,10 @@ def load(kind: Any, data: bytes) -> Any:
     except msgspec.ValidationError as error:
         what, _, where = str(error).replace("`", "").partition(" - at $")
         raise ValueError(f"{where.lstrip('.')}: {what[0].lower()}{what[1:]}" if where else what) from None
+    except msgspec.DecodeError as error:
+        what = str(error).removeprefix("JSON is malformed: ")
+        half = "half of a surrogate pair stands for no character"
+        raise ValueError(f"it is no JSON: {half if _HALF.search(data) else what[0].lower() + what[1:]}") from None
 
 
 def replace(value: Kind, **changes: object) -> Kind:
@@ -88,6 +92,7 @@ def facts(value: object) -> Any:
     return {name: facts(one) for name, one in value.items()} if isinstance(value, dict) else value
 
 
+_HALF = re.compile(rb"\\ud[89ab][0-9a-f]{2}(?!\\ud[c-f])|(?<!\\ud[89ab][0-9a-f]{2})\\ud[c-f]", re.IGNORECASE)
 _ODD = re.compile("[\ud800-\udfff]")
 _ESCAPED = re.compile(rb"\\([0-3][0-7]{2}|.)", re.DOTALL)
 
