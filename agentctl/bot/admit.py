@@ -14,6 +14,7 @@ from agentctl.bot import added_keys, lanes
 from agentctl.bot.turn import Turn
 from agentctl.core.policy.policy import Policy
 from agentctl.core.queue import admission_rules
+from agentctl.core.queue.answer import Facts
 from agentctl.core.queue.events import Admitted, Bumped, NotAdmitted, PassedOver
 from agentctl.core.queue.model import Change
 from agentctl.core.queue.records import (
@@ -117,15 +118,15 @@ def _refuse(turn: Turn, request: Request, why: str, keep: bool) -> None:
     if isinstance(request, (Submit, Unfit)):
         return _reject(turn, request, NotTheirs(), [why], keep and not (isinstance(request, Unfit) and not request.whole))
     turn.happen(NotAdmitted(request.key, request.agent, why))
-    facts = {"kind": "refused", "change": request.key, "why": why, "trunk": turn.state.trunk}
-    turn.reply(_change(request, turn.now), why, outbox.Answer(facts), False)
+    said = Facts("refused", request.key, why, turn.state.trunk)
+    turn.reply(_change(request, turn.now), why, outbox.Answer(said), False)
 
 
 def _reject(turn: Turn, request: Request, reason: AnyReason, refusals: list[str], keep: bool, found: bool = True) -> None:
     why = "; ".join(refusals[:5]) + (f" and {len(refusals) - 5} more" if len(refusals) > 5 else "")
     turn.send_back(
         Rejected(change=_change(request, turn.now), at=turn.now, kept=keep, said=why, reason=reason, found=found),
-        outbox.Answer({"rules": refusals}),
+        outbox.Answer(Facts(rules=tuple(refusals))),
     )
 
 

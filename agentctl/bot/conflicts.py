@@ -8,6 +8,7 @@ from typing import TypeVar
 from agentctl.bot.stage import Built, Conflict, Stager
 from agentctl.bot.turn import Turn
 from agentctl.core.queue.admission_rules import same_name
+from agentctl.core.queue.answer import Facts
 from agentctl.core.queue.events import Clash
 from agentctl.core.queue.model import Probe
 from agentctl.core.queue.records import AgainstRules, AlreadyThere, AnyReason, Conflicts, Queued
@@ -59,26 +60,22 @@ def of_conflict(hub: Hub, record: Queued, conflict: Conflict, places: tuple[str,
     if merged.nothing:
         return _of_nothing(hub, record, onto)
     paths = merged.conflicts or merged.same
-    other = _shown(landed.since, hub, record.base, onto, paths) or []
-    named = ", ".join(o["change"] or o["commit"][:10] for o in other[:5]) or "trunk"
+    other = _shown(landed.since, hub, record.base, onto, paths) or ()
+    named = ", ".join(o.change or o.commit[:10] for o in other[:5]) or "trunk"
     why = f"conflicts in {', '.join(printable(path) for path in paths[:5])} with {printable(named)}"
     if merged.same:
         why = f"{same_name(*merged.same)}, which is on trunk"
-    facts = {
-        "kind": "conflict",
-        "change": record.key,
-        "why": why,
-        "paths": list(paths),
-        "with": other,
-        "trunk": onto,
-        "messages": merged.messages,
-        "landed": _shown(landed.since, hub, record.base, onto) or [],
-    }
+    said = Facts(
+        paths=tuple(map(quoted, paths)),
+        conflicting=other,
+        messages=merged.messages,
+        landed=_shown(landed.since, hub, record.base, onto) or (),
+    )
     ours = hub.objects.commit(onto).tree
     return (
         Conflicts(onto, tuple(map(quoted, places))),
         why,
-        Answer(facts, conflict=_shown(diff, hub, ours, merged.tree, paths) or ""),
+        Answer(said, conflict=_shown(diff, hub, ours, merged.tree, paths) or ""),
     )
 
 
@@ -90,14 +87,14 @@ def _of_nothing(hub: Hub, record: Queued, onto: str) -> tuple[AnyReason, str, An
     trunk, head = (hub.objects.commit(oid).tree for oid in (onto, record.change.head))
     places = record.work.places
     there = places and all(hub.objects.at(trunk, path) == hub.objects.at(head, path) for path in places)
-    other = (_shown(landed.since, hub, record.base, onto, places) or []) if there else []
-    named = ", ".join(o["change"] or o["commit"][:10] for o in other[:5])
+    other = (_shown(landed.since, hub, record.base, onto, places) or ()) if there else ()
+    named = ", ".join(o.change or o.commit[:10] for o in other[:5])
     why = "it would change nothing: " + (
         f"trunk holds all that it does already{', with ' + printable(named) if named else ''}"
         if there
         else "what trunk holds by now leaves nothing of it to do"
     )
-    return AlreadyThere() if there else AgainstRules((why,)), why, Answer({"change": record.key, "with": other})
+    return AlreadyThere() if there else AgainstRules((why,)), why, Answer(Facts(conflicting=other))
 
 
 def _shown(make: Callable[..., Shown], *given: object) -> Shown | None:

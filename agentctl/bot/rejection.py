@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from agentctl.bot.turn import Turn
+from agentctl.core.queue.answer import Facts
 from agentctl.core.queue.events import Replanned, Staged
 from agentctl.core.queue.model import Certificate, Verdict
 from agentctl.core.queue.records import GateFailed
@@ -27,15 +28,15 @@ def convict(turn: Turn, certificate: Certificate, gate: str) -> None:
         return
     reason = GateFailed(certificate.failed, staged.probe.chain, staged.gate, staged.tree, passed)
     answer = outbox.Answer(
-        {
-            "certificate": certificate.reason,
-            "step": judgement.step,
-            "exit": judgement.exit,
-            "commit": staged.commit,
-            "base": staged.probe.base,
+        Facts(
+            certificate=certificate.reason,
+            step=judgement.step,
+            exit=judgement.exit,
+            commit=staged.commit,
+            base=staged.probe.base,
             **facts(reason),
-            "landed": landed.since(turn.hub, record.base, turn.state.trunk),
-        },
+            landed=landed.since(turn.hub, record.base, turn.state.trunk),
+        ),
         log=judgement.log,
     )
     turn.reject(record.key, reason, f"{judgement.why} ({certificate.reason})", answer)

@@ -11,6 +11,7 @@ from agentctl.core.queue.lifecycle import Stage
 from agentctl.core.queue.model import Change
 from agentctl.core.queue.records import AnyReason, DependencyFell, Record, Rejected
 from agentctl.core.queue.state import Draft, State, orphans
+from agentctl.core.text.json_form import replace
 from agentctl.core.text.printable import printable
 from agentctl.errors import Contended
 from agentctl.git.repository import Hub
@@ -103,14 +104,14 @@ class Turn:
         """Put an answer into the outbox, on top of the change's head if that may be kept."""
         outbox.write(self.hub, change, why, answer, self.refs, self.now, keep)
 
-    def send_back(self, rejected: Rejected, answer: outbox.Answer = outbox.Answer({})) -> None:
+    def send_back(self, rejected: Rejected, answer: outbox.Answer = outbox.Answer()) -> None:
         """End a submission as rejected, and answer it."""
         self.happen(rejected)
-        facts = {"kind": rejected.reason.kind, "change": rejected.key, "why": rejected.why, "trunk": self.state.trunk}
-        whole = outbox.Answer(facts | answer.verdict, answer.log, answer.conflict)
-        self.reply(rejected.change, rejected.why, whole, rejected.kept)
+        kind, why = rejected.reason.kind, rejected.why
+        said = replace(answer.said, kind=kind, change=rejected.key, why=why, trunk=self.state.trunk)
+        self.reply(rejected.change, why, replace(answer, said=said), rejected.kept)
 
-    def reject(self, key: str, reason: AnyReason, why: str, answer: outbox.Answer = outbox.Answer({})) -> None:
+    def reject(self, key: str, reason: AnyReason, why: str, answer: outbox.Answer = outbox.Answer()) -> None:
         """Reject a queued change, or raise KeyError if it is not queued."""
         queued = self.state.queue[key]
         self.send_back(Rejected(change=queued.change, at=self.now, work=queued.work, said=why, reason=reason), answer)

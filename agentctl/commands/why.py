@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 
 import click
 
 from agentctl.core.policy.policy import fingerprint
+from agentctl.core.queue.answer import Other
 from agentctl.core.queue.inbox_turns import MOST_QUEUED
 from agentctl.core.queue.lifecycle import Stage
-from agentctl.core.queue.records import AgainstRules, AnyEnded, Landed, Queued, Record, Rejected, outline
+from agentctl.core.queue.model import Verdict
+from agentctl.core.queue.records import AgainstRules, AnyEnded, Conflicts, GateFailed, Landed, Queued, Record, Rejected, outline
 from agentctl.core.queue.red_trunk import tried as tried_on
 from agentctl.core.queue.request import Request
 from agentctl.core.queue.state import State
-from agentctl.core.text.json_form import facts
+from agentctl.core.text.json_form import unquoted
 from agentctl.core.text.plural import many
 from agentctl.core.text.printable import printable, uncoloured
 from agentctl.engine.locks import holder
+from agentctl.errors import AgentctlError
 from agentctl.git.merge import changed
-from agentctl.hub import foreign, landed, outbox, pause, red_trunk, status
+from agentctl.hub import foreign, landed, outbox, pause, red_trunk, status, verdicts
 from agentctl.hub.ledger import Ledger
 from agentctl.messages import ago, clock, next_step, some
 from agentctl.terminal.parser import Given, as_command, given
@@ -52,7 +56,7 @@ def command(given: Given, change: str, log: bool) -> int:
                 "next": step,
                 "gone": gone,
                 "record": outline(found.record) if found.record else None,
-                "answer": facts(answer) if answer else None,
+                "answer": answer.plain if answer else None,
                 "history": past,
             }
         )
@@ -61,8 +65,8 @@ def command(given: Given, change: str, log: bool) -> int:
     given.say(f"  {reason}", hang=4)
     for when, line in past:
         given.say(f"  {clock(when)}  {line if len(line) < 160 or log else line[:157] + '...'}", hang=12)
-    if answer:
-        _evidence(given, answer, log)
+    if isinstance(found.record, Rejected):
+        _evidence(given, found.record, answer, log)
     given.say(f"next: {step}")
     return 0
 
@@ -163,13 +167,34 @@ def _queued(record: Queued, state: State, failed: int) -> str:
     return f"queued for {ago(record.change.admitted, time.time())} behind {many(ahead, 'other')}{waits}{suspect}{judged}"
 
 
-def _evidence(given: Given, answer: outbox.Answer, whole: bool) -> None:
-    for other in answer.verdict.get("with", [])[: None if whole else 5]:
-        given.say(f"  conflicts with {other['commit'][:12]} {other['subject']}")
-    for title, text in (("gate output", answer.log), ("conflict", answer.conflict)):
+def _evidence(given: Given, record: Rejected, answer: outbox.Answer | None, whole: bool) -> None:
+    """Print what a rejection rests on: what the bot recorded, if that is still there, else what the answer says."""
+    answer = answer or outbox.Answer()
+    if answer.unread:
+        given.say(f"  note: the answer cannot be read: {printable(answer.unread, 400)}", hang=4)
+    for other in (_others(given, record) or answer.said.conflicting)[: None if whole else 5]:
+        given.say(f"  conflicts with {other.commit[:12]} {printable(other.subject)}")
+    for title, text in (("gate output", _output(given, record) or answer.log), ("conflict", answer.conflict)):
         if text:
             lines = uncoloured(text).rstrip().splitlines()
             cut = lines if whole else lines[-12:]
             given.say(f"  {title}{'' if len(cut) == len(lines) else ' (its end; --log shows all)'}:")
             for line in cut:
                 given.say("    " + line)
+
+
+def _others(given: Given, record: Rejected) -> tuple[Other, ...]:
+    """Return what landed in the paths of a conflict; nothing for another rejection, or if that cannot be found."""
+    if isinstance(record.reason, Conflicts):
+        with contextlib.suppress(AgentctlError, ValueError):
+            return landed.since(given.hub, record.base, record.reason.trunk, tuple(map(unquoted, record.reason.paths)))
+    return ()
+
+
+def _output(given: Given, record: Rejected) -> str:
+    """Return the output of the gate that failed, from the bot's own verdict; empty if there is none that can be read."""
+    if isinstance(record.reason, GateFailed):
+        with contextlib.suppress(AgentctlError):
+            said = verdicts.lookup(given.hub, record.reason.gate, record.reason.failed, Verdict.FAILED)
+            return said.log if said else ""
+    return ""

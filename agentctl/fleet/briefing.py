@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import os
 from dataclasses import dataclass
 
 from agentctl.core import refnames
 from agentctl.core.policy.policy import Policy
+from agentctl.core.queue.answer import encode
 from agentctl.core.queue.lifecycle import Stage
 from agentctl.core.tasks import prompt
 from agentctl.core.tasks.task import Task
@@ -47,7 +47,7 @@ def brief(hub: Hub, policy: Policy, work: Assignment, worktree: str, tip: str, f
     if answer:
         env["AGENTCTL_ANSWER"] = folder
         for name, content in (
-            ("verdict.json", json.dumps(answer.verdict, indent=1)),
+            ("verdict.json", encode(answer.said).decode()),
             ("gate.log", answer.log),
             ("conflict.diff", answer.conflict),
         ):
@@ -56,7 +56,7 @@ def brief(hub: Hub, policy: Policy, work: Assignment, worktree: str, tip: str, f
     text = prompt.render(
         task,
         policy.agents.attempts,
-        answer.verdict if answer else None,
+        answer.said if answer else None,
         answer.log if answer else "",
         answer.conflict if answer else "",
         record.change.head if record and answer else "",

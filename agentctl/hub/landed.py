@@ -14,9 +14,9 @@ import re
 from collections.abc import Iterable, Iterator
 
 from agentctl.core import refnames
+from agentctl.core.queue.answer import Other
 from agentctl.core.queue.records import Landed, Record
 from agentctl.core.text import landed_message
-from agentctl.core.text.json_form import Plain
 from agentctl.errors import Refused
 from agentctl.git.ancestry import between
 from agentctl.git.merge import changed
@@ -109,8 +109,8 @@ FAR = 1000
 """The number of commits on trunk from which on Git is asked for them."""
 
 
-def since(hub: Hub, base: str, trunk: str, paths: tuple[str, ...] = (), limit: int = 30) -> list[Plain]:
-    """Return what landed on trunk after `base`, newest first, as commit, change and subject of each.
+def since(hub: Hub, base: str, trunk: str, paths: tuple[str, ...] = (), limit: int = 30) -> tuple[Other, ...]:
+    """Return what landed on trunk after `base`, newest first, with change and subject of each.
 
     At most `limit` commits are returned; if `paths` are given, only commits that change one of them.
     """
@@ -122,11 +122,8 @@ def since(hub: Hub, base: str, trunk: str, paths: tuple[str, ...] = (), limit: i
             else []
         )
         listed = [commit for n, commit in enumerate(line) if not paths or places[n] != places[n + 1]]
-        return [
-            {"commit": c.oid, "change": landed_message.trailer(c.message, "Agentctl-Change"), "subject": c.subject}
-            for c in listed[:limit]
-        ]
+        return tuple(Other(c.oid, landed_message.trailer(c.message, "Agentctl-Change"), c.subject) for c in listed[:limit])
     form = "%H%x00%(trailers:key=Agentctl-Change,valueonly,separator=%x2c)%x00%s"
     where = ("--", *(":(literal)" + p for p in paths)) if paths else ()
     told = hub.git("log", f"-n{limit}", "--format=" + form, trunk, "^" + base, *where)
-    return [dict(zip(("commit", "change", "subject"), line.split("\0", 2))) for line in told.split("\n") if line]
+    return tuple(Other(*line.split("\0", 2)) for line in told.split("\n") if line)

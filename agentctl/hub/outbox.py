@@ -10,17 +10,17 @@ Each is a commit on top of the submitted head whose tree holds
 from __future__ import annotations
 
 import contextlib
-import json
 from dataclasses import dataclass
 
 import msgspec
 
 from agentctl.core import refnames
+from agentctl.core.queue.answer import Facts, decode, encode
 from agentctl.core.queue.model import Change
-from agentctl.core.queue.records import Record
-from agentctl.core.text.json_form import Plain, load
+from agentctl.core.queue.records import Ended, Record, reason_kind
+from agentctl.core.text.json_form import Plain
 from agentctl.core.text.printable import encoded, one_line
-from agentctl.errors import Infrastructure
+from agentctl.errors import Infrastructure, Malformed
 from agentctl.git.objects import EMPTY_TREE
 from agentctl.git.refs import decoding
 from agentctl.git.repository import Hub
@@ -29,27 +29,16 @@ from agentctl.git.transactions import Transaction
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    verdict: Plain
+    said: Facts = Facts()
     log: str = ""
     conflict: str = ""
+    unread: str = ""
+    """Why what stands in the ref cannot be read; then only what the ledger says is here."""
 
-
-class _Other(msgspec.Struct):
-    """Another commit that landed, as an answer names it."""
-
-    commit: str
-    change: str = ""
-    subject: str = ""
-
-
-class _Verdict(msgspec.Struct):
-    """The fields of verdict.json whose types are checked; the file may hold more."""
-
-    kind: str = ""
-    why: str = ""
-    change: str = ""
-    conflicting: tuple[_Other, ...] = msgspec.field(default=(), name="with")
-    landed: tuple[_Other, ...] = ()
+    @property
+    def plain(self) -> Plain:
+        """The value for --json."""
+        return {"verdict": msgspec.to_builtins(self.said), "log": self.log, "conflict": self.conflict, "unread": self.unread}
 
 
 def write(hub: Hub, change: Change, why: str, answer: Answer, refs: Transaction, now: float, keep: bool = True) -> None:
@@ -57,7 +46,7 @@ def write(hub: Hub, change: Change, why: str, answer: Answer, refs: Transaction,
 
     With `keep`, the parent of the answer's commit is the submitted head; without, it has none.
     """
-    files = {"verdict.json": (json.dumps(answer.verdict, indent=1, sort_keys=True) + "\n").encode()}
+    files = {"verdict.json": encode(answer.said)}
     if answer.log:
         files["gate.log"] = encoded(answer.log)
     if answer.conflict:
@@ -72,11 +61,18 @@ def write(hub: Hub, change: Change, why: str, answer: Answer, refs: Transaction,
 
 
 def read(hub: Hub, record: Record) -> Answer | None:
-    """Return the answer to a submission, or None if there is none; raise Malformed."""
+    """Return the answer to a rejected submission, or None if there is none.
+
+    Whoever can push may have put something else into its ref. If that cannot be read, the answer is what the ledger says.
+    """
     change = record.change
     ref = refnames.outbox(change.agent, change.id, change.revision)
-    tip = hub.refs.get(ref)
-    return parse(hub, ref, tip) if tip else None
+    try:
+        tip = hub.refs.get(ref)
+        return parse(hub, ref, tip) if tip else None
+    except (Malformed, Infrastructure) as error:
+        why = record.why if isinstance(record, Ended) else ""
+        return Answer(Facts(reason_kind(record), record.key, why), unread=error.message)
 
 
 def parse(hub: Hub, ref: str, tip: str) -> Answer:
@@ -86,7 +82,4 @@ def parse(hub: Hub, ref: str, tip: str) -> Answer:
         return (hub.objects.read(hub.objects.commit(tip).tree, name) or b"").decode(errors="replace")
 
     with decoding(ref):
-        said = (part("verdict.json") or "{}").encode()
-        load(_Verdict, said)
-        verdict = load(dict, said)
-        return Answer(verdict, part("gate.log"), part("conflict.diff"))
+        return Answer(decode((part("verdict.json") or "{}").encode()), part("gate.log"), part("conflict.diff"))

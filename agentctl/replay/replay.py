@@ -114,4 +114,4 @@ def rejected_with_bug(hub: Hub, pieces: list[Piece]) -> dict[str, list[Record]]:
 def _evident(hub: Hub, record: Record) -> bool:
     """Tell whether the answer is about this very revision and names the tree that failed with it."""
     answer = outbox.read(hub, record)
-    return bool(answer and answer.verdict.get("change") == record.key and answer.verdict.get("failed"))
+    return bool(answer and answer.said.change == record.key and answer.said.failed)

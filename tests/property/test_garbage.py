@@ -18,6 +18,7 @@ from agentctl.core.queue.events import Landing, Staged
 from agentctl.core.queue.model import Change, Probe, Verdict
 from agentctl.core.queue.records import GateFailed, Landed, Passed, Proof, Queued, Rejected, Work
 from agentctl.core.queue.state import Draft, State
+from agentctl.core.tasks import prompt
 from agentctl.core.tasks.task import Claim, End, Session, Task, decode_claim, dispatch, encode, encode_claim, status
 from agentctl.core.text import json_form
 from agentctl.core.text.json_form import replace
@@ -177,9 +178,11 @@ def test_a_verdict(repo, text):
 def test_an_answer(repo, text):
     ref = refnames.outbox("ann", "one", 1)
     put(repo, ref, holding(repo, {"verdict.json": data(text)}))
-    with named(ref):
-        answer = outbox.read(repo.hub, REJECTED)
-        assert all(other["commit"][:12] is not None for other in answer.verdict.get("with", []))
+    answer = outbox.read(repo.hub, REJECTED)
+    assert all(other.commit[:12] + other.subject for other in (*answer.said.conflicting, *answer.said.landed))
+    assert json.loads(json.dumps(answer.plain)) and outbox.encode(answer.said)
+    assert not answer.unread or (ref in answer.unread and answer.said.why == REJECTED.why)
+    assert prompt.render(TASK, 3, answer.said)
 
 
 def ledger_files():

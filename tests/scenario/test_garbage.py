@@ -1,5 +1,6 @@
 """Refs written by hand that hold nonsense: every command says which, or goes on without."""
 
+import json
 import subprocess
 
 import pytest
@@ -118,3 +119,59 @@ def test_a_bot_goes_on_whatever_becomes_of_its_stage(make_repo, tmp_path, spoil)
     assert repo.stages() == {"one/1": "landed", "two/1": "landed"}
     assert repo.refs("refs/agentctl/stage") == []
     repo.proven()
+
+
+ANSWERS = {
+    "no subject": '{"with": [{"commit": "x", "change": "a"}]}',
+    "deep": '{"x": ' + "[" * 900 + "]" * 900 + "}",
+    "null": '{"with": null}',
+    "no object": "[1]",
+    "a large number": '{"exit": 1' + "0" * 6000 + "}",
+    "half a pair": '{"why": "\\ud800"}',
+}
+
+
+@pytest.mark.parametrize("text", ANSWERS.values(), ids=ANSWERS)
+def test_why_tells_the_rest_whatever_stands_in_the_outbox(make_repo, text):
+    repo = make_repo(attempts=1)
+    repo.submit("bad", {"bad.txt": "BUG\n"})
+    repo.drain()
+    ref = "outbox/ann/bad/1"
+    write(repo, ref, text)
+    said = repo.cli("why", "bad").stdout
+    assert "bad/1: rejected" in said and "admit bad/1" in said and "next: " in said
+    assert "    found a bug" in said, "the bot's own verdict has the output"
+    plain = json.loads(repo.cli("why", "bad", "--json").stdout)
+    assert plain["reason"].startswith("check: exit status 1") and plain["history"]
+    broken = text not in (ANSWERS["deep"],)
+    assert bool(plain["answer"]["unread"]) == broken == (f"note: the answer cannot be read: refs/agentctl/{ref}" in said)
+    # A broken ref is told like that, too.
+    (repo.path / ".git/refs/agentctl" / ref).write_text("odd\n")
+    assert f"note: the answer cannot be read: broken ref refs/agentctl/{ref}" in repo.cli("why", "bad").stdout
+    (repo.path / ".git/refs/agentctl" / ref).unlink()
+    assert "    found a bug" in repo.cli("why", "bad").stdout
+
+
+def test_what_a_conflict_is_with_is_told_by_the_history_and_not_by_the_answer(make_repo):
+    repo = make_repo(files={"color": "grey\n"})
+    base = repo.tip
+    for name in ("red", "blue"):
+        repo.submit(name, {"color": f"{name}\n"}, base=base)
+    repo.drain()
+    [lost] = [name for name in ("red", "blue") if repo.stage(name) == "rejected"]
+    before = repo.cli("why", lost).stdout
+    assert "conflicts with" in before and "conflict" in repo.answer(lost)["verdict.json"]
+    write(repo, f"outbox/ann/{lost}/1", json.dumps({"with": [{"commit": "1" * 40, "subject": "innocent"}]}))
+    said = repo.cli("why", lost).stdout
+    assert [line for line in before.splitlines() if "conflicts with" in line][0] in said and "innocent" not in said
+
+
+def test_a_session_begins_whatever_stands_in_the_outbox(make_repo):
+    repo = make_repo(attempts=1)
+    add(repo, "one")
+    run(repo, "echo BUG >one.txt; git add -A; git commit -qm bug", ok=7)
+    [ref] = repo.refs("refs/agentctl/outbox")
+    write(repo, ref.removeprefix("refs/agentctl/"), ANSWERS["null"])
+    repo.cli("task", "open", "one")
+    run(repo, f'grep -q "exit status 1" "$AGENTCTL_PROMPT_FILE" && {WORK}')
+    assert repo.stage("one") == "landed"

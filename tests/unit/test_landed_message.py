@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from agentctl.core.queue.answer import Facts, Other
 from agentctl.core.tasks.failure import Failure, Kind
 from agentctl.core.tasks.prompt import render
 from agentctl.core.tasks.task import End, Session, Task
@@ -30,8 +31,8 @@ def test_squash_keeps_one_message_and_joins_several():
 def test_the_prompt_of_a_second_attempt_holds_the_evidence():
     first = Session(1, "ann", End.SUBMITTED, 1.0, 1.0, "t", revision=1)
     task = Task("fix", "Fix it", "Fix the crash.", acceptance="Tests pass.", sessions=(first,))
-    landed = [{"commit": "c" * 40, "change": "other/1", "subject": "Other work"}]
-    text = render(task, 3, {"why": "test: exit status 1", "landed": landed}, log="boom\n", previous="d" * 40)
+    landed = (Other("c" * 40, "other/1", "Other work"),)
+    text = render(task, 3, Facts(why="test: exit status 1", landed=landed), log="boom\n", previous="d" * 40)
     for part in ("# Fix it", "Fix the crash.", "Tests pass.", "1 of 3", "exit status 1", "boom", "Other work", "d" * 40):
         assert part in text
     assert "rejected" not in render(task, 3, None)
@@ -45,7 +46,7 @@ def test_the_prompt_tells_of_what_was_left_but_not_of_the_providers_trouble():
     assert "429" not in text and "- ann: crashed, exit status 1; kept" in text
     assert "`git diff HEAD...refs/agentctl/salvage/ann/1`" in text
     submitted = Session(3, "ann", End.SUBMITTED, 3.0, 1.0, "t", revision=1, salvage="refs/agentctl/salvage/ann/2")
-    text = render(replace(task, sessions=(submitted,)), 3, {"why": "test: exit status 1"}, salvage=submitted.salvage)
+    text = render(replace(task, sessions=(submitted,)), 3, Facts(why="test: exit status 1"), salvage=submitted.salvage)
     assert "`git show refs/agentctl/salvage/ann/2`" in text and "handed in fix/1" in text
     assert "holds the id of the commit of trunk that did it" in text
 
@@ -71,12 +72,12 @@ def test_a_prompt_has_no_section_without_anything_in_it():
     assert sections() == ["## How to hand in"]
     quiet = Session(1, "ann", End.CRASHED, 1.0, 1.0, "t")
     assert sections(quiet) == ["## How to hand in"]
-    assert sections(answer={"why": "no"}) == ["## Your last attempt was rejected (0 of 3 made)", "## How to hand in"]
-    text = render(Task("fix", "Fix it", "Fix the crash."), 3, {"why": "no"})
+    assert sections(answer=Facts(why="no")) == ["## Your last attempt was rejected (0 of 3 made)", "## How to hand in"]
+    text = render(Task("fix", "Fix it", "Fix the crash."), 3, Facts(why="no"))
     assert not any(
         word in text for word in ("The conflict", "gate's output", "Landed meanwhile", "conflicts with", "It was commit")
     )
-    assert "+a\n```" in render(Task("fix", "Fix it", "Fix the crash."), 3, {"why": "no"}, conflict="+a\n\n")
+    assert "+a\n```" in render(Task("fix", "Fix it", "Fix the crash."), 3, Facts(why="no"), conflict="+a\n\n")
 
 
 def test_a_session_that_failed_by_its_own_fault_is_told_of():

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from agentctl.core.queue.answer import Facts
 from agentctl.core.tasks.task import Task
-from agentctl.core.text.json_form import Plain
 
 LOG_LINES = 80
 
@@ -23,11 +23,11 @@ RULES = """\
 
 
 def render(
-    task: Task, attempts: int, answer: Plain | None, log: str = "", conflict: str = "", previous: str = "", salvage: str = ""
+    task: Task, attempts: int, answer: Facts | None, log: str = "", conflict: str = "", previous: str = "", salvage: str = ""
 ) -> str:
     """Return the prompt as Markdown.
 
-    `answer` is the verdict.json of the last rejection of this task's change, `previous` the head that was rejected, and
+    `answer` is what was said of the last rejection of this task's change, `previous` the head that was rejected, and
     `salvage` a ref with unfinished work.
     """
     parts = [f"# {task.title}", task.prompt.strip()]
@@ -56,8 +56,8 @@ def _unfinished(task: Task, salvage: str) -> str:
     return f"## Unfinished work\n\nAn earlier session was cut off. What it had: `git diff HEAD...{salvage}`"
 
 
-def _rejection(task: Task, attempts: int, answer: Plain, log: str, conflict: str, previous: str) -> str:
-    lines = [f"## Your last attempt was rejected ({task.attempts} of {attempts} made)", "", str(answer.get("why", ""))]
+def _rejection(task: Task, attempts: int, answer: Facts, log: str, conflict: str, previous: str) -> str:
+    lines = [f"## Your last attempt was rejected ({task.attempts} of {attempts} made)", "", answer.why]
     if previous:
         lines += ["", f"It was commit {previous}; you start from a fresh trunk. See it: `git show {previous}`"]
     lines += [
@@ -65,9 +65,9 @@ def _rejection(task: Task, attempts: int, answer: Plain, log: str, conflict: str
         "Hand in something else than that. If nothing is left to do because others did the work, make an empty",
         "commit whose message holds the id of the commit of trunk that did it; without one a person is asked.",
     ]
-    for title, key in (("It conflicts with", "with"), ("Landed meanwhile", "landed")):
-        if answer.get(key):
-            lines += ["", f"{title}:", "", *(f"- {o['commit'][:12]} {o['subject']}" for o in answer[key])]
+    for title, others in (("It conflicts with", answer.conflicting), ("Landed meanwhile", answer.landed)):
+        if others:
+            lines += ["", f"{title}:", "", *(f"- {o.commit[:12]} {o.subject}" for o in others)]
     if log:
         tail = "\n".join(log.rstrip().splitlines()[-LOG_LINES:])
         lines += ["", "The end of the gate's output:", "", "```", tail, "```"]
