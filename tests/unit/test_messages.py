@@ -5,7 +5,12 @@ from agentctl.messages import aligned, folded
 
 
 def test_many():
-    assert (many(1, "change"), many(2, "change"), many(0, "change")) == ("1 change", "2 changes", "0 changes")
+    assert (many(1, "change"), many(2, "change"), many(0, "change"), many(2, "process")) == (
+        "1 change",
+        "2 changes",
+        "0 changes",
+        "2 processes",
+    )
 
 
 def test_a_long_line_is_broken_at_words_and_hangs():

@@ -93,6 +93,8 @@ def refused(revision: int, reason: AnyReason) -> Rejected:
 def test_the_next_revision_is_the_first_free_one_behind_the_newest_that_says_something():
     assert next_revision([], []) == 1
     assert next_revision([record("one"), refused(2, AgainstRules())], []) == 3
+    assert next_revision([record("one"), record("one", 5)], []) == 6
+    assert next_revision([record("one"), refused(5, AgainstRules())], [2]) == 6
     assert next_revision([record("one"), refused(999, NotTheirs()), refused(998, NotProper())], []) == 2
     assert next_revision([record("one"), refused(2, NotTheirs())], [3, 5]) == 4
     assert next_revision([refused(1, NotTheirs())], [888]) == 2
