@@ -8,8 +8,8 @@ import time
 import click
 
 from agentctl.core.policy.policy import fingerprint
+from agentctl.core.queue import inbox_turns
 from agentctl.core.queue.answer import Other
-from agentctl.core.queue.inbox_turns import MOST_QUEUED
 from agentctl.core.queue.lifecycle import Stage
 from agentctl.core.queue.model import Verdict
 from agentctl.core.queue.records import AgainstRules, AnyEnded, Conflicts, GateFailed, Landed, Queued, Record, Rejected, outline
@@ -93,7 +93,7 @@ def _reason(given: Given, found: status.ChangeStatus, state: State) -> str:
 
 def _waiting(given: Given, request: Request, state: State) -> str:
     theirs = sum(record.change.agent == request.agent for record in state.queue.values())
-    if theirs >= MOST_QUEUED:
+    if theirs >= inbox_turns.MOST_QUEUED:
         return f"submitted; {many(theirs, 'change')} of {request.agent} are queued, the most of one agent"
     running = holder(given.hub.own_path("locks", "bot.lock"))
     return (

@@ -213,8 +213,10 @@ def test_a_ref_that_is_moved_all_the_time_holds_up_nobody(repo):
 
 
 def test_an_answer_that_cannot_be_written_holds_up_nobody(repo):
-    # Somebody made a ref of what should be a folder.
-    repo.git("update-ref", "refs/agentctl/outbox/ann", repo.tip)
+    # Somebody made what is no ref where a folder should be. A ref would be set aside.
+    place = repo.path / ".git/refs/agentctl/outbox/ann"
+    place.parent.mkdir(parents=True)
+    place.write_text("junk\n")
     for n in range(6):
         repo.submit(f"bad-{n}", {f"{n}.txt": "BUG\n"})
     repo.submit("good", {"good.txt": "good\n"}, agent="bea")
@@ -223,6 +225,7 @@ def test_an_answer_that_cannot_be_written_holds_up_nobody(repo):
     assert repo.stage("good") == "landed" and {repo.stage(f"bad-{n}") for n in range(6)} == {"rejected"}
     assert repo.record("bad-0").why and repo.stage("wrong") == "rejected"
     assert any("outbox/ann/bad-" in line for line in told(bot, "odd"))
+    place.unlink()
     repo.proven()
 
 
