@@ -120,7 +120,7 @@ def _globs(patient: Patient) -> Iterator[Symptom]:
 
 def _adapter(patient: Patient) -> Iterator[Symptom]:
     agents, tree = patient.policy.agents, patient.hub.objects.commit(patient.tip).tree
-    mine = tuple(agents.command) if agents.adapter == "command" else ()
+    mine = tuple(agents.command)
     try:
         if mine or agents.adapter != "command":
             adapters.command(agents.adapter, mine, lambda path: patient.hub.objects.at(tree, os.path.normpath(path)) is not None)

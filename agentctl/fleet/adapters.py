@@ -1,7 +1,7 @@
 """Agent programs as data: each entry says how one is called, and a new program is a new entry.
 
-In an argument, {prompt}, {prompt_file}, {task}, {agent}, {worktree} and {attempt} are replaced. The flags of a program
-change with time; `agentctl doctor` only looks whether a program is there.
+In an argument, {prompt}, {prompt_file}, {session}, {task}, {agent}, {worktree} and {attempt} are replaced. The flags of a
+program change with time; `agentctl doctor` only looks whether a program is there.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from agentctl.errors import NotFound, UsageError
 
@@ -25,7 +25,12 @@ class Adapter:
     """True if the prompt is the program's standard input, which is empty otherwise."""
     passes: tuple[str, ...] = ()
     """Environment variables that the program is given besides those that hold no key; its documentation names them."""
+    env: dict[str, str] = field(default_factory=dict)
+    """Environment variables that are set for the program, unless the policy sets them otherwise."""
 
+
+NONE = Adapter(())
+"""For a command that is no agent's program."""
 
 ANTHROPIC, OPENAI, GOOGLE = ("ANTHROPIC_*",), ("OPENAI_*",), ("GEMINI_*", "GOOGLE_API_KEY", "GOOGLE_GENAI_*")
 PROVIDERS = (
@@ -54,7 +59,20 @@ PROVIDERS = (
     "LITELLM_*",
 )
 """Environment variables for a program that may call any provider of models."""
-PROGRAMS = ("CLAUDE_*", "CODEX_*", "OPENCODE_*", "AIDER_*", "MSWEA_*", "GOOSE_*", "CURSOR_*", "AMP_*", "QWEN_*")
+PROGRAMS = (
+    "CLAUDE_*",
+    "CODEX_*",
+    "OPENCODE_*",
+    "AIDER_*",
+    "MSWEA_*",
+    "PI_*",
+    "QWEN_*",
+    "CLINE_*",
+    "GOOSE_*",
+    "CURSOR_*",
+    "COPILOT_*",
+    "AMP_*",
+)
 """Environment variables that are settings of agent programs."""
 
 ADAPTERS: dict[str, Adapter] = {
@@ -63,14 +81,18 @@ ADAPTERS: dict[str, Adapter] = {
         ("claude", "-p", "{prompt}", "--output-format", "stream-json", "--verbose", "--permission-mode", "bypassPermissions"),
         "npm install -g @anthropic-ai/claude-code",
         passes=(*ANTHROPIC, "CLAUDE_*"),
+        # Without it the program refuses that permission mode to root.
+        env={"IS_SANDBOX": "1"},
     ),
     "codex": Adapter(
-        ("codex", "exec", "--json", "--sandbox", "workspace-write", "-c", 'approval_policy="never"', "{prompt}"),
+        # Its own sandbox makes the Git directory of the worktree read-only, so that no commit succeeds.
+        ("codex", "exec", "--json", "--dangerously-bypass-approvals-and-sandbox", "{prompt}"),
         "npm install -g @openai/codex",
         passes=(*OPENAI, "CODEX_*"),
     ),
     "gemini": Adapter(
-        ("gemini", "-p", "{prompt}", "--output-format", "stream-json", "--approval-mode", "yolo"),
+        # In a folder that nobody has called trusted, it asks in spite of yolo.
+        ("gemini", "-p", "{prompt}", "--output-format", "stream-json", "--approval-mode", "yolo", "--skip-trust"),
         "npm install -g @google/gemini-cli",
         passes=(*GOOGLE, "GOOGLE_CLOUD_PROJECT", "GOOGLE_CLOUD_LOCATION"),
     ),
@@ -88,16 +110,54 @@ ADAPTERS: dict[str, Adapter] = {
             "--no-check-update",
             "--no-gitignore",
             "--no-show-release-notes",
+            "--no-suggest-shell-commands",
+            "--no-detect-urls",
             "--input-history-file",
             "/dev/null",
             "--chat-history-file",
             "/dev/null",
+            # The map's cache is a folder in the worktree, which would land with the change.
+            "--map-tokens",
+            "0",
         ),
         "pip install aider-chat",
         passes=(*PROVIDERS, "AIDER_*"),
     ),
     "mini-swe-agent": Adapter(
-        ("mini", "-t", "{prompt}", "-y", "--exit-immediately"), "pip install mini-swe-agent", passes=(*PROVIDERS, "MSWEA_*")
+        # Each session has a trajectory of its own; by default all write the same file.
+        ("mini", "-t", "{prompt}", "-y", "--exit-immediately", "-o", "{session}/trajectory.json"),
+        "pip install mini-swe-agent",
+        passes=(*PROVIDERS, "MSWEA_*"),
+    ),
+    "pi": Adapter(
+        ("pi", "-p", "--mode", "json", "--no-session", "{prompt}"),
+        "npm install -g @mariozechner/pi-coding-agent",
+        passes=(*PROVIDERS, "PI_*"),
+    ),
+    "qwen": Adapter(
+        ("qwen", "--yolo", "--output-format", "stream-json", "-p", "{prompt}"),
+        "npm install -g @qwen-code/qwen-code",
+        passes=(*OPENAI, "DASHSCOPE_*", "QWEN_*"),
+    ),
+    "cline": Adapter(("cline", "-y", "--json", "{prompt}"), "npm install -g cline", passes=(*PROVIDERS, "CLINE_*")),
+    "goose": Adapter(
+        ("goose", "run", "--no-session", "--output-format", "stream-json", "-t", "{prompt}"),
+        "see https://block.github.io/goose for how to install it",
+        passes=(*PROVIDERS, "GOOSE_*"),
+        env={"GOOSE_MODE": "auto"},
+    ),
+    "cursor-agent": Adapter(
+        ("cursor-agent", "-p", "--force", "--output-format", "stream-json", "{prompt}"),
+        "see https://cursor.com/cli for how to install it",
+        passes=("CURSOR_*",),
+    ),
+    "copilot": Adapter(
+        ("copilot", "-p", "{prompt}", "--allow-all-tools"), "npm install -g @github/copilot", passes=("COPILOT_*",)
+    ),
+    "amp": Adapter(
+        ("amp", "--execute", "{prompt}", "--dangerously-allow-all", "--stream-json"),
+        "npm install -g @sourcegraph/amp",
+        passes=("AMP_*",),
     ),
 }
 

@@ -65,7 +65,14 @@ def brief(hub: Hub, policy: Policy, work: Assignment, worktree: str, tip: str, f
     modes.write(file, text)
     if len(text.encode()) <= adapters.LONGEST:
         env["AGENTCTL_PROMPT"] = text
-    values = {"prompt_file": file, "task": task.id, "agent": work.agent, "worktree": worktree, "attempt": env["AGENTCTL_ATTEMPT"]}
+    values = {
+        "prompt_file": file,
+        "session": folder,
+        "task": task.id,
+        "agent": work.agent,
+        "worktree": worktree,
+        "attempt": env["AGENTCTL_ATTEMPT"],
+    }
     return Briefing(text, file, values, env)
 
 

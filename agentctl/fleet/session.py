@@ -22,6 +22,7 @@ from agentctl.engine import environ, owner
 from agentctl.engine.local import LOCAL
 from agentctl.engine.runner import Job, JobEnded, Runner, Running
 from agentctl.fleet import adapters, agents, result
+from agentctl.fleet.adapters import NONE, Adapter
 from agentctl.fleet.briefing import brief, refs_told_of
 from agentctl.fleet.conclusion import Assignment, conclude, record, redacted
 from agentctl.fleet.how_it_ended import how, quoting
@@ -104,9 +105,8 @@ class SessionRun:
         link_log(self.hub, self.work.agent, self._log)
         told = brief(self.hub, self.policy, self.work, tree.path, tip, self.folder)
         argv = adapters.filled(self.work.argv, told.prompt, told.values)
-        ended = self._run(
-            tree, argv, told.env, told.file if self.work.stdin else None, adapters.lookup(self.policy.agents.adapter).passes
-        )
+        adapter = adapters.lookup(self.policy.agents.adapter)
+        ended = self._run(tree, argv, told.env, told.file if self.work.stdin else None, adapter)
         end, note = self._end(ended)
         return ended, end, note, self._failure(end, ended)
 
@@ -144,7 +144,7 @@ class SessionRun:
         return failures.classify(end, ended.reason, self._said(), now, time.localtime(now).tm_gmtoff)
 
     def _run(
-        self, tree: Worktree, argv: tuple[str, ...], env: dict[str, str], stdin: str | None, passes: tuple[str, ...] = ()
+        self, tree: Worktree, argv: tuple[str, ...], env: dict[str, str], stdin: str | None, adapter: Adapter = NONE
     ) -> JobEnded:
         who = agents.person(self.work.agent)
         names = {
@@ -152,7 +152,9 @@ class SessionRun:
             for role in ("AUTHOR", "COMMITTER")
             for what, value in (("NAME", who.name), ("EMAIL", who.email))
         }
-        self._env = environ.given(self.policy.agents.pass_env, passes) | names | self.policy.agents.env | env
+        self._env = (
+            environ.given(self.policy.agents.pass_env, adapter.passes) | names | adapter.env | self.policy.agents.env | env
+        )
         running = self.running = self.runner.start(
             Job(
                 argv=argv,

@@ -1,5 +1,7 @@
 """The agent's program: what was typed behind --, or what the policy says.
 
+To what an adapter runs, the arguments of the policy are added, and then those that were typed.
+
 A program that was typed is looked for where the person stands, and becomes an absolute path. If it is not there, it
 is meant to be in the agent's worktree, as a script of the project; so is a program that the policy names.
 """
@@ -21,6 +23,8 @@ def chosen(given: Given, adapter: str | None, typed: tuple[str, ...]) -> tuple[s
     """
     agents = given.policy.agents
     name = adapter or ("command" if typed else agents.adapter)
+    if name == agents.adapter != "command":
+        typed = (*agents.command, *typed)
     if name == "command":
         typed = (_here(given.path, typed[0]), *typed[1:]) if typed else tuple(agents.command)
     argv = adapters.command(name, typed, lambda path: in_tree(given, path))

@@ -110,3 +110,25 @@ def test_a_relative_folder_on_the_path(beside):
         env=environment() | {"PATH": "docs:" + environment()["PATH"]},
     )
     assert "ann: submitted" in done.stdout, done.stderr
+
+
+RECORDS = """\
+#!/bin/sh
+printf '%s\\n' "$@" >argv
+echo "$IS_SANDBOX" >sandbox
+git add -A && git commit -qm done
+"""
+
+
+@pytest.mark.parametrize(("env", "sandbox"), [("", "1"), ("  env: {IS_SANDBOX: '0'}\n", "0")], ids=["as it is", "by the policy"])
+def test_what_the_policy_and_the_person_add_stands_behind_what_an_adapter_runs(make_repo, tmp_path, monkeypatch, env, sandbox):
+    write(tmp_path / "bin", {"claude": RECORDS})
+    (tmp_path / "bin/claude").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"), prepend=":")
+    text = policy().replace("agents:\n", f"agents:\n  adapter: claude\n  command: [--model, opus]\n{env}")
+    repo = make_repo(files={".agentctl/policy.yaml": text})
+    add(repo, "one")
+    repo.cli("run", "-n", "1", "--adapter", "claude", "--", "--max-turns", "9")
+    argv = repo.show("argv").splitlines()
+    assert argv[0] == "-p" and argv[-4:] == ["--model", "opus", "--max-turns", "9"]
+    assert repo.show("sandbox") == sandbox + "\n"

@@ -72,9 +72,11 @@ def test_no_adapter_passes_on_what_is_no_providers(name):
 
 def test_each_adapter_passes_on_its_providers_key_and_no_others():
     keys = {"ANTHROPIC_API_KEY": "a", "OPENAI_API_KEY": "o", "GEMINI_API_KEY": "g", "OPENROUTER_API_KEY": "r"}
-    one = {"claude": "ANTHROPIC_API_KEY", "codex": "OPENAI_API_KEY", "gemini": "GEMINI_API_KEY"}
+    one = {"claude": "ANTHROPIC_API_KEY", "codex": "OPENAI_API_KEY", "gemini": "GEMINI_API_KEY", "qwen": "OPENAI_API_KEY"}
+    none = {"cursor-agent", "copilot", "amp"}
     for name, adapter in ADAPTERS.items():
-        assert environment.allowed(keys, adapter.passes).keys() == ({one[name]} if name in one else keys.keys())
+        expected = {one[name]} if name in one else set() if name in none else keys.keys()
+        assert environment.allowed(keys, adapter.passes).keys() == expected
 
 
 def test_values_are_those_of_variables_that_hold_a_key():

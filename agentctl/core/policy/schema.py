@@ -15,7 +15,7 @@ from agentctl.core.text.units import DURATION, LARGEST, SIZE
 VERSION = 1
 SLOTS = 4096
 """The most gates that can run at the same time."""
-PLACEHOLDERS = ("prompt", "prompt_file", "task", "agent", "worktree")
+PLACEHOLDERS = ("prompt", "prompt_file", "session", "task", "agent", "worktree", "attempt")
 
 # The lookahead `(?!\n)` stands here because Python's `$` also matches before a last newline.
 _END = r"$(?!\n)"
@@ -172,7 +172,8 @@ AGENTS = _section(
     "The fleet of agents and their sessions.",
     {
         "adapter": _text(
-            "How agents are started and understood: command, claude, codex, aider, opencode, mini-swe-agent or gemini.",
+            "How agents are started and understood: command, claude, codex, gemini, opencode, aider, mini-swe-agent, pi, qwen, "
+            "cline, goose, cursor-agent, copilot or amp.",
             "command",
             pattern=NAME,
             **{"x-expected": "the name of an adapter such as command or claude"},
@@ -181,7 +182,8 @@ AGENTS = _section(
             "type": "array",
             "description": "The program and its arguments, without a shell. The placeholders "
             + ", ".join(f"{{{word}}}" for word in PLACEHOLDERS)
-            + " are replaced in each. Empty: what the adapter itself would run.",
+            + " are replaced in each; {session} is a folder for the session's own files. With another adapter than command: "
+            "arguments that are added to what it runs.",
             "default": [],
             "items": {"type": "string"},
         },
