@@ -32,7 +32,7 @@ class Adapter:
 NONE = Adapter(())
 """For a command that is no agent's program."""
 
-ANTHROPIC, OPENAI, GOOGLE = ("ANTHROPIC_*",), ("OPENAI_*",), ("GEMINI_*", "GOOGLE_API_KEY", "GOOGLE_GENAI_*")
+ANTHROPIC, OPENAI, GOOGLE = ("ANTHROPIC_*",), ("OPENAI_*",), ("GEMINI_*", "GOOGLE_API_KEY", "GOOGLE_GEMINI_*", "GOOGLE_GENAI_*")
 PROVIDERS = (
     *ANTHROPIC,
     *OPENAI,

@@ -110,8 +110,9 @@ def _anew(hub: Hub, git_dir: str, template: str) -> None:
     for folder in ("objects/info", "refs", "info"):
         modes.folder(os.path.join(git_dir, folder))
     own, theirs = (os.path.join(os.path.realpath(one), "objects") for one in (git_dir, hub.git_dir))
-    # The path is relative to the repository's own objects, so that both repositories can be moved together.
-    _put(os.path.join(git_dir, "objects/info/alternates"), scratch.quoted(os.path.relpath(theirs, own)) + "\n")
+    # By the relative path both repositories can be moved together; GitPython, and so aider, knows absolute ones only.
+    lent = "".join(scratch.quoted(path) + "\n" for path in (theirs, os.path.relpath(theirs, own)))
+    _put(os.path.join(git_dir, "objects/info/alternates"), lent)
     _put(os.path.join(git_dir, "config"), conversion.encoded(settings))
     for name in ("exclude", "attributes"):
         if text := conversion.info(hub, name):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -108,3 +109,15 @@ def test_a_worktree_that_was_left_behind_is_not_called_safe(repo):
     assert "not committed: work.txt" in repo.cli("rm", "ann", ok=5).stderr
     kept = json.loads(repo.cli("rm", "--json", "--force", "ann").stdout)["salvage"]
     assert repo.show("work.txt", kept) == "work\n"
+
+
+def test_the_hubs_objects_are_lent_by_both_paths(repo):
+    # Programs that read a repository without Git (GitPython, which aider has) know absolute paths alone.
+    with agents.lock(repo.hub, "ann"):
+        tree, _ = agents.prepare(repo.hub, "ann", repo.tip, "main")
+    first, second = Path(tree.git_dir, "objects/info/alternates").read_text().splitlines()
+    objects = os.path.realpath(repo.path / ".git/objects")
+    assert first == objects and os.path.realpath(os.path.join(tree.git_dir, "objects", second)) == objects
+    assert not os.path.isabs(second)
+    done = subprocess.run(["git", "-C", tree.path, "log", "-1", "--format=%H"], capture_output=True, text=True)
+    assert (done.stdout.strip(), done.stderr) == (repo.tip, "")
