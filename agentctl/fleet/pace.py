@@ -48,9 +48,8 @@ class Pace:
         self.state = brakes.after(before, outcome, _told(task.sessions), self.base, random.random())
         if self.state.paused == before.paused:
             return
-        todo = NATURE[self.state.held_by.kind].todo
         what = "the fleet pauses" if self._since is None else "the try failed"
-        self.tell(self._braked(f"{what}: {self.why}; the next try is at {clock(self.state.until)}{'; ' + todo if todo else ''}"))
+        self.tell(self._braked(f"{what}: {self.held}"))
         self._since = now if self._since is None else self._since
 
     def room(self, running: Iterable[float], now: float) -> int:
@@ -104,6 +103,19 @@ class Pace:
         """What holds the fleet, with the program's own words; empty if nothing does."""
         failure = self.state.failure
         return f"{failure.kind}{': ' + failure.said if failure.said else ''}" if failure else ""
+
+    @property
+    def held(self) -> str:
+        """What holds the fleet, until when, what a person can do, and last the program's own words; empty if nothing does.
+
+        The words are last because they are long: a line on a terminal may be cut.
+        """
+        failure = self.state.failure
+        if not failure:
+            return ""
+        todo = NATURE[self.state.held_by.kind].todo
+        parts = (str(failure.kind), f"the next try is at {clock(self.state.until)}", todo)
+        return "; ".join(filter(None, parts)) + (f": {failure.said}" if failure.said else "")
 
     def paused(self, now: float) -> PauseTimes:
         """Return the time of all pauses, the present one included."""

@@ -58,8 +58,8 @@ def _draw(narrator: Narrator, fleet: Fleet, bot: Bot, begun: float, height: int)
         head.append(f"   {bot.moved.text}: nothing lands", style=COLORS[events.Moved])
     if bot.paused:
         head.append(f"   {printable(str(bot.paused))}", style=COLORS[events.Paused])
-    if fleet.pace.why:
-        head.append(visible(f"   held back: {fleet.pace.why}"), style=COLORS[notices.Braked])
+    if fleet.pace.held:
+        head.append(visible(f"   held back: {fleet.pace.held}"), style=COLORS[notices.Braked])
     rows = [(run.work.agent, name, ago(run.started), "") for name, (run, _) in sorted(fleet.runs.items())[: max(3, height // 3)]]
     rows += [
         (f"probe {staged.probe.number}", many(len(staged.probe.chain), "change"), ago(staged.started), staged.probe.reason)

@@ -1,6 +1,7 @@
 """A provider that refuses, limits or fails, and a fleet that neither burns sessions nor gives up."""
 
 import json
+import re
 import signal
 import time
 
@@ -45,7 +46,7 @@ def test_an_outage_costs_few_sessions_and_no_task(make_repo, words, status, kind
     said = run(repo, refused(repo, 1.0, words, status)).stdout
     assert "6 of 6 landed, 0 parked" in said
     assert len(sessions(repo)) <= 6 + 2 + 2
-    assert f"the fleet pauses: {kind}: " in said and "the next try is at " in said
+    assert f"the fleet pauses: {kind}; the next try is at " in said
     assert "the try did not fail" in said
     assert "\npaused " in said
     nothing_is_left(repo)
@@ -90,7 +91,7 @@ def test_deaths_that_nobody_explains_stop_the_fleet_for_a_while(make_repo):
     add(repo, *SIX)
     said = run(repo, refused(repo, 0.5, "Segmentation fault (core dumped)", 139), "--agents", 3).stdout
     assert "6 of 6 landed" in said
-    assert "the fleet pauses: one crash after the other: exit status 139: Segmentation fault" in said
+    assert re.search(r"the fleet pauses: one crash after the other; the next try .*: exit status 139: Segmentation fault", said)
 
 
 def test_who_starts_it_again_need_not_wait(make_repo):

@@ -34,8 +34,8 @@ def test_a_pause_is_told_once_and_so_is_its_end():
     told.ended("u", session(1001.0, Kind.KEY, seconds=5.0))
     assert told.pace.room([], 1002.0) == 0 and told.pace.trying
     assert told.kinds == ["braked"]
-    assert told.events[0].how.startswith("the fleet pauses: the key is refused: 401 its words; the next try is at ")
-    assert told.events[0].how.endswith("renew the key that the agents' program uses, or log it in again")
+    assert told.events[0].how.startswith("the fleet pauses: the key is refused; the next try is at ")
+    assert told.events[0].how.endswith("; renew the key that the agents' program uses, or log it in again: 401 its words")
     told.ended("v", session(1041.0, Kind.KEY))
     assert told.events[1].how.startswith("the try failed: ")
     told.ended("w", session(1300.0, end=End.SUBMITTED))
