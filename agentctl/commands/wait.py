@@ -7,8 +7,10 @@ import time
 import click
 
 from agentctl.core.queue.records import AnyEnded, Ended, Landed, reason_kind
+from agentctl.core.text.printable import printable
+from agentctl.engine.locks import holder
 from agentctl.errors import AgentctlError, GateSaidNo, MergeConflict, Refused, Timeout
-from agentctl.hub import landed, status
+from agentctl.hub import landed, pause, status
 from agentctl.terminal.parser import Duration, Given, as_command, given
 
 PAUSE = 0.2
@@ -26,13 +28,24 @@ def command(given: Given, change: str, timeout: float | None) -> int:
     superseded, or if trunk no longer holds it.
     """
     deadline = None if timeout is None else time.monotonic() + timeout
+    told = ""
     while True:
         found = status.find(given.hub, change)
         if isinstance(found.record, Ended):
             return ended(given, found.record)
+        if (line := f"agentctl: waiting for {found.key}{_held(given)}") != told:
+            given.note(line)
+            told = line
         if deadline is not None and time.monotonic() > deadline:
             raise Timeout(f"{found.key} is {found.stage} still", hint=f"agentctl why {change}")
         time.sleep(PAUSE)
+
+
+def _held(given: Given) -> str:
+    """Return why nothing may land for a long time, as the end of a sentence; empty if nothing is known to hold it up."""
+    if paused := pause.read(given.hub):
+        return f"; the queue is {printable(str(paused))}"
+    return "" if holder(given.hub.own_path("locks", "bot.lock")) else "; no bot runs here: agentctl bot run"
 
 
 def ended(given: Given, record: AnyEnded) -> int:

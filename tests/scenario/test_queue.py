@@ -208,3 +208,13 @@ def test_a_withdrawal_tells_of_the_task_and_a_closed_task_of_its_change(repo):
     repo.cli("bot", "run", "--once")
     repo.submit("job", {"job.txt": "again\n"}, agent="agent-1")
     assert "the task job is offered again; if it is not wanted: agentctl task done job" in repo.cli("withdraw", "job").stdout
+
+
+def test_whoever_waits_is_told_for_which_revision_and_what_holds_it_up(repo):
+    repo.submit("job", {"job.txt": "job\n"})
+    said = repo.cli("wait", "job", "--timeout", "1s", ok=124).stderr
+    assert said.startswith("agentctl: waiting for job/1; no bot runs here: agentctl bot run\n")
+    repo.cli("queue", "pause", "--reason", "release")
+    said = repo.cli("wait", "job", "--timeout", "1s", ok=124).stderr
+    assert "agentctl: waiting for job/1; the queue is paused by " in said and said.count("waiting for") == 1
+    assert repo.cli("-q", "wait", "job", "--timeout", "1s", ok=124).stderr.startswith("agentctl: job/1 is waiting still")
