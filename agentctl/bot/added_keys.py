@@ -10,7 +10,7 @@ from agentctl.core.policy.policy import Limits, Policy
 from agentctl.core.queue.admission_rules import REPORTED
 from agentctl.core.text import globs, secrets
 from agentctl.core.text.printable import printable
-from agentctl.git.merge import changed
+from agentctl.git.merge import added
 from agentctl.git.objects import EMPTY_TREE, EXECUTABLE, FILE
 from agentctl.git.repository import Hub
 
@@ -45,10 +45,7 @@ class _Search:
 
     def step(self, olds: Sequence[str], new: str, where: str) -> Iterator[str]:
         """Yield the keys that `new` adds, from files that differ from each of `olds` (for a merge: its parents)."""
-        entries = list(islice(changed(self.hub, olds[0], new), self.limits.change_files + 1))
-        for other in olds[1:]:
-            own = {(path, oid) for path, _, oid, _ in changed(self.hub, other, new)}
-            entries = [entry for entry in entries if (entry[0], entry[2]) in own]
+        entries = added(self.hub, olds, new, self.limits.change_files)
         was: set[bytes] | None = None
         for path, mode, oid, _ in entries:
             if mode not in (FILE, EXECUTABLE) or (path, oid) in self.looked:

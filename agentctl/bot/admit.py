@@ -35,7 +35,9 @@ from agentctl.core.queue.records import (
 from agentctl.core.queue.request import Bump, Request, Submit, Unfit, Withdraw
 from agentctl.core.text import json_form
 from agentctl.core.text.json_form import quoted, replace
-from agentctl.git.merge import changed, collisions
+from agentctl.core.text.printable import printable
+from agentctl.git import fsck
+from agentctl.git.merge import added, changed, collisions
 from agentctl.git.objects import EMPTY_TREE, SYMLINK, ObjectError
 from agentctl.git.repository import Hub
 from agentctl.hub import landed, outbox, rights, tasks
@@ -235,6 +237,7 @@ def _measured(turn: Turn, policy: Policy, change: Change) -> Queued | AgainstRul
         return AgainstRules((f"one of its commits has more than limits.change_files ({most}) files",))
     refusals = admission_rules.check([_entry(hub, *e, policy.limits.path) for e in entries], policy.limits, policy.protect)
     refusals = refusals or added_keys.refusals(hub, policy, base, head, own[: own.index(base)] if base in own else own)
+    refusals = refusals or _unfit(hub, own, most)
     refusals = refusals or [admission_rules.same_name(*pair) for pair in islice(collisions(hub, base, head), 10)]
     if refusals:
         protected = any(admission_rules.protector(path, policy.protect) for path, *_ in entries)
@@ -261,6 +264,16 @@ def _flaws(hub: Hub, own: list[str], most: int) -> list[str]:
     if total > MESSAGES * most:
         found.append(f"the messages of its {len(own)} commits have {total} bytes")
     return found
+
+
+def _unfit(hub: Hub, own: list[str], most: int) -> list[str]:
+    """List the files, of any commit of a change, that those do not take who let Git look at what they fetch."""
+    paths = {}
+    for oid in own:
+        entries = added(hub, hub.objects.commit(oid).parents or (EMPTY_TREE,), oid, most)
+        paths.update({file: path for path, mode, blob, _ in entries if mode for file in fsck.named(path, mode, blob)})
+    found = fsck.refusals(hub, paths) if paths else {}
+    return [f"{printable(paths[file])}: git fsck refuses it: {why}" for file, why in found.items()]
 
 
 def _files(hub: Hub, oid: str, most: int) -> int:

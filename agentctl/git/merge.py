@@ -6,19 +6,17 @@ without configuration, so that no program runs that the hub's configuration name
 
 from __future__ import annotations
 
-import contextlib
 import os
-import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import islice
 
 from agentctl.core.queue.admission_rules import folded
-from agentctl.git import merge_attributes, plain
+from agentctl.git import borrowing, merge_attributes
 from agentctl.git.objects import EMPTY_TREE, EXECUTABLE, FILE, GITLINK, SYMLINK, TREE, Entries, Entry, ObjectError, Objects
 from agentctl.git.process import run
 from agentctl.git.repository import Hub
-from agentctl.git.scratch import quoted
 from agentctl.git.store import Store
 
 
@@ -107,7 +105,7 @@ def by_git(hub: Hub, base: str, ours: str, theirs: str) -> Merged:
     """
     objects = hub.objects
     objects.store.flush()
-    with plain.place() as place, _borrowing(place, hub.git_dir) as aside:
+    with borrowing.place(hub.git_dir) as (place, aside):
         root = _commit(aside, base, b"base")
         left, right = _commit(aside, ours, b"trunk", root), _commit(aside, theirs, b"change", root)
         files = os.path.join(place, "files")
@@ -126,26 +124,6 @@ def by_git(hub: Hub, base: str, ours: str, theirs: str) -> Merged:
         return Merged(tree)
     end = rest.index("")
     return Merged(tree, tuple(dict.fromkeys(rest[:end])), "\n".join(_messages(rest[end + 1 :])))
-
-
-@contextlib.contextmanager
-def _borrowing(place: str, git_dir: str) -> Iterator[Store]:
-    """Lend the objects of a place that borrows those of a hub; the place is empty before and after."""
-    store, alternates = Store(place), os.path.join(place, "objects", "info", "alternates")
-    try:
-        with open(alternates, "wb") as file:
-            file.write(os.fsencode(quoted(plain.objects(git_dir))) + b"\n")
-        yield store
-    finally:
-        os.unlink(alternates)
-        for oid in store.loose():
-            os.unlink(os.path.join(place, "objects", oid[:2], oid[2:]))
-        for name in os.listdir(os.path.join(place, "files")):
-            _gone(os.path.join(place, "files", name))
-
-
-def _gone(path: str) -> None:
-    shutil.rmtree(path) if os.path.isdir(path) else os.unlink(path)
 
 
 def _commit(store: Store, tree: str, name: bytes, *parents: str) -> str:
@@ -178,6 +156,15 @@ def diff(hub: Hub, old: str, new: str, paths: tuple[str, ...] = (), limit: int =
     args = ["diff-tree", "-r", "-p", "--no-color", "--no-ext-diff", "--no-textconv", old, new]
     text = hub.git(*args, *(("--", *(":(literal)" + path for path in paths)) if paths else ()))
     return text if len(text) <= limit else text[:limit] + "\n... (cut)\n"
+
+
+def added(hub: Hub, olds: Sequence[str], new: str, most: int) -> list[tuple[str, int, str, str]]:
+    """List what `changed` lists and what differs from each of `olds` (of a merge: its parents), up to `most` + 1."""
+    entries = list(islice(changed(hub, olds[0], new), most + 1))
+    for other in olds[1:]:
+        own = {(path, oid) for path, _, oid, _ in changed(hub, other, new)}
+        entries = [entry for entry in entries if (entry[0], entry[2]) in own]
+    return entries
 
 
 def changed(hub: Hub, old: str, new: str) -> Iterator[tuple[str, int, str, str]]:
