@@ -5,9 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from agentctl.core.notices import passed_over
+from agentctl.core.tasks.spending import Spent
 from agentctl.core.text.json_form import facts
 from agentctl.engine.locks import holder
 from agentctl.fleet import agents
+from agentctl.fleet.listening import spent_so_far
+from agentctl.fleet.logs import log_of
 from agentctl.hub import tasks
 from agentctl.messages import ago, aligned
 from agentctl.terminal.parser import Given, as_command, given
@@ -20,23 +23,42 @@ class Row:
     since: float | None
     """When its session began; None if none runs."""
     worktree: str
+    spent: Spent
+    """What its session has used up so far."""
 
 
 @as_command("ps", "agentctl ps\nagentctl ps --json")
 @given
 def command(given: Given) -> int:
-    """List the agents that have a worktree, and what each works on."""
+    """List the agents: what each works on, and what its session has used up."""
     hub = given.hub
     found = tasks.survey(hub)
     work = {claim.agent: name for name, (claim, _) in found.claims.items()}
     rows = []
     for name in agents.names(hub):
         running = holder(hub.own_path("locks", "agents", f"{name}.lock"))
-        rows.append(Row(name, work.get(name), running["since"] if running else None, agents.path_of(hub, name)))
+        rows.append(
+            Row(
+                name,
+                work.get(name),
+                running["since"] if running else None,
+                agents.path_of(hub, name),
+                spent_so_far(log_of(hub, name)) if running else Spent(),
+            )
+        )
     if given.json:
         given.emit(facts(rows))
     for line in aligned(
-        [(row.agent, f"running for {ago(row.since)}" if row.since else "idle", row.task or "-", row.worktree) for row in rows]
+        [
+            (
+                row.agent,
+                f"running for {ago(row.since)}" if row.since else "idle",
+                row.task or "-",
+                str(row.spent) or "-",
+                row.worktree,
+            )
+            for row in rows
+        ]
     ):
         given.say(line, hang=12)
     if not rows:

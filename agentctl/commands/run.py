@@ -12,8 +12,9 @@ from agentctl import signals
 from agentctl.bot.bot import Bot
 from agentctl.commands.task import read_list
 from agentctl.core.notices import Told
+from agentctl.core.policy.policy import duration
 from agentctl.core.text.json_form import facts
-from agentctl.errors import NotFound
+from agentctl.errors import NotFound, UsageError
 from agentctl.fleet.supervisor import Crew, Fleet
 from agentctl.harness import loop
 from agentctl.harness.loop import RunOutcome, RunPlan
@@ -29,6 +30,7 @@ from agentctl.terminal.parser import Given, as_command, given
 agentctl run tasks.yaml --agents 8
 agentctl run --agents 4 -- claude -p '{prompt}' --permission-mode bypassPermissions
 agentctl run tasks.yaml --agents 2 -- ./my-agent.sh
+agentctl run tasks.yaml --adapter claude --model opus --budget money=20 --budget time=8h
 """,
 )
 @click.argument("words", nargs=-1, type=click.UNPROCESSED, metavar="[TASKS] [-- CMD...]")
@@ -37,6 +39,10 @@ agentctl run tasks.yaml --agents 2 -- ./my-agent.sh
 @click.option("--attempts", type=click.IntRange(1), help="Tries a task before it is parked.")
 @click.option("--slots", type=click.IntRange(1, 256), help="Gates that run at a time.")
 @click.option("--batch", type=click.IntRange(1), help="Most changes in one probe.")
+@click.option("--model", help="The model that the agent uses (default: the policy's).")
+@click.option(
+    "--budget", multiple=True, metavar="KIND=N", help="End all when turns, tokens, money (US dollars) or time is used up."
+)
 @click.option("--keep", is_flag=True, help="Leave the agents' worktrees.")
 @given
 @click.pass_context
@@ -49,6 +55,8 @@ def command(
     attempts: int | None,
     slots: int | None,
     batch: int | None,
+    model: str | None,
+    budget: tuple[str, ...],
     keep: bool,
 ) -> int:
     """Run agents and the queue until every task landed or is parked.
@@ -65,14 +73,32 @@ def command(
 
     file, argv = split(words)
     policy = given.policy
-    chosen, argv, stdin = agent_program.chosen(given, adapter, argv)
-    tuned = replace(policy, agents=replace(policy.agents, adapter=chosen, attempts=attempts or policy.agents.attempts))
+    chosen, argv, stdin = agent_program.chosen(given, adapter, argv, model)
+    budgets = replace(policy.agents.budget, fleet=replace(policy.agents.budget.fleet, **dict(map(_limit, budget))))
+    tuned = replace(
+        policy, agents=replace(policy.agents, adapter=chosen, attempts=attempts or policy.agents.attempts, budget=budgets)
+    )
     names = tuple(f"agent-{n}" for n in range(1, (agents or policy.agents.count) + 1))
     only = add_missing(given, file) if file else None
     if not (only or tasks.all_tasks(given.hub)):
         raise NotFound("there are no tasks", hint="agentctl task add 'What is to be done'")
     job = RunPlan(Crew(names, argv, stdin), tuned, only, slots, batch, keep)
     return run(given, job)
+
+
+def _limit(text: str) -> tuple[str, float]:
+    """Return the kind and the number of one part of a budget, such as money=20 or time=8h; raise UsageError."""
+    kind, _, amount = text.partition("=")
+    try:
+        if kind == "time":
+            return kind, duration(amount)
+        if kind in ("turns", "tokens") and int(amount) > 0:
+            return kind, int(amount)
+        if kind == "money" and 0 < float(amount) < float("inf"):
+            return kind, float(amount)
+    except ValueError:
+        pass
+    raise UsageError(f"--budget {text}: not a budget", hint="--budget money=20, tokens=5000000, turns=1000 or time=8h")
 
 
 def split(words: tuple[str, ...]) -> tuple[str | None, tuple[str, ...]]:

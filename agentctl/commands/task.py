@@ -177,7 +177,10 @@ def show_command(given: Given, task: str) -> int:
     for s in found.sessions:
         rev = f" as {found.id}/{s.revision}" if s.revision else ""
         fault = f" ({s.failure.kind}: no attempt)" if s.failure else ""
-        given.say(f"session {s.generation}  {s.agent}  {s.seconds:.1f} s  {s.end}{rev}{fault}  {printable(s.note, 1000)}")
+        spent = f"  {s.spent}" if str(s.spent) else ""
+        given.say(f"session {s.generation}  {s.agent}  {s.seconds:.1f} s{spent}  {s.end}{rev}{fault}  {printable(s.note, 1000)}")
+    if total := str(found.spent):
+        given.say(f"\nspent: {total}")
     if found.revision:
         given.say(f"\nits change: agentctl why {found.id}")
     return 0

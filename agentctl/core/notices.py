@@ -87,6 +87,12 @@ class Braked(Notice, frozen=True, tag="braked"):
     agent: str = ""
 
 
+class OverBudget(Notice, frozen=True, tag="over-budget"):
+    """The fleet may spend no more."""
+
+    how: str
+
+
 class Released(Notice, frozen=True, tag="released"):
     how: str
     paused: float
@@ -118,6 +124,6 @@ def _told(event: Notice) -> str:
             return f"{agent} on {task}: {how}"
         case Parked(task=task, why=why):
             return f"parked {task}: {why}"
-        case Odd(how=how) | TrunkRed(how=how) | Braked(how=how) | Released(how=how):
+        case Odd(how=how) | TrunkRed(how=how) | Braked(how=how) | Released(how=how) | OverBudget(how=how):
             return how
     raise AssertionError(event)

@@ -11,6 +11,8 @@ import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from agentctl.core.tasks import stream
+from agentctl.core.tasks.stream import Reader
 from agentctl.errors import NotFound, UsageError
 
 LONGEST = 100_000
@@ -27,6 +29,10 @@ class Adapter:
     """Environment variables that the program is given besides those that hold no key; its documentation names them."""
     env: dict[str, str] = field(default_factory=dict)
     """Environment variables that are set for the program, unless the policy sets them otherwise."""
+    reads: Reader = stream.nothing
+    """Reads what the program prints."""
+    model: tuple[str, ...] = ("--model",)
+    """The arguments in front of a model's name; empty if the program takes none."""
 
 
 NONE = Adapter(())
@@ -83,21 +89,27 @@ ADAPTERS: dict[str, Adapter] = {
         passes=(*ANTHROPIC, "CLAUDE_*"),
         # Without it the program refuses that permission mode to root.
         env={"IS_SANDBOX": "1"},
+        reads=stream.claude,
     ),
     "codex": Adapter(
         # Its own sandbox makes the Git directory of the worktree read-only, so that no commit succeeds.
         ("codex", "exec", "--json", "--dangerously-bypass-approvals-and-sandbox", "{prompt}"),
         "npm install -g @openai/codex",
         passes=(*OPENAI, "CODEX_*"),
+        reads=stream.codex,
     ),
     "gemini": Adapter(
         # In a folder that nobody has called trusted, it asks in spite of yolo.
         ("gemini", "-p", "{prompt}", "--output-format", "stream-json", "--approval-mode", "yolo", "--skip-trust"),
         "npm install -g @google/gemini-cli",
         passes=(*GOOGLE, "GOOGLE_CLOUD_PROJECT", "GOOGLE_CLOUD_LOCATION"),
+        reads=stream.gemini,
     ),
     "opencode": Adapter(
-        ("opencode", "run", "--format", "json", "{prompt}"), "npm install -g opencode-ai", passes=(*PROVIDERS, "OPENCODE_*")
+        ("opencode", "run", "--format", "json", "{prompt}"),
+        "npm install -g opencode-ai",
+        passes=(*PROVIDERS, "OPENCODE_*"),
+        reads=stream.opencode,
     ),
     "aider": Adapter(
         (
@@ -133,23 +145,29 @@ ADAPTERS: dict[str, Adapter] = {
         ("pi", "-p", "--mode", "json", "--no-session", "{prompt}"),
         "npm install -g @mariozechner/pi-coding-agent",
         passes=(*PROVIDERS, "PI_*"),
+        reads=stream.pi,
     ),
     "qwen": Adapter(
         ("qwen", "--yolo", "--output-format", "stream-json", "-p", "{prompt}"),
         "npm install -g @qwen-code/qwen-code",
         passes=(*OPENAI, "DASHSCOPE_*", "QWEN_*"),
+        reads=stream.claude,
     ),
-    "cline": Adapter(("cline", "-y", "--json", "{prompt}"), "npm install -g cline", passes=(*PROVIDERS, "CLINE_*")),
+    "cline": Adapter(
+        ("cline", "-y", "--json", "{prompt}"), "npm install -g cline", passes=(*PROVIDERS, "CLINE_*"), reads=stream.cline
+    ),
     "goose": Adapter(
         ("goose", "run", "--no-session", "--output-format", "stream-json", "-t", "{prompt}"),
         "see https://block.github.io/goose for how to install it",
         passes=(*PROVIDERS, "GOOSE_*"),
         env={"GOOSE_MODE": "auto"},
+        reads=stream.goose,
     ),
     "cursor-agent": Adapter(
         ("cursor-agent", "-p", "--force", "--output-format", "stream-json", "{prompt}"),
         "see https://cursor.com/cli for how to install it",
         passes=("CURSOR_*",),
+        reads=stream.claude,
     ),
     "copilot": Adapter(
         ("copilot", "-p", "{prompt}", "--allow-all-tools"), "npm install -g @github/copilot", passes=("COPILOT_*",)
@@ -158,6 +176,8 @@ ADAPTERS: dict[str, Adapter] = {
         ("amp", "--execute", "{prompt}", "--dangerously-allow-all", "--stream-json"),
         "npm install -g @sourcegraph/amp",
         passes=("AMP_*",),
+        reads=stream.claude,
+        model=(),
     ),
 }
 
@@ -168,15 +188,24 @@ def lookup(name: str) -> Adapter:
     return ADAPTERS[name]
 
 
-def command(name: str, given: tuple[str, ...], in_tree: Callable[[str], bool]) -> tuple[str, ...]:
+def reader(name: str, argv: tuple[str, ...]) -> Reader:
+    """Return what reads the output of a program that adapter `name` calls; a command is known by its program's name."""
+    program = os.path.basename(argv[0]) if argv else ""
+    known = (a.reads for a in ADAPTERS.values() if a.argv and a.argv[0] == program)
+    return ADAPTERS[name].reads if name != "command" else next(known, stream.nothing)
+
+
+def command(name: str, given: tuple[str, ...], in_tree: Callable[[str], bool], model: str = "") -> tuple[str, ...]:
     """Return the argument vector of adapter `name`, placeholders still in it; `given` is the user's own.
 
     For the adapter `command` the whole vector is the user's; for others the user's arguments are added at the end. A
     relative path of a program is a file of the agent's worktree, and `in_tree` tells whether it is there. Raises
-    UsageError without a command, and NotFound if the program is not there.
+    UsageError without a command, or for a model that the program cannot be told, and NotFound if the program is not there.
     """
     adapter = lookup(name)
-    argv = adapter.argv + given
+    if model and not (adapter.model and adapter.argv):
+        raise UsageError(f"the adapter {name!r} takes no model", hint="remove agents.model; name the model in agents.command")
+    argv = adapter.argv + ((*adapter.model, model) if model else ()) + given
     if not argv:
         raise UsageError(
             "no agent command given",

@@ -153,7 +153,7 @@ def _rest(there: Found, loose: tuple[str, ...], kept: str) -> str:
 def redacted(session: Session) -> Session:
     """Return the session without the keys that its program may have printed."""
     fault = session.failure and replace(session.failure, said=environ.redact(session.failure.said))
-    return replace(session, note=environ.redact(session.note), failure=fault)
+    return replace(session, note=environ.redact(session.note), said=environ.redact(session.said), failure=fault)
 
 
 def record(hub: Hub, name: str, session: Session) -> None:

@@ -16,6 +16,9 @@ from agentctl.core.tasks import failure as failures
 from agentctl.core.tasks import last_words
 from agentctl.core.tasks.ending import End
 from agentctl.core.tasks.failure import Failure, Kind
+from agentctl.core.tasks.health import Patience, Verdict
+from agentctl.core.tasks.spending import Spent
+from agentctl.core.tasks.stream import Heard
 from agentctl.core.tasks.task import CLAIM_SLACK, Claim, Session
 from agentctl.core.text.json_form import replace
 from agentctl.engine import environ, owner
@@ -26,8 +29,9 @@ from agentctl.fleet.adapters import NONE, Adapter
 from agentctl.fleet.briefing import brief, refs_told_of
 from agentctl.fleet.conclusion import Assignment, conclude, record, redacted
 from agentctl.fleet.how_it_ended import how, quoting
+from agentctl.fleet.listening import Listener
 from agentctl.fleet.logs import link_log
-from agentctl.fleet.watching import watch
+from agentctl.fleet.watching import QUIET_START, watch
 from agentctl.git.repository import Hub
 from agentctl.git.worktrees import Worktree
 from agentctl.hub import tasks
@@ -47,6 +51,8 @@ class SessionRun:
     stopping: bool = False
     running: Running | None = None
     started: float = field(default_factory=time.time)
+    _listener: Listener | None = None
+    _ended_by_us: Verdict | None = None
 
     @property
     def folder(self) -> str:
@@ -87,6 +93,10 @@ class SessionRun:
         tree, new = agents.prepare(self.hub, claim.agent, tip, self.work.trunk, refs_told_of(self.hub, self.work.task))
         ended, end, note, failure = self._execute(tree, new, tip)
         session = conclude(self.hub, self.policy, self.work, claim, tree, end, note, ended.seconds, failure)
+        heard = self._heard
+        session = replace(
+            session, spent=replace(heard.spent, seconds=session.seconds), said=heard.said, conversation=heard.conversation
+        )
         if session.end == End.EMPTY and (said := last_words.quote(self._said())):
             session = replace(session, note="; ".join(filter(None, [session.note, f"its last words: {said}"])))
         return redacted(replace(session, trunk=tip))
@@ -122,11 +132,12 @@ class SessionRun:
         """Return (how the command ended, None if it ended well; a note)."""
         if self.stopping:
             return End.INTERRUPTED, "stopped"
-        if ended.reason == "stopped" and not self._stuck:
+        if ended.reason == "stopped" and not self._ended_by_us:
             return End.INTERRUPTED, "stopped by hand"
         said = self._said()
-        if ended.reason == "stopped":
-            return End.STUCK, quoting(self._stuck, said) + self._missed()
+        if ended.reason == "stopped" and self._ended_by_us:
+            end, why = self._ended_by_us.end, self._ended_by_us.why
+            return end, quoting(why, said) + self._missed() if end == End.STUCK else why
         if ended.reason == "timeout":
             return End.TIMEOUT, quoting(f"no end after {self.policy.agents.timeout:g} s", said)
         if ended.reason != "exited" or ended.exit is None:
@@ -172,8 +183,20 @@ class SessionRun:
         )
         if self.stopping:
             running.stop()
-        ended, self._stuck = watch(tree, running, self._log, self.policy.agents.silence)
+        rules = self.policy.agents
+        patience = Patience(rules.silence, QUIET_START * rules.silence, rules.budget.session)
+        self._listener = Listener(self._log, adapters.reader(rules.adapter, argv))
+        ended, self._ended_by_us = watch(tree, running, self._log, patience, self._listener)
         return ended
+
+    @property
+    def _heard(self) -> Heard:
+        return self._listener.heard if self._listener else Heard()
+
+    @property
+    def spent(self) -> Spent:
+        """What the session has used up so far."""
+        return self._listener.spent if self._listener else Spent()
 
     def _missed(self) -> str:
         output = environ.tail(self._log, result.TAIL)

@@ -16,6 +16,7 @@ from agentctl.core.notices import Told
 from agentctl.core.policy.policy import Policy
 from agentctl.core.queue.records import Ended, Landed, Record
 from agentctl.core.tasks.ending import End
+from agentctl.core.tasks.spending import Spent, over
 from agentctl.core.tasks.task import FINISHED, Claim, Rules, Session, Status, Task, dispatch, standings
 from agentctl.core.text.json_form import replace
 from agentctl.engine import owner
@@ -126,6 +127,9 @@ class Fleet:
         self._held_by = ""
         """`_held` are commits that are on trunk, and `_held_by` is the tip that was seen to hold them."""
         self._stopping = False
+        self.over_budget = ""
+        """Why no session runs any more: the fleet's budget is used up; empty as long as it is not."""
+        self._spent = Spent()
         self._deaths = 0
         self._pool = ThreadPoolExecutor(max_workers=max(1, len(crew.agents)), thread_name_prefix="session")
         self._seen = self._survey()
@@ -146,7 +150,15 @@ class Fleet:
         free = self.pace.able((name for name in self.crew.agents if name not in busy), now)
         room = self.pace.room([run.started for run, _ in self.runs.values()], now)
         chosen = self.tasks if self.only is None else {k: t for k, t in self.tasks.items() if k in self.only}
-        rules = Rules(self.policy.agents.attempts, self.policy.agents.backoff, self._begun)
+        settings = self.policy.agents
+        if not self.over_budget and (used := over(settings.budget.fleet, self.spent)):
+            self.over_budget = f"the fleet's budget is used up: {used}"
+            self.tell(notices.OverBudget(f"{self.over_budget}; every session is ended, and the rest of the tasks stays as it is"))
+        if self.over_budget:
+            for run, _ in self.runs.values():
+                run.stop()
+            return
+        rules = Rules(settings.attempts, settings.backoff, self._begun, settings.budget.task)
         for name in chosen:
             if self.statuses[name] == Status.READY and (way := self._seen.in_the_way(name)):
                 self.park(name, way)
@@ -236,6 +248,7 @@ class Fleet:
                     ) from error
                 continue
             self._deaths = 0
+            self._spent += ended.spent
             self.tell(notices.SessionEnded(name, ended))
             self.pace.ended(run.work.task, run.started, ended, time.time())
 
@@ -250,10 +263,20 @@ class Fleet:
         self.tell(notices.Parked(name, reason))
 
     @property
+    def spent(self) -> Spent:
+        """What the sessions of this fleet have used up, those that run included."""
+        return sum((run.spent for run, _ in self.runs.values()), self._spent)
+
+    @property
     def done(self) -> bool:
-        """True if every task of this fleet has landed, is done, is parked or cannot be read, and no session runs."""
-        over = FINISHED | {Status.PARKED, None}
-        return not self.runs and all(status in over for status in self.mine.values())
+        """True if no session runs, and every task of this fleet is over or the fleet may spend no more.
+
+        A task is over if it has landed, is done, is parked or cannot be read.
+        """
+        if self.over_budget:
+            return not self.runs
+        ended = FINISHED | {Status.PARKED, None}
+        return not self.runs and all(status in ended for status in self.mine.values())
 
     @property
     def mine(self) -> dict[str, Status | None]:

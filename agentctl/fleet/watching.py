@@ -1,4 +1,4 @@
-"""The watch over a session from outside, which stops it once it is stuck."""
+"""The watch over a session from outside, which ends it when `core.tasks.health` says so."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ import os
 import time
 
 from agentctl.core.tasks import health
+from agentctl.core.tasks.health import Patience, Verdict
 from agentctl.engine.runner import JobEnded, Running
+from agentctl.fleet.listening import Listener
 from agentctl.git import files, private_repository
 from agentctl.git.scratch import Scratch
 from agentctl.git.worktrees import Worktree
@@ -17,18 +19,18 @@ QUIET_START = 3
 """How many times longer a session may be silent at its start than later: some agents print only at their end."""
 
 
-def watch(tree: Worktree, running: Running, log: str, silence: float) -> tuple[JobEnded, str]:
-    """Wait for the end of a session, and return (how it ended, why it was stopped as stuck).
-
-    `silence` is how many seconds it may do nothing.
-    """
+def watch(tree: Worktree, running: Running, log: str, patience: Patience, listener: Listener) -> tuple[JobEnded, Verdict | None]:
+    """Wait for the end of a session, and return (how it ended, why we ended it if we did)."""
     samples: list[health.Sample] = []
-    why, pause, look = "", min(30.0, max(0.2, silence / 20)), tree.look(index="watch.index")
+    ending: Verdict | None = None
+    look = tree.look(index="watch.index")
+    pause = min(30.0, max(0.2, min(patience.silence, 4 * health.GRACE) / 20))
     files.fresh_index(tree.own("watch.index"), tree.own("index"))
     while True:
         ended = running.wait(pause)
+        heard = listener.listen()
         if ended:
-            return ended, why
+            return ended, ending
         activity = running.activity()
         samples.append(
             health.Sample(
@@ -38,13 +40,16 @@ def watch(tree: Worktree, running: Running, log: str, silence: float) -> tuple[J
                 diff=_fingerprint(look),
                 cpu=activity.cpu_seconds,
                 processes=activity.processes,
+                finished=heard.finished,
+                waiting=time.time() < heard.waits,
+                same=heard.same,
             )
         )
         del samples[:-1000]
-        reason = health.stuck(samples, time.monotonic(), silence, QUIET_START * silence)
-        if reason and not why:
-            why = reason
-            running.stop()
+        if not ending:
+            ending = health.verdict(samples, time.monotonic(), listener.spent, patience)
+            if ending:
+                running.stop()
 
 
 def _fingerprint(look: Scratch) -> str:

@@ -96,5 +96,8 @@ def run(hub: Hub, trunk: str, job: RunPlan, tell: Callable[[Told], None], watch:
         paused=paused.seconds,
         pauses=paused.times,
         why_paused=paused.why,
+        sessions=len(tally.sessions),
+        spent=fleet.spent,
+        over_budget=fleet.over_budget,
     )
     return RunOutcome(summary, tally, parked)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from agentctl.core.tasks.spending import Spent
+from agentctl.core.text.plural import many
 from agentctl.messages import ago
 
 
@@ -23,6 +25,11 @@ class Summary:
     pauses: int = 0
     why_paused: str = ""
     """Why the fleet paused the last time, with the words of the agents' program."""
+    sessions: int = 0
+    spent: Spent = Spent()
+    """What the sessions used up."""
+    over_budget: str = ""
+    """Why the run ended before its tasks did; empty if it did not."""
 
     @property
     def lines(self) -> list[str]:
@@ -34,5 +41,7 @@ class Summary:
             f"changes     {self.changes} landed, {self.rejected} rejected, {self.conflicts} of them for a conflict",
             f"probes      {self.probes} run, {self.known} known by tree; {per} for each landed change",
             f"time        {self.seconds:.1f} s; {rate} landed an hour",
+            *([f"spent       {self.spent} in {many(self.sessions, 'session')}"] if str(self.spent) else []),
+            *([f"ended       {self.over_budget}"] if self.over_budget else []),
             *([f"paused      {ago(0.0, self.paused)}{held}: {self.why_paused}"] if self.pauses else []),
         ]

@@ -16,7 +16,9 @@ from agentctl.messages import quoted
 from agentctl.terminal.parser import Given
 
 
-def chosen(given: Given, adapter: str | None, typed: tuple[str, ...]) -> tuple[str, tuple[str, ...], bool]:
+def chosen(
+    given: Given, adapter: str | None, typed: tuple[str, ...], model: str | None = None
+) -> tuple[str, tuple[str, ...], bool]:
     """Return (name of the adapter, argument vector, whether the prompt is its standard input).
 
     Raises UsageError, NotFound.
@@ -27,7 +29,7 @@ def chosen(given: Given, adapter: str | None, typed: tuple[str, ...]) -> tuple[s
         typed = (*agents.command, *typed)
     if name == "command":
         typed = (_here(given.path, typed[0]), *typed[1:]) if typed else tuple(agents.command)
-    argv = adapters.command(name, typed, lambda path: in_tree(given, path))
+    argv = adapters.command(name, typed, lambda path: in_tree(given, path), model or agents.model)
     return name, argv, adapters.lookup(name).stdin and not any("{prompt" in word for word in argv)
 
 

@@ -54,6 +54,8 @@ def _draw(narrator: Narrator, fleet: Fleet, bot: Bot, begun: float, height: int)
 
     where = Counter(fleet.statuses.values())
     head = Text(ago(begun) + "   " + "  ".join(f"{where[s]} {s}" for s in COUNTED if where[s]))
+    if spent := str(fleet.spent):
+        head.append(f"   {spent}")
     if bot.moved:
         head.append(f"   {bot.moved.text}: nothing lands", style=COLORS[events.Moved])
     if bot.paused:

@@ -63,7 +63,7 @@ def _keys(prefix: str, section: Plain) -> str:
         items = about.get("items", {})
         if (within := about if "properties" in about else items) and "properties" in within:
             words = " ".join(filter(None, (about["description"], "Required." if key in section.get("required", ()) else "")))
-            inner.append(f".SS {_escape(key)}\n{_escape(words)}\n{_keys(key + '.', within)}")
+            inner.append(f".SS {_escape(prefix + key)}\n{_escape(words)}\n{_keys(prefix + key + '.', within)}")
         else:
             said = " ".join(_about(about, key in section.get("required", ())))
             values.append(f".TP\n.B {_escape(prefix + key)}\n{_escape(said)}")

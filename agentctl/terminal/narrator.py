@@ -27,6 +27,7 @@ COLORS: dict[type, str] = {
     events.Resumed: "green",
     notices.SessionEnded: "cyan",
     notices.Braked: "yellow",
+    notices.OverBudget: "yellow",
     notices.Released: "green",
 }
 SHOWN = (*COLORS, events.Probed, events.NotAdmitted, notices.Odd)

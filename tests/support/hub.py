@@ -54,7 +54,7 @@ agents:
   dirty: {dirty}
   on_failure: {on_failure}
   backoff: {backoff}
-protect:
+{agents}protect:
   - .agentctl/**
 """
 DEFAULTS = {
@@ -69,6 +69,7 @@ DEFAULTS = {
     "dirty": "commit",
     "on_failure": "salvage",
     "backoff": "30s",
+    "agents": "",
 }
 
 

@@ -2,7 +2,10 @@
 
 import pytest
 
-from agentctl.core.tasks.health import Sample, stuck
+from agentctl.core.policy.policy import Budget
+from agentctl.core.tasks.ending import End
+from agentctl.core.tasks.health import CIRCLES, GRACE, Patience, Sample, stuck, verdict
+from agentctl.core.tasks.spending import Spent
 from agentctl.core.text.json_form import replace
 
 SILENCE, START = 600.0, 120.0
@@ -73,3 +76,58 @@ def test_limits_of_zero_are_none():
 
 def test_children_are_spoken_of_only_if_there_are_some():
     assert "child" not in judge(flat(600))
+
+
+PATIENCE = Patience(SILENCE, START, Budget(turns=100, money=5.0))
+
+
+def ended(samples, spent=Spent(), patience=PATIENCE):
+    found = verdict(samples, samples[-1].time, spent, patience)
+    return found and (found.end, found.why)
+
+
+def test_a_session_that_has_used_up_its_budget_is_ended():
+    assert ended(flat(30), Spent(turns=99, money=4.99, tokens=10**9)) is None
+    assert ended(flat(30), Spent(turns=100))[0] == End.SPENT
+    assert ended(flat(30), Spent(money=5.25)) == (End.SPENT, "its budget is used up: $5.25 of $5.00")
+
+
+def test_a_program_that_lives_on_after_its_result_is_ended_and_has_ended_well():
+    told = [replace(s, finished=s.time >= 300) for s in flat(330)]
+    assert ended(told) == (None, f"it told its result and did not end within {GRACE:.0f} s, so it was ended")
+    assert ended(told[:-1]) is None
+    # It says something more: perhaps it is not at its end.
+    assert ended([replace(s, output=s.output + (s.time > 310)) for s in told]) is None
+    assert ended([replace(s, finished=s.time == 300) for s in told]) is None
+
+
+def test_a_short_silence_limit_is_the_grace_too():
+    told = flat(2, step=0.5, finished=True)
+    assert ended(told, patience=Patience(2.0, 100.0))[0] is None
+    assert ended(told, patience=Patience(2.0, 100.0)) is not None
+    assert ended(told, patience=Patience(0.0, 0.0)) is None
+
+
+def circling(**last):
+    """A session that does the same again and again: once in each sample."""
+    return [replace(s, output=n, cpu=float(n), same=n + 1) for n, s in enumerate(flat(30 * (CIRCLES - 1)))]
+
+
+def test_the_same_again_and_again_is_a_circle_unless_it_changes_something():
+    end, why = ended(circling())
+    assert end == End.STUCK and f"{CIRCLES} times the same" in why
+    assert ended(circling()[:-1]) is None
+    half = CIRCLES // 2
+    assert ended([replace(s, diff=f"{n < half}") for n, s in enumerate(circling())]) is None
+    assert ended([replace(s, head=f"{n < half}") for n, s in enumerate(circling())]) is None
+    # What it changed before it began with that is no effect of it.
+    before = [replace(s, time=s.time - 300, diff="other", same=1, output=0) for s in flat(270)]
+    assert ended(before + circling())[0] == End.STUCK
+
+
+def test_who_waits_for_its_provider_is_not_stuck():
+    waiting = [replace(s, waiting=True) for s in flat(3000)]
+    assert ended(waiting) is None
+    since = [replace(s, waiting=s.time < 300) for s in flat(900)]
+    assert ended(since)[0] == End.STUCK
+    assert ended(since[:-2]) is None

@@ -13,6 +13,7 @@ from agentctl.core.policy.policy import (
     COVERED,
     LATER,
     SCHEMA,
+    Budget,
     Gate,
     Limits,
     Policy,
@@ -59,7 +60,7 @@ def test_the_defaults():
     assert dataclasses.astuple(policy.gates[0]) == ("test", "make test", 600.0, {}, (), ())
     assert dataclasses.astuple(policy.slot) == ("", (), (), ())
     assert dataclasses.astuple(policy.queue) == (2, 64, "strict", 2)
-    want = ("command", (), 4, "", 1800.0, 3, "commit", "salvage", 30.0, {}, 600.0, ())
+    want = ("command", (), 4, "", 1800.0, 3, "commit", "salvage", 30.0, {}, 600.0, (), ((0, 0, 0, 0.0),) * 3, "")
     assert dataclasses.astuple(policy.agents) == want
     assert policy.protect == (".agentctl/**",)
     limits = (10_000, 100 << 20, 64, 1024, 64 << 10, False, 0, 64 << 20, (), 2000, 8 << 30)
@@ -79,6 +80,18 @@ def test_what_is_written_replaces_the_default():
     assert (policy.agents.silence, policy.agents.command) == (90.0, ("a", "{prompt}"))
     assert (policy.limits.memory, policy.limits.message) == (2 << 30, 100)
     assert policy.protect == ()
+
+
+def test_a_budget():
+    policy = parse(SMALLEST + "agents: {budget: {task: {money: 2.5, tokens: 5000000}, fleet: {time: 8h}}}\n", "p.yaml")
+    assert policy.agents.budget.task == Budget(money=2.5, tokens=5_000_000)
+    assert (policy.agents.budget.fleet.time, policy.agents.budget.session) == (28800.0, Budget())
+
+
+@pytest.mark.parametrize("wrong", ["{money: -1}", "{money: '2'}", "{tokens: 5M}", "{time: 8}", "{hours: 8}"])
+def test_what_is_no_budget(wrong):
+    with pytest.raises(Problems, match="agents.budget.task"):
+        parse(SMALLEST + f"agents: {{budget: {{task: {wrong}}}}}\n", "p.yaml")
 
 
 def test_every_value_of_the_policy_is_a_key_of_the_schema():

@@ -23,6 +23,8 @@ from agentctl.core.text.yaml_document import Document, Problem, Problems, read
 __all__ = [
     "SCHEMA",
     "Agents",
+    "Budget",
+    "Budgets",
     "Gate",
     "Limits",
     "Part",
@@ -69,6 +71,25 @@ class QueueSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class Budget:
+    """Limits of what may be used up; 0 is none."""
+
+    turns: int = 0
+    tokens: int = 0
+    money: float = 0.0
+    """US dollars."""
+    time: float = 0.0
+    """Seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Budgets:
+    session: Budget = Budget()
+    task: Budget = Budget()
+    fleet: Budget = Budget()
+
+
+@dataclass(frozen=True, slots=True)
 class Agents:
     adapter: str
     command: tuple[str, ...]
@@ -83,6 +104,8 @@ class Agents:
     env: dict[str, str]
     silence: float
     pass_env: tuple[str, ...] = ()
+    budget: Budgets = Budgets()
+    model: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +162,9 @@ def parse(text: str, source: str) -> Policy:
         gates=tuple(Gate(**gate) for gate in values["gates"]),
         slot=Slot(**values["slot"]),
         queue=QueueSettings(**values["queue"]),
-        agents=Agents(**values["agents"]),
+        agents=Agents(
+            **values["agents"] | {"budget": Budgets(**{k: Budget(**v) for k, v in values["agents"]["budget"].items()})}
+        ),
         protect=values["protect"],
         limits=Limits(**values["limits"]),
     )
@@ -161,7 +186,9 @@ def completed(schema: Plain, value: Any) -> Any:
     if schema["type"] == "array":
         return tuple(completed(schema["items"], item) for item in value)
     unit = schema.get("x-unit")
-    return duration(value) if unit == "seconds" else size(value) if unit == "bytes" else value
+    if unit == "seconds":
+        return duration(value) if value != "0" else 0.0
+    return size(value) if unit == "bytes" else value
 
 
 _USUAL = completed(SCHEMA["properties"]["limits"], {})

@@ -168,6 +168,23 @@ QUEUE = _section(
     },
 )
 
+
+def _budget(what: str) -> Plain:
+    return _section(
+        f"{what} A limit of 0 is none. Turns, tokens and money count as far as the agent's program tells them.",
+        {
+            "turns": _number("Answers of the model.", 0, 0, 1_000_000_000),
+            "tokens": _number("Tokens sent and received, without those that the provider had cached.", 0, 0, 10**15),
+            "money": {"type": "number", "description": "US dollars.", "default": 0, "minimum": 0, "maximum": 1_000_000_000},
+            "time": {
+                **_duration("The time of its sessions together.", "0"),
+                "pattern": rf"^0{_END}|{DURATION}",
+                "x-expected": "a duration such as 90s, 10m or 2h, or 0",
+            },
+        },
+    )
+
+
 AGENTS = _section(
     "The fleet of agents and their sessions.",
     {
@@ -187,6 +204,7 @@ AGENTS = _section(
             "default": [],
             "items": {"type": "string"},
         },
+        "model": _text("The model that the adapter's program is told to use. Empty: its own choice.", ""),
         "count": _number("How many agents work at the same time.", 4, 1, 10_000),
         "setup": _text("A command, run by sh -c in a new worktree of an agent. Empty: none.", ""),
         "timeout": _duration("A session that runs longer is ended.", "30m"),
@@ -218,6 +236,14 @@ AGENTS = _section(
         "pass_env": _variables(
             "Variables of your environment that sessions get besides those that hold no key and "
             "what the adapter's program needs (listed in agentctl-policy(5))."
+        ),
+        "budget": _section(
+            "What may be used up.",
+            {
+                "session": _budget("A session that has used it up is ended; its work is kept for the next one."),
+                "task": _budget("A task whose sessions have used it up is parked."),
+                "fleet": _budget("When the sessions of one `agentctl run` have used it up, all are ended, and so is the run."),
+            },
         ),
         "silence": _duration(
             "A session is stuck when its output, commits, files and processor time have all been flat for this long.", "10m"

@@ -21,6 +21,7 @@ class End(StrEnum):
     """The command ended with a failing exit status or a signal, or its last words were an error of the provider."""
     TIMEOUT = "timeout"
     STUCK = "stuck"
+    SPENT = "over budget"
     DEFERRED = "deferred"
     """The agent said by exit status 75 (EX_TEMPFAIL) that trunk is not ready for the task."""
     INTERRUPTED = "interrupted"

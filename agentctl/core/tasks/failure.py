@@ -137,6 +137,8 @@ def classify(end: End | None, reason: str, tail: str, now: float, offset: float)
     """
     if end in (End.DEFERRED, End.INTERRUPTED):
         return None
+    if end == End.SPENT:
+        return Failure(Kind.LIMIT, "its budget is used up")
     if reason in CANNOT_RUN:
         return Failure(Kind.PROGRAM, quote(tail) or reason)
     lines = NEAR if end is None else FAR if end == End.CRASHED else LAST

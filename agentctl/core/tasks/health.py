@@ -1,9 +1,13 @@
-"""Whether a session is stuck, judged from samples of what can be seen from outside."""
+"""Whether a session is to be ended, judged from samples of what can be seen from outside and what its program tells."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+
+from agentctl.core.policy.policy import Budget
+from agentctl.core.tasks.ending import End
+from agentctl.core.tasks.spending import Spent, over
 
 WITH_CHILDREN = 3
 """How many times longer silence is tolerated while child processes run: a test suite may be quiet for long."""
@@ -12,6 +16,10 @@ IDLE = 0.01
 
 Event loops tick while they wait for an answer that never comes.
 """
+GRACE = 30.0
+"""Seconds for which a program may live on after it has told its final result, if it may be silent for as long."""
+CIRCLES = 20
+"""How often in a row an agent may do the same with the same outcome, and no change to its files, until it goes in circles."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +35,66 @@ class Sample:
     """The seconds of CPU that the process tree has used since its start."""
     processes: int
     """The number of processes in the tree, the session's own included."""
+    finished: bool = False
+    """True if the program has told its final result, and nothing since."""
+    waiting: bool = False
+    """True if the program says that it waits for its provider."""
+    same: int = 0
+    """How many times in a row the agent has done the same with the same outcome."""
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long a session may go on; 0 means without limit."""
+
+    silence: float
+    """Seconds in which nothing moves."""
+    start: float
+    """Seconds in which nothing moves at the start."""
+    budget: Budget = Budget()
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Why a session is to be ended by us."""
+
+    end: End | None
+    """How it ends then; None if it has ended well, but for its program that lives on."""
+    why: str
+
+
+def verdict(samples: Sequence[Sample], now: float, spent: Spent, patience: Patience) -> Verdict | None:
+    """Return why the session is to be ended, or None. For `samples` and `now` see `stuck`."""
+    if used := over(patience.budget, spent):
+        return Verdict(End.SPENT, f"its budget is used up: {used}")
+    grace = min(GRACE, patience.silence or GRACE)
+    if _lives_on(samples, grace):
+        return Verdict(None, f"it told its result and did not end within {grace:g} s, so it was ended")
+    if samples and samples[-1].same >= CIRCLES and _without_effect(samples):
+        return Verdict(End.STUCK, f"it goes in circles: {samples[-1].same} times the same with the same outcome, and no edit")
+    why = stuck(samples, now, patience.silence, patience.start)
+    return Verdict(End.STUCK, why) if why else None
+
+
+def _lives_on(samples: Sequence[Sample], grace: float) -> bool:
+    """Tell whether the program has been silent since it told its result, for `grace` seconds or more."""
+    since = None
+    for sample in reversed(samples):
+        if not sample.finished or sample.output != samples[-1].output:
+            break
+        since = sample.time
+    return since is not None and samples[-1].time - since >= grace
+
+
+def _without_effect(samples: Sequence[Sample]) -> bool:
+    """Tell whether the worktree has not changed for as long as the agent has done the same."""
+    last = samples[-1]
+    for before, after in zip(reversed(samples[:-1]), reversed(samples)):
+        if (before.head, before.diff) != (last.head, last.diff):
+            return False
+        if before.same <= 1 or before.same > after.same:
+            return True
+    return True
 
 
 def stuck(samples: Sequence[Sample], now: float, silence: float, start_limit: float) -> str | None:
@@ -67,7 +135,7 @@ def _fallen_silent(seen: Sequence[Sample], silence: float) -> str | None:
     if limit <= 0 or since is None:
         return None
     first, waited = seen[since], last.time - seen[since].time
-    if any(_looks(sample) != _looks(last) for sample in seen[since:]):
+    if any(sample.waiting or _looks(sample) != _looks(last) for sample in seen[since:]):
         return None
     if last.cpu - first.cpu > IDLE * waited:
         return None

@@ -13,12 +13,14 @@ from enum import StrEnum
 
 import msgspec
 
+from agentctl.core.policy.policy import Budget
 from agentctl.core.queue.lifecycle import Stage
 from agentctl.core.queue.priority_lending import lent
 from agentctl.core.queue.records import AlreadyThere, Landed, Record, Rejected
 from agentctl.core.refnames import valid_name
 from agentctl.core.tasks.ending import End
 from agentctl.core.tasks.failure import NATURE, Failure
+from agentctl.core.tasks.spending import Spent, over
 from agentctl.core.text.json_form import Plain, Struct, dump, load, replace
 from agentctl.core.text.plural import many
 
@@ -60,6 +62,12 @@ class Session(Struct, frozen=True):
     """The ref that holds work that was not submitted."""
     failure: Failure | None = None
     """Why the session failed, if that was not the task's fault."""
+    spent: Spent = Spent()
+    """What the session used up."""
+    said: str = ""
+    """The last message of the agent."""
+    conversation: str = ""
+    """The name by which its program knows the session."""
 
     @property
     def charged(self) -> bool:
@@ -86,6 +94,11 @@ class Task(Struct, frozen=True):
     @property
     def attempts(self) -> int:
         return sum(s.charged for s in self.sessions[self.opened :])
+
+    @property
+    def spent(self) -> Spent:
+        """What the sessions used up since the task was opened."""
+        return sum((s.spent for s in self.sessions[self.opened :]), Spent())
 
     @property
     def failures(self) -> tuple[tuple[Session, Failure], ...]:
@@ -240,6 +253,8 @@ class Rules:
     """The seconds before a task is tried again whose session failed by no fault of its own; doubled each time."""
     begun: float = 0.0
     """When the fleet was started: what failed before then is tried at once."""
+    budget: Budget = Budget()
+    """What the sessions of one task may use up."""
 
 
 def dispatch(
@@ -345,13 +360,15 @@ def _given_up(task: Task, others: Mapping[str, Task], rules: Rules) -> str:
         return ""
     if told[-1].end == End.GAVE_UP:
         return f"it needs a person: {told[-1].note}"
+    if used := over(rules.budget, task.spent):
+        return f"its budget is used up: {used}; a larger agents.budget.task, or smaller tasks, may help"
     if task.attempts >= rules.attempts:
         last = next(s for s in reversed(told) if s.charged)
         return f"{many(task.attempts, 'attempt')}; the last one: {_ended(last)}"
     row = [s for s, _ in task.failures]
     cut = [s for s, failure in task.failures if not NATURE[failure.kind].fleet]
     if len(cut) >= rules.attempts:
-        return f"cut off {len(cut)} times; the last one: {_ended(cut[-1])}; a larger agents.timeout or smaller tasks may help"
+        return f"cut off {len(cut)} times; the last one: {_ended(cut[-1])}; a larger agents.timeout or agents.budget, or smaller tasks, may help"
     if len(row) >= STUBBORN and _others_worked(task, others, row[0].ended):
         return f"{len(row)} failures in a row, while other tasks were worked on; the last one: {_ended(row[-1])}"
     return ""

@@ -1,0 +1,275 @@
+"""What an agent's program tells while it works, read line by line: a fold over its output (`hear`).
+
+Most programs print events as lines of JSON. A reader knows the events of one program; what it does not know, or what has
+not the expected form, changes nothing, because formats change with every version.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from agentctl.core.tasks.spending import Spent
+from agentctl.core.text.json_form import replace
+
+LONGEST = 4 << 20
+"""The bytes of the longest line that is read."""
+SAID = 2000
+"""The most characters that are kept of what an agent said last."""
+_UNREAD = (b'{"type":"message_update"', b'{"type":"tool_execution_update"', b'{"type":"stream_event"')
+"""The beginnings of events that repeat in pieces what a later event tells whole."""
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    conversation: str = ""
+    """The program's own name for this session, by which it can take it up again."""
+    spent: Spent = Spent()
+    context: int = 0
+    """The tokens of the last request: how full the context is."""
+    said: str = ""
+    """The last message of the agent."""
+    finished: bool = False
+    """True if the program has told its final result, and nothing since."""
+    waits: float = 0.0
+    """Until when the program waits for its provider, in seconds since 1970."""
+    same: int = 0
+    """How many times in a row the agent has done the same with the same outcome."""
+    act: str = ""
+    """A fingerprint of what the agent did last, with the outcome."""
+    call: str = ""
+    """What the agent is about to do."""
+    answer: str = ""
+    """The id of the model's answer that was counted last: some programs tell one answer in several events."""
+
+
+Event = dict[str, Any]
+Reader = Callable[[Heard, Event, float], Heard]
+
+
+def hear(heard: Heard, line: bytes, reader: Reader, now: float) -> Heard:
+    """Return what is known after one more line; `now` is when it was read."""
+    if not line.startswith(b"{") or len(line) > LONGEST or line.startswith(_UNREAD):
+        return _plain(heard, line)
+    try:
+        event = msgspec.json.decode(line)
+    except (msgspec.DecodeError, RecursionError):
+        return heard
+    working = replace(heard, finished=False)
+    after = reader(working, event, now) if isinstance(event, dict) else working
+    return heard if after == working else after
+
+
+_AIDER = re.compile(
+    rb"^Tokens: ([\d.,]+)(k|M)? sent(?:, .*?)?, ([\d.,]+)(k|M)? received\.(?: Cost: \$[\d.]+ message, \$([\d.]+) session)?"
+)
+_MINI = re.compile(rb"^mini-swe-agent \(step (\d+), \$([\d.]+)\)")
+
+
+def _plain(heard: Heard, line: bytes) -> Heard:
+    """Read a line of a program that tells no events: those of aider and mini-swe-agent speak of money."""
+    if found := _AIDER.match(line):
+        tokens = sum(
+            int(float(number.replace(b",", b"")) * {b"k": 1e3, b"M": 1e6}.get(unit, 1))
+            for number, unit in (found.group(1, 2), found.group(3, 4))
+        )
+        return replace(
+            heard, spent=Spent(heard.spent.turns + 1, heard.spent.tokens + tokens, float(found[5] or heard.spent.money))
+        )
+    if found := _MINI.match(line):
+        return replace(heard, spent=replace(heard.spent, turns=int(found[1]), money=float(found[2])))
+    return heard
+
+
+# The readers
+
+
+def claude(heard: Heard, event: Event, now: float) -> Heard:
+    """Read the stream-json of claude; qwen, cursor-agent and amp print the same form."""
+    match event.get("type"):
+        case "system" if event.get("subtype") == "api_retry":
+            return replace(heard, waits=now + _number(event, "retry_delay_ms") / 1000)
+        case "system" if event.get("subtype") == "init":
+            return replace(heard, conversation=_text(event, "session_id"))
+        case "assistant":
+            usage = _at(event, "message", "usage")
+            called = [part for part in _parts(event, "message") if part.get("type") == "tool_use"]
+            heard = _said(heard, "\n".join(_text(part, "text") for part in _parts(event, "message")))
+            heard = replace(heard, call=_print([(part.get("name"), part.get("input")) for part in called]), waits=0.0)
+            full = sum(_number(usage, f"{kind}input_tokens") for kind in ("", "cache_creation_", "cache_read_"))
+            paid = full - _number(usage, "cache_read_input_tokens") + _number(usage, "output_tokens")
+            return _answered(heard, _text(_at(event, "message"), "id"), int(paid), 0.0, int(full))
+        case "user":
+            results = [part for part in _parts(event, "message") if part.get("type") == "tool_result"]
+            return _acted(heard, heard.call, [part.get("content") for part in results]) if results else heard
+        case "result":
+            usage = _at(event, "usage")
+            paid = sum(_number(usage, f"{kind}_tokens") for kind in ("input", "cache_creation_input", "output"))
+            spent = Spent(
+                int(_number(event, "num_turns")) or heard.spent.turns,
+                int(paid) or heard.spent.tokens,
+                _number(event, "total_cost_usd") or heard.spent.money,
+            )
+            return replace(_said(heard, _text(event, "result")), spent=spent, finished=True)
+    return heard
+
+
+def codex(heard: Heard, event: Event, now: float) -> Heard:
+    item = _at(event, "item")
+    match event.get("type"), item.get("type"):
+        case "thread.started", _:
+            return replace(heard, conversation=_text(event, "thread_id"))
+        case "item.completed", "agent_message":
+            return _answered(_said(heard, _text(item, "text")), _text(item, "id"), 0, 0.0, heard.context)
+        case "item.completed", "command_execution":
+            heard = _answered(heard, _text(item, "id"), 0, 0.0, heard.context)
+            return _acted(heard, _text(item, "command"), [_text(item, "aggregated_output"), item.get("exit_code")])
+        case "turn.completed", _:
+            usage = _at(event, "usage")
+            paid = _number(usage, "input_tokens") - _number(usage, "cached_input_tokens") + _number(usage, "output_tokens")
+            return replace(heard, spent=replace(heard.spent, tokens=heard.spent.tokens + int(paid)), finished=True)
+    return heard
+
+
+def gemini(heard: Heard, event: Event, now: float) -> Heard:
+    match event.get("type"):
+        case "init":
+            return replace(heard, conversation=_text(event, "session_id"))
+        case "message" if event.get("role") == "assistant":
+            before = heard.said if event.get("delta") is True and heard.answer == "message" else ""
+            return replace(heard, said=(before + _text(event, "content"))[-SAID:], answer="message")
+        case "tool_use":
+            call = _print((event.get("tool_name"), event.get("parameters")))
+            return replace(heard, call=call, answer="", spent=replace(heard.spent, turns=heard.spent.turns + 1))
+        case "tool_result":
+            return _acted(heard, heard.call, [event.get("status"), event.get("output")])
+        case "result":
+            stats = _at(event, "stats")
+            spent = Spent(heard.spent.turns + 1, int(_number(stats, "input") + _number(stats, "output_tokens")), 0.0)
+            return replace(heard, spent=spent, finished=True)
+    return heard
+
+
+def opencode(heard: Heard, event: Event, now: float) -> Heard:
+    part, heard = _at(event, "part"), replace(heard, conversation=_text(event, "sessionID") or heard.conversation)
+    match event.get("type"):
+        case "text":
+            return _said(heard, _text(part, "text"))
+        case "tool_use":
+            state = _at(part, "state")
+            return _acted(heard, _print((part.get("tool"), state.get("input"))), [state.get("status"), state.get("output")])
+        case "step_finish":
+            tokens = _at(part, "tokens")
+            paid = int(_number(tokens, "input") + _number(tokens, "output") + _number(tokens, "reasoning"))
+            full = int(_number(tokens, "input") + _number(tokens, "cache", "read"))
+            heard = _answered(heard, _text(part, "id"), paid, _number(part, "cost"), full)
+            return replace(heard, finished=part.get("reason") == "stop")
+    return heard
+
+
+def pi(heard: Heard, event: Event, now: float) -> Heard:
+    match event.get("type"):
+        case "session":
+            return replace(heard, conversation=_text(event, "id"))
+        case "auto_retry_start":
+            return replace(heard, waits=now + _number(event, "delayMs") / 1000)
+        case "message_end" if _at(event, "message").get("role") == "assistant":
+            usage = _at(event, "message", "usage")
+            said = "\n".join(_text(part, "text") for part in _parts(event, "message"))
+            full = int(_number(usage, "input") + _number(usage, "cacheRead") + _number(usage, "cacheWrite"))
+            paid = full - int(_number(usage, "cacheRead")) + int(_number(usage, "output"))
+            return _answered(_said(heard, said), "", paid, _number(usage, "cost", "total"), full)
+        case "tool_execution_start":
+            return replace(heard, call=_print((event.get("toolName"), event.get("args"))), finished=False)
+        case "tool_execution_end":
+            return _acted(heard, heard.call, [event.get("result")])
+        case "agent_end":
+            return replace(heard, finished=True)
+    return heard
+
+
+def cline(heard: Heard, event: Event, now: float) -> Heard:
+    if event.get("type") == "run_result":
+        return replace(_said(heard, _text(event, "text")), finished=True)
+    inner = _at(event, "event")
+    match inner.get("type"), inner.get("contentType"):
+        case "usage", _:
+            tokens = int(_number(inner, "totalInputTokens") + _number(inner, "totalOutputTokens"))
+            spent = Spent(heard.spent.turns + 1, tokens, _number(inner, "totalCost"))
+            return replace(heard, spent=spent, context=int(_number(inner, "inputTokens")))
+        case "content_end", "text":
+            return _said(heard, _text(inner, "text"))
+        case "content_start", "tool":
+            return replace(heard, call=_print((inner.get("toolName"), inner.get("input"))))
+        case "content_end", "tool":
+            return _acted(heard, heard.call, [inner.get("output")])
+    return heard
+
+
+def goose(heard: Heard, event: Event, now: float) -> Heard:
+    match event.get("type"):
+        case "message" if _at(event, "message").get("role") == "assistant":
+            said = "\n".join(_text(part, "text") for part in _parts(event, "message"))
+            return _answered(_said(heard, said), _text(_at(event, "message"), "id"), 0, 0.0, heard.context)
+        case "complete":
+            tokens = int(_number(event, "total_tokens")) or heard.spent.tokens
+            return replace(heard, spent=replace(heard.spent, tokens=tokens), finished=True)
+    return heard
+
+
+def nothing(heard: Heard, event: Event, now: float) -> Heard:
+    """Read no events: of a program that prints plain lines, or one that nobody knows."""
+    return heard
+
+
+# What the readers share
+
+
+def _answered(heard: Heard, answer: str, tokens: int, money: float, context: int) -> Heard:
+    """Count an answer of the model, once if it has an id."""
+    if answer and answer == heard.answer:
+        return heard
+    return replace(heard, spent=heard.spent + Spent(1, tokens, money), context=context, answer=answer, waits=0.0)
+
+
+def _acted(heard: Heard, call: str, outcome: object) -> Heard:
+    act = _print((call, outcome))
+    return replace(heard, act=act, same=heard.same + 1 if act == heard.act else 1, waits=0.0)
+
+
+def _said(heard: Heard, text: str) -> Heard:
+    return replace(heard, said=text.strip()[-SAID:]) if text.strip() else heard
+
+
+def _print(value: object) -> str:
+    return hashlib.sha1(msgspec.json.encode(value)).hexdigest()
+
+
+def _at(event: Event, *path: str) -> Event:
+    """Return the object at a path; an empty one if there is none."""
+    value: Any = event
+    for key in path:
+        value = value.get(key) if isinstance(value, dict) else None
+    return value if isinstance(value, dict) else {}
+
+
+def _parts(event: Event, key: str) -> list[Event]:
+    """Return the parts of a message's content that are objects."""
+    content = _at(event, key).get("content")
+    return [part for part in content if isinstance(part, dict)] if isinstance(content, list) else []
+
+
+def _text(event: Event, key: str) -> str:
+    value = event.get(key)
+    return value if isinstance(value, str) else ""
+
+
+def _number(event: Event, *path: str) -> float:
+    """Return the number at a path; 0 for what is no number that can be spent."""
+    value = _at(event, *path[:-1]).get(path[-1])
+    return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < 1e12 else 0.0

@@ -1,0 +1,62 @@
+"""Listening to an agent's program: what it prints is read as it comes, and what it told stands in a file for others to see."""
+
+from __future__ import annotations
+
+import os
+import time
+
+from agentctl.core.tasks import stream
+from agentctl.core.tasks.spending import Spent
+from agentctl.core.tasks.stream import Heard, Reader
+from agentctl.core.text.json_form import dump, load, replace
+from agentctl.git import modes
+
+PIECE = 1 << 24
+"""The most bytes that are read at a time."""
+FILE = "spent.json"
+"""The file beside a session's output that says what the session has used up so far."""
+
+
+class Listener:
+    def __init__(self, log: str, reader: Reader) -> None:
+        self.heard = Heard()
+        self._log, self._reader = log, reader
+        self._read = 0
+        self._rest = b""
+        self._begun = time.time()
+
+    @property
+    def spent(self) -> Spent:
+        return replace(self.heard.spent, seconds=round(time.time() - self._begun, 3))
+
+    def listen(self) -> Heard:
+        """Read what is new, up to the last whole line, and return what is known then."""
+        before = self.heard.spent
+        while piece := self._piece():
+            self._read += len(piece)
+            *lines, rest = (self._rest + piece).split(b"\n")
+            # A line without end is no event.
+            self._rest = rest if len(rest) <= stream.LONGEST else b" " * (stream.LONGEST + 1)
+            now = time.time()
+            for line in lines:
+                self.heard = stream.hear(self.heard, line, self._reader, now)
+        if self.heard.spent != before:
+            modes.write(os.path.join(os.path.dirname(self._log), FILE), dump(self.heard.spent).decode())
+        return self.heard
+
+    def _piece(self) -> bytes:
+        try:
+            with open(self._log, "rb") as file:
+                file.seek(self._read)
+                return file.read(PIECE)
+        except OSError:
+            return b""
+
+
+def spent_so_far(log: str) -> Spent:
+    """Return what the session has told to have used up whose output is `log`; nothing if it told nothing."""
+    try:
+        with open(os.path.join(os.path.dirname(os.path.realpath(log)), FILE), "rb") as file:
+            return load(Spent, file.read(1 << 16))
+    except (OSError, ValueError):
+        return Spent()
