@@ -17,7 +17,7 @@ from agentctl.core.policy.policy import Policy
 from agentctl.core.queue.records import Ended, Landed, Record
 from agentctl.core.tasks.ending import End
 from agentctl.core.tasks.spending import Spent, over
-from agentctl.core.tasks.task import FINISHED, Claim, Rules, Session, Status, Task, dispatch, standings
+from agentctl.core.tasks.task import FINISHED, UNDER_WAY, Claim, Rules, Session, Status, Task, dispatch, standings
 from agentctl.core.text.json_form import replace
 from agentctl.engine import owner
 from agentctl.engine.local import LOCAL
@@ -162,7 +162,8 @@ class Fleet:
         for name in chosen:
             if self.statuses[name] == Status.READY and (way := self._seen.in_the_way(name)):
                 self.park(name, way)
-        plan = dispatch(chosen, self.statuses, free, self._tip, rules, now, self.pace.trying, self._adopted)
+        under_way = [t.paths for name, t in self.tasks.items() if self.statuses[name] in UNDER_WAY]
+        plan = dispatch(chosen, self.statuses, free, self._tip, rules, now, self.pace.trying, self._adopted, under_way)
         for name, reason in plan.park:
             last = self._records.get(name)
             self.park(

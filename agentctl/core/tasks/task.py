@@ -7,7 +7,7 @@ closed it. Its claim shows whether it is being worked on. The ledger shows wheth
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -18,6 +18,7 @@ from agentctl.core.queue.lifecycle import Stage
 from agentctl.core.queue.priority_lending import lent
 from agentctl.core.queue.records import AlreadyThere, Landed, Record, Rejected
 from agentctl.core.refnames import valid_name
+from agentctl.core.tasks import overlap
 from agentctl.core.tasks.ending import End
 from agentctl.core.tasks.failure import NATURE, Failure
 from agentctl.core.tasks.spending import Spent, over
@@ -42,6 +43,8 @@ class Status(StrEnum):
 
 
 FINISHED = frozenset({Status.LANDED, Status.DONE})
+UNDER_WAY = frozenset({Status.WORKING, Status.SUBMITTED})
+"""Somebody works on the task, or its change has yet to land: a session that begins now does not see that work."""
 
 
 NO_ATTEMPT = frozenset({End.DEFERRED, End.INTERRUPTED})
@@ -266,10 +269,12 @@ def dispatch(
     now: float,
     trying: bool = False,
     adopted: bool = True,
+    under_way: Iterable[overlap.Paths] = (),
 ) -> Dispatch:
     """Return which ready tasks go to which free agents, and which tasks are given up.
 
-    Tasks are taken by priority, then by age. A task takes over the highest priority of the blocked tasks that come
+    Tasks are taken by priority, then by age; of one priority, first those whose declared paths are apart from what is
+    `under_way`. A task takes over the highest priority of the blocked tasks that come
     after it, if that is higher than its own. While the fleet only tries whether it can work again, the task that was
     tried least comes first. An agent that worked on a task before gets it back if it is free.
 
@@ -301,11 +306,12 @@ def dispatch(
     )
     backing_off = {t.id for t in able if _backs_off(t, rules, now)}
     waiting = [t for t in able if t.id not in backing_off and _due(t, trunk, now)]
-    if able and not waiting and not backing_off and not {Status.WORKING, Status.SUBMITTED} & set(statuses.values()):
+    if able and not waiting and not backing_off and not UNDER_WAY & set(statuses.values()):
         waiting = [t for t in able if _asked(t, trunk) < DEFERRALS]
         park += [(t.id, "not yet, it says, and nothing is left that moves trunk") for t in able if t not in waiting]
     agents, start = list(free), []
-    for task in waiting[: len(agents)]:
+    offered = [overlap.Waiting(t.id, (len(t.sessions) if trying else 0, -rank[t.id]), t.created, t.paths) for t in waiting]
+    for task in map(tasks.__getitem__, overlap.apart(offered, under_way, len(agents))):
         last = task.sessions[-1].agent if task.sessions else ""
         agent = last if last in agents else agents[0]
         agents.remove(agent)

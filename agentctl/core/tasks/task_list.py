@@ -45,7 +45,13 @@ TASKS_SCHEMA = {
                 "maximum": 1_000_000,
                 "default": 0,
             },
-            "paths": {"type": "array", "description": "Globs of the files the task is about.", "items": _WRITTEN, "default": []},
+            "paths": {
+                "type": "array",
+                "description": "Globs of the files the task is about; one for a directory stands for all below it. Of one "
+                "priority, tasks start first that are apart from what is being worked on.",
+                "items": _WRITTEN,
+                "default": [],
+            },
         },
         "required": ["prompt"],
         "additionalProperties": False,

@@ -13,6 +13,7 @@ Every other character stands for itself. `Makefile` is only the one at the top; 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from functools import lru_cache
 
 ALL = ("**",)
@@ -41,6 +42,57 @@ def below(patterns: tuple[str, ...], name: str) -> tuple[str, ...]:
         elif rest and matches(first, name):
             found.add(rest)
     return ALL if "**" in found else tuple(sorted(found))
+
+
+LONGEST = 256
+"""Characters of the longest glob that `meet` looks into; a longer one is taken to meet every other."""
+
+
+@lru_cache(maxsize=1 << 16)
+def meet(one: str, other: str) -> bool:
+    """Tell whether some path may match both globs.
+
+    False is certain. True is not: two sets of characters, or a set and a question mark, are taken to share a character.
+    """
+    if max(len(one), len(other)) > LONGEST:
+        return True
+    return _meet(one.split("/"), other.split("/"), "**", _components_meet)
+
+
+def _meet(one: list[str], other: list[str], star: str, share: Callable[[str, str], bool]) -> bool:
+    """Tell whether one sequence may match two, in which a `star` matches any number of elements."""
+    # Row i has at j whether the first i elements of `one` meet the first j of `other`.
+    row = [True]
+    for its in other:
+        row.append(row[-1] and its == star)
+    for mine in one:
+        new = [row[0] and mine == star]
+        for j, its in enumerate(other):
+            new.append(row[j + 1] or new[j] if star in (mine, its) else row[j] and share(mine, its))
+        row = new
+    return row[-1]
+
+
+@lru_cache(maxsize=1 << 14)
+def _components_meet(one: str, other: str) -> bool:
+    return _meet(_tokens(one), _tokens(other), "*", _tokens_meet)
+
+
+def _tokens(part: str) -> list[str]:
+    """Return the globs of one character each that a component consists of, and "*" for each run of stars."""
+    first, *others = ([token[0] for token in _TOKEN.finditer(piece)] for piece in re.split(r"\*+", part))
+    return first + [token for piece in others for token in ("*", *piece)]
+
+
+def _tokens_meet(one: str, other: str) -> bool:
+    if one == other or (_many(one) and _many(other)):
+        return True
+    return matches(one, other) if _many(one) else matches(other, one)
+
+
+def _many(token: str) -> bool:
+    """Tell whether a glob of one character may match several."""
+    return token == "?" or len(token) > 1
 
 
 # What stands between two stars is matched where it first fits and never tried again elsewhere (an atomic group): a
