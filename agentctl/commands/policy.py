@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import textwrap
@@ -13,10 +14,12 @@ import click
 
 from agentctl.commands import tune
 from agentctl.core.policy.policy import SCHEMA, document, parse
+from agentctl.core.tasks import prompt
 from agentctl.core.text.printable import printable
 from agentctl.core.text.schema_violations import expectation, suggestion
 from agentctl.core.text.yaml_document import Problems
 from agentctl.errors import NotFound
+from agentctl.fleet import briefing
 from agentctl.git.repository import POLICY_PATH
 from agentctl.terminal.parser import Given, as_command, given, group
 
@@ -185,6 +188,16 @@ def _source(given: Given, file: str | None) -> tuple[str, str]:
     return data.decode(errors="replace"), f"{given.trunk}:{POLICY_PATH}"
 
 
+def _template(given: Given) -> tuple[str, str]:
+    """Return (text, name) of the template of prompts in the worktree, or of trunk's."""
+    top = given.hub.top
+    with contextlib.suppress(OSError, UnicodeDecodeError):
+        if top:
+            with open(os.path.join(top, briefing.TEMPLATE), encoding="utf-8") as opened:
+                return opened.read(), briefing.TEMPLATE
+    return briefing.template(given.hub, given.tip), f"{given.trunk}:{briefing.TEMPLATE}"
+
+
 @policy_group.add_command
 @as_command("check", "agentctl policy check\nagentctl policy check policies/strict.yaml")
 @click.argument("file", required=False, type=click.Path())
@@ -192,13 +205,16 @@ def _source(given: Given, file: str | None) -> tuple[str, str]:
 def check_command(given: Given, file: str | None) -> int:
     """Say whether the policy is valid, or what is wrong with it.
 
-    Each problem is told as file:line:column, and the exit status is 3.
+    So it does of .agentctl/prompt.md, the template of prompts. Each problem is told as file:line:column, and the exit status is 3.
     """
     text, source = _source(given, file)
+    misspelt = [] if file else prompt.misspelt(*_template(given))
+    if misspelt and given.json:
+        raise Problems(misspelt)
     if not given.json:
         status, told = check(text, source)
-        given.show(told)
-        return status
+        given.show("\n".join([told, *map(str, misspelt)]))
+        return status or (Problems.exit if misspelt else 0)
     policy = parse(text, source)
     given.emit({"source": source, "trunk": policy.trunk, "gates": [gate.name for gate in policy.gates]})
     return 0

@@ -13,6 +13,7 @@ refs/agentctl/salvage/moved/<n>                    where trunk or the ledger was
 refs/agentctl/salvage/_doctor/<n>                  what a ref held that does not match the ref's name, or stood in its way
 refs/agentctl/verdicts                             the bot's verdicts by gate and tree
 refs/agentctl/hints                                verdicts of others, which prove nothing
+refs/agentctl/notebook                             what agents noted for one another
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ STATE = ROOT + "state"
 PAUSE = ROOT + "pause"
 VERDICTS = ROOT + "verdicts"
 HINTS = ROOT + "hints"
+NOTEBOOK = ROOT + "notebook"
 AGENT_BRANCH = "refs/heads/agent/"
 
 REVISION = 10**9
@@ -44,7 +46,7 @@ _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_-]|\.(?!\.|$)){0,99}")
 
 
 FOLDERS = (INBOX, OUTBOX, STAGE, TASKS, CLAIMS, SALVAGE)
-LEAVES = (STATE, PAUSE, VERDICTS, HINTS)
+LEAVES = (STATE, PAUSE, VERDICTS, HINTS, NOTEBOOK)
 
 
 def in_the_way(name: str) -> bool:

@@ -2,21 +2,41 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import sys
 from dataclasses import dataclass
+from itertools import islice
 
 from agentctl.core import refnames
 from agentctl.core.policy.policy import Policy
-from agentctl.core.queue.answer import encode
+from agentctl.core.queue.answer import Other, encode
 from agentctl.core.queue.lifecycle import Stage
-from agentctl.core.tasks import prompt
+from agentctl.core.queue.records import Record
+from agentctl.core.tasks import overlap, prompt
+from agentctl.core.tasks.prompt import Conflicting, Neighbour, Situation, handed_over
 from agentctl.core.tasks.task import Task
-from agentctl.fleet import adapters
+from agentctl.core.text import landed_message
+from agentctl.core.text.yaml_document import Problems
+from agentctl.errors import AgentctlError
+from agentctl.fleet import adapters, session_folder
 from agentctl.fleet.conclusion import Assignment
 from agentctl.git import modes
+from agentctl.git.merge import changed
+from agentctl.git.objects import EMPTY_TREE, ObjectError
 from agentctl.git.repository import Hub
-from agentctl.hub import outbox
+from agentctl.hub import landed, notebook, outbox, tasks
 from agentctl.hub.ledger import Ledger
+from agentctl.hub.outbox import Answer
+
+TEMPLATE = ".agentctl/prompt.md"
+"""The path of a project's own template, on trunk."""
+CONFLICTING, LANDED = 5, 50
+"""The most commits whose intent is told, and the most that are looked at for what landed."""
+LOOKED_AT = 500
+"""The most paths of such a commit that are looked at."""
+LONGEST = 3000
+"""The most characters of a text of somebody else."""
 
 
 @dataclass(frozen=True)
@@ -32,8 +52,6 @@ class Briefing:
 def brief(hub: Hub, policy: Policy, work: Assignment, worktree: str, tip: str, folder: str) -> Briefing:
     """Write the files of a session that begins at `tip` to `folder`, and return its briefing."""
     task = work.task
-    record = Ledger.read(hub).newest(task.id)
-    answer = outbox.read(hub, record) if record and record.stage == Stage.REJECTED else None
     file = os.path.join(folder, "prompt.md")
     env = {
         "AGENTCTL_TASK": task.id,
@@ -43,7 +61,10 @@ def brief(hub: Hub, policy: Policy, work: Assignment, worktree: str, tip: str, f
         "AGENTCTL_ATTEMPT": str(task.attempts + 1),
         "AGENTCTL_BASE": tip,
         "AGENTCTL_PROMPT_FILE": file,
+        "PATH": f"{own_program(hub)}:{os.environ.get('PATH', os.defpath)}",
+        session_folder.VARIABLE: session_folder.make(worktree),
     }
+    _, answer = _answer(hub, task)
     if answer:
         env["AGENTCTL_ANSWER"] = folder
         for name, content in (
@@ -52,16 +73,7 @@ def brief(hub: Hub, policy: Policy, work: Assignment, worktree: str, tip: str, f
             ("conflict.diff", answer.conflict),
         ):
             modes.write(os.path.join(folder, name), content)
-    salvage = next((s.salvage for s in reversed(task.sessions) if s.salvage), "")
-    text = prompt.render(
-        task,
-        policy.agents.attempts,
-        answer.said if answer else None,
-        answer.log if answer else "",
-        answer.conflict if answer else "",
-        record.change.head if record and answer else "",
-        salvage,
-    )
+    text = prompt.render(situation(hub, policy, task, tip), template(hub, tip))
     modes.write(file, text)
     if len(text.encode()) <= adapters.LONGEST:
         env["AGENTCTL_PROMPT"] = text
@@ -74,6 +86,120 @@ def brief(hub: Hub, policy: Policy, work: Assignment, worktree: str, tip: str, f
         "attempt": env["AGENTCTL_ATTEMPT"],
     }
     return Briefing(text, file, values, env)
+
+
+def own_program(hub: Hub) -> str:
+    """Return a folder with nothing in it but a program `agentctl`: this one, for sessions that may have none on their PATH."""
+    program = hub.own_path("bin", "agentctl")
+    # -P keeps the worktree's own folders out of the import path.
+    text = f'#!/bin/sh\nexec {_quoted(sys.executable)} -P -m agentctl "$@"\n'
+    try:
+        with open(program) as file:
+            known = file.read() == text
+    except OSError:
+        known = False
+    if not known:
+        modes.write(program, text)
+        os.chmod(program, 0o700)
+    return os.path.dirname(program)
+
+
+def _quoted(path: str) -> str:
+    return "'" + path.replace("'", "'\\''") + "'"
+
+
+def template(hub: Hub, tip: str) -> str:
+    """Return the template of prompts as of a commit of trunk."""
+    try:
+        own = hub.objects.read(hub.objects.commit(tip).tree, TEMPLATE)
+    except ObjectError:
+        own = None
+    return prompt.TEMPLATE if own is None else own.decode(errors="replace")
+
+
+def check_template(hub: Hub, tip: str) -> None:
+    """Raise Problems if the template on trunk names a section that does not exist."""
+    if found := prompt.misspelt(template(hub, tip), TEMPLATE):
+        raise Problems(found)
+
+
+def situation(hub: Hub, policy: Policy, task: Task, tip: str) -> Situation:
+    """Return what there is to tell a session on `task` that begins, or goes on, at `tip`."""
+    record, answer = _answer(hub, task)
+    salvage = next((s.salvage for s in reversed(task.sessions) if s.salvage), "")
+    return Situation(
+        task,
+        policy.agents.attempts,
+        answer.said if answer else None,
+        answer.log if answer else "",
+        answer.conflict if answer else "",
+        record.change.head if record and answer else "",
+        salvage,
+        _left(hub, salvage, tip),
+        tuple(_intent(hub, other) for other in answer.said.conflicting[:CONFLICTING]) if answer else (),
+        _landed(hub, task, tip),
+        _neighbours(hub, task),
+        notebook.read(hub),
+        tuple((gate.name, gate.run) for gate in policy.gates),
+        policy.protect,
+        policy.agents.timeout / 60,
+    )
+
+
+def _answer(hub: Hub, task: Task) -> tuple[Record | None, Answer | None]:
+    """Return (newest record of the task's change, the answer to it if it was rejected)."""
+    record = Ledger.read(hub).newest(task.id)
+    return record, outbox.read(hub, record) if record and record.stage == Stage.REJECTED else None
+
+
+def _left(hub: Hub, salvage: str, tip: str) -> str:
+    """Return which files the work in a salvage ref changes."""
+    held = hub.refs.get(salvage) if salvage else None
+    with contextlib.suppress(AgentctlError):
+        base = hub.git("merge-base", tip, held, ok=(0, 1)).strip() if held else ""
+        if base and held:
+            return hub.git("diff-tree", "-r", "--stat=100", "--stat-count=30", "--no-ext-diff", base, held).rstrip()
+    return ""
+
+
+def _intent(hub: Hub, other: Other) -> Conflicting:
+    """Return what somebody meant by a landed commit: its message, what its task asked for, and what was handed over."""
+    message, asked, handoff = other.subject, "", ""
+    with contextlib.suppress(AgentctlError):
+        message = landed_message.strip_own(hub.objects.commit(other.commit).message.decode(errors="replace"))
+    with contextlib.suppress(AgentctlError):
+        task = tasks.get(hub, other.change.rpartition("/")[0] or other.change)
+        asked = f"{task.title}\n{task.prompt}" if task.prompt.strip() != task.title else task.title
+        handoff = next((handed_over(s) for s in reversed(task.sessions) if s.revision), "")
+    return Conflicting(other.commit, message[:LONGEST], asked[:LONGEST], handoff[:LONGEST])
+
+
+def _landed(hub: Hub, task: Task, tip: str) -> tuple[Other, ...]:
+    """List what landed on the task's paths since its last session, newest first."""
+    if not (task.sessions and task.paths):
+        return ()
+    with contextlib.suppress(AgentctlError):
+        found = landed.since(hub, task.sessions[-1].trunk, tip, limit=LANDED)
+        return tuple(other for other in found if _touches(hub, other.commit, task.paths))
+    return ()
+
+
+def _touches(hub: Hub, commit: str, declared: tuple[str, ...]) -> bool:
+    """Tell whether a commit changes a path that a task declares."""
+    parents = hub.objects.commit(commit).parents
+    paths = (path for path, *_ in islice(changed(hub, parents[0] if parents else EMPTY_TREE, commit), LOOKED_AT))
+    return any(overlap.declares(declared, path) for path in paths)
+
+
+def _neighbours(hub: Hub, task: Task) -> tuple[Neighbour, ...]:
+    """List who works on the task's paths now."""
+    if not task.paths:
+        return ()
+    found = tasks.survey(hub)
+    others = ((claim.agent, found.tasks[name]) for name, (claim, _) in found.claims.items() if name != task.id)
+    return tuple(
+        Neighbour(agent, other.title, shared) for agent, other in others if (shared := overlap.shared(task.paths, other.paths))
+    )
 
 
 def refs_told_of(hub: Hub, task: Task) -> dict[str, str]:

@@ -17,7 +17,7 @@ from agentctl.core.text.plural import many
 from agentctl.core.text.printable import printable
 from agentctl.engine import environ
 from agentctl.errors import Refused
-from agentctl.fleet import agents, result
+from agentctl.fleet import agents, result, session_folder
 from agentctl.fleet.agents import Found
 from agentctl.git import process, worktrees
 from agentctl.git.repository import Hub
@@ -57,12 +57,15 @@ def conclude(
     `end` is None for a command that ended well. A `failure` that such a command printed counts only if the agent has
     made no commit.
     """
-    tip = hub.trunk_tip(work.trunk)
+    tip, handoff = hub.trunk_tip(work.trunk), session_folder.said(tree.path, session_folder.HANDOFF)
 
     def session(end: End, *notes: str, revision: int = 0, salvage: str = "") -> Session:
         said = "; ".join(filter(None, (note, *notes)))
         fault = None if end in (End.SUBMITTED, End.EMPTY, End.GAVE_UP) else failure
-        return Session(claim.generation, claim.agent, end, time.time(), round(seconds, 3), tip, revision, said, salvage, fault)
+        took = round(seconds, 3)
+        return Session(
+            claim.generation, claim.agent, end, time.time(), took, tip, revision, said, salvage, fault, handoff=handoff
+        )
 
     if not tree.there:
         revision = _handed_in(hub, work.task.id, claim, time.time() - seconds)
@@ -78,9 +81,7 @@ def conclude(
             if use not in (Use.SWEEP, Use.SUBMIT) and not revision:
                 revision = _handed_in(hub, work.task.id, claim, time.time() - seconds)
                 end = End.SUBMITTED if revision else end
-            submitted = (
-                _swept(hub, claim.agent, there, got.litter) if use == Use.SWEEP else there.head if use == Use.SUBMIT else None
-            )
+            submitted = _handed(hub, claim.agent, there, use, got.litter)
             undone: list[str] = []
             if submitted:
                 revision = _submit(hub, work, claim, tip, submitted)
@@ -100,6 +101,11 @@ def conclude(
         revision=revision,
         salvage=kept if told else "",
     )
+
+
+def _handed(hub: Hub, agent: str, there: Found, use: Use, litter: tuple[str, ...]) -> str | None:
+    """Return the commit that is submitted; None if nothing is."""
+    return _swept(hub, agent, there, litter) if use == Use.SWEEP else there.head if use == Use.SUBMIT else None
 
 
 def _swept(hub: Hub, agent: str, there: Found, litter: tuple[str, ...]) -> str:
@@ -153,7 +159,13 @@ def _rest(there: Found, loose: tuple[str, ...], kept: str) -> str:
 def redacted(session: Session) -> Session:
     """Return the session without the keys that its program may have printed."""
     fault = session.failure and replace(session.failure, said=environ.redact(session.failure.said))
-    return replace(session, note=environ.redact(session.note), said=environ.redact(session.said), failure=fault)
+    return replace(
+        session,
+        note=environ.redact(session.note),
+        said=environ.redact(session.said),
+        handoff=environ.redact(session.handoff),
+        failure=fault,
+    )
 
 
 def record(hub: Hub, name: str, session: Session) -> None:

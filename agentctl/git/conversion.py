@@ -31,6 +31,9 @@ OF_THE_HUB = re.compile(
 )
 """Keys that are taken from the hub's own configuration: none of them names a program."""
 
+SESSION = ".agentctl/session"
+"""The folder in a worktree that is the session's own, and is never part of a change."""
+
 FRESH = 30.0
 """The most seconds for which settings are not read again: after that, what a person changed in the configuration counts."""
 
@@ -90,9 +93,12 @@ def _filters(listed: Iterable[Setting]) -> frozenset[str]:
 
 
 def info(hub: Hub, name: str) -> str:
-    """Return the content of the hub's info/exclude or info/attributes; empty if there is none."""
-    found = folders.content(os.path.join(hub.git_dir, "info", name))
-    return (found or b"").decode(errors="surrogateescape")
+    """Return the content of the hub's info/exclude, with the session's folder, or of its info/attributes.
+
+    It is empty if there is none.
+    """
+    found = (folders.content(os.path.join(hub.git_dir, "info", name)) or b"").decode(errors="surrogateescape")
+    return f"/{SESSION}/\n{found}" if name == "exclude" else found
 
 
 def encoded(listed: tuple[Setting, ...]) -> str:

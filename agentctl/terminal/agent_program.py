@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 
 from agentctl.errors import NotFound
-from agentctl.fleet import adapters
+from agentctl.fleet import adapters, briefing
 from agentctl.messages import quoted
 from agentctl.terminal.parser import Given
 
@@ -21,8 +21,9 @@ def chosen(
 ) -> tuple[str, tuple[str, ...], bool]:
     """Return (name of the adapter, argument vector, whether the prompt is its standard input).
 
-    Raises UsageError, NotFound.
+    Raises UsageError, NotFound, and Problems for a template of prompts that no session can be given.
     """
+    briefing.check_template(given.hub, given.tip)
     agents = given.policy.agents
     name = adapter or ("command" if typed else agents.adapter)
     if name == agents.adapter != "command":

@@ -39,6 +39,8 @@ STORY = (
     ("task list", "task list", 0),
     ("task show", "task show one", 0),
     ("ps", "ps", 0),
+    ("note", "note use make", 0),
+    ("prime", "prime one", 0),
     ("logs", "logs agent-1", 0),
     ("rm", "rm agent-1", 0),
     ("spawn", ["spawn", "ann", "--", "sh", "-c", "echo more >more.txt"], 0),

@@ -1,13 +1,130 @@
-"""The prompt of a session, built anew from facts each time."""
+"""The prompt of a session: a template in which each name in double braces is a section, built anew from facts.
+
+A project may have a template of its own. A section about which there is nothing to say is left out.
+"""
 
 from __future__ import annotations
 
-from agentctl.core.queue.answer import Facts
-from agentctl.core.tasks.task import Task
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from agentctl.core.queue.answer import Facts, Other
+from agentctl.core.tasks import failing_tests
+from agentctl.core.tasks.task import Session, Task
+from agentctl.core.text.plural import many
+from agentctl.core.text.schema_violations import suggestion
+from agentctl.core.text.yaml_document import Problem
 
 LOG_LINES = 80
+"""The lines of a gate's output that are shown, from its end."""
+NAMED = 20
+"""The most of a kind that are named."""
 
-RULES = """\
+TEMPLATE = """\
+# {{title}}
+
+{{task}}
+
+{{acceptance}}
+
+{{paths}}
+
+{{rejection}}
+
+{{earlier}}
+
+{{unfinished}}
+
+{{landed}}
+
+{{others}}
+
+{{notebook}}
+
+{{hand_in}}
+
+{{gate}}
+
+{{in_the_way}}
+
+{{handoff}}
+"""
+"""What a project uses that has no template of its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Conflicting:
+    """What somebody else meant by a landed commit with which the work conflicts."""
+
+    commit: str
+    message: str
+    task: str = ""
+    """What the task asked for; empty if the commit is of no task that is known."""
+    handoff: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbour:
+    """Somebody who works on the same paths now."""
+
+    agent: str
+    title: str
+    paths: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """All that a prompt is built from."""
+
+    task: Task
+    attempts: int
+    """How many sessions a task gets."""
+    answer: Facts | None = None
+    """What was said of the last rejection of this task's change."""
+    log: str = ""
+    conflict: str = ""
+    previous: str = ""
+    """The head that was rejected."""
+    salvage: str = ""
+    """A ref with work that was not handed in."""
+    left: str = ""
+    """What that work changes: the end of `git diff --stat`."""
+    conflicting: tuple[Conflicting, ...] = ()
+    landed: tuple[Other, ...] = ()
+    """What landed on the task's paths since its last session."""
+    others: tuple[Neighbour, ...] = ()
+    notebook: tuple[str, ...] = ()
+    gates: tuple[tuple[str, str], ...] = ()
+    """(name, command) of each gate."""
+    protect: tuple[str, ...] = ()
+    minutes: float = 0.0
+    """How long a session may take; 0 if there is no limit."""
+
+
+def render(seen: Situation, template: str = TEMPLATE) -> str:
+    """Return the prompt as Markdown. A name in braces that is no section stays as it is."""
+    filled = _NAME.sub(lambda name: SECTIONS[name[1]](seen) if name[1] in SECTIONS else name[0], template)
+    return re.sub(r"\n{3,}", "\n\n", filled).strip() + "\n"
+
+
+def misspelt(template: str, source: str) -> list[Problem]:
+    """List the names in double braces that are no section, each with its place in `source`."""
+    return [
+        Problem(source, number, name.start() + 1, f"no section is called '{name[1]}'{_instead(name[1])}")
+        for number, line in enumerate(template.splitlines(), 1)
+        for name in _NAME.finditer(line)
+        if name[1] not in SECTIONS
+    ]
+
+
+def _instead(name: str) -> str:
+    return suggestion(name, SECTIONS) or "; there are " + ", ".join(SECTIONS)
+
+
+_NAME = re.compile(r"\{\{ *([a-z_]+) *\}\}")
+
+HAND_IN = """\
 ## How to hand in
 
 - You work in a Git worktree of your own, on a fresh copy of trunk. Change files only here.
@@ -18,48 +135,75 @@ RULES = """\
 - Do not push, and do not touch other branches, other worktrees or refs/agentctl/.
 - A merge queue tests your commits together with those of others and lands them if they pass.
 - If trunk is not ready for this task yet, exit with status 75: you will be called again
-  when trunk has moved.
-"""
+  when trunk has moved."""
+
+IN_THE_WAY = """\
+## If something is in the way
+
+- You cannot go on without a person: `agentctl task block 'WHY'`, or write why to the file
+  $AGENTCTL_SESSION/blocked; then exit. It counts against nobody.
+- You find something else to be done: `agentctl task add 'WHAT'`, and leave it alone.
+- Tests fail on a fresh trunk too: they are not yours to mend unless the task says so. Your
+  change is judged by what it adds.
+- To see this text again, as things stand then: `agentctl prime`."""
+
+HANDOFF = """\
+## For whoever goes on
+
+Your session may be cut off{limit}, and another one may go on from here with nothing but what
+you leave. Keep the file $AGENTCTL_SESSION/handoff.md up to date: what is done, what deviates
+from the task, what worries you, what you found out, what comes next.
+What every agent on this project should know, add as one line: `agentctl note 'LINE'`."""
 
 
-def render(
-    task: Task, attempts: int, answer: Facts | None, log: str = "", conflict: str = "", previous: str = "", salvage: str = ""
-) -> str:
-    """Return the prompt as Markdown.
-
-    `answer` is what was said of the last rejection of this task's change, `previous` the head that was rejected, and
-    `salvage` a ref with unfinished work.
-    """
-    parts = [f"# {task.title}", task.prompt.strip()]
-    if task.acceptance:
-        parts.append("## Done when\n\n" + task.acceptance.strip())
-    if task.paths:
-        parts.append("## Where\n\n" + "\n".join(f"- {path}" for path in task.paths))
-    if answer:
-        parts.append(_rejection(task, attempts, answer, log, conflict, previous))
-    failed = [s for s in task.sessions if s.note and not s.revision and (s.salvage or not s.failure)]
-    if failed:
-        parts.append("## Earlier sessions\n\n" + "\n".join(f"- {s.agent}: {s.end}, {s.note}" for s in failed[-5:]))
-    if salvage:
-        parts.append(_unfinished(task, salvage))
-    return "\n\n".join([*parts, RULES])
+def _gate(seen: Situation) -> str:
+    if not seen.gates:
+        return ""
+    lines = ["## What your work is judged by", "", *(f"- {name}: `{run}`" for name, run in seen.gates)]
+    lines += ["", "To run that on what you have committed: `agentctl test`"]
+    if seen.protect:
+        lines += ["", "No change may touch " + ", ".join(f"`{glob}`" for glob in seen.protect) + "."]
+    return "\n".join(lines)
 
 
-def _unfinished(task: Task, salvage: str) -> str:
-    """Return the section about what an earlier session left that was not handed in."""
-    left = next((s for s in reversed(task.sessions) if s.salvage == salvage), None)
+def _earlier(seen: Situation) -> str:
+    """Return what earlier sessions left to say: why they failed, and what the last one handed over."""
+    told = [s for s in seen.task.sessions if s.note and not s.revision and (s.salvage or not s.failure)][-5:]
+    last = next((s for s in reversed(seen.task.sessions) if handed_over(s)), None)
+    words = handed_over(last) if last else ""
+    if not (told or words):
+        return ""
+    lines = ["## Earlier sessions"]
+    lines += ["", *(f"- {s.agent}: {s.end}, {s.note}" for s in told)] if told else []
+    if last and words:
+        what = "handed over" if last.handoff else "said last"
+        lines += ["", f"What {last.agent} {what}:", "", *_quoted(words)]
+    return "\n".join(lines)
+
+
+def _unfinished(seen: Situation) -> str:
+    """Return what an earlier session left that was not handed in."""
+    if not seen.salvage:
+        return ""
+    left = next((s for s in reversed(seen.task.sessions) if s.salvage == seen.salvage), None)
+    stat = f"\n\n```\n{seen.left}\n```" if seen.left else ""
     if left and left.revision:
         return (
-            f"## Unfinished work\n\nThe session that handed in {task.id}/{left.revision} left files that it had not "
-            f"committed; they were not handed in. See them: `git show {salvage}`"
+            f"## Unfinished work\n\nThe session that handed in {seen.task.id}/{left.revision} left files that it had not "
+            f"committed; they were not handed in. See them: `git show {seen.salvage}`{stat}"
         )
-    return f"## Unfinished work\n\nAn earlier session was cut off. What it had: `git diff HEAD...{salvage}`"
+    return f"## Unfinished work\n\nAn earlier session was cut off. What it had: `git diff HEAD...{seen.salvage}`{stat}"
 
 
-def _rejection(task: Task, attempts: int, answer: Facts, log: str, conflict: str, previous: str) -> str:
-    lines = [f"## Your last attempt was rejected ({task.attempts} of {attempts} made)", "", answer.why]
-    if previous:
-        lines += ["", f"It was commit {previous}; you start from a fresh trunk. See it: `git show {previous}`"]
+def _rejection(seen: Situation) -> str:
+    if not seen.answer:
+        return ""
+    answer = seen.answer
+    lines = [f"## Your last attempt was rejected ({seen.task.attempts} of {seen.attempts} made)", "", _reason(answer)]
+    if failed := failing_tests.names(seen.log)[:NAMED]:
+        lines += ["", "Tests that failed:", "", *(f"- {name}" for name in failed)]
+    if seen.previous:
+        lines += ["", f"It was commit {seen.previous}; you start from a fresh trunk. See it: `git show {seen.previous}`"]
     lines += [
         "",
         "Hand in something else than that. If nothing is left to do because others did the work, make an empty",
@@ -68,9 +212,76 @@ def _rejection(task: Task, attempts: int, answer: Facts, log: str, conflict: str
     for title, others in (("It conflicts with", answer.conflicting), ("Landed meanwhile", answer.landed)):
         if others:
             lines += ["", f"{title}:", "", *(f"- {o.commit[:12]} {o.subject}" for o in others)]
-    if log:
-        tail = "\n".join(log.rstrip().splitlines()[-LOG_LINES:])
+    for other in seen.conflicting:
+        lines += ["", f"What {other.commit[:12]} was for; keep it working:", "", *_quoted(other.message)]
+        lines += ["", "Its task:", "", *_quoted(other.task)] if other.task else []
+        lines += ["", "What its agent handed over:", "", *_quoted(other.handoff)] if other.handoff else []
+    if seen.log:
+        tail = "\n".join(seen.log.rstrip().splitlines()[-LOG_LINES:])
         lines += ["", "The end of the gate's output:", "", "```", tail, "```"]
-    if conflict:
-        lines += ["", "The conflict, both sides marked:", "", "```diff", conflict.rstrip(), "```"]
+    if seen.conflict:
+        lines += ["", "The conflict, both sides marked:", "", "```diff", seen.conflict.rstrip(), "```"]
     return "\n".join(lines)
+
+
+def _reason(answer: Facts) -> str:
+    """Return why a change was rejected, without the planner's reckoning, which is of no use for mending it."""
+    if not answer.step:
+        return answer.why
+    how = f" with exit status {answer.exit}" if answer.exit is not None else ""
+    return f"The gate `{answer.step}` failed{how} on trunk with your change, and passes without it."
+
+
+def _landed(seen: Situation) -> str:
+    if not seen.landed:
+        return ""
+    listed = [f"- {o.commit[:12]} {o.subject}" for o in seen.landed[:NAMED]]
+    more = [f"- and {len(seen.landed) - NAMED} more"] if len(seen.landed) > NAMED else []
+    return "\n".join(["## Landed since the last session, on the same paths", "", *listed, *more])
+
+
+def _others(seen: Situation) -> str:
+    if not seen.others:
+        return ""
+    listed = [f"- {o.agent}: {o.title} ({', '.join(o.paths[:5])})" for o in seen.others[:NAMED]]
+    return "\n".join(
+        [f"## {many(len(seen.others), 'other agent')} at work on the same paths", "", *listed, "", "Keep your edits there small."]
+    )
+
+
+def _notebook(seen: Situation) -> str:
+    return (
+        "\n".join(["## What agents on this project noted", "", *(f"- {line}" for line in seen.notebook)]) if seen.notebook else ""
+    )
+
+
+def _handoff(seen: Situation) -> str:
+    return HANDOFF.format(limit=f" after {seen.minutes:.0f} minutes" if seen.minutes else "")
+
+
+def _quoted(text: str) -> list[str]:
+    return [f"> {line}".rstrip() for line in text.strip().splitlines()]
+
+
+def handed_over(session: Session) -> str:
+    """Return what a session told whoever goes on: its handoff or, if it handed nothing in, its last message."""
+    return session.handoff or ("" if session.revision else session.said)
+
+
+SECTIONS: dict[str, Callable[[Situation], str]] = {
+    "title": lambda seen: seen.task.title,
+    "task": lambda seen: seen.task.prompt.strip(),
+    "acceptance": lambda seen: "## Done when\n\n" + seen.task.acceptance.strip() if seen.task.acceptance else "",
+    "paths": lambda seen: "\n".join(["## Where", "", *(f"- {path}" for path in seen.task.paths)]) if seen.task.paths else "",
+    "rejection": _rejection,
+    "earlier": _earlier,
+    "unfinished": _unfinished,
+    "landed": _landed,
+    "others": _others,
+    "notebook": _notebook,
+    "hand_in": lambda seen: HAND_IN,
+    "gate": _gate,
+    "in_the_way": lambda seen: IN_THE_WAY,
+    "handoff": _handoff,
+}
+"""The sections of a prompt by name."""

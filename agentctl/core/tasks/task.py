@@ -69,6 +69,8 @@ class Session(Struct, frozen=True):
     """What the session used up."""
     said: str = ""
     """The last message of the agent."""
+    handoff: str = ""
+    """What the agent wrote for whoever goes on with the task."""
     conversation: str = ""
     """The name by which its program knows the session."""
 

@@ -1,0 +1,42 @@
+"""agentctl prime: the prompt of a session, as things stand now."""
+
+from __future__ import annotations
+
+import os
+
+import click
+
+from agentctl.core.tasks import prompt
+from agentctl.errors import UsageError
+from agentctl.fleet import briefing
+from agentctl.hub import tasks
+from agentctl.terminal.parser import Given, as_command, given
+
+
+@as_command("prime", "agentctl prime\nagentctl prime fix-the-crash\nagentctl prime --template > .agentctl/prompt.md")
+@click.argument("task", required=False)
+@click.option("--template", is_flag=True, help="Print the template in use, to be changed and committed.")
+@given
+def command(given: Given, task: str | None, template: bool) -> int:
+    """Print what a session on TASK is told.
+
+    Inside a session the task is its own. The prompt is made from the template .agentctl/prompt.md of trunk, or from the
+    built-in one; each name in double braces there is a section.
+    """
+    if template:
+        text = briefing.template(given.hub, given.tip)
+        if given.json:
+            given.emit({"template": text})
+        else:
+            given.show(text.rstrip())
+        return 0
+    name = task or os.environ.get("AGENTCTL_TASK") or (tasks.last_of(given.hub, given.hub.agent) if given.hub.agent else None)
+    if not name:
+        raise UsageError("whose prompt? no session runs here", hint="agentctl prime TASK; agentctl task list")
+    seen = briefing.situation(given.hub, given.policy, tasks.get(given.hub, name), given.tip)
+    text = prompt.render(seen, briefing.template(given.hub, given.tip))
+    if given.json:
+        given.emit({"task": name, "prompt": text})
+    else:
+        given.show(text.rstrip())
+    return 0
