@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from agentctl.core.text.printable import printable
 
@@ -105,6 +105,16 @@ class Infrastructure(AgentctlError):
     """{message}"""
 
     exit, code = 125, "infrastructure"
+
+
+def together(errors: Mapping[str, AgentctlError], asked: int) -> AgentctlError:
+    """Return one error for several things, by name, that cannot be done, and for which none of the `asked` ones was."""
+    first = next(iter(errors.values()))
+    if asked == 1:
+        return first
+    kind = NotFound if all(isinstance(error, NotFound) for error in errors.values()) else Refused
+    said = "; ".join(f"{name}: {error.message}" for name, error in errors.items())
+    return kind(f"nothing was changed: {said}", hint=first.hint)
 
 
 def told(error: BaseException) -> str:

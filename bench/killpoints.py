@@ -119,6 +119,8 @@ COMMANDS: dict[str, Command] = {
     "task add --file": Command("task add --file .git/tasks.yaml", shell(TASKS)),
     "task done": Command("task done one --reason no", shell(TASK)),
     "task open": Command("task open one", shell(TASK, "$AGENTCTL task done one")),
+    "task park": Command("task park a b --reason no", shell(TASKS, "$AGENTCTL task add --file .git/tasks.yaml")),
+    "task bump": Command("task bump a b --priority 5", shell(TASKS, "$AGENTCTL task add --file .git/tasks.yaml")),
     "submit": Command("submit one --change one", shell(CHANGE)),
     "withdraw": Command("withdraw one", shell(SUBMITTED)),
     "queue pause": Command("queue pause --reason release"),

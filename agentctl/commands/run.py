@@ -62,7 +62,9 @@ def command(
     """Run agents and the queue until every task landed or is parked.
 
     TASKS is a YAML list of tasks; those not there yet are added. Without it, the tasks
-    there are. The command after -- is the agent: it gets the prompt on standard input, in
+    there are. What is added, opened or bumped while it runs is worked on, too; a task that is
+    parked is not, and what comes after it waits: when nothing else is left, the run ends. The
+    command after -- is the agent: it gets the prompt on standard input, in
     $AGENTCTL_PROMPT_FILE, and in place of {prompt} or {prompt_file}. A program such as
     ./my-agent.sh is the one where you are; if there is none, that of the agent's worktree. A
     failure that hits all agents, such as a refused key or a rate limit, counts against no task:
@@ -166,14 +168,16 @@ def watched(given: Given, job: RunPlan, also: Callable[[Told], None] = lambda ev
 
 
 def report(given: Given, outcome: RunOutcome) -> None:
-    summary, left = outcome.summary, outcome.parked
     if given.json:
-        given.emit({"kind": "summary", **facts(summary), "parked_tasks": left})
+        given.emit(
+            {"kind": "summary", **facts(outcome.summary), "parked_tasks": outcome.parked, "blocked_tasks": outcome.blocked}
+        )
         return
     given.say()
-    for line in summary.lines:
+    for line in outcome.summary.lines:
         given.say(line, hang=12)
-    for name, reason in sorted(left.items()):
-        given.say(f"parked      {name}: {reason}", hang=12)
-    if left:
-        given.say("hint: agentctl task show TASK tells more; agentctl task open TASK offers it again")
+    for status, left in (("parked", outcome.parked), ("blocked", outcome.blocked)):
+        for name, reason in sorted(left.items()):
+            given.say(f"{status:<12}{name}: {reason}", hang=12)
+    if outcome.parked:
+        given.say("hint: agentctl task show TASK tells more; agentctl task open TASK offers it again, and what comes after it")

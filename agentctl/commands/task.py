@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import time
 
 import click
@@ -11,15 +12,18 @@ from agentctl.core import refnames
 from agentctl.core.notices import passed_over
 from agentctl.core.queue.lifecycle import Stage
 from agentctl.core.queue.records import Landed
-from agentctl.core.tasks import task_list
+from agentctl.core.queue.request import PRIORITY
+from agentctl.core.tasks import live_list, task_list
+from agentctl.core.tasks.live_list import HeldUp
 from agentctl.core.tasks.task import Status, Task, standings
-from agentctl.core.text.json_form import facts, replace
+from agentctl.core.text.json_form import Plain, facts, replace
 from agentctl.core.text.printable import printable
 from agentctl.errors import NotFound, Refused, UsageError
+from agentctl.fleet import stopping
 from agentctl.hub import landed, status, tasks
 from agentctl.hub.ledger import Ledger
 from agentctl.hub.tasks import Survey
-from agentctl.messages import aligned
+from agentctl.messages import aligned, some
 from agentctl.terminal.parser import Given, as_command, given, group, read_input
 
 
@@ -30,12 +34,25 @@ agentctl task add 'Fix the crash on empty input'
 agentctl task add --file tasks.yaml
 agentctl task list
 agentctl task show fix-the-crash-on-empty-input
-agentctl task done fix-the-crash-on-empty-input
+agentctl task bump fix-the-crash-on-empty-input
+agentctl task park fix-the-crash-on-empty-input --reason 'after the release'
 agentctl task open fix-the-crash-on-empty-input
+agentctl task done fix-the-crash-on-empty-input
 """,
 )
 def tasks_group() -> None:
-    """Add, list, show, close and reopen tasks."""
+    """Add, list, show, put aside, close and reopen tasks.
+
+    All of it takes effect while `agentctl run` goes on.
+    """
+
+
+def _once(ctx: click.Context, param: click.Parameter, names: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(names))
+
+
+several = click.argument("names", nargs=-1, required=True, metavar="TASK...", callback=_once)
+"""The tasks that a command is about, each once."""
 
 
 @tasks_group.add_command
@@ -129,18 +146,36 @@ def _added(given: Given, listed: list[Task]) -> int:
 @click.option("--status", "wanted", type=click.Choice([s.value for s in Status]), help="Only those.")
 @given
 def list_command(given: Given, wanted: str | None) -> int:
-    """List tasks and where each stands."""
+    """List tasks, where each stands, and what keeps it from going on."""
     found = tasks.survey(given.hub)
     where = statuses(given, found)
     shown = [t for t in found.tasks.values() if not wanted or where[t.id] == wanted]
     if given.json:
-        given.emit([facts(t) | {"status": where[t.id]} for t in shown])
+        given.emit([_facts(t, where) for t in shown])
         return 0
-    for line in aligned([(where[task.id], task.id, printable(task.title)) for task in shown]):
+    held = live_list.held_up(found.tasks, where)
+    rows = [(task, _why(task, found.tasks, where, held)) for task in shown]
+    for line in aligned([(where[t.id], t.id, printable(t.title) + (f" ({printable(why)})" if why else "")) for t, why in rows]):
         given.say(line, hang=11)
     for notice in passed_over(found.passed_over):
         given.say(f"note: {notice.how}")
     return 0
+
+
+def _facts(task: Task, where: dict[str, Status]) -> Plain:
+    """Return the value of a task for --json."""
+    return {**facts(task), "status": where[task.id], "waits_for": live_list.waits_for(task, where)}
+
+
+def _why(task: Task, known: dict[str, Task], where: dict[str, Status], held: dict[str, HeldUp]) -> str:
+    """Return why a task is closed, or what it waits for; empty if there is nothing to say."""
+    if where[task.id] in (Status.PARKED, Status.DONE):
+        return task.reason
+    if where[task.id] != Status.BLOCKED:
+        return ""
+    if task.id in held:
+        return live_list.why(held[task.id], known, where)
+    return f"it comes after {some(live_list.waits_for(task, where))}"
 
 
 def statuses(given: Given, found: Survey) -> dict[str, Status]:
@@ -159,11 +194,13 @@ def statuses(given: Given, found: Survey) -> dict[str, Status]:
 def show_command(given: Given, task: str) -> int:
     """Show a task: its text, its sessions and where it stands."""
     found = tasks.get(given.hub, task)
-    where = statuses(given, tasks.survey(given.hub))[task]
+    known = tasks.survey(given.hub)
+    where = statuses(given, known)
     if given.json:
-        given.emit(facts(found) | {"status": where})
+        given.emit(_facts(found, where))
         return 0
-    given.say(f"{found.id}: {where}{' (' + printable(found.reason, 1000) + ')' if found.reason else ''}")
+    why = _why(found, known.tasks, where, live_list.held_up(known.tasks, where))
+    given.say(f"{found.id}: {where[task]}{' (' + printable(why, 1000) + ')' if why else ''}")
     for label, value in (
         ("title", found.title),
         ("after", ", ".join(found.after)),
@@ -187,35 +224,95 @@ def show_command(given: Given, task: str) -> int:
 
 
 @tasks_group.add_command
-@as_command("open", "agentctl task open fix-the-crash")
-@click.argument("task")
+@as_command("open", "agentctl task open fix-the-crash\nagentctl task open parser lexer")
+@several
 @given
-def open_command(given: Given, task: str) -> int:
-    """Offer a parked or closed task again, with all its attempts."""
-    tasks.change(given.hub, task, "opened again", lambda t: t.open())
-    if given.json:
-        given.emit({"task": task, "closed": ""})
-    given.say(f"{task}: open")
+def open_command(given: Given, names: tuple[str, ...]) -> int:
+    """Offer each parked or closed TASK again, with all its attempts.
+
+    What comes after it is free again, too, and a fleet that runs takes it in. All are opened, or none.
+    """
+    tasks.change_all(given.hub, names, "opened again", lambda t: t.open())
+    for name in names:
+        if given.json:
+            given.emit({"task": name, "closed": ""})
+        given.say(f"{name}: open")
     return 0
 
 
 @tasks_group.add_command
-@as_command("done", "agentctl task done fix-the-crash\nagentctl task done fix-the-crash --reason 'no longer wanted'")
-@click.argument("task")
+@as_command("done", "agentctl task done fix-the-crash\nagentctl task done parser lexer --reason 'no longer wanted'")
+@several
 @click.option("--reason", default="", help="Why, for the record.")
 @given
-def done_command(given: Given, task: str, reason: str) -> int:
-    """Close a task by hand: nobody works on it any more."""
-    claim = tasks.held(given.hub, task)
-    if claim:
-        raise Refused(f"{claim.agent} is working on {task}", hint=f"agentctl stop {claim.agent}, then again")
-    tasks.change(given.hub, task, f"done: {reason}" if reason else "done", lambda t: replace(t, closed="done", reason=reason))
-    if given.json:
-        given.emit({"task": task, "closed": "done", "reason": reason})
+def done_command(given: Given, names: tuple[str, ...], reason: str) -> int:
+    """Close each TASK by hand: nobody works on it any more.
+
+    All are closed, or none.
+    """
+
+    def closed(task: Task) -> Task:
+        if claim := tasks.held(given.hub, task.id):
+            raise Refused(f"{claim.agent} is working on {task.id}", hint=f"agentctl stop {claim.agent}, then again")
+        return replace(task, closed="done", reason=reason)
+
+    tasks.change_all(given.hub, names, f"done: {reason}" if reason else "done", closed)
+    for name in names:
+        if given.json:
+            given.emit({"task": name, "closed": "done", "reason": reason})
+        _tell_queued(given, name)
+        given.say(f"{name}: done")
+    return 0
+
+
+def _tell_queued(given: Given, task: str) -> None:
     with contextlib.suppress(NotFound):
         if (found := status.find(given.hub, task)).stage in (Stage.WAITING, Stage.QUEUED):
             given.say(f"note: its change {found.key} is {found.stage} still, and may land: agentctl withdraw {task}")
-    given.say(f"{task}: done")
+
+
+@tasks_group.add_command
+@as_command("park", "agentctl task park fix-the-crash\nagentctl task park parser lexer --reason 'after the release'")
+@several
+@click.option("--reason", default="", help="Why, for whoever wonders.")
+@given
+def park_command(given: Given, names: tuple[str, ...], reason: str) -> int:
+    """Put each TASK aside: nobody works on it until it is opened.
+
+    `agentctl task open TASK` does that. A session that works on it is ended; what it did is salvaged, and counts as no attempt. What
+    comes after it is blocked. All are parked, or none.
+    """
+    by = os.environ.get("AGENTCTL_AGENT") or given.hub.person(given.path).name
+    why = f"put aside by {by}{': ' + reason if reason else ''}"
+    working = stopping.put_aside(given.hub, statuses(given, tasks.survey(given.hub)), names, why)
+    for name in names:
+        agent = working.get(name)
+        if given.json:
+            given.emit({"task": name, "closed": "parked", "reason": why, "stopped": agent})
+        _tell_queued(given, name)
+        given.say(f"{name}: parked" + (f"; {agent} is told to stop" if agent else ""))
+    return 0
+
+
+@tasks_group.add_command
+@as_command("bump", "agentctl task bump fix-the-crash\nagentctl task bump parser lexer --priority 5")
+@several
+@click.option("--priority", type=click.IntRange(-PRIORITY, PRIORITY), help="The new priority (default: above all others).")
+@given
+def bump_command(given: Given, names: tuple[str, ...], priority: int | None) -> int:
+    """Change the priority of each TASK: of all, or of none.
+
+    A fleet that runs takes it in, and goes by it when it next gives a task to an agent. Sessions
+    that run go on. What is in the queue already has a priority of its own: `agentctl queue bump`.
+    """
+    if priority is None:
+        others = [t.priority for t in tasks.all_tasks(given.hub).values() if t.id not in names and not t.closed]
+        priority = min(PRIORITY, max([0, *others]) + 1)
+    tasks.change_all(given.hub, names, f"priority {priority}", lambda t: replace(t, priority=priority))
+    for name in names:
+        if given.json:
+            given.emit({"task": name, "priority": priority})
+        given.say(f"{name}: priority {priority}")
     return 0
 
 

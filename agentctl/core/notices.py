@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from agentctl.core.queue import sentences
 from agentctl.core.queue.events import Event, Recorded
 from agentctl.core.tasks.task import Session
+from agentctl.core.text.plural import many
 from agentctl.core.text.printable import one_line, printable
 
 NAMED = 20
@@ -76,6 +77,18 @@ class Parked(Notice, frozen=True, tag="parked"):
     why: str
 
 
+class TakenIn(Notice, frozen=True, tag="taken in"):
+    """A task is on the list of the run that was not before: somebody has added it, opened it or given it a priority."""
+
+    task: str
+
+
+class LeftAlone(Notice, frozen=True, tag="left alone"):
+    """The open tasks that are not on the list of the run."""
+
+    tasks: int
+
+
 class Braked(Notice, frozen=True, tag="braked"):
     """The fleet, or one of its agents, gets no work for a while."""
 
@@ -124,6 +137,12 @@ def _told(event: Notice) -> str:
             return f"{agent} on {task}: {how}"
         case Parked(task=task, why=why):
             return f"parked {task}: {why}"
+        case TakenIn(task=task):
+            return f"{task} is on the list now"
+        case LeftAlone(tasks=count):
+            return (
+                f"{many(count, 'other task')} {'is' if count == 1 else 'are'} open: agentctl run without a list works on them too"
+            )
         case Odd(how=how) | TrunkRed(how=how) | Braked(how=how) | Released(how=how) | OverBudget(how=how):
             return how
     raise AssertionError(event)

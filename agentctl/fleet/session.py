@@ -24,6 +24,7 @@ from agentctl.core.text.json_form import replace
 from agentctl.engine import environ, owner
 from agentctl.engine.local import LOCAL
 from agentctl.engine.runner import Job, JobEnded, Runner, Running
+from agentctl.errors import Contended, Malformed, NotFound
 from agentctl.fleet import adapters, agents, result
 from agentctl.fleet.adapters import NONE, Adapter
 from agentctl.fleet.briefing import brief, refs_told_of
@@ -82,11 +83,20 @@ class SessionRun:
                 return self._session(claim)
             oid = tasks.claim(hub, task.id, claim)
             try:
+                if self._put_aside():
+                    raise Contended(f"somebody has put aside {task.id}", hint=f"agentctl task show {task.id}")
                 session = self._session(claim)
                 record(hub, task.id, session)
                 return session
             finally:
                 tasks.release(hub, task.id, oid)
+
+    def _put_aside(self) -> bool:
+        """Tell whether somebody has closed the task since it was given to this session."""
+        try:
+            return not self.work.task.closed and bool(tasks.get(self.hub, self.work.task.id).closed)
+        except (Malformed, NotFound):
+            return False
 
     def _session(self, claim: Claim) -> Session:
         tip = self.hub.trunk_tip(self.work.trunk)

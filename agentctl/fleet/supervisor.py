@@ -15,7 +15,9 @@ from agentctl.core import notices
 from agentctl.core.notices import Told
 from agentctl.core.policy.policy import Policy
 from agentctl.core.queue.records import Ended, Landed, Record
+from agentctl.core.tasks import live_list
 from agentctl.core.tasks.ending import End
+from agentctl.core.tasks.live_list import HeldUp
 from agentctl.core.tasks.spending import Spent, over
 from agentctl.core.tasks.task import FINISHED, UNDER_WAY, Claim, Rules, Session, Status, Task, dispatch, standings
 from agentctl.core.text.json_form import replace
@@ -113,7 +115,9 @@ class Fleet:
         wake: threading.Event | None = None,
         runner: Runner = LOCAL,
     ) -> None:
-        self.hub, self.trunk, self.policy, self.crew, self.only, self.tell = hub, trunk, policy, crew, only, tell
+        self.hub, self.trunk, self.policy, self.crew, self.tell = hub, trunk, policy, crew, tell
+        self.only = None if only is None else set(only)
+        """The tasks that this fleet works on; None for all. It grows by what others ask for while it runs."""
         self.wake = wake or threading.Event()
         self._runner = runner
         self.tasks: dict[str, Task] = {}
@@ -126,6 +130,8 @@ class Fleet:
         self._held: set[str] = set()
         self._held_by = ""
         """`_held` are commits that are on trunk, and `_held_by` is the tip that was seen to hold them."""
+        self._before: dict[str, Task] | None = None
+        """The tasks as the last turn saw them."""
         self._stopping = False
         self.over_budget = ""
         """Why no session runs any more: the fleet's budget is used up; empty as long as it is not."""
@@ -145,6 +151,7 @@ class Fleet:
         self._observe()
         if self._stopping:
             return
+        self._follow_list()
         now = time.time()
         busy = {run.work.agent for run, _ in self.runs.values()}
         free = self.pace.able((name for name in self.crew.agents if name not in busy), now)
@@ -231,6 +238,26 @@ class Fleet:
         self.statuses[name] = Status.WORKING
         self.tell(notices.SessionBegun(name, agent))
 
+    def _follow_list(self) -> None:
+        """Heed what others changed in the list of tasks since the last turn, and tell of it."""
+        before, self._before = self._before, {**(self._before or {}), **self.tasks}
+        for name, task in self.tasks.items():
+            if name in self.runs and task.closed and not self.runs[name][0].stopping:
+                self.runs[name][0].stop()
+            if before is None:
+                continue
+            known, listed = before.get(name), self.only is None or name in self.only
+            if live_list.asked_for(known, task):
+                if self.only is not None:
+                    self.only.add(name)
+                if known is None or known.closed or not listed:
+                    self.tell(notices.TakenIn(name))
+            elif known and not known.closed and task.closed == Status.PARKED and listed:
+                self.tell(notices.Parked(name, task.reason))
+        others = live_list.unfinished(self.statuses) - self.mine.keys()
+        if before is None and others:
+            self.tell(notices.LeftAlone(len(others)))
+
     def _reap(self) -> None:
         for name, (run, future) in [(n, r) for n, r in self.runs.items() if r[1].done()]:
             del self.runs[name]
@@ -260,6 +287,8 @@ class Fleet:
         except (Contended, Malformed, NotFound):
             return
         self.tasks[name] = parked
+        if self._before is not None:
+            self._before[name] = parked
         self.statuses[name] = Status.PARKED
         self.tell(notices.Parked(name, reason))
 
@@ -270,19 +299,23 @@ class Fleet:
 
     @property
     def done(self) -> bool:
-        """True if no session runs, and every task of this fleet is over or the fleet may spend no more.
+        """True if no session runs, and no task of this fleet is left that one could work on, or it may spend no more.
 
-        A task is over if it has landed, is done, is parked or cannot be read.
+        Each task has landed, is done, is parked, cannot be read, or is held up by one of those.
         """
-        if self.over_budget:
-            return not self.runs
         ended = FINISHED | {Status.PARKED, None}
-        return not self.runs and all(status in ended for status in self.mine.values())
+        left = {name for name, status in self.mine.items() if status not in ended}
+        return not self.runs and (bool(self.over_budget) or not left - self.held_up.keys())
 
     @property
     def mine(self) -> dict[str, Status | None]:
         """Where each task of this fleet stands; None for one that cannot be read."""
         return {name: self.statuses.get(name) for name in (self.tasks if self.only is None else self.only)}
+
+    @property
+    def held_up(self) -> dict[str, HeldUp]:
+        """What holds up the tasks of this fleet that work alone will not free, by task."""
+        return live_list.held_up(self.tasks, self.statuses, self.only)
 
     @property
     def parked(self) -> dict[str, str]:
@@ -292,6 +325,11 @@ class Fleet:
             for name, status in self.mine.items()
             if status in (Status.PARKED, None)
         }
+
+    @property
+    def blocked(self) -> dict[str, str]:
+        """Why each task of this fleet that is held up is blocked, by task."""
+        return {name: live_list.why(held, self.tasks, self.statuses) for name, held in self.held_up.items()}
 
     def stop(self) -> None:
         """Stop every session, and wait until their work is salvaged."""

@@ -43,6 +43,8 @@ class RunOutcome:
     tally: Tally
     parked: dict[str, str]
     """Why each parked task is parked, by task."""
+    blocked: dict[str, str]
+    """What each blocked task waits for, by task."""
 
 
 Watch = Callable[[Fleet, Bot], AbstractContextManager[Callable[[], None]]]
@@ -81,12 +83,13 @@ def run(hub: Hub, trunk: str, job: RunPlan, tell: Callable[[Told], None], watch:
                 raise bot.blocked
             bot.wake.wait(POLL)
             signals.check()
-    mine, parked = fleet.mine, fleet.parked
+    mine, parked, blocked = fleet.mine, fleet.parked, fleet.blocked
     paused = fleet.pace.paused(time.time())
     summary = Summary(
         tasks=len(mine),
         landed=sum(where in FINISHED for where in mine.values()),
         parked=len(parked),
+        blocked=len(blocked),
         changes=len(tally.landed),
         rejected=len(tally.rejected),
         conflicts=tally.conflicts,
@@ -100,4 +103,4 @@ def run(hub: Hub, trunk: str, job: RunPlan, tell: Callable[[Told], None], watch:
         spent=fleet.spent,
         over_budget=fleet.over_budget,
     )
-    return RunOutcome(summary, tally, parked)
+    return RunOutcome(summary, tally, parked, blocked)

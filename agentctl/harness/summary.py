@@ -23,6 +23,8 @@ class Summary:
     paused: float = 0.0
     """Seconds in which the fleet started nothing, or only one session as a try."""
     pauses: int = 0
+    blocked: int = 0
+    """Tasks that wait for one that is parked or cannot be read."""
     why_paused: str = ""
     """Why the fleet paused the last time, with the words of the agents' program."""
     sessions: int = 0
@@ -37,7 +39,8 @@ class Summary:
         rate = f"{self.changes / self.seconds * 3600:,.0f}" if self.seconds else "-"
         held = f" in {self.pauses} pauses" if self.pauses > 1 else ""
         return [
-            f"tasks       {self.landed} of {self.tasks} landed, {self.parked} parked",
+            f"tasks       {self.landed} of {self.tasks} landed, {self.parked} parked"
+            + (f", {self.blocked} blocked" if self.blocked else ""),
             f"changes     {self.changes} landed, {self.rejected} rejected, {self.conflicts} of them for a conflict",
             f"probes      {self.probes} run, {self.known} known by tree; {per} for each landed change",
             f"time        {self.seconds:.1f} s; {rate} landed an hour",

@@ -11,7 +11,7 @@ a task of that name. A claim that no session can have made is not heeded.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from agentctl.core import refnames
@@ -19,7 +19,7 @@ from agentctl.core.queue.records import Record
 from agentctl.core.tasks import task as codec
 from agentctl.core.tasks.task import Claim, Task
 from agentctl.core.text.printable import printable
-from agentctl.errors import AgentctlError, Contended, Malformed, NotFound, UsageError
+from agentctl.errors import AgentctlError, Contended, Malformed, NotFound, UsageError, together
 from agentctl.git import refs, transactions
 from agentctl.git.objects import EMPTY_TREE
 from agentctl.git.refs import Ref
@@ -127,10 +127,14 @@ def _longest(hub: Hub) -> float:
 
 def get(hub: Hub, name: str) -> Task:
     """Return the task `name`; raise NotFound if there is none."""
+    return read(hub, name, _tip(hub, name))
+
+
+def _tip(hub: Hub, name: str) -> str:
     tip = hub.refs.get(refnames.TASKS + name) if refnames.valid_name(name) else None
     if not tip:
         raise NotFound(f"no task called {name!r}", hint="agentctl task list")
-    return read(hub, name, tip)
+    return tip
 
 
 def offered(hub: Hub, name: str) -> bool:
@@ -185,19 +189,32 @@ def change(hub: Hub, name: str, event: str, edit: Callable[[Task], Task]) -> Tas
 
     Raises NotFound, or Contended after ten tries.
     """
-    return transactions.retrying(10, lambda: _change(hub, name, event, edit))
+    return change_all(hub, [name], event, edit)[name]
 
 
-def _change(hub: Hub, name: str, event: str, edit: Callable[[Task], Task]) -> Task:
-    tip = hub.refs.get(refnames.TASKS + name)
-    if not tip:
-        raise NotFound(f"no task called {name!r}", hint="agentctl task list")
-    before = read(hub, name, tip)
-    after = edit(before)
-    if after != before:
-        move = hub.refs.transaction(event)
-        with hub.objects.store.together():
-            move.update(refnames.TASKS + name, _commit(hub, after, tip, event), tip)
+def change_all(hub: Hub, names: Collection[str], event: str, edit: Callable[[Task], Task]) -> dict[str, Task]:
+    """Append an event to several tasks, to all or to none, except where `edit` changes nothing; return them after it.
+
+    `edit` may raise an error that says why its task cannot be changed so. Raises one error for all that cannot.
+    """
+    return transactions.retrying(10, lambda: _change(hub, names, event, edit))
+
+
+def _change(hub: Hub, names: Collection[str], event: str, edit: Callable[[Task], Task]) -> dict[str, Task]:
+    move, after, errors = hub.refs.transaction(event), {}, {}
+    with hub.objects.store.together():
+        for name in names:
+            try:
+                tip = _tip(hub, name)
+                before = read(hub, name, tip)
+                after[name] = edit(before)
+                if after[name] != before:
+                    move.update(refnames.TASKS + name, _commit(hub, after[name], tip, event), tip)
+            except AgentctlError as error:
+                errors[name] = error
+        if errors:
+            raise together(errors, len(names))
+        if move:
             hub.objects.store.flush()
             move.commit()
     return after

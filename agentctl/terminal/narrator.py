@@ -17,6 +17,8 @@ COLORS: dict[type, str] = {
     Landed: "green",
     Rejected: "red",
     notices.Parked: "yellow",
+    notices.TakenIn: "cyan",
+    notices.LeftAlone: "yellow",
     notices.Trouble: "red",
     notices.Behind: "yellow",
     events.Adopted: "yellow",

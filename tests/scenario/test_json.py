@@ -34,6 +34,8 @@ STORY = (
     ("task add", "task add --id two Do another thing", 0),
     ("task done", "task done two --reason unwanted", 0),
     ("task open", "task open two", 0),
+    ("task bump", "task bump one two", 0),
+    ("task park", "task park two --reason later", 0),
     ("task done", "task done two", 0),
     ("run", ["run", "--agents", "1", "--keep", "--", "sh", "-c", WORK], 0),
     ("task list", "task list", 0),
@@ -168,7 +170,7 @@ def test_stop_prints_json(repo, say):
     )
     begun = repo.hub.worktrees + "/agents/ann/begun"
     eventually(lambda: subprocess.run(["test", "-e", begun]).returncode == 0)
-    assert say("stop ann", 0)[0] == [{"agent": "ann", "stopped": True}]
+    assert say("stop ann", 0)[0] == [{"agent": "ann", "stopped": True, "task": None}]
     assert session.wait(60) == 1
     nothing_runs(repo)
     assert git(repo.path, "for-each-ref", "refs/agentctl/salvage")

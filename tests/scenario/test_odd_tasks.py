@@ -82,8 +82,9 @@ def test_where_it_stands_no_task_is_added_and_others_run(repo, tmp_path, name, m
     )
     said = repo.cli("run", tmp_path / "tasks.yaml", "--", "sh", "-c", WORK, ok=7).stdout
     assert task(repo, "good")["status"] == "landed"
-    assert "1 of 3 landed, 2 parked" in said and f"parked      zz: {ref} is in its way: " in said
-    assert "it comes after zz" in task(repo, "on")["reason"]
+    assert "1 of 3 landed, 1 parked, 1 blocked" in said and f"parked      zz: {ref} is in its way: " in said
+    assert "blocked     on: it comes after zz, which is no task that can be read" in said
+    assert (task(repo, "on")["status"], task(repo, "on")["waits_for"]) == ("blocked", ["zz"])
 
 
 @pytest.mark.parametrize("name", ["claims/zz/deep/er", "tasks/zz/yy"])

@@ -123,6 +123,8 @@ CALLS = [
     (2, "task", "add", "--after", EVIL, "x"),
     (4, "task", "done", EVIL),
     (4, "task", "open", EVIL),
+    (4, "task", "park", EVIL, "other"),
+    (4, "task", "bump", EVIL, "other"),
     (2, "completion", EVIL),
     (2, EVIL),
     (2, "queue", EVIL),

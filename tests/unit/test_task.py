@@ -220,12 +220,17 @@ def test_a_task_opened_again_has_all_its_attempts():
     assert plan([again], attempts=1).start == (("x", "ann"),)
 
 
-def test_what_comes_after_a_parked_task_is_parked_too():
+def test_what_comes_after_a_parked_task_is_not_parked_but_blocked():
     tasks = [a_task("first"), a_task("later", after=("first",))]
-    parked = plan(tasks, first=Status.PARKED, later=Status.BLOCKED).park
-    assert parked == (("later", "it comes after first, which is parked"),)
-    ((name, reason),) = plan([tasks[1]], later=Status.BLOCKED).park
-    assert (name, reason) == ("later", "it comes after first, which is no task that can be read")
+    assert plan(tasks, first=Status.PARKED, later=Status.BLOCKED) == task.Dispatch()
+    assert plan([tasks[1]], later=Status.BLOCKED) == task.Dispatch()
+
+
+def test_a_parked_task_whose_change_lands_all_the_same_has_landed():
+    parked = a_task("fix", session(End.SUBMITTED, 1), closed="parked")
+    assert where(parked, known=record(Stage.QUEUED)) == Status.PARKED
+    assert where(parked, known=record(Stage.LANDED)) == Status.LANDED
+    assert status(parked, None, record(Stage.LANDED), lambda name: False, gone=True) == Status.PARKED
 
 
 def test_a_generation_is_never_used_twice():

@@ -37,7 +37,7 @@ class Status(StrEnum):
     DONE = "done"
     """The task was closed by hand."""
     PARKED = "parked"
-    """The task was given up, for example after too many attempts; the other tasks go on."""
+    """The task was given up, for example after too many attempts, or put aside by hand; the other tasks go on."""
     GONE = "gone"
     """The change had landed, and trunk no longer holds it."""
 
@@ -210,14 +210,13 @@ def status(task: Task, claim: Claim | None, record: Record | None, finished: Cal
     `finished` tells of another task's id whether it is done. `gone` means that what landed is no longer on trunk. Such
     a task is offered again only if it is opened.
     """
-    if task.closed:
-        return Status(task.closed)
-    if (
-        record
-        and (isinstance(record, Landed) or isinstance(record, Rejected) and isinstance(record.reason, AlreadyThere))
-        and not (gone and task.opened == len(task.sessions))
-    ):
+    if task.closed == Status.DONE:
+        return Status.DONE
+    landed = isinstance(record, Landed) or isinstance(record, Rejected) and isinstance(record.reason, AlreadyThere)
+    if landed and not (gone and (task.closed or task.opened == len(task.sessions))):
         return Status.GONE if gone else Status.LANDED
+    if task.closed:
+        return Status.PARKED
     if claim:
         return Status.WORKING
     if task.revision and (record is None or record.stage == Stage.QUEUED):
@@ -295,13 +294,6 @@ def dispatch(
         if adopted and statuses[t.id] == Status.GONE
     ]
     parked = {name for name, _ in park}
-    park += [
-        (t.id, f"it comes after {other}, which {'is parked' if other in statuses else 'is no task that can be read'}")
-        for t in tasks.values()
-        if statuses[t.id] == Status.BLOCKED
-        for other in t.after
-        if statuses.get(other, Status.PARKED) == Status.PARKED
-    ]
     rank = _priorities(tasks, statuses)
     able = sorted(
         (t for t in ready if t.id not in parked), key=lambda t: (len(t.sessions) if trying else 0, -rank[t.id], t.created, t.id)

@@ -1,0 +1,96 @@
+"""Which tasks a run works on while others change the list, and what keeps the rest from it.
+
+A task is blocked until all that it comes after is done. It is held up if work alone will never end that: one of those
+is parked or cannot be read, is held up itself, or is left alone by this run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+from agentctl.core.tasks.task import FINISHED, Status, Task
+
+MOVING = frozenset({Status.WORKING, Status.SUBMITTED})
+"""Where a task stands that goes on whoever runs."""
+
+
+@dataclass(frozen=True, slots=True)
+class HeldUp:
+    """What holds up a blocked task."""
+
+    by: str
+    """A task that it comes after."""
+    root: str
+    """The task that has to be opened, mended or taken in first; empty if there is none, because tasks wait in a circle."""
+
+
+def asked_for(before: Task | None, now: Task) -> bool:
+    """Tell whether somebody asked for work on a task since it was `before`: it was added, opened or given a priority."""
+    if before is None:
+        return not now.closed
+    opened = before.closed and not now.closed or before.opened != now.opened
+    return bool(opened) or before.priority != now.priority
+
+
+def unfinished(statuses: Mapping[str, Status]) -> set[str]:
+    """Return the tasks on which somebody may work, now or once others are done."""
+    return {name for name, where in statuses.items() if where not in FINISHED | {Status.PARKED, Status.GONE}}
+
+
+def waits_for(task: Task, statuses: Mapping[str, Status]) -> tuple[str, ...]:
+    """Return the tasks that the task comes after and that are not done."""
+    return tuple(name for name in task.after if statuses.get(name) not in FINISHED)
+
+
+def held_up(tasks: Mapping[str, Task], statuses: Mapping[str, Status], mine: Collection[str] | None = None) -> dict[str, HeldUp]:
+    """Return the blocked tasks that are held up; `mine` are the tasks that this run works on, None for all.
+
+    The time is linear in the number of dependencies.
+    """
+    blocked = {
+        name: waits_for(tasks[name], statuses)
+        for name in (tasks if mine is None else mine)
+        if statuses.get(name) == Status.BLOCKED
+    }
+    behind: dict[str, list[str]] = {}
+    for name, others in blocked.items():
+        for other in others:
+            behind.setdefault(other, []).append(name)
+    ahead = [name for name in behind if name not in blocked]
+    going = {name for name in ahead if _goes_on(name, statuses, mine)}
+    left = {name: len(others) for name, others in blocked.items()}
+    todo = list(going)
+    while todo:
+        for name in behind.get(todo.pop(), ()):
+            left[name] -= 1
+            if not left[name]:
+                todo.append(name)
+    found: dict[str, HeldUp] = {}
+    reached = [(name, name) for name in ahead if name not in going]
+    for by, root in reached:
+        for name in behind.get(by, ()):
+            if name not in found:
+                found[name] = HeldUp(by, root)
+                reached.append((name, root))
+    circle = {name: HeldUp(blocked[name][0], "") for name in blocked if left[name] and name not in found}
+    return {**found, **circle}
+
+
+def _goes_on(name: str, statuses: Mapping[str, Status], mine: Collection[str] | None) -> bool:
+    """Tell whether a task that is not blocked can still be done by itself."""
+    where = statuses.get(name)
+    return where in MOVING or where not in (None, Status.PARKED) and (mine is None or name in mine)
+
+
+def why(held: HeldUp, tasks: Mapping[str, Task], statuses: Mapping[str, Status]) -> str:
+    """Return what holds up a task, in words."""
+    if not held.root:
+        return f"it comes after {held.by}, and there tasks wait for each other in a circle"
+    root = tasks.get(held.root)
+    if statuses.get(held.root) == Status.PARKED:
+        what = f"is parked: {root.reason}" if root and root.reason else "is parked"
+    else:
+        what = "is no task that can be read" if root is None else "is not on the list of this run"
+    after = f"it comes after {held.by}, which "
+    return after + what if held.by == held.root else f"{after}waits for {held.root}, which {what}"
