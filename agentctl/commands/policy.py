@@ -195,7 +195,8 @@ def _template(given: Given) -> tuple[str, str]:
         if top:
             with open(os.path.join(top, briefing.TEMPLATE), encoding="utf-8") as opened:
                 return opened.read(), briefing.TEMPLATE
-    return briefing.template(given.hub, given.tip), f"{given.trunk}:{briefing.TEMPLATE}"
+    text, path = briefing.template(given.hub, given.tip)
+    return text, f"{given.trunk}:{path}"
 
 
 @policy_group.add_command

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
 from collections.abc import Callable, Iterator
 
 import click
 
 from agentctl import signals
 from agentctl.bot.bot import Bot
-from agentctl.commands.task import read_list
+from agentctl.commands.task import read_list, read_text
+from agentctl.core import refnames
 from agentctl.core.notices import Told
 from agentctl.core.policy.policy import duration
+from agentctl.core.tasks.task import Task
 from agentctl.core.text.json_form import facts
 from agentctl.errors import NotFound, UsageError
 from agentctl.fleet.supervisor import Crew, Fleet
@@ -30,6 +33,7 @@ from agentctl.terminal.parser import Given, as_command, given
 agentctl run tasks.yaml --agents 8
 agentctl run --agents 4 -- claude -p '{prompt}' --permission-mode bypassPermissions
 agentctl run tasks.yaml --agents 2 -- ./my-agent.sh
+agentctl run --goal GOAL.md --adapter claude
 agentctl run tasks.yaml --adapter claude --model opus --budget money=20 --budget time=8h
 """,
 )
@@ -43,6 +47,7 @@ agentctl run tasks.yaml --adapter claude --model opus --budget money=20 --budget
 @click.option(
     "--budget", multiple=True, metavar="KIND=N", help="End all when turns, tokens, money (US dollars) or time is used up."
 )
+@click.option("--goal", metavar="FILE", help="Begin with one task: a planner is to reach the goal that FILE describes.")
 @click.option("--keep", is_flag=True, help="Leave the agents' worktrees.")
 @given
 @click.pass_context
@@ -57,6 +62,7 @@ def command(
     batch: int | None,
     model: str | None,
     budget: tuple[str, ...],
+    goal: str | None,
     keep: bool,
 ) -> int:
     """Run agents and the queue until every task landed or is parked.
@@ -74,18 +80,31 @@ def command(
     from agentctl.core.text.json_form import replace
 
     file, argv = split(words)
+    if file and goal:
+        raise UsageError("give TASKS or --goal, not both")
     policy = given.policy
-    chosen, argv, stdin = agent_program.chosen(given, adapter, argv, model)
     budgets = replace(policy.agents.budget, fleet=replace(policy.agents.budget.fleet, **dict(map(_limit, budget))))
-    tuned = replace(
-        policy, agents=replace(policy.agents, adapter=chosen, attempts=attempts or policy.agents.attempts, budget=budgets)
-    )
+    tuned = replace(policy.agents, attempts=attempts or policy.agents.attempts, budget=budgets)
+    program = agent_program.chosen(given, tuned, adapter, argv, model)
+    by_role = agent_program.by_role(given, program, adapter, argv)
     names = tuple(f"agent-{n}" for n in range(1, (agents or policy.agents.count) + 1))
-    only = add_missing(given, file) if file else None
+    only = add_missing(given, file) if file else frozenset({add_goal(given, goal)}) if goal else None
     if not (only or tasks.all_tasks(given.hub)):
         raise NotFound("there are no tasks", hint="agentctl task add 'What is to be done'")
-    job = RunPlan(Crew(names, argv, stdin), tuned, only, slots, batch, keep)
+    crew = Crew(names, program.argv, program.stdin, by_role)
+    job = RunPlan(crew, replace(policy, agents=program.settings), only, slots, batch, keep)
     return run(given, job)
+
+
+def add_goal(given: Given, file: str) -> str:
+    """Add a planner's task for the goal that a file describes, unless it is there already, and return its id."""
+    text = read_text(file)
+    if not text.strip():
+        raise UsageError(f"{file}: the goal has no text")
+    title = text.strip().splitlines()[0].lstrip("# ").strip()[:100]
+    task = Task(refnames.slug(f"goal-{title}"), title, text, role="planner", created=time.time())
+    tasks.add(given.hub, [task])
+    return task.id
 
 
 def _limit(text: str) -> tuple[str, float]:

@@ -9,6 +9,7 @@ import click
 
 from agentctl import signals
 from agentctl.core import refnames
+from agentctl.core.policy import roles
 from agentctl.core.tasks.ending import End
 from agentctl.core.tasks.task import Session, Task
 from agentctl.core.text.json_form import facts, replace
@@ -47,8 +48,10 @@ def command(
     if task and (count or prompt):
         raise UsageError("--task goes with neither --count nor --prompt")
     policy = given.policy
-    chosen, argv, stdin = agent_program.chosen(given, adapter, argv)
-    policy = replace(policy, agents=replace(policy.agents, adapter=chosen))
+    work = tasks.get(given.hub, task) if task else None
+    role = roles.role(policy.agents, work.role) if work else None
+    program = agent_program.chosen(given, roles.settings(policy.agents, role) if role else policy.agents, adapter, argv)
+    policy = replace(policy, agents=program.settings)
     names = [f"{name}-{n}" for n in range(1, count + 1)] if count else [name]
     for each in names:
         if not refnames.valid_name(each):
@@ -59,9 +62,7 @@ def command(
     text = read_input() if prompt == "-" else prompt or ""
     runs = [
         session.SessionRun(
-            given.hub,
-            policy,
-            Assignment(tasks.get(given.hub, task) if task else _adhoc(each, text), each, argv, stdin, given.trunk, bool(task)),
+            given.hub, policy, Assignment(work or _adhoc(each, text), each, program.argv, program.stdin, given.trunk, bool(task))
         )
         for each in names
     ]

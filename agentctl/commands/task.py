@@ -10,6 +10,7 @@ import click
 
 from agentctl.core import refnames
 from agentctl.core.notices import passed_over
+from agentctl.core.policy import roles
 from agentctl.core.queue.lifecycle import Stage
 from agentctl.core.queue.records import Landed
 from agentctl.core.queue.request import PRIORITY
@@ -18,8 +19,9 @@ from agentctl.core.tasks.live_list import HeldUp
 from agentctl.core.tasks.task import Status, Task, standings
 from agentctl.core.text.json_form import Plain, facts, replace
 from agentctl.core.text.printable import printable
-from agentctl.errors import NotFound, Refused, UsageError
-from agentctl.fleet import stopping
+from agentctl.errors import Malformed, NotFound, Refused, UsageError
+from agentctl.fleet import planning, session_folder, stopping
+from agentctl.git import modes
 from agentctl.hub import landed, status, tasks
 from agentctl.hub.ledger import Ledger
 from agentctl.hub.tasks import Survey
@@ -71,6 +73,7 @@ agentctl task add --file tasks.yaml
 @click.option("--after", multiple=True, metavar="TASK", help="A task that must land first; may be repeated.")
 @click.option("--priority", type=int, default=0, help="Higher goes first.")
 @click.option("--paths", multiple=True, metavar="GLOB", help="Where the work lies; may be repeated.")
+@click.option("--role", default="", help="Whose task it is: worker (the default), planner, reviewer, or one of agents.roles.")
 @given
 def add_command(
     given: Given,
@@ -81,10 +84,12 @@ def add_command(
     after: tuple[str, ...],
     priority: int,
     paths: tuple[str, ...],
+    role: str,
 ) -> int:
     """Add a task from TEXT, or many from a file.
 
-    A TEXT of - is read from standard input.
+    A TEXT of - is read from standard input. What a planner adds in its session stands below its own task, and it is called
+    again when all of that is over.
     """
     hub = given.hub
     if file:
@@ -103,7 +108,22 @@ def add_command(
     for other in after:
         if other not in known:
             raise UsageError(f"--after {other}: there is no such task", hint="agentctl task list")
-    return _added(given, [Task(chosen, title, prompt, acceptance, after, priority, paths, time.time())])
+    return _added(given, [Task(chosen, title, prompt, acceptance, after, priority, paths, time.time(), role=role)])
+
+
+def own_task(given: Given) -> Task | None:
+    """Return the task in whose session this is, or None."""
+    with contextlib.suppress(NotFound, Malformed):
+        if os.environ.get(session_folder.VARIABLE):
+            return tasks.get(given.hub, os.environ.get("AGENTCTL_TASK", ""))
+    return None
+
+
+def planned_by(given: Given) -> str:
+    """Return the task of the planner in whose session this is; empty if it is in none."""
+    own = own_task(given)
+    role = roles.role(given.policy.agents, own.role) if own else None
+    return own.id if own and role and role.does == "plan" else ""
 
 
 def add_list(given: Given, file: str) -> int:
@@ -115,23 +135,32 @@ def read_list(given: Given, file: str) -> list[Task]:
 
     Raises PolicyError that names each bad line, and UsageError if the file cannot be read.
     """
-    try:
-        text = read_input() if file == "-" else _content(file)
-    except UnicodeDecodeError as error:
-        raise UsageError(f"{file}: not UTF-8: {error}") from None
-    except OSError as error:
-        raise UsageError(f"{file}: {error.strerror}") from None
+    text = read_text(file)
     known = frozenset(tasks.all_tasks(given.hub))
     now = time.time()
     return [replace(task, created=now + n / 1000) for n, task in enumerate(task_list.parse(text, file, known))]
 
 
-def _content(path: str) -> str:
-    with open(path, encoding="utf-8") as file:
-        return file.read()
+def read_text(path: str) -> str:
+    """Return the text of a file, or of standard input for -; raise UsageError if it cannot be read."""
+    try:
+        if path == "-":
+            return read_input()
+        with open(path, encoding="utf-8") as file:
+            return file.read()
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{path}: not UTF-8: {error}") from None
+    except OSError as error:
+        raise UsageError(f"{path}: {error.strerror}") from None
 
 
 def _added(given: Given, listed: list[Task]) -> int:
+    parent = planned_by(given)
+    listed = [replace(task, parent=parent) for task in listed]
+    for name in {task.role for task in listed} - {""}:
+        if roles.role(given.policy.agents, name) is None:
+            known = ", ".join(roles.names(given.policy.agents))
+            raise UsageError(f"there is no role {name!r}", hint=f"one of: {known}")
     new = tasks.add(given.hub, listed)
     there = [task.id for task in listed if task.id not in new]
     if given.json:
@@ -175,6 +204,8 @@ def _why(task: Task, known: dict[str, Task], where: dict[str, Status], held: dic
         return ""
     if task.id in held:
         return live_list.why(held[task.id], known, where)
+    if not live_list.waits_for(task, where):
+        return "it waits for the tasks that it planned"
     return f"it comes after {some(live_list.waits_for(task, where))}"
 
 
@@ -184,7 +215,8 @@ def statuses(given: Given, found: Survey) -> dict[str, Status]:
     newest = {name: record for name, task in found.tasks.items() if (record := tasks.newest(ledger, task))}
     away = landed.gone(given.hub, given.tip, [r.commit for r in newest.values() if isinstance(r, Landed)])
     gone = {name for name, record in newest.items() if isinstance(record, Landed) and record.commit in away}
-    return standings(found.tasks, {name: claim for name, (claim, _) in found.claims.items()}, newest, gone)
+    where = standings(found.tasks, {name: claim for name, (claim, _) in found.claims.items()}, newest, gone)
+    return live_list.with_planners(found.tasks, where)
 
 
 @tasks_group.add_command
@@ -206,6 +238,8 @@ def show_command(given: Given, task: str) -> int:
         ("after", ", ".join(found.after)),
         ("priority", found.priority),
         ("paths", " ".join(found.paths)),
+        ("role", found.role),
+        ("planned by", found.parent),
         ("acceptance", found.acceptance),
     ):
         if value:
@@ -242,14 +276,23 @@ def open_command(given: Given, names: tuple[str, ...]) -> int:
 
 @tasks_group.add_command
 @as_command("done", "agentctl task done fix-the-crash\nagentctl task done parser lexer --reason 'no longer wanted'")
-@several
+@click.argument("names", nargs=-1, metavar="[TASK...]", callback=_once)
 @click.option("--reason", default="", help="Why, for the record.")
 @given
 def done_command(given: Given, names: tuple[str, ...], reason: str) -> int:
     """Close each TASK by hand: nobody works on it any more.
 
-    All are closed, or none.
+    All are closed, or none. A planner or reviewer says so of its own task in its session, and needs not name it.
     """
+    own = own_task(given)
+    if own and not planning.hands_in(given.policy, own) and names in ((), (own.id,)):
+        modes.write(os.path.join(os.environ[session_folder.VARIABLE], session_folder.DONE), (reason or "done") + "\n")
+        given.emit({"task": own.id, "closed": "done", "reason": reason}) if given.json else given.say(
+            f"{own.id}: done at the end"
+        )
+        return 0
+    if not names:
+        raise UsageError("which task?", hint="agentctl task list")
 
     def closed(task: Task) -> Task:
         if claim := tasks.held(given.hub, task.id):

@@ -9,12 +9,13 @@ from dataclasses import dataclass
 from itertools import islice
 
 from agentctl.core import refnames
+from agentctl.core.policy import roles
 from agentctl.core.policy.policy import Policy
 from agentctl.core.queue.answer import Other, encode
 from agentctl.core.queue.lifecycle import Stage
 from agentctl.core.queue.records import Record
-from agentctl.core.tasks import overlap, prompt
-from agentctl.core.tasks.prompt import Conflicting, Neighbour, Situation, handed_over
+from agentctl.core.tasks import live_list, overlap, prompt
+from agentctl.core.tasks.prompt import Child, Conflicting, Neighbour, Situation, handed_over
 from agentctl.core.tasks.task import Task
 from agentctl.core.text import landed_message
 from agentctl.core.text.yaml_document import Problems
@@ -30,7 +31,7 @@ from agentctl.hub.ledger import Ledger
 from agentctl.hub.outbox import Answer
 
 TEMPLATE = ".agentctl/prompt.md"
-"""The path of a project's own template, on trunk."""
+"""The path of a project's own template, on trunk; that of a role is .agentctl/prompt-ROLE.md."""
 CONFLICTING, LANDED = 5, 50
 """The most commits whose intent is told, and the most that are looked at for what landed."""
 LOOKED_AT = 500
@@ -73,7 +74,7 @@ def brief(hub: Hub, policy: Policy, work: Assignment, worktree: str, tip: str, f
             ("conflict.diff", answer.conflict),
         ):
             modes.write(os.path.join(folder, name), content)
-    text = prompt.render(situation(hub, policy, task, tip), template(hub, tip))
+    text = prompt.render(situation(hub, policy, task, tip), template(hub, tip, task.role)[0])
     modes.write(file, text)
     if len(text.encode()) <= adapters.LONGEST:
         env["AGENTCTL_PROMPT"] = text
@@ -108,18 +109,19 @@ def _quoted(path: str) -> str:
     return "'" + path.replace("'", "'\\''") + "'"
 
 
-def template(hub: Hub, tip: str) -> str:
-    """Return the template of prompts as of a commit of trunk."""
-    try:
-        own = hub.objects.read(hub.objects.commit(tip).tree, TEMPLATE)
-    except ObjectError:
-        own = None
-    return prompt.TEMPLATE if own is None else own.decode(errors="replace")
+def template(hub: Hub, tip: str, role: str = "") -> tuple[str, str]:
+    """Return (template of the prompts of a role as of a commit of trunk, its path there or "" if it is the built-in one)."""
+    tree = hub.objects.commit(tip).tree
+    for path in (TEMPLATE.replace(".md", f"-{role}.md"), TEMPLATE) if role else (TEMPLATE,):
+        with contextlib.suppress(ObjectError):
+            if (own := hub.objects.read(tree, path)) is not None:
+                return own.decode(errors="replace"), path
+    return prompt.TEMPLATE, ""
 
 
-def check_template(hub: Hub, tip: str) -> None:
-    """Raise Problems if the template on trunk names a section that does not exist."""
-    if found := prompt.misspelt(template(hub, tip), TEMPLATE):
+def check_template(hub: Hub, tip: str, role: str = "") -> None:
+    """Raise Problems if the template of a role on trunk names a section that does not exist."""
+    if found := prompt.misspelt(*template(hub, tip, role)):
         raise Problems(found)
 
 
@@ -142,8 +144,25 @@ def situation(hub: Hub, policy: Policy, task: Task, tip: str) -> Situation:
         notebook.read(hub),
         tuple((gate.name, gate.run) for gate in policy.gates),
         policy.protect,
+        role.does if (role := roles.role(policy.agents, task.role)) else "work",
+        _children(hub, policy, task),
         policy.agents.timeout / 60,
     )
+
+
+def _children(hub: Hub, policy: Policy, task: Task) -> tuple[Child, ...]:
+    """List the tasks that a planner's task planned, and what became of each."""
+    role = roles.role(policy.agents, task.role)
+    if not role or role.does != "plan":
+        return ()
+    ledger = Ledger.read(hub)
+    found = []
+    for child in live_list.children(tasks.all_tasks(hub), task.id):
+        record = tasks.newest(ledger, child)
+        stage = child.closed or (str(record.stage) if record else "open")
+        handoff = next((words for s in reversed(child.sessions) if (words := handed_over(s))), "")
+        found.append(Child(child.id, child.title, stage, (child.reason or handoff)[:LONGEST]))
+    return tuple(found)
 
 
 def _answer(hub: Hub, task: Task) -> tuple[Record | None, Answer | None]:

@@ -9,9 +9,10 @@ from agentctl.core.policy.policy import Policy
 from agentctl.core.queue.lifecycle import Stage
 from agentctl.core.queue.request import Submit
 from agentctl.core.tasks import ending
+from agentctl.core.tasks.claim import Claim
 from agentctl.core.tasks.ending import End, Left, Use
 from agentctl.core.tasks.failure import Failure
-from agentctl.core.tasks.task import Claim, Session, Task
+from agentctl.core.tasks.task import Session, Task
 from agentctl.core.text.json_form import replace
 from agentctl.core.text.plural import many
 from agentctl.core.text.printable import printable
@@ -174,7 +175,10 @@ def record(hub: Hub, name: str, session: Session) -> None:
 
     def edit(task: Task) -> Task:
         known = any(s.generation == session.generation for s in task.sessions)
-        return task if known else task.add(session)
+        if known:
+            return task
+        done = {"closed": "done", "reason": session.note} if session.end == End.DONE else {}
+        return replace(task.add(session), **done)
 
     tasks.change(hub, name, f"session {session.generation} of {session.agent}: {session.end}", edit)
 

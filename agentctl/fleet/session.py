@@ -14,18 +14,19 @@ from dataclasses import dataclass, field
 from agentctl.core.policy.policy import Policy
 from agentctl.core.tasks import failure as failures
 from agentctl.core.tasks import last_words
+from agentctl.core.tasks.claim import CLAIM_SLACK, Claim
 from agentctl.core.tasks.ending import End
 from agentctl.core.tasks.failure import Failure, Kind
 from agentctl.core.tasks.health import Patience, Verdict
 from agentctl.core.tasks.spending import Spent
 from agentctl.core.tasks.stream import Heard
-from agentctl.core.tasks.task import CLAIM_SLACK, Claim, Session
+from agentctl.core.tasks.task import Session
 from agentctl.core.text.json_form import replace
 from agentctl.engine import environ, owner
 from agentctl.engine.local import LOCAL
 from agentctl.engine.runner import Job, JobEnded, Runner, Running
 from agentctl.errors import Contended, Malformed, NotFound
-from agentctl.fleet import adapters, agents, result
+from agentctl.fleet import adapters, agents, planning, result
 from agentctl.fleet.adapters import NONE, Adapter
 from agentctl.fleet.briefing import brief, refs_told_of
 from agentctl.fleet.conclusion import Assignment, conclude, record, redacted
@@ -102,7 +103,10 @@ class SessionRun:
         tip = self.hub.trunk_tip(self.work.trunk)
         tree, new = agents.prepare(self.hub, claim.agent, tip, self.work.trunk, refs_told_of(self.hub, self.work.task))
         ended, end, note, failure = self._execute(tree, new, tip)
-        session = conclude(self.hub, self.policy, self.work, claim, tree, end, note, ended.seconds, failure)
+        if planning.hands_in(self.policy, self.work.task):
+            session = conclude(self.hub, self.policy, self.work, claim, tree, end, note, ended.seconds, failure)
+        else:
+            session = planning.conclude(self.hub, self.work, claim, tree, end, note, ended.seconds, failure)
         heard = self._heard
         session = replace(
             session, spent=replace(heard.spent, seconds=session.seconds), said=heard.said, conversation=heard.conversation

@@ -19,7 +19,11 @@ NEWS = "news.md"
 """What the agent is told while it works."""
 HANDOFF = "handoff.md"
 """What the agent tells whoever goes on."""
-LONGEST = 16_000
+DONE = "done"
+"""That a planner or a reviewer is done with its task, and why."""
+TASKS = "tasks.yaml"
+"""Tasks that a planner adds."""
+LONGEST = 64_000
 """The bytes of a file of the agent's that are read."""
 
 

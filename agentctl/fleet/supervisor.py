@@ -7,19 +7,22 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Collection
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from agentctl.core import notices
 from agentctl.core.notices import Told
-from agentctl.core.policy.policy import Policy
+from agentctl.core.policy import roles
+from agentctl.core.policy.policy import Agents, Policy
 from agentctl.core.queue.records import Ended, Landed, Record
 from agentctl.core.tasks import live_list
+from agentctl.core.tasks.claim import Claim
 from agentctl.core.tasks.ending import End
 from agentctl.core.tasks.live_list import HeldUp
 from agentctl.core.tasks.spending import Spent, over
-from agentctl.core.tasks.task import FINISHED, UNDER_WAY, Claim, Rules, Session, Status, Task, dispatch, standings
+from agentctl.core.tasks.task import FINISHED, UNDER_WAY, Rules, Session, Status, Task, dispatch, standings
 from agentctl.core.text.json_form import replace
 from agentctl.engine import owner
 from agentctl.engine.local import LOCAL
@@ -38,12 +41,23 @@ DEATHS = 3
 
 
 @dataclass(frozen=True)
+class Program:
+    """How agents of a role are called."""
+
+    settings: Agents
+    argv: tuple[str, ...]
+    stdin: bool
+
+
+@dataclass(frozen=True)
 class Crew:
     """The agents that work, and how their program is called."""
 
     agents: tuple[str, ...]
     argv: tuple[str, ...]
     stdin: bool
+    roles: Mapping[str, Program] = field(default_factory=dict)
+    """How the program of a role is called, for roles that are not as all others."""
 
 
 def outlived(claim: Claim) -> bool:
@@ -165,10 +179,14 @@ class Fleet:
             for run, _ in self.runs.values():
                 run.stop()
             return
-        rules = Rules(settings.attempts, settings.backoff, self._begun, settings.budget.task)
+        rules = Rules(settings.attempts, settings.backoff, self._begun, settings.budget.task, self._room())
         for name in chosen:
-            if self.statuses[name] == Status.READY and (way := self._seen.in_the_way(name)):
+            if self.statuses[name] != Status.READY:
+                continue
+            if way := self._seen.in_the_way(name):
                 self.park(name, way)
+            elif roles.role(settings, self.tasks[name].role) is None:
+                self.park(name, f"there is no role {self.tasks[name].role!r} in agents.roles")
         under_way = [t.paths for name, t in self.tasks.items() if self.statuses[name] in UNDER_WAY]
         plan = dispatch(chosen, self.statuses, free, self._tip, rules, now, self.pace.trying, self._adopted, under_way)
         for name, reason in plan.park:
@@ -192,7 +210,7 @@ class Fleet:
         self._records = {name: record for name, record in found.items() if record}
         self._adopted = ledger.trunk() == self._tip
         claims = {name: claim for name, (claim, _) in seen.claims.items()}
-        statuses = standings(self.tasks, claims, self._records, self._gone())
+        statuses = live_list.with_planners(self.tasks, standings(self.tasks, claims, self._records, self._gone()))
         for name in self.runs:
             if statuses.get(name) == Status.READY:
                 statuses[name] = Status.WORKING
@@ -230,13 +248,25 @@ class Fleet:
         return {name for name, commit in commits.items() if commit in away}
 
     def _start(self, name: str, agent: str) -> None:
-        work = conclusion.Assignment(self.tasks[name], agent, self.crew.argv, self.crew.stdin, self.trunk)
-        run = session.SessionRun(self.hub, self.policy, work, self._runner)
+        task = self.tasks[name]
+        program = self.crew.roles.get(task.role) or Program(self.policy.agents, self.crew.argv, self.crew.stdin)
+        work = conclusion.Assignment(task, agent, program.argv, program.stdin, self.trunk)
+        run = session.SessionRun(self.hub, replace(self.policy, agents=program.settings), work, self._runner)
         future = self._pool.submit(run.go)
         future.add_done_callback(lambda _: self.wake.set())
         self.runs[name] = (run, future)
         self.statuses[name] = Status.WORKING
         self.tell(notices.SessionBegun(name, agent))
+
+    def _room(self) -> dict[str, int]:
+        """Return how many more sessions of each role may start, where that is limited; none of a role that does not exist."""
+        running = Counter(run.work.task.role for run, _ in self.runs.values())
+        room = {}
+        for name in {task.role for task in self.tasks.values()}:
+            role = roles.role(self.policy.agents, name)
+            if role is None or role.count:
+                room[name] = max(0, role.count - running[name]) if role else 0
+        return room
 
     def _follow_list(self) -> None:
         """Heed what others changed in the list of tasks since the last turn, and tell of it."""

@@ -16,8 +16,10 @@ from dataclasses import dataclass
 
 from agentctl.core import refnames
 from agentctl.core.queue.records import Record
+from agentctl.core.tasks import claim as claims
 from agentctl.core.tasks import task as codec
-from agentctl.core.tasks.task import Claim, Task
+from agentctl.core.tasks.claim import Claim
+from agentctl.core.tasks.task import Task
 from agentctl.core.text.printable import printable
 from agentctl.errors import AgentctlError, Contended, Malformed, NotFound, UsageError, together
 from agentctl.git import refs, transactions
@@ -89,7 +91,10 @@ def survey(hub: Hub, longest: float | None = None, cache: dict[str, Task] | None
             odd[name] = str(error.values["why"])
     known, strange, broken = _tasks(hub, {} if cache is None else cache)
     limit, now = longest if longest is not None else _longest(hub) if made else 0.0, time.time()
-    why = {name: codec.unfounded(claim, known.get(name), limit, now) for name, (claim, _) in made.items()}
+    why = {
+        name: claims.unfounded(claim, known[name].generation if name in known else None, limit, now)
+        for name, (claim, _) in made.items()
+    }
     return Survey(
         known,
         {name: one for name, one in made.items() if not why[name]},
@@ -170,7 +175,7 @@ def add(hub: Hub, tasks: list[Task]) -> list[str]:
 
 def _asked(task: Task) -> tuple[object, ...]:
     """Return what a person says in a task."""
-    return task.title, task.prompt, task.acceptance, tuple(task.after), task.priority, tuple(task.paths)
+    return task.title, task.prompt, task.acceptance, tuple(task.after), task.priority, tuple(task.paths), task.role, task.parent
 
 
 def last_of(hub: Hub, agent: str) -> str | None:
@@ -242,14 +247,14 @@ def read_claim(hub: Hub, ref: Ref) -> Claim:
         made = hub.objects.commit(ref.oid)
         if made.tree != EMPTY_TREE or made.parents:
             raise ValueError("a claim is a commit without files or parents")
-        return codec.decode_claim(ref.subject)
+        return claims.decode(ref.subject)
 
 
 def held(hub: Hub, name: str) -> Claim | None:
     """Return the claim of a task that is heeded, or None; a ref that holds no claim gives no rights."""
     try:
         made = _standing(hub, name)
-        return made if made and not codec.unfounded(made, get(hub, name), _longest(hub), time.time()) else None
+        return made if made and not claims.unfounded(made, get(hub, name).generation, _longest(hub), time.time()) else None
     except AgentctlError:
         return None
 
@@ -269,7 +274,7 @@ def claim(hub: Hub, name: str, wanted: Claim) -> str:
     """
     with hub.objects.store.together():
         hub.objects.write_tree({})
-        made = hub.objects.write_commit(EMPTY_TREE, [], codec.encode_claim(wanted) + "\n", time.time())
+        made = hub.objects.write_commit(EMPTY_TREE, [], claims.encode(wanted) + "\n", time.time())
         create = hub.refs.transaction(f"claim {name}")
         create.create(refnames.CLAIMS + name, made)
         hub.objects.store.flush()

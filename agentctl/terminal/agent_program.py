@@ -9,29 +9,42 @@ is meant to be in the agent's worktree, as a script of the project; so is a prog
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 
+from agentctl.core.policy import roles
+from agentctl.core.policy.policy import Agents
 from agentctl.errors import NotFound
 from agentctl.fleet import adapters, briefing
+from agentctl.fleet.supervisor import Program
 from agentctl.messages import quoted
 from agentctl.terminal.parser import Given
 
 
-def chosen(
-    given: Given, adapter: str | None, typed: tuple[str, ...], model: str | None = None
-) -> tuple[str, tuple[str, ...], bool]:
-    """Return (name of the adapter, argument vector, whether the prompt is its standard input).
+def chosen(given: Given, settings: Agents, adapter: str | None, typed: tuple[str, ...], model: str | None = None) -> Program:
+    """Return how agents are called by the settings and by what was typed.
 
     Raises UsageError, NotFound, and Problems for a template of prompts that no session can be given.
     """
-    briefing.check_template(given.hub, given.tip)
-    agents = given.policy.agents
-    name = adapter or ("command" if typed else agents.adapter)
-    if name == agents.adapter != "command":
-        typed = (*agents.command, *typed)
+    for role in ("", *roles.names(settings)):
+        briefing.check_template(given.hub, given.tip, role)
+    name = adapter or ("command" if typed else settings.adapter)
+    if name == settings.adapter != "command":
+        typed = (*settings.command, *typed)
     if name == "command":
-        typed = (_here(given.path, typed[0]), *typed[1:]) if typed else tuple(agents.command)
-    argv = adapters.command(name, typed, lambda path: in_tree(given, path), model or agents.model)
-    return name, argv, adapters.lookup(name).stdin and not any("{prompt" in word for word in argv)
+        typed = (_here(given.path, typed[0]), *typed[1:]) if typed else tuple(settings.command)
+    argv = adapters.command(name, typed, lambda path: in_tree(given, path), model or settings.model)
+    stdin = adapters.lookup(name).stdin and not any("{prompt" in word for word in argv)
+    return Program(replace(settings, adapter=name), argv, stdin)
+
+
+def by_role(given: Given, all_agents: Program, adapter: str | None, typed: tuple[str, ...]) -> dict[str, Program]:
+    """Return how agents of each role are called that the policy names: what was typed is for those without a program."""
+    found = {}
+    for name, role in given.policy.agents.roles.items():
+        settings = roles.settings(all_agents.settings, role)
+        own = bool(role.adapter or role.command)
+        found[name] = chosen(given, settings, None if own else adapter, () if own else typed)
+    return found
 
 
 def in_tree(given: Given, path: str) -> bool:

@@ -60,10 +60,12 @@ def _keys(prefix: str, section: Plain) -> str:
     """Return the keys of a section of the policy: those with a value, then the sections within."""
     values, inner = [], []
     for key, about in section["properties"].items():
-        items = about.get("items", {})
-        if (within := about if "properties" in about else items) and "properties" in within:
+        named = about.get("additionalProperties") or {}
+        within = about if "properties" in about else about.get("items") or named
+        if "properties" in within:
+            inside = prefix + key + (".NAME." if within is named else ".")
             words = " ".join(filter(None, (about["description"], "Required." if key in section.get("required", ()) else "")))
-            inner.append(f".SS {_escape(prefix + key)}\n{_escape(words)}\n{_keys(prefix + key + '.', within)}")
+            inner.append(f".SS {_escape(prefix + key)}\n{_escape(words)}\n{_keys(inside, within)}")
         else:
             said = " ".join(_about(about, key in section.get("required", ())))
             values.append(f".TP\n.B {_escape(prefix + key)}\n{_escape(said)}")

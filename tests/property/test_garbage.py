@@ -18,8 +18,10 @@ from agentctl.core.queue.events import Landing, Staged
 from agentctl.core.queue.model import Change, Probe, Verdict
 from agentctl.core.queue.records import GateFailed, Landed, Passed, Proof, Queued, Rejected, Work
 from agentctl.core.queue.state import Draft, State
+from agentctl.core.tasks import claim as claims
 from agentctl.core.tasks import prompt
-from agentctl.core.tasks.task import Claim, End, Session, Task, decode_claim, dispatch, encode, encode_claim, status
+from agentctl.core.tasks.claim import Claim
+from agentctl.core.tasks.task import End, Rules, Session, Task, dispatch, encode, status
 from agentctl.core.text import json_form
 from agentctl.core.text.json_form import replace
 from agentctl.engine import owner
@@ -146,10 +148,10 @@ def test_any_ref_pauses(subject):
 
 
 @SETTINGS
-@given(spoilt(encode_claim(Claim("ann", 2, 1.0, owner.identity()))))
+@given(spoilt(claims.encode(Claim("ann", 2, 1.0, owner.identity()))))
 def test_a_claim(text):
     with named("a-ref"), refs.decoding("a-ref"):
-        claim = decode_claim(text)
+        claim = claims.decode(text)
         assert refnames.valid_name(claim.agent) and owner.alive(claim.owner) in (True, False)
         assert isinstance(claim.expires > 1, bool) and f"{claim.generation:d}"
 
@@ -160,7 +162,7 @@ def test_a_task(repo, text):
     with named(refnames.TASKS + "one"):
         task = tasks.read(repo.hub, "one", holding(repo, {"task.json": data(text)}))
         where = status(task, None, None, lambda _: True)
-        dispatch({"one": task}, {"one": where}, ("ann",), OID, 3, 1.0)
+        dispatch({"one": task}, {"one": where}, ("ann",), OID, Rules(3), 1.0)
         assert tasks.codec.decode(encode(task)) == task
 
 
@@ -182,7 +184,7 @@ def test_an_answer(repo, text):
     assert all(other.commit[:12] + other.subject for other in (*answer.said.conflicting, *answer.said.landed))
     assert json.loads(json.dumps(answer.plain)) and outbox.encode(answer.said)
     assert not answer.unread or (ref in answer.unread and answer.said.why == REJECTED.why)
-    assert prompt.render(TASK, 3, answer.said)
+    assert prompt.render(prompt.Situation(TASK, 3, answer.said))
 
 
 def ledger_files():

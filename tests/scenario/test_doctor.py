@@ -13,7 +13,8 @@ import time
 
 import pytest
 
-from agentctl.core.tasks.task import Claim, encode_claim
+from agentctl.core.tasks import claim
+from agentctl.core.tasks.claim import Claim
 from agentctl.doctor import examination, machine
 from agentctl.engine import owner
 from agentctl.engine.processes import MARK
@@ -243,7 +244,7 @@ def a_claim_that_is_none(repo):
 
 
 def a_claim_with_files(repo):
-    text = encode_claim(Claim("bob", 1, time.time() + 60))
+    text = claim.encode(Claim("bob", 1, time.time() + 60))
     repo.git("update-ref", "refs/agentctl/claims/fix", repo.change({"work.txt": "work\n"}, text))
     return "refs/agentctl/claims/fix is not a claim"
 

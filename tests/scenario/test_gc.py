@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from agentctl.core.tasks.task import Claim
+from agentctl.core.tasks.claim import Claim
 from agentctl.git import kept_packs
 from agentctl.git.store import Store
 from agentctl.hub import tasks

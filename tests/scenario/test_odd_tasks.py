@@ -6,7 +6,9 @@ import time
 
 import pytest
 
-from agentctl.core.tasks.task import Claim, End, Session, encode_claim
+from agentctl.core.tasks import claim
+from agentctl.core.tasks.claim import Claim
+from agentctl.core.tasks.task import End, Session
 from agentctl.fleet import conclusion
 from agentctl.git.objects import EMPTY_TREE
 from agentctl.hub import tasks
@@ -178,7 +180,7 @@ def test_a_real_claim_is_heeded(repo):
     conclusion.record(repo.hub, "job", first)
     oid = tasks.claim(repo.hub, "job", made := Claim("bob", 2, time.time() + 60))
     assert tasks.survey(repo.hub).claims == {"job": (made, oid)} and tasks.held(repo.hub, "job") == made
-    assert task(repo, "job")["status"] == "working" and encode_claim(made)
+    assert task(repo, "job")["status"] == "working" and claim.encode(made)
     repo.submit("job", {"job.txt": "job\n"}, agent="ann", task="job", generation=1)
     repo.drain()
     assert repo.stages() == {"job/1": "superseded"}

@@ -3,7 +3,8 @@
 import subprocess
 import time
 
-from agentctl.core.tasks.task import Claim, End, Session
+from agentctl.core.tasks.claim import Claim
+from agentctl.core.tasks.task import End, Session
 from agentctl.fleet import session
 from agentctl.hub import inbox, tasks
 from tests.scenario.test_border import push, tag

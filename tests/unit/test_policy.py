@@ -9,6 +9,7 @@ import jsonschema
 import pytest
 
 from agentctl.commands import policy as command
+from agentctl.core.policy import roles
 from agentctl.core.policy.policy import (
     COVERED,
     LATER,
@@ -60,7 +61,7 @@ def test_the_defaults():
     assert dataclasses.astuple(policy.gates[0]) == ("test", "make test", 600.0, {}, (), ())
     assert dataclasses.astuple(policy.slot) == ("", (), (), ())
     assert dataclasses.astuple(policy.queue) == (2, 64, "strict", 2)
-    want = ("command", (), 4, "", 1800.0, 3, "commit", "salvage", 30.0, {}, 600.0, (), ((0, 0, 0, 0.0),) * 3, "")
+    want = ("command", (), 4, "", 1800.0, 3, "commit", "salvage", 30.0, {}, 600.0, (), ((0, 0, 0, 0.0),) * 3, "", {})
     assert dataclasses.astuple(policy.agents) == want
     assert policy.protect == (".agentctl/**",)
     limits = (10_000, 100 << 20, 64, 1024, 64 << 10, False, 0, 64 << 20, (), 2000, 8 << 30)
@@ -86,6 +87,28 @@ def test_a_budget():
     policy = parse(SMALLEST + "agents: {budget: {task: {money: 2.5, tokens: 5000000}, fleet: {time: 8h}}}\n", "p.yaml")
     assert policy.agents.budget.task == Budget(money=2.5, tokens=5_000_000)
     assert (policy.agents.budget.fleet.time, policy.agents.budget.session) == (28800.0, Budget())
+
+
+def test_a_role_says_what_is_not_as_for_all():
+    policy = parse(
+        SMALLEST + "agents: {adapter: claude, model: small, env: {A: '1'}, roles: {planner: {does: plan, model: large}, "
+        "local: {command: [./agent.sh], env: {B: '2'}}}}\n",
+        "p.yaml",
+    )
+    agents = policy.agents
+    planner, local = (roles.settings(agents, roles.role(agents, name)) for name in ("planner", "local"))
+    assert (planner.adapter, planner.model, planner.env) == ("claude", "large", {"A": "1"})
+    assert (local.adapter, local.command, local.model) == ("command", ("./agent.sh",), "")
+    assert local.env == {"A": "1", "B": "2"}
+    assert roles.role(agents, "").does == "work" and roles.role(agents, "reviewer").does == "review"
+    assert roles.role(agents, "nobody") is None
+    assert roles.settings(agents, roles.role(agents, "")) == agents
+
+
+@pytest.mark.parametrize("wrong", ["{p: {does: sleep}}", "{p: {modle: x}}", "{'a b': {}}", "{p: {budget: {money: x}}}"])
+def test_what_is_no_role(wrong):
+    with pytest.raises(Problems, match="agents.roles"):
+        parse(SMALLEST + f"agents: {{roles: {wrong}}}\n", "p.yaml")
 
 
 @pytest.mark.parametrize("wrong", ["{money: -1}", "{money: '2'}", "{tokens: 5M}", "{time: 8}", "{hours: 8}"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from agentctl.core.planner import Settings, plan
 from agentctl.core.queue.model import Change, Start, View
 from agentctl.core.queue.priority_lending import lent
-from agentctl.core.tasks.task import Status, Task, dispatch
+from agentctl.core.tasks.task import Rules, Status, Task, dispatch
 
 
 def test_who_comes_after_another_lends_it_its_priority():
@@ -53,7 +53,7 @@ def test_the_supervisor_starts_what_an_urgent_task_waits_for():
     ]
     known = {t.id: t for t in tasks}
     where = {"old": Status.READY, "base": Status.READY, "middle": Status.BLOCKED, "urgent": Status.BLOCKED}
-    assert dispatch(known, where, ("ann",), "t", 3, 5.0).start == (("base", "ann"),)
+    assert dispatch(known, where, ("ann",), "t", Rules(3), 5.0).start == (("base", "ann"),)
     # One that is closed lends nothing any more.
     parked = where | {"urgent": Status.PARKED}
-    assert dispatch(known, parked, ("ann",), "t", 3, 5.0).start == (("old", "ann"),)
+    assert dispatch(known, parked, ("ann",), "t", Rules(3), 5.0).start == (("old", "ann"),)

@@ -3,15 +3,14 @@ from __future__ import annotations
 from agentctl.core.queue.lifecycle import Stage
 from agentctl.core.queue.model import Change
 from agentctl.core.queue.records import AgainstRules, AlreadyThere, Landed, Passed, Proof, Queued, Record, Rejected, Work
+from agentctl.core.tasks import claim as claims
 from agentctl.core.tasks import task
+from agentctl.core.tasks.claim import CLAIM_SLACK, SKEW, Claim, unfounded
 from agentctl.core.tasks.failure import Failure, Kind
 from agentctl.core.tasks.task import (
-    CLAIM_SLACK,
     FIRST_PAUSE,
     LONGEST_PAUSE,
-    SKEW,
     STUBBORN,
-    Claim,
     End,
     Rules,
     Session,
@@ -20,7 +19,6 @@ from agentctl.core.tasks.task import (
     dispatch,
     standings,
     status,
-    unfounded,
 )
 from agentctl.core.text.json_form import replace
 
@@ -52,7 +50,7 @@ def where(found: Task, claim: Claim | None = None, known: Record | None = None, 
 def test_encoding_keeps_everything():
     found = a_task("fix", session(End.CRASHED), after=("a",), paths=("src/**",), priority=3, acceptance="green")
     assert task.decode(task.encode(found)) == found
-    assert task.decode_claim(task.encode_claim(CLAIM)) == CLAIM
+    assert claims.decode(claims.encode(CLAIM)) == CLAIM
 
 
 def test_status_follows_from_facts():
@@ -72,13 +70,13 @@ def test_a_claim_that_no_session_can_have_made_is_unfounded():
     once, longest, now = a_task("fix", session(End.CRASHED)), 60.0, 1000.0
     last = now + longest + CLAIM_SLACK
     for generation in (1, 2):
-        assert unfounded(replace(CLAIM, generation=generation, expires=last), once, longest, now) == ""
-    assert unfounded(replace(CLAIM, expires=0.0), once, longest, now) == "", "it has expired, and was one"
-    assert "generation 3" in unfounded(replace(CLAIM, generation=3), once, longest, now)
-    assert "generation 0" in unfounded(replace(CLAIM, generation=0), once, longest, now)
-    assert "later" in unfounded(replace(CLAIM, expires=last + SKEW + 1), once, longest, now)
-    assert "later" in unfounded(replace(CLAIM, expires=float("nan")), once, longest, now)
-    assert unfounded(replace(CLAIM, expires=9e15), once, float("inf"), now) == "", "no policy says what is too late"
+        assert unfounded(replace(CLAIM, generation=generation, expires=last), once.generation, longest, now) == ""
+    assert unfounded(replace(CLAIM, expires=0.0), once.generation, longest, now) == "", "it has expired, and was one"
+    assert "generation 3" in unfounded(replace(CLAIM, generation=3), once.generation, longest, now)
+    assert "generation 0" in unfounded(replace(CLAIM, generation=0), once.generation, longest, now)
+    assert "later" in unfounded(replace(CLAIM, expires=last + SKEW + 1), once.generation, longest, now)
+    assert "later" in unfounded(replace(CLAIM, expires=float("nan")), once.generation, longest, now)
+    assert unfounded(replace(CLAIM, expires=9e15), once.generation, float("inf"), now) == "", "no policy says what is too late"
     assert unfounded(CLAIM, None, longest, now) == "there is no such task"
 
 

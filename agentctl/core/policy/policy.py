@@ -10,7 +10,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from agentctl.core.policy.schema import PLACEHOLDERS, SCHEMA
@@ -30,6 +30,7 @@ __all__ = [
     "Part",
     "Policy",
     "QueueSettings",
+    "Role",
     "Slot",
     "completed",
     "document",
@@ -90,6 +91,21 @@ class Budgets:
 
 
 @dataclass(frozen=True, slots=True)
+class Role:
+    """What a kind of agents is for; what it leaves empty is as in `Agents`."""
+
+    does: str = "work"
+    """work, plan or review."""
+    adapter: str = ""
+    command: tuple[str, ...] = ()
+    model: str = ""
+    env: dict[str, str] = field(default_factory=dict)
+    count: int = 0
+    """How many of its sessions run at a time; 0 for as many as there are agents."""
+    budget: Budget = Budget()
+
+
+@dataclass(frozen=True, slots=True)
 class Agents:
     adapter: str
     command: tuple[str, ...]
@@ -106,6 +122,7 @@ class Agents:
     pass_env: tuple[str, ...] = ()
     budget: Budgets = Budgets()
     model: str = ""
+    roles: dict[str, Role] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,12 +179,16 @@ def parse(text: str, source: str) -> Policy:
         gates=tuple(Gate(**gate) for gate in values["gates"]),
         slot=Slot(**values["slot"]),
         queue=QueueSettings(**values["queue"]),
-        agents=Agents(
-            **values["agents"] | {"budget": Budgets(**{k: Budget(**v) for k, v in values["agents"]["budget"].items()})}
-        ),
+        agents=_agents(values["agents"]),
         protect=values["protect"],
         limits=Limits(**values["limits"]),
     )
+
+
+def _agents(values: Plain) -> Agents:
+    budgets = Budgets(**{kind: Budget(**budget) for kind, budget in values["budget"].items()})
+    roles = {name: Role(**role | {"budget": Budget(**role["budget"])}) for name, role in values["roles"].items()}
+    return Agents(**values | {"budget": budgets, "roles": roles})
 
 
 def document(text: str, source: str) -> Document:
@@ -183,6 +204,8 @@ def completed(schema: Plain, value: Any) -> Any:
     """Return a valid value with its defaults filled in and its units converted."""
     if "properties" in schema:
         return {key: completed(part, value.get(key, part.get("default"))) for key, part in schema["properties"].items()}
+    if "properties" in schema.get("additionalProperties", ()):
+        return {key: completed(schema["additionalProperties"], part) for key, part in value.items()}
     if schema["type"] == "array":
         return tuple(completed(schema["items"], item) for item in value)
     unit = schema.get("x-unit")

@@ -185,6 +185,36 @@ def _budget(what: str) -> Plain:
     )
 
 
+_PROGRAM = {
+    "type": "array",
+    "description": "The program and its arguments, without a shell. The placeholders "
+    + ", ".join(f"{{{word}}}" for word in PLACEHOLDERS)
+    + " are replaced in each; {session} is a folder for the session's own files. With another adapter than command: "
+    "arguments that are added to what it runs.",
+    "default": [],
+    "items": {"type": "string"},
+}
+
+ROLE = _section(
+    "A role of agents. What it leaves empty is as for all agents.",
+    {
+        "does": _choice(
+            "What its sessions are for. work: they change files, and hand in commits. plan: they add tasks below their own, and "
+            "are called again when these are over. review: they judge changes. The last two hand in no files.",
+            "work",
+            "work",
+            "plan",
+            "review",
+        ),
+        "adapter": _text("How its program is called: as agents.adapter.", ""),
+        "command": {**_PROGRAM, "description": "As agents.command."},
+        "model": _text("As agents.model.", ""),
+        "env": _env("Variables added to the environment of its sessions."),
+        "count": _number("How many of its sessions run at a time. 0: as many as there are agents.", 0, 0, 10_000),
+        "budget": _budget("A session of this role that has used it up is ended."),
+    },
+)
+
 AGENTS = _section(
     "The fleet of agents and their sessions.",
     {
@@ -195,15 +225,7 @@ AGENTS = _section(
             pattern=NAME,
             **{"x-expected": "the name of an adapter such as command or claude"},
         ),
-        "command": {
-            "type": "array",
-            "description": "The program and its arguments, without a shell. The placeholders "
-            + ", ".join(f"{{{word}}}" for word in PLACEHOLDERS)
-            + " are replaced in each; {session} is a folder for the session's own files. With another adapter than command: "
-            "arguments that are added to what it runs.",
-            "default": [],
-            "items": {"type": "string"},
-        },
+        "command": _PROGRAM,
         "model": _text("The model that the adapter's program is told to use. Empty: its own choice.", ""),
         "count": _number("How many agents work at the same time.", 4, 1, 10_000),
         "setup": _text("A command, run by sh -c in a new worktree of an agent. Empty: none.", ""),
@@ -245,6 +267,14 @@ AGENTS = _section(
                 "fleet": _budget("When the sessions of one `agentctl run` have used it up, all are ended, and so is the run."),
             },
         ),
+        "roles": {
+            "type": "object",
+            "description": "Kinds of agents, by name; a task says whose it is. worker (work; of tasks that say nothing), planner "
+            "(plan, one at a time) and reviewer (review) are there without a word, with the settings of all.",
+            "default": {},
+            "propertyNames": {"pattern": NAME, "x-expected": _NAME_WORDS},
+            "additionalProperties": ROLE,
+        },
         "silence": _duration(
             "A session is stuck when its output, commits, files and processor time have all been flat for this long.", "10m"
         ),

@@ -26,6 +26,10 @@ class End(StrEnum):
     """The agent said by exit status 75 (EX_TEMPFAIL) that trunk is not ready for the task."""
     INTERRUPTED = "interrupted"
     """agentctl stopped the session, or was killed itself."""
+    PLANNED = "planned"
+    """A planner added tasks below its own; it is called again when they are over."""
+    DONE = "done"
+    """A planner or a reviewer said that its task is done."""
     GAVE_UP = "gave up"
     """The agent's change was rejected, and now it says by an empty commit that nothing is to be done."""
 
@@ -106,3 +110,13 @@ def meaning(end: End | None, found: Left, dirty: str) -> tuple[End, Use]:
     if found == Left.FILES and dirty == "salvage":
         return End.EMPTY, Use.SALVAGE
     return MEANING[found]
+
+
+def without_files(end: End | None, done: bool, planned: bool) -> End:
+    """Return how a session ended whose role hands in no files.
+
+    `end` is None if it ended well, `done` means that its agent said so, and `planned` that it added tasks below its own.
+    """
+    if end is not None:
+        return end
+    return End.DONE if done else End.PLANNED if planned else End.EMPTY

@@ -25,6 +25,28 @@ class HeldUp:
     """The task that has to be opened, mended or taken in first; empty if there is none, because tasks wait in a circle."""
 
 
+def with_planners(tasks: Mapping[str, Task], statuses: Mapping[str, Status]) -> dict[str, Status]:
+    """Return where every task stands, if one that planned others waits until these are over.
+
+    A task is over that is done, parked, gone, or held up by one of those.
+    """
+    below: dict[str, list[str]] = {}
+    for task in tasks.values():
+        if task.parent in tasks:
+            below.setdefault(task.parent, []).append(task.id)
+    if not below:
+        return dict(statuses)
+    over = {name for name, where in statuses.items() if where in FINISHED | {Status.PARKED, Status.GONE}}
+    over |= held_up(tasks, statuses).keys()
+    waiting = {name for name, children in below.items() if statuses[name] == Status.READY and not over.issuperset(children)}
+    return {name: Status.BLOCKED if name in waiting else where for name, where in statuses.items()}
+
+
+def children(tasks: Mapping[str, Task], parent: str) -> list[Task]:
+    """Return the tasks that a task planned, oldest first."""
+    return [task for task in tasks.values() if task.parent == parent]
+
+
 def asked_for(before: Task | None, now: Task) -> bool:
     """Tell whether somebody asked for work on a task since it was `before`: it was added, opened or given a priority."""
     if before is None:
@@ -60,7 +82,8 @@ def held_up(tasks: Mapping[str, Task], statuses: Mapping[str, Status], mine: Col
     ahead = [name for name in behind if name not in blocked]
     going = {name for name in ahead if _goes_on(name, statuses, mine)}
     left = {name: len(others) for name, others in blocked.items()}
-    todo = list(going)
+    # What waits for the tasks that it planned goes on by itself.
+    todo = [*going, *(name for name, others in blocked.items() if not others)]
     while todo:
         for name in behind.get(todo.pop(), ()):
             left[name] -= 1

@@ -42,6 +42,8 @@ TEMPLATE = """\
 
 {{notebook}}
 
+{{children}}
+
 {{hand_in}}
 
 {{gate}}
@@ -74,6 +76,17 @@ class Neighbour:
 
 
 @dataclass(frozen=True, slots=True)
+class Child:
+    """A task that a planner added, and what became of it."""
+
+    id: str
+    title: str
+    status: str
+    said: str = ""
+    """Why it is parked, or what its agent handed over."""
+
+
+@dataclass(frozen=True, slots=True)
 class Situation:
     """All that a prompt is built from."""
 
@@ -98,6 +111,10 @@ class Situation:
     gates: tuple[tuple[str, str], ...] = ()
     """(name, command) of each gate."""
     protect: tuple[str, ...] = ()
+    does: str = "work"
+    """What the session is for: work, plan or review."""
+    children: tuple[Child, ...] = ()
+    """The tasks that this one planned, oldest first."""
     minutes: float = 0.0
     """How long a session may take; 0 if there is no limit."""
 
@@ -137,6 +154,31 @@ HAND_IN = """\
 - If trunk is not ready for this task yet, exit with status 75: you will be called again
   when trunk has moved."""
 
+PLAN = """\
+## What is asked of you
+
+- You plan, and others do the work. Change no files: what you leave in the worktree is no result.
+- Break this into tasks, each for one agent in one session, with as few files in common as can be:
+  `agentctl task add --id ID --acceptance WHEN --paths GLOB --after OTHER 'WHAT'`, or a list in the
+  file $AGENTCTL_SESSION/tasks.yaml: `- {id: ID, prompt: WHAT, acceptance: WHEN, paths: [GLOB], after: [OTHER]}`.
+  Each agent sees its own task alone, so say in it all that it needs.
+- Then exit. You are called again when all these tasks have landed or are parked, and are told
+  what became of each. Add more then, or say that this is done: `agentctl task done --reason WHY`,
+  or write why to the file $AGENTCTL_SESSION/done."""
+
+REVIEW = """\
+## What is asked of you
+
+- You judge, and change no files: what you leave in the worktree is no result.
+- Look at the change as `git show` has it, run it if that helps, and compare it with what was asked.
+- It is good: `agentctl approve CHANGE`. It is not: `agentctl approve CHANGE --refuse 'WHY'`, with all
+  that its author has to know.
+- Then say that you are done: `agentctl task done --reason WHY`, or write why to the file
+  $AGENTCTL_SESSION/done."""
+
+ASKED = {"work": HAND_IN, "plan": PLAN, "review": REVIEW}
+"""What is asked of a session, by what it is for."""
+
 IN_THE_WAY = """\
 ## If something is in the way
 
@@ -160,7 +202,7 @@ def _gate(seen: Situation) -> str:
     if not seen.gates:
         return ""
     lines = ["## What your work is judged by", "", *(f"- {name}: `{run}`" for name, run in seen.gates)]
-    lines += ["", "To run that on what you have committed: `agentctl test`"]
+    lines += ["", "To run that on what you have committed: `agentctl test`"] if seen.does == "work" else []
     if seen.protect:
         lines += ["", "No change may touch " + ", ".join(f"`{glob}`" for glob in seen.protect) + "."]
     return "\n".join(lines)
@@ -249,6 +291,15 @@ def _others(seen: Situation) -> str:
     )
 
 
+def _children(seen: Situation) -> str:
+    if not seen.children:
+        return ""
+    lines = ["## What became of your tasks", ""]
+    for child in seen.children:
+        lines += [f"- {child.id}: {child.status}, {child.title}", *(f"  {line}" for line in _quoted(child.said))]
+    return "\n".join(lines)
+
+
 def _notebook(seen: Situation) -> str:
     return (
         "\n".join(["## What agents on this project noted", "", *(f"- {line}" for line in seen.notebook)]) if seen.notebook else ""
@@ -279,7 +330,8 @@ SECTIONS: dict[str, Callable[[Situation], str]] = {
     "landed": _landed,
     "others": _others,
     "notebook": _notebook,
-    "hand_in": lambda seen: HAND_IN,
+    "children": _children,
+    "hand_in": lambda seen: ASKED[seen.does],
     "gate": _gate,
     "in_the_way": lambda seen: IN_THE_WAY,
     "handoff": _handoff,

@@ -7,8 +7,9 @@ closed it. Its claim shows whether it is being worked on. The ledger shows wheth
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 import msgspec
@@ -17,12 +18,12 @@ from agentctl.core.policy.policy import Budget
 from agentctl.core.queue.lifecycle import Stage
 from agentctl.core.queue.priority_lending import lent
 from agentctl.core.queue.records import AlreadyThere, Landed, Record, Rejected
-from agentctl.core.refnames import valid_name
 from agentctl.core.tasks import overlap
+from agentctl.core.tasks.claim import Claim
 from agentctl.core.tasks.ending import End
 from agentctl.core.tasks.failure import NATURE, Failure
 from agentctl.core.tasks.spending import Spent, over
-from agentctl.core.text.json_form import Plain, Struct, dump, load, replace
+from agentctl.core.text.json_form import Struct, dump, load, replace
 from agentctl.core.text.plural import many
 
 
@@ -47,7 +48,7 @@ UNDER_WAY = frozenset({Status.WORKING, Status.SUBMITTED})
 """Somebody works on the task, or its change has yet to land: a session that begins now does not see that work."""
 
 
-NO_ATTEMPT = frozenset({End.DEFERRED, End.INTERRUPTED})
+NO_ATTEMPT = frozenset({End.DEFERRED, End.INTERRUPTED, End.PLANNED, End.DONE})
 
 
 class Session(Struct, frozen=True):
@@ -95,6 +96,10 @@ class Task(Struct, frozen=True):
     reason: str = ""
     opened: int = 0
     """How many sessions there had been when the task was opened again: those are forgiven."""
+    role: str = ""
+    """The role of the agents that work on it; empty for workers."""
+    parent: str = ""
+    """The task that planned it; empty if none did."""
 
     @property
     def attempts(self) -> int:
@@ -132,40 +137,6 @@ class Task(Struct, frozen=True):
         return replace(self, closed="", reason="", opened=len(self.sessions))
 
 
-class Claim(Struct, frozen=True):
-    """Who works on a task: the content of refs/agentctl/claims/<task>."""
-
-    agent: str
-    generation: int
-    expires: float
-    owner: Plain = {}
-    """The identity of the supervisor's process."""
-
-
-CLAIM_SLACK = 3600.0
-"""Seconds that a claim lasts beyond its session's time limit.
-
-Only a claim of another machine or container has to end by expiry; a dead process of this one is seen at once.
-"""
-SKEW = 600.0
-"""Seconds by which the clock of the machine that made a claim may be ahead."""
-
-
-def unfounded(claim: Claim, task: Task | None, longest: float, now: float) -> str:
-    """Return why no session of the task can have made the claim; empty if one can.
-
-    Whoever can push can write a claim. One that no session can have made is not heeded. `longest` is the time limit of
-    a session in seconds. The task has to be read after the claim, so that it is not older.
-    """
-    if task is None:
-        return "there is no such task"
-    if not 1 <= claim.generation <= task.generation:
-        return f"it is of generation {claim.generation}, and the next session of the task is of generation {task.generation}"
-    if not claim.expires <= now + longest + CLAIM_SLACK + SKEW:
-        return "it expires later than the longest session ends"
-    return ""
-
-
 def encode(task: Task) -> bytes:
     return msgspec.json.format(dump(task), indent=1) + b"\n"
 
@@ -176,18 +147,6 @@ def decode(data: bytes) -> Task:
     if task.closed not in ("", Status.DONE, Status.PARKED):
         raise ValueError(f"closed is {task.closed!r}")
     return task
-
-
-def encode_claim(claim: Claim) -> str:
-    return dump(claim).decode().rstrip()
-
-
-def decode_claim(text: str) -> Claim:
-    """Return the claim from JSON. Raise ValueError if the text is not a claim."""
-    claim = load(Claim, text.encode())
-    if not valid_name(claim.agent):
-        raise ValueError("agent is not a valid name")
-    return claim
 
 
 def standings(
@@ -259,6 +218,8 @@ class Rules:
     """When the fleet was started: what failed before then is tried at once."""
     budget: Budget = Budget()
     """What the sessions of one task may use up."""
+    room: Mapping[str, int] = field(default_factory=dict)
+    """How many more sessions of a role may start; a role that is not named has no limit."""
 
 
 def dispatch(
@@ -303,6 +264,7 @@ def dispatch(
     if able and not waiting and not backing_off and not UNDER_WAY & set(statuses.values()):
         waiting = [t for t in able if _asked(t, trunk) < DEFERRALS]
         park += [(t.id, "not yet, it says, and nothing is left that moves trunk") for t in able if t not in waiting]
+    waiting = _with_room(waiting, rules.room)
     agents, start = list(free), []
     offered = [overlap.Waiting(t.id, (len(t.sessions) if trying else 0, -rank[t.id]), t.created, t.paths) for t in waiting]
     for task in map(tasks.__getitem__, overlap.apart(offered, under_way, len(agents))):
@@ -311,6 +273,17 @@ def dispatch(
         agents.remove(agent)
         start.append((task.id, agent))
     return Dispatch(tuple(start), tuple(dict(park).items()))
+
+
+def _with_room(waiting: list[Task], room: Mapping[str, int]) -> list[Task]:
+    """Return the first of the tasks of each role, so many as may start."""
+    taken = Counter[str]()
+    kept = []
+    for task in waiting:
+        taken[task.role] += 1
+        if taken[task.role] <= room.get(task.role, len(waiting)):
+            kept.append(task)
+    return kept
 
 
 def _backs_off(task: Task, rules: Rules, now: float) -> bool:

@@ -52,6 +52,11 @@ TASKS_SCHEMA = {
                 "items": _WRITTEN,
                 "default": [],
             },
+            "role": {
+                "type": "string",
+                "description": "Whose task it is: a role of agents.roles, worker, planner or reviewer. Without it: a worker's.",
+                "default": "",
+            },
         },
         "required": ["prompt"],
         "additionalProperties": False,
@@ -83,6 +88,7 @@ def _spec(entry: Plain) -> Task:
         after=tuple(dict.fromkeys(entry.get("after", []))),
         priority=entry.get("priority", 0),
         paths=tuple(entry.get("paths", [])),
+        role=entry.get("role", ""),
     )
 
 

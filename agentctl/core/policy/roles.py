@@ -1,0 +1,35 @@
+"""What kinds of work agents do: most change files, some plan, some judge what others changed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from agentctl.core.policy.policy import Agents, Budget, Role
+
+WORKER = "worker"
+"""The role of a task that names none."""
+BUILT_IN = {WORKER: Role(), "planner": Role(does="plan", count=1), "reviewer": Role(does="review")}
+"""Roles that need not be in the policy."""
+
+
+def names(agents: Agents) -> tuple[str, ...]:
+    return tuple(dict.fromkeys((*BUILT_IN, *agents.roles)))
+
+
+def role(agents: Agents, name: str) -> Role | None:
+    """Return a role by its name, or None; no name means a worker."""
+    name = name or WORKER
+    return agents.roles.get(name) or BUILT_IN.get(name)
+
+
+def settings(agents: Agents, role: Role) -> Agents:
+    """Return the settings of agents as they are for a role: what it does not say is as for all."""
+    own = role.adapter or role.command
+    return replace(
+        agents,
+        adapter=(role.adapter or "command") if own else agents.adapter,
+        command=role.command if own else agents.command,
+        model=role.model or ("" if own else agents.model),
+        env=agents.env | role.env,
+        budget=replace(agents.budget, session=role.budget) if role.budget != Budget() else agents.budget,
+    )

@@ -1,0 +1,76 @@
+"""The end of a session whose role hands in no files: a planner's adds tasks, and a planner or reviewer says that it is done."""
+
+from __future__ import annotations
+
+import time
+
+from agentctl.core.policy import roles
+from agentctl.core.policy.policy import Policy
+from agentctl.core.tasks import ending, live_list, task_list
+from agentctl.core.tasks.claim import Claim
+from agentctl.core.tasks.ending import End
+from agentctl.core.tasks.failure import Failure
+from agentctl.core.tasks.task import Session, Task
+from agentctl.core.text.json_form import replace
+from agentctl.core.text.plural import many
+from agentctl.core.text.yaml_document import Problems
+from agentctl.errors import AgentctlError
+from agentctl.fleet import agents, session_folder
+from agentctl.fleet.conclusion import Assignment
+from agentctl.git.repository import Hub
+from agentctl.git.worktrees import Worktree
+from agentctl.hub import tasks
+
+
+def hands_in(policy: Policy, task: Task) -> bool:
+    """Tell whether what a session on the task leaves in its worktree may be its result."""
+    role = roles.role(policy.agents, task.role)
+    return role is None or role.does == "work"
+
+
+def conclude(
+    hub: Hub, work: Assignment, claim: Claim, tree: Worktree, end: End | None, note: str, seconds: float, failure: Failure | None
+) -> Session:
+    """Take note of what a session planned or said, and make safe what it left in its worktree all the same."""
+    tip, task = hub.trunk_tip(work.trunk), work.task
+    done, handoff = (session_folder.said(tree.path, name) for name in (session_folder.DONE, session_folder.HANDOFF))
+    added = _added(hub, task, session_folder.said(tree.path, session_folder.TASKS)) if end is None else ""
+    kept = agents.make_safe(hub, claim.agent, tree, tip, ignored=False) if tree.there else ""
+    below = [
+        t for t in live_list.children(tasks.all_tasks(hub), task.id) if not t.closed and t.created >= time.time() - seconds - 1
+    ]
+    if end is None and failure and not (done or below):
+        end, note = End.CRASHED, f"it ended by an error: {failure.said}"
+    end = ending.without_files(end, bool(done), bool(below))
+    said = (
+        note,
+        added,
+        done if end == End.DONE else "",
+        f"it planned {many(len(below), 'task')}" if end == End.PLANNED else "",
+        "it added no task, and did not say that it is done" if end == End.EMPTY else "",
+        f"files that it changed are kept in {kept}, and are no result" if kept else "",
+    )
+    return Session(
+        claim.generation,
+        claim.agent,
+        end,
+        time.time(),
+        round(seconds, 3),
+        tip,
+        note="; ".join(filter(None, said)),
+        failure=None if end in (End.PLANNED, End.DONE, End.EMPTY) else failure,
+        handoff=handoff,
+    )
+
+
+def _added(hub: Hub, parent: Task, text: str) -> str:
+    """Add the tasks of a list that a planner wrote, below its own, and return what is wrong with it; empty if nothing is."""
+    if not text:
+        return ""
+    now = time.time()
+    try:
+        listed = task_list.parse(text, session_folder.TASKS, frozenset(tasks.all_tasks(hub)))
+        tasks.add(hub, [replace(t, parent=parent.id, created=now + n / 1000) for n, t in enumerate(listed)])
+    except (Problems, AgentctlError) as error:
+        return f"its tasks were not added: {error.message}"
+    return ""

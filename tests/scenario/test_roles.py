@@ -1,0 +1,102 @@
+"""Agents that plan: they add tasks for others, are called again when these are over, and say when the goal is reached."""
+
+import json
+
+import pytest
+
+from tests.support.agents import WORK, add, ends, nothing_is_left, run, task
+from tests.support.hub import write
+
+PLANNER = """
+case "$AGENTCTL_GENERATION" in
+1) %s ;;
+2) grep -q "^- one: landed" "$AGENTCTL_PROMPT_FILE" && grep -q "> one is easy" "$AGENTCTL_PROMPT_FILE" &&
+       agentctl task add --id three "do three" ;;
+*) grep -q "^- three: landed" "$AGENTCTL_PROMPT_FILE" && agentctl task done --reason "all three are there" ;;
+esac
+"""
+BY_COMMAND = 'agentctl task add --id one "do one"; agentctl task add --id two --after one "do two"'
+BY_FILE = (
+    """printf -- '- {id: one, prompt: do one}\\n- {id: two, prompt: do two, after: [one]}\\n' >"$AGENTCTL_SESSION/tasks.yaml" """
+)
+
+
+def agent(planner):
+    """An agent that plans or works, by what its task is."""
+    worker = f'echo "one is easy" >"$AGENTCTL_SESSION/handoff.md"; {WORK}'
+    return f'case "$AGENTCTL_TASK" in goal*) {planner} ;; *) {worker} ;; esac'
+
+
+@pytest.mark.parametrize("how", [BY_COMMAND, BY_FILE])
+def test_from_a_goal_to_what_reaches_it(repo, tmp_path, how):
+    write(tmp_path, {"GOAL.md": "# Three files\n\nThere are one.txt, two.txt and three.txt.\n"})
+    done = run(repo, agent(PLANNER % how), "--goal", tmp_path / "GOAL.md")
+    assert "4 of 4 landed" in done.stdout
+    assert repo.landings() == ["one/1", "two/1", "three/1"]
+    goal = task(repo, "goal-three-files")
+    assert (goal["status"], goal["reason"]) == ("done", "all three are there")
+    assert ends(repo, "goal-three-files") == ["planned", "planned", "done"]
+    assert task(repo, "one")["parent"] == "goal-three-files"
+    assert "planned by: goal-three-files" in repo.cli("task", "show", "one").stdout
+    nothing_is_left(repo)
+    repo.proven()
+
+
+def test_what_a_planner_changes_is_kept_and_does_not_land(repo):
+    add(repo, {"id": "goal", "role": "planner"})
+    run(repo, 'echo x >x.txt; git add -A; git commit -qm x; echo y >y.txt; agentctl task done --reason "nothing to do"')
+    (session,) = task(repo, "goal")["sessions"]
+    assert session["end"] == "done" and "kept in refs/agentctl/salvage/" in session["note"]
+    kept = session["note"].partition("kept in ")[2].split(",")[0]
+    assert (repo.show("x.txt", kept), repo.show("y.txt", kept), repo.landings()) == ("x\n", "y\n", [])
+
+
+def test_a_planner_that_does_neither_is_asked_again_and_then_parked(make_repo):
+    repo = make_repo(attempts=2)
+    add(repo, {"id": "goal", "role": "planner"})
+    run(repo, "true", ok=7)
+    assert ends(repo, "goal") == ["empty", "empty"] and task(repo, "goal")["status"] == "parked"
+    assert "added no task, and did not say that it is done" in task(repo, "goal")["reason"]
+
+
+def test_a_list_that_cannot_be_read_is_told_to_the_next_session(repo):
+    add(repo, {"id": "goal", "role": "planner"})
+    run(
+        repo,
+        """
+        if [ "$AGENTCTL_GENERATION" = 1 ]; then echo "- {id: one, promt: x}" >"$AGENTCTL_SESSION/tasks.yaml"; exit; fi
+        grep -q "tasks.yaml:1:.*promt" "$AGENTCTL_PROMPT_FILE" && agentctl task done
+        """,
+    )
+    assert ends(repo, "goal") == ["empty", "done"]
+
+
+def test_what_is_parked_below_wakes_the_planner_too(make_repo):
+    repo = make_repo(attempts=1)
+    add(repo, {"id": "goal", "role": "planner"})
+    planner = """
+        if [ "$AGENTCTL_GENERATION" = 1 ]; then agentctl task add --id hard "do it"; exit; fi
+        grep -q "^- hard: parked" "$AGENTCTL_PROMPT_FILE" && agentctl task done --reason "it cannot be done"
+    """
+    run(repo, f'case "$AGENTCTL_TASK" in goal) {planner} ;; *) exit 1 ;; esac', ok=7)
+    assert task(repo, "goal")["status"] == "done"
+
+
+def test_each_role_has_its_own_program_and_prompt(make_repo):
+    roles = "{planner: {does: plan, command: [sh, -c, 'agentctl task add --id one \"do one\"; exit $FAIL'], env: {FAIL: '0'}}}"
+    repo = make_repo(agents=f"  roles: {roles}\n")
+    write(repo.path, {".agentctl/prompt-planner.md": "Plan: {{task}}\n"})
+    repo.git("add", ".agentctl")
+    repo.git("commit", "-qm", "how we plan")
+    add(repo, {"id": "goal", "role": "planner", "prompt": "all of it"})
+    assert repo.cli("prime", "goal").stdout == "Plan: all of it\n"
+    run(repo, WORK, ok=7)
+    # The planner of this test never says that it is done: its second session adds nothing new.
+    assert repo.landings() == ["one/1"] and ends(repo, "goal")[0] == "planned"
+
+
+def test_a_role_that_does_not_exist_is_refused_or_parks_its_task(repo):
+    said = repo.cli("task", "add", "--role", "gardener", "water it", ok=2).stderr
+    assert "there is no role 'gardener'" in said and "planner" in said
+    assert "no role" in repo.cli("task", "add", "--file", "-", stdin="- {id: a, prompt: a, role: gardener}\n", ok=2).stderr
+    assert json.loads(repo.cli("task", "list", "--json").stdout) == []
