@@ -8,16 +8,18 @@ from agentctl.core.text.json_form import facts
 from agentctl.core.text.plural import many
 from agentctl.core.text.printable import printable
 from agentctl.doctor import Patient, Symptom, examination
-from agentctl.errors import Findings
+from agentctl.errors import Findings, NotFound
 from agentctl.git import process
 from agentctl.messages import quoted
 from agentctl.terminal.parser import Given, as_command, given
 
 
-@as_command("doctor", "agentctl doctor\nagentctl doctor --mend checkout\nagentctl doctor --json")
+@as_command("doctor", "agentctl doctor\nagentctl doctor --mend checkout\nagentctl doctor --agents\nagentctl doctor --json")
 @click.option("--mend", "wanted", type=click.Choice(["all", *examination.MENDS]), help="Mend what this check finds.")
+@click.option("--agents", is_flag=True, help="Have each installed agent program do a tiny task instead; that costs some tokens.")
+@click.option("--adapter", "adapters", multiple=True, help="With --agents: only this one; may be repeated.")
 @given
-def command(given: Given, wanted: str | None) -> int:
+def command(given: Given, wanted: str | None, agents: bool, adapters: tuple[str, ...]) -> int:
     """Find what is wrong with machine and hub, and how to mend it.
 
     Looks at the policy and the programs it calls, the configuration, trunk's last verdict, its
@@ -28,6 +30,8 @@ def command(given: Given, wanted: str | None) -> int:
     a ref held is kept by another one. What only a person can decide comes with a note and no
     command. Exit status 9 if there is something to mend.
     """
+    if agents or adapters:
+        return _try_agents(given, adapters)
     where = "agentctl" if given.path == "." else f"agentctl -C {quoted(given.path)}"
     patient = Patient(given.hub, where)
     if wanted:
@@ -46,6 +50,30 @@ def command(given: Given, wanted: str | None) -> int:
     _tell(given, found)
     version = ".".join(map(str, process.version()))
     given.say(f"Git {version}, trunk {given.trunk}, gates {', '.join(g.name for g in given.policy.gates)}: all well")
+    return 0
+
+
+def _try_agents(given: Given, wanted: tuple[str, ...]) -> int:
+    """Try agent programs one after the other; return 0 if all went well, and raise Findings if not."""
+    from agentctl.doctor import agents
+
+    names = wanted or tuple(agents.installed())
+    if not names:
+        raise NotFound("no agent program is on the PATH", hint="agentctl help policy lists the adapters: agents.adapter")
+    given.note(f"trying {', '.join(names)}: each is asked to create and commit one small file, which costs some tokens")
+    failed = []
+    for name in names:
+        given.note(f"{name} ...")
+        trial = agents.attempt(name, given.policy.agents)
+        if given.json:
+            given.emit(facts(trial))
+        spent = f", {trial.spent}" if str(trial.spent) else ""
+        given.say(f"{name}: {printable(trial.how, 1000)} ({trial.seconds:.0f} s{spent})", hang=4)
+        if not trial.well:
+            failed.append(name)
+            given.say(f"    {trial.todo}")
+    if failed:
+        raise Findings(f"{', '.join(failed)} did not do it", hint=f"agentctl doctor --adapter {failed[0]}")
     return 0
 
 
