@@ -64,6 +64,16 @@ class SessionEnded(Notice, frozen=True, tag="ended"):
     session: Session
 
 
+class Conflicting(Notice, frozen=True, tag="conflicting"):
+    """What a running session has conflicts with trunk; its agent has been told."""
+
+    task: str
+    agent: str
+    paths: tuple[str, ...]
+    """The conflicting paths, quoted."""
+    how: str
+
+
 class Trouble(Notice, frozen=True, tag="trouble"):
     """A session could not be run."""
 
@@ -133,7 +143,7 @@ def _told(event: Notice) -> str:
             return f"{agent} works on {task}"
         case SessionEnded(task=task, session=session):
             return f"{session.agent} on {task}: {session.end}{', ' + session.note if session.note else ''}"
-        case Trouble(task=task, agent=agent, how=how):
+        case Trouble(task=task, agent=agent, how=how) | Conflicting(task=task, agent=agent, how=how):
             return f"{agent} on {task}: {how}"
         case Parked(task=task, why=why):
             return f"parked {task}: {why}"

@@ -53,6 +53,10 @@ class SessionRun:
     stopping: bool = False
     running: Running | None = None
     started: float = field(default_factory=time.time)
+    conflict: str = ""
+    """What of its work conflicts with trunk, as the radar saw it last; empty if nothing does."""
+    behind: str = ""
+    """Why it is ended as behind; empty if it is not."""
     _listener: Listener | None = None
     _ended_by_us: Verdict | None = None
 
@@ -68,6 +72,11 @@ class SessionRun:
 
     def stop(self) -> None:
         self.stopping = True
+        if self.running:
+            self.running.stop()
+
+    def end_as_behind(self, why: str) -> None:
+        self.behind = why
         if self.running:
             self.running.stop()
 
@@ -113,6 +122,8 @@ class SessionRun:
         )
         if session.end == End.EMPTY and (said := last_words.quote(self._said())):
             session = replace(session, note="; ".join(filter(None, [session.note, f"its last words: {said}"])))
+        if self.conflict and not (session.revision or self.behind):
+            session = replace(session, note="; ".join(filter(None, [session.note, self.conflict])))
         return redacted(replace(session, trunk=tip))
 
     def _execute(self, tree: Worktree, new: bool, tip: str) -> tuple[JobEnded, End | None, str, Failure | None]:
@@ -146,6 +157,8 @@ class SessionRun:
         """Return (how the command ended, None if it ended well; a note)."""
         if self.stopping:
             return End.INTERRUPTED, "stopped"
+        if ended.reason == "stopped" and self.behind:
+            return End.BEHIND, self.behind
         if ended.reason == "stopped" and not self._ended_by_us:
             return End.INTERRUPTED, "stopped by hand"
         said = self._said()

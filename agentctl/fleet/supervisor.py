@@ -30,6 +30,7 @@ from agentctl.engine.runner import Runner
 from agentctl.errors import AgentctlError, Contended, Infrastructure, Malformed, NotFound
 from agentctl.fleet import agents, conclusion, session
 from agentctl.fleet.pace import Pace
+from agentctl.fleet.radar import Radar
 from agentctl.git import worktrees
 from agentctl.git.repository import Hub
 from agentctl.hub import landed, tasks
@@ -152,6 +153,7 @@ class Fleet:
         self._spent = Spent()
         self._deaths = 0
         self._pool = ThreadPoolExecutor(max_workers=max(1, len(crew.agents)), thread_name_prefix="session")
+        self._radar = Radar(hub, trunk, policy.agents.behind, self.wake)
         self._seen = self._survey()
         take_over(hub, trunk, policy)
         self._begun = time.time()
@@ -166,6 +168,8 @@ class Fleet:
         if self._stopping:
             return
         self._follow_list()
+        for notice in self._radar.turn([run for run, _ in self.runs.values()], self._tip):
+            self.tell(notice)
         now = time.time()
         busy = {run.work.agent for run, _ in self.runs.values()}
         free = self.pace.able((name for name in self.crew.agents if name not in busy), now)
@@ -367,6 +371,7 @@ class Fleet:
         for run, _ in self.runs.values():
             run.stop()
         self._pool.shutdown(wait=True)
+        self._radar.close()
         self._reap()
 
     def close(self) -> None:

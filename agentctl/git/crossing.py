@@ -22,6 +22,8 @@ from agentctl.git.repository import Hub
 
 LARGEST = 8 << 30
 """Bytes of the largest pack."""
+COPIED = 64 << 20
+"""Bytes of the agent's objects up to which `copy` copies them: it may be asked again and again."""
 
 _PART = re.compile(r"[0-9a-f]{2}|pack")
 _NO_OBJECT = "what is in the place of its objects cannot be read: "
@@ -83,8 +85,19 @@ def brought(hub: Hub, scratch_dir: str, stores: tuple[str, ...], tips: Iterable[
             os.unlink(kept)
 
 
-def _transfer(hub: Hub, scratch_dir: str, stores: tuple[str, ...], tips: list[str], known: str) -> str:
-    """Copy the commits into the hub as one pack, and return the path of its `.keep` file."""
+def copy(hub: Hub, scratch_dir: str, objects: str, tip: str, known: str, into: str) -> None:
+    """Copy the commit `tip` as `brought` does, but into a folder of objects of ours that borrows the hub's.
+
+    The hub gets nothing. Raises Refused for more than COPIED bytes, too.
+    """
+    size = sum(entry.stat().st_size for part in folders.listed(objects) for entry in folders.listed(part.path))
+    if size > COPIED:
+        raise Refused(f"its own objects have more than {COPIED >> 20} MiB", hint=HINT)
+    _transfer(hub, scratch_dir, (objects,), [tip], known, into)
+
+
+def _transfer(hub: Hub, scratch_dir: str, stores: tuple[str, ...], tips: list[str], known: str, into: str = "") -> str:
+    """Copy the commits into the hub, or `into` another folder, as one pack, and return the path of its `.keep` file."""
     objects, packed = os.path.join(hub.git_dir, "objects"), os.path.join(scratch_dir, "crossing")
     shared = hub.config("core.sharedrepository")
     scratch.write(scratch_dir, (("core.sharedrepository", shared),) if shared else ())
@@ -92,7 +105,7 @@ def _transfer(hub: Hub, scratch_dir: str, stores: tuple[str, ...], tips: list[st
     asked = "\n".join([*tips, "--not", known, ""]).encode()
     try:
         name = reader.text("pack-objects", "--revs", "--quiet", "--delta-base-offset", "--threads=1", packed, stdin=asked)
-        said = scratch.Scratch(scratch_dir, objects).text(
+        said = scratch.Scratch(scratch_dir, into or objects, (objects,) if into else ()).text(
             "index-pack",
             "--stdin",
             "--strict",
@@ -105,4 +118,4 @@ def _transfer(hub: Hub, scratch_dir: str, stores: tuple[str, ...], tips: list[st
     finally:
         for left in glob.glob(glob.escape(packed) + "-*"):
             os.unlink(left)
-    return os.path.join(objects, "pack", f"pack-{said.split()[-1]}.keep")
+    return os.path.join(into or objects, "pack", f"pack-{said.split()[-1]}.keep")

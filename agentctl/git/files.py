@@ -53,17 +53,17 @@ def listed(look: Scratch, *options: str) -> list[ListedFile]:
     for field in look.fields("ls-files", "-z", "-t", "-m", "-d", *options):
         # A path that is gone is listed as changed too.
         tags[field[2:]] = field[0] if field[0] != "C" else tags.get(field[2:], "C")
-    facts = _facts(look, {path for path, tag in tags.items() if tag != "?"})
-    return [ListedFile(path, *facts.get(path, (0, "")), gone=tag == "R") for path, tag in tags.items()]
+    known = facts(look, {path for path, tag in tags.items() if tag != "?"})
+    return [ListedFile(path, *known.get(path, (0, "")), gone=tag == "R") for path, tag in tags.items()]
 
 
-def _facts(look: Scratch, paths: set[str]) -> dict[str, tuple[int, str]]:
+def facts(look: Scratch, paths: set[str]) -> dict[str, tuple[int, str]]:
     """Return (mode, object id) that the index has for each of `paths`."""
     found = {}
     for line in look.fields("ls-files", "-s", "-z") if paths else ():
-        facts, path = line.split("\t", 1)
+        said, path = line.split("\t", 1)
         if path in paths:
-            mode, oid, _ = facts.split(" ")
+            mode, oid, _ = said.split(" ")
             found[path] = int(mode, 8), oid
     return found
 

@@ -28,6 +28,7 @@ COLORS: dict[type, str] = {
     events.Paused: "yellow",
     events.Resumed: "green",
     notices.SessionEnded: "cyan",
+    notices.Conflicting: "yellow",
     notices.Braked: "yellow",
     notices.OverBudget: "yellow",
     notices.Released: "green",

@@ -2,7 +2,7 @@
 
 import pytest
 
-from agentctl.core.tasks.ending import MEANING, End, Left, Use, is_litter, left, meaning
+from agentctl.core.tasks.ending import MEANING, End, Left, Use, is_litter, left, meaning, too_far_behind
 
 
 @pytest.mark.parametrize(
@@ -73,3 +73,13 @@ def test_of_one_that_did_not_nothing_is_handed_in(end, what):
 
 def test_the_table_has_everything_that_can_be_left():
     assert set(MEANING) == set(Left)
+
+
+def test_a_session_far_behind_is_ended_once_it_was_told_and_not_twice_in_a_row():
+    assert too_far_behind(6, 5, True, None) and too_far_behind(6, 5, True, End.CRASHED)
+    assert not too_far_behind(5, 5, True, None)
+    assert not too_far_behind(6, 5, False, None)
+    assert not too_far_behind(6, 5, True, End.BEHIND)
+    assert not too_far_behind(6, 0, True, None)
+    # It keeps what it has, and the next one is told.
+    assert meaning(End.BEHIND, Left.COMMITS, "commit") == (End.BEHIND, Use.SALVAGE)

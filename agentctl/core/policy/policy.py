@@ -123,6 +123,8 @@ class Agents:
     budget: Budgets = Budgets()
     model: str = ""
     roles: dict[str, Role] = field(default_factory=dict)
+    behind: int = 0
+    """The most commits of trunk that a session may be behind if it conflicts; 0 means any number."""
 
 
 @dataclass(frozen=True, slots=True)

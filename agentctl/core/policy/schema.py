@@ -275,6 +275,13 @@ AGENTS = _section(
             "propertyNames": {"pattern": NAME, "x-expected": _NAME_WORDS},
             "additionalProperties": ROLE,
         },
+        "behind": _number(
+            "A session that conflicts with trunk, was told so, and is more than this many commits behind it is ended: its "
+            "work is kept for the next one, which begins at trunk's new tip, and is not ended so. 0: it is only told.",
+            0,
+            0,
+            1_000_000,
+        ),
         "silence": _duration(
             "A session is stuck when its output, commits, files and processor time have all been flat for this long.", "10m"
         ),

@@ -100,7 +100,7 @@ def after(brakes: Brakes, outcome: EndedSession, earlier: Session | None, base: 
     between 0 and 1.
     """
     session = outcome.session
-    if session.end == End.INTERRUPTED:
+    if session.end in (End.INTERRUPTED, End.BEHIND):
         return brakes
     brakes = replace(
         brakes,

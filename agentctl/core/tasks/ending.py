@@ -30,6 +30,8 @@ class End(StrEnum):
     """A planner added tasks below its own; it is called again when they are over."""
     DONE = "done"
     """A planner or a reviewer said that its task is done."""
+    BEHIND = "behind"
+    """The policy ended the session: trunk moved on too far, and what it had conflicts with what landed."""
     GAVE_UP = "gave up"
     """The agent's change was rejected, and now it says by an empty commit that nothing is to be done."""
 
@@ -120,3 +122,12 @@ def without_files(end: End | None, done: bool, planned: bool) -> End:
     if end is not None:
         return end
     return End.DONE if done else End.PLANNED if planned else End.EMPTY
+
+
+def too_far_behind(behind: int, limit: int, told: bool, before: End | None) -> bool:
+    """Tell whether a session that conflicts with trunk is ended, because it is `behind` by more commits than the `limit`.
+
+    A session is told of its conflict first. One that follows on a session that ended so (`before`) may go on: where trunk
+    is busy, none would ever finish. A limit of 0 is none.
+    """
+    return bool(limit) and behind > limit and told and before != End.BEHIND

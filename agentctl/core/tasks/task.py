@@ -48,7 +48,7 @@ UNDER_WAY = frozenset({Status.WORKING, Status.SUBMITTED})
 """Somebody works on the task, or its change has yet to land: a session that begins now does not see that work."""
 
 
-NO_ATTEMPT = frozenset({End.DEFERRED, End.INTERRUPTED, End.PLANNED, End.DONE})
+NO_ATTEMPT = frozenset({End.DEFERRED, End.INTERRUPTED, End.BEHIND, End.PLANNED, End.DONE})
 
 
 class Session(Struct, frozen=True):

@@ -1,0 +1,59 @@
+"""What a session is told while it works: that what it has conflicts with trunk, and what to do."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+
+from agentctl.core.queue.answer import Other
+from agentctl.core.text.plural import many
+from agentctl.core.text.printable import printable
+
+NAMED = 30
+"""The most paths, and the most landed changes, that are named."""
+
+
+def of_conflict(
+    trunk: str, tip: str, behind: int, paths: Sequence[str], landed: Sequence[tuple[Other, str]], limit: int = 0
+) -> str:
+    """Return the news as Markdown.
+
+    `trunk` is the name of the branch, and `tip` where it is; `behind` is how many of its commits the session's branch
+    does not have. `landed` has what landed in the conflicting `paths`, with the task of each. `limit` is the policy's
+    agents.behind.
+    """
+    lines = [
+        "# Your work conflicts with trunk",
+        "",
+        f"{many(behind, 'commit')} came to {trunk} that your branch does not have; it is at {tip[:12]} now.",
+        "What you have, committed or not, does not merge with it in:",
+        "",
+        *_listed([f"- {printable(path)}" for path in paths]),
+    ]
+    if landed:
+        lines += ["", "This landed there meanwhile:", "", *_listed([_landing(*one) for one in landed])]
+    branch = shlex.quote(trunk)
+    lines += [
+        "",
+        "Settle it now, as long as you know your own change: as it is, the merge queue will reject it.",
+        "",
+        "1. Commit what you have.",
+        f"2. `git fetch origin {branch} && git rebase {shlex.quote('origin/' + trunk)}`",
+        "3. Resolve the conflicts so that both sides keep their meaning (`git show COMMIT` shows what landed), run the",
+        "   tests, and go on.",
+        "",
+        "This file goes away by itself once nothing conflicts any more.",
+    ]
+    if limit:
+        lines.append(f"A session that conflicts and is more than {many(limit, 'commit')} behind is ended.")
+    return "\n".join(lines) + "\n"
+
+
+def _landing(other: Other, task: str) -> str:
+    named = ", ".join(filter(None, (printable(other.change), f"task {task}" if task else "")))
+    return f"- {other.commit[:12]} {f'({named}) ' if named else ''}{printable(other.subject)}"
+
+
+def _listed(lines: list[str]) -> list[str]:
+    more = len(lines) - NAMED
+    return lines if more <= 0 else [*lines[:NAMED], f"- and {more} more"]
