@@ -14,6 +14,7 @@ COMMANDS = (
     ["task", "list"],
     ["task", "show", "one"],
     ["ps"],
+    ["radar"],
     ["verify"],
     ["doctor"],
     ["policy", "tune"],

@@ -43,6 +43,7 @@ STORY = (
     ("ps", "ps", 0),
     ("note", "note use make", 0),
     ("prime", "prime one", 0),
+    ("radar", "radar", 0),
     ("logs", "logs agent-1", 0),
     ("rm", "rm agent-1", 0),
     ("spawn", ["spawn", "ann", "--", "sh", "-c", "echo more >more.txt"], 0),

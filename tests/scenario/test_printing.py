@@ -92,6 +92,7 @@ CALLS = [
     (0, "logs", "agent-1"),
     (0, "logs", "ann"),
     (0, "ps"),
+    (0, "radar"),
     (7, "wait", "job"),
     (5, "wait", "refused"),
     (6, "wait", "conflict"),

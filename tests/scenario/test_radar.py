@@ -1,12 +1,15 @@
 """Agents learn early that their work conflicts with what landed, and what they can do about it."""
 
+import json
 import os
+import signal
 from pathlib import Path
 
 import pytest
 
 from agentctl.fleet import agents, looking, session_folder
-from tests.support.agents import WORK, add, ends, run, task
+from tests.support.agents import WORK, add, ends, nothing_runs, run, started, task
+from tests.support.hub import PATIENCE, eventually
 
 WAIT = 'wait_for() { n=0; until [ -e "$1" ]; do sleep 0.05; n=$((n+1)); [ $n -lt 1200 ] || exit 1; done; }'
 EDIT = 'echo "$AGENTCTL_TASK" >>README; git commit -qam "work on $AGENTCTL_TASK"'
@@ -159,3 +162,52 @@ def test_news_go_into_the_worktree_and_nowhere_else(repo, ann, tmp_path):
     assert not (tmp_path / "news.md").exists()
     # A session begins with a folder of its own.
     assert os.listdir(session_folder.make(ann.path)) == [] and not folder.is_symlink()
+
+
+def test_a_second_terminal_sees_who_is_in_whose_way(repo, tmp_path):
+    # A change conflicted in README lately.
+    base = repo.tip
+    repo.submit("first", {"README": "read me\nfirst\n"})
+    repo.submit("second", {"README": "read me\nsecond\n"}, base=base)
+    repo.drain()
+    assert sorted(repo.stages().values()) == ["landed", "rejected"]
+    add(repo, {"id": "one", "paths": ["docs"]}, "two")
+    work = f"""
+        echo $AGENTCTL_TASK >>README
+        case $AGENTCTL_TASK in one) git commit -qam one;; two) mkdir docs; echo x >docs/x;; esac
+        : >{tmp_path}/$AGENTCTL_TASK; exec sleep 1000"""
+    fleet = started(repo, work)
+    eventually(lambda: (tmp_path / "one").exists() and (tmp_path / "two").exists())
+    said = json.loads(repo.cli("radar", "--json").stdout)
+    by_task = {row["task"]: row for row in said["sessions"]}
+    one, two = by_task["one"], by_task["two"]
+    assert (one["commits"], one["files"], one["behind"], one["conflicts"]) == (1, 1, 0, [])
+    assert (two["commits"], two["files"]) == (0, 2)
+    assert one["overlaps"] == [{"other": two["agent"], "paths": ["README", "docs/x"]}]
+    assert said["hot"] == [{"path": "README", "branches": [one["agent"], two["agent"]], "conflicts": 1}]
+    assert said["among"] == 2
+
+    # Trunk moves on in README, around the queue.
+    repo.push({"README": "read me\nby hand\n"})
+    shown = repo.cli("radar").stdout
+    assert f"overlaps with {two['agent']} in README, docs/x" in shown
+    assert shown.count("it conflicts with trunk in README, where ") == 2 and shown.count("1 behind  conflicts") == 2
+    fleet.send_signal(signal.SIGINT)
+    fleet.communicate(timeout=PATIENCE)
+    nothing_runs(repo)
+
+    # Without a fleet it says so; the hot file needs the branches to be hot.
+    assert repo.cli("radar").stdout == "no session runs here\n"
+
+
+def test_what_waits_in_the_queue_overlaps_with_sessions(repo, tmp_path):
+    add(repo, {"id": "one"})
+    fleet = started(repo, f"echo one >>README; : >{tmp_path}/began; exec sleep 1000")
+    eventually(lambda: (tmp_path / "began").exists())
+    repo.submit("SLOW", {"README": "read me\nSLOW\n"})
+    eventually(lambda: repo.stage("SLOW") == "queued")
+    (row,) = json.loads(repo.cli("radar", "--json").stdout)["sessions"]
+    assert row["overlaps"] == [{"other": "SLOW/1", "paths": ["README"]}]
+    fleet.send_signal(signal.SIGINT)
+    fleet.communicate(timeout=PATIENCE)
+    nothing_runs(repo)
