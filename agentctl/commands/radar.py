@@ -9,7 +9,7 @@ from agentctl.core.notices import passed_over
 from agentctl.core.queue.answer import Other
 from agentctl.core.queue.state import State
 from agentctl.core.tasks import overlap
-from agentctl.core.tasks.overlap import Branch, Heat, Overlap
+from agentctl.core.tasks.overlap import CROWDED, Branch, Heat, Overlap
 from agentctl.core.tasks.task import Task
 from agentctl.core.text.json_form import facts, quoted
 from agentctl.core.text.plural import many
@@ -73,12 +73,12 @@ def command(given: Given) -> int:
     hot = overlap.hot([*branches, *queued], lately.conflicts)[:HOTTEST]
     if given.json:
         hot = [Heat(quoted(heat.path), heat.branches, heat.conflicts) for heat in hot]
-        given.emit({"trunk": tip, "sessions": facts(rows), "hot": facts(hot), "among": lately.among})
+        given.emit({"trunk": tip, "sessions": facts(rows), "hot": facts(hot), "among": len(lately.ended)})
         return 0
     _tell(given, rows, sights)
     if hot:
         given.say(
-            f"hot files, and changes rejected for conflicts in them, of the last {lately.among} that landed or were rejected:"
+            f"hot files, and changes rejected for conflicts in them, of the last {len(lately.ended)} that landed or were rejected:"
         )
         for line in aligned([_heat(heat) for heat in hot]):
             given.say("  " + line)
@@ -147,4 +147,5 @@ def _tell(given: Given, rows: list[Row], sights: dict[str, Sight | str]) -> None
 
 
 def _heat(heat: Heat) -> tuple[str, ...]:
-    return printable(heat.path), f"changed by {len(heat.branches)} here", many(heat.conflicts, "conflict")
+    alone = "one task at a time" if heat.conflicts >= CROWDED else ""
+    return printable(heat.path), f"changed by {len(heat.branches)} here", many(heat.conflicts, "conflict"), alone

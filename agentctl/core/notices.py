@@ -74,6 +74,18 @@ class Conflicting(Notice, frozen=True, tag="conflicting"):
     how: str
 
 
+class Crowded(Notice, frozen=True, tag="crowded"):
+    """Many changes were rejected lately because they conflict in a file: one task at a time may declare it."""
+
+    path: str
+    """Quoted."""
+    conflicts: int
+    among: int
+    """How many landings and rejections the conflicts are counted in."""
+    task: str = ""
+    """The task that was opened to split the file; empty if none was."""
+
+
 class Trouble(Notice, frozen=True, tag="trouble"):
     """A session could not be run."""
 
@@ -145,6 +157,11 @@ def _told(event: Notice) -> str:
             return f"{session.agent} on {task}: {session.end}{', ' + session.note if session.note else ''}"
         case Trouble(task=task, agent=agent, how=how) | Conflicting(task=task, agent=agent, how=how):
             return f"{agent} on {task}: {how}"
+        case Crowded(path=path, conflicts=conflicts, among=among, task=task):
+            return (
+                f"{conflicts} of the last {among} changes were rejected for conflicts in {path}: tasks that declare it are "
+                f"worked on one at a time{f'; {task} is to split it' if task else ''}"
+            )
         case Parked(task=task, why=why):
             return f"parked {task}: {why}"
         case TakenIn(task=task):

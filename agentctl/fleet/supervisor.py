@@ -21,6 +21,7 @@ from agentctl.core.tasks import live_list
 from agentctl.core.tasks.claim import Claim
 from agentctl.core.tasks.ending import End
 from agentctl.core.tasks.live_list import HeldUp
+from agentctl.core.tasks.overlap import Scene
 from agentctl.core.tasks.spending import Spent, over
 from agentctl.core.tasks.task import FINISHED, UNDER_WAY, Rules, Session, Status, Task, dispatch, standings
 from agentctl.core.text.json_form import replace
@@ -29,6 +30,7 @@ from agentctl.engine.local import LOCAL
 from agentctl.engine.runner import Runner
 from agentctl.errors import AgentctlError, Contended, Infrastructure, Malformed, NotFound
 from agentctl.fleet import agents, conclusion, session
+from agentctl.fleet.hot_files import HotFiles
 from agentctl.fleet.pace import Pace
 from agentctl.fleet.radar import Radar
 from agentctl.git import worktrees
@@ -153,6 +155,7 @@ class Fleet:
         self._spent = Spent()
         self._deaths = 0
         self._pool = ThreadPoolExecutor(max_workers=max(1, len(crew.agents)), thread_name_prefix="session")
+        self._hot = HotFiles(hub, policy.agents.split_hot)
         self._radar = Radar(hub, trunk, policy.agents.behind, self.wake)
         self._seen = self._survey()
         take_over(hub, trunk, policy)
@@ -191,8 +194,9 @@ class Fleet:
                 self.park(name, way)
             elif roles.role(settings, self.tasks[name].role) is None:
                 self.park(name, f"there is no role {self.tasks[name].role!r} in agents.roles")
-        under_way = [t.paths for name, t in self.tasks.items() if self.statuses[name] in UNDER_WAY]
-        plan = dispatch(chosen, self.statuses, free, self._tip, rules, now, self.pace.trying, self._adopted, under_way)
+        busy_paths = tuple(t.paths for name, t in self.tasks.items() if self.statuses[name] in UNDER_WAY)
+        scene = Scene(busy_paths, tuple(self._hot.crowded))
+        plan = dispatch(chosen, self.statuses, free, self._tip, rules, now, self.pace.trying, self._adopted, scene)
         for name, reason in plan.park:
             last = self._records.get(name)
             self.park(
@@ -209,7 +213,14 @@ class Fleet:
         seen = self._survey()
         if end_claims(self.hub, self.trunk, self.policy, seen, self._runner, self.runs):
             seen = self._survey()
-        self._seen, self.tasks, ledger = seen, seen.tasks, Ledger.read(self.hub)
+        ledger = Ledger.read(self.hub)
+        for notice in self._hot.read(ledger, seen.tasks, self._tip):
+            self.tell(notice)
+            if notice.task:
+                if self.only is not None:
+                    self.only.add(notice.task)
+                seen = self._survey()
+        self._seen, self.tasks = seen, seen.tasks
         found = {name: self._record(ledger, task) for name, task in self.tasks.items()}
         self._records = {name: record for name, record in found.items() if record}
         self._adopted = ledger.trunk() == self._tip

@@ -29,6 +29,7 @@ COLORS: dict[type, str] = {
     events.Resumed: "green",
     notices.SessionEnded: "cyan",
     notices.Conflicting: "yellow",
+    notices.Crowded: "yellow",
     notices.Braked: "yellow",
     notices.OverBudget: "yellow",
     notices.Released: "green",

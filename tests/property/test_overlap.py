@@ -5,7 +5,7 @@ from itertools import product
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentctl.core.tasks.overlap import PATIENCE, Waiting, apart, shared
+from agentctl.core.tasks.overlap import PATIENCE, Scene, Waiting, apart, declares, shared
 from agentctl.core.text.globs import matches, meet
 
 COMPONENTS = ["".join(letters) for n in (1, 2, 3) for letters in product("ab", repeat=n)]
@@ -40,7 +40,7 @@ UNDER_WAY = st.lists(st.sampled_from([("src/**",), ("docs/x",), ()]), max_size=3
 
 @given(waiting=WAITING, under_way=UNDER_WAY, most=st.integers(0, 9))
 def test_no_agent_is_without_work_and_no_rank_is_passed(waiting, under_way, most):
-    chosen = apart(waiting, under_way, most)
+    chosen = apart(waiting, Scene(tuple(under_way)), most)
     assert len(chosen) == len(set(chosen)) == min(most, len(waiting))
     rank = {w.id: w.rank for w in waiting}
     assert [rank[name] for name in chosen] == sorted(rank.values())[: len(chosen)]
@@ -49,7 +49,7 @@ def test_no_agent_is_without_work_and_no_rank_is_passed(waiting, under_way, most
 @given(waiting=WAITING, under_way=UNDER_WAY)
 def test_a_task_that_may_overlap_starts_only_if_none_of_its_rank_is_apart(waiting, under_way):
     busy = [glob for declared in under_way for glob in declared]
-    for name in apart(waiting, under_way, 1):
+    for name in apart(waiting, Scene(tuple(under_way)), 1):
         first = next(w for w in waiting if w.id == name)
         if shared(first.declared, busy):
             assert first == waiting[0]
@@ -62,7 +62,22 @@ def test_new_tasks_do_not_hold_one_back_for_ever(under_way, later):
     old, turns = Waiting("old", (0,), 0.0, ("src",)), 0
     while True:
         new = Waiting(f"new{turns}", (0,), turns * PATIENCE / later, ())
-        if apart([old, new], under_way, 1) == ["old"]:
+        if apart([old, new], Scene(tuple(under_way)), 1) == ["old"]:
             break
         turns += 1
     assert turns <= later + 1
+
+
+@given(waiting=WAITING, under_way=UNDER_WAY, most=st.integers(0, 9))
+def test_who_declares_a_frozen_file_is_alone_with_it(waiting, under_way, most):
+    crowded = ("src/x", "docs/y")
+    chosen = apart(waiting, Scene(tuple(under_way), crowded), most)
+    declared = {w.id: w.declared for w in waiting}
+    busy = [glob for paths in under_way for glob in paths]
+    for name in chosen:
+        assert not any(declares(busy, path) and declares(declared[name], path) for path in crowded)
+        busy += declared[name]
+    # Who does not start although there is room waits for one that is being worked on.
+    if len(chosen) < most:
+        for name in declared.keys() - set(chosen):
+            assert any(declares(busy, path) and declares(declared[name], path) for path in crowded)

@@ -3,7 +3,20 @@
 import pytest
 
 from agentctl.core.tasks import overlap
-from agentctl.core.tasks.overlap import AHEAD, PATIENCE, Branch, Heat, Overlap, Waiting, apart, common, hot, overlaps
+from agentctl.core.tasks.overlap import (
+    AHEAD,
+    CROWDED,
+    PATIENCE,
+    Branch,
+    Heat,
+    Overlap,
+    Scene,
+    Waiting,
+    apart,
+    common,
+    hot,
+    overlaps,
+)
 from agentctl.core.tasks.task import Rules, Status, Task, dispatch
 from agentctl.core.text.globs import meet
 
@@ -70,10 +83,10 @@ def test_a_hot_file_is_touched_by_many_and_fought_for_lately():
     assert hot(branches, conflicts) == [Heat("hot.py", ("ann", "bob"), 2), Heat("old.py", (), 3)]
 
 
-def started(tasks, under_way=(), agents=("ann",), **statuses):
+def started(tasks, under_way=(), agents=("ann",), crowded=(), **statuses):
     known = {t.id: t for t in tasks}
     where = {name: statuses.get(name, Status.READY) for name in known}
-    return [name for name, _ in dispatch(known, where, agents, "t1", Rules(3), 5.0, under_way=under_way).start]
+    return [name for name, _ in dispatch(known, where, agents, "t1", Rules(3), 5.0, scene=Scene(tuple(under_way), crowded)).start]
 
 
 def a_task(name, *paths, **facts):
@@ -101,9 +114,26 @@ def test_a_task_is_passed_over_only_by_those_of_its_time():
     early = Waiting("early", (0,), 1.0, ("src",))
     for name, created in (("soon", PATIENCE + 1), ("late", PATIENCE + 2)):
         other = Waiting(name, (0,), created, ("docs",))
-        assert apart([early, other], [("src",)], 1) == ["soon" if name == "soon" else "early"]
+        assert apart([early, other], Scene((("src",),)), 1) == ["soon" if name == "soon" else "early"]
 
 
 def test_only_so_many_tasks_are_looked_at():
     alike = [Waiting(f"t{n}", (0,), 1.0, ("src",)) for n in range(AHEAD)]
-    assert apart([*alike, Waiting("far", (0,), 1.0, ("docs",))], [("src",)], 1) == ["t0"]
+    assert apart([*alike, Waiting("far", (0,), 1.0, ("docs",))], Scene((("src",),)), 1) == ["t0"]
+
+
+def test_of_a_frozen_file_one_task_at_a_time_is_worked_on():
+    one, two, other = a_task("one", "src/hot.py"), a_task("two", "src/**"), a_task("other", "src/cold.py")
+    crowded, both = ("src/hot.py",), ("ann", "bob")
+    # Without it, the two would start side by side if there is nothing else to do.
+    assert started([one, two], agents=both) == ["one", "two"]
+    assert started([one, two], agents=both, crowded=crowded) == ["one"]
+    assert started([one, two, other], [("src/hot.py",)], both, crowded) == ["other"]
+    assert started([two], agents=both, crowded=crowded) == ["two"]
+    # Not even by its priority does one start.
+    assert started([a_task("urgent", "src", priority=9)], [("src/hot.py",)], crowded=crowded) == []
+
+
+def test_a_file_is_frozen_after_many_conflicts():
+    conflicts = [("hot.py", "hot.py")] * CROWDED + [("warm.py",)] * (CROWDED - 1)
+    assert overlap.crowded(conflicts) == {"hot.py": CROWDED}

@@ -125,6 +125,7 @@ class Agents:
     roles: dict[str, Role] = field(default_factory=dict)
     behind: int = 0
     """The most commits of trunk that a session may be behind if it conflicts; 0 means any number."""
+    split_hot: bool = False
 
 
 @dataclass(frozen=True, slots=True)

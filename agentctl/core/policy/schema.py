@@ -282,6 +282,12 @@ AGENTS = _section(
             0,
             1_000_000,
         ),
+        "split_hot": {
+            "type": "boolean",
+            "description": "Whether a task to split a file is opened, once, when many changes were rejected lately because they "
+            "conflict in it. Tasks that declare such a file are worked on one at a time in any case.",
+            "default": False,
+        },
         "silence": _duration(
             "A session is stuck when its output, commits, files and processor time have all been flat for this long.", "10m"
         ),

@@ -25,6 +25,23 @@ AHEAD = 100
 HOT = 3
 """A file is hot if the branches that touch it and its latest conflicts are so many together."""
 
+CROWDED = 5
+"""A file is crowded if so many of the latest changes were rejected because they conflict in it.
+
+With `hub.fought.LATELY` that is every twentieth. Fewer happen by chance where a hundred changes touch the same tree; each
+costs a session, and one task at a time has none.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """What is being worked on, as far as it matters for which task may start."""
+
+    under_way: tuple[Paths, ...] = ()
+    """What each task declares that is being worked on."""
+    crowded: Paths = ()
+    """The files that only one task at a time may declare."""
+
 
 @dataclass(frozen=True, slots=True)
 class Branch:
@@ -123,19 +140,31 @@ def _degrees(heat: Heat) -> int:
     return len(heat.branches) + heat.conflicts
 
 
-def apart(waiting: Sequence[Waiting], under_way: Iterable[Paths], most: int) -> list[str]:
+def crowded(conflicts: Iterable[Iterable[str]]) -> dict[str, int]:
+    """Return the crowded files, each with its conflicts; `conflicts` is as for `hot`."""
+    fought = Counter(path for paths in conflicts for path in set(paths))
+    return {path: count for path, count in sorted(fought.items()) if count >= CROWDED}
+
+
+def apart(waiting: Sequence[Waiting], scene: Scene, most: int) -> list[str]:
     """Return which tasks start, at most so many, in order.
 
-    `waiting` are the tasks that may start, in the order in which they are offered. `under_way` is what the tasks declare
-    that are being worked on. The first task starts unless it may overlap with those, and another one of its rank does
-    not. If all of them may, the first one starts: two sessions that may get into each other's way are better than an
-    agent without work. A task that declares nothing is taken to overlap with none.
+    `waiting` are the tasks that may start, in the order in which they are offered. The first one starts unless it may
+    overlap with what is under way, and another one of its rank does not. If all of them may, the first one starts: two
+    sessions that may get into each other's way are better than an agent without work. A task that declares nothing is
+    taken to overlap with none.
+
+    A task that declares a crowded file waits until no other one that declares it is being worked on.
     """
     chosen: list[str] = []
-    left, busy = list(waiting), [glob for declared in under_way for glob in declared]
+    left, busy = list(waiting), [glob for declared in scene.under_way for glob in declared]
     while left and len(chosen) < most:
-        first = left[0]
-        others = (w for w in left[:AHEAD] if w.rank == first.rank and w.created <= first.created + PATIENCE)
+        taken = [path for path in scene.crowded if declares(busy, path)]
+        free = left if not taken else [w for w in left if not any(declares(w.declared, path) for path in taken)]
+        if not free:
+            break
+        first = free[0]
+        others = (w for w in free[:AHEAD] if w.rank == first.rank and w.created <= first.created + PATIENCE)
         found = next((w for w in others if not shared(w.declared, busy)), first)
         left.remove(found)
         chosen.append(found.id)

@@ -8,7 +8,7 @@ closed it. Its claim shows whether it is being worked on. The ledger shows wheth
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -231,12 +231,12 @@ def dispatch(
     now: float,
     trying: bool = False,
     adopted: bool = True,
-    under_way: Iterable[overlap.Paths] = (),
+    scene: overlap.Scene = overlap.Scene(),
 ) -> Dispatch:
     """Return which ready tasks go to which free agents, and which tasks are given up.
 
-    Tasks are taken by priority, then by age; of one priority, first those whose declared paths are apart from what is
-    `under_way`. A task takes over the highest priority of the blocked tasks that come
+    Tasks are taken by priority, then by age; of one priority, first those whose declared paths are apart from what the
+    `scene` says is being worked on. A task takes over the highest priority of the blocked tasks that come
     after it, if that is higher than its own. While the fleet only tries whether it can work again, the task that was
     tried least comes first. An agent that worked on a task before gets it back if it is free.
 
@@ -267,7 +267,7 @@ def dispatch(
     waiting = _with_room(waiting, rules.room)
     agents, start = list(free), []
     offered = [overlap.Waiting(t.id, (len(t.sessions) if trying else 0, -rank[t.id]), t.created, t.paths) for t in waiting]
-    for task in map(tasks.__getitem__, overlap.apart(offered, under_way, len(agents))):
+    for task in map(tasks.__getitem__, overlap.apart(offered, scene, len(agents))):
         last = task.sessions[-1].agent if task.sessions else ""
         agent = last if last in agents else agents[0]
         agents.remove(agent)
