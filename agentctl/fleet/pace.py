@@ -15,6 +15,9 @@ from agentctl.core.tasks.task import Session, Task
 from agentctl.errors import Infrastructure
 from agentctl.messages import ago, clock
 
+LOOK = 2.0
+"""Seconds between two looks at what the machine has left."""
+
 
 @dataclass(frozen=True, slots=True)
 class PauseTimes:
@@ -30,8 +33,20 @@ class PauseTimes:
 
 
 class Pace:
-    def __init__(self, size: int, base: float, tasks: Iterable[Task], now: float, tell: Callable[[Told], None]) -> None:
-        """Begin with `size` agents and a first pause of `base` seconds; `tasks` tell what happened before."""
+    def __init__(
+        self,
+        size: int,
+        base: float,
+        tasks: Iterable[Task],
+        now: float,
+        tell: Callable[[Told], None],
+        lacking: Callable[[], str] = lambda: "",
+    ) -> None:
+        """Begin with `size` agents and a first pause of `base` seconds; `tasks` tell what happened before.
+
+        `lacking` tells what the machine is short of.
+        """
+        self._lacking, self._looked, self.short_of = lacking, float("-inf"), ""
         self.size, self.base, self.tell = size, base, tell
         self.state = brakes.inherited(_history(tasks), base, now)
         self._past = PauseTimes()
@@ -71,7 +86,17 @@ class Pace:
                 )
             )
         self.state = brakes.released(self.state, running, self.size, self.base, now)
-        return brakes.room(self.state, running, self.size, self.base, now)
+        return 0 if self._short(now) else brakes.room(self.state, running, self.size, self.base, now)
+
+    def _short(self, now: float) -> bool:
+        """Tell whether the machine is short of something, and tell when that begins and ends."""
+        if now - self._looked >= LOOK:
+            self._looked, before, self.short_of = now, self.short_of, self._lacking()
+            if self.short_of and not before:
+                self.tell(Braked(f"nothing starts until there is more room: {self.short_of}", now + LOOK))
+            elif before and not self.short_of:
+                self.tell(Released("there is room again: the fleet goes on", 0.0, 0))
+        return bool(self.short_of)
 
     def able(self, agents: Iterable[str], now: float) -> tuple[str, ...]:
         """Return those of the agents that need no rest after many crashes."""
@@ -112,7 +137,7 @@ class Pace:
         """
         failure = self.state.failure
         if not failure:
-            return ""
+            return self.short_of
         todo = NATURE[self.state.held_by.kind].todo
         parts = (str(failure.kind), f"the next try is at {clock(self.state.until)}", todo)
         return "; ".join(filter(None, parts)) + (f": {failure.said}" if failure.said else "")

@@ -211,7 +211,7 @@ class SessionRun:
         if self.stopping:
             running.stop()
         rules = self.policy.agents
-        patience = Patience(rules.silence, QUIET_START * rules.silence, rules.budget.session)
+        patience = Patience(rules.silence, QUIET_START * rules.silence, rules.budget.session, rules.context)
         self._listener = Listener(self._log, adapters.reader(rules.adapter, argv))
         ended, self._ended_by_us = watch(tree, running, self._log, patience, self._listener)
         return ended

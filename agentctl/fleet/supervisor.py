@@ -17,7 +17,7 @@ from agentctl.core.notices import Told
 from agentctl.core.policy import roles
 from agentctl.core.policy.policy import Agents, Policy
 from agentctl.core.queue.records import Ended, Landed, Record
-from agentctl.core.tasks import live_list
+from agentctl.core.tasks import headroom, live_list
 from agentctl.core.tasks.claim import Claim
 from agentctl.core.tasks.ending import End
 from agentctl.core.tasks.live_list import HeldUp
@@ -29,7 +29,7 @@ from agentctl.engine import owner
 from agentctl.engine.local import LOCAL
 from agentctl.engine.runner import Runner
 from agentctl.errors import AgentctlError, Contended, Infrastructure, Malformed, NotFound
-from agentctl.fleet import agents, conclusion, session
+from agentctl.fleet import agents, conclusion, machine, session
 from agentctl.fleet.hot_files import HotFiles
 from agentctl.fleet.pace import Pace
 from agentctl.fleet.radar import Radar
@@ -160,7 +160,11 @@ class Fleet:
         self._seen = self._survey()
         take_over(hub, trunk, policy)
         self._begun = time.time()
-        self.pace = Pace(len(crew.agents), policy.agents.backoff, self._survey().tasks.values(), self._begun, tell)
+        known = self._survey().tasks.values()
+        self.pace = Pace(len(crew.agents), policy.agents.backoff, known, self._begun, tell, self._lacking)
+
+    def _lacking(self) -> str:
+        return headroom.lacking(self.policy.agents.headroom, machine.seen(self.hub.worktrees))
 
     # a turn
 

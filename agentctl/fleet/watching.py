@@ -42,6 +42,7 @@ def watch(tree: Worktree, running: Running, log: str, patience: Patience, listen
                 processes=activity.processes,
                 finished=heard.finished,
                 waiting=time.time() < heard.waits,
+                context=heard.context,
                 same=heard.same,
             )
         )

@@ -3,12 +3,13 @@
 import json
 import re
 import signal
+import subprocess
 import time
 
 import pytest
 
 from tests.support.agents import WORK, add, ends, nothing_is_left, run, started, task
-from tests.support.hub import PATIENCE, eventually
+from tests.support.hub import PATIENCE, command, environment, eventually
 
 SIX = ("one", "two", "three", "four", "five", "six")
 
@@ -124,3 +125,24 @@ def test_the_programs_own_words_are_in_the_reason_of_a_parked_task(make_repo):
     add(repo, "odd")
     said = run(repo, "echo 'KeyError: colour'; exit 1", ok=7).stdout
     assert "parked      odd: 1 attempt; the last one: crashed, exit status 1: KeyError: colour" in said
+
+
+def test_nothing_starts_on_a_machine_without_room(make_repo, tmp_path):
+    repo = make_repo(agents="  headroom: {disk: 900000TiB}\n")
+    add(repo, "one")
+    with open(tmp_path / "told", "w") as told:
+        fleet = subprocess.Popen(
+            command("run", "--", "sh", "-c", WORK),
+            cwd=repo.path,
+            env=environment(),
+            stdout=told,
+            stderr=told,
+            stdin=subprocess.DEVNULL,
+        )
+    try:
+        eventually(lambda: "nothing starts until there is more room: only" in (tmp_path / "told").read_text())
+        assert task(repo, "one")["status"] == "ready"
+    finally:
+        fleet.terminate()
+        fleet.wait(timeout=PATIENCE)
+    assert repo.landings() == []

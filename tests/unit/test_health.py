@@ -131,3 +131,11 @@ def test_who_waits_for_its_provider_is_not_stuck():
     since = [replace(s, waiting=s.time < 300) for s in flat(900)]
     assert ended(since)[0] == End.STUCK
     assert ended(since[:-2]) is None
+
+
+def test_a_session_whose_context_is_full_is_ended_unless_it_is_done():
+    rules = Patience(SILENCE, START, context=150_000)
+    assert ended(flat(30, context=149_999), patience=rules) is None
+    assert ended(flat(30, context=150_000), patience=rules) == (End.SPENT, "its context is full: 150,000 of 150,000 tokens")
+    assert ended(flat(10, context=150_000, finished=True), patience=rules) is None
+    assert ended(flat(30, context=10**9)) is None

@@ -61,7 +61,27 @@ def test_the_defaults():
     assert dataclasses.astuple(policy.gates[0]) == ("test", "make test", 600.0, {}, (), ())
     assert dataclasses.astuple(policy.slot) == ("", (), (), ())
     assert dataclasses.astuple(policy.queue) == (2, 64, "strict", 2)
-    want = ("command", (), 4, "", 1800.0, 3, "commit", "salvage", 30.0, {}, 600.0, (), ((0, 0, 0, 0.0),) * 3, "", {}, 0, False)
+    want = (
+        "command",
+        (),
+        4,
+        "",
+        1800.0,
+        3,
+        "commit",
+        "salvage",
+        30.0,
+        {},
+        600.0,
+        (),
+        ((0, 0, 0, 0.0),) * 3,
+        "",
+        {},
+        (256 << 20, 128 << 20, 0),
+        0,
+        0,
+        False,
+    )
     assert dataclasses.astuple(policy.agents) == want
     assert policy.protect == (".agentctl/**",)
     limits = (10_000, 100 << 20, 64, 1024, 64 << 10, False, 0, 64 << 20, (), 2000, 8 << 30)

@@ -26,6 +26,7 @@ __all__ = [
     "Budget",
     "Budgets",
     "Gate",
+    "Headroom",
     "Limits",
     "Part",
     "Policy",
@@ -84,6 +85,18 @@ class Budget:
 
 
 @dataclass(frozen=True, slots=True)
+class Headroom:
+    """What must be left for another session to start."""
+
+    disk: int = 0
+    """Bytes."""
+    memory: int = 0
+    """Bytes."""
+    load: float = 0.0
+    """The most processes that want each processor; 0 for any number."""
+
+
+@dataclass(frozen=True, slots=True)
 class Budgets:
     session: Budget = Budget()
     task: Budget = Budget()
@@ -123,6 +136,9 @@ class Agents:
     budget: Budgets = Budgets()
     model: str = ""
     roles: dict[str, Role] = field(default_factory=dict)
+    headroom: Headroom = Headroom()
+    context: int = 0
+    """Tokens of one request; 0 for any number."""
     behind: int = 0
     """The most commits of trunk that a session may be behind if it conflicts; 0 means any number."""
     split_hot: bool = False
@@ -191,7 +207,7 @@ def parse(text: str, source: str) -> Policy:
 def _agents(values: Plain) -> Agents:
     budgets = Budgets(**{kind: Budget(**budget) for kind, budget in values["budget"].items()})
     roles = {name: Role(**role | {"budget": Budget(**role["budget"])}) for name, role in values["roles"].items()}
-    return Agents(**values | {"budget": budgets, "roles": roles})
+    return Agents(**values | {"budget": budgets, "roles": roles, "headroom": Headroom(**values["headroom"])})
 
 
 def document(text: str, source: str) -> Document:

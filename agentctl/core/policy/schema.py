@@ -267,6 +267,27 @@ AGENTS = _section(
                 "fleet": _budget("When the sessions of one `agentctl run` have used it up, all are ended, and so is the run."),
             },
         ),
+        "headroom": _section(
+            "What the machine must have left for another session to start; those that run go on.",
+            {
+                "disk": _size("Bytes free where the worktrees are.", "256MiB"),
+                "memory": _size("Bytes of memory that can be used without swapping, where the system tells.", "128MiB"),
+                "load": {
+                    "type": "number",
+                    "description": "The most processes that want to run, for each processor, over a minute. 0: no limit.",
+                    "default": 0,
+                    "minimum": 0,
+                    "maximum": 10_000,
+                },
+            },
+        ),
+        "context": _number(
+            "Tokens of one request at which a session is ended and a fresh one goes on from its handoff, as far as the "
+            "program tells. 0: no limit.",
+            0,
+            0,
+            10**9,
+        ),
         "roles": {
             "type": "object",
             "description": "Kinds of agents, by name; a task says whose it is. worker (work; of tasks that say nothing), planner "

@@ -39,6 +39,8 @@ class Sample:
     """True if the program has told its final result, and nothing since."""
     waiting: bool = False
     """True if the program says that it waits for its provider."""
+    context: int = 0
+    """The tokens of the program's last request."""
     same: int = 0
     """How many times in a row the agent has done the same with the same outcome."""
 
@@ -52,6 +54,8 @@ class Patience:
     start: float
     """Seconds in which nothing moves at the start."""
     budget: Budget = Budget()
+    context: int = 0
+    """Tokens of one request."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +71,8 @@ def verdict(samples: Sequence[Sample], now: float, spent: Spent, patience: Patie
     """Return why the session is to be ended, or None. For `samples` and `now` see `stuck`."""
     if used := over(patience.budget, spent):
         return Verdict(End.SPENT, f"its budget is used up: {used}")
+    if samples and 0 < patience.context <= samples[-1].context and not samples[-1].finished:
+        return Verdict(End.SPENT, f"its context is full: {samples[-1].context:,} of {patience.context:,} tokens")
     grace = min(GRACE, patience.silence or GRACE)
     if _lives_on(samples, grace):
         return Verdict(None, f"it told its result and did not end within {grace:g} s, so it was ended")
