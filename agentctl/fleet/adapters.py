@@ -33,6 +33,8 @@ class Adapter:
     """Reads what the program prints."""
     model: tuple[str, ...] = ("--model",)
     """The arguments in front of a model's name; empty if the program takes none."""
+    resumed: tuple[str, ...] = ()
+    """What stands in the place of `argv` to take up a conversation; empty if the program cannot."""
 
 
 NONE = Adapter(())
@@ -90,6 +92,18 @@ ADAPTERS: dict[str, Adapter] = {
         # Without it the program refuses that permission mode to root.
         env={"IS_SANDBOX": "1"},
         reads=stream.claude,
+        resumed=(
+            "claude",
+            "--resume",
+            "{conversation}",
+            "-p",
+            "{prompt}",
+            "--output-format",
+            "stream-json",
+            "--verbose",
+            "--permission-mode",
+            "bypassPermissions",
+        ),
     ),
     "codex": Adapter(
         # Its own sandbox makes the Git directory of the worktree read-only, so that no commit succeeds.
@@ -97,6 +111,7 @@ ADAPTERS: dict[str, Adapter] = {
         "npm install -g @openai/codex",
         passes=(*OPENAI, "CODEX_*"),
         reads=stream.codex,
+        resumed=("codex", "exec", "resume", "--json", "--dangerously-bypass-approvals-and-sandbox", "{conversation}", "{prompt}"),
     ),
     "gemini": Adapter(
         # In a folder that nobody has called trusted, it asks in spite of yolo.
@@ -110,6 +125,7 @@ ADAPTERS: dict[str, Adapter] = {
         "npm install -g opencode-ai",
         passes=(*PROVIDERS, "OPENCODE_*"),
         reads=stream.opencode,
+        resumed=("opencode", "run", "--session", "{conversation}", "--format", "json", "{prompt}"),
     ),
     "aider": Adapter(
         (
@@ -193,6 +209,15 @@ def reader(name: str, argv: tuple[str, ...]) -> Reader:
     program = os.path.basename(argv[0]) if argv else ""
     known = (a.reads for a in ADAPTERS.values() if a.argv and a.argv[0] == program)
     return ADAPTERS[name].reads if name != "command" else next(known, stream.nothing)
+
+
+def resuming(name: str, argv: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the argument vector that takes up a conversation, from the one that begins one; empty if that cannot be."""
+    adapter = ADAPTERS[name]
+    own = len(adapter.argv)
+    if not adapter.resumed or argv[1:own] != adapter.argv[1:]:
+        return ()
+    return (argv[0], *adapter.resumed[1:], *argv[own:])
 
 
 def command(name: str, given: tuple[str, ...], in_tree: Callable[[str], bool], model: str = "") -> tuple[str, ...]:

@@ -12,8 +12,8 @@ import time
 from dataclasses import dataclass, field
 
 from agentctl.core.policy.policy import Policy
+from agentctl.core.tasks import conversation, last_words
 from agentctl.core.tasks import failure as failures
-from agentctl.core.tasks import last_words
 from agentctl.core.tasks.claim import CLAIM_SLACK, Claim
 from agentctl.core.tasks.ending import End
 from agentctl.core.tasks.failure import Failure, Kind
@@ -139,11 +139,18 @@ class SessionRun:
             agents.ready(tree, bool(self.policy.agents.setup))
         link_log(self.hub, self.work.agent, self._log)
         told = brief(self.hub, self.policy, self.work, tree.path, tip, self.folder)
-        argv = adapters.filled(self.work.argv, told.prompt, told.values)
+        argv = adapters.filled(self._argv(), told.prompt, told.values)
         adapter = adapters.lookup(self.policy.agents.adapter)
         ended = self._run(tree, argv, told.env, told.file if self.work.stdin else None, adapter)
         end, note = self._end(ended)
         return ended, end, note, self._failure(end, ended)
+
+    def _argv(self) -> tuple[str, ...]:
+        """Return how the program is called, which may take up the conversation of the last session."""
+        settings = self.policy.agents
+        known = conversation.taken_up(self.work.task.sessions, self.work.agent, settings.resume)
+        again = adapters.resuming(settings.adapter, self.work.argv) if known else ()
+        return tuple(word.replace("{conversation}", known) for word in again) or self.work.argv
 
     def _set_up_failed(self, ended: JobEnded) -> tuple[JobEnded, End | None, str, Failure | None]:
         end, note = self._end(ended)

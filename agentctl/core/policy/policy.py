@@ -136,6 +136,7 @@ class Agents:
     budget: Budgets = Budgets()
     model: str = ""
     roles: dict[str, Role] = field(default_factory=dict)
+    resume: str = "never"
     headroom: Headroom = Headroom()
     context: int = 0
     """Tokens of one request; 0 for any number."""

@@ -267,6 +267,15 @@ AGENTS = _section(
                 "fleet": _budget("When the sessions of one `agentctl run` have used it up, all are ended, and so is the run."),
             },
         ),
+        "resume": _choice(
+            "Whether a session takes up the conversation of the one before it on its task, where program and agent are the "
+            "same and the program can. repair: only to mend what was rejected. cut: also where the last one was cut off by a "
+            "failure of the provider, or by a stop.",
+            "never",
+            "never",
+            "repair",
+            "cut",
+        ),
         "headroom": _section(
             "What the machine must have left for another session to start; those that run go on.",
             {
@@ -276,18 +285,11 @@ AGENTS = _section(
                     "type": "number",
                     "description": "The most processes that want to run, for each processor, over a minute. 0: no limit.",
                     "default": 0,
-                    "minimum": 0,
-                    "maximum": 10_000,
+                    **{"minimum": 0, "maximum": 10_000},
                 },
             },
         ),
-        "context": _number(
-            "Tokens of one request at which a session is ended and a fresh one goes on from its handoff, as far as the "
-            "program tells. 0: no limit.",
-            0,
-            0,
-            10**9,
-        ),
+        "context": _number("Tokens of one request at which a session is ended, and a fresh one goes on. 0: none.", 0, 0, 10**9),
         "roles": {
             "type": "object",
             "description": "Kinds of agents, by name; a task says whose it is. worker (work; of tasks that say nothing), planner "
