@@ -10,8 +10,8 @@ from agentctl.core.queue.lifecycle import Stage
 from agentctl.core.queue.request import Submit
 from agentctl.core.tasks import ending
 from agentctl.core.tasks.claim import Claim
-from agentctl.core.tasks.ending import End, Left, Use
-from agentctl.core.tasks.failure import Failure
+from agentctl.core.tasks.ending import End, Use
+from agentctl.core.tasks.failure import Failure, written_down
 from agentctl.core.tasks.task import Session, Task
 from agentctl.core.text.json_form import replace
 from agentctl.core.text.plural import many
@@ -62,8 +62,7 @@ def conclude(
 
     def session(end: End, *notes: str, revision: int = 0, salvage: str = "") -> Session:
         said = "; ".join(filter(None, (note, *notes)))
-        fault = None if end in (End.SUBMITTED, End.EMPTY, End.GAVE_UP) else failure
-        took = round(seconds, 3)
+        took, fault = round(seconds, 3), written_down(end, failure)
         return Session(
             claim.generation, claim.agent, end, time.time(), took, tip, revision, said, salvage, fault, handoff=handoff
         )
@@ -75,10 +74,11 @@ def conclude(
     try:
         with agents.found(hub, claim.agent, tree, tip, message) as there:
             got = result.of(hub, work.task.id, there, tip, sweep=policy.agents.dirty == "commit" and not failure)
-            if end is None and failure and got.left in (Left.NOTHING, Left.FILES):
-                end, note = End.CRASHED, "; ".join(filter(None, [f"it ended by an error: {failure.said}", note]))
+            meant, use = ending.meaning(end, got.left, policy.agents.dirty, bool(failure))
+            if failure and end is None and meant == End.CRASHED:
+                note = "; ".join(filter(None, [f"it ended by an error: {failure.said}", note]))
             revision = _submitted_by_itself(hub, work.task.id, there.head)
-            end, use = (End.SUBMITTED, Use.NOTHING) if revision else ending.meaning(end, got.left, policy.agents.dirty)
+            end, use = (End.SUBMITTED, Use.NOTHING) if revision else (meant, use)
             if use not in (Use.SWEEP, Use.SUBMIT) and not revision:
                 revision = _handed_in(hub, work.task.id, claim, time.time() - seconds)
                 end = End.SUBMITTED if revision else end

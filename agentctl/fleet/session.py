@@ -17,7 +17,7 @@ from agentctl.core.tasks import failure as failures
 from agentctl.core.tasks.claim import CLAIM_SLACK, Claim
 from agentctl.core.tasks.ending import End
 from agentctl.core.tasks.failure import Failure, Kind
-from agentctl.core.tasks.health import Patience, Verdict
+from agentctl.core.tasks.health import QUIET_START, Patience, Verdict
 from agentctl.core.tasks.spending import Spent
 from agentctl.core.tasks.stream import Heard
 from agentctl.core.tasks.task import Session
@@ -33,7 +33,7 @@ from agentctl.fleet.conclusion import Assignment, conclude, record, redacted
 from agentctl.fleet.how_it_ended import how, quoting
 from agentctl.fleet.listening import Listener
 from agentctl.fleet.logs import link_log
-from agentctl.fleet.watching import QUIET_START, watch
+from agentctl.fleet.watching import watch
 from agentctl.git.repository import Hub
 from agentctl.git.worktrees import Worktree
 from agentctl.hub import tasks

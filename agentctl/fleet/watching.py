@@ -15,16 +15,12 @@ from agentctl.git import files, private_repository
 from agentctl.git.scratch import Scratch
 from agentctl.git.worktrees import Worktree
 
-QUIET_START = 3
-"""How many times longer a session may be silent at its start than later: some agents print only at their end."""
-
 
 def watch(tree: Worktree, running: Running, log: str, patience: Patience, listener: Listener) -> tuple[JobEnded, Verdict | None]:
     """Wait for the end of a session, and return (how it ended, why we ended it if we did)."""
     samples: list[health.Sample] = []
     ending: Verdict | None = None
-    look = tree.look(index="watch.index")
-    pause = min(30.0, max(0.2, min(patience.silence, 4 * health.GRACE) / 20))
+    pause, look = health.interval(patience.silence), tree.look(index="watch.index")
     files.fresh_index(tree.own("watch.index"), tree.own("index"))
     while True:
         ended = running.wait(pause)

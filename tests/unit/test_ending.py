@@ -71,6 +71,13 @@ def test_of_one_that_did_not_nothing_is_handed_in(end, what):
     assert use == (Use.NOTHING if what == Left.NOTHING else Use.SALVAGE)
 
 
+def test_last_words_that_are_an_error_count_only_without_a_commit():
+    assert meaning(None, Left.NOTHING, "commit", erred=True) == (End.CRASHED, Use.NOTHING)
+    assert meaning(None, Left.FILES, "commit", erred=True) == (End.CRASHED, Use.SALVAGE)
+    assert meaning(None, Left.COMMITS, "commit", erred=True) == (End.SUBMITTED, Use.SUBMIT)
+    assert meaning(End.STUCK, Left.COMMITS, "commit", erred=True) == (End.STUCK, Use.SALVAGE)
+
+
 def test_the_table_has_everything_that_can_be_left():
     assert set(MEANING) == set(Left)
 

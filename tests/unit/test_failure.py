@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from agentctl.core.tasks.ending import End
-from agentctl.core.tasks.failure import NATURE, Failure, Kind, classify
+from agentctl.core.tasks.failure import NATURE, Failure, Kind, classify, written_down
 from agentctl.core.tasks.last_words import quote
 
 NOW = 1_764_331_200.0
@@ -195,3 +195,9 @@ def test_an_errors_words_are_found_a_few_levels_down_and_no_further():
         return '{"error": ' + '{"a": ' * depth + '"deep"' + "}" * depth + "}"
 
     assert quote(nested(4)) == "deep" and quote(nested(5)) == ""
+
+
+@pytest.mark.parametrize("end", End)
+def test_a_session_with_a_result_or_without_anything_to_do_has_no_failure(end):
+    failure = Failure(Kind.RATE, "429")
+    assert written_down(end, failure) == (None if end in (End.SUBMITTED, End.EMPTY, End.GAVE_UP) else failure)

@@ -4,7 +4,7 @@ import pytest
 
 from agentctl.core.policy.policy import Budget
 from agentctl.core.tasks.ending import End
-from agentctl.core.tasks.health import CIRCLES, GRACE, Patience, Sample, stuck, verdict
+from agentctl.core.tasks.health import CIRCLES, GRACE, Patience, Sample, interval, stuck, verdict
 from agentctl.core.tasks.spending import Spent
 from agentctl.core.text.json_form import replace
 
@@ -139,3 +139,8 @@ def test_a_session_whose_context_is_full_is_ended_unless_it_is_done():
     assert ended(flat(30, context=150_000), patience=rules) == (End.SPENT, "its context is full: 150,000 of 150,000 tokens")
     assert ended(flat(10, context=150_000, finished=True), patience=rules) is None
     assert ended(flat(30, context=10**9)) is None
+
+
+def test_how_often_a_session_is_looked_at():
+    # Often enough to see a silence end, and not so often that looking costs more than what is seen.
+    assert [interval(silence) for silence in (0.0, 10.0, 600.0, 86400.0)] == [0.2, 0.5, 6.0, 6.0]

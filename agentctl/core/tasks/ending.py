@@ -102,11 +102,14 @@ def left(committed: bool, dirty: bool, repeated: bool, excuse: bool) -> Left:
     return Left.REPEATED if repeated else Left.EXCUSE if excuse else Left.COMMITS
 
 
-def meaning(end: End | None, found: Left, dirty: str) -> tuple[End, Use]:
+def meaning(end: End | None, found: Left, dirty: str, erred: bool = False) -> tuple[End, Use]:
     """Return how the session ended, and what becomes of what it left.
 
-    `end` is None if the session ended well; `dirty` is what the policy says about uncommitted files.
+    `end` is None if the session ended well; `dirty` is what the policy says about uncommitted files. `erred` says that
+    the last words of its program were an error, which counts if the agent has made no commit.
     """
+    if end is None and erred and found in (Left.NOTHING, Left.FILES):
+        end = End.CRASHED
     if end is not None:
         return end, Use.NOTHING if found == Left.NOTHING else Use.SALVAGE
     if found == Left.FILES and dirty == "salvage":

@@ -155,6 +155,11 @@ def classify(end: End | None, reason: str, tail: str, now: float, offset: float)
     return None
 
 
+def written_down(end: End, failure: Failure | None) -> Failure | None:
+    """Return the failure that is recorded with a session: none if there was a result, or nothing to be done."""
+    return None if end in (End.SUBMITTED, End.EMPTY, End.GAVE_UP) else failure
+
+
 def _counted(said: list[Utterance], prose: bool) -> list[Utterance]:
     """Return the utterances that count: errors by their form and, with `prose`, lines that merely mention one.
 

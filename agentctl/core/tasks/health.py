@@ -16,10 +16,17 @@ IDLE = 0.01
 
 Event loops tick while they wait for an answer that never comes.
 """
+QUIET_START = 3
+"""How many times longer a session may be silent at its start than later: some agents print only at their end."""
 GRACE = 30.0
 """Seconds for which a program may live on after it has told its final result, if it may be silent for as long."""
 CIRCLES = 20
 """How often in a row an agent may do the same with the same outcome, and no change to its files, until it goes in circles."""
+
+
+def interval(silence: float) -> float:
+    """Return the seconds between two samples of a session that may be silent for so long."""
+    return min(30.0, max(0.2, min(silence, 4 * GRACE) / 20))
 
 
 @dataclass(frozen=True, slots=True)
