@@ -86,6 +86,7 @@ def test_what_they_are_known_to_say_besides(said, kind):
         "FAILED tests/test_client.py::test_rate_limit - AssertionError: 401 != 200",
         "AssertionError: expected status 503",
         "I made the client wait at a rate limit.\nKeyError: 'colour'",
+        "I made the client wait at a rate limit.\nFAILED tests/test_client.py::test_429 - AssertionError: 200 != 429\nexit status 3",
         "error: settings.toml: not found",
         'Traceback (most recent call last):\n  File "a.py", line 401, in run\nZeroDivisionError: division by zero',
     ],
@@ -103,6 +104,12 @@ The tests cover 401 and 403 as well, and a connection refused.
 def test_prose_about_errors_is_no_error_of_a_session_that_ended_well():
     assert judged(PROSE, end=None) is None
     assert judged(PROSE + "429 Too Many Requests\n", end=None).kind == Kind.RATE
+
+
+def test_what_is_mentioned_after_the_last_test_run_counts():
+    assert (
+        judged("FAILED tests/test_client.py::test_429 - AssertionError: 200 != 429\nsorry, rate limit reached").kind == Kind.RATE
+    )
 
 
 def test_only_the_last_lines_count():

@@ -163,13 +163,14 @@ def written_down(end: End, failure: Failure | None) -> Failure | None:
 def _counted(said: list[Utterance], prose: bool) -> list[Utterance]:
     """Return the utterances that count: errors by their form and, with `prose`, lines that merely mention one.
 
-    Mentions count only up to the newest error that is of no known kind: that error is what made the program fail.
+    Mentions count only up to the newest error that is of no known kind, because that error is what made the program
+    fail, and up to the newest report of a test runner, because until then the agent was at work.
     """
     found = []
     for one in said:
         if one.error or (prose and one.mentions):
             found.append(one)
-        prose = prose and not (one.error and _kind(one) is None)
+        prose = prose and not one.judgement and not (one.error and _kind(one) is None)
     return found
 
 

@@ -54,6 +54,8 @@ class Utterance:
     """True if it is an error by its form: an error event, or a line that begins like an error."""
     mentions: bool
     """True if it is an error by its form or by its words."""
+    judgement: bool = False
+    """True if it is a test runner's report: then the agent was still at work."""
 
 
 def utterances(tail: str, lines: int) -> list[Utterance]:
@@ -100,7 +102,7 @@ def _spoken(line: str, following: list[str]) -> Utterance | None:
     judgement = bool(_JUDGEMENT.match(line))
     error = not judgement and bool(_BEGINS.match(line))
     text = _unwrapped(line, following) if error else line
-    return Utterance(text[:LONGEST], error, error or (not judgement and bool(_MENTIONS.search(line))))
+    return Utterance(text[:LONGEST], error, error or (not judgement and bool(_MENTIONS.search(line))), judgement)
 
 
 def _unwrapped(line: str, following: list[str]) -> str:
