@@ -57,10 +57,13 @@ class Pace:
             self._since = now
             self.tell(self._braked(f"one agent begins, as a try: the last sessions failed: {self.why}"))
 
-    def ended(self, task: Task, started: float, session: Session, now: float) -> None:
-        """Take note of the end of a session; `task` is its task as it was before the session."""
+    def ended(self, task: Task, started: float, session: Session, now: float, running: Iterable[float] = ()) -> None:
+        """Take note of the end of a session.
+
+        `task` is its task as it was before the session, and `running` are the start times of those that run.
+        """
         before, outcome = self.state, EndedSession(task.id, started, session)
-        self.state = brakes.after(before, outcome, _told(task.sessions), self.base, random.random())
+        self.state = brakes.after(before, outcome, _told(task.sessions), self.base, random.random(), running)
         if self.state.paused == before.paused:
             return
         what = "the fleet pauses" if self._since is None else "the try failed"
@@ -100,9 +103,9 @@ class Pace:
 
     def able(self, agents: Iterable[str], now: float) -> tuple[str, ...]:
         """Return those of the agents that need no rest after many crashes."""
-        found = []
+        found, crashed = [], {one.session.agent for one in self.state.crashes}
         for name in agents:
-            until = brakes.resting(self.state, name, now)
+            until = brakes.resting(self.state, name, now) if name in crashed else 0.0
             if until and name not in self._resting:
                 last = next(one for one in reversed(self.state.crashes) if one.session.agent == name)
                 self.tell(

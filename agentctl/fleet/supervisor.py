@@ -327,7 +327,8 @@ class Fleet:
             self._deaths = 0
             self._spent += ended.spent
             self.tell(notices.SessionEnded(name, ended))
-            self.pace.ended(run.work.task, run.started, ended, time.time())
+            running = [other.started for other, still in self.runs.values() if not still.done()]
+            self.pace.ended(run.work.task, run.started, ended, time.time(), running)
 
     def park(self, name: str, reason: str) -> None:
         """Park a task; the rest goes on. A task whose ref somebody else spoils or moves meanwhile is left to the next turn."""

@@ -49,7 +49,7 @@ def test_what_one_task_ran_into_stops_nobody_else(kind):
 
 def test_a_fleet_gets_going_bit_by_bit():
     found = state(outcome(kind=Kind.RATE))
-    for passed, allowed in ((1, 2), (2, 4), (3, 6), (4, 8)):
+    for passed, allowed in ((1, 4), (2, 8)):
         now = BASE + 100 * passed
         found = brakes.after(found, outcome("u", now, end=End.SUBMITTED), None, BASE, 0.0)
         assert may_start(found, now) == allowed
@@ -59,8 +59,17 @@ def test_a_fleet_gets_going_bit_by_bit():
 def test_a_try_that_has_outlived_what_failed_counts_as_passed():
     found = state(outcome(kind=Kind.KEY, seconds=40.0))
     assert may_start(found, BASE + 119, [BASE]) == 0
-    assert may_start(found, BASE + 120, [BASE]) == 1
-    assert may_start(found, BASE + 300, [BASE, BASE + 120]) == 2
+    assert may_start(found, BASE + 120, [BASE]) == 3
+    assert may_start(found, BASE + 300, [BASE, BASE + 120]) == 8
+
+
+def test_a_session_that_had_worked_for_long_does_not_tell_how_long_a_try_takes_to_fail():
+    found = state(outcome(kind=Kind.KEY, seconds=1200.0))
+    assert may_start(found, BASE + 2 * BASE, [BASE]) == 3
+    # A try that took as long tells it.
+    again = brakes.after(found, outcome("u", 1300.0, Kind.KEY, seconds=200.0), None, BASE, 0.0)
+    assert may_start(again, again.until + 299, [again.until]) == 0
+    assert may_start(again, again.until + 300, [again.until]) == 3
 
 
 def test_pauses_grow_and_more_so_where_only_a_person_can_help():
@@ -102,10 +111,25 @@ def test_three_deaths_in_half_a_minute_stop_it():
     assert state(*deaths[:2], outcome("u", 12.0, end=End.SUBMITTED, seconds=1.0), deaths[2]).failure is None
 
 
+def test_three_deaths_in_a_large_fleet_do_not_while_others_live_that_started_then():
+    deaths = [outcome(f"t{n}", 10.0 * n, seconds=3.0) for n in range(3)]
+    before = state(*deaths[:2])
+
+    def held(*running):
+        return brakes.after(before, deaths[2], None, BASE, 0.0, running).failure is not None
+
+    assert not held(-3.0, 5.0, 16.0)
+    assert held(-3.0, 5.0), "too few"
+    assert held(-9.0, -8.0, -7.0), "they started before, when all was well"
+    assert held(18.0, 18.0, 19.0), "they may crash as well"
+
+
 def test_a_quick_crash_does_not_prove_that_the_fleet_can_work():
     found = state(outcome(kind=Kind.RATE), outcome("u", 40.0, seconds=5.0))
     assert (found.row, found.failure.kind) == (2, Kind.RATE)
     assert state(outcome(kind=Kind.RATE), outcome("u", 90.0, seconds=50.0)).passed == 1
+    later = state(outcome(kind=Kind.RATE), outcome("u", 90.0, end=End.SUBMITTED), outcome("v", 95.0, seconds=2.0))
+    assert (later.row, later.passed) == (1, 1), "another try has shown it"
 
 
 def silent(task, ended, salvage=""):
@@ -124,6 +148,13 @@ def test_one_session_after_the_other_that_nobody_answers_stops_it_and_silence_pr
     assert state(silent("t", 600.0), silent("t", 1300.0), silent("t", 2000.0)).failure is None, "one task alone"
     assert state(silent("t", 600.0), silent("u", 610.0), silent("v", 620.0, "refs/x")).failure is None, "it has worked"
     assert state(silent("t", 600.0), silent("u", 610.0), outcome("w", 615.0, end=End.EMPTY), silent("v", 620.0)).failure is None
+
+
+def test_those_that_hang_at_the_same_time_by_chance_do_not_stop_a_fleet_that_is_answered():
+    # They started together, and reach the time limit together; others that started later had a result long ago.
+    hung = (silent("t", 600.0), silent("u", 600.5), silent("v", 601.0))
+    assert state(outcome("w", 300.0, end=End.SUBMITTED, seconds=200.0), *hung).failure is None
+    assert state(outcome("w", 300.0, end=End.SUBMITTED, seconds=300.0), *hung).failure.kind == Kind.SILENT
 
 
 def test_five_crashes_in_a_quarter_of_an_hour_hold_an_agent():

@@ -1,8 +1,8 @@
 """How many sessions may start, after what became of the last ones: facts in, decision out.
 
 A failure that is likely to hit every agent, such as a refused key, holds all of them. Nothing starts for a while; then
-one session does, as a try. If that fails as well, the next pause is longer. If it does not fail, two may run, then four
-and so on, until all do. Sessions that were running when the pause began go on. Their ends tell nothing about whether
+one session does, as a try. If that fails as well, the next pause is longer. If it does not fail, four may run, then
+sixteen and so on, until all do. Sessions that were running when the pause began go on. Their ends tell nothing about whether
 the fleet can work again.
 
 The state is a fold over the ends of sessions (`after`). So the tasks that a predecessor left tell a supervisor what it
@@ -36,6 +36,8 @@ CRASHES, CRASHES_WITHIN = 5, 900.0
 """So many crashes of one agent within so many seconds hold that agent."""
 SETTLED = 10.0
 """The least number of seconds that a running try must last to count as one that does not fail."""
+SURGE = 4
+"""How many tries may run for each one that did not fail. With twice as many, a thousand agents need ten steps."""
 HOPELESS = 3
 """After so many failed tries in a row, the first failure included, a program that cannot be run ends the fleet."""
 
@@ -76,11 +78,11 @@ class Brakes:
     passed: int = 0
     """The number of tries that have not failed since the newest pause began."""
     lasted: float = 0.0
-    """How many seconds the failing session took to fail."""
+    """How many seconds the failing session took to fail; 0 if it had worked for so long before that this tells nothing."""
     crashes: tuple[EndedSession, ...] = ()
     """The unexplained crashes of the last CRASHES_WITHIN seconds."""
-    silent: tuple[str, ...] = ()
-    """The tasks of the last sessions, in a row, that were cut off empty-handed."""
+    silent: tuple[tuple[str, float], ...] = ()
+    """The tasks and the starts of the last sessions, in a row, that were cut off empty-handed."""
     good: tuple[str, float] = ("", float("-inf"))
     """The task and the start of the session that started last among those with a result."""
     failed: frozenset[str] = frozenset()
@@ -93,11 +95,13 @@ class Brakes:
         return self.failure
 
 
-def after(brakes: Brakes, outcome: EndedSession, earlier: Session | None, base: float, jitter: float) -> Brakes:
+def after(
+    brakes: Brakes, outcome: EndedSession, earlier: Session | None, base: float, jitter: float, running: Iterable[float] = ()
+) -> Brakes:
     """Return the state after a session has ended.
 
     `earlier` is the session before it on the same task. `base` is the first pause in seconds. `jitter` is a number
-    between 0 and 1.
+    between 0 and 1. `running` are the start times of the sessions that run.
     """
     session = outcome.session
     if session.end in (End.INTERRUPTED, End.BEHIND):
@@ -105,7 +109,7 @@ def after(brakes: Brakes, outcome: EndedSession, earlier: Session | None, base: 
     brakes = replace(
         brakes,
         crashes=_recent(brakes.crashes, outcome),
-        silent=(*brakes.silent, outcome.task)[-DEATHS:] if outcome.empty_handed else (),
+        silent=(*brakes.silent, (outcome.task, outcome.started))[-DEATHS:] if outcome.empty_handed else (),
     )
     if session.end == End.SUBMITTED:
         brakes = replace(
@@ -114,11 +118,11 @@ def after(brakes: Brakes, outcome: EndedSession, earlier: Session | None, base: 
     alone = _alone(brakes, outcome, earlier)
     if outcome.failure:
         brakes = replace(brakes, failed=brakes.failed | {outcome.task})
-    failure = outcome.failure or _deaths(brakes, outcome) or _silence(brakes, outcome)
+    failure = outcome.failure or _deaths(brakes, outcome, running) or _silence(brakes, outcome)
     is_try = outcome.started >= brakes.paused
     if failure is None:
         proves = is_try and not (outcome.crash and session.seconds < QUICK)
-        if brakes.failure and is_try and not proves:
+        if brakes.failure and is_try and not proves and not brakes.passed:
             return _pause(brakes, brakes.failure, outcome, base, jitter)
         return replace(brakes, passed=brakes.passed + 1) if brakes.failure and proves else brakes
     if brakes.failure and not is_try:
@@ -129,7 +133,9 @@ def after(brakes: Brakes, outcome: EndedSession, earlier: Session | None, base: 
 def _pause(brakes: Brakes, failure: Failure, outcome: EndedSession, base: float, jitter: float) -> Brakes:
     now, row = outcome.session.ended, brakes.row + 1 if brakes.failure else 1
     until = max(now + pause(failure.kind, row, base) * (1 + JITTER * jitter), failure.after)
-    return replace(brakes, failure=failure, paused=now, until=until, row=row, passed=0, lasted=outcome.session.seconds)
+    tells = brakes.failure or 3 * outcome.session.seconds <= LONGEST * base
+    lasted = outcome.session.seconds if tells else 0.0
+    return replace(brakes, failure=failure, paused=now, until=until, row=row, passed=0, lasted=lasted)
 
 
 def pause(kind: Kind, row: int, base: float) -> float:
@@ -163,21 +169,31 @@ def _recent(crashes: tuple[EndedSession, ...], outcome: EndedSession) -> tuple[E
     return tuple(one for one in listed if outcome.session.ended - one.session.ended < CRASHES_WITHIN)
 
 
-def _deaths(brakes: Brakes, outcome: EndedSession) -> Failure | None:
-    """Return the failure that several quick crashes make together, if this outcome completes them; else None."""
+def _deaths(brakes: Brakes, outcome: EndedSession, running: Iterable[float]) -> Failure | None:
+    """Return the failure that several quick crashes make together, if this outcome completes them; else None.
+
+    They make none if a session that started after the first of them had a result, or if as many of the running ones
+    started then and have lasted longer than all that crashed: in a large fleet a few crash at about the same time.
+    """
     last = brakes.crashes[-DEATHS:]
     if not outcome.crash or len(last) < DEATHS or last[-1] is not outcome or len({one.task for one in last}) < 2:
         return None
-    first = last[0].session.ended
-    quick = outcome.session.ended - first <= DEATHS_WITHIN and all(one.session.seconds < QUICK for one in last)
-    between = brakes.good[1] > first - last[0].session.seconds
-    return Failure(Kind.CRASHES, outcome.session.note) if quick and not between else None
+    first, now = last[0].session.ended - last[0].session.seconds, outcome.session.ended
+    longest = max(one.session.seconds for one in last)
+    quick = now - last[0].session.ended <= DEATHS_WITHIN and longest < QUICK
+    lived = brakes.good[1] > first or sum(first <= start < now - longest for start in running) >= DEATHS
+    return Failure(Kind.CRASHES, outcome.session.note) if quick and not lived else None
 
 
 def _silence(brakes: Brakes, outcome: EndedSession) -> Failure | None:
-    """Return the failure that several empty-handed sessions in a row, on more than one task, make together; else None."""
+    """Return the failure that several empty-handed sessions in a row, on more than one task, make together; else None.
+
+    They make none if a session that started after one of them had a result: the provider answered meanwhile.
+    """
     row = brakes.silent
-    return Failure(Kind.SILENT, outcome.session.note) if len(row) == DEATHS and len(set(row)) > 1 else None
+    answered = any(start < brakes.good[1] for _, start in row)
+    found = len(row) == DEATHS and len({task for task, _ in row}) > 1 and not answered
+    return Failure(Kind.SILENT, outcome.session.note) if found else None
 
 
 def room(brakes: Brakes, running: Iterable[float], size: int, base: float, now: float) -> int:
@@ -187,7 +203,7 @@ def room(brakes: Brakes, running: Iterable[float], size: int, base: float, now: 
     if now < brakes.until:
         return 0
     tries = [start for start in running if start >= brakes.paused]
-    return max(0, max(1, 2 * proven(brakes, tries, base, now)) - len(tries))
+    return max(0, max(1, SURGE * proven(brakes, tries, base, now)) - len(tries))
 
 
 def proven(brakes: Brakes, running: Iterable[float], base: float, now: float) -> int:
@@ -203,7 +219,7 @@ def proven(brakes: Brakes, running: Iterable[float], base: float, now: float) ->
 
 def released(brakes: Brakes, running: Iterable[float], size: int, base: float, now: float) -> Brakes:
     """Return the state without its failure, once as many sessions may run as the fleet has agents."""
-    if brakes.failure is None or 2 * proven(brakes, running, base, now) < size:
+    if brakes.failure is None or SURGE * proven(brakes, running, base, now) < size:
         return brakes
     return Brakes(crashes=brakes.crashes, silent=brakes.silent, good=brakes.good, failed=brakes.failed)
 
