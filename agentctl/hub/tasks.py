@@ -78,8 +78,8 @@ class Survey:
 def survey(hub: Hub, longest: float | None = None, cache: dict[str, Task] | None = None) -> Survey:
     """Return all tasks and claims, and what else stands among them.
 
-    `longest` is the time limit of a session; None means that of the policy in force. `cache` maps tips to tasks and is
-    filled.
+    `longest` is the time limit of a session; None means that of the policy in force. `cache` maps tips to tasks; it is
+    filled, and forgets the tips that are no longer there.
     """
     # Claims are read before tasks: a session is written down before its claim goes, so no task is older than its claim.
     made, odd = {}, {}
@@ -119,6 +119,8 @@ def _tasks(hub: Hub, cache: dict[str, Task]) -> tuple[dict[str, Task], dict[str,
             found[id] = cache[ref.oid] = known if known and known.id == id else read(hub, id, ref.oid)
         except Malformed as error:
             odd[name] = str(error.values["why"])
+    for tip in cache.keys() - {ref.oid for ref in listed.refs.values()}:
+        del cache[tip]
     return dict(sorted(found.items(), key=lambda item: (item[1].created, item[0]))), odd, listed.odd
 
 

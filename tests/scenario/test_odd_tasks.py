@@ -9,6 +9,7 @@ import pytest
 from agentctl.core.tasks import claim
 from agentctl.core.tasks.claim import Claim
 from agentctl.core.tasks.task import End, Session
+from agentctl.core.text.json_form import replace
 from agentctl.fleet import conclusion
 from agentctl.git.objects import EMPTY_TREE
 from agentctl.hub import tasks
@@ -184,3 +185,12 @@ def test_a_real_claim_is_heeded(repo):
     repo.submit("job", {"job.txt": "job\n"}, agent="ann", task="job", generation=1)
     repo.drain()
     assert repo.stages() == {"job/1": "superseded"}
+
+
+def test_what_is_known_of_tasks_does_not_grow_with_their_history(repo):
+    add(repo, "one", "two")
+    known = {}
+    for n in range(3):
+        tasks.change(repo.hub, "one", "edited", lambda task, n=n: replace(task, prompt=f"version {n}"))
+        assert tasks.survey(repo.hub, cache=known).tasks["one"].prompt == f"version {n}"
+    assert sorted(task.id for task in known.values()) == ["one", "two"]

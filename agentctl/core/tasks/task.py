@@ -157,9 +157,11 @@ def standings(
     def of(task: Task, finished: Callable[[str], bool]) -> Status:
         return status(task, claims.get(task.id), records.get(task.id), finished, task.id in gone)
 
-    # Whether a task is done does not depend on other tasks.
-    done = {name for name, task in tasks.items() if of(task, lambda _: False) in FINISHED}
-    return {name: of(task, done.__contains__) for name, task in tasks.items()}
+    # Only whether a task is blocked depends on other tasks.
+    found = {name: of(task, lambda _: False) for name, task in tasks.items()}
+    done = {name for name, where in found.items() if where in FINISHED}
+    blocked = {name: of(tasks[name], done.__contains__) for name, where in found.items() if where == Status.BLOCKED}
+    return found | blocked
 
 
 def status(task: Task, claim: Claim | None, record: Record | None, finished: Callable[[str], bool], gone: bool = False) -> Status:
