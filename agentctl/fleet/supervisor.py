@@ -200,7 +200,7 @@ class Fleet:
                 self.park(name, f"there is no role {self.tasks[name].role!r} in agents.roles")
         busy_paths = tuple(t.paths for name, t in self.tasks.items() if self.statuses[name] in UNDER_WAY)
         scene = Scene(busy_paths, tuple(self._hot.crowded))
-        plan = dispatch(chosen, self.statuses, free, self._tip, rules, now, self.pace.trying, self._adopted, scene)
+        plan = dispatch(chosen, self.statuses, free, self._tip, rules, now, self.pace.trying, self._adopted, scene, room)
         for name, reason in plan.park:
             last = self._records.get(name)
             self.park(
@@ -209,7 +209,7 @@ class Fleet:
                 if isinstance(last, Ended) and not isinstance(last, Landed)
                 else reason,
             )
-        for name, agent in plan.start[:room]:
+        for name, agent in plan.start:
             self._start(name, agent)
 
     def _observe(self) -> None:

@@ -137,3 +137,11 @@ def test_of_a_frozen_file_one_task_at_a_time_is_worked_on():
 def test_a_file_is_frozen_after_many_conflicts():
     conflicts = [("hot.py", "hot.py")] * CROWDED + [("warm.py",)] * (CROWDED - 1)
     assert overlap.crowded(conflicts) == {"hot.py": CROWDED}
+
+
+def test_no_more_tasks_start_than_there_is_room_for():
+    known = {name: a_task(name) for name in "abc"}
+    where = dict.fromkeys(known, Status.READY)
+    for room, count in ((0, 0), (2, 2), (9, 3), (None, 3)):
+        plan = dispatch(known, where, ("ann", "bob", "cleo"), "t1", Rules(3), 5.0, most=room)
+        assert len(plan.start) == count

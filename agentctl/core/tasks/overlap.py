@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 from agentctl.core.text import globs
 
@@ -157,7 +158,16 @@ def apart(waiting: Sequence[Waiting], scene: Scene, most: int) -> list[str]:
     A task that declares a crowded file waits until no other one that declares it is being worked on.
     """
     chosen: list[str] = []
-    left, busy = list(waiting), [glob for declared in scene.under_way for glob in declared]
+    left, busy = list(waiting), dict.fromkeys(glob for declared in scene.under_way for glob in declared)
+    # With how many of `busy` a task was compared and found apart; -1 if it may overlap.
+    compared: dict[str, int] = {}
+
+    def is_apart(one: Waiting) -> bool:
+        before = compared.get(one.id, 0)
+        if before >= 0:
+            compared[one.id] = -1 if shared(one.declared, islice(busy, before, None)) else len(busy)
+        return compared[one.id] >= 0
+
     while left and len(chosen) < most:
         taken = [path for path in scene.crowded if declares(busy, path)]
         free = left if not taken else [w for w in left if not any(declares(w.declared, path) for path in taken)]
@@ -165,8 +175,8 @@ def apart(waiting: Sequence[Waiting], scene: Scene, most: int) -> list[str]:
             break
         first = free[0]
         others = (w for w in free[:AHEAD] if w.rank == first.rank and w.created <= first.created + PATIENCE)
-        found = next((w for w in others if not shared(w.declared, busy)), first)
+        found = next(filter(is_apart, others), first)
         left.remove(found)
         chosen.append(found.id)
-        busy += found.declared
+        busy.update(dict.fromkeys(found.declared))
     return chosen

@@ -234,8 +234,9 @@ def dispatch(
     trying: bool = False,
     adopted: bool = True,
     scene: overlap.Scene = overlap.Scene(),
+    most: int | None = None,
 ) -> Dispatch:
-    """Return which ready tasks go to which free agents, and which tasks are given up.
+    """Return which ready tasks go to which free agents, at most `most` of them, and which tasks are given up.
 
     Tasks are taken by priority, then by age; of one priority, first those whose declared paths are apart from what the
     `scene` says is being worked on. A task takes over the highest priority of the blocked tasks that come
@@ -269,7 +270,8 @@ def dispatch(
     waiting = _with_room(waiting, rules.room)
     agents, start = list(free), []
     offered = [overlap.Waiting(t.id, (len(t.sessions) if trying else 0, -rank[t.id]), t.created, t.paths) for t in waiting]
-    for task in map(tasks.__getitem__, overlap.apart(offered, scene, len(agents))):
+    count = len(agents) if most is None else min(most, len(agents))
+    for task in map(tasks.__getitem__, overlap.apart(offered, scene, count)):
         last = task.sessions[-1].agent if task.sessions else ""
         agent = last if last in agents else agents[0]
         agents.remove(agent)
