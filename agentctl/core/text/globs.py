@@ -44,6 +44,7 @@ def below(patterns: tuple[str, ...], name: str) -> tuple[str, ...]:
     return ALL if "**" in found else tuple(sorted(found))
 
 
+_WILD = frozenset("*?[")
 LONGEST = 256
 """Characters of the longest glob that `meet` looks into; a longer one is taken to meet every other."""
 
@@ -56,7 +57,13 @@ def meet(one: str, other: str) -> bool:
     """
     if max(len(one), len(other)) > LONGEST:
         return True
-    return _meet(one.split("/"), other.split("/"), "**", _components_meet)
+    mine, its = one.split("/"), other.split("/")
+    for here, there in zip(mine, its):
+        if _WILD.intersection(here) or _WILD.intersection(there):
+            break
+        if here != there:
+            return False
+    return _meet(mine, its, "**", _components_meet)
 
 
 def _meet(one: list[str], other: list[str], star: str, share: Callable[[str, str], bool]) -> bool:
