@@ -21,19 +21,23 @@ def watch(tree: Worktree, running: Running, log: str, patience: Patience, listen
     samples: list[health.Sample] = []
     ending: Verdict | None = None
     pause, look = health.interval(patience.silence), tree.look(index="watch.index")
+    diff, due, rest = "", 0.0, min(30.0, patience.silence / 20)
     files.fresh_index(tree.own("watch.index"), tree.own("index"))
     while True:
         ended = running.wait(pause)
         heard = listener.listen()
         if ended:
             return ended, ending
-        activity = running.activity()
+        activity, now, size = running.activity(), time.monotonic(), os.path.getsize(log) if os.path.exists(log) else 0
+        if now >= due and (not samples or size == samples[-1].output or heard.same > 1):
+            # It takes a Git; while the program goes on printing, nothing depends on it.
+            diff, due = _fingerprint(look), now + rest
         samples.append(
             health.Sample(
-                time=time.monotonic(),
-                output=os.path.getsize(log) if os.path.exists(log) else 0,
+                time=now,
+                output=size,
                 head=private_repository.head(tree.git_dir)[0] or "",
-                diff=_fingerprint(look),
+                diff=diff,
                 cpu=activity.cpu_seconds,
                 processes=activity.processes,
                 finished=heard.finished,

@@ -267,3 +267,22 @@ def test_where_tasks_stand_follows_from_those_before_them():
     }  # fmt: skip
     assert standings(tasks, {}, landed, {"fix"}) == {"fix": Status.GONE, "then": Status.BLOCKED, "last": Status.BLOCKED}
     assert standings({**tasks, "then": replace(then, closed="done")}, {}, {}, ())["last"] == Status.READY
+
+
+def test_who_is_cut_off_again_and_again_is_parked_unless_all_others_fail_too():
+    def cut(n, agent="ann"):
+        fault = Failure(Kind.LIMIT, "silence")
+        return Session(n, agent, End.STUCK, 100.0 * n, 50.0, "t1", note="no output", failure=fault)
+
+    def parked(sessions, *others):
+        known = {t.id: t for t in (a_task("fix", *sessions), *others)}
+        return "fix" in dict(dispatch(known, dict.fromkeys(known, Status.READY), ("x",), "t1", Rules(3), 1e6).park)
+
+    three = [cut(n) for n in (1, 2, 3)]
+    assert parked(three), "there is no other"
+    worked = a_task("other", replace(session(End.SUBMITTED), ended=150.0))
+    failed = a_task("other", cut(2, "bob"))
+    assert parked(three, worked) and not parked(three, failed) and parked(three, worked, replace(failed, id="third"))
+    # What others did before or after says nothing; and at some point it is enough.
+    assert parked(three, a_task("other", replace(cut(2), ended=20.0)))
+    assert parked([cut(n) for n in range(1, STUBBORN + 1)], failed)
