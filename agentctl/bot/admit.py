@@ -18,6 +18,7 @@ from agentctl.core.queue.answer import Facts
 from agentctl.core.queue.events import Admitted, Bumped, NotAdmitted, PassedOver
 from agentctl.core.queue.model import Change
 from agentctl.core.queue.records import (
+    PATHS,
     AgainstRules,
     AnyReason,
     Landed,
@@ -44,8 +45,6 @@ from agentctl.hub import landed, outbox, rights, tasks
 
 WALK = 1000
 """The most commits that one change may have; a longer one is refused."""
-PATHS = 500
-"""The most paths of one change that its record names."""
 RULES = 20
 """The most broken rules that the record of a change names; the answer to it names all of them."""
 MESSAGES = 10
@@ -112,7 +111,7 @@ def _taken(turn: Turn, key: str) -> bool:
 
 
 def _withdraw(turn: Turn, queued: Queued, agent: str) -> None:
-    turn.happen(Withdrawn(change=queued.change, at=turn.now, work=queued.work, by=agent))
+    turn.happen(Withdrawn(change=queued.change, at=turn.now, work=queued.work, approvals=queued.approvals, by=agent))
 
 
 def _refuse(turn: Turn, request: Request, why: str, keep: bool) -> None:
@@ -168,7 +167,8 @@ def _admit(turn: Turn, queued: Queued | None, measured: Queued) -> None:
 
 def _supersede(turn: Turn, queued: Queued | None, by: str) -> None:
     if queued:
-        turn.happen(Superseded(change=queued.change, at=turn.now, work=queued.work, said=f"replaced by {by}"))
+        said = f"replaced by {by}"
+        turn.happen(Superseded(change=queued.change, at=turn.now, work=queued.work, approvals=queued.approvals, said=said))
 
 
 def _known(turn: Turn, change: str) -> list[Record]:

@@ -70,7 +70,16 @@ class Trunk:
         for key, commit in under_way.staged.landing:
             if queued := turn.state.queue.get(key):
                 proof = Proof(under_way.staged.probe.number, under_way.old, new, under_way.passed)
-                turn.happen(Landed(change=queued.change, at=turn.now, work=queued.work, commit=commit, proof=proof))
+                turn.happen(
+                    Landed(
+                        change=queued.change,
+                        at=turn.now,
+                        work=queued.work,
+                        approvals=queued.approvals,
+                        commit=commit,
+                        proof=proof,
+                    )
+                )
         turn.happen(Arrived(new))
         self._tell_behind(turn, behind)
 

@@ -114,7 +114,10 @@ class Turn:
     def reject(self, key: str, reason: AnyReason, why: str, answer: outbox.Answer = outbox.Answer()) -> None:
         """Reject a queued change, or raise KeyError if it is not queued."""
         queued = self.state.queue[key]
-        self.send_back(Rejected(change=queued.change, at=self.now, work=queued.work, said=why, reason=reason), answer)
+        self.send_back(
+            Rejected(change=queued.change, at=self.now, work=queued.work, approvals=queued.approvals, said=why, reason=reason),
+            answer,
+        )
 
     def fall_together(self) -> None:
         """Reject the changes that were stacked on a change that left the queue without landing."""

@@ -87,7 +87,7 @@ def _rows(data: dict[str, Any]) -> Iterator[_Row]:
     for key, part in _properties(SCHEMA).items():
         if "properties" in part:
             yield from _section(key, part, data.get(key, {}))
-        elif "properties" in part.get("items", {}):
+        elif "properties" in part.get("items", {}) and data.get(key):
             for i, item in enumerate(data[key]):
                 yield from _section(f"{key}[{i}]", part["items"], item)
         else:

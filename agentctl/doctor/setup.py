@@ -105,7 +105,8 @@ def _globs(patient: Patient) -> Iterator[Symptom]:
     hub, policy = patient.hub, patient.policy
     tree = hub.objects.commit(patient.tip).tree
     listed = [(f"gates.{g.name}.paths", g.paths) for g in policy.gates]
-    for key, patterns in [*listed, ("slot.setup_on", policy.slot.setup_on), ("protect", policy.protect)]:
+    approved = [(f"approvals[{i}].paths", rule.paths) for i, rule in enumerate(policy.approvals)]
+    for key, patterns in [*listed, ("slot.setup_on", policy.slot.setup_on), ("protect", policy.protect), *approved]:
         for pattern in patterns:
             entry = hub.objects.at(tree, pattern)
             if entry and entry[0] == TREE:

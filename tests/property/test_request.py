@@ -11,14 +11,14 @@ from agentctl.core import refnames
 from agentctl.core.queue import ledger_format as codec
 from agentctl.core.queue import request
 from agentctl.core.queue.records import Queued, Work
-from agentctl.core.queue.request import AFTER, GENERATION, PRIORITY, Bump, Submit, Unfit, Withdraw
+from agentctl.core.queue.request import AFTER, GENERATION, PRIORITY, REFUSAL, Bump, Review, Submit, Unfit, Withdraw
 from agentctl.core.refnames import valid_name
 from agentctl.core.text.json_form import dump
 
 SETTINGS = settings(max_examples=300, deadline=None, database=None)
 OID = "1" * 40
 INBOX = refnames.inbox("ann", "one", 1)
-FACTS = ("task", "generation", "priority", "after", "withdraw", "bump")
+FACTS = ("task", "generation", "priority", "after", "withdraw", "bump", "approve", "refuse")
 
 odd = (
     st.none()
@@ -58,6 +58,8 @@ def test_any_subject(subject):
             assert type(asked.priority) is int and -PRIORITY <= asked.priority <= PRIORITY
         case Withdraw():
             pass
+        case Review(refusal=refusal):
+            assert len(refusal) <= REFUSAL and refusal == refusal.strip()
         case Unfit():
             assert asked.why.isprintable() and asked.whole
         case _:

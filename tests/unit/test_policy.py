@@ -14,6 +14,7 @@ from agentctl.core.policy.policy import (
     COVERED,
     LATER,
     SCHEMA,
+    ApprovalRule,
     Budget,
     Gate,
     Limits,
@@ -104,6 +105,38 @@ def test_what_is_written_replaces_the_default():
     assert policy.protect == ()
 
 
+def test_who_has_to_approve():
+    assert parse(SMALLEST, "p").approvals == ()
+    text = SMALLEST + "approvals: [{paths: [src/**]}, {paths: [a, b], by: person, count: 2}, {paths: [c], by: reviewer}]\n"
+    some, persons, role = parse(text, "p").approvals
+    assert some == ApprovalRule(("src/**",), "anybody", 1) == ApprovalRule(("src/**",))
+    assert (persons, role) == (ApprovalRule(("a", "b"), "person", 2), ApprovalRule(("c",), "reviewer"))
+
+
+@pytest.mark.parametrize(
+    ("rule", "want"),
+    [
+        ("{by: person}", "5:13: approvals[0]: missing key 'paths'"),
+        ("{paths: []}", "5:21: approvals[0].paths: expected a list of 1 or more, not an empty list"),
+        ("{paths: src}", "5:21: approvals[0].paths: expected a list of 1 or more, not 'src'"),
+        ("{paths: [/x]}", "5:22: approvals[0].paths[0]: expected a glob relative to the top, such as src/**"),
+        ("{paths: [x], count: 0}", "5:33: approvals[0].count: expected a whole number from 1 to 100, not 0"),
+        ("{paths: [x], count: true}", "5:33: approvals[0].count: expected a whole number from 1 to 100, not true"),
+        ("{paths: [x], by: [person]}", "5:30: approvals[0].by: expected anybody, person or the name of a role of agents"),
+        ("{paths: [x], by: a b}", "5:30: approvals[0].by: expected anybody, person or the name of a role of agents"),
+        ("{paths: [x], who: person}", "5:26: approvals[0]: unknown key 'who'"),
+        ("x", "5:13: approvals[0]: expected a mapping of keys to values, not 'x'"),
+    ],
+)
+def test_what_is_no_rule_of_approval(rule, want):
+    [line] = problems(SMALLEST + f"approvals: [{rule}]\n")
+    assert line.startswith("p.yaml:" + want)
+
+
+def test_approvals_that_are_no_list():
+    assert "approvals: expected a list, not a mapping" in problems(SMALLEST + "approvals: {paths: [x]}\n")[0]
+
+
 def test_a_budget():
     policy = parse(SMALLEST + "agents: {budget: {task: {money: 2.5, tokens: 5000000}, fleet: {time: 8h}}}\n", "p.yaml")
     assert policy.agents.budget.task == Budget(money=2.5, tokens=5_000_000)
@@ -139,11 +172,11 @@ def test_what_is_no_budget(wrong):
 
 
 def test_every_value_of_the_policy_is_a_key_of_the_schema():
-    policy = parse(SMALLEST, "p.yaml")
+    policy = parse(SMALLEST + "approvals: [{paths: [x]}]\n", "p.yaml")
     fields = set()
     for field in dataclasses.fields(Policy):
         value = getattr(policy, field.name)
-        inner = value[0] if field.name == "gates" else value
+        inner = value[0] if field.name in ("gates", "approvals") else value
         fields.add(field.name)
         if dataclasses.is_dataclass(inner):
             fields |= {f"{field.name}.{part.name}" for part in dataclasses.fields(inner)}
@@ -278,6 +311,7 @@ def test_the_fingerprint_follows_what_can_influence_a_verdict():
     ["trunk: other", "strategy: merge", "queue: {slots: 9, batch: 2}", "agents: {count: 9}"]
     + [
         "protect: [x]",
+        "approvals: [{paths: [x], by: person}]",
         "limits: {change_files: 5}",
         "limits: {memory: 0}",
         "agents: {pass_env: [X]}",
@@ -388,7 +422,10 @@ def test_check_tells_each_problem_and_exits_with_3():
 
 
 def test_explain_shows_every_key_in_80_columns():
-    text = SMALLEST + f"slot: {{setup: {'x' * 300}}}\nqueue: {{slots: 7}}\n"
+    text = SMALLEST + f"slot: {{setup: {'x' * 300}}}\nqueue: {{slots: 7}}\napprovals: [{{paths: [x]}}]\n"
+    assert "  approvals  []" in " ".join(command.explain(SMALLEST, "p").split("\n")) and "(default)" in command.explain(
+        SMALLEST, "p", "approvals"
+    )
     lines = command.explain(text, "p").splitlines()
     assert max(map(len, lines)) <= 80
     words = [line.split() for line in lines]

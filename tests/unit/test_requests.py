@@ -7,7 +7,7 @@ import json
 import pytest
 
 from agentctl.core.queue.model import BASELINE
-from agentctl.core.queue.request import AFTER, Bump, Request, Submit, Unfit, Withdraw, dependencies_first, parse
+from agentctl.core.queue.request import AFTER, REFUSAL, Bump, Request, Review, Submit, Unfit, Withdraw, dependencies_first, parse
 
 REF, OID, HEAD = "refs/agentctl/inbox/ann/one/2", "a" * 40, "c" * 40
 
@@ -73,11 +73,30 @@ def test_the_other_requests():
     assert asked(withdraw=True) == Withdraw(REF, OID, "ann", "one", 2, HEAD)
     assert asked(bump=True, priority=7) == Bump(REF, OID, "ann", "one", 2, HEAD, priority=7)
     assert asked(mends=True).mends and asked(bump=True, priority=0).priority == 0
-    for request in (asked(withdraw=True), asked(bump=True, priority=7)):
+    assert asked(approve=True) == Review(REF, OID, "ann", "one", 2, HEAD)
+    assert asked(refuse=" it\nleaks ") == Review(REF, OID, "ann", "one", 2, HEAD, refusal="it\nleaks")
+    for request in (asked(withdraw=True), asked(bump=True, priority=7), asked(approve=True), asked(refuse="no")):
         assert not request.submits and not request.waits
 
 
-@pytest.mark.parametrize("said", [{"withdraw": True, "bump": True}, {"bump": True}, {"task": "../x"}, {"after": ["a/b"]}])
+NONSENSE = [
+    {"withdraw": True, "bump": True},
+    {"bump": True},
+    {"task": "../x"},
+    {"after": ["a/b"]},
+    {"approve": False},
+    {"approve": True, "refuse": "no"},
+    {"approve": True, "withdraw": True},
+    {"approve": 1},
+    {"approve": None},
+    {"refuse": True},
+    {"refuse": None},
+    {"refuse": "  "},
+    {"refuse": "x" * (REFUSAL + 1)},
+]
+
+
+@pytest.mark.parametrize("said", NONSENSE)
 def test_what_makes_no_sense_is_unfit_but_whole(said):
     found = asked(**said)
     assert isinstance(found, Unfit) and found.whole and found.waits and not found.submits

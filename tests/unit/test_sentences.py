@@ -11,6 +11,7 @@ from agentctl.core.queue.ledger_format_v1 import Line
 from agentctl.core.queue.model import Change, Probe, Verdict
 from agentctl.core.queue.records import (
     AgainstRules,
+    Approval,
     Landed,
     Passed,
     Proof,
@@ -44,6 +45,7 @@ SAID = [
     (Superseded(change=ONE, at=9.0, said="newer"), "superseded one/1: newer"),
     (events.Admitted(Queued(ONE, WORK)), "admit one/1 from ann: does it"),
     (events.Bumped("one/1", 3), "bump one/1 to priority 3"),
+    (events.Approved("one/1", OID, Approval("tess", 9.0)), "tess approves one/1"),
     (events.NotAdmitted("one/1", "bob", "no"), "refuse one/1 of bob: no"),
     (events.PassedOver("ref", "no"), "pass over ref: no"),
     (events.ProbeBegun(STAGED), "probe 7 of one/1, two/1: why not"),
@@ -113,7 +115,9 @@ def test_a_record_is_shown_with_all_that_is_known():
     assert (shown["key"], shown["change"]["key"], shown["base"], shown["subject"]) == ("one/1", "one/1", TIP, "does it")
     assert (shown["stage"], shown["ended"], shown["commit"], shown["kind"], shown["why"]) == ("landed", 9.0, OID, "", "")
     evidence = {"tree": TREE, "gate": "gate", "at": 1.0, "commit": OID, "probe": 7, "old": TIP, "tip": OID}
-    assert shown["evidence"] == evidence and shown["kept"] is True
+    assert shown["evidence"] == evidence and shown["kept"] is True and shown["approvals"] == []
+    shown = outline(Queued(ONE, WORK, (Approval("tess", 9.0, person=True),)))
+    assert shown["approvals"] == [{"by": "tess", "at": 9.0, "person": True, "role": ""}]
 
 
 def test_what_is_queued_is_shown_in_the_same_form():

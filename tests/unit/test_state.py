@@ -8,7 +8,7 @@ from agentctl.core.queue import events
 from agentctl.core.queue.events import Landing, Staged
 from agentctl.core.queue.model import BASELINE, Change, Probe, Verdict
 from agentctl.core.queue.queued import Queue
-from agentctl.core.queue.records import AgainstRules, NotTheirs, Passed, Queued, Rejected, Superseded, Withdrawn, Work
+from agentctl.core.queue.records import AgainstRules, Approval, NotTheirs, Passed, Queued, Rejected, Superseded, Withdrawn, Work
 from agentctl.core.queue.state import Draft, State, orphans
 from agentctl.core.text.json_form import replace
 
@@ -227,3 +227,17 @@ def test_what_the_planner_remembers_is_kept():
     draft = Draft(state(memory=b"old"))
     draft.remember(b"new")
     assert draft.state.memory == b"new" and draft.events == []
+
+
+def test_what_is_approved_keeps_it_to_its_end_and_a_new_revision_begins_without():
+    tess, rob = Approval("tess", 5.0, person=True), Approval("rob", 6.0)
+    draft = Draft(state(LOW))
+    for approval in (tess, rob):
+        draft.happen(events.Approved("low/1", LOW.change.head, approval))
+    assert draft.state.queue["low/1"].approvals == (tess, rob) and draft.touched == {"low/1"}
+    draft.happen(events.Bumped("low/1", 3))
+    assert draft.state.queue["low/1"].approvals == (tess, rob)
+    draft.happen(events.Admitted(record("low", 2)))
+    assert draft.state.queue["low/2"].approvals == ()
+    with pytest.raises(KeyError):
+        draft.happen(events.Approved("gone/1", OID, tess))

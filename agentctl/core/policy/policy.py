@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from agentctl.core.policy.schema import PLACEHOLDERS, SCHEMA
+from agentctl.core.policy.schema import ANYBODY, PLACEHOLDERS, SCHEMA
 from agentctl.core.text.globs import ALL
 from agentctl.core.text.json_form import Plain
 from agentctl.core.text.schema_violations import suggestion
@@ -23,6 +23,7 @@ from agentctl.core.text.yaml_document import Document, Problem, Problems, read
 __all__ = [
     "SCHEMA",
     "Agents",
+    "ApprovalRule",
     "Budget",
     "Budgets",
     "Gate",
@@ -163,6 +164,14 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
+class ApprovalRule:
+    paths: tuple[str, ...]
+    by: str = ANYBODY
+    """`ANYBODY`, `PERSON`, or the name of a role of agents."""
+    count: int = 1
+
+
+@dataclass(frozen=True, slots=True)
 class Policy:
     version: int
     trunk: str
@@ -174,6 +183,7 @@ class Policy:
     agents: Agents
     protect: tuple[str, ...]
     limits: Limits
+    approvals: tuple[ApprovalRule, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,6 +212,7 @@ def parse(text: str, source: str) -> Policy:
         agents=_agents(values["agents"]),
         protect=values["protect"],
         limits=Limits(**values["limits"]),
+        approvals=tuple(ApprovalRule(**rule) for rule in values["approvals"]),
     )
 
 

@@ -63,10 +63,12 @@ def _size(description: str, default: str | int) -> Plain:
     }
 
 
-def _globs(description: str, default: list[str]) -> Plain:
+def _globs(description: str, default: list[str] | None) -> Plain:
+    """Return the schema of a list of globs; one without a default must have at least one."""
     words = "a glob relative to the top, such as src/** (no / at either end, no .., no !)"
     item = {"type": "string", "pattern": _PATH, "x-expected": words}
-    return {"type": "array", "description": description, "default": default, "items": item}
+    globs = {"type": "array", "description": description, "items": item}
+    return {**globs, "minItems": 1} if default is None else {**globs, "default": default}
 
 
 def _paths(description: str) -> Plain:
@@ -317,6 +319,24 @@ AGENTS = _section(
     },
 )
 
+ANYBODY, PERSON = "anybody", "person"
+
+APPROVAL = _section(
+    "A change of these paths waits for approvals.",
+    {
+        "paths": _globs("Globs. They are compared without regard to case and Unicode form.", None),
+        "by": _text(
+            "Whose approvals count. anybody: anyone but who submitted the change. person: the same, but no agent. "
+            "Any other name: agents with a task of this role.",
+            ANYBODY,
+            pattern=NAME,
+            **{"x-expected": "anybody, person or the name of a role of agents"},
+        ),
+        "count": _number("How many have to approve.", 1, 1, 100),
+    },
+    required=("paths",),
+)
+
 LIMITS = _section(
     "What a change may hold at most, and what a gate or a session may use.",
     {
@@ -392,6 +412,12 @@ SCHEMA: Plain = {
             "Files that no change may touch, as globs. They are compared without regard to case and Unicode form.",
             [".agentctl/**"],
         ),
+        "approvals": {
+            "type": "array",
+            "description": "Rules: a change that touches a path of one is neither tested nor landed until others have approved it.",
+            "default": [],
+            "items": APPROVAL,
+        },
         "limits": LIMITS,
     },
     "required": ["version", "gates"],

@@ -40,6 +40,8 @@ class Facts(msgspec.Struct, frozen=True, omit_defaults=True):
     landed: tuple[Other, ...] = ()
     """What landed since the change's base."""
     certificate: str = ""
+    by: str = ""
+    """Who refuses the change in a review."""
     step: str = ""
     exit: _Number | None = None
     commit: _Id = ""

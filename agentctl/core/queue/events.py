@@ -10,7 +10,7 @@ into one commit of the ledger, beside the state that they lead to. It tells the 
 from __future__ import annotations
 
 from agentctl.core.queue.model import Probe, Verdict
-from agentctl.core.queue.records import AnyEnded, Landed, Passed, Queued, Rejected, Superseded, Withdrawn
+from agentctl.core.queue.records import AnyEnded, Approval, Landed, Passed, Queued, Rejected, Superseded, Withdrawn
 from agentctl.core.text.json_form import Oid, Struct
 
 __all__ = ["AnyEnded", "Landed", "Rejected", "Superseded", "Withdrawn"]
@@ -113,8 +113,16 @@ class Bumped(Event, frozen=True, tag="bumped"):
     priority: int
 
 
+class Approved(Event, frozen=True, tag="approved"):
+    """Somebody approves the head of a queued change."""
+
+    key: str
+    head: Oid
+    approval: Approval
+
+
 class NotAdmitted(Event, frozen=True, tag="refused"):
-    """An agent's request to withdraw or bump another agent's change is refused."""
+    """A request to withdraw or bump another agent's change, or to approve or refuse one, has no effect."""
 
     key: str
     agent: str
@@ -231,6 +239,7 @@ Recorded = (
     | Admitted
     | Regated
     | Bumped
+    | Approved
     | NotAdmitted
     | PassedOver
     | ProbeBegun

@@ -42,7 +42,7 @@ def _names(event: Event, key: str, probes: set[int]) -> bool:
             return any(key in pair for pair in pairs)
         case events.Admitted(queued=queued):
             return queued.key == key
-        case Ended() | events.Bumped() | events.NotAdmitted():
+        case Ended() | events.Bumped() | events.Approved() | events.NotAdmitted():
             return event.key == key
         case ledger_format_v1.Line():
             named = key in event.words

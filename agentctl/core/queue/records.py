@@ -21,12 +21,30 @@ class Work(Struct, frozen=True):
     """The commit that the change is measured from."""
     subject: str = ""
     paths: tuple[str, ...] = ()
-    """The first of the paths that the change touches, quoted; `places` has them unquoted."""
+    """The first `PATHS` of the paths that the change touches, quoted; `places` has them unquoted."""
 
     @property
     def places(self) -> tuple[str, ...]:
         """The paths as Git has them."""
         return tuple(map(unquoted, self.paths))
+
+
+PATHS = 500
+"""The most paths of a change that its record names."""
+
+
+class Approval(Struct, frozen=True):
+    """Somebody has looked at the head of a submission and approves it.
+
+    What the approver was is kept as the bot saw it then, because tasks, claims and worktrees go.
+    """
+
+    by: str
+    at: float
+    person: bool = False
+    """True if no agent of the hub had that name."""
+    role: str = ""
+    """The role of the agent's task."""
 
 
 class _Record(Struct, frozen=True):
@@ -41,6 +59,8 @@ class Queued(_Record, frozen=True):
     """A submission that is admitted and has not ended."""
 
     work: Work
+    approvals: tuple[Approval, ...] = ()
+    """The approvals of this head, one of each approver, in the order in which they came."""
 
     stage: ClassVar[Stage] = Stage.QUEUED
 
@@ -121,6 +141,12 @@ class AlreadyThere(Reason, frozen=True, tag="there"):
     """Trunk held all of the change before."""
 
 
+class RefusedByReview(Reason, frozen=True, tag="review"):
+    """Somebody whose approval would count refuses the change."""
+
+    by: str
+
+
 class OurFault(Reason, frozen=True, tag="fault"):
     """agentctl itself fails on the change."""
 
@@ -139,7 +165,9 @@ class NotTheirs(Reason, frozen=True, tag="refused"):
     apart = True
 
 
-AnyReason = GateFailed | Conflicts | AgainstRules | DependencyFell | AlreadyThere | OurFault | NotProper | NotTheirs
+AnyReason = (
+    GateFailed | Conflicts | AgainstRules | DependencyFell | AlreadyThere | RefusedByReview | OurFault | NotProper | NotTheirs
+)
 
 
 # How a submission ends. These are events too: see `core.queue.events`.
@@ -150,6 +178,7 @@ class Ended(_Record, frozen=True, tag_field="kind", kw_only=True):
 
     at: float
     work: Work | None = None
+    approvals: tuple[Approval, ...] = ()
     kept: bool = True
     """False if nothing may keep its head reachable, because the head is not a commit or lacks objects."""
 
@@ -252,6 +281,7 @@ def outline(record: Record) -> Plain:
         "kind": reason_kind(record),
         "why": why,
         "evidence": _evidence(record),
+        "approvals": facts(record.approvals),
         "kept": kept,
     }
 

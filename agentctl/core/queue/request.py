@@ -21,6 +21,8 @@ PRIORITY = 1000
 """The highest priority; the lowest is its negative."""
 AFTER = 100
 """How many changes one submission may name to come after."""
+REFUSAL = 10_000
+"""The most characters that a refusal may say."""
 GENERATION = 1 << 53
 """The highest generation: every reader of JSON reads integers up to here exactly."""
 _Named = tuple[str, str, str, str, int, str]
@@ -74,6 +76,14 @@ class Bump(Request):
 
 
 @dataclass(frozen=True, slots=True)
+class Review(Request):
+    """Somebody has looked at the head, and approves or refuses the change."""
+
+    refusal: str = ""
+    """Why the change is refused; empty if it is approved."""
+
+
+@dataclass(frozen=True, slots=True)
 class Unfit(Request):
     """A ref that has the name of a request, but is not a valid one."""
 
@@ -115,13 +125,20 @@ class _Said(msgspec.Struct):
     mends: bool = False
     withdraw: bool = False
     bump: bool = False
+    approve: bool | msgspec.UnsetType = msgspec.UNSET
+    refuse: Annotated[str, msgspec.Meta(max_length=REFUSAL)] | msgspec.UnsetType = msgspec.UNSET
 
 
 def _asked(named: _Named, said: _Said) -> Request:
     """Return the request that the facts of a tag make. Raise ValueError if they make none."""
     priority = 0 if said.priority is msgspec.UNSET else said.priority
-    if said.withdraw and said.bump:
-        raise ValueError("withdraw and bump in one")
+    approve, refuse = said.approve is not msgspec.UNSET, said.refuse is not msgspec.UNSET
+    named_kinds = (("withdraw", said.withdraw), ("bump", said.bump), ("approve", approve), ("refuse", refuse))
+    kinds = [word for word, there in named_kinds if there]
+    if len(kinds) > 1:
+        raise ValueError(f"{' and '.join(kinds)} in one")
+    if approve or refuse:
+        return Review(*named, refusal=_refusal(said))
     if said.withdraw:
         return Withdraw(*named)
     if said.bump:
@@ -134,6 +151,17 @@ def _asked(named: _Named, said: _Said) -> Request:
         if wrong:
             raise ValueError(f"{word} is not a valid name: {printable(wrong[0], 50)}")
     return Submit(*named, task=said.task, generation=said.generation, priority=priority, after=after, mends=said.mends)
+
+
+def _refusal(said: _Said) -> str:
+    """Return why a change is refused; empty if it is approved. Raise ValueError for what is neither."""
+    if said.refuse is msgspec.UNSET:
+        if not said.approve:
+            raise ValueError("approve is false: to refuse a change, say why by refuse")
+        return ""
+    if not said.refuse.strip():
+        raise ValueError("refuse without a reason")
+    return said.refuse.strip()
 
 
 def dependencies_first(found: Iterable[Request]) -> list[Request]:

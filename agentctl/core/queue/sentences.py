@@ -29,6 +29,8 @@ def _told(event: Recorded | ledger_format_v1.Line) -> str:
             return f"admit {queued.key} from {queued.change.agent}: {queued.subject}"
         case events.Bumped(key=key, priority=priority):
             return f"bump {key} to priority {priority}"
+        case events.Approved(key=key, approval=approval):
+            return f"{approval.by} approves {key}"
         case events.NotAdmitted(key=key, agent=agent, why=why):
             return f"refuse {key} of {agent}: {why}"
         case events.PassedOver(ref=ref, why=why):

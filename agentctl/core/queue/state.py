@@ -11,7 +11,6 @@ from agentctl.core.queue.lifecycle import Stage, step
 from agentctl.core.queue.model import BASELINE, Change, Verdict
 from agentctl.core.queue.queued import Queue
 from agentctl.core.queue.records import AnyEnded, Ended, Queued, Record, Rejected, Withdrawn
-from agentctl.core.text import json_form
 from agentctl.core.text.json_form import replace
 
 
@@ -61,7 +60,7 @@ class State:
         return tuple(
             r.change
             if ids.issuperset(r.change.after)
-            else json_form.replace(r.change, after=tuple(name for name in r.change.after if name in ids))
+            else replace(r.change, after=tuple(name for name in r.change.after if name in ids))
             for r in self.queue.values()
         )
 
@@ -127,6 +126,8 @@ class Draft:
                 self._amend(key, gates=gates)
             case events.Bumped(key=key, priority=priority):
                 self._amend(key, priority=priority)
+            case events.Approved(key=key, approval=approval):
+                self._queue(replace(state.queue[key], approvals=(*state.queue[key].approvals, approval)))
             case events.ProbeBegun(staged=staged):
                 self._set(probes=(*state.probes, staged), next_probe=max(state.next_probe, staged.probe.number + 1))
             case Probed():
@@ -159,14 +160,16 @@ class Draft:
     def _admit(self, queued: Queued) -> None:
         step(Stage.WAITING, queued.stage)
         self._set(seq=queued.change.seq)
-        self.state.queue[queued.key] = queued
-        self.touched.add(queued.key)
+        self._queue(queued)
         self._hold(queued)
 
     def _amend(self, key: str, **facts: object) -> None:
         old = self.state.queue[key]
-        self.state.queue[key] = json_form.replace(old, change=json_form.replace(old.change, **facts))
-        self.touched.add(key)
+        self._queue(replace(old, change=replace(old.change, **facts)))
+
+    def _queue(self, queued: Queued) -> None:
+        self.state.queue[queued.key] = queued
+        self.touched.add(queued.key)
 
     def _probed(self, event: Probed) -> None:
         state, probe = self.state, event.probe
