@@ -79,6 +79,9 @@ def shell(*lines: str) -> Callable[[str], None]:
 
 CHANGE = "git switch -qc one; echo one >one.txt; git add one.txt; git commit -qm one; git switch -q main"
 SUBMITTED = CHANGE + "; $AGENTCTL submit one --change one"
+TO_APPROVE = (
+    "echo 'approvals: [{paths: [one.txt]}]' >>.agentctl/policy.yaml; git commit -qam rules; " + SUBMITTED + " --agent ann"
+)
 LANDED = SUBMITTED + "; $AGENTCTL bot run --once"
 BAD = "git switch -qc bad; echo BUG >bad.txt; git add bad.txt; git commit -qm bad; git switch -q main; $AGENTCTL submit bad --change bad"
 REJECTED = BAD + "; $AGENTCTL bot run --once || true"
@@ -123,6 +126,8 @@ COMMANDS: dict[str, Command] = {
     "task bump": Command("task bump a b --priority 5", shell(TASKS, "$AGENTCTL task add --file .git/tasks.yaml")),
     "submit": Command("submit one --change one", shell(CHANGE)),
     "withdraw": Command("withdraw one", shell(SUBMITTED)),
+    "approve": Command("approve one", shell(TO_APPROVE)),
+    "approve --refuse": Command("approve one --refuse no", shell(TO_APPROVE)),
     "queue pause": Command("queue pause --reason release"),
     "queue resume": Command("queue resume", shell("$AGENTCTL queue pause; git pack-refs --all")),
     "queue bump": Command("queue bump one", shell(SUBMITTED)),

@@ -10,12 +10,12 @@ from collections.abc import Callable
 from functools import partial
 from itertools import islice
 
-from agentctl.bot import added_keys, lanes
+from agentctl.bot import added_keys, lanes, reviews
 from agentctl.bot.turn import Turn
 from agentctl.core.policy.policy import Policy
 from agentctl.core.queue import admission_rules
 from agentctl.core.queue.answer import Facts
-from agentctl.core.queue.events import Admitted, Bumped, NotAdmitted, PassedOver
+from agentctl.core.queue.events import Admitted, Approved, Bumped, NotAdmitted, PassedOver
 from agentctl.core.queue.model import Change
 from agentctl.core.queue.records import (
     PATHS,
@@ -27,13 +27,14 @@ from agentctl.core.queue.records import (
     OurFault,
     Queued,
     Record,
+    RefusedByReview,
     Rejected,
     Superseded,
     Withdrawn,
     Work,
     next_revision,
 )
-from agentctl.core.queue.request import Bump, Request, Submit, Unfit, Withdraw
+from agentctl.core.queue.request import Bump, Request, Review, Submit, Unfit, Withdraw
 from agentctl.core.text import json_form
 from agentctl.core.text.json_form import quoted, replace
 from agentctl.core.text.printable import printable
@@ -83,6 +84,8 @@ def decide(turn: Turn, policy: Policy, request: Request, broken: str = "") -> Ef
     if isinstance(request, (Submit, Unfit)) and _taken(turn, request.key):
         return _nothing
     queued = turn.state.queued(request.change)
+    if isinstance(request, Review):
+        return _reviewed(turn, policy, request, queued)
     if queued and not rights.allows(turn.hub, request.agent, queued):
         return partial(_refuse, turn, request, rights.refusal(request.agent, queued), not broken)
     match request:
@@ -114,8 +117,21 @@ def _withdraw(turn: Turn, queued: Queued, agent: str) -> None:
     turn.happen(Withdrawn(change=queued.change, at=turn.now, work=queued.work, approvals=queued.approvals, by=agent))
 
 
+def _reviewed(turn: Turn, policy: Policy, request: Review, queued: Queued | None) -> Effect:
+    found = reviews.outcome(turn, policy, request, queued)
+    match found:
+        case str():
+            return partial(_refuse, turn, request, found, True)
+        case Approved():
+            return partial(turn.happen, found)
+        case RefusedByReview(by=by) if queued:
+            why = f"{by} refuses it: {request.refusal}"
+            return partial(turn.reject, queued.key, found, why, outbox.Answer(Facts(by=by)))
+    return _nothing
+
+
 def _refuse(turn: Turn, request: Request, why: str, keep: bool) -> None:
-    """Refuse what an agent asks about a change on which it has no rights."""
+    """Answer that what an agent asks about a change is refused, such as that of one on which it has no rights."""
     if isinstance(request, (Submit, Unfit)):
         return _reject(turn, request, NotTheirs(), [why], keep and not (isinstance(request, Unfit) and not request.whole))
     turn.happen(NotAdmitted(request.key, request.agent, why))

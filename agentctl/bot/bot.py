@@ -17,6 +17,7 @@ from agentctl.bot import bot_deaths, conflicts, landing, lanes, recheck, recover
 from agentctl.bot.border import Border
 from agentctl.bot.gate_retries import Retries
 from agentctl.bot.green_trunk import Green
+from agentctl.bot.held_back import HeldBack
 from agentctl.bot.rejection import convict
 from agentctl.bot.stage import Stager
 from agentctl.bot.trunk import Trunk
@@ -27,7 +28,7 @@ from agentctl.core.policy.policy import Policy, fingerprint
 from agentctl.core.policy.schema import SLOTS
 from agentctl.core.queue import events
 from agentctl.core.queue.events import Landing, Staged
-from agentctl.core.queue.model import BASELINE, Cancel, Change, Land, Plan, Probe, Reject, Result, Start, Verdict, View
+from agentctl.core.queue.model import BASELINE, Cancel, Land, Plan, Probe, Reject, Result, Start, Verdict, View
 from agentctl.core.queue.records import Passed
 from agentctl.core.queue.state import State
 from agentctl.core.text.json_form import replace
@@ -67,7 +68,7 @@ class Bot:
         self.wake = threading.Event()
         self.judged: list[tuple[Probe, Judgement]] = []
         self.fresh: list[tuple[Staged, Judgement]] = []
-        self.paused: Pause | None = None
+        self._held_back = HeldBack(hub)
         self._follower = lanes.Follower(hub)
         self._assigned = ""
         """The gate by whose paths the queued changes were last put into lanes."""
@@ -138,10 +139,14 @@ class Bot:
         return self.moved.refusal if self.moved else self._green.refusal
 
     @property
+    def paused(self) -> Pause | None:
+        return self._held_back.paused
+
+    @property
     def halted(self) -> bool:
-        """True if the bot is paused or blocked, and has nothing left to do until a person acts or submits."""
+        """True if the bot is paused or blocked, or holds all back, and has nothing to do until somebody acts or submits."""
         return bool(
-            (self.paused or self.blocked)
+            (self.paused or self.blocked or self._held_back.all_of(self.state))
             and not (self.runs or self.fresh or self.contended or self.wake.is_set())
             and not inbox.waits(self.hub)
         )
@@ -172,7 +177,7 @@ class Bot:
         try:
             for odd in self._put_back:
                 turn.happen(events.PutBack(odd.ref, odd.found, odd.own, odd.text))
-            self._heed(turn, pause.seen(self.hub, seen))
+            self._held_back.heed(turn, pause.seen(self.hub, seen))
             self.take_in(turn, seen)
             turn.fall_together()
             self.collect(turn)
@@ -215,11 +220,6 @@ class Bot:
             self._blame.hear(turn, error)
             with contextlib.suppress(Contended):  # If this is contended, the fault will occur and be counted again.
                 self.end_turn(turn)
-
-    def _heed(self, turn: Turn, paused: Pause | None) -> None:
-        if paused != self.paused:
-            turn.happen(events.Paused(str(paused), paused.effect) if paused else events.Resumed())
-        self.paused = paused
 
     @property
     def _stopped(self) -> bool:
@@ -264,18 +264,13 @@ class Bot:
             return
         base = turn.state.trunk
         ended = (s.probe for s, j in self.fresh if j.verdict is Verdict.PASSED and s.probe.base == base and s.probe.chain)
-        queued = bot_deaths.apart(turn.state.struck, self._thawed(turn))
+        queued = bot_deaths.apart(turn.state.struck, self._held_back.thawed(turn, self.policy))
         tries = self._green.tries(turn, self.policy, queued, turn.state.clashes)
         known = (result.probe for probe in tries for result in self.stage(turn, probe))
         if any(self.land(turn, probe, "it mends trunk") for probe in chain(ended, known)):
             self.wake.set()
         else:
             self._green.tell(turn)
-
-    def _thawed(self, turn: Turn) -> tuple[Change, ...]:
-        """Return the queued changes that are not frozen."""
-        held = self.paused or Pause()
-        return tuple(c for c in turn.state.changes if not held.holds(c.priority))
 
     def _work(self, turn: Turn) -> None:
         """Plan and perform until nothing more can be done without waiting."""
@@ -315,7 +310,7 @@ class Bot:
         return Verdict.ABORTED if failed and not self._proven(turn, staged.probe.base) else judgement.verdict
 
     def _plan(self, turn: Turn, found: list[Result], landed: tuple[str, ...]) -> Plan:
-        state, thawed = turn.state, self._thawed(turn)
+        state, thawed = turn.state, self._held_back.thawed(turn, self.policy)
         wanted = state.queue.keys() if len(thawed) == len(state.queue) else {c.key for c in thawed}
         return planner.plan(
             View(
@@ -369,6 +364,9 @@ class Bot:
         judgement = verdicts.lookup(self.hub, self.gate, built.tree, Verdict.PASSED)
         if not rest or not judgement or any(key not in turn.state.queue for key, _ in rest):
             turn.happen(events.Replanned(f"probe {probe.number} cannot land any more"))
+            return ()
+        if self._held_back.keeps(turn, self.policy, turn.state.trunk, rest):
+            turn.happen(events.Replanned(f"probe {probe.number} holds what lacks approvals"))
             return ()
         staged = Staged(probe, built.commit, built.tree, rest, self.gate, turn.now)
         under_way = Landing(turn.state.trunk, staged, Passed(judgement.tree, judgement.gate, judgement.at, judgement.commit))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import cached_property
 
 from agentctl.core import refnames
 from agentctl.core.notices import Notice, Odd, Told
@@ -16,7 +17,7 @@ from agentctl.core.text.printable import printable
 from agentctl.errors import Contended
 from agentctl.git.repository import Hub
 from agentctl.git.transactions import Blocked
-from agentctl.hub import marks, outbox
+from agentctl.hub import marks, outbox, rights
 from agentctl.hub.ledger import Ledger
 
 SPOILT = 3
@@ -42,6 +43,11 @@ class Turn:
     @property
     def state(self) -> State:
         return self.draft.state
+
+    @cached_property
+    def agents(self) -> rights.Agents:
+        """Who is an agent, as of the first time that this turn asks."""
+        return rights.Agents.read(self.hub)
 
     def members(self, chain: Iterable[str]) -> list[Record]:
         """List the records of a chain: those of changes that are queued, and of changes that have landed.

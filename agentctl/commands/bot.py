@@ -7,11 +7,12 @@ import click
 from agentctl import signals
 from agentctl.bot.bot import Bot
 from agentctl.bot.lock import lock
+from agentctl.commands import approve
 from agentctl.core import refnames
 from agentctl.core.notices import Told
 from agentctl.core.text.printable import printable
 from agentctl.harness.tally import Tally
-from agentctl.hub import foreign, marks
+from agentctl.hub import approvals, foreign, marks
 from agentctl.terminal.junit import JUnit
 from agentctl.terminal.narrator import Narrator
 from agentctl.terminal.parser import Given, as_command, given, group
@@ -42,8 +43,8 @@ agentctl bot run --slots 4
 def run_command(given: Given, once: bool, junit: str | None, slots: int | None, batch: int | None) -> int:
     """Admit, test and land what is submitted, until stopped.
 
-    With --once it ends when the queue is empty, or paused with nothing left to test: exit
-    status 0 if nothing was rejected, 7 if something was; 5 if somebody else moved trunk, and not
+    With --once it ends when the queue is empty, or when nothing is left to test because it is
+    paused or changes wait for approvals: exit status 0 if nothing was rejected, 7 if something was; 5 if somebody else moved trunk, and not
     forward: then nothing lands until a person says what is right; 125 if trunk itself fails its
     gate and nothing in the queue mends it. Without --once it waits for all these.
     """
@@ -66,6 +67,7 @@ def run(given: Given, once: bool, junit: str | None, slots: int | None, batch: i
             while True:
                 bot.take_turn()
                 if once and (bot.idle or bot.halted):
+                    lacking = sum(bool(approvals.lacking(hub, bot.policy, record)) for record in bot.state.queue.values())
                     break
                 bot.wake.wait(POLL)
                 signals.check()
@@ -83,11 +85,14 @@ def run(given: Given, once: bool, junit: str | None, slots: int | None, batch: i
                 "probes": len(bot.judged),
                 "queued": len(bot.state.queue),
                 "paused": bool(bot.paused),
+                "lacking": lacking,
             }
         )
     given.say(f"landed {landed}, rejected {rejected}, probes {len(bot.judged)}")
     if bot.paused:
         given.say(f"{printable(str(bot.paused))}; queued still: {len(bot.state.queue)}")
+    if lacking:
+        given.say(approve.count(lacking))
     if bot.blocked:
         raise bot.blocked
     return 7 if rejected else 0

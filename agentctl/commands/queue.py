@@ -8,9 +8,11 @@ from dataclasses import dataclass
 
 import click
 
+from agentctl.commands import approve
 from agentctl.commands.submit import report
 from agentctl.core import refnames
 from agentctl.core.planner import usual_seconds
+from agentctl.core.queue.approvals import Lack
 from agentctl.core.queue.events import Staged
 from agentctl.core.queue.lifecycle import Stage
 from agentctl.core.queue.records import AnyEnded, Landed, outline
@@ -60,6 +62,8 @@ def listing(given: Given, everything: bool) -> int:
         given.say(line, hang=12)
     for line in aligned(_rows(found)):
         given.say(line, hang=12)
+    if found.lacking:
+        given.say(approve.count(len(found.lacking)))
     for staged in found.state.probes:
         given.say(
             f"probe {staged.probe.number}: {many(len(staged.probe.chain), 'change')}, {ago(staged.started)}"
@@ -87,6 +91,8 @@ class _Found:
     paused: pause.Pause | None
     moved: foreign.Move | None
     red: red_trunk.Red | None
+    lacking: dict[str, tuple[Lack, ...]]
+    """The rules that queued changes do not satisfy yet, by key."""
 
     def stage(self, record: AnyEnded) -> str:
         return "gone" if self._gone(record) else record.stage
@@ -103,6 +109,7 @@ class _Found:
             "moved": facts(self.moved) if self.moved else None,
             "waiting": [r.key for r in self.waiting],
             "queued": [outline(r) for r in self.state.queue.values()],
+            "lacking": {key: [facts(lack) for lack in lacks] for key, lacks in self.lacking.items()},
             "probes": [facts(p) for p in self.state.probes],
             "ended": [outline(r) for r in self.ended],
             "gone": [r.key for r in self.ended if self._gone(r)],
@@ -115,7 +122,8 @@ def _look(given: Given, everything: bool) -> _Found:
     ended = sorted(ledger.ended(), key=lambda r: r.at) if everything else []
     away = _away(hub, [r.commit for r in ended if isinstance(r, Landed)])
     waiting = [r for r in status.requests(hub) if r.waits]
-    return _Found(waiting, state, ended, away, pause.read(hub), foreign.stopped(hub, state), _red(given, state))
+    stopped, red, lacking = foreign.stopped(hub, state), _red(given, state), _lacking(given, state)
+    return _Found(waiting, state, ended, away, pause.read(hub), stopped, red, lacking)
 
 
 def _away(hub: Hub, commits: list[str]) -> set[str]:
@@ -144,7 +152,8 @@ def _rows(found: _Found) -> list[tuple[str, str, str, str]]:
     for key, record in found.state.queue.items():
         staged = tested.get(key)
         held = found.paused and found.paused.holds(record.change.priority)
-        doing = f"in probe {staged.probe.number} for {ago(staged.started)}" if staged else "frozen" if held else "queued"
+        stands = "frozen" if held else "not approved" if key in found.lacking else "queued"
+        doing = f"in probe {staged.probe.number} for {ago(staged.started)}" if staged else stands
         rows.append((doing, key, record.change.agent, printable(record.subject)))
     return rows + [("not admitted yet", request.key, request.agent, "") for request in found.waiting]
 
@@ -157,6 +166,14 @@ def _red(given: Given, state: State) -> red_trunk.Red | None:
     with contextlib.suppress(AgentctlError):
         return red_trunk.red(given.hub, given.policy, state)
     return None
+
+
+def _lacking(given: Given, state: State) -> dict[str, tuple[Lack, ...]]:
+    """Return which approvals are lacking; none if the policy cannot be read: the queue is listed nevertheless."""
+    with contextlib.suppress(AgentctlError):
+        found = {key: approve.of(given, record).lacks for key, record in state.queue.items()}
+        return {key: lacks for key, lacks in found.items() if lacks}
+    return {}
 
 
 def _usual(state: State, staged: Staged) -> str:

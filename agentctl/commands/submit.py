@@ -9,15 +9,16 @@ from collections.abc import Iterator, Sequence
 import click
 
 from agentctl.core import refnames
+from agentctl.core.queue.approvals import lacking, whole
 from agentctl.core.queue.lifecycle import Stage
 from agentctl.core.queue.records import Landed
 from agentctl.core.queue.request import PRIORITY
-from agentctl.errors import Refused, UsageError
+from agentctl.errors import AgentctlError, Refused, UsageError
 from agentctl.fleet import agents
 from agentctl.git import checkouts, process, worktrees
 from agentctl.git.objects import ObjectError
 from agentctl.git.repository import Hub
-from agentctl.hub import inbox, landed, rights, status, tasks
+from agentctl.hub import approvals, inbox, landed, rights, status, tasks
 from agentctl.hub.ledger import Ledger
 from agentctl.hub.marks import ADOPT, RESTORE
 from agentctl.messages import some
@@ -64,7 +65,7 @@ def command(
                 hint="git commit -a, or name the commit: agentctl submit HEAD~0",
             )
         receipt = _submit(given, head, branch, change, agent, after, priority, again, mends_trunk)
-        return report(given, receipt, _undone(given, head) if receipt.new else [])
+        return report(given, receipt, _undone(given, head) if receipt.new else [], _needed(given, receipt))
 
 
 def _submit(
@@ -140,6 +141,20 @@ def _undone(given: Given, head: str) -> list[str]:
         return []
 
 
+def _needed(given: Given, receipt: inbox.Receipt) -> str:
+    """Return which approvals a new submission needs, in words; empty if it needs none, or if that cannot be known yet.
+
+    For one that holds the commits of other open changes the bot says it.
+    """
+    with contextlib.suppress(AgentctlError):
+        change, _, revision = receipt.key.rpartition("/")
+        request = next((r for r in inbox.read(given.hub, change) if str(r.revision) == revision and r.submits), None)
+        if receipt.new and request and not status.within(given.hub, receipt.head, change, given.tip):
+            _, asked = approvals.ahead(given.hub, given.policy, receipt.head, given.tip)
+            return whole(lacking(asked, request.agent, ()), request.agent)
+    return ""
+
+
 def _refuse_again(hub: Hub, head: str, there: inbox.Receipt | None) -> None:
     """Raise Refused for a head that has landed and is on trunk still.
 
@@ -158,10 +173,10 @@ def _refuse_again(hub: Hub, head: str, there: inbox.Receipt | None) -> None:
         raise Refused(why, hint=hint)
 
 
-def report(given: Given, receipt: inbox.Receipt, undone: Sequence[str] = ()) -> int:
+def report(given: Given, receipt: inbox.Receipt, undone: Sequence[str] = (), needed: str = "") -> int:
     """Say what became of a submission.
 
-    `undone` are the paths in which it takes back what landed lately.
+    `undone` are the paths in which it takes back what landed lately, and `needed` says which approvals it needs.
     """
     change = receipt.key.split("/")[0]
     if receipt.stage == Stage.LANDED:
@@ -175,6 +190,7 @@ def report(given: Given, receipt: inbox.Receipt, undone: Sequence[str] = ()) -> 
                 "new": receipt.new,
                 "stage": receipt.stage,
                 "undoes": list(undone),
+                "needs": needed,
             }
         )
         return 0
@@ -184,6 +200,8 @@ def report(given: Given, receipt: inbox.Receipt, undone: Sequence[str] = ()) -> 
             f"note: it makes {some(undone)} again as before something that came to trunk lately; not meant: "
             f"agentctl withdraw {change}"
         )
+    if needed:
+        given.say(f"note: before it is tested it needs {needed}: agentctl approve {change}")
     if receipt.new and (below := status.within(given.hub, receipt.head, change, given.tip)):
         given.say(f"note: it holds the commits of {', '.join(below)}, and brings them also where that is withdrawn or replaced")
     if receipt.stage == Stage.REJECTED:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 
 import click
 
-from agentctl.core.queue.records import AnyEnded, Ended, Landed, reason_kind
+from agentctl.core.queue.approvals import whole
+from agentctl.core.queue.records import AnyEnded, Ended, Landed, Queued, Record, reason_kind
 from agentctl.core.text.printable import printable
 from agentctl.engine.locks import holder
 from agentctl.errors import AgentctlError, GateSaidNo, MergeConflict, Refused, Timeout
-from agentctl.hub import landed, pause, status
+from agentctl.hub import approvals, landed, pause, status
 from agentctl.terminal.parser import Duration, Given, as_command, given
 
 PAUSE = 0.2
@@ -33,7 +35,7 @@ def command(given: Given, change: str, timeout: float | None) -> int:
         found = status.find(given.hub, change)
         if isinstance(found.record, Ended):
             return ended(given, found.record)
-        if (line := f"agentctl: waiting for {found.key}{_held(given)}") != told:
+        if (line := f"agentctl: waiting for {found.key}{_held(given, found.record)}") != told:
             given.note(line)
             told = line
         if deadline is not None and time.monotonic() > deadline:
@@ -41,10 +43,13 @@ def command(given: Given, change: str, timeout: float | None) -> int:
         time.sleep(PAUSE)
 
 
-def _held(given: Given) -> str:
+def _held(given: Given, record: Record | None) -> str:
     """Return why nothing may land for a long time, as the end of a sentence; empty if nothing is known to hold it up."""
     if paused := pause.read(given.hub):
         return f"; the queue is {printable(str(paused))}"
+    with contextlib.suppress(AgentctlError):
+        if isinstance(record, Queued) and (lacks := approvals.lacking(given.hub, given.policy, record)):
+            return f"; it needs {whole(lacks, record.change.agent)}: agentctl approve {record.change.id}"
     return "" if holder(given.hub.own_path("locks", "bot.lock")) else "; no bot runs here: agentctl bot run"
 
 

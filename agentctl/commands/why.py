@@ -7,16 +7,18 @@ import time
 
 import click
 
+from agentctl.commands import approve
 from agentctl.core.policy.policy import fingerprint
 from agentctl.core.queue import inbox_turns
 from agentctl.core.queue.answer import Other
+from agentctl.core.queue.approvals import whole
 from agentctl.core.queue.lifecycle import Stage
 from agentctl.core.queue.model import Verdict
 from agentctl.core.queue.records import AgainstRules, AnyEnded, Conflicts, GateFailed, Landed, Queued, Record, Rejected, outline
 from agentctl.core.queue.red_trunk import tried as tried_on
 from agentctl.core.queue.request import Request
 from agentctl.core.queue.state import State
-from agentctl.core.text.json_form import unquoted
+from agentctl.core.text.json_form import facts, unquoted
 from agentctl.core.text.plural import many
 from agentctl.core.text.printable import printable, uncoloured
 from agentctl.engine.locks import holder
@@ -24,7 +26,7 @@ from agentctl.errors import AgentctlError
 from agentctl.git.merge import changed
 from agentctl.hub import foreign, landed, outbox, pause, red_trunk, status, verdicts
 from agentctl.hub.ledger import Ledger
-from agentctl.messages import ago, clock, next_step, some
+from agentctl.messages import ago, clock, next_step, quoted, some
 from agentctl.terminal.parser import Given, as_command, given
 
 
@@ -44,6 +46,10 @@ def command(given: Given, change: str, log: bool) -> int:
     protected = isinstance(refused, AgainstRules) and refused.protected
     head = found.record.change.head if found.record else ""
     step = next_step(found.stage, change, head, given.trunk, protected)
+    lacking = approve.of(given, found.record) if isinstance(found.record, Queued) else None
+    if lacking and lacking.lacks:
+        reason += f"; it waits for {whole(lacking.lacks, lacking.agent)}"
+        step = f"{approve.how_to_see(lacking)}, then somebody else than {lacking.agent}: agentctl approve {quoted(change)}"
     step = moved.ways if moved else AFTER_LOSS.format(change=change) if gone else step
     past = status.history(given.hub, found.key)
     answer = outbox.read(given.hub, found.record) if found.record and found.stage == Stage.REJECTED else None
@@ -57,6 +63,7 @@ def command(given: Given, change: str, log: bool) -> int:
                 "gone": gone,
                 "record": outline(found.record) if found.record else None,
                 "answer": answer.plain if answer else None,
+                "lacking": [facts(lack) for lack in lacking.lacks] if lacking else [],
                 "history": past,
             }
         )

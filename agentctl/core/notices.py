@@ -51,6 +51,13 @@ class TrunkRed(Notice, frozen=True, tag="red"):
     how: str
 
 
+class Unapproved(Notice, frozen=True, tag="unapproved"):
+    """A queued change waits for approvals."""
+
+    key: str
+    needed: str
+
+
 # Of the fleet.
 
 
@@ -151,6 +158,8 @@ def _told(event: Notice) -> str:
                 f"local changes keep the checkout {path} from following trunk: a commit there would undo what landed; "
                 "agentctl doctor --mend checkout keeps them on a branch"
             )
+        case Unapproved(key=key, needed=needed):
+            return f"{key} waits for {needed}: agentctl approve {key.partition('/')[0]}"
         case SessionBegun(task=task, agent=agent):
             return f"{agent} works on {task}"
         case SessionEnded(task=task, session=session):

@@ -1,7 +1,7 @@
 """Submitting: one new ref in the inbox, an annotated tag on the head.
 
-The subject of the tag is one line of JSON with the facts (task, generation, priority, after, mends, withdraw or
-bump), so that the bot learns all it needs from the ref. A plain commit that is pushed to such a ref is a submission
+The subject of the tag is one line of JSON with the facts (task, generation, priority, after, mends, withdraw, bump,
+approve or refuse), so that the bot learns all it needs from the ref. A plain commit that is pushed to such a ref is a submission
 too, without facts. `core.queue.request` reads both.
 """
 
@@ -16,7 +16,7 @@ from agentctl.core.queue import request as asked
 from agentctl.core.queue.ledger_format import shard
 from agentctl.core.queue.lifecycle import Stage
 from agentctl.core.queue.records import Landed, Record, next_revision
-from agentctl.core.queue.request import Bump, Request, Withdraw
+from agentctl.core.queue.request import Bump, Request, Review, Withdraw
 from agentctl.core.text.json_form import Plain
 from agentctl.engine import locks
 from agentctl.errors import NotFound, Refused, UsageError
@@ -114,6 +114,18 @@ def bump(hub: Hub, change: str, priority: int, by: str | None = None, now: float
     if any(isinstance(request, Bump) and request.priority == priority for request in waiting[-1:]):
         return Receipt(waiting[-1].key, head, False, Stage.WAITING)
     return _ask(hub, head, agent, change, now, {"bump": True, "priority": priority})
+
+
+def review(hub: Hub, change: str, head: str, by: str, refusal: str = "", now: float | None = None) -> Receipt:
+    """Ask the bot to note that `by` approves `head` as the newest revision of `change`, or refuses it.
+
+    A review holds for this very commit. Raises UsageError for a refusal that is too long.
+    """
+    check_name("agent", by)
+    for request in read(hub, change):
+        if isinstance(request, Review) and (request.agent, request.head, request.refusal) == (by, head, refusal.strip()):
+            return Receipt(request.key, head, False, Stage.WAITING)
+    return _ask(hub, head, by, change, now, {"refuse": refusal} if refusal else {"approve": True})
 
 
 def owner(hub: Hub, change: str, by: str | None) -> str | None:

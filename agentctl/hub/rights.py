@@ -1,13 +1,21 @@
-"""The right to supersede, withdraw or bump a queued change.
+"""The right to supersede, withdraw or bump a queued change, and who is an agent when somebody approves one.
 
-The agent that submitted the change has it, and so has the agent that works on its task now, or did so last. A person at
-the command line acts in the name of the change's own agent.
+The agent that submitted the change has that right, and so has the agent that works on its task now, or did so last. A
+person at the command line acts in the name of the change's own agent, but approves in the person's own name.
+
+The name in a ref is who asks. That keeps apart those who keep to the protocol. It is no barrier against somebody who
+writes refs under the name of another one.
 """
 
 from __future__ import annotations
 
-from agentctl.core.queue.records import Record
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from agentctl.core.queue.records import Approval, Record
+from agentctl.core.tasks.task import Task
 from agentctl.errors import AgentctlError
+from agentctl.git import worktrees
 from agentctl.git.repository import Hub
 from agentctl.hub import tasks
 
@@ -40,3 +48,31 @@ def refusal(agent: str, queued: Record) -> str:
         f"{queued.key} is queued for {queued.change.agent}; {agent} neither submitted it nor has the claim of its "
         "task, and so may not replace, withdraw or bump it"
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Agents:
+    """The agents of a hub: whoever has the claim of a task, had a session of one, or has a worktree."""
+
+    roles: Mapping[str, str]
+    """The role of each agent; empty for one that has none."""
+
+    @classmethod
+    def read(cls, hub: Hub) -> Agents:
+        found = tasks.survey(hub)
+        roles = dict.fromkeys(worktrees.known(hub, "agents"), "")
+        last = sorted(((s.ended, s.agent, role_of(task)) for task in found.tasks.values() for s in task.sessions))
+        roles |= {agent: role for _, agent, role in last}
+        return cls(roles | {claim.agent: role_of(found.tasks[name]) for name, (claim, _) in found.claims.items()})
+
+    def approval(self, name: str, now: float) -> Approval:
+        """Return the approval of an agent or a person of that name.
+
+        An agent has the role of the task that it has claimed, or else of its last session: a claim ends with its session.
+        """
+        return Approval(name, now, person=name not in self.roles, role=self.roles.get(name, ""))
+
+
+def role_of(task: Task) -> str:
+    """Return the role of the agents that a task is for; empty if it is for any."""
+    return str(getattr(task, "role", ""))

@@ -6,6 +6,7 @@
 3  Every submission ended in exactly one way or is still queued; no two landed as one commit.
 4  No change was rejected without evidence.
 5  What agents wrote is reachable.
+8  No change landed without the approvals that the policy in force asked for.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from agentctl.core import refnames
 from agentctl.core.policy.policy import Policy, fingerprint, in_parts, parts
 from agentctl.core.queue import events, ledger_format_v1
 from agentctl.core.queue import ledger_format as codec
+from agentctl.core.queue.approvals import whole
 from agentctl.core.queue.model import Verdict
 from agentctl.core.queue.records import AnyEnded, Conflicts, Ended, GateFailed, Landed, Record, Rejected
 from agentctl.core.queue.state import State
@@ -29,6 +31,7 @@ from agentctl.git.objects import ObjectError
 from agentctl.git.process import GitError
 from agentctl.git.repository import POLICY_PATH, Hub
 from agentctl.hub import foreign, landed, marks, verdicts
+from agentctl.hub.approvals import beyond, lacking
 from agentctl.hub.ledger import Ledger, Odd
 from agentctl.hub.policy_file import read_policy
 
@@ -80,6 +83,7 @@ def prove(hub: Hub, trunk: str) -> tuple[Counts, list[Finding]]:
         *_all(1, _tested(hub, landed)),
         *_once(admitted, state, ended),
         *_all(4, _evidence(hub, rejected)),
+        *_all(8, _approved(hub, landed)),
         *_all(5, _reachable(hub, [*ended, *state.queue.values()])),
     ]
     return Counts(len(landed), len(rejected), len(state.queue), len(tips)), findings
@@ -235,6 +239,25 @@ def _tested(hub: Hub, landed: list[Landed]) -> Iterator[Finding]:
                 yield Finding(1, f"{tip[:12]} landed without a passed verdict of {', '.join(missing)} on its paths")
         if tip and not _ancestor(hub, record.commit, tip):
             yield Finding(2, f"{record.key} is not in the tested commit {tip[:12]}")
+
+
+def _approved(hub: Hub, landed: list[Landed]) -> Iterator[Finding]:
+    policies: dict[tuple[int, str] | None, Policy | None] = {}
+    for record in landed:
+        try:
+            policy = _in_force(hub, record.proof.old, policies)
+            if not policy or not policy.approvals:
+                continue
+            below = hub.objects.commit(record.commit).parents[0]
+            missing = lacking(hub, policy, record)
+            beyond_it = () if missing else beyond(hub, policy, record, below, record.commit)
+        except UNREADABLE as error:
+            yield Finding(8, f"nothing proves that {record.key} was approved: {error.message}")
+            continue
+        if missing:
+            yield Finding(8, f"{record.key} landed without {whole(missing, record.change.agent)}")
+        elif beyond_it:
+            yield Finding(8, f"{record.key} changed {printable(beyond_it[0])} where it landed, without approvals")
 
 
 def _in_force(hub: Hub, tip: str, known: dict[tuple[int, str] | None, Policy | None]) -> Policy | None:

@@ -25,6 +25,7 @@ COLORS: dict[type, str] = {
     events.Moved: "red",
     notices.TrunkRed: "red",
     events.PutBack: "yellow",
+    notices.Unapproved: "yellow",
     events.Paused: "yellow",
     events.Resumed: "green",
     notices.SessionEnded: "cyan",
@@ -34,7 +35,7 @@ COLORS: dict[type, str] = {
     notices.OverBudget: "yellow",
     notices.Released: "green",
 }
-SHOWN = (*COLORS, events.Probed, events.NotAdmitted, notices.Odd)
+SHOWN = (*COLORS, events.Probed, events.Approved, events.NotAdmitted, notices.Odd)
 """The kinds of events that are told without --verbose."""
 
 

@@ -55,6 +55,7 @@ STORY = (
     ("withdraw", "withdraw ann", 0),
     ("submit", "submit topic --change good", 0),
     ("submit", "submit topic --change good", 0),
+    ("approve", "approve", 0),
     ("test", "test topic", 0),
     ("bot run", "bot run --once", 0),
     ("bot restore", "bot restore", 0),

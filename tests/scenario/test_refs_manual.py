@@ -2,7 +2,7 @@
 
 import subprocess
 
-from tests.support.hub import ROOT, Repo, write
+from tests.support.hub import ROOT, Repo, policy, write
 
 PAGE = (ROOT / "man/man7/agentctl-refs.7").read_text()
 PLAIN = (("\\(aq", "'"), ("\\-", "-"), ("\\&", ""))
@@ -66,6 +66,20 @@ def test_submitting_by_plain_git(repo, tmp_path):
     repo.drain()
     assert repo.record("parser").change.priority == 5
     assert repo.stages() == {"parser/1": "landed", "parser/2": "landed"}, repo.cli("why", "parser").stdout
+    repo.proven()
+
+
+def test_approving_by_plain_git(make_repo, tmp_path):
+    repo = make_repo(files={".agentctl/policy.yaml": policy() + "approvals: [{paths: ['**'], by: person}]\n"})
+    head = repo.submit("parser", {"parser.txt": "1\n"})
+    repo.cli("bot", "run", "--once")
+    repo.git("clone", "-q", str(repo.path), str(tmp_path / "clone"))
+    clone = Repo(tmp_path / "clone")
+    clone.git("fetch", "-q", "origin", "+refs/agentctl/*:refs/agentctl/*")
+    first, second = shown("approved")
+    subprocess.run(["/bin/sh", "-ec", f"head={head}\n{first}\n{second}"], cwd=clone.path, check=True, capture_output=True)
+    repo.drain()
+    assert repo.stages() == {"parser/1": "landed"} and repo.record("parser").approvals[0].by == "tess"
     repo.proven()
 
 

@@ -55,7 +55,7 @@ def test_what_is_needed_is_told():
     rules = [ApprovalRule(("**",), "anybody", 3), ApprovalRule(("src/**",), "person"), ApprovalRule(("a*",), "reviewer")]
     found = lacking(asked(rules, ["a\n", "b", "src/c", "d", "e"]), "ann", [CODER])
     assert [needed(lack, "ann") for lack in found] == [
-        "2 approvals by anybody but ann for a\\n, b, src/c and 2 more; there is that of agent-2",
+        "2 approvals by anybody but ann for a\\n, b, src/c and 2 more (agent-2 has approved)",
         "1 approval by a person for src/c",
         "1 approval by an agent of the role reviewer for a\\n",
     ]

@@ -79,14 +79,25 @@ def is_kept(wanted: Sequence[Asked], author: str, approvals: Sequence[Approval],
 
 
 def needed(lack: Lack, author: str) -> str:
-    """Return what is needed, in words: 2 approvals by a person for src/a.py; tess has given one."""
+    """Return what is needed, in words: 2 approvals by a person for src/a.py (tess has approved)."""
     by = {ANYBODY: f"anybody but {author}", PERSON: "a person"}.get(lack.rule.by, f"an agent of the role {lack.rule.by}")
     shown = ", ".join(printable(path) for path in lack.paths[:NAMED])
     more = f" and {len(lack.paths) - NAMED} more" if len(lack.paths) > NAMED else ""
-    given = f"; there {'are' if len(lack.given) > 1 else 'is'} that of {', '.join(lack.given)}" if lack.given else ""
+    given = f" ({', '.join(lack.given)} {'has' if len(lack.given) == 1 else 'have'} approved)" if lack.given else ""
     return f"{many(lack.missing, 'approval')} by {by} for {shown}{more}{given}"
 
 
 def whole(lacks: Iterable[Lack], author: str) -> str:
     """Return all that is needed, as a part of a sentence."""
     return ", and ".join(needed(lack, author) for lack in lacks)
+
+
+def no_use(wanted: Sequence[Asked], author: str, new: Approval) -> str:
+    """Return why a review of a change of `author` has no effect by these rules; empty if it has one."""
+    if not wanted:
+        return "no rule of the policy in force asks for approvals of it"
+    if any(counts(one.rule, new, author) for one in wanted):
+        return ""
+    what = f"an agent of the role {new.role}" if new.role else "an agent without a role"
+    by = " and ".join(dict.fromkeys(one.rule.by for one in wanted))
+    return f"it needs approvals by {by}, and {new.by} is {'a person' if new.person else what}"

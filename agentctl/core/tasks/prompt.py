@@ -270,6 +270,8 @@ def _rejection(seen: Situation) -> str:
 
 def _reason(answer: Facts) -> str:
     """Return why a change was rejected, without the planner's reckoning, which is of no use for mending it."""
+    if answer.by:
+        return "\n".join([f"{answer.by} has looked at it, and refuses it; no gate said so:", "", *_quoted(answer.why)])
     if not answer.step:
         return answer.why
     how = f" with exit status {answer.exit}" if answer.exit is not None else ""
