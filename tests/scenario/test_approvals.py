@@ -9,7 +9,9 @@ from agentctl.bot import border
 from agentctl.core.queue import approvals as rules
 from agentctl.core.queue import events
 from agentctl.core.queue.records import reason_kind
-from agentctl.core.tasks.task import Claim
+from agentctl.core.tasks.claim import Claim
+from agentctl.core.tasks.task import End, Session
+from agentctl.fleet import session
 from agentctl.hub import inbox, tasks
 from agentctl.hub.verification import prove
 from tests.scenario.test_border import push, tag
@@ -187,13 +189,37 @@ def test_an_agent_is_no_person_and_has_no_role_that_its_task_has_not(asked):
     approve(repo, "x", "agent-2")
     approve(repo, "x", "agent-2", '{"refuse": "no"}', revision=10)
     settled(repo)
-    needs = "x/1: it needs approvals by person and reviewer, and agent-2 is an agent without a role"
+    needs = "x/1: it needs approvals by person and reviewer, and agent-2 is an agent of the role worker"
     assert answer(repo, "agent-2", "x") == answer(repo, "agent-2", "x", 10) == needs
     assert needs in as_agent(repo, "agent-2", "approve", "x").stderr and repo.stage("x") == "queued"
     # For a role alone no person will do.
     repo.cli("approve", "x")
     settled(repo)
     assert approvers(repo, "x") == ["tess-tester"] and "the role reviewer" in repo.cli("why", "x").stdout
+
+
+def test_a_reviewer_is_whose_task_says_so_as_long_as_that_is_its_last(asked):
+    repo = asked("{paths: [src/**], by: reviewer, count: 2}")
+    add(repo, {"id": "look", "role": "reviewer"}, {"id": "again", "role": "reviewer"}, "code")
+    repo.submit("x", {"src/x": "x\n"}, agent="agent-1")
+    settled(repo)
+    # One at work on such a task, one whose session is over, and one that has gone on to change files.
+    tasks.claim(repo.hub, "look", Claim("agent-2", 1, time.time() + 1000))
+    session.record(repo.hub, "again", Session(1, "agent-4", End.DEFERRED, 1.0, 1.0, repo.tip))
+    session.record(repo.hub, "again", Session(2, "agent-3", End.DEFERRED, 2.0, 1.0, repo.tip))
+    tasks.claim(repo.hub, "code", Claim("agent-4", 1, time.time() + 1000))
+    assert as_agent(repo, "agent-2", "approve", "x").returncode == 0
+    approve(repo, "x", "agent-4")
+    approve(repo, "x", "tess")
+    settled(repo)
+    assert "agent-4 is an agent of the role worker" in answer(repo, "agent-4", "x") and "tess is a person" in answer(
+        repo, "tess", "x"
+    )
+    assert approvers(repo, "x") == ["agent-2"] and repo.stage("x") == "queued"
+    approve(repo, "x", "agent-3", revision=10)
+    repo.drain()
+    assert [(a.by, a.role) for a in repo.record("x").approvals] == [("agent-2", "reviewer"), ("agent-3", "reviewer")]
+    repo.proven()
 
 
 def test_an_agent_in_its_worktree_speaks_as_itself(asked):

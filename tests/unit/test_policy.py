@@ -124,6 +124,8 @@ def test_who_has_to_approve():
         ("{paths: [x], count: true}", "5:33: approvals[0].count: expected a whole number from 1 to 100, not true"),
         ("{paths: [x], by: [person]}", "5:30: approvals[0].by: expected anybody, person or the name of a role of agents"),
         ("{paths: [x], by: a b}", "5:30: approvals[0].by: expected anybody, person or the name of a role of agents"),
+        ("{paths: [x], by: persn}", "5:30: approvals[0].by: there is no role 'persn'; did you mean 'person'?"),
+        ("{paths: [x], by: qa}", "5:30: approvals[0].by: there is no role 'qa'; there are worker, planner, reviewer"),
         ("{paths: [x], who: person}", "5:26: approvals[0]: unknown key 'who'"),
         ("x", "5:13: approvals[0]: expected a mapping of keys to values, not 'x'"),
     ],
@@ -131,6 +133,13 @@ def test_who_has_to_approve():
 def test_what_is_no_rule_of_approval(rule, want):
     [line] = problems(SMALLEST + f"approvals: [{rule}]\n")
     assert line.startswith("p.yaml:" + want)
+
+
+def test_an_approver_may_have_a_role_of_ones_own():
+    rule = "approvals: [{paths: [x], by: qa}]\n"
+    assert parse(SMALLEST + "agents: {roles: {qa: {does: review}}}\n" + rule, "p").approvals[0].by == "qa"
+    [line] = problems(SMALLEST + "agents: {roles: {person: {}}}\n")
+    assert line == "p.yaml:5:26: agents.roles: approvals mean something else by 'person'"
 
 
 def test_approvals_that_are_no_list():

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from agentctl.core.policy.schema import ANYBODY, PLACEHOLDERS, SCHEMA
+from agentctl.core.policy.schema import ANYBODY, PERSON, PLACEHOLDERS, PLANNER, REVIEWER, SCHEMA, WORKER
 from agentctl.core.text.globs import ALL
 from agentctl.core.text.json_form import Plain
 from agentctl.core.text.schema_violations import suggestion
@@ -225,7 +225,7 @@ def _agents(values: Plain) -> Agents:
 def document(text: str, source: str) -> Document:
     """Return the policy as it was written, proven valid. Raise Problems."""
     found = read(text, source, SCHEMA)
-    problems = [*_same_names(found), *_misspelt_placeholders(found), *_too_large(found)]
+    problems = [*_same_names(found), *_misspelt_placeholders(found), *_no_such_approvers(found), *_too_large(found)]
     if problems:
         raise Problems(problems)
     return found
@@ -314,6 +314,18 @@ def _misspelt_placeholders(found: Document) -> Iterator[Problem]:
             if near:
                 message = f"agents.command[{i}]: unknown placeholder '{name}'{near}"
                 yield found.problem(message, ("agents", "command", i))
+
+
+def _no_such_approvers(found: Document) -> Iterator[Problem]:
+    roles = found.data.get("agents", {}).get("roles", {})
+    for name in roles.keys() & {ANYBODY, PERSON}:
+        yield found.problem(f"agents.roles: approvals mean something else by '{name}'", ("agents", "roles", name))
+    known = [ANYBODY, PERSON, *dict.fromkeys((WORKER, PLANNER, REVIEWER, *roles))]
+    for i, rule in enumerate(found.data.get("approvals", [])):
+        by = rule.get("by", ANYBODY)
+        if by not in known:
+            near = suggestion(by, known) or f"; there are {', '.join(known[2:])}"
+            yield found.problem(f"approvals[{i}].by: there is no role '{by}'{near}", ("approvals", i, "by"))
 
 
 def _too_large(found: Document) -> Iterator[Problem]:

@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from agentctl.core.policy.policy import Agents, Budget, Role
+from agentctl.core.policy.schema import PLANNER, REVIEWER, WORKER
 
-WORKER = "worker"
-"""The role of a task that names none."""
-BUILT_IN = {WORKER: Role(), "planner": Role(does="plan", count=1), "reviewer": Role(does="review")}
+BUILT_IN = {WORKER: Role(), PLANNER: Role(does="plan", count=1), REVIEWER: Role(does="review")}
 """Roles that need not be in the policy."""
 
 

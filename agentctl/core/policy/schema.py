@@ -13,6 +13,10 @@ from agentctl.core.text.json_form import Plain
 from agentctl.core.text.units import DURATION, LARGEST, SIZE
 
 VERSION = 1
+WORKER, PLANNER, REVIEWER = "worker", "planner", "reviewer"
+"""The roles of agents that need not be in a policy."""
+ANYBODY, PERSON = "anybody", "person"
+"""Whose approvals a rule may ask for beside those of a role."""
 SLOTS = 4096
 """The most gates that can run at the same time."""
 PLACEHOLDERS = ("prompt", "prompt_file", "session", "task", "agent", "worktree", "attempt")
@@ -319,12 +323,10 @@ AGENTS = _section(
     },
 )
 
-ANYBODY, PERSON = "anybody", "person"
-
 APPROVAL = _section(
     "A change of these paths waits for approvals.",
     {
-        "paths": _globs("Globs. They are compared without regard to case and Unicode form.", None),
+        "paths": _globs("Globs. A change of such a file is not tested until it is approved. They are compared as protect.", None),
         "by": _text(
             "Whose approvals count. anybody: anyone but who submitted the change. person: the same, but no agent. "
             "Any other name: agents with a task of this role.",
@@ -412,12 +414,7 @@ SCHEMA: Plain = {
             "Files that no change may touch, as globs. They are compared without regard to case and Unicode form.",
             [".agentctl/**"],
         ),
-        "approvals": {
-            "type": "array",
-            "description": "Rules: a change that touches a path of one is neither tested nor landed until others have approved it.",
-            "default": [],
-            "items": APPROVAL,
-        },
+        "approvals": {"type": "array", "description": "Rules: which changes others approve.", "default": [], "items": APPROVAL},
         "limits": LIMITS,
     },
     "required": ["version", "gates"],
