@@ -27,7 +27,7 @@ from agentctl.core.queue.state import State
 from agentctl.core.text.printable import printable
 from agentctl.errors import Malformed, PolicyError, Timeout
 from agentctl.git import plain
-from agentctl.git.objects import ObjectError
+from agentctl.git.objects import EMPTY_TREE, ObjectError
 from agentctl.git.process import GitError
 from agentctl.git.repository import POLICY_PATH, Hub
 from agentctl.hub import foreign, landed, marks, verdicts
@@ -248,7 +248,7 @@ def _approved(hub: Hub, landed: list[Landed]) -> Iterator[Finding]:
             policy = _in_force(hub, record.proof.old, policies)
             if not policy or not policy.approvals:
                 continue
-            below = hub.objects.commit(record.commit).parents[0]
+            below = next(iter(hub.objects.commit(record.commit).parents), EMPTY_TREE)
             missing = lacking(hub, policy, record)
             beyond_it = () if missing else beyond(hub, policy, record, below, record.commit)
         except UNREADABLE as error:

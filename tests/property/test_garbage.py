@@ -16,7 +16,7 @@ from agentctl.core.queue import events
 from agentctl.core.queue import ledger_format as codec
 from agentctl.core.queue.events import Landing, Staged
 from agentctl.core.queue.model import Change, Probe, Verdict
-from agentctl.core.queue.records import GateFailed, Landed, Passed, Proof, Queued, Rejected, Work
+from agentctl.core.queue.records import Approval, GateFailed, Landed, Passed, Proof, Queued, Rejected, Work
 from agentctl.core.queue.state import Draft, State
 from agentctl.core.tasks import claim as claims
 from agentctl.core.tasks import prompt
@@ -113,7 +113,8 @@ def named(ref):
 
 CHANGE = Change("one", 1, OID, "ann", 1, 1.0, "one", 0, ("two",))
 WORK = Work(OID, "one", ("a",))
-QUEUED = Queued(CHANGE, WORK)
+APPROVALS = (Approval("tess", 3.0, person=True), Approval("bob", 4.0, role="reviewer"))
+QUEUED = Queued(CHANGE, WORK, APPROVALS)
 REJECTED = Rejected(change=CHANGE, at=2.0, work=WORK, said="why", reason=GateFailed(1, ("one/1",), "g", OID, OID))
 PROBE = Probe(1, OID, ("one/1",), 1, "first")
 STAGED = Staged(PROBE, OID, OID, (("one/1", OID),), "g", 1.0)
@@ -218,7 +219,9 @@ def test_the_ledger(repo, path, draw):
             read()
 
 
-LANDED = Landed(change=CHANGE, at=2.0, work=WORK, commit=OID, proof=Proof(1, OID, OID, Passed(OID, "g", 1.0, OID)))
+LANDED = Landed(
+    change=CHANGE, at=2.0, work=WORK, approvals=APPROVALS, commit=OID, proof=Proof(1, OID, OID, Passed(OID, "g", 1.0, OID))
+)
 OLD = {
     "change": {"id": "one", "revision": 3, "head": OID, "agent": "ann", "seq": 1, "admitted": 5.0},
     "base": OID,

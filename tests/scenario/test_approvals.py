@@ -517,6 +517,25 @@ def test_verify_finds_what_landed_without(asked):
     repo.proven()
 
 
+@pytest.mark.parametrize("what", ["root", "gone", "tree", "elsewhere"])
+def test_verify_of_a_landing_that_cannot_be_believed(asked, what):
+    repo = asked(PERSON)
+    repo.submit("x", {"x": "x\n"})
+    repo.drain()
+    objects, tree = repo.hub.objects, repo.hub.objects.commit(repo.tip).tree
+    commits = {
+        "root": objects.write_commit(tree, (), "root\n", 1),
+        "gone": "1" * 40,
+        "tree": tree,
+        "elsewhere": repo.change({"src/y": "y\n"}),
+    }
+    rewrite(repo, forged(repo, "x/1", commit=commits[what]))
+    found = " ".join(f.text for f in prove(repo.hub, "main")[1] if f.grave)
+    assert "x/1 is not in the tested commit" in found
+    assert ("x/1 changed src/y where it landed, without approvals" in found) == (what == "elsewhere")
+    assert ("nothing proves that x/1 was approved" in found) == (what in ("gone", "tree"))
+
+
 def test_what_was_asked_for_later_is_no_finding(asked):
     repo = asked()
     repo.submit("x", {"src/x": "x\n"})

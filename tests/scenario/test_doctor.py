@@ -414,6 +414,11 @@ def globs_that_match_nothing(make):
     return make(files={".agentctl/policy.yaml": text, "src/a": "a\n"}), "gates.check.paths names the directory src"
 
 
+def approvals_of_a_directory(make):
+    text = policy() + "approvals: [{paths: ['*.x', src]}]\n"
+    return make(files={".agentctl/policy.yaml": text, "src/a": "a\n"}), "approvals[0].paths names the directory src"
+
+
 def an_invalid_policy(make):
     return make(files={".agentctl/policy.yaml": "version: 1\n"}), ".agentctl/policy.yaml:1:1: missing key 'gates'"
 
@@ -475,7 +480,7 @@ def a_merge_under_way(make):
 NOTED = {
     "programs": (gate_without_its_program, setup_without_its_program, agents_setup_without_its_program),
     "adapter": (agents_without_their_program,),
-    "globs": (globs_that_match_nothing,),
+    "globs": (globs_that_match_nothing, approvals_of_a_directory),
     "policy": (an_invalid_policy, no_policy),
     "filters": (a_filter_that_is_configured_nowhere, a_filter_of_this_repository_alone),
     "red": (a_red_trunk,),
