@@ -21,7 +21,6 @@ from agentctl.errors import Refused, UsageError
 from agentctl.git.objects import ObjectError
 from agentctl.hub import approvals, inbox, rights, status
 from agentctl.hub.ledger import Ledger
-from agentctl.messages import quoted
 from agentctl.terminal.parser import Given, as_command, given
 
 
@@ -57,7 +56,7 @@ class Open:
     "approve",
     """
 agentctl approve
-agentctl approve fix-crash
+agentctl approve fix-crash/1
 agentctl approve fix-crash --refuse 'it leaks the handle; see close()'
 """,
 )
@@ -68,7 +67,8 @@ def command(given: Given, changes: tuple[str, ...], refuse: str | None) -> int:
     """Approve CHANGE, as far as the policy asks for that, or refuse it.
 
     Without CHANGE, list what waits for approvals, and how to see it. An approval is of the very
-    commit that the change is at: of a newer one it says nothing. Whoever submitted a change does
+    commit that the change is at: of a newer one it says nothing. CHANGE/REVISION, as it is
+    listed, approves nothing else if a newer one has come since. Whoever submitted a change does
     not approve it. In a session the agent approves, else the person. It counts from the bot's
     next turn on.
     """
@@ -85,9 +85,10 @@ def listing(given: Given) -> int:
         given.say(f"{one.key} of {one.agent}: {printable(one.subject)}", hang=2)
         for lack in one.lacks:
             given.say(f"  lacks {rules.needed(lack, one.agent)}", hang=4)
-        given.say(f"  see it: {how_to_see(one)}; agentctl why {quoted(one.change)}", hang=4)
+        given.say(f"  see it: {how_to_see(one)}; agentctl why {one.key}", hang=4)
     if waiting:
-        given.say("hint: agentctl approve CHANGE, or agentctl approve CHANGE --refuse WHY")
+        key = waiting[0].key
+        given.say(f"hint: agentctl approve {key}, or agentctl approve {key} --refuse WHY")
     else:
         given.say("nothing waits for approvals")
     return 0
@@ -105,14 +106,13 @@ def review(given: Given, names: tuple[str, ...], refusal: str) -> int:
         left = rules.lacking(one.asked, one.agent, (*one.approvals, mine))
         done.append({"key": one.key, "head": one.head, "by": by, "refused": bool(refusal), "new": receipt.new})
         done[-1]["lacking"] = [facts(lack) for lack in left]
+        after = f"it lacks {rules.whole(left, one.agent) or 'no more'}"
         said = (
-            "it goes back to " + one.agent
+            f"refused by {by}; at the bot's next turn it goes back to {one.agent}"
             if refusal
-            else f"it lacks {rules.whole(left, one.agent)}"
-            if left
-            else "it lacks no more"
+            else f"approved by {by}; then {after}"
         )
-        given.say(f"{one.key}: {'refused' if refusal else 'approved'} by {by}; from the bot's next turn on {said}", hang=2)
+        given.say(f"{one.key}: {said}", hang=2)
     if given.json:
         given.emit({"reviewed": done})
     return 0

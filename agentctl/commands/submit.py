@@ -201,7 +201,7 @@ def report(given: Given, receipt: inbox.Receipt, undone: Sequence[str] = (), nee
             f"agentctl withdraw {change}"
         )
     if needed:
-        given.say(f"note: before it is tested it needs {needed}: agentctl approve {change}")
+        given.say(f"note: before it is tested it needs {needed}: agentctl approve {receipt.key}")
     if receipt.new and (below := status.within(given.hub, receipt.head, change, given.tip)):
         given.say(f"note: it holds the commits of {', '.join(below)}, and brings them also where that is withdrawn or replaced")
     if receipt.stage == Stage.REJECTED:

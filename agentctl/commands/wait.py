@@ -49,7 +49,7 @@ def _held(given: Given, record: Record | None) -> str:
         return f"; the queue is {printable(str(paused))}"
     with contextlib.suppress(AgentctlError):
         if isinstance(record, Queued) and (lacks := approvals.lacking(given.hub, given.policy, record)):
-            return f"; it needs {whole(lacks, record.change.agent)}: agentctl approve {record.change.id}"
+            return f"; it needs {whole(lacks, record.change.agent)}: agentctl approve {record.key}"
     return "" if holder(given.hub.own_path("locks", "bot.lock")) else "; no bot runs here: agentctl bot run"
 
 

@@ -26,7 +26,7 @@ from agentctl.errors import AgentctlError
 from agentctl.git.merge import changed
 from agentctl.hub import foreign, landed, outbox, pause, red_trunk, status, verdicts
 from agentctl.hub.ledger import Ledger
-from agentctl.messages import ago, clock, next_step, quoted, some
+from agentctl.messages import ago, clock, next_step, some
 from agentctl.terminal.parser import Given, as_command, given
 
 
@@ -49,7 +49,7 @@ def command(given: Given, change: str, log: bool) -> int:
     lacking = approve.of(given, found.record) if isinstance(found.record, Queued) else None
     if lacking and lacking.lacks:
         reason += f"; it waits for {whole(lacking.lacks, lacking.agent)}"
-        step = f"{approve.how_to_see(lacking)}, then somebody else than {lacking.agent}: agentctl approve {quoted(change)}"
+        step = f"{approve.how_to_see(lacking)}, then somebody else than {lacking.agent}: agentctl approve {found.key}"
     step = moved.ways if moved else AFTER_LOSS.format(change=change) if gone else step
     past = status.history(given.hub, found.key)
     answer = outbox.read(given.hub, found.record) if found.record and found.stage == Stage.REJECTED else None

@@ -159,7 +159,7 @@ def _told(event: Notice) -> str:
                 "agentctl doctor --mend checkout keeps them on a branch"
             )
         case Unapproved(key=key, needed=needed):
-            return f"{key} waits for {needed}: agentctl approve {key.partition('/')[0]}"
+            return f"{key} waits for {needed}: agentctl approve {key}"
         case SessionBegun(task=task, agent=agent):
             return f"{agent} works on {task}"
         case SessionEnded(task=task, session=session):

@@ -63,11 +63,11 @@ def test_a_change_waits_untested_until_it_is_approved_and_holds_up_nobody_else(a
     bot = settled(repo)
     assert repo.stages() == {"core/1": "queued", "after/1": "queued", "free/1": "landed"}
     assert {key for probe, _ in bot.judged for key in probe.chain} == {"free/1"}
-    assert told(bot, "unapproved") == ["core/1 waits for 1 approval by a person for src/core.py: agentctl approve core"]
+    assert told(bot, "unapproved") == ["core/1 waits for 1 approval by a person for src/core.py: agentctl approve core/1"]
 
     # A person says so, by what is typed, and both land.
     said = repo.cli("approve", "core").stdout
-    assert said == "core/1: approved by tess-tester; from the bot's next turn on it lacks no more\n"
+    assert said == "core/1: approved by tess-tester; then it lacks no more\n"
     assert repo.cli("approve", "core").stdout == said and len(repo.refs("refs/agentctl/inbox")) == 1
     bot = repo.drain()
     assert told(bot, "approved") == ["tess-tester approves core/1"]
@@ -82,13 +82,13 @@ def test_what_waits_and_for_what_is_said_wherever_somebody_looks(asked):
     head = repo.change({"src/a.sql": "a\n"}, "a table")
     said = repo.cli("submit", "--change", "table", "--agent", "ann", head).stdout
     lacks = "2 approvals by a person for src/a.sql, and 2 approvals by anybody but ann for src/a.sql"
-    assert f"note: before it is tested it needs {lacks}: agentctl approve table" in said
+    assert f"note: before it is tested it needs {lacks}: agentctl approve table/1" in said
     # Also before a bot has seen it.
     assert "table/1 of ann: a table" in repo.cli("approve").stdout
     push(repo, "table", tag(repo, head, APPROVE), "bob", 2)
     said = repo.cli("bot", "run", "--once").stdout
     left = "1 approval by a person for src/a.sql (bob has approved), and 1 approval by anybody but ann for src/a.sql"
-    assert f"table/1 waits for {left} (bob has approved): agentctl approve table" in said
+    assert f"table/1 waits for {left} (bob has approved): agentctl approve table/1" in said
     assert "1 change waits for approvals: agentctl approve lists what is needed" in said
 
     shown = repo.cli("queue").stdout
@@ -96,7 +96,7 @@ def test_what_waits_and_for_what_is_said_wherever_somebody_looks(asked):
     why = " ".join(repo.cli("why", "table").stdout.split())
     assert f"it waits for {left}" in why
     step = why.rpartition("next: ")[2]
-    assert step.endswith("then somebody else than ann: agentctl approve table")
+    assert step.endswith("then somebody else than ann: agentctl approve table/1")
     assert "+a" in repo.git(*step.partition(",")[0].split()[1:])
     listed = repo.cli("approve").stdout
     assert "lacks 1 approval by a person for src/a.sql" in listed and "(bob has approved)" in listed
@@ -120,7 +120,7 @@ def test_who_waits_for_it_is_told_and_goes_on_when_it_is_approved(asked):
     repo.submit("core", {"src/core.py": "core\n"})
     settled(repo)
     said = repo.cli("wait", "core", "--timeout", "50ms", ok=124).stderr
-    assert "waiting for core/1; it needs 1 approval by a person for src/core.py: agentctl approve core" in said
+    assert "waiting for core/1; it needs 1 approval by a person for src/core.py: agentctl approve core/1" in said
 
 
 def test_an_approval_is_of_one_commit(asked):
@@ -151,6 +151,22 @@ def test_an_approval_is_of_one_commit(asked):
     settled(repo)
     assert answer(repo, "carl", "y", 1) == "it was said before y/2 was submitted; say it again"
     repo.proven()
+
+
+def test_who_names_a_revision_approves_no_newer_one(asked):
+    repo = asked(PERSON)
+    repo.submit("x", {"src/x": "1\n"})
+    settled(repo)
+    hint = repo.cli("approve").stdout.rpartition("hint: agentctl ")[2].partition(",")[0]
+    assert hint == "approve x/1"
+    repo.submit("x", {"src/x": "2\n"})
+    settled(repo)
+    assert "x/1 is superseded already" in repo.cli(*hint.split(), ok=5).stderr
+    # Nor where the newer one comes just after.
+    repo.cli("approve", "x/2")
+    push(repo, "x", repo.change({"src/x": "3\n"}), "ann", 3)
+    settled(repo)
+    assert repo.stages() == {"x/1": "superseded", "x/2": "superseded", "x/3": "queued"} and approvers(repo, "x") == []
 
 
 def test_nobody_approves_his_own_and_nobody_counts_twice(asked):
@@ -257,8 +273,7 @@ def test_a_refusal_sends_a_change_back_with_all_that_was_said(asked):
     settled(repo)
     why = "It leaks the handle.\nSee close(): " + "x" * 3000
     assert (
-        "refused by tess-tester; from the bot's next turn on it goes back to ann"
-        in repo.cli("approve", "x", "--refuse", why).stdout
+        "refused by tess-tester; at the bot's next turn it goes back to ann" in repo.cli("approve", "x", "--refuse", why).stdout
     )
     settled(repo)
     record, verdict = repo.record("x"), repo.verdict("x")
