@@ -6,7 +6,8 @@ import re
 
 import pytest
 
-from agentctl.core.policy.schema import PLACEHOLDERS, SCHEMA
+from agentctl.core.policy.schema import SCHEMA
+from agentctl.core.policy.schema_of_agents import PLACEHOLDERS
 from agentctl.fleet import adapters
 from agentctl.fleet.adapters import ADAPTERS
 

@@ -13,7 +13,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from agentctl.core.policy.schema import ANYBODY, PERSON, PLACEHOLDERS, PLANNER, REVIEWER, SCHEMA, WORKER
+from agentctl.core.policy.schema import ANYBODY, PERSON, PLANNER, REVIEWER, SCHEMA, WORKER
+from agentctl.core.policy.schema_of_agents import PLACEHOLDERS
 from agentctl.core.text.globs import ALL
 from agentctl.core.text.json_form import Plain
 from agentctl.core.text.schema_violations import suggestion

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from itertools import islice
 
-from agentctl.core.policy.schema import NAME
+from agentctl.core.policy.schema_kinds import NAME
 from agentctl.core.refnames import slug
 from agentctl.core.tasks.task import Task
 from agentctl.core.text.json_form import Plain
