@@ -20,7 +20,7 @@ from agentctl.core.tasks.task import Status, Task, standings
 from agentctl.core.text.json_form import Plain, facts, replace
 from agentctl.core.text.printable import printable
 from agentctl.errors import Malformed, NotFound, Refused, UsageError
-from agentctl.fleet import planning, session_folder, stopping
+from agentctl.fleet import blocking, planning, session_folder, stopping
 from agentctl.git import modes
 from agentctl.hub import landed, status, tasks
 from agentctl.hub.ledger import Ledger
@@ -258,18 +258,21 @@ def show_command(given: Given, task: str) -> int:
 
 
 @tasks_group.add_command
-@as_command("open", "agentctl task open fix-the-crash\nagentctl task open parser lexer")
+@as_command(
+    "open", "agentctl task open parser lexer\nagentctl task open fix-the-crash --reason 'The key is in tests/key: use that'"
+)
 @several
+@click.option("--reason", default="", help="What the next session is told, such as the answer to what an agent needs.")
 @given
-def open_command(given: Given, names: tuple[str, ...]) -> int:
+def open_command(given: Given, names: tuple[str, ...], reason: str) -> int:
     """Offer each parked or closed TASK again, with all its attempts.
 
     What comes after it is free again, too, and a fleet that runs takes it in. All are opened, or none.
     """
-    tasks.change_all(given.hub, names, "opened again", lambda t: t.open())
+    tasks.change_all(given.hub, names, "opened again", lambda t: t.open(reason))
     for name in names:
         if given.json:
-            given.emit({"task": name, "closed": ""})
+            given.emit({"task": name, "closed": "", "reason": reason})
         given.say(f"{name}: open")
     return 0
 
@@ -356,6 +359,28 @@ def bump_command(given: Given, names: tuple[str, ...], priority: int | None) -> 
         if given.json:
             given.emit({"task": name, "priority": priority})
         given.say(f"{name}: priority {priority}")
+    return 0
+
+
+@tasks_group.add_command
+@as_command("block", "agentctl task block 'The tests need a key for the payment service'")
+@click.argument("reason", nargs=-1, required=True)
+@given
+def block_command(given: Given, reason: tuple[str, ...]) -> int:
+    """Say as an agent, in its session, that it needs a person.
+
+    The session is over: what it has is salvaged and never handed in, it counts as no attempt,
+    and the task is parked with REASON until a person opens it again. An agent that cannot run
+    this writes REASON to the file `blocked` in the folder $AGENTCTL_SESSION. In an agent's
+    worktree this does the same for the task that the agent works on, or worked on last.
+    """
+    why = " ".join(" ".join(reason).split())
+    if not why:
+        raise UsageError("the reason is empty", hint="agentctl task block 'What only a person can do'")
+    agent, task = blocking.block(given.hub, why)
+    if given.json:
+        given.emit({"agent": agent, "task": task, "reason": why})
+    given.say(f"{task or agent}: blocked; end the session now, a person is asked")
     return 0
 
 

@@ -56,12 +56,15 @@ def conclude(
     """Make safe what a session left, and submit it if it is a result (see `core.tasks.ending`).
 
     `end` is None for a command that ended well. A `failure` that such a command printed counts only if the agent has
-    made no commit.
+    made no commit. An agent that says that it is blocked hands nothing in by its end, however that came.
     """
     tip, handoff = hub.trunk_tip(work.trunk), session_folder.said(tree.path, session_folder.HANDOFF)
+    if blocked := session_folder.blocked(tree.path) if tree.there else "":
+        end, note, failure = End.BLOCKED, blocked, None
 
     def session(end: End, *notes: str, revision: int = 0, salvage: str = "") -> Session:
         said = "; ".join(filter(None, (note, *notes)))
+        end = End.BLOCKED if blocked else end
         took, fault = round(seconds, 3), written_down(end, failure)
         return Session(
             claim.generation, claim.agent, end, time.time(), took, tip, revision, said, salvage, fault, handoff=handoff
@@ -70,9 +73,8 @@ def conclude(
     if not tree.there:
         revision = _handed_in(hub, work.task.id, claim, time.time() - seconds)
         return session(End.SUBMITTED if revision else end or End.EMPTY, "its worktree is not there any more", revision=revision)
-    message = f"{work.task.title}\n\nTask: {work.task.id}\n"
     try:
-        with agents.found(hub, claim.agent, tree, tip, message) as there:
+        with agents.found(hub, claim.agent, tree, tip, f"{work.task.title}\n\nTask: {work.task.id}\n") as there:
             got = result.of(hub, work.task.id, there, tip, sweep=policy.agents.dirty == "commit" and not failure)
             meant, use = ending.meaning(end, got.left, policy.agents.dirty, bool(failure))
             if failure and end is None and meant == End.CRASHED:
@@ -91,8 +93,7 @@ def conclude(
             kept = agents.keep(hub, claim.agent, there, besides=not told)
     except (Refused, process.GitError) as error:
         return session(End.CRASHED, f"its work stays in {worktrees.set_aside(tree)}: {error.message}")
-    left = got.litter + (there.files.changed if there.new else ())
-    loose = () if submitted == there.whole else left if use == Use.SWEEP else there.files.dirty
+    loose = () if submitted == there.whole else _passed_over(there, use, got.litter)
     taken = f"it makes {some(undone)} again as before something that came to trunk lately" if undone else ""
     return session(
         end,
@@ -107,6 +108,11 @@ def conclude(
 def _handed(hub: Hub, agent: str, there: Found, use: Use, litter: tuple[str, ...]) -> str | None:
     """Return the commit that is submitted; None if nothing is."""
     return _swept(hub, agent, there, litter) if use == Use.SWEEP else there.head if use == Use.SUBMIT else None
+
+
+def _passed_over(there: Found, use: Use, litter: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the files that are not submitted, of what was found."""
+    return litter + (there.files.changed if there.new else ()) if use == Use.SWEEP else there.files.dirty
 
 
 def _swept(hub: Hub, agent: str, there: Found, litter: tuple[str, ...]) -> str:

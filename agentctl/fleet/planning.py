@@ -33,6 +33,8 @@ def conclude(
 ) -> Session:
     """Take note of what a session planned or said, and make safe what it left in its worktree all the same."""
     tip, task = hub.trunk_tip(work.trunk), work.task
+    if blocked := session_folder.blocked(tree.path) if tree.there else "":
+        end, note, failure = End.BLOCKED, blocked, None
     done, handoff = (session_folder.said(tree.path, name) for name in (session_folder.DONE, session_folder.HANDOFF))
     added = _added(hub, task, session_folder.said(tree.path, session_folder.TASKS)) if end is None else ""
     kept = agents.make_safe(hub, claim.agent, tree, tip, ignored=False) if tree.there else ""

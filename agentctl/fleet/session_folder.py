@@ -11,7 +11,8 @@ import os
 import stat
 from collections.abc import Iterator
 
-from agentctl.git import folders
+from agentctl.core.text.printable import printable
+from agentctl.git import folders, modes
 from agentctl.git.conversion import SESSION
 
 VARIABLE = "AGENTCTL_SESSION"
@@ -23,8 +24,11 @@ DONE = "done"
 """That a planner or a reviewer is done with its task, and why."""
 TASKS = "tasks.yaml"
 """Tasks that a planner adds."""
+BLOCKED = "blocked"
+"""If it is there, the agent cannot go on without a person; its text says why."""
 LONGEST = 64_000
 """The bytes of a file of the agent's that are read."""
+LONGEST_REASON = 1000
 
 
 def path(worktree: str) -> str:
@@ -60,6 +64,25 @@ def said(worktree: str, name: str) -> str:
             if stat.S_ISREG(os.fstat(handle).st_mode):
                 return file.read(LONGEST).decode(errors="replace").strip()
     return ""
+
+
+def block(folder: str, reason: str) -> None:
+    """Say, in the folder at this path, that the agent cannot go on without a person."""
+    modes.write(os.path.join(folder, BLOCKED), reason + "\n")
+
+
+def blocked_since(worktree: str) -> float:
+    """Return when the agent said that it cannot go on; 0 if it has not."""
+    with contextlib.suppress(OSError), _opened(worktree, make=False) as folder:
+        return os.stat(BLOCKED, dir_fd=folder, follow_symlinks=False).st_mtime
+    return 0.0
+
+
+def blocked(worktree: str) -> str:
+    """Return why the agent cannot go on without a person, in one line; empty if it has not said so."""
+    if not blocked_since(worktree):
+        return ""
+    return printable(" ".join(said(worktree, BLOCKED).split()), LONGEST_REASON) or "it does not say why"
 
 
 @contextlib.contextmanager

@@ -10,10 +10,15 @@ import time
 from agentctl.core.tasks import health
 from agentctl.core.tasks.health import Patience, Verdict
 from agentctl.engine.runner import JobEnded, Running
+from agentctl.fleet import session_folder
 from agentctl.fleet.listening import Listener
 from agentctl.git import files, private_repository
 from agentctl.git.scratch import Scratch
 from agentctl.git.worktrees import Worktree
+
+
+LAST_WORDS = 10.0
+"""Seconds that an agent has to end by itself after it has said that it is blocked."""
 
 
 def watch(tree: Worktree, running: Running, log: str, patience: Patience, listener: Listener) -> tuple[JobEnded, Verdict | None]:
@@ -24,7 +29,7 @@ def watch(tree: Worktree, running: Running, log: str, patience: Patience, listen
     diff, due, rest = "", 0.0, min(30.0, patience.silence / 20)
     files.fresh_index(tree.own("watch.index"), tree.own("index"))
     while True:
-        ended = running.wait(pause)
+        ended = _wait(tree, running, pause)
         heard = listener.listen()
         if ended:
             return ended, ending
@@ -51,6 +56,20 @@ def watch(tree: Worktree, running: Running, log: str, patience: Patience, listen
             ending = health.verdict(samples, time.monotonic(), listener.spent, patience)
             if ending:
                 running.stop()
+
+
+def _wait(tree: Worktree, running: Running, seconds: float) -> JobEnded | None:
+    """Wait as `Running.wait` does; an agent that has said that it is blocked is asked to end after its last words."""
+    until = time.monotonic() + seconds
+    while True:
+        ended = running.wait(max(0.0, min(1.0, until - time.monotonic())))
+        if ended:
+            return ended
+        blocked = session_folder.blocked_since(tree.path)
+        if blocked and time.time() > blocked + LAST_WORDS:
+            running.stop()
+        if time.monotonic() >= until:
+            return None
 
 
 def _fingerprint(look: Scratch) -> str:

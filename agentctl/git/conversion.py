@@ -98,7 +98,13 @@ def info(hub: Hub, name: str) -> str:
     It is empty if there is none.
     """
     found = (folders.content(os.path.join(hub.git_dir, "info", name)) or b"").decode(errors="surrogateescape")
-    return f"/{SESSION}/\n{found}" if name == "exclude" else found
+    return with_session(found) if name == "exclude" else found
+
+
+def with_session(exclude: str) -> str:
+    """Return the text of an info/exclude that excludes the session's folder, too."""
+    line = f"/{SESSION}/"
+    return exclude if line in exclude.split("\n") else f"{line}\n{exclude}"
 
 
 def encoded(listed: tuple[Setting, ...]) -> str:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 from agentctl.errors import Infrastructure
 from agentctl.git import folders
+from agentctl.git.conversion import SESSION
 from agentctl.git.objects import EXECUTABLE, FILE, GITLINK, SYMLINK
 from agentctl.git.scratch import Scratch
 
@@ -135,7 +136,8 @@ def differing(
     if commit != at:
         look.run("read-tree", "--reset", commit)
     top = look.work_tree or ""
-    found = listed(look, "-o", "--exclude-standard")
+    # The option goes before what a .gitignore says, which may take all folders in.
+    found = listed(look, "-o", "--exclude-standard", f"--exclude=/{SESSION}/")
     strange = under(look, (entry.path for entry in found if not entry.gone), alien)
     same = only_converted(look, [entry for entry in found if entry.mode and entry.path not in strange])
     changed: list[str] = []

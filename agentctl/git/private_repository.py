@@ -70,6 +70,7 @@ def write(hub: Hub, git_dir: str, start: Setup, template: str, made: str) -> str
     """
     if not made or folders.fingerprint(git_dir, REWRITTEN) != made:
         _anew(hub, git_dir, template)
+    exclude_session(git_dir)
     tip = hub.trunk_tip(start.trunk)
     listed = {**_tags(hub), **dict(start.extra), f"refs/remotes/origin/{start.trunk}": tip}
     if not (start.branch or "").startswith(f"refs/heads/{start.trunk}/"):
@@ -81,6 +82,18 @@ def write(hub: Hub, git_dir: str, start: Setup, template: str, made: str) -> str
     # The copy keeps the date, by which Git knows which entries to look at twice.
     shutil.copy2(start.index, os.path.join(git_dir, "index"))
     return folders.fingerprint(git_dir, REWRITTEN)
+
+
+def exclude_session(git_dir: str) -> None:
+    """Exclude the folder of a session also where a setup, or an older version, made the Git directory."""
+    path = os.path.join(git_dir, "info", "exclude")
+    if os.path.lexists(os.path.dirname(path)) and not folders.identity(os.path.dirname(path)):
+        return
+    text = (folders.content(path) or b"").decode(errors="surrogateescape")
+    if (wanted := conversion.with_session(text)) != text:
+        modes.folder(os.path.dirname(path))
+        folders.remove(path)
+        _put(path, wanted)
 
 
 def _anew(hub: Hub, git_dir: str, template: str) -> None:

@@ -275,6 +275,7 @@ def give(tree: Worktree, trunk: str, branch: str | None, extra: dict[str, str] |
 
 def keep_template(tree: Worktree) -> None:
     """Keep the Git directory as the setup left it: the next Git directory begins with it."""
+    private_repository.exclude_session(tree.git_dir)
     private_repository.keep(tree.git_dir, tree.own("template"))
 
 

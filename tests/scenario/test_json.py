@@ -87,6 +87,7 @@ ERRORS = (
     ("withdraw nothing", 4),
     ("task show nothing", 4),
     ("task add", 2),
+    ("task block no key", 2),
     ("submit no-such-commit", 2),
     ("submit main --change x", 5),
     ("run -- no-such-program", 4),
@@ -127,7 +128,7 @@ def topic(repo):
 
 def test_the_story_has_every_command():
     there = {path for path, found in every_command() if not isinstance(found, click.Group) or found.invoke_without_command}
-    assert {name for name, *_ in STORY} | {"stop"} | ELSEWHERE.keys() == there
+    assert {name for name, *_ in STORY} | {"stop", "task block"} | ELSEWHERE.keys() == there
 
 
 def test_every_command_prints_json(repo, topic, say):
@@ -176,3 +177,11 @@ def test_stop_prints_json(repo, say):
     assert session.wait(60) == 1
     nothing_runs(repo)
     assert git(repo.path, "for-each-ref", "refs/agentctl/salvage")
+
+
+def test_block_prints_json(repo, say, monkeypatch):
+    say("task add --id one Do one thing", 0)
+    monkeypatch.setenv("AGENTCTL_AGENT", "ann")
+    monkeypatch.setenv("AGENTCTL_TASK", "one")
+    assert say("task block no key", 0)[0] == [{"agent": "ann", "task": "one", "reason": "no key"}]
+    assert say("task list", 0)[0][0][0]["reason"] == "ann cannot go on without a person: no key"

@@ -125,6 +125,7 @@ CALLS = [
     (4, "task", "done", EVIL),
     (4, "task", "open", EVIL),
     (4, "task", "park", EVIL, "other"),
+    (2, "task", "block", EVIL),
     (4, "task", "bump", EVIL, "other"),
     (2, "completion", EVIL),
     (2, EVIL),

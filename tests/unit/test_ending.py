@@ -63,7 +63,7 @@ def test_what_a_tool_keeps_for_itself_is_litter(path, litter):
     assert is_litter(path, {".github", "src"}.__contains__) == litter
 
 
-@pytest.mark.parametrize("end", [End.CRASHED, End.TIMEOUT, End.STUCK, End.DEFERRED, End.INTERRUPTED])
+@pytest.mark.parametrize("end", [End.CRASHED, End.TIMEOUT, End.STUCK, End.DEFERRED, End.INTERRUPTED, End.BLOCKED])
 @pytest.mark.parametrize("what", Left)
 def test_of_one_that_did_not_nothing_is_handed_in(end, what):
     got, use = meaning(end, what, "commit")

@@ -146,7 +146,7 @@ def test_a_program_that_never_ran():
     assert judged("", End.CRASHED, "not-found") == Failure(Kind.PROGRAM, "not-found")
 
 
-@pytest.mark.parametrize("end", [End.DEFERRED, End.INTERRUPTED])
+@pytest.mark.parametrize("end", [End.DEFERRED, End.INTERRUPTED, End.BLOCKED])
 def test_who_was_stopped_or_puts_off_has_not_failed(end):
     assert judged("API Error: 401 unauthorized\n", end) is None
 

@@ -75,6 +75,13 @@ def test_unfinished_work_is_that_of_the_session_that_left_it():
     assert "`git diff HEAD...refs/other`" in told(task, salvage="refs/other")
 
 
+def test_what_a_person_said_when_opening_the_task_again_is_told_to_the_next_session():
+    answered = replace(TASK, reason="The key is in tests/key.")
+    assert "## What a person says\n\n> The key is in tests/key.\n" in told(answered)
+    assert "What a person says" not in told(replace(answered, closed="parked"))
+    assert "What a person says" not in told(TASK)
+
+
 def test_a_project_words_its_own_prompt():
     template = "Dear agent,\n\n{{ task }}\n\n{{acceptance}}\n\n{{earlier}}\n\n${AGENTCTL_TASK} {{ and }} {{rejektion}}\n"
     said = render(Situation(replace(TASK, acceptance="It works."), 3), template)

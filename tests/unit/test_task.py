@@ -144,7 +144,19 @@ def test_only_what_a_task_has_to_answer_for_is_an_attempt():
     for kind in Kind:
         assert not failed(kind).charged
     assert [session(e).charged for e in (End.SUBMITTED, End.EMPTY, End.CRASHED, End.TIMEOUT, End.STUCK)] == [True] * 5
-    assert not any(session(end).charged for end in (End.DEFERRED, End.INTERRUPTED, End.BEHIND))
+    assert not any(session(end).charged for end in (End.DEFERRED, End.INTERRUPTED, End.BEHIND, End.BLOCKED))
+
+
+def test_a_task_whose_agent_is_blocked_is_parked_with_the_agents_words():
+    blocked = a_task().add(replace(session(End.BLOCKED), note="no key"))
+    assert (where(blocked), blocked.reason, blocked.attempts) == (
+        Status.PARKED, "ann cannot go on without a person: no key", 0
+    )  # fmt: skip
+    again = blocked.open("it is in tests/key")
+    assert (where(again), again.reason, again.generation) == (Status.READY, "it is in tests/key", 2)
+    assert plan([again]).park == (), "the old word of its agent is forgiven"
+    done = replace(a_task(), closed="done", reason="by hand").add(session(End.BLOCKED))
+    assert (done.closed, done.reason) == ("done", "by hand")
 
 
 def test_failures_in_a_row_are_the_last_ones():

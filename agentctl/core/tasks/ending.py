@@ -26,6 +26,8 @@ class End(StrEnum):
     """The agent said by exit status 75 (EX_TEMPFAIL) that trunk is not ready for the task."""
     INTERRUPTED = "interrupted"
     """agentctl stopped the session, or was killed itself."""
+    BLOCKED = "blocked"
+    """The agent said that it cannot go on without a person."""
     PLANNED = "planned"
     """A planner added tasks below its own; it is called again when they are over."""
     DONE = "done"

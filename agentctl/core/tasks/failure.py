@@ -135,7 +135,7 @@ def classify(end: End | None, reason: str, tail: str, now: float, offset: float)
     whether there is a result all the same. `reason` is the engine's word for how the command ended. `offset` is the
     local time's distance from UTC in seconds, positive to the east.
     """
-    if end in (End.DEFERRED, End.INTERRUPTED, End.BEHIND):
+    if end in (End.DEFERRED, End.INTERRUPTED, End.BEHIND, End.BLOCKED):
         return None
     if end == End.SPENT:
         return Failure(Kind.LIMIT, "its budget is used up")

@@ -34,6 +34,8 @@ TEMPLATE = """\
 
 {{earlier}}
 
+{{person}}
+
 {{unfinished}}
 
 {{landed}}
@@ -185,7 +187,8 @@ IN_THE_WAY = """\
 ## If something is in the way
 
 - You cannot go on without a person: `agentctl task block 'WHY'`, or write why to the file
-  $AGENTCTL_SESSION/blocked; then exit. It counts against nobody.
+  $AGENTCTL_SESSION/blocked; then exit. What you have is kept, nothing is handed in, and it counts
+  against nobody. The next session reads what the person says.
 - You find something else to be done: `agentctl task add 'WHAT'`, and leave it alone.
 - Tests fail on a fresh trunk too: they are not yours to mend unless the task says so. Your
   change is judged by what it adds.
@@ -223,6 +226,12 @@ def _earlier(seen: Situation) -> str:
         what = "handed over" if last.handoff else "said last"
         lines += ["", f"What {last.agent} {what}:", "", *_quoted(words)]
     return "\n".join(lines)
+
+
+def _person(seen: Situation) -> str:
+    """Return what a person said when opening the task again, such as the answer to what its agent needed."""
+    said = "" if seen.task.closed else seen.task.reason
+    return "\n".join(["## What a person says", "", *_quoted(said)]) if said else ""
 
 
 def _unfinished(seen: Situation) -> str:
@@ -330,6 +339,7 @@ SECTIONS: dict[str, Callable[[Situation], str]] = {
     "paths": lambda seen: "\n".join(["## Where", "", *(f"- {path}" for path in seen.task.paths)]) if seen.task.paths else "",
     "rejection": _rejection,
     "earlier": _earlier,
+    "person": _person,
     "unfinished": _unfinished,
     "landed": _landed,
     "others": _others,

@@ -48,7 +48,7 @@ UNDER_WAY = frozenset({Status.WORKING, Status.SUBMITTED})
 """Somebody works on the task, or its change has yet to land: a session that begins now does not see that work."""
 
 
-NO_ATTEMPT = frozenset({End.DEFERRED, End.INTERRUPTED, End.BEHIND, End.PLANNED, End.DONE})
+NO_ATTEMPT = frozenset({End.DEFERRED, End.INTERRUPTED, End.BLOCKED, End.BEHIND, End.PLANNED, End.DONE})
 
 
 class Session(Struct, frozen=True):
@@ -94,6 +94,7 @@ class Task(Struct, frozen=True):
     closed: str = ""
     """Empty, "done" or "parked"."""
     reason: str = ""
+    """Why it is closed; of an open task what a person said when opening it again, for the next session to read."""
     opened: int = 0
     """How many sessions there had been when the task was opened again: those are forgiven."""
     role: str = ""
@@ -130,11 +131,19 @@ class Task(Struct, frozen=True):
         return max((s.generation for s in self.sessions), default=0) + 1
 
     def add(self, session: Session) -> Task:
-        return replace(self, sessions=(*self.sessions, session))
+        """Return the task with one more session. If the agent is blocked, the task is parked."""
+        after = replace(self, sessions=(*self.sessions, session))
+        blocked = session.end == End.BLOCKED and not self.closed
+        return replace(after, closed="parked", reason=cannot_go_on(session.agent, session.note)) if blocked else after
 
-    def open(self) -> Task:
+    def open(self, reason: str = "") -> Task:
         """Return the task as offered again, with all its attempts still available."""
-        return replace(self, closed="", reason="", opened=len(self.sessions))
+        return replace(self, closed="", reason=reason, opened=len(self.sessions))
+
+
+def cannot_go_on(agent: str, why: str) -> str:
+    """Return the reason of a task that is parked because its agent needs a person."""
+    return f"{agent} cannot go on without a person: {why}"
 
 
 def encode(task: Task) -> bytes:
