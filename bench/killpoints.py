@@ -124,6 +124,7 @@ COMMANDS: dict[str, Command] = {
     "task open": Command("task open one", shell(TASK, "$AGENTCTL task done one")),
     "task park": Command("task park a b --reason no", shell(TASKS, "$AGENTCTL task add --file .git/tasks.yaml")),
     "task bump": Command("task bump a b --priority 5", shell(TASKS, "$AGENTCTL task add --file .git/tasks.yaml")),
+    "scale": Command("scale 3", goal=trunk_and_proof),
     "submit": Command("submit one --change one", shell(CHANGE)),
     "withdraw": Command("withdraw one", shell(SUBMITTED)),
     "approve": Command("approve one", shell(TO_APPROVE)),

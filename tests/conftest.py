@@ -9,6 +9,7 @@ import pytest
 from agentctl.engine import processes
 from agentctl.git import process
 from tests.support.hub import Repo
+from tests.support.live_run import LiveRun
 
 GITCONFIG = """\
 [user]
@@ -112,3 +113,17 @@ def make_repo(tmp_path):
 def repo(make_repo):
     """A hub with trunk checked out and a gate that fails where a file holds BUG."""
     return make_repo()
+
+
+@pytest.fixture
+def live(repo, tmp_path):
+    """A function that starts a run whose agents touch a file when they begin; at the end of a test it is stopped."""
+    started = []
+
+    def start(script, *options):
+        started.append(LiveRun(repo, f'touch "{tmp_path}/begun-$AGENTCTL_TASK"; {script}', tmp_path / "go", *options))
+        return started[-1]
+
+    yield start
+    for one in started:
+        one.kill()

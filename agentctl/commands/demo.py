@@ -120,8 +120,7 @@ def _job(inner: Given) -> RunPlan:
     from agentctl.fleet.supervisor import Crew
     from agentctl.harness.loop import RunPlan
 
-    names = tuple(f"agent-{n}" for n in range(1, AGENTS + 1))
-    return RunPlan(Crew(names, AGENT, True), inner.policy, add_missing(inner, TASKS))
+    return RunPlan(Crew(AGENTS, AGENT, True), inner.policy, add_missing(inner, TASKS))
 
 
 def _page(given: Given, summary: Summary, report: Findings) -> None:

@@ -38,7 +38,9 @@ agentctl run tasks.yaml --adapter claude --model opus --budget money=20 --budget
 """,
 )
 @click.argument("words", nargs=-1, type=click.UNPROCESSED, metavar="[TASKS] [-- CMD...]")
-@click.option("-n", "--agents", type=click.IntRange(1, 10_000), help="How many agents (default: the policy's).")
+@click.option(
+    "-n", "--agents", type=click.IntRange(1, 10_000), help="How many agents (default: what scale said, else the policy's)."
+)
 @click.option("--adapter", help="How to call the agent (default: the policy's).")
 @click.option("--attempts", type=click.IntRange(1), help="Tries a task before it is parked.")
 @click.option("--slots", type=click.IntRange(1, 256), help="Gates that run at a time.")
@@ -87,11 +89,10 @@ def command(
     tuned = replace(policy.agents, attempts=attempts or policy.agents.attempts, budget=budgets)
     program = agent_program.chosen(given, tuned, adapter, argv, model)
     by_role = agent_program.by_role(given, program, adapter, argv)
-    names = tuple(f"agent-{n}" for n in range(1, (agents or policy.agents.count) + 1))
     only = add_missing(given, file) if file else frozenset({add_goal(given, goal)}) if goal else None
     if not (only or tasks.all_tasks(given.hub)):
         raise NotFound("there are no tasks", hint="agentctl task add 'What is to be done'")
-    crew = Crew(names, program.argv, program.stdin, by_role)
+    crew = Crew(agents, program.argv, program.stdin, by_role)
     job = RunPlan(crew, replace(policy, agents=program.settings), only, slots, batch, keep)
     return run(given, job)
 

@@ -14,7 +14,7 @@ from agentctl.core.tasks.ending import End
 from agentctl.core.tasks.task import Session, Task
 from agentctl.core.text.json_form import facts, replace
 from agentctl.errors import AgentctlError, UsageError
-from agentctl.fleet import session, supervisor
+from agentctl.fleet import session, takeover
 from agentctl.fleet.conclusion import Assignment
 from agentctl.hub import tasks
 from agentctl.terminal import agent_program
@@ -58,7 +58,7 @@ def command(
             raise UsageError(f"{each!r} cannot be the name of an agent", hint="letters, digits, dot, dash and underscore")
     if task:
         # A session of the task that was killed together with its supervisor still has its claim.
-        supervisor.take_over(given.hub, given.trunk, policy)
+        takeover.take_over(given.hub, given.trunk, policy)
     text = read_input() if prompt == "-" else prompt or ""
     runs = [
         session.SessionRun(

@@ -118,6 +118,13 @@ class LeftAlone(Notice, frozen=True, tag="left alone"):
     tasks: int
 
 
+class Scaled(Notice, frozen=True, tag="scaled"):
+    """The fleet has another number of agents than before, or than it would have by itself."""
+
+    agents: int
+    before: int
+
+
 class Braked(Notice, frozen=True, tag="braked"):
     """The fleet, or one of its agents, gets no work for a while."""
 
@@ -175,6 +182,8 @@ def _told(event: Notice) -> str:
             return f"parked {task}: {why}"
         case TakenIn(task=task):
             return f"{task} is on the list now"
+        case Scaled(agents=agents, before=before):
+            return f"{many(agents, 'agent')} instead of {before}"
         case LeftAlone(tasks=count):
             return (
                 f"{many(count, 'other task')} {'is' if count == 1 else 'are'} open: agentctl run without a list works on them too"

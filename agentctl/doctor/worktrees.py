@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from agentctl.doctor import Check, Patient, Symptom
 from agentctl.engine import locks
 from agentctl.errors import AgentctlError, Contended
-from agentctl.fleet import agents, supervisor
+from agentctl.fleet import agents, takeover
 from agentctl.gate import slots
 from agentctl.git import worktrees
 from agentctl.git.worktrees import Worktree
@@ -29,7 +29,7 @@ def _claims(patient: Patient) -> Iterator[Symptom]:
             "it is removed; so does agentctl run",
         )
     for task, (claim, _) in found.claims.items():
-        if supervisor.outlived(claim):
+        if takeover.outlived(claim):
             yield Symptom(
                 f"the claim of {claim.agent} on {task} outlived its supervisor",
                 patient.mend("claims"),
@@ -43,7 +43,7 @@ def _claims(patient: Patient) -> Iterator[Symptom]:
 
 
 def _take_over(patient: Patient) -> Iterator[str]:
-    for name in supervisor.take_over(patient.hub, patient.trunk, patient.policy):
+    for name in takeover.take_over(patient.hub, patient.trunk, patient.policy):
         yield f"{name}: nobody claims it any more"
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
@@ -18,22 +18,21 @@ from agentctl.core.policy import roles
 from agentctl.core.policy.policy import Agents, Policy
 from agentctl.core.queue.records import Ended, Landed, Record
 from agentctl.core.tasks import headroom, live_list
-from agentctl.core.tasks.claim import Claim
-from agentctl.core.tasks.ending import End
 from agentctl.core.tasks.live_list import HeldUp
 from agentctl.core.tasks.overlap import Scene
+from agentctl.core.tasks.scale import MOST
 from agentctl.core.tasks.spending import Spent, over
 from agentctl.core.tasks.task import FINISHED, UNDER_WAY, Rules, Session, Status, Task, dispatch, standings
 from agentctl.core.text.json_form import replace
-from agentctl.engine import owner
 from agentctl.engine.local import LOCAL
 from agentctl.engine.runner import Runner
 from agentctl.errors import AgentctlError, Contended, Infrastructure, Malformed, NotFound
 from agentctl.fleet import agents, conclusion, machine, session
+from agentctl.fleet.headcount import Headcount
 from agentctl.fleet.hot_files import HotFiles
 from agentctl.fleet.pace import Pace
 from agentctl.fleet.radar import Radar
-from agentctl.git import worktrees
+from agentctl.fleet.takeover import end_claims, take_over
 from agentctl.git.repository import Hub
 from agentctl.hub import landed, tasks
 from agentctl.hub.ledger import Ledger
@@ -54,70 +53,14 @@ class Program:
 
 @dataclass(frozen=True)
 class Crew:
-    """The agents that work, and how their program is called."""
+    """How many agents work, and how their program is called."""
 
-    agents: tuple[str, ...]
+    agents: int | None
+    """None: as many as the policy in force says."""
     argv: tuple[str, ...]
     stdin: bool
     roles: Mapping[str, Program] = field(default_factory=dict)
     """How the program of a role is called, for roles that are not as all others."""
-
-
-def outlived(claim: Claim) -> bool:
-    """Tell whether the supervisor that made a claim is dead, or the claim has expired."""
-    return not owner.alive(claim.owner) or claim.expires <= time.time()
-
-
-def take_over(hub: Hub, trunk: str, policy: Policy, runner: Runner = LOCAL) -> list[str]:
-    """End the sessions of supervisors that died, release claims that no session made, and return their tasks."""
-    done = end_claims(hub, trunk, policy, tasks.survey(hub, policy.agents.timeout), runner)
-    for name in agents.names(hub):
-        try:
-            with agents.lock(hub, name):
-                runner.sweep(f"{hub.mark}session/{name}/")
-        except Contended:
-            continue
-    return done
-
-
-def end_claims(hub: Hub, trunk: str, policy: Policy, found: Survey, runner: Runner, own: Collection[str] = ()) -> list[str]:
-    """Release the claims under which nobody works, and return their tasks; those of the tasks `own` are left alone.
-
-    Where the supervisor died, what runs is killed, its work made safe, and the session written down first.
-    """
-    done = []
-    for name, (_, oid, _) in found.unheeded.items():
-        if name not in own:
-            tasks.release(hub, name, oid)
-            done.append(name)
-    for name, (claim, oid) in found.claims.items():
-        if name in own or not outlived(claim):
-            continue
-        try:
-            # An agent whose lock is held works, whatever its name in a claim says.
-            with agents.lock(hub, claim.agent):
-                runner.sweep(f"{hub.mark}session/{claim.agent}/")
-                _bury(hub, trunk, policy, name, claim)
-                tasks.release(hub, name, oid)
-                done.append(name)
-        except (Contended, Malformed, NotFound):
-            continue
-    return done
-
-
-def _bury(hub: Hub, trunk: str, policy: Policy, name: str, claim: Claim) -> None:
-    task = tasks.get(hub, name)
-    tree = worktrees.of_agent(hub, claim.agent)
-    if any(s.generation == claim.generation for s in task.sessions):
-        return
-    if tree.there:
-        work = conclusion.Assignment(task, claim.agent, (), False, trunk)
-        ended = conclusion.conclude(hub, policy, work, claim, tree, End.INTERRUPTED, "the supervisor died", 0.0)
-    else:
-        ended = Session(
-            claim.generation, claim.agent, End.INTERRUPTED, time.time(), 0.0, hub.trunk_tip(trunk), note="the supervisor died"
-        )
-    conclusion.record(hub, name, ended)
 
 
 class Fleet:
@@ -154,14 +97,16 @@ class Fleet:
         """Why no session runs any more: the fleet's budget is used up; empty as long as it is not."""
         self._spent = Spent()
         self._deaths = 0
-        self._pool = ThreadPoolExecutor(max_workers=max(1, len(crew.agents)), thread_name_prefix="session")
+        # A thread is started only when there is no idle one.
+        self._pool = ThreadPoolExecutor(max_workers=MOST, thread_name_prefix="session")
         self._hot = HotFiles(hub, policy.agents.split_hot)
         self._radar = Radar(hub, trunk, policy.agents.behind, self.wake)
         self._seen = self._survey()
         take_over(hub, trunk, policy)
         self._begun = time.time()
+        self._count = Headcount(hub, crew.agents, policy.agents.count, tell)
         known = self._survey().tasks.values()
-        self.pace = Pace(len(crew.agents), policy.agents.backoff, known, self._begun, tell, self._lacking)
+        self.pace = Pace(self._count.size, policy.agents.backoff, known, self._begun, tell, self._lacking)
 
     def _lacking(self) -> str:
         return headroom.lacking(self.policy.agents.headroom, machine.seen(self.hub.worktrees))
@@ -177,10 +122,10 @@ class Fleet:
         self._follow_list()
         for notice in self._radar.turn([run for run, _ in self.runs.values()], self._tip):
             self.tell(notice)
-        now = time.time()
+        now, self.pace.size = time.time(), self._count.follow(self._tip)
         busy = {run.work.agent for run, _ in self.runs.values()}
-        free = self.pace.able((name for name in self.crew.agents if name not in busy), now)
-        room = self.pace.room([run.started for run, _ in self.runs.values()], now)
+        free = self.pace.able((name for name in self._count.names if name not in busy), now)
+        room = min(self.pace.room([run.started for run, _ in self.runs.values()], now), max(0, self.pace.size - len(self.runs)))
         chosen = self.tasks if self.only is None else {k: t for k, t in self.tasks.items() if k in self.only}
         settings = self.policy.agents
         if not self.over_budget and (used := over(settings.budget.fleet, self.spent)):
@@ -393,7 +338,7 @@ class Fleet:
     def close(self) -> None:
         """Remove the crew's worktrees after work that no ref reaches is salvaged; those of running sessions stay."""
         tip = self.hub.trunk_tip(self.trunk)
-        for agent in self.crew.agents:
+        for agent in sorted(self._count.ever):
             try:
                 agents.remove(self.hub, agent, tip)
             except Contended:

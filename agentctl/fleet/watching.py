@@ -16,7 +16,6 @@ from agentctl.git import files, private_repository
 from agentctl.git.scratch import Scratch
 from agentctl.git.worktrees import Worktree
 
-
 LAST_WORDS = 10.0
 """Seconds that an agent has to end by itself after it has said that it is blocked."""
 

@@ -75,7 +75,7 @@ def cast(hub: Hub, pieces: list[Piece], agents: int) -> Crew:
             for n, p in enumerate(pieces)
         ],
     )
-    return Crew(tuple(f"agent-{n}" for n in range(1, agents + 1)), (sys.executable, "-I", "-S", agent.__file__, plan), False)
+    return Crew(agents, (sys.executable, "-I", "-S", agent.__file__, plan), False)
 
 
 def outcome(

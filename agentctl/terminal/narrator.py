@@ -19,6 +19,7 @@ COLORS: dict[type, str] = {
     notices.Parked: "yellow",
     notices.TakenIn: "cyan",
     notices.LeftAlone: "yellow",
+    notices.Scaled: "cyan",
     notices.Trouble: "red",
     notices.Behind: "yellow",
     events.Adopted: "yellow",

@@ -8,7 +8,6 @@ import pytest
 from agentctl.core.tasks.task import End
 from agentctl.fleet import watching
 from agentctl.hub import inbox
-from tests.scenario.test_live_list import live  # noqa: F401
 from tests.scenario.test_session import run as session_of
 from tests.scenario.test_session import run_again
 from tests.support.agents import WORK, add, ends, nothing_is_left, run, task
@@ -66,7 +65,7 @@ def test_what_was_submitted_by_the_agent_itself_stays_submitted(repo):
     assert task(repo, "job")["status"] == "landed"
 
 
-def test_a_session_that_was_killed_with_its_supervisor_is_blocked_all_the_same(repo, live):  # noqa: F811
+def test_a_session_that_was_killed_with_its_supervisor_is_blocked_all_the_same(repo, live):
     add(repo, "one")
     running = live(f"{BY_FILE}; sleep 1000", "--agents", 1)
     running.working("one")
@@ -77,7 +76,7 @@ def test_a_session_that_was_killed_with_its_supervisor_is_blocked_all_the_same(r
     assert ends(repo, "one") == ["blocked"] and REASON in task(repo, "one")["reason"]
 
 
-def test_a_person_may_block_from_a_terminal_in_the_worktree(repo, live, tmp_path):  # noqa: F811
+def test_a_person_may_block_from_a_terminal_in_the_worktree(repo, live, tmp_path):
     add(repo, "one", "two")
     running = live(f"{WORK}; while ! [ -e {tmp_path}/go ]; do sleep 0.02; done", "--agents", 1, "--keep")
     running.working("one")

@@ -1,72 +1,12 @@
 """The list of tasks changes while a fleet works on it."""
 
-import contextlib
 import json
-import signal
-import subprocess
-
-import pytest
 
 from tests.support.agents import WORK, add, ends, nothing_is_left, run, task
-from tests.support.hub import PATIENCE, command, environment, eventually, write
+from tests.support.hub import eventually, write
 
 WAITS = 'while ! [ -e "$GO" ]; do sleep 0.02; done'
 """What an agent does until the test lets it go on."""
-
-
-class LiveRun:
-    """An `agentctl run` under way, and what it told so far."""
-
-    def __init__(self, repo, script, go, *options):
-        self.repo, self.go = repo, go
-        self.log = open(f"{go}.log", "w+")  # noqa: SIM115
-        self.process = subprocess.Popen(
-            command("run", *options, "--", "sh", "-c", f"GO={go}; {script}"),
-            cwd=repo.path,
-            env=environment(),
-            stdout=self.log,
-            stderr=subprocess.STDOUT,
-            stdin=subprocess.DEVNULL,
-        )
-
-    @property
-    def said(self):
-        self.log.seek(0)
-        return self.log.read()
-
-    def hears(self, words):
-        eventually(lambda: words in self.said)
-
-    def working(self, *names):
-        """Wait until just these tasks are worked on, each by an agent whose command has begun."""
-        eventually(lambda: sorted(self._begun()) == sorted(names))
-
-    def _begun(self):
-        claims = [name.removeprefix("refs/agentctl/claims/") for name in self.repo.refs("refs/agentctl/claims")]
-        return [name for name in claims if (self.go.parent / f"begun-{name}").exists()]
-
-    def ends(self, status=0):
-        self.go.touch()
-        assert self.process.wait(PATIENCE) == status, self.said
-        return self.said
-
-
-@pytest.fixture
-def live(repo, tmp_path):
-    """Start runs whose agents touch a file and wait; what is left running at the end is stopped."""
-    started = []
-
-    def start(script, *options, where=repo):
-        begun = f'touch "{tmp_path}/begun-$AGENTCTL_TASK"'
-        started.append(LiveRun(where, f"{begun}; {script}", tmp_path / "go", *options))
-        return started[-1]
-
-    yield start
-    for one in started:
-        with contextlib.suppress(ProcessLookupError):
-            one.process.send_signal(signal.SIGTERM)
-        one.process.wait(PATIENCE)
-        one.log.close()
 
 
 # tasks come

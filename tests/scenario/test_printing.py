@@ -120,6 +120,7 @@ CALLS = [
     (2, "spawn", EVIL, "--", "true"),
     (4, "spawn", "x", "--", EVIL),
     (4, "stop", EVIL),
+    (2, "scale", EVIL),
     (2, "task", "add", "--id", EVIL, "x"),
     (2, "task", "add", "--after", EVIL, "x"),
     (4, "task", "done", EVIL),

@@ -59,6 +59,14 @@ def test_a_planner_that_does_neither_is_asked_again_and_then_parked(make_repo):
     assert "added no task, and did not say that it is done" in task(repo, "goal")["reason"]
 
 
+def test_a_planner_that_needs_a_person_parks_its_goal(repo):
+    add(repo, {"id": "goal", "role": "planner"})
+    run(repo, "echo x >x.txt; agentctl task block 'Which of the two?'", ok=7)
+    (session,) = task(repo, "goal")["sessions"]
+    assert session["end"] == "blocked" and "kept in refs/agentctl/salvage/" in session["note"]
+    assert "cannot go on without a person: Which of the two?" in task(repo, "goal")["reason"]
+
+
 def test_a_list_that_cannot_be_read_is_told_to_the_next_session(repo):
     add(repo, {"id": "goal", "role": "planner"})
     run(

@@ -96,6 +96,7 @@ def session(note: str = "") -> Session:
         (notices.TakenIn("fix"), "fix is on the list now"),
         (notices.LeftAlone(1), "1 other task is open: agentctl run without a list works on them too"),
         (notices.LeftAlone(2), "2 other tasks are open: agentctl run without a list works on them too"),
+        (notices.Scaled(1, 4), "1 agent instead of 4"),
         (notices.Odd("ref", "it is odd"), "it is odd"),
         (notices.TrunkRed("it is red"), "it is red"),
         (notices.Braked("it rests\nnow", 9.0), "it rests now"),

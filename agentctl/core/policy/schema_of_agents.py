@@ -67,7 +67,7 @@ AGENTS = section(
         ),
         "command": _PROGRAM,
         "model": text("The model that the adapter's program is told to use. Empty: its own choice.", ""),
-        "count": number("How many agents work at the same time.", 4, 1, 10_000),
+        "count": number("How many agents work at the same time, unless agentctl scale says another number.", 4, 1, 10_000),
         "setup": text("A command, run by sh -c in a new worktree of an agent. Empty: none.", ""),
         "timeout": duration("A session that runs longer is ended.", "30m"),
         "attempts": number("How many sessions a task gets before it is parked.", 3, 1, 1000),

@@ -1,0 +1,77 @@
+"""What a supervisor takes over from those before it: claims under which nobody works, and what they left running."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection
+
+from agentctl.core.policy.policy import Policy
+from agentctl.core.tasks.claim import Claim
+from agentctl.core.tasks.ending import End
+from agentctl.core.tasks.task import Session
+from agentctl.engine import owner
+from agentctl.engine.local import LOCAL
+from agentctl.engine.runner import Runner
+from agentctl.errors import Contended, Malformed, NotFound
+from agentctl.fleet import agents, conclusion
+from agentctl.git import worktrees
+from agentctl.git.repository import Hub
+from agentctl.hub import tasks
+from agentctl.hub.tasks import Survey
+
+
+def outlived(claim: Claim) -> bool:
+    """Tell whether the supervisor that made a claim is dead, or the claim has expired."""
+    return not owner.alive(claim.owner) or claim.expires <= time.time()
+
+
+def take_over(hub: Hub, trunk: str, policy: Policy, runner: Runner = LOCAL) -> list[str]:
+    """End the sessions of supervisors that died, release claims that no session made, and return their tasks."""
+    done = end_claims(hub, trunk, policy, tasks.survey(hub, policy.agents.timeout), runner)
+    for name in agents.names(hub):
+        try:
+            with agents.lock(hub, name):
+                runner.sweep(f"{hub.mark}session/{name}/")
+        except Contended:
+            continue
+    return done
+
+
+def end_claims(hub: Hub, trunk: str, policy: Policy, found: Survey, runner: Runner, own: Collection[str] = ()) -> list[str]:
+    """Release the claims under which nobody works, and return their tasks; those of the tasks `own` are left alone.
+
+    Where the supervisor died, what runs is killed, its work made safe, and the session written down first.
+    """
+    done = []
+    for name, (_, oid, _) in found.unheeded.items():
+        if name not in own:
+            tasks.release(hub, name, oid)
+            done.append(name)
+    for name, (claim, oid) in found.claims.items():
+        if name in own or not outlived(claim):
+            continue
+        try:
+            # An agent whose lock is held works, whatever its name in a claim says.
+            with agents.lock(hub, claim.agent):
+                runner.sweep(f"{hub.mark}session/{claim.agent}/")
+                _bury(hub, trunk, policy, name, claim)
+                tasks.release(hub, name, oid)
+                done.append(name)
+        except (Contended, Malformed, NotFound):
+            continue
+    return done
+
+
+def _bury(hub: Hub, trunk: str, policy: Policy, name: str, claim: Claim) -> None:
+    task = tasks.get(hub, name)
+    tree = worktrees.of_agent(hub, claim.agent)
+    if any(s.generation == claim.generation for s in task.sessions):
+        return
+    if tree.there:
+        work = conclusion.Assignment(task, claim.agent, (), False, trunk)
+        ended = conclusion.conclude(hub, policy, work, claim, tree, End.INTERRUPTED, "the supervisor died", 0.0)
+    else:
+        ended = Session(
+            claim.generation, claim.agent, End.INTERRUPTED, time.time(), 0.0, hub.trunk_tip(trunk), note="the supervisor died"
+        )
+    conclusion.record(hub, name, ended)
