@@ -8,6 +8,7 @@ from agentctl.core.tasks.ending import End
 from agentctl.core.tasks.failure import NATURE, Failure, Kind, classify, written_down
 from agentctl.core.tasks.last_words import quote
 
+RECORDED = Path(__file__).parents[1] / "recorded/agents"
 NOW = 1_764_331_200.0
 """A Friday, 12:00 UTC."""
 
@@ -32,6 +33,12 @@ def test_what_real_programs_say(end, said, kind, wait):
     found = classify(end, "exited", said, NOW, 0.0)
     assert (found.kind, found.after) == (kind, NOW + wait if wait else 0.0)
     assert found.said
+
+
+@pytest.mark.parametrize("place", sorted(RECORDED.iterdir()), ids=lambda place: place.name)
+def test_what_real_programs_print_in_a_whole_session(place):
+    assert judged((place / "good.log").read_text(), end=None) is None
+    assert judged((place / "refused.log").read_text()).kind == Kind.KEY
 
 
 @pytest.mark.parametrize(

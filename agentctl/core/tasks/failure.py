@@ -24,6 +24,8 @@ class Kind(StrEnum):
     OVERLOAD = "the provider has trouble"
     NETWORK = "the network fails"
     PROGRAM = "the agent's program cannot be run like this"
+    STATE = "the agents' program fails on its own database"
+    """Some programs keep one for all sessions, and those that start at the same time make it at the same time."""
     SETUP = "the set-up command fails"
     CRASHES = "one crash after the other"
     """A failure of a row of sessions, none of which says why it crashed."""
@@ -49,6 +51,7 @@ NATURE: dict[Kind, Nature] = {
     Kind.OVERLOAD: Nature(True, True, ""),
     Kind.NETWORK: Nature(True, True, ""),
     Kind.PROGRAM: Nature(True, False, "run the command by hand; mend what comes after -- or agents.command"),
+    Kind.STATE: Nature(True, True, "start the agents' program once by hand"),
     Kind.SETUP: Nature(True, False, "run agents.setup by hand in a fresh clone, and mend it"),
     Kind.CRASHES: Nature(True, True, "see the whole output: agentctl logs AGENT"),
     Kind.SILENT: Nature(True, True, "see by hand whether the agents' program gets an answer"),
@@ -104,6 +107,8 @@ PATTERNS: tuple[tuple[Kind, str], ...] = (
         r"invalid model|issue with the selected model|cannot be used with root|trusted (?:directory|folder)|"
         r"^(?:-\w, )?--[\w-]+ {2}.*\[(?:boolean|string|number|array)\]",
     ),
+    # A query over several lines is one of a migration.
+    (Kind.STATE, r"^failed query:$|sqliteerror: database is locked|sqlite_busy"),
 )
 """The patterns of each kind, in the order in which they are tried: the plainest words first.
 

@@ -43,6 +43,8 @@ _JUDGEMENT = re.compile(r"^(?:E\s|>\s|FAILED |ERROR \S+::|PASSED |AssertionError
 """The form in which test runners report: that is the agent's own work, whatever it is about."""
 _FRAME_OF_STACK = re.compile(r"^(?:at (?:async )?[\w.<>$]+ ?\(|at (?:async )?\S+:\d+|File \"[^\"]+\", line \d+|[{}()\[\],;]+$)")
 """The lines that say where an error came about; they do not count."""
+_WARNS = re.compile(r"(?i)^model metadata for \S+ not found")
+"""The beginnings of errors by their form that stop nothing: codex says this of every model that it does not know."""
 _ERRORS = ("error", "errorMessage", "error_message", "finalError", "errors")
 _INNER = ("message", "messages", "item", "part", "data", "info", "response")
 
@@ -119,6 +121,8 @@ def _of_event(event: dict[str, Any]) -> Utterance | None:
     if "tool" in str(event.get("type", "")).lower():
         return None
     words = " ".join(_errors(event, 4))
+    if _WARNS.match(words):
+        return None
     if words and "retry" in str(event.get("subtype", "")):
         words = f"{event['subtype']} {words}"
     if words:
