@@ -259,7 +259,10 @@ def play(
     program: Program, all_programs: str, fault: Fault, setting: Setting, as_user: Sequence[str] = (), folder: str | None = None
 ) -> Outcome:
     """Play one cell. `as_user` is a command to which the one of agentctl is appended, such as one of setpriv(1)."""
-    with tempfile.TemporaryDirectory(prefix="agentctl-cell-", dir=folder, ignore_cleanup_errors=True) as name, ModelServer() as model:
+    with (
+        tempfile.TemporaryDirectory(prefix="agentctl-cell-", dir=folder, ignore_cleanup_errors=True) as name,
+        ModelServer() as model,
+    ):
         place = Path(name)
         home = place / "home"
         home.mkdir()
@@ -326,7 +329,9 @@ def keep(outcome: Outcome, folder: Path) -> None:
     """Write what was seen to a new folder."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    (folder / "events.jsonl").write_text("".join(json.dumps({"after": round(e.after, 2), **e.facts}) + "\n" for e in outcome.events))
+    (folder / "events.jsonl").write_text(
+        "".join(json.dumps({"after": round(e.after, 2), **e.facts}) + "\n" for e in outcome.events)
+    )
     (folder / "outcome.txt").write_text(f"{replace(outcome, events=[])!r}\n")
     for name, data in outcome.logs.items():
         (folder / f"{name}.log").write_bytes(data)

@@ -1,6 +1,8 @@
-"""Real agent programs: where each is installed, and how its user would point it at a model on loopback.
+"""Real agent programs: how each is installed, and how its user would point it at a model on loopback.
 
-They lie below one folder, as `.ci/agents` installs them: node programs in n_NAME, those of Python in v_NAME.
+    python -m tests.support.agent_programs DIR      install those that are not below DIR yet
+
+Node programs go to DIR/n_NAME, those of Python to DIR/v_NAME.
 """
 
 from __future__ import annotations
@@ -9,6 +11,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,12 +30,16 @@ class Program:
     """Its folder below that of all programs."""
     package: str
     """The name of its package on npm or PyPI."""
+    newest: str
+    """The version that is installed."""
     env: Callable[[str], dict[str, str]]
     """Environment variables that its user sets, given the model's address."""
     files: Callable[[str], dict[str, object]] = field(default=lambda url: {})
     """Files of its user's home by path, as values for JSON or as text, given the model's address."""
     first: tuple[str, ...] = ()
     """Arguments with which its user runs it once before all else; {url} is the model's address."""
+    besides: tuple[str, ...] = ()
+    """Packages that its own does not name, but that it needs."""
     tools: bool = True
     """False if it reads edits from the text of an answer, and commits them itself."""
 
@@ -105,6 +112,7 @@ PROGRAMS: dict[str, Program] = {
             "claude",
             "n_claude",
             "@anthropic-ai/claude-code",
+            "2.1.197",
             lambda url: {
                 "ANTHROPIC_BASE_URL": url,
                 "ANTHROPIC_API_KEY": "sk-ant-fake",
@@ -112,11 +120,12 @@ PROGRAMS: dict[str, Program] = {
             },
             lambda url: {".claude/settings.json": {"env": {"DISABLE_AUTOUPDATER": "1"}}},
         ),
-        Program("codex", "n_codex", "@openai/codex", lambda url: {"OPENAI_API_KEY": "fake"}, _codex),
+        Program("codex", "n_codex", "@openai/codex", "0.171.0", lambda url: {"OPENAI_API_KEY": "fake"}, _codex),
         Program(
             "gemini",
             "n_gemini",
             "@google/gemini-cli",
+            "0.61.0",
             lambda url: {"GEMINI_API_KEY": "fake", "GOOGLE_GEMINI_BASE_URL": url, "GEMINI_TELEMETRY_ENABLED": "false"},
             _gemini,
         ),
@@ -124,16 +133,15 @@ PROGRAMS: dict[str, Program] = {
             "opencode",
             "n_opencode",
             "opencode-ai",
-            lambda url: {
-                f"OPENCODE_DISABLE_{what}": "1"
-                for what in ("AUTOUPDATE", "MODELS_FETCH", "LSP_DOWNLOAD")
-            },
+            "1.18.33",
+            lambda url: {f"OPENCODE_DISABLE_{what}": "1" for what in ("AUTOUPDATE", "MODELS_FETCH", "LSP_DOWNLOAD")},
             _opencode,
         ),
         Program(
             "aider",
             "v_aider",
             "aider-chat",
+            "0.86.2",
             lambda url: {
                 **_openai(url),
                 **LITELLM,
@@ -148,6 +156,7 @@ PROGRAMS: dict[str, Program] = {
             "mini-swe-agent",
             "v_mini",
             "mini-swe-agent",
+            "2.4.6",
             lambda url: {
                 **_openai(url),
                 **LITELLM,
@@ -155,24 +164,39 @@ PROGRAMS: dict[str, Program] = {
                 "MSWEA_MODEL_NAME": f"openai/{MODEL}",
                 "MSWEA_COST_TRACKING": "ignore_errors",
             },
+            besides=("mcp",),
         ),
         Program(
             "pi",
             "n_pi",
             "@mariozechner/pi-coding-agent",
+            "0.73.1",
             lambda url: {"PI_OFFLINE": "1", "PI_SKIP_VERSION_CHECK": "1"},
             _pi,
         ),
-        Program("qwen", "n_qwen", "@qwen-code/qwen-code", lambda url: {**_openai(url), "OPENAI_MODEL": MODEL}, _qwen),
+        Program("qwen", "n_qwen", "@qwen-code/qwen-code", "0.15.10", lambda url: {**_openai(url), "OPENAI_MODEL": MODEL}, _qwen),
         Program(
             "cline",
             "n_cline",
             "cline",
+            "3.0.65",
             lambda url: {"CLINE_TELEMETRY_DISABLED": "1", "CLINE_NO_AUTO_UPDATE": "1"},
             first=("auth", "-p", "openai", "-k", "fake", "-m", MODEL, "-b", "{url}/v1"),
         ),
     )
 }
+
+
+def install(program: Program, all_programs: str) -> None:
+    place = Path(all_programs, program.place)
+    place.mkdir(parents=True, exist_ok=True)
+    if program.node:
+        (place / "package.json").write_text('{"private": true}')
+        words = ["npm", "install", "--no-audit", "--no-fund", "--loglevel=error", f"{program.package}@{program.newest}"]
+    else:
+        subprocess.run([sys.executable, "-m", "venv", str(place)], check=True)
+        words = [str(place / "bin/pip"), "install", "-q", f"{program.package}=={program.newest}", *program.besides]
+    subprocess.run(words, cwd=place, check=True, stdin=subprocess.DEVNULL)
 
 
 def seal(program: Program, all_programs: str, home: str, url: str) -> dict[str, str]:
@@ -191,3 +215,11 @@ def seal(program: Program, all_programs: str, home: str, url: str) -> dict[str, 
         words = [program.executable, *(word.format(url=url) for word in program.first)]
         subprocess.run(words, env=env, cwd=home, check=True, capture_output=True, stdin=subprocess.DEVNULL)
     return env
+
+
+if __name__ == "__main__":
+    for wanted in PROGRAMS.values():
+        if not wanted.folder(sys.argv[1]):
+            print(f"installing {wanted.package} {wanted.newest}", flush=True)
+            install(wanted, sys.argv[1])
+        print(f"{wanted.adapter} {wanted.version(sys.argv[1])}")

@@ -13,7 +13,6 @@ number of programs can ask at once. The weather can be changed at any time, and 
 
 from __future__ import annotations
 
-import contextlib
 import http.server
 import json
 import re
@@ -23,7 +22,7 @@ import time
 import uuid
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 Json = dict[str, Any]
