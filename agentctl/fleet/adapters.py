@@ -121,7 +121,8 @@ ADAPTERS: dict[str, Adapter] = {
         reads=stream.gemini,
     ),
     "opencode": Adapter(
-        ("opencode", "run", "--format", "json", "{prompt}"),
+        # Without its log it says nothing while it retries.
+        ("opencode", "run", "--format", "json", "--print-logs", "--log-level", "ERROR", "{prompt}"),
         "npm install -g opencode-ai",
         passes=(*PROVIDERS, "OPENCODE_*"),
         reads=stream.opencode,

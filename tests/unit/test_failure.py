@@ -215,3 +215,9 @@ def test_an_errors_words_are_found_a_few_levels_down_and_no_further():
 def test_a_session_with_a_result_or_without_anything_to_do_has_no_failure(end):
     failure = Failure(Kind.RATE, "429")
     assert written_down(end, failure) == (None if end in (End.SUBMITTED, End.EMPTY, End.GAVE_UP) else failure)
+
+
+def test_a_log_of_fields_is_quoted_by_what_its_errors_say():
+    line = 'time=12:00 level=ERROR session=1 message="stream error" mode=primary error.error="Error: no \\"answer\\" came"'
+    assert quote(line) == 'stream error: Error: no \\"answer\\" came'
+    assert judged('time=12:00 level=INFO message="401 unauthorized"', end=None) is None

@@ -43,6 +43,9 @@ _JUDGEMENT = re.compile(r"^(?:E\s|>\s|FAILED |ERROR \S+::|PASSED |AssertionError
 """The form in which test runners report: that is the agent's own work, whatever it is about."""
 _FRAME_OF_STACK = re.compile(r"^(?:at (?:async )?[\w.<>$]+ ?\(|at (?:async )?\S+:\d+|File \"[^\"]+\", line \d+|[{}()\[\],;]+$)")
 """The lines that say where an error came about; they do not count."""
+_FIELDS = re.compile(r"(?i)(?:^|\s)level=(?:error|fatal)\s")
+"""The mark of an error in a log whose lines are fields, each `name=value` or `name="value"`."""
+_TELLING_FIELD = re.compile(r'(?:^|\s)(?:msg|message|(?:error\.)?error|err)="((?:[^"\\]|\\.)*)"')
 _WARNS = re.compile(r"(?i)^model metadata for \S+ not found")
 """The beginnings of errors by their form that stop nothing: codex says this of every model that it does not know."""
 _ERRORS = ("error", "errorMessage", "error_message", "finalError", "errors")
@@ -101,6 +104,8 @@ def _spoken(line: str, following: list[str]) -> Utterance | None:
             event = None
         if isinstance(event, dict):
             return _of_event(event)
+    if _FIELDS.search(line) and (fields := _TELLING_FIELD.findall(line)):
+        return Utterance(": ".join(fields)[:LONGEST], True, True)
     judgement = bool(_JUDGEMENT.match(line))
     error = not judgement and bool(_BEGINS.match(line))
     text = _unwrapped(line, following) if error else line
