@@ -55,8 +55,8 @@ def conclude(
 ) -> Session:
     """Make safe what a session left, and submit it if it is a result (see `core.tasks.ending`).
 
-    `end` is None for a command that ended well. A `failure` that such a command printed counts only if the agent has
-    made no commit. An agent that says that it is blocked hands nothing in by its end, however that came.
+    `end` is None for a command that ended well. A `failure` that such a command printed before its end counts only if the
+    agent has made no commit. An agent that says that it is blocked hands nothing in by its end, however that came.
     """
     tip, handoff = hub.trunk_tip(work.trunk), session_folder.said(tree.path, session_folder.HANDOFF)
     if blocked := session_folder.blocked(tree.path) if tree.there else "":

@@ -68,8 +68,24 @@ def test_half_a_file_and_then_no_key_is_no_result_though_the_exit_status_is_good
     assert repo.show("half.py", ended.salvage) == "def half(\n"
 
 
-def test_what_a_session_with_a_result_prints_is_its_own_affair(repo):
-    ended = run(repo, "echo x > x; git add x; git commit -qm 'Wait at 429'; echo 'API Error: 429 rate limited'")
+def test_half_of_the_commits_and_then_no_key_is_no_result_either(repo):
+    # aider commits each of its edits, and its exit status is good whatever happens.
+    ended = run(
+        repo,
+        "echo 'def half(' > half.py; git add half.py; git commit -qm 'feat: half'; "
+        "echo 'litellm.AuthenticationError: 401 invalid api key'; echo 'Check your API key.'",
+    )
+    assert (ended.end, ended.revision, ended.charged) == (End.CRASHED, 0, False)
+    assert ended.failure.kind == Kind.KEY and "401 invalid api key" in ended.note
+    assert repo.show("half.py", ended.salvage) == "def half(\n"
+
+
+def test_what_a_session_with_a_result_prints_in_passing_is_its_own_affair(repo):
+    ended = run(
+        repo,
+        "echo x > x; git add x; git commit -qm 'Wait at 429'; echo 'API Error: 429 rate limited'; "
+        "echo 'This is what the client'; echo 'prints now while it waits.'; echo 'Done.'",
+    )
     assert (ended.end, ended.failure) == (End.SUBMITTED, None)
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from agentctl.core.tasks.ending import End
-from agentctl.core.tasks.last_words import Utterance, quote, shown, utterances
+from agentctl.core.tasks.last_words import Utterance, last_error, quote, shown, utterances
 from agentctl.core.tasks.resumption import resumes
 from agentctl.core.text.json_form import Struct
 
@@ -58,6 +58,8 @@ NATURE: dict[Kind, Nature] = {
     Kind.CONTEXT: Nature(False, True, ""),
     Kind.LIMIT: Nature(False, True, ""),
 }
+
+OF_PROVIDER = frozenset({Kind.KEY, Kind.MONEY, Kind.RATE, Kind.OVERLOAD, Kind.NETWORK, Kind.CONTEXT})
 
 _CODE = r"(?:^|status\w*|code|error|http(?:/[\d.]+)?|litellm\S*)\W{0,4}"
 """What stands before the number of an HTTP status; a number alone may be anything."""
@@ -163,6 +165,16 @@ def classify(end: End | None, reason: str, tail: str, now: float, offset: float)
 def written_down(end: End, failure: Failure | None) -> Failure | None:
     """Return the failure that is recorded with a session: none if there was a result, or nothing to be done."""
     return None if end in (End.SUBMITTED, End.EMPTY, End.GAVE_UP) else failure
+
+
+def broke_off(tail: str) -> bool:
+    """Tell whether an output ends with an error of the provider.
+
+    A program may end well by its exit status all the same, and its commits may be half of the work: some programs commit
+    whenever they have edited a file.
+    """
+    said = last_error(tail)
+    return bool(said and _kind(said) in OF_PROVIDER)
 
 
 def _counted(said: list[Utterance], prose: bool) -> list[Utterance]:

@@ -18,6 +18,8 @@ LONGEST = 2000
 """The characters of one utterance that are looked at."""
 QUOTED = 160
 """The characters of an utterance that are shown."""
+EXPLAINS = 2
+"""How many plain lines may follow an error with which an output ends: some programs explain it."""
 WRAPPED = range(50, 81)
 """The lengths of a line that its program may have broken at the width of a terminal."""
 
@@ -68,9 +70,24 @@ def utterances(tail: str, lines: int) -> list[Utterance]:
 
     Empty lines and lines of a stack trace do not count.
     """
-    kept = [line for raw in tail.splitlines() if (line := _clean(raw)) and not _FRAME_OF_STACK.match(line)][-lines:]
+    kept = _kept(tail, lines)
     found = [_spoken(line, kept[n + 1 :]) for n, line in enumerate(kept)]
     return [one for one in reversed(found) if one]
+
+
+def last_error(tail: str) -> Utterance | None:
+    """Return the error with which an output ends, or None if it ends otherwise.
+
+    At most EXPLAINS plain lines may follow it. An event may not: then the program went on.
+    """
+    kept = _kept(tail, 20)
+    for n in reversed(range(len(kept))):
+        said = _spoken(kept[n], kept[n + 1 :])
+        if said and said.error:
+            return said if len(kept) - n - len(_unwrapped(kept[n], kept[n + 1 :])) <= EXPLAINS else None
+        if kept[n].startswith("{"):
+            break
+    return None
 
 
 def quote(tail: str, lines: int = 25) -> str:
@@ -91,6 +108,10 @@ def shown(text: str) -> str:
     return printable(" ".join(text.split()), QUOTED).replace("\\\\", "\\")
 
 
+def _kept(tail: str, lines: int) -> list[str]:
+    return [line for raw in tail.splitlines() if (line := _clean(raw)) and not _FRAME_OF_STACK.match(line)][-lines:]
+
+
 def _clean(raw: str) -> str:
     line = _CONTROL.sub("", raw.rstrip("\r\n").rsplit("\r", 1)[-1])[: 20 * LONGEST]
     return _FRAME.sub("", line)
@@ -108,17 +129,18 @@ def _spoken(line: str, following: list[str]) -> Utterance | None:
         return Utterance(": ".join(fields)[:LONGEST], True, True)
     judgement = bool(_JUDGEMENT.match(line))
     error = not judgement and bool(_BEGINS.match(line))
-    text = _unwrapped(line, following) if error else line
+    text = " ".join(_unwrapped(line, following)) if error else line
     return Utterance(text[:LONGEST], error, error or (not judgement and bool(_MENTIONS.search(line))), judgement)
 
 
-def _unwrapped(line: str, following: list[str]) -> str:
+def _unwrapped(line: str, following: list[str]) -> list[str]:
+    """Return the line and those that go on with it."""
     parts = [line]
     for after in following[:3]:
         if len(parts[-1]) not in WRAPPED or parts[-1].endswith((".", ":")) or after.startswith("{"):
             break
         parts.append(after)
-    return " ".join(parts)
+    return parts
 
 
 def _of_event(event: dict[str, Any]) -> Utterance | None:
