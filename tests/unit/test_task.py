@@ -191,6 +191,19 @@ def test_a_task_that_is_cut_off_again_and_again_is_parked():
     assert plan([a_task("x", cut[0], session(End.EMPTY), cut[1])], attempts=2).park == (), "not in a row"
 
 
+def test_a_task_is_not_given_up_for_a_silence_that_others_share():
+    mine = [failed(Kind.LIMIT, ended, End.TIMEOUT) for ended in (1000.0, 2000.0, 3000.0)]
+    theirs = [failed(Kind.LIMIT, ended, End.STUCK) for ended in (1010.0, 2010.0, 3010.0)]
+    assert plan([a_task("x", *mine), a_task("y", *theirs)], now=4000.0).park == ()
+    assert plan([a_task("x", *mine), a_task("y", session(End.SUBMITTED, 1))], now=4000.0).park[0][0] == "x"
+    worked = [replace(s, salvage="refs/x") for s in mine]
+    assert plan([a_task("x", *worked), a_task("y", *theirs)], now=4000.0).park[0][0] == "x", "it had an answer"
+    # Once somebody is answered, what the others have not got until then is still not theirs to answer for.
+    landed = replace(session(End.SUBMITTED, 1), ended=4000.0)
+    assert plan([a_task("x", *mine), a_task("y", *theirs, landed)], now=4001.0).park == ()
+    assert [name for name, _ in plan([a_task("x", *mine * 4), a_task("y", *theirs * 4)], now=4000.0).park] == ["x", "y"]
+
+
 def test_who_gave_up_after_a_rejection_needs_a_person():
     gave_up = replace(session(End.GAVE_UP), note="x/1 was rejected")
     assert plan([a_task("x", session(End.SUBMITTED, 1), gave_up)]).park == (("x", "it needs a person: x/1 was rejected"),)
@@ -279,22 +292,3 @@ def test_where_tasks_stand_follows_from_those_before_them():
     }  # fmt: skip
     assert standings(tasks, {}, landed, {"fix"}) == {"fix": Status.GONE, "then": Status.BLOCKED, "last": Status.BLOCKED}
     assert standings({**tasks, "then": replace(then, closed="done")}, {}, {}, ())["last"] == Status.READY
-
-
-def test_who_is_cut_off_again_and_again_is_parked_unless_all_others_fail_too():
-    def cut(n, agent="ann"):
-        fault = Failure(Kind.LIMIT, "silence")
-        return Session(n, agent, End.STUCK, 100.0 * n, 50.0, "t1", note="no output", failure=fault)
-
-    def parked(sessions, *others):
-        known = {t.id: t for t in (a_task("fix", *sessions), *others)}
-        return "fix" in dict(dispatch(known, dict.fromkeys(known, Status.READY), ("x",), "t1", Rules(3), 1e6).park)
-
-    three = [cut(n) for n in (1, 2, 3)]
-    assert parked(three), "there is no other"
-    worked = a_task("other", replace(session(End.SUBMITTED), ended=150.0))
-    failed = a_task("other", cut(2, "bob"))
-    assert parked(three, worked) and not parked(three, failed) and parked(three, worked, replace(failed, id="third"))
-    # What others did before or after says nothing; and at some point it is enough.
-    assert parked(three, a_task("other", replace(cut(2), ended=20.0)))
-    assert parked([cut(n) for n in range(1, STUBBORN + 1)], failed)

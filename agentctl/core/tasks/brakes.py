@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 from agentctl.core.tasks.ending import End
 from agentctl.core.tasks.failure import NATURE, Failure, Kind
+from agentctl.core.tasks.silence import empty_handed
 from agentctl.core.tasks.task import Session
 from agentctl.core.text.json_form import replace
 
@@ -58,12 +59,6 @@ class EndedSession:
     def crash(self) -> bool:
         """True for a crash that nobody explains."""
         return self.session.end == End.CRASHED and self.session.failure is None
-
-    @property
-    def empty_handed(self) -> bool:
-        """True if agentctl cut the session off and it has nothing to show: perhaps the provider did not answer."""
-        found = self.session.failure
-        return bool(found and found.kind == Kind.LIMIT and not self.session.salvage)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +104,7 @@ def after(
     brakes = replace(
         brakes,
         crashes=_recent(brakes.crashes, outcome),
-        silent=(*brakes.silent, (outcome.task, outcome.started))[-DEATHS:] if outcome.empty_handed else (),
+        silent=(*brakes.silent, (outcome.task, outcome.started))[-DEATHS:] if empty_handed(session) else (),
     )
     if session.end == End.SUBMITTED:
         brakes = replace(

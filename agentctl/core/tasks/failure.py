@@ -78,7 +78,7 @@ PATTERNS: tuple[tuple[Kind, str], ...] = (
     ),
     (
         Kind.RATE,
-        r"rate[_ -]?limit|too many requests|resource_?exhausted|(?:usage|session|weekly|hour) limit|hit your limit|"
+        r"rate[_ -]?limit|too many requests|resource(?:_?| has been )exhausted|(?:usage|session|weekly|hour) limit|hit your limit|"
         r"quota exceeded|" + _CODE + "429",
     ),
     (

@@ -22,6 +22,7 @@ from agentctl.core.tasks import overlap
 from agentctl.core.tasks.claim import Claim
 from agentctl.core.tasks.ending import End
 from agentctl.core.tasks.failure import NATURE, Failure
+from agentctl.core.tasks.silence import shared
 from agentctl.core.tasks.spending import Spent, over
 from agentctl.core.text.json_form import Struct, dump, load, replace
 from agentctl.core.text.plural import many
@@ -353,7 +354,8 @@ def _given_up(task: Task, others: Mapping[str, Task], rules: Rules) -> str:
         return f"{many(task.attempts, 'attempt')}; the last one: {_ended(last)}"
     row = [s for s, _ in task.failures]
     cut = [s for s, failure in task.failures if not NATURE[failure.kind].fleet]
-    if len(cut) >= rules.attempts and (len(cut) >= STUBBORN or _alone(task, others, cut[0].ended - cut[0].seconds)):
+    own = [s for s in cut if not shared(s, (s for other in others.values() if other.id != task.id for s in other.sessions))]
+    if len(own) >= rules.attempts or len(cut) >= STUBBORN:
         return f"cut off {len(cut)} times; the last one: {_ended(cut[-1])}; a larger agents.timeout or agents.budget, or smaller tasks, may help"
     if len(row) >= STUBBORN and _others_worked(task, others, row[0].ended):
         return f"{len(row)} failures in a row, while other tasks were worked on; the last one: {_ended(row[-1])}"
@@ -369,22 +371,6 @@ def _others_worked(task: Task, others: Mapping[str, Task], since: float) -> bool
         if other.id != task.id
         for s in other.sessions
     )
-
-
-def _alone(task: Task, others: Mapping[str, Task], since: float) -> bool:
-    """Tell whether other tasks fared better after `since`, or there was no other that could have.
-
-    If all others failed too, the provider may have been away.
-    """
-    last = task.sessions[-1].ended
-    ends = [
-        s.end
-        for other in others.values()
-        if other.id != task.id
-        for s in other.sessions
-        if since < s.ended <= last and s.end != End.INTERRUPTED
-    ]
-    return not ends or any(end not in (End.STUCK, End.TIMEOUT, End.CRASHED) for end in ends)
 
 
 def _ended(last: Session) -> str:
