@@ -18,16 +18,21 @@ pytestmark = pytest.mark.agents
 ALL = os.environ.get(WHERE, "")
 """Read before tests are sealed off."""
 
+KEY, LIMIT = "(?i)api.key|authentication", "(?i)429|rate.?limit|resource has been exhausted"
 SAID = {
-    "401": (Kind.KEY, "(?i)api.key|authentication"),
-    "429, retry after 3 s": (Kind.RATE, "(?i)429|rate.?limit"),
-    "429, retry after 120 s": (Kind.RATE, "(?i)429|rate.?limit"),
-    "500 without end": (Kind.OVERLOAD, "(?i)server|500|high demand"),
-    "nobody listens": (Kind.NETWORK, "(?i)connect|network"),
-    "stream hangs": (Kind.LIMIT, ""),
-    "half a file, then 401": (Kind.KEY, "(?i)api.key|authentication"),
+    "401": ([Kind.KEY], KEY),
+    "429, retry after 3 s": ([Kind.RATE], LIMIT),
+    "429, retry after 120 s": ([Kind.RATE], LIMIT),
+    "500 without end": ([Kind.OVERLOAD], "(?i)server|500|high demand|internal error"),
+    # The library that two programs use calls it an error of the server.
+    "nobody listens": ([Kind.NETWORK, Kind.OVERLOAD], "(?i)connect|network|api_retry unknown"),
+    "stream hangs": ([Kind.LIMIT], ""),
+    "half a file, then 401": ([Kind.KEY], KEY),
+    "half a commit, then 401": ([Kind.KEY], KEY),
 }
 """What kind of failure each fault is, and what the program says of it."""
+MUTE = ([Kind.LIMIT], "")
+"""The same for a fault of which the program says nothing, or for silence itself."""
 
 
 @pytest.fixture(params=PROGRAMS)
@@ -55,16 +60,16 @@ def test_three_tasks_land_and_one_of_them_at_the_second_attempt(program):
 @pytest.mark.parametrize("fault", SAID)
 def test_a_fault_of_the_provider_costs_nothing_but_time(program, fault):
     seen = play(program, ALL, FAULTS[fault], Setting())
-    kind, words = SAID[fault]
+    kinds, words = MUTE if fault in program.mute else SAID[fault]
     assert (seen.exit, seen.landed, seen.wrong) == (0, 3, 0)
-    assert (seen.charged, seen.of("parked")) == (0, [])
+    assert (seen.charged, seen.of("parked"), seen.of("trouble")) == (0, [], [])
     assert (seen.strange, seen.left_in_pause, seen.left) == ([], [], [])
-    assert {session.failure.kind for session in seen.failed} <= {kind}
-    assert all(re.search(words, session.failure.said) and session.failure.said in session.note for session in seen.failed)
-    if fault != "429, retry after 3 s":
-        first = seen.pauses[0].facts
-        assert first["until"] > first["at"]
-        assert first["failure"] == (Kind.SILENT if kind == Kind.LIMIT else kind)
-        assert re.search(words, first["said"]) and first["said"] in first["text"]
-        assert len(seen.of("released")) == 1
-        assert all(session.end in (End.CRASHED, End.TIMEOUT, End.STUCK) for session in seen.failed)
+    for session in seen.failed:
+        assert session.end in (End.CRASHED, End.TIMEOUT, End.STUCK)
+        assert session.failure.kind in kinds and re.search(words, session.failure.said)
+    if fault == "429, retry after 3 s":
+        return  # A program may wait by itself.
+    first = seen.pauses[0].facts
+    assert first["failure"] in (kinds if kinds != [Kind.LIMIT] else [Kind.SILENT])
+    assert re.search(words, first["said"]) and first["said"] in first["text"]
+    assert first["until"] > first["at"] and seen.of("released")

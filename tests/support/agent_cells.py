@@ -63,6 +63,7 @@ FAULTS: dict[str, Fault] = {
     "nobody listens": Fault(dead=True),
     "stream hangs": Fault(model_server.HANGS),
     "half a file, then 401": Fault(model_server.HALF),
+    "half a commit, then 401": Fault(model_server.HALF_COMMITTED),
 }
 
 

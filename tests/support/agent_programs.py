@@ -40,6 +40,8 @@ class Program:
     """Arguments with which its user runs it once before all else; {url} is the model's address."""
     besides: tuple[str, ...] = ()
     """Packages that its own does not name, but that it needs."""
+    mute: tuple[str, ...] = ()
+    """Faults of the provider in which it tries again and again without a word."""
     tools: bool = True
     """False if it reads edits from the text of an answer, and commits them itself."""
 
@@ -136,6 +138,8 @@ PROGRAMS: dict[str, Program] = {
             "1.18.33",
             lambda url: {f"OPENCODE_DISABLE_{what}": "1" for what in ("AUTOUPDATE", "MODELS_FETCH", "LSP_DOWNLOAD")},
             _opencode,
+            # It makes its database: of two that do so at the same time one crashes.
+            first=("session", "list"),
         ),
         Program(
             "aider",
@@ -165,6 +169,7 @@ PROGRAMS: dict[str, Program] = {
                 "MSWEA_COST_TRACKING": "ignore_errors",
             },
             besides=("mcp",),
+            mute=("429, retry after 120 s",),
         ),
         Program(
             "pi",
@@ -173,14 +178,24 @@ PROGRAMS: dict[str, Program] = {
             "0.73.1",
             lambda url: {"PI_OFFLINE": "1", "PI_SKIP_VERSION_CHECK": "1"},
             _pi,
+            mute=("429, retry after 120 s",),
         ),
-        Program("qwen", "n_qwen", "@qwen-code/qwen-code", "0.15.10", lambda url: {**_openai(url), "OPENAI_MODEL": MODEL}, _qwen),
+        Program(
+            "qwen",
+            "n_qwen",
+            "@qwen-code/qwen-code",
+            "0.15.10",
+            lambda url: {**_openai(url), "OPENAI_MODEL": MODEL},
+            _qwen,
+            mute=("429, retry after 120 s", "500 without end"),
+        ),
         Program(
             "cline",
             "n_cline",
             "cline",
             "3.0.65",
             lambda url: {"CLINE_TELEMETRY_DISABLED": "1", "CLINE_NO_AUTO_UPDATE": "1"},
+            mute=("429, retry after 120 s", "500 without end", "nobody listens"),
             first=("auth", "-p", "openai", "-k", "fake", "-m", MODEL, "-b", "{url}/v1"),
         ),
     )

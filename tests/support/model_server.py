@@ -40,6 +40,8 @@ class Weather:
     """True if each answer begins and then stops, with the connection left open."""
     half: bool = False
     """True if the model writes half a file first, and the answer after that is `status`."""
+    committed: bool = False
+    """True if it commits that half at once."""
 
 
 WELL = Weather()
@@ -47,6 +49,7 @@ REFUSED = Weather(401)
 TROUBLE = Weather(500)
 HANGS = Weather(hangs=True)
 HALF = Weather(401, half=True)
+HALF_COMMITTED = Weather(401, half=True, committed=True)
 
 
 def limited(seconds: int) -> Weather:
@@ -91,8 +94,8 @@ def body(name: str, right: str) -> str:
     return f"def {name}(x):\n    return {right}\n"
 
 
-def answer(asked: Asked, half: bool) -> str | Call:
-    """Return what the model says or does next; with `half` it leaves the file half written."""
+def answer(asked: Asked, weather: Weather) -> str | Call:
+    """Return what the model says or does next."""
     found = WORDS.search(asked.prompt)
     if not asked.tools and re.search("(?i)commit message", asked.words):
         return "feat: change what it returns"
@@ -103,12 +106,12 @@ def answer(asked: Asked, half: bool) -> str | Call:
     to = "x + 1" if wrong else f"x * {factor}"
     shell = next((tool for tool in asked.tools if SHELL.fullmatch(tool)), None)
     if not shell:
-        return _edit(name, "x *" if half else to)
+        return _edit(name, "x *" if weather.half else to)
     does = "add one" if wrong else f"multiply by {factor}"
-    commands = (
-        f"printf '{'def ' + name + '(x):' if half else body(name, to).encode('unicode_escape').decode()}' > calc/{name}.py",
-        f"git add calc && git commit -q -m '{name}: {does}'",
-    )
+    text = f"def {name}(x):" if weather.half else body(name, to)
+    write = f"printf '{text.encode('unicode_escape').decode()}' > calc/{name}.py"
+    commit = f"git add calc && git commit -q -m '{name}: {does}'"
+    commands = (f"{write} && {commit}" if weather.committed else write, commit)
     if asked.answers < len(commands):
         return Call(shell, _filled(asked.tools[shell], commands[asked.answers]))
     if MAGIC in asked.words:
@@ -344,7 +347,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.server.model.count(weather.status)
             return self._whole(weather.status, dialect.error(weather), weather.retry_after)
         self.server.model.count(200)
-        whole, events = dialect.write(answer(asked, weather.half), size)
+        said = "I begin with a look at the file, and then" if weather.hangs else answer(asked, weather)
+        whole, events = dialect.write(said, size)
         if asked.stream:
             self._events(events, hangs=weather.hangs)
         else:
