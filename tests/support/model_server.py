@@ -368,9 +368,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
         for event in events[: max(1, len(events) // 2)] if hangs else events:
             named = f"event: {event['type']}\n" if isinstance(event, dict) and "type" in event else ""
             said = event if isinstance(event, str) else json.dumps(event)
-            if hangs and len(events) == 1:
-                said = said[: len(said) // 2]
-            self.wfile.write(f"{named}data: {said}\n\n".encode())
+            # Of an answer that is a single event one half is sent, without an end.
+            whole = f"{named}data: {said}\n\n"
+            self.wfile.write((whole[: len(whole) // 2] if hangs and len(events) == 1 else whole).encode())
             self.wfile.flush()
         if hangs:
             self._hang()
