@@ -6,7 +6,6 @@ import contextlib
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
@@ -250,7 +249,7 @@ class _Run:
         return True
 
     def stop(self) -> None:
-        self.process.send_signal(signal.SIGINT)
+        self.process.terminate()
         if not self.ended(60):
             self.process.kill()
             self.ended(60)
