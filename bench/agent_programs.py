@@ -19,7 +19,6 @@ import re
 from collections import Counter
 from pathlib import Path
 
-from agentctl.messages import clock
 from tests.support import model_server
 from tests.support.agent_cells import FAULTS, Fault, Outcome, Setting, keep, play
 from tests.support.agent_programs import PROGRAMS, Program
@@ -80,7 +79,7 @@ def row_refused(program: Program, seen: Outcome) -> tuple[str, ...]:
         program.adapter,
         str(len(seen.sessions)),
         str(len(seen.failed)),
-        ", ".join(clock(pause.facts["until"] - pause.facts["at"]) for pause in seen.pauses),
+        ", ".join(seconds(pause.facts["until"] - pause.facts["at"]) for pause in seen.pauses),
         str(seen.charged),
         f"{seen.landed} of {len(seen.tasks)}",
         str(len(seen.of("parked"))),
