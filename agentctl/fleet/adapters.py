@@ -126,7 +126,18 @@ ADAPTERS: dict[str, Adapter] = {
         "npm install -g opencode-ai",
         passes=(*PROVIDERS, "OPENCODE_*"),
         reads=stream.opencode,
-        resumed=("opencode", "run", "--session", "{conversation}", "--format", "json", "{prompt}"),
+        resumed=(
+            "opencode",
+            "run",
+            "--session",
+            "{conversation}",
+            "--format",
+            "json",
+            "--print-logs",
+            "--log-level",
+            "ERROR",
+            "{prompt}",
+        ),
     ),
     "aider": Adapter(
         (
