@@ -65,10 +65,8 @@ def conclude(
     def session(end: End, *notes: str, revision: int = 0, salvage: str = "") -> Session:
         said = "; ".join(filter(None, (note, *notes)))
         end = End.BLOCKED if blocked else end
-        took, fault = round(seconds, 3), written_down(end, failure)
-        return Session(
-            claim.generation, claim.agent, end, time.time(), took, tip, revision, said, salvage, fault, handoff=handoff
-        )
+        so_far = claim.generation, claim.agent, end, time.time(), round(seconds, 3), tip, revision, said, salvage
+        return Session(*so_far, written_down(end, failure), handoff=handoff)
 
     if not tree.there:
         revision = _handed_in(hub, work.task.id, claim, time.time() - seconds)
