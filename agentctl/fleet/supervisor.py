@@ -32,6 +32,7 @@ from agentctl.fleet.headcount import Headcount
 from agentctl.fleet.hot_files import HotFiles
 from agentctl.fleet.pace import Pace
 from agentctl.fleet.radar import Radar
+from agentctl.fleet.reviews import Reviews
 from agentctl.fleet.takeover import end_claims, take_over
 from agentctl.git.repository import Hub
 from agentctl.hub import landed, tasks
@@ -100,6 +101,7 @@ class Fleet:
         # A thread is started only when there is no idle one.
         self._pool = ThreadPoolExecutor(max_workers=MOST, thread_name_prefix="session")
         self._hot = HotFiles(hub, policy.agents.split_hot)
+        self._reviews = Reviews(hub, policy)
         self._radar = Radar(hub, trunk, policy.agents.behind, self.wake)
         self._seen = self._survey()
         take_over(hub, trunk, policy)
@@ -143,6 +145,8 @@ class Fleet:
                 self.park(name, way)
             elif roles.role(settings, self.tasks[name].role) is None:
                 self.park(name, f"there is no role {self.tasks[name].role!r} in agents.roles")
+            elif set(self._count.names) <= set(self.tasks[name].avoid):
+                self.park(name, f"it is for another agent than {', '.join(self.tasks[name].avoid)}, and there is no other")
         busy_paths = tuple(t.paths for name, t in self.tasks.items() if self.statuses[name] in UNDER_WAY)
         scene = Scene(busy_paths, tuple(self._hot.crowded))
         plan = dispatch(chosen, self.statuses, free, self._tip, rules, now, self.pace.trying, self._adopted, scene, room)
@@ -170,6 +174,7 @@ class Fleet:
                     self.only.add(notice.task)
                 seen = self._survey()
         self._seen, self.tasks = seen, seen.tasks
+        self._reviews.follow(ledger, self.tasks, self.runs)
         found = {name: self._record(ledger, task) for name, task in self.tasks.items()}
         self._records = {name: record for name, record in found.items() if record}
         self._adopted = ledger.trunk() == self._tip

@@ -77,7 +77,7 @@ def run(hub: Hub, trunk: str, job: RunPlan, tell: Callable[[Told], None], watch:
                 raise bot.moved.refusal
             fleet.take_turn()
             show()
-            if fleet.done and bot.idle:
+            if fleet.done and (bot.idle or fleet.over_budget and bot.halted):
                 break
             if bot.blocked and bot.halted and not fleet.runs:
                 raise bot.blocked

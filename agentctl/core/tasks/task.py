@@ -102,6 +102,8 @@ class Task(Struct, frozen=True):
     """The role of the agents that work on it; empty for workers."""
     parent: str = ""
     """The task that planned it; empty if none did."""
+    avoid: tuple[str, ...] = ()
+    """The agents that do not get it: nobody judges what is their own."""
 
     @property
     def attempts(self) -> int:
@@ -283,7 +285,10 @@ def dispatch(
     count = len(agents) if most is None else min(most, len(agents))
     for task in map(tasks.__getitem__, overlap.apart(offered, scene, count)):
         last = task.sessions[-1].agent if task.sessions else ""
-        agent = last if last in agents else agents[0]
+        able_to = [name for name in agents if name not in task.avoid]
+        if not able_to:
+            continue
+        agent = last if last in able_to else able_to[0]
         agents.remove(agent)
         start.append((task.id, agent))
     return Dispatch(tuple(start), tuple(dict(park).items()))

@@ -1,0 +1,118 @@
+"""From a goal to what lands: one agent plans, others work, and others again judge their work before it may land."""
+
+import json
+
+from tests.support.agents import WORK, add, ends, nothing_is_left, run, started, task
+from tests.support.hub import PATIENCE, eventually, write
+
+RULES = "approvals:\n  - {paths: ['*.txt'], by: reviewer}\n"
+
+
+def judge(verdict):
+    """An agent that works, or judges if its task is to review."""
+    return f'case "$AGENTCTL_TASK" in review-*) {verdict} ;; *) {WORK} ;; esac'
+
+
+APPROVE = """agentctl approve "$(echo "$AGENTCTL_TASK" | cut -d- -f2)" && agentctl task done --reason "it is good" """
+
+
+def reviewed(make_repo, **values):
+    repo = make_repo(**values)
+    text = (repo.path / ".agentctl/policy.yaml").read_text()
+    write(repo.path, {".agentctl/policy.yaml": text + RULES})
+    repo.git("commit", "-qam", "what is to be approved")
+    return repo
+
+
+def test_what_a_reviewer_approves_lands_and_not_before(make_repo):
+    repo = reviewed(make_repo)
+    add(repo, "one")
+    said = run(repo, judge(APPROVE)).stdout
+    assert repo.landings() == ["one/1"] and "2 of 2 landed" in said
+    review = task(repo, "review-one-1")
+    assert (review["status"], review["role"]) == ("done", "reviewer")
+    # Nobody judges what is their own.
+    (work,) = task(repo, "one")["sessions"]
+    assert work["agent"] not in [session["agent"] for session in review["sessions"]]
+    assert review["avoid"] == [work["agent"]]
+    nothing_is_left(repo)
+    repo.proven()
+
+
+def test_what_is_refused_goes_back_with_the_reason(make_repo):
+    repo = reviewed(make_repo)
+    add(repo, "one")
+    refuse = """
+        if [ "$AGENTCTL_TASK" = review-one-1 ]; then
+            agentctl approve one --refuse "it says nothing of why" && agentctl task done
+        else
+            agentctl approve one && agentctl task done
+        fi
+    """
+    work = 'echo "$AGENTCTL_GENERATION" >one.txt; if [ -n "$AGENTCTL_ANSWER" ]; then grep -q "it says nothing of why" "$AGENTCTL_PROMPT_FILE" || exit 1; fi'
+    run(repo, f'case "$AGENTCTL_TASK" in review-*) {refuse} ;; *) {work} ;; esac')
+    assert repo.stages() == {"one/1": "rejected", "one/2": "landed"}
+    assert task(repo, "review-one-2")["status"] == "done"
+    repo.proven()
+
+
+def test_the_prompt_of_a_reviewer_says_what_to_look_at(make_repo):
+    repo = reviewed(make_repo)
+    add(repo, {"id": "one", "prompt": "Say why.", "acceptance": "One line."})
+    check = (
+        'grep -q "^> Say why.$" "$AGENTCTL_PROMPT_FILE" && grep -q "^- one.txt$" "$AGENTCTL_PROMPT_FILE" && '
+        'eval "$(grep -o "git diff [0-9a-f]* [0-9a-f]*" "$AGENTCTL_PROMPT_FILE" | head -1)" | grep -q "^+one$" && '
+    )
+    run(repo, judge(check + APPROVE))
+    assert repo.landings() == ["one/1"]
+
+
+def test_one_agent_alone_cannot_review_and_that_is_said(make_repo):
+    repo = reviewed(make_repo)
+    add(repo, "one")
+    fleet = started(repo, judge(APPROVE), "--agents", 1)
+    try:
+        eventually(lambda: repo.refs("refs/agentctl/tasks/review-one-1") and task(repo, "review-one-1")["status"] == "parked")
+        assert task(repo, "review-one-1")["reason"] == "it is for another agent than agent-1, and there is no other"
+    finally:
+        fleet.terminate()
+        fleet.communicate(timeout=PATIENCE)
+    assert repo.stage("one") == "queued"
+
+
+def test_a_fleet_over_its_budget_does_not_wait_for_reviews(make_repo):
+    repo = reviewed(make_repo)
+    add(repo, "one", "two")
+    said = run(repo, f'test "$AGENTCTL_TASK" = one || exec sleep 1000; {WORK}', "--budget", "time=3s", ok=7).stdout
+    assert "the fleet's budget is used up" in said and repo.stage("one") == "queued"
+
+
+def test_a_review_that_nothing_is_left_of_is_closed(make_repo):
+    repo = reviewed(make_repo)
+    add(repo, "one")
+    # The reviewer approves, and forgets to say that it is done.
+    run(repo, judge('agentctl approve "$(echo "$AGENTCTL_TASK" | cut -d- -f2)"'))
+    assert task(repo, "review-one-1")["status"] == "done" and repo.landings() == ["one/1"]
+
+
+def test_from_a_goal_to_an_approved_result(make_repo, tmp_path):
+    repo = reviewed(make_repo)
+    write(tmp_path, {"GOAL.md": "# Two files\n\nThere are one.txt and two.txt.\n"})
+    planner = """
+        if [ "$AGENTCTL_GENERATION" = 1 ]; then agentctl task add --id one "do one"; agentctl task add --id two "do two"
+        else agentctl task done --reason "both are there"; fi
+    """
+    agent = f'case "$AGENTCTL_TASK" in goal*) {planner} ;; review-*) {APPROVE} ;; *) {WORK} ;; esac'
+    run(repo, agent, "--agents", 3, "--goal", tmp_path / "GOAL.md")
+    assert sorted(repo.landings()) == ["one/1", "two/1"]
+    assert ends(repo, "goal-two-files") == ["planned", "done"]
+    listed = json.loads(repo.cli("task", "list", "--json").stdout)
+    assert {t["id"]: t["status"] for t in listed} == {
+        "goal-two-files": "done",
+        "one": "landed",
+        "two": "landed",
+        "review-one-1": "done",
+        "review-two-1": "done",
+    }
+    nothing_is_left(repo)
+    repo.proven()
