@@ -12,6 +12,7 @@ from agentctl.bot.turn import Turn
 from agentctl.core.notices import Unapproved
 from agentctl.core.policy.policy import ApprovalRule, Policy
 from agentctl.core.queue import approvals
+from agentctl.core.queue.admission_rules import protector
 from agentctl.core.queue.approvals import Asked
 from agentctl.core.queue.events import Paused, Resumed
 from agentctl.core.queue.model import Change
@@ -19,6 +20,7 @@ from agentctl.core.queue.records import AgainstRules, Queued
 from agentctl.core.queue.state import State
 from agentctl.core.text.printable import printable
 from agentctl.errors import fault_of
+from agentctl.git.merge import changed
 from agentctl.git.repository import Hub
 from agentctl.hub import approvals as known_approvals
 from agentctl.hub.pause import Pause
@@ -82,11 +84,13 @@ class HeldBack:
         for key, carrying in landing:
             queued = turn.state.queue[key]
             paths = known_approvals.beyond(self._hub, policy, queued, base, carrying)
-            if key in free and paths:
-                where = ", ".join(map(printable, paths[: approvals.NAMED]))
-                why = f"trunk has moved what it edits: it would change {where}, which needs approvals; rebase it on trunk"
-                turn.reject(key, AgainstRules((why,)), why)
-            kept, base = kept or key not in free or bool(paths), carrying
+            protected = tuple(path for path, *_ in changed(self._hub, base, carrying) if protector(path, policy.protect))
+            if key in free and (paths or protected):
+                where = ", ".join(map(printable, (protected or paths)[: approvals.NAMED]))
+                rule = "no change may touch" if protected else "needs approvals"
+                why = f"trunk has moved what it edits: it would change {where}, which {rule}; rebase it on trunk"
+                turn.reject(key, AgainstRules((why,), bool(protected)), why)
+            kept, base = kept or key not in free or bool(paths or protected), carrying
         return kept
 
     def all_of(self, state: State) -> bool:

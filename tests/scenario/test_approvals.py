@@ -398,6 +398,20 @@ def test_an_edit_that_a_rename_carries_into_a_guarded_folder_is_sent_back(make_r
     repo.proven()
 
 
+def test_nor_does_an_edit_reach_a_protected_file_by_a_rename(make_repo):
+    text = "".join(f"line {n}\n" for n in range(40))
+    guarding = policy().replace("  - .agentctl/**\n", "  - .agentctl/**\n  - src/**\n")
+    repo = make_repo(files={".agentctl/policy.yaml": guarding, "lib/a.py": text})
+    old = repo.tip
+    repo.push({"lib/a.py": None, "src/a.py": text})
+    repo.submit("x", {"lib/a.py": text.replace("line 7\n", "evil\n")}, base=old)
+    repo.submit("good", {"good.txt": "good\n"})
+    repo.drain()
+    assert repo.kind("x") == "policy" and "it would change src/a.py, which no change may touch" in repo.record("x").why
+    assert repo.landings() == ["good/1"] and repo.show("src/a.py") == text
+    repo.proven()
+
+
 def test_on_a_red_trunk_too_nothing_lands_without_approvals(asked):
     repo = asked(PERSON, retries=0)
     repo.push({"bug.txt": "BUG\n"})
