@@ -18,7 +18,7 @@ from agentctl.core.tasks import prompt
 from agentctl.core.text.printable import printable
 from agentctl.core.text.schema_violations import expectation, suggestion
 from agentctl.core.text.yaml_document import Problems
-from agentctl.errors import NotFound
+from agentctl.errors import AgentctlError, NotFound
 from agentctl.fleet import briefing
 from agentctl.git.repository import POLICY_PATH
 from agentctl.terminal.parser import Given, as_command, given, group
@@ -195,8 +195,10 @@ def _template(given: Given) -> tuple[str, str]:
         if top:
             with open(os.path.join(top, briefing.TEMPLATE), encoding="utf-8") as opened:
                 return opened.read(), briefing.TEMPLATE
-    text, path = briefing.template(given.hub, given.tip)
-    return text, f"{given.trunk}:{path}"
+    with contextlib.suppress(AgentctlError):
+        text, path = briefing.template(given.hub, given.tip)
+        return text, f"{given.trunk}:{path}"
+    return prompt.TEMPLATE, ""
 
 
 @policy_group.add_command
