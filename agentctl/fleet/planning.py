@@ -38,9 +38,8 @@ def conclude(
     done, handoff = (session_folder.said(tree.path, name) for name in (session_folder.DONE, session_folder.HANDOFF))
     added = _added(hub, task, session_folder.said(tree.path, session_folder.TASKS)) if end is None else ""
     kept = agents.make_safe(hub, claim.agent, tree, tip, ignored=False) if tree.there else ""
-    below = [
-        t for t in live_list.children(tasks.all_tasks(hub), task.id) if not t.closed and t.created >= time.time() - seconds - 1
-    ]
+    # Others may have begun with them, or given them up, before this session ended.
+    below = [t for t in live_list.children(tasks.all_tasks(hub), task.id) if t.created >= time.time() - seconds - 1]
     if end is None and failure and not (done or below):
         end, note = End.CRASHED, f"it ended by an error: {failure.said}"
     end = ending.without_files(end, bool(done), bool(below))

@@ -47,6 +47,7 @@ def watch(tree: Worktree, running: Running, log: str, patience: Patience, listen
                 finished=heard.finished,
                 waiting=time.time() < heard.waits,
                 context=heard.context,
+                refused=heard.refused,
                 same=heard.same,
             )
         )

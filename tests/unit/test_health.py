@@ -4,7 +4,7 @@ import pytest
 
 from agentctl.core.policy.policy import Budget
 from agentctl.core.tasks.ending import End
-from agentctl.core.tasks.health import CIRCLES, GRACE, Patience, Sample, interval, stuck, verdict
+from agentctl.core.tasks.health import CIRCLES, GRACE, REFUSALS, Patience, Sample, interval, stuck, verdict
 from agentctl.core.tasks.spending import Spent
 from agentctl.core.text.json_form import replace
 
@@ -144,3 +144,9 @@ def test_a_session_whose_context_is_full_is_ended_unless_it_is_done():
 def test_how_often_a_session_is_looked_at():
     # Often enough to see a silence end, and not so often that looking costs more than what is seen.
     assert [interval(silence) for silence in (0.0, 10.0, 600.0, 86400.0)] == [0.2, 0.5, 6.0, 6.0]
+
+
+def test_who_is_refused_again_and_again_is_ended_at_once():
+    assert ended(flat(30, refused=REFUSALS - 1, waiting=True)) is None
+    end, why = ended(flat(30, refused=REFUSALS, waiting=True))
+    assert end == End.CRASHED and f"refused it {REFUSALS} times" in why

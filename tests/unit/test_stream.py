@@ -88,6 +88,13 @@ def test_what_a_program_calls_its_own_wait():
     assert heard("claude", [line for line in lines("claude") if b'"assistant"' in line][:1], waiting).waits == 0, "it goes on"
 
 
+def test_who_is_refused_and_goes_on_trying():
+    assert heard("claude", lines("claude", "refused")).refused >= 3
+    assert heard("claude", [*lines("claude", "refused"), *lines("claude")]).refused == 0
+    busy = json.dumps({"type": "system", "subtype": "api_retry", "retry_delay_ms": 500, "error_status": 529}).encode()
+    assert heard("claude", [*lines("claude", "refused"), busy]).refused == 0
+
+
 def test_money_of_programs_that_print_plain_lines():
     told = hear(
         Heard(), b"Tokens: 1.5k sent, 2k cache write, 300 received. Cost: $0.02 message, $1.25 session.", stream.nothing, NOW

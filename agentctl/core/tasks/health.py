@@ -20,6 +20,8 @@ QUIET_START = 3
 """How many times longer a session may be silent at its start than later: some agents print only at their end."""
 GRACE = 30.0
 """Seconds for which a program may live on after it has told its final result, if it may be silent for as long."""
+REFUSALS = 3
+"""How often in a row a provider may refuse a program that goes on trying: that ends no sooner by waiting."""
 CIRCLES = 20
 """How often in a row an agent may do the same with the same outcome, and no change to its files, until it goes in circles."""
 
@@ -48,6 +50,8 @@ class Sample:
     """True if the program says that it waits for its provider."""
     context: int = 0
     """The tokens of the program's last request."""
+    refused: int = 0
+    """How many times in a row the provider refused the program."""
     same: int = 0
     """How many times in a row the agent has done the same with the same outcome."""
 
@@ -78,6 +82,8 @@ def verdict(samples: Sequence[Sample], now: float, spent: Spent, patience: Patie
     """Return why the session is to be ended, or None. For `samples` and `now` see `stuck`."""
     if used := over(patience.budget, spent):
         return Verdict(End.SPENT, f"its budget is used up: {used}")
+    if samples and samples[-1].refused >= REFUSALS:
+        return Verdict(End.CRASHED, f"its provider refused it {samples[-1].refused} times, and it went on trying")
     if samples and 0 < patience.context <= samples[-1].context and not samples[-1].finished:
         return Verdict(End.SPENT, f"its context is full: {samples[-1].context:,} of {patience.context:,} tokens")
     grace = min(GRACE, patience.silence or GRACE)

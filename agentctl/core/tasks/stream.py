@@ -19,6 +19,8 @@ from agentctl.core.text.json_form import replace
 
 LONGEST = 4 << 20
 """The bytes of the longest line that is read."""
+REFUSED = (401.0, 402.0, 403.0)
+"""The statuses by which a provider refuses whoever asks; no waiting mends that."""
 SAID = 2000
 """The most characters that are kept of what an agent said last."""
 _UNREAD = (b'{"type":"message_update"', b'{"type":"tool_execution_update"', b'{"type":"stream_event"')
@@ -38,6 +40,8 @@ class Heard:
     """True if the program has told its final result, and nothing since."""
     waits: float = 0.0
     """Until when the program waits for its provider, in seconds since 1970."""
+    refused: int = 0
+    """How many times in a row the provider refused the program, which goes on trying all the same."""
     same: int = 0
     """How many times in a row the agent has done the same with the same outcome."""
     act: str = ""
@@ -93,14 +97,15 @@ def claude(heard: Heard, event: Event, now: float) -> Heard:
     """Read the stream-json of claude; qwen, cursor-agent and amp print the same form."""
     match event.get("type"):
         case "system" if event.get("subtype") == "api_retry":
-            return replace(heard, waits=now + _number(event, "retry_delay_ms") / 1000)
+            refused = heard.refused + 1 if _number(event, "error_status") in REFUSED else 0
+            return replace(heard, waits=now + _number(event, "retry_delay_ms") / 1000, refused=refused)
         case "system" if event.get("subtype") == "init":
             return replace(heard, conversation=_text(event, "session_id"))
         case "assistant":
             usage = _at(event, "message", "usage")
             called = [part for part in _parts(event, "message") if part.get("type") == "tool_use"]
             heard = _said(heard, "\n".join(_text(part, "text") for part in _parts(event, "message")))
-            heard = replace(heard, call=_print([(part.get("name"), part.get("input")) for part in called]), waits=0.0)
+            heard = replace(heard, call=_print([(part.get("name"), part.get("input")) for part in called]), waits=0.0, refused=0)
             full = sum(_number(usage, f"{kind}input_tokens") for kind in ("", "cache_creation_", "cache_read_"))
             paid = full - _number(usage, "cache_read_input_tokens") + _number(usage, "output_tokens")
             return _answered(heard, _text(_at(event, "message"), "id"), int(paid), 0.0, int(full))
