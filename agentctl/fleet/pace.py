@@ -15,9 +15,6 @@ from agentctl.core.tasks.task import Session, Task
 from agentctl.errors import Infrastructure
 from agentctl.messages import ago, clock
 
-LOOK = 2.0
-"""Seconds between two looks at what the machine has left."""
-
 
 @dataclass(frozen=True, slots=True)
 class PauseTimes:
@@ -34,20 +31,14 @@ class PauseTimes:
 
 class Pace:
     def __init__(
-        self,
-        size: int,
-        base: float,
-        tasks: Iterable[Task],
-        now: float,
-        tell: Callable[[Told], None],
-        lacking: Callable[[], str] = lambda: "",
+        self, size: int, base: float, tasks: Iterable[Task], now: float, tell: Callable[[Told], None], program: str = ""
     ) -> None:
         """Begin with `size` agents and a first pause of `base` seconds; `tasks` tell what happened before.
 
-        `lacking` tells what the machine is short of.
+        `program` is the name of the program whose pace it is; empty if the fleet has only one.
         """
-        self._lacking, self._looked, self.short_of = lacking, float("-inf"), ""
         self.size, self.base, self.tell = size, base, tell
+        self._program = program
         self.state = brakes.inherited(_history(tasks), base, now)
         self._past = PauseTimes()
         self._since: float | None = None
@@ -66,7 +57,7 @@ class Pace:
         self.state = brakes.after(before, outcome, _told(task.sessions), self.base, random.random(), running)
         if self.state.paused == before.paused:
             return
-        what = "the fleet pauses" if self._since is None else "the try failed"
+        what = f"{self._program or 'the fleet'} pauses" if self._since is None else "the try failed"
         self.tell(self._braked(f"{what}: {self.held}"))
         self._since = now if self._since is None else self._since
 
@@ -83,23 +74,13 @@ class Pace:
             self._past, self._since = self.paused(now), None
             self.tell(
                 Released(
-                    f"the try did not fail: the fleet goes on, more agents bit by bit; {self._past}",
+                    f"the try did not fail: {self._program or 'the fleet'} goes on, more agents bit by bit; {self._past}",
                     self._past.seconds,
                     self._past.times,
                 )
             )
         self.state = brakes.released(self.state, running, self.size, self.base, now)
-        return 0 if self._short(now) else brakes.room(self.state, running, self.size, self.base, now)
-
-    def _short(self, now: float) -> bool:
-        """Tell whether the machine is short of something, and tell when that begins and ends."""
-        if now - self._looked >= LOOK:
-            self._looked, before, self.short_of = now, self.short_of, self._lacking()
-            if self.short_of and not before:
-                self.tell(Braked(f"nothing starts until there is more room: {self.short_of}", now + LOOK))
-            elif before and not self.short_of:
-                self.tell(Released("there is room again: the fleet goes on", 0.0, 0))
-        return bool(self.short_of)
+        return brakes.room(self.state, running, self.size, self.base, now)
 
     def able(self, agents: Iterable[str], now: float) -> tuple[str, ...]:
         """Return those of the agents that need no rest after many crashes."""
@@ -140,7 +121,7 @@ class Pace:
         """
         failure = self.state.failure
         if not failure:
-            return self.short_of
+            return ""
         todo = NATURE[self.state.held_by.kind].todo
         parts = (str(failure.kind), f"the next try is at {clock(self.state.until)}", todo)
         return "; ".join(filter(None, parts)) + (f": {failure.said}" if failure.said else "")

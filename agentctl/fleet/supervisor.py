@@ -5,6 +5,7 @@ Like the bot it works in turns: observe tasks, claims and ledger; dispatch; perf
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections import Counter
@@ -30,7 +31,7 @@ from agentctl.errors import AgentctlError, Contended, Infrastructure, Malformed,
 from agentctl.fleet import agents, conclusion, machine, session
 from agentctl.fleet.headcount import Headcount
 from agentctl.fleet.hot_files import HotFiles
-from agentctl.fleet.pace import Pace
+from agentctl.fleet.paces import Paces
 from agentctl.fleet.radar import Radar
 from agentctl.fleet.reviews import Reviews
 from agentctl.fleet.takeover import end_claims, take_over
@@ -50,6 +51,11 @@ class Program:
     settings: Agents
     argv: tuple[str, ...]
     stdin: bool
+
+    @property
+    def name(self) -> str:
+        """What the program is called: the adapter, or the command's own name."""
+        return self.settings.adapter if self.settings.adapter != "command" else os.path.basename(self.argv[0])
 
 
 @dataclass(frozen=True)
@@ -107,8 +113,9 @@ class Fleet:
         take_over(hub, trunk, policy)
         self._begun = time.time()
         self._count = Headcount(hub, crew.agents, policy.agents.count, tell)
-        known = self._survey().tasks.values()
-        self.pace = Pace(self._count.size, policy.agents.backoff, known, self._begun, tell, self._lacking)
+        known, programs = self._survey().tasks.values(), {role: program.name for role, program in crew.roles.items()}
+        programs[""] = Program(policy.agents, crew.argv, crew.stdin).name
+        self.pace = Paces(self._count.size, policy.agents.backoff, known, self._begun, tell, self._lacking, programs)
 
     def _lacking(self) -> str:
         return headroom.lacking(self.policy.agents.headroom, machine.seen(self.hub.worktrees))
@@ -124,10 +131,11 @@ class Fleet:
         self._follow_list()
         for notice in self._radar.turn([run for run, _ in self.runs.values()], self._tip):
             self.tell(notice)
-        now, self.pace.size = time.time(), self._count.follow(self._tip)
+        now = time.time()
+        self.pace.resize(self._count.follow(self._tip))
         busy = {run.work.agent for run, _ in self.runs.values()}
         free = self.pace.able((name for name in self._count.names if name not in busy), now)
-        room = min(self.pace.room([run.started for run, _ in self.runs.values()], now), max(0, self.pace.size - len(self.runs)))
+        room = [*self.pace.room(self._under(), {t.role for t in self.tasks.values()}, now), *self._room()]
         chosen = self.tasks if self.only is None else {k: t for k, t in self.tasks.items() if k in self.only}
         settings = self.policy.agents
         if not self.over_budget and (used := over(settings.budget.fleet, self.spent)):
@@ -137,7 +145,7 @@ class Fleet:
             for run, _ in self.runs.values():
                 run.stop()
             return
-        rules = Rules(settings.attempts, settings.backoff, self._begun, settings.budget.task, self._room())
+        rules = Rules(settings.attempts, settings.backoff, self._begun, settings.budget.task, room)
         for name in chosen:
             if self.statuses[name] != Status.READY:
                 continue
@@ -149,7 +157,18 @@ class Fleet:
                 self.park(name, f"it is for another agent than {', '.join(self.tasks[name].avoid)}, and there is no other")
         busy_paths = tuple(t.paths for name, t in self.tasks.items() if self.statuses[name] in UNDER_WAY)
         scene = Scene(busy_paths, tuple(self._hot.crowded))
-        plan = dispatch(chosen, self.statuses, free, self._tip, rules, now, self.pace.trying, self._adopted, scene, room)
+        plan = dispatch(
+            chosen,
+            self.statuses,
+            free,
+            self._tip,
+            rules,
+            now,
+            self.pace.trying,
+            self._adopted,
+            scene,
+            max(0, self.pace.size - len(self.runs)),
+        )
         for name, reason in plan.park:
             last = self._records.get(name)
             self.park(
@@ -227,14 +246,18 @@ class Fleet:
         self.statuses[name] = Status.WORKING
         self.tell(notices.SessionBegun(name, agent))
 
-    def _room(self) -> dict[str, int]:
+    def _under(self) -> list[tuple[Task, float]]:
+        """Return (task, start) of each session that runs."""
+        return [(run.work.task, run.started) for run, future in self.runs.values() if not future.done()]
+
+    def _room(self) -> list[tuple[frozenset[str], int]]:
         """Return how many more sessions of each role may start, where that is limited; none of a role that does not exist."""
         running = Counter(run.work.task.role for run, _ in self.runs.values())
-        room = {}
+        room = []
         for name in {task.role for task in self.tasks.values()}:
             role = roles.role(self.policy.agents, name)
             if role is None or role.count:
-                room[name] = max(0, role.count - running[name]) if role else 0
+                room.append((frozenset({name}), max(0, role.count - running[name]) if role else 0))
         return room
 
     def _follow_list(self) -> None:
@@ -277,8 +300,7 @@ class Fleet:
             self._deaths = 0
             self._spent += ended.spent
             self.tell(notices.SessionEnded(name, ended))
-            running = [other.started for other, still in self.runs.values() if not still.done()]
-            self.pace.ended(run.work.task, run.started, ended, time.time(), running)
+            self.pace.ended(run.work.task, run.started, ended, time.time(), self._under())
 
     def park(self, name: str, reason: str) -> None:
         """Park a task; the rest goes on. A task whose ref somebody else spoils or moves meanwhile is left to the next turn."""

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from tests.support.agents import WORK, add, ends, nothing_is_left, run, task
-from tests.support.hub import write
+from tests.support.agents import WORK, add, ends, nothing_is_left, run, started, task
+from tests.support.hub import PATIENCE, eventually, write
 
 PLANNER = """
 case "$AGENTCTL_GENERATION" in
@@ -108,3 +108,16 @@ def test_a_role_that_does_not_exist_is_refused_or_parks_its_task(repo):
     assert "there is no role 'gardener'" in said and "planner" in said
     assert "no role" in repo.cli("task", "add", "--file", "-", stdin="- {id: a, prompt: a, role: gardener}\n", ok=2).stderr
     assert json.loads(repo.cli("task", "list", "--json").stdout) == []
+
+
+def test_a_role_whose_program_fails_holds_up_no_other(make_repo):
+    roles = "{planner: {does: plan, command: [sh, -c, 'echo Error: 401 invalid api key; exit 1']}}"
+    repo = make_repo(agents=f"  roles: {roles}\n")
+    add(repo, {"id": "goal", "role": "planner"}, *(f"t{n}" for n in range(4)))
+    fleet = started(repo, WORK)
+    try:
+        eventually(lambda: len(repo.landings()) == 4)
+        assert set(ends(repo, "goal")) == {"crashed"} and task(repo, "goal")["status"] == "ready"
+    finally:
+        fleet.terminate()
+        fleet.communicate(timeout=PATIENCE)

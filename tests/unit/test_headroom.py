@@ -4,8 +4,11 @@ import pytest
 
 from agentctl.core.notices import Braked, Released
 from agentctl.core.policy.policy import Headroom
+from agentctl.core.tasks.ending import End
+from agentctl.core.tasks.failure import Failure, Kind
 from agentctl.core.tasks.headroom import Machine, lacking
-from agentctl.fleet.pace import LOOK, Pace
+from agentctl.core.tasks.task import Session, Task
+from agentctl.fleet.paces import LOOK, Paces
 
 GIB = 1 << 30
 
@@ -28,9 +31,23 @@ def test_what_is_lacking(least, machine, words):
 
 def test_nothing_starts_without_room_and_it_is_told_once():
     told, short = [], ["no disk"]
-    pace = Pace(4, 30.0, (), 1000.0, told.append, lambda: short[0])
-    assert [pace.room((), 1000.0 + n) for n in range(5)] == [0] * 5
-    assert [type(event) for event in told] == [Braked] and "no disk" in told[0].how and "no disk" in pace.held
+    paces = Paces(4, 30.0, (), 1000.0, told.append, lambda: short[0], {"": "claude"})
+    assert [paces.room((), {""}, 1000.0 + n) for n in range(5)] == [[(frozenset({""}), 0)]] * 5
+    assert [type(event) for event in told] == [Braked] and "no disk" in told[0].how and "no disk" in paces.held
     short[0] = ""
-    assert pace.room((), 1004.0 + LOOK) == 4
-    assert [type(event) for event in told] == [Braked, Released] and pace.held == ""
+    assert paces.room((), {""}, 1004.0 + LOOK) == [(frozenset({""}), 4)]
+    assert [type(event) for event in told] == [Braked, Released] and paces.held == ""
+
+
+def test_a_program_that_is_refused_holds_up_no_other():
+    told = []
+    paces = Paces(4, 30.0, (), 1000.0, told.append, lambda: "", {"": "claude", "reviewer": "codex"})
+    refused = Session(1, "ann", End.CRASHED, 1010.0, 5.0, "t", failure=Failure(Kind.KEY, "401"))
+    paces.ended(Task("one", "", ""), 1005.0, refused, 1010.0, ())
+    assert "claude pauses: the key is refused" in told[0].how
+    roles = {"", "reviewer"}
+    assert dict(paces.room((), roles, 1011.0)) == {frozenset({""}): 0, frozenset({"reviewer"}): 4}
+    assert paces.trying and "the key is refused" in paces.held
+    # Then one is tried, and the other goes on.
+    assert dict(paces.room((), roles, 1100.0)) == {frozenset({""}): 1, frozenset({"reviewer"}): 4}
+    assert paces.paused(1100.0).why == "the key is refused: 401"

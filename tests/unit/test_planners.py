@@ -55,13 +55,15 @@ def test_a_role_has_room_for_so_many():
     listed["w"] = Task("w", "w", "w", created=9.0)
     where = dict.fromkeys(listed, S.READY)
 
-    def started(room):
-        rules = Rules(3, room=room)
+    def started(*room):
+        rules = Rules(3, room=[(frozenset(names), count) for names, count in room])
         return [name for name, _ in dispatch(listed, where, ("x", "y", "z", "u"), "t", rules, 1.0).start]
 
-    assert started({}) == ["p0", "p1", "p2", "w"]
-    assert started({"planner": 1}) == ["p0", "w"]
-    assert started({"planner": 0}) == ["w"]
+    assert started() == ["p0", "p1", "p2", "w"]
+    assert started(({"planner"}, 1)) == ["p0", "w"]
+    assert started(({"planner"}, 0)) == ["w"]
+    assert started(({"planner", ""}, 2)) == ["p0", "p1"]
+    assert started(({"planner", ""}, 2), ({"planner"}, 1)) == ["p0", "w"]
 
 
 def test_what_the_end_of_such_a_session_means():

@@ -7,9 +7,8 @@ closed it. Its claim shows whether it is being worked on. The ledger shows wheth
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 
 import msgspec
@@ -232,8 +231,8 @@ class Rules:
     """When the fleet was started: what failed before then is tried at once."""
     budget: Budget = Budget()
     """What the sessions of one task may use up."""
-    room: Mapping[str, int] = field(default_factory=dict)
-    """How many more sessions of a role may start; a role that is not named has no limit."""
+    room: Sequence[tuple[frozenset[str], int]] = ()
+    """How many more sessions of some roles together may start; a role that is not named has no limit."""
 
 
 def dispatch(
@@ -294,14 +293,16 @@ def dispatch(
     return Dispatch(tuple(start), tuple(dict(park).items()))
 
 
-def _with_room(waiting: list[Task], room: Mapping[str, int]) -> list[Task]:
+def _with_room(waiting: list[Task], room: Sequence[tuple[frozenset[str], int]]) -> list[Task]:
     """Return the first of the tasks of each role, so many as may start."""
-    taken = Counter[str]()
+    left = [count for _, count in room]
     kept = []
     for task in waiting:
-        taken[task.role] += 1
-        if taken[task.role] <= room.get(task.role, len(waiting)):
+        limits = [n for n, (names, _) in enumerate(room) if task.role in names]
+        if all(left[n] > 0 for n in limits):
             kept.append(task)
+            for n in limits:
+                left[n] -= 1
     return kept
 
 
