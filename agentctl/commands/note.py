@@ -8,6 +8,7 @@ import click
 
 from agentctl.core.tasks import notebook as lines_of
 from agentctl.core.text.printable import printable
+from agentctl.engine import environ
 from agentctl.errors import UsageError
 from agentctl.hub import notebook
 from agentctl.terminal.parser import Given, as_command, given, read_input
@@ -30,12 +31,12 @@ def command(given: Given, text: tuple[str, ...], replace: bool) -> int:
     The notebook is part of the prompt of every session: what every agent should know and none finds out by itself. It has
     room for 100 lines; the oldest make room.
     """
-    words = " ".join(text)
+    words = environ.redact(" ".join(text))
     if replace and words:
         raise UsageError("--replace reads standard input, and takes no TEXT")
     by = os.environ.get("AGENTCTL_AGENT") or given.hub.person(given.path).name
     if replace:
-        new = lines_of.parse(read_input())
+        new = lines_of.parse(environ.redact(read_input()))
         lines = notebook.change(given.hub, lambda before: new, by)
     elif words.strip():
         lines = notebook.change(given.hub, lambda before: lines_of.with_lines(before, [words]), by)

@@ -57,6 +57,13 @@ def test_the_notebook_is_in_every_prompt(repo):
     repo.proven()
 
 
+def test_a_key_does_not_get_into_the_notebook(repo, monkeypatch):
+    monkeypatch.setenv("DEPLOY_TOKEN", "a9f3c1d2e4b5a6978877")
+    repo.cli("note", "push with a9f3c1d2e4b5a6978877")
+    said = repo.cli("note").stdout
+    assert said.startswith("push with ") and "a9f3c1d2e4b5a6978877" not in said
+
+
 def test_whatever_stands_in_the_place_of_the_notebook(repo):
     blob = repo.git("hash-object", "-w", "check.sh").strip()
     repo.git("update-ref", "refs/agentctl/notebook", blob)
