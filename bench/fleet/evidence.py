@@ -68,7 +68,12 @@ def journal(place: Path) -> list[Noted]:
 
 
 def _within(one: Noted, kills: list[float]) -> bool:
-    return any(one.begun - SLACK <= at <= one.ended + SLACK for at in kills)
+    """Tell whether a session was under way when the supervisor was killed, or had to end with the whole fleet at last.
+
+    Where many sessions begin and are stopped at once, one may be seen to begin long after it was told to stop.
+    """
+    at_last = bool(kills) and one.ended >= kills[-1] - SLACK
+    return at_last or any(one.begun - SLACK <= at <= one.ended + SLACK for at in kills)
 
 
 @dataclass(slots=True)
