@@ -156,8 +156,14 @@ def add(hub: Hub, tasks: list[Task]) -> list[str]:
     """Create the tasks that are not there yet, all of them or none; return their names.
 
     A task that says exactly the same counts as there already, so that a killed command can be repeated. Raises
-    UsageError if another task has the name.
+    UsageError if another task has the name, and Contended after ten tries.
     """
+    new = transactions.retrying(10, lambda: _add(hub, tasks))
+    hub.sync()
+    return new
+
+
+def _add(hub: Hub, tasks: list[Task]) -> list[str]:
     transaction, new = hub.refs.transaction(f"add {len(tasks)} tasks"), []
     with hub.objects.store.together():
         for task in tasks:
@@ -171,7 +177,6 @@ def add(hub: Hub, tasks: list[Task]) -> list[str]:
                 )
         hub.objects.store.flush()
         transaction.commit()
-    hub.sync()
     return new
 
 
