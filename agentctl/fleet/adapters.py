@@ -162,12 +162,14 @@ ADAPTERS: dict[str, Adapter] = {
         ),
         "pip install aider-chat",
         passes=(*PROVIDERS, "AIDER_*"),
+        reads=stream.aider,
     ),
     "mini-swe-agent": Adapter(
         # Each session has a trajectory of its own; by default all write the same file.
         ("mini", "-t", "{prompt}", "-y", "--exit-immediately", "-o", "{session}/trajectory.json"),
         "pip install mini-swe-agent",
         passes=(*PROVIDERS, "MSWEA_*"),
+        reads=stream.mini,
     ),
     "pi": Adapter(
         ("pi", "-p", "--mode", "json", "--no-session", "{prompt}"),

@@ -59,7 +59,7 @@ def conclude(
     agent has made no commit. An agent that says that it is blocked hands nothing in by its end, however that came.
     """
     tip, handoff = hub.trunk_tip(work.trunk), session_folder.said(tree.path, session_folder.HANDOFF)
-    if blocked := session_folder.blocked(tree.path) if tree.there else "":
+    if blocked := session_folder.reason(tree.path, session_folder.BLOCKED) if tree.there else "":
         end, note, failure = End.BLOCKED, blocked, None
 
     def session(end: End, *notes: str, revision: int = 0, salvage: str = "") -> Session:

@@ -29,17 +29,25 @@ def hands_in(policy: Policy, task: Task) -> bool:
 
 
 def conclude(
-    hub: Hub, work: Assignment, claim: Claim, tree: Worktree, end: End | None, note: str, seconds: float, failure: Failure | None
+    hub: Hub,
+    work: Assignment,
+    claim: Claim,
+    tree: Worktree,
+    end: End | None,
+    note: str,
+    started: float,
+    seconds: float,
+    failure: Failure | None,
 ) -> Session:
     """Take note of what a session planned or said, and make safe what it left in its worktree all the same."""
     tip, task = hub.trunk_tip(work.trunk), work.task
-    if blocked := session_folder.blocked(tree.path) if tree.there else "":
+    if blocked := session_folder.reason(tree.path, session_folder.BLOCKED) if tree.there else "":
         end, note, failure = End.BLOCKED, blocked, None
-    done, handoff = (session_folder.said(tree.path, name) for name in (session_folder.DONE, session_folder.HANDOFF))
-    added = _added(hub, task, session_folder.said(tree.path, session_folder.TASKS)) if end is None else ""
+    done, handoff = session_folder.reason(tree.path, session_folder.DONE), session_folder.said(tree.path, session_folder.HANDOFF)
+    added = _added(hub, task, tree) if end is None else ""
     kept = agents.make_safe(hub, claim.agent, tree, tip, ignored=False) if tree.there else ""
     # Others may have begun with them, or given them up, before this session ended.
-    below = [t for t in live_list.children(tasks.all_tasks(hub), task.id) if t.created >= time.time() - seconds - 1]
+    below = live_list.planned_since(tasks.all_tasks(hub), task.id, started)
     if end is None and failure and not (done or below):
         end, note = End.CRASHED, f"it ended by an error: {failure.said}"
     end = ending.without_files(end, bool(done), bool(below))
@@ -64,10 +72,14 @@ def conclude(
     )
 
 
-def _added(hub: Hub, parent: Task, text: str) -> str:
+def _added(hub: Hub, parent: Task, tree: Worktree) -> str:
     """Add the tasks of a list that a planner wrote, below its own, and return what is wrong with it; empty if nothing is."""
+    most = session_folder.LONGEST_LIST
+    text = session_folder.said(tree.path, session_folder.TASKS, most + 1)
     if not text:
         return ""
+    if len(text.encode()) > most:
+        return f"its tasks were not added: {session_folder.TASKS} has more than {most} bytes"
     now = time.time()
     try:
         listed = task_list.parse(text, session_folder.TASKS, frozenset(tasks.all_tasks(hub)))

@@ -115,7 +115,7 @@ class SessionRun:
         if planning.hands_in(self.policy, self.work.task):
             session = conclude(self.hub, self.policy, self.work, claim, tree, end, note, ended.seconds, failure)
         else:
-            session = planning.conclude(self.hub, self.work, claim, tree, end, note, ended.seconds, failure)
+            session = planning.conclude(self.hub, self.work, claim, tree, end, note, self.started, ended.seconds, failure)
         heard = self._heard
         session = replace(
             session, spent=replace(heard.spent, seconds=session.seconds), said=heard.said, conversation=heard.conversation

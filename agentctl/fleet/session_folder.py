@@ -26,8 +26,10 @@ TASKS = "tasks.yaml"
 """Tasks that a planner adds."""
 BLOCKED = "blocked"
 """If it is there, the agent cannot go on without a person; its text says why."""
-LONGEST = 64_000
-"""The bytes of a file of the agent's that are read."""
+LONGEST = 8_000
+"""The bytes of a handoff that are kept: it stands in the task's ref, and in the next prompt."""
+LONGEST_LIST = 1 << 20
+"""The bytes of the longest list of tasks; a longer one is none, since half of a list would be another list."""
 LONGEST_REASON = 1000
 
 
@@ -56,13 +58,21 @@ def tell(worktree: str, text: str) -> None:
         os.rename(new, NEWS, src_dir_fd=folder, dst_dir_fd=folder)
 
 
-def said(worktree: str, name: str) -> str:
-    """Return what the agent wrote into a file of the folder; empty if there is none; a long one is cut."""
+def said(worktree: str, name: str, most: int = LONGEST) -> str:
+    """Return what the agent wrote into a file of the folder, up to `most` bytes of it; empty if there is none."""
     with contextlib.suppress(OSError), _opened(worktree, make=False) as folder:
         handle = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder)
         with open(handle, "rb") as file:
             if stat.S_ISREG(os.fstat(handle).st_mode):
-                return file.read(LONGEST).decode(errors="replace").strip()
+                return file.read(most).decode(errors="replace").strip()
+    return ""
+
+
+def reason(worktree: str, name: str) -> str:
+    """Return why the agent says what a file of that name says, in one line; empty if there is no such file."""
+    with contextlib.suppress(OSError), _opened(worktree, make=False) as folder:
+        os.stat(name, dir_fd=folder, follow_symlinks=False)
+        return printable(" ".join(said(worktree, name).split()), LONGEST_REASON) or "it does not say why"
     return ""
 
 
@@ -76,13 +86,6 @@ def blocked_since(worktree: str) -> float:
     with contextlib.suppress(OSError), _opened(worktree, make=False) as folder:
         return os.stat(BLOCKED, dir_fd=folder, follow_symlinks=False).st_mtime
     return 0.0
-
-
-def blocked(worktree: str) -> str:
-    """Return why the agent cannot go on without a person, in one line; empty if it has not said so."""
-    if not blocked_since(worktree):
-        return ""
-    return printable(" ".join(said(worktree, BLOCKED).split()), LONGEST_REASON) or "it does not say why"
 
 
 @contextlib.contextmanager

@@ -9,11 +9,13 @@ from agentctl.core.policy.policy import Policy
 from agentctl.core.tasks.claim import Claim
 from agentctl.core.tasks.ending import End
 from agentctl.core.tasks.task import Session
+from agentctl.core.text.json_form import replace
 from agentctl.engine import owner
 from agentctl.engine.local import LOCAL
 from agentctl.engine.runner import Runner
 from agentctl.errors import Contended, Malformed, NotFound
 from agentctl.fleet import agents, conclusion
+from agentctl.fleet.listening import spent_so_far
 from agentctl.git import worktrees
 from agentctl.git.repository import Hub
 from agentctl.hub import tasks
@@ -74,4 +76,5 @@ def _bury(hub: Hub, trunk: str, policy: Policy, name: str, claim: Claim) -> None
         ended = Session(
             claim.generation, claim.agent, End.INTERRUPTED, time.time(), 0.0, hub.trunk_tip(trunk), note="the supervisor died"
         )
-    conclusion.record(hub, name, ended)
+    log = hub.own_path("sessions", name, str(claim.generation), "output.log")
+    conclusion.record(hub, name, replace(ended, spent=spent_so_far(log)))

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests.support.agents import WORK, add, ends, nothing_is_left, started, task
+from tests.support.agents import WORK, add, ends, kill, nothing_is_left, started, task
 from tests.support.hub import PATIENCE, eventually, write
 
 SESSION = {
@@ -104,3 +104,13 @@ def test_what_is_no_budget(repo, odd):
     add(repo, "one")
     said = repo.cli("run", "--budget", odd, "--", "true", ok=2).stderr
     assert f"--budget {odd}: not a budget" in said and "money=20" in said
+
+
+def test_what_a_session_used_up_counts_though_its_supervisor_was_killed(repo, claude, tmp_path):
+    claude(f"begin; if [ -e {tmp_path}/once ]; then {WORK}; result; exit; fi; answer; touch {tmp_path}/once; exec sleep 1000")
+    add(repo, "one")
+    fleet = started(repo, "", "--adapter", "claude", "--agents", 1)
+    eventually(lambda: any(row["spent"]["tokens"] == 1000 for row in json.loads(repo.cli("ps", "--json").stdout)))
+    kill(fleet, False, repo.hub.mark)
+    run(repo, "--agents", 1)
+    assert [session["spent"]["tokens"] for session in task(repo, "one")["sessions"]] == [1000, 3000]

@@ -121,3 +121,27 @@ def test_a_role_whose_program_fails_holds_up_no_other(make_repo):
     finally:
         fleet.terminate()
         fleet.communicate(timeout=PATIENCE)
+
+
+def test_an_empty_file_says_that_it_is_done_too_and_a_long_reason_is_one_line(repo):
+    add(repo, {"id": "empty", "role": "planner"}, {"id": "long", "role": "planner"})
+    run(
+        repo,
+        'if [ "$AGENTCTL_TASK" = empty ]; then touch "$AGENTCTL_SESSION/done"; else yes no | head -9999 >"$AGENTCTL_SESSION/done"; fi',
+    )
+    assert ends(repo, "empty") == ends(repo, "long") == ["done"]
+    assert "it does not say why" in task(repo, "empty")["reason"]
+    assert len(task(repo, "long")["reason"]) < 1100 and "\n" not in task(repo, "long")["reason"]
+
+
+def test_half_of_a_long_list_is_not_taken_for_a_list(make_repo):
+    repo = make_repo(attempts=1)
+    add(repo, {"id": "goal", "role": "planner"})
+    run(
+        repo,
+        """for n in $(seq 30000); do echo "- {id: t$n, prompt: do it in a while}"; done >"$AGENTCTL_SESSION/tasks.yaml" """,
+        ok=7,
+    )
+    (session,) = task(repo, "goal")["sessions"]
+    assert session["end"] == "empty" and "tasks.yaml has more than" in session["note"]
+    assert len(repo.refs("refs/agentctl/tasks/")) == 1

@@ -88,6 +88,11 @@ def test_what_a_program_calls_its_own_wait():
     assert heard("claude", [line for line in lines("claude") if b'"assistant"' in line][:1], waiting).waits == 0, "it goes on"
 
 
+def test_what_one_program_prints_says_nothing_of_another():
+    quoted = b"Tokens: 9k sent, 9k received."
+    assert hear(Heard(), quoted, stream.claude, NOW) == hear(Heard(), quoted, stream.nothing, NOW) == Heard()
+
+
 def test_who_is_refused_and_goes_on_trying():
     assert heard("claude", lines("claude", "refused")).refused >= 3
     assert heard("claude", [*lines("claude", "refused"), *lines("claude")]).refused == 0
@@ -97,10 +102,10 @@ def test_who_is_refused_and_goes_on_trying():
 
 def test_money_of_programs_that_print_plain_lines():
     told = hear(
-        Heard(), b"Tokens: 1.5k sent, 2k cache write, 300 received. Cost: $0.02 message, $1.25 session.", stream.nothing, NOW
+        Heard(), b"Tokens: 1.5k sent, 2k cache write, 300 received. Cost: $0.02 message, $1.25 session.", stream.aider, NOW
     )
     assert told.spent == Spent(1, 1800, 1.25)
-    assert hear(Heard(), b"mini-swe-agent (step 12, $0.37):", stream.nothing, NOW).spent == Spent(12, 0, 0.37)
+    assert hear(Heard(), b"mini-swe-agent (step 12, $0.37):", stream.mini, NOW).spent == Spent(12, 0, 0.37)
 
 
 ODD = [

@@ -42,6 +42,11 @@ def with_planners(tasks: Mapping[str, Task], statuses: Mapping[str, Status]) -> 
     return {name: Status.BLOCKED if name in waiting else where for name, where in statuses.items()}
 
 
+def planned_since(tasks: Mapping[str, Task], parent: str, begun: float) -> list[Task]:
+    """Return the tasks that a session which had `begun` then planned, whatever has become of them."""
+    return [task for task in children(tasks, parent) if task.created >= begun]
+
+
 def children(tasks: Mapping[str, Task], parent: str) -> list[Task]:
     """Return the tasks that a task planned, oldest first."""
     return [task for task in tasks.values() if task.parent == parent]

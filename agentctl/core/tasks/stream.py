@@ -49,23 +49,33 @@ class Heard:
     call: str = ""
     """What the agent is about to do."""
     answer: str = ""
-    """The id of the model's answer that was counted last: some programs tell one answer in several events."""
+    """The id of the model's answer that was counted last, or its kind where there is no id: some programs tell one answer in
+    several events."""
 
 
 Event = dict[str, Any]
-Reader = Callable[[Heard, Event, float], Heard]
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """What one program prints, and what is heard of it."""
+
+    event: Callable[[Heard, Event, float], Heard] = lambda heard, event, now: heard
+    """Reads an event, given when it came."""
+    line: Callable[[Heard, bytes], Heard] = lambda heard, line: heard
+    """Reads a line that is no event."""
 
 
 def hear(heard: Heard, line: bytes, reader: Reader, now: float) -> Heard:
     """Return what is known after one more line; `now` is when it was read."""
     if not line.startswith(b"{") or len(line) > LONGEST or line.startswith(_UNREAD):
-        return _plain(heard, line)
+        return reader.line(heard, line)
     try:
         event = msgspec.json.decode(line)
     except (msgspec.DecodeError, RecursionError):
         return heard
     working = replace(heard, finished=False)
-    after = reader(working, event, now) if isinstance(event, dict) else working
+    after = reader.event(working, event, now) if isinstance(event, dict) else working
     return heard if after == working else after
 
 
@@ -75,25 +85,26 @@ _AIDER = re.compile(
 _MINI = re.compile(rb"^mini-swe-agent \(step (\d+), \$([\d.]+)\)")
 
 
-def _plain(heard: Heard, line: bytes) -> Heard:
-    """Read a line of a program that tells no events: those of aider and mini-swe-agent speak of money."""
-    if found := _AIDER.match(line):
-        tokens = sum(
-            int(float(number.replace(b",", b"")) * {b"k": 1e3, b"M": 1e6}.get(unit, 1))
-            for number, unit in (found.group(1, 2), found.group(3, 4))
-        )
-        return replace(
-            heard, spent=Spent(heard.spent.turns + 1, heard.spent.tokens + tokens, float(found[5] or heard.spent.money))
-        )
-    if found := _MINI.match(line):
-        return replace(heard, spent=replace(heard.spent, turns=int(found[1]), money=float(found[2])))
-    return heard
+def _aider(heard: Heard, line: bytes) -> Heard:
+    found = _AIDER.match(line)
+    if not found:
+        return heard
+    tokens = sum(
+        int(float(number.replace(b",", b"")) * {b"k": 1e3, b"M": 1e6}.get(unit, 1))
+        for number, unit in (found.group(1, 2), found.group(3, 4))
+    )
+    return replace(heard, spent=Spent(heard.spent.turns + 1, heard.spent.tokens + tokens, float(found[5] or heard.spent.money)))
 
 
-# The readers
+def _mini(heard: Heard, line: bytes) -> Heard:
+    found = _MINI.match(line)
+    return replace(heard, spent=replace(heard.spent, turns=int(found[1]), money=float(found[2]))) if found else heard
 
 
-def claude(heard: Heard, event: Event, now: float) -> Heard:
+# The events of each program
+
+
+def _claude(heard: Heard, event: Event, now: float) -> Heard:
     """Read the stream-json of claude; qwen, cursor-agent and amp print the same form."""
     match event.get("type"):
         case "system" if event.get("subtype") == "api_retry":
@@ -124,7 +135,7 @@ def claude(heard: Heard, event: Event, now: float) -> Heard:
     return heard
 
 
-def codex(heard: Heard, event: Event, now: float) -> Heard:
+def _codex(heard: Heard, event: Event, now: float) -> Heard:
     item = _at(event, "item")
     match event.get("type"), item.get("type"):
         case "thread.started", _:
@@ -141,7 +152,7 @@ def codex(heard: Heard, event: Event, now: float) -> Heard:
     return heard
 
 
-def gemini(heard: Heard, event: Event, now: float) -> Heard:
+def _gemini(heard: Heard, event: Event, now: float) -> Heard:
     match event.get("type"):
         case "init":
             return replace(heard, conversation=_text(event, "session_id"))
@@ -160,7 +171,7 @@ def gemini(heard: Heard, event: Event, now: float) -> Heard:
     return heard
 
 
-def opencode(heard: Heard, event: Event, now: float) -> Heard:
+def _opencode(heard: Heard, event: Event, now: float) -> Heard:
     part, heard = _at(event, "part"), replace(heard, conversation=_text(event, "sessionID") or heard.conversation)
     match event.get("type"):
         case "text":
@@ -177,7 +188,7 @@ def opencode(heard: Heard, event: Event, now: float) -> Heard:
     return heard
 
 
-def pi(heard: Heard, event: Event, now: float) -> Heard:
+def _pi(heard: Heard, event: Event, now: float) -> Heard:
     match event.get("type"):
         case "session":
             return replace(heard, conversation=_text(event, "id"))
@@ -198,7 +209,7 @@ def pi(heard: Heard, event: Event, now: float) -> Heard:
     return heard
 
 
-def cline(heard: Heard, event: Event, now: float) -> Heard:
+def _cline(heard: Heard, event: Event, now: float) -> Heard:
     if event.get("type") == "run_result":
         return replace(_said(heard, _text(event, "text")), finished=True)
     inner = _at(event, "event")
@@ -216,7 +227,7 @@ def cline(heard: Heard, event: Event, now: float) -> Heard:
     return heard
 
 
-def goose(heard: Heard, event: Event, now: float) -> Heard:
+def _goose(heard: Heard, event: Event, now: float) -> Heard:
     match event.get("type"):
         case "message" if _at(event, "message").get("role") == "assistant":
             said = "\n".join(_text(part, "text") for part in _parts(event, "message"))
@@ -224,11 +235,6 @@ def goose(heard: Heard, event: Event, now: float) -> Heard:
         case "complete":
             tokens = int(_number(event, "total_tokens")) or heard.spent.tokens
             return replace(heard, spent=replace(heard.spent, tokens=tokens), finished=True)
-    return heard
-
-
-def nothing(heard: Heard, event: Event, now: float) -> Heard:
-    """Read no events: of a program that prints plain lines, or one that nobody knows."""
     return heard
 
 
@@ -278,3 +284,10 @@ def _number(event: Event, *path: str) -> float:
     """Return the number at a path; 0 for what is no number that can be spent."""
     value = _at(event, *path[:-1]).get(path[-1])
     return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < 1e12 else 0.0
+
+
+claude, codex, gemini, opencode = Reader(_claude), Reader(_codex), Reader(_gemini), Reader(_opencode)
+pi, cline, goose = Reader(_pi), Reader(_cline), Reader(_goose)
+aider, mini = Reader(line=_aider), Reader(line=_mini)
+nothing = Reader()
+"""For a program that nobody knows."""
