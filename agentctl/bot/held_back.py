@@ -6,8 +6,9 @@ it. Which approvals a change needs is asked of the policy in force in every turn
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
+from agentctl.bot import added_keys
 from agentctl.bot.turn import Turn
 from agentctl.core.notices import Unapproved
 from agentctl.core.policy.policy import ApprovalRule, Policy
@@ -16,7 +17,7 @@ from agentctl.core.queue.admission_rules import protector
 from agentctl.core.queue.approvals import Asked
 from agentctl.core.queue.events import Paused, Resumed
 from agentctl.core.queue.model import Change
-from agentctl.core.queue.records import AgainstRules, Queued
+from agentctl.core.queue.records import PATHS, AgainstRules, Queued
 from agentctl.core.queue.state import State
 from agentctl.core.text.printable import printable
 from agentctl.errors import fault_of
@@ -83,15 +84,27 @@ class HeldBack:
         free, kept = {c.key for c in self.thawed(turn, policy)}, False
         for key, carrying in landing:
             queued = turn.state.queue[key]
-            paths = known_approvals.beyond(self._hub, policy, queued, base, carrying)
-            protected = tuple(path for path, *_ in changed(self._hub, base, carrying) if protector(path, policy.protect))
-            if key in free and (paths or protected):
-                where = ", ".join(map(printable, (protected or paths)[: approvals.NAMED]))
-                rule = "no change may touch" if protected else "needs approvals"
-                why = f"trunk has moved what it edits: it would change {where}, which {rule}; rebase it on trunk"
-                turn.reject(key, AgainstRules((why,), bool(protected)), why)
-            kept, base = kept or key not in free or bool(paths or protected), carrying
+            wrong, protected = self._elsewhere(policy, queued, base, carrying)
+            if key in free and wrong:
+                why = f"trunk has moved what it edits: {wrong}; rebase it on trunk"
+                turn.reject(key, AgainstRules((why,), protected), why)
+            kept, base = kept or key not in free or bool(wrong), carrying
         return kept
+
+    def _elsewhere(self, policy: Policy, queued: Queued, base: str, carrying: str) -> tuple[str, bool]:
+        """Return (which rule about paths a change breaks only where it lands, whether a path is protected); "" for none.
+
+        The rules that look at paths are those of protected files, of approvals and of keys.
+        """
+        landing = tuple(path for path, *_ in changed(self._hub, base, carrying))
+        if protected := [path for path in landing if protector(path, policy.protect)]:
+            return f"it would change {_named(protected)}, which no change may touch", True
+        if paths := known_approvals.beyond(self._hub, policy, queued, base, carrying):
+            return f"it would change {_named(paths)}, which needs approvals", False
+        own = {*queued.work.places}
+        if len(own) >= PATHS or not own.issuperset(landing):
+            return "; ".join(added_keys.refusals(self._hub, policy, base, carrying, [])[:1]), False
+        return "", False
 
     def all_of(self, state: State) -> bool:
         """Tell whether all that is queued is held back, or comes after what is."""
@@ -104,3 +117,7 @@ class HeldBack:
             names |= {state.queue[key].change.id for key in behind}
             left = {key: after for key, after in left.items() if key not in behind}
         return not left
+
+
+def _named(paths: Sequence[str]) -> str:
+    return ", ".join(map(printable, paths[: approvals.NAMED]))

@@ -152,3 +152,17 @@ def test_a_key_that_a_merge_adds_itself_is_found_though_a_later_commit_takes_it_
     repo.drain()
     assert repo.stages() == {"leak/1": "rejected", "fine/1": "landed"}
     assert "a.pem:1 of its commit" in repo.record("leak").why
+
+
+def test_a_rename_on_trunk_carries_no_key_to_where_none_is_allowed(repo):
+    text = "".join(f"line {n}\n" for n in range(60))
+    allow(repo, "tests/keys/**")
+    repo.push({"tests/keys/a.txt": text})
+    old = repo.tip
+    repo.push({"tests/keys/a.txt": None, "src/a.txt": text})
+    repo.submit("leak", {"tests/keys/a.txt": text + key()}, base=old)
+    repo.submit("good", {"good.txt": "good\n"})
+    repo.drain()
+    assert repo.kind("leak") == "policy" and "src/a.txt" in repo.record("leak").why and "adds a key" in repo.record("leak").why
+    assert repo.landings() == ["good/1"] and repo.show("src/a.txt") == text
+    repo.proven()
