@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import shutil
-import tempfile
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from agentctl.core import refnames
@@ -15,11 +11,10 @@ from agentctl.core.tasks.ending import End
 from agentctl.core.tasks.failure import NATURE
 from agentctl.core.tasks.spending import Spent
 from agentctl.core.tasks.task import Session, Task
-from agentctl.engine import processes
 from agentctl.fleet import adapters, session
 from agentctl.fleet.conclusion import Assignment
-from agentctl.git import process
-from agentctl.git.repository import POLICY_PATH, Hub, find
+from agentctl.git.repository import POLICY_PATH, Hub
+from agentctl.hub import throwaway
 
 LONGEST = 180.0
 """Seconds after which a trial is ended."""
@@ -50,7 +45,7 @@ def installed() -> list[str]:
 
 def attempt(name: str, settings: Agents) -> Trial:
     """Have the program of an adapter do the task, with the environment and the model of `settings`."""
-    with _place() as hub:
+    with throwaway.repository("trial", "trial", {POLICY_PATH: POLICY}, "agentctl") as hub:
         own = settings.command if settings.adapter == name else ()
         argv = adapters.command(name, own, lambda path: False, settings.model if settings.adapter == name else "")
         tuned = replace(settings, adapter=name, setup="", timeout=LONGEST, silence=SILENCE)
@@ -76,26 +71,3 @@ def _judged(name: str, ended: Session, hub: Hub) -> Trial:
 
 def _commit(hub: Hub, oid: str) -> str:
     return hub.git("rev-parse", "--verify", oid + "^{commit}").strip()
-
-
-@contextlib.contextmanager
-def _place() -> Iterator[Hub]:
-    """Make a repository with one commit, and remove it with all that runs there at the end."""
-    folder = os.path.realpath(tempfile.mkdtemp(prefix="agentctl-trial-"))
-    top = os.path.join(folder, "trial")
-    try:
-        os.makedirs(os.path.join(top, os.path.dirname(POLICY_PATH)))
-        with open(os.path.join(top, POLICY_PATH), "w") as file:
-            file.write(POLICY)
-        who = {f"GIT_{role}_{what}": "agentctl@localhost" for role in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
-        for words in (
-            ("init", "--quiet", "--initial-branch=main", "--template="),
-            ("add", "--all"),
-            ("commit", "--quiet", "--message", "Begin"),
-        ):
-            process.run(words, cwd=top, env=who)
-        yield find(top)
-    finally:
-        with contextlib.suppress(OSError):
-            processes.sweep(Hub(os.path.join(top, ".git"), None).mark)
-        shutil.rmtree(folder, ignore_errors=True)
