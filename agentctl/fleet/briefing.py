@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 import sys
 from dataclasses import dataclass
 from itertools import islice
@@ -62,7 +63,7 @@ def brief(hub: Hub, policy: Policy, work: Assignment, worktree: str, tip: str, f
         "AGENTCTL_ATTEMPT": str(task.attempts + 1),
         "AGENTCTL_BASE": tip,
         "AGENTCTL_PROMPT_FILE": file,
-        "PATH": f"{own_program(hub)}:{os.environ.get('PATH', os.defpath)}",
+        "PATH": f"{own_program(hub)}:{policy.agents.env.get('PATH') or os.environ.get('PATH', os.defpath)}",
         session_folder.VARIABLE: session_folder.make(worktree),
     }
     _, answer = _answer(hub, task)
@@ -93,7 +94,7 @@ def own_program(hub: Hub) -> str:
     """Return a folder with nothing in it but a program `agentctl`: this one, for sessions that may have none on their PATH."""
     program = hub.own_path("bin", "agentctl")
     # -P keeps the worktree's own folders out of the import path.
-    text = f'#!/bin/sh\nexec {_quoted(sys.executable)} -P -m agentctl "$@"\n'
+    text = f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -P -m agentctl "$@"\n'
     try:
         with open(program) as file:
             known = file.read() == text
@@ -103,10 +104,6 @@ def own_program(hub: Hub) -> str:
         modes.write(program, text)
         os.chmod(program, 0o700)
     return os.path.dirname(program)
-
-
-def _quoted(path: str) -> str:
-    return "'" + path.replace("'", "'\\''") + "'"
 
 
 def template(hub: Hub, tip: str, role: str = "") -> tuple[str, str]:

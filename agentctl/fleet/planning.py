@@ -9,7 +9,7 @@ from agentctl.core.policy.policy import Policy
 from agentctl.core.tasks import ending, live_list, task_list
 from agentctl.core.tasks.claim import Claim
 from agentctl.core.tasks.ending import End
-from agentctl.core.tasks.failure import Failure
+from agentctl.core.tasks.failure import Failure, written_down
 from agentctl.core.tasks.task import Session, Task
 from agentctl.core.text.json_form import replace
 from agentctl.core.text.plural import many
@@ -67,7 +67,7 @@ def conclude(
         round(seconds, 3),
         tip,
         note="; ".join(filter(None, said)),
-        failure=None if end in (End.PLANNED, End.DONE, End.EMPTY) else failure,
+        failure=written_down(end, failure),
         handoff=handoff,
     )
 

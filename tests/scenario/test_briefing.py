@@ -46,6 +46,15 @@ def test_agentctl_is_there_for_every_session(repo, monkeypatch):
     assert repo.cli("note").stdout == "use make\n"
 
 
+def test_the_path_that_the_policy_sets_holds(make_repo, tmp_path):
+    write(tmp_path, {"tools/work": f"#!/bin/sh\n{WORK}\n"})
+    (tmp_path / "tools/work").chmod(0o755)
+    repo = make_repo(agents=f"  env: {{PATH: '{tmp_path}/tools:/usr/bin:/bin'}}\n")
+    add(repo, "one")
+    run(repo, "agentctl note 'it is there, too' && work")
+    assert repo.landings() == ["one/1"] and repo.cli("note").stdout == "it is there, too\n"
+
+
 def test_the_notebook_is_in_every_prompt(repo):
     repo.cli("note", "the", "tests", "need", "LANG=C")
     repo.cli("note", "use make")

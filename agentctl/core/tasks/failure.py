@@ -145,7 +145,7 @@ def classify(end: End | None, reason: str, tail: str, now: float, offset: float)
     if end in (End.DEFERRED, End.INTERRUPTED, End.BEHIND, End.BLOCKED):
         return None
     if end == End.SPENT:
-        return Failure(Kind.LIMIT, "its budget is used up")
+        return Failure(Kind.LIMIT, "its budget is used up, or its context is full")
     if reason in CANNOT_RUN:
         return Failure(Kind.PROGRAM, quote(tail) or reason)
     lines = NEAR if end is None else FAR if end == End.CRASHED else LAST
@@ -164,7 +164,7 @@ def classify(end: End | None, reason: str, tail: str, now: float, offset: float)
 
 def written_down(end: End, failure: Failure | None) -> Failure | None:
     """Return the failure that is recorded with a session: none if there was a result, or nothing to be done."""
-    return None if end in (End.SUBMITTED, End.EMPTY, End.GAVE_UP) else failure
+    return None if end in (End.SUBMITTED, End.EMPTY, End.GAVE_UP, End.PLANNED, End.DONE) else failure
 
 
 def broke_off(tail: str) -> bool:
