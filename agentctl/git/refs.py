@@ -111,7 +111,7 @@ class Refs:
 
     def transaction(self, message: str) -> Transaction:
         """Return an empty transaction; `message` is for the reflogs."""
-        return Transaction(self.git_dir, message)
+        return Transaction(self.git_dir, message, self.objects.store.rescue)
 
 
 def described(listed: Names, objects: Objects) -> Listing:

@@ -165,6 +165,12 @@ class Store:
             self._own.loose |= waiting
         self._own.waiting = {}
 
+    def rescue(self) -> bool:
+        """Write again, safe from `git gc`, what this thread has flushed in `together`; tell whether there was anything."""
+        loose = getattr(self._own, "loose", None) or {}
+        self._pack(loose)
+        return bool(loose)
+
     def _secure(self, loose: dict[str, tuple[bytes, bytes]]) -> None:
         """Save these loose objects from `git gc`, now that refs name them.
 

@@ -24,8 +24,8 @@ T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 ZERO = "0" * 40
-IN_THE_WAY = 5
-"""How many refs of a transaction may be blocked, one after the other, by refs in the wrong place."""
+OBSTACLES = 5
+"""How often a transaction is tried again, of which refs in the wrong place or a `git gc` are in the way."""
 
 
 @dataclass(slots=True)
@@ -34,6 +34,8 @@ class Transaction:
 
     git_dir: str
     message: str
+    rescue: Callable[[], bool] = lambda: False
+    """Write again, safe from `git gc`, what the caller has just written, and tell whether there was anything."""
     _lines: list[str] = field(default_factory=list)
 
     def create(self, ref: str, new: str) -> None:
@@ -61,16 +63,20 @@ class Transaction:
     def commit(self) -> None:
         """Apply all updates, or none.
 
-        A ref that stands where the protocol has a folder, or below a ref of the protocol, is moved out of the way.
+        A ref that stands where the protocol has a folder, or below a ref of the protocol, is moved out of the way. New
+        objects that a `git gc` took before a ref named them are written again.
 
         Raises Contended if a ref did not have its expected value or is locked by a living Git, and Blocked if something
         else is in the way of a ref. Where Git names the ref, the error has it as its value `ref`.
         """
         if not self._lines:
             return
-        for _ in range(IN_THE_WAY):
+        for _ in range(OBSTACLES):
             try:
                 return self._apply()
+            except Gone:
+                if not self.rescue():
+                    raise
             except Blocked as error:
                 if not _make_way(self.git_dir, str(error.values["ref"])):
                     raise
@@ -105,6 +111,12 @@ def retrying(tries: int, act: Callable[[], T]) -> T:
         with contextlib.suppress(Contended):
             return act()
     return act()
+
+
+class Gone(Contended):
+    """{message}"""  # noqa: D400, D415
+
+    # A `git gc` took an object before a ref named it, or somebody names one that never was.
 
 
 class Blocked(AgentctlError):
@@ -156,8 +168,9 @@ def _explained(error: GitError) -> Exception:
         "File exists",
         "reference is missing",
         "but expected",
-        "nonexistent object",
     )
+    if "nonexistent object" in error.stderr:
+        return Gone("contended: " + error.stderr, ref=ref)
     if any(sign in error.stderr for sign in contended):
         return Contended("contended: " + error.stderr, ref=ref)
     return Blocked(ref=ref, why=error.stderr) if ref else error

@@ -10,6 +10,7 @@ import pytest
 from agentctl.core.tasks.claim import Claim
 from agentctl.git import kept_packs
 from agentctl.git.store import Store
+from agentctl.git.transactions import Gone
 from agentctl.hub import tasks
 from tests.support.agents import add
 from tests.support.hub import eventually, finish
@@ -165,3 +166,24 @@ def test_a_pack_goes_only_when_what_it_held_is_durable_elsewhere(repo, monkeypat
     assert (
         len(held) == 100 and len([name for name in os.listdir(f"{repo.hub.git_dir}/objects/pack") if name.endswith(".pack")]) <= 5
     )
+
+
+def test_what_a_gc_takes_between_its_writing_and_its_naming_is_written_again(repo):
+    store = repo.hub.objects.store
+    with store.together():
+        made = repo.hub.objects.write_commit(repo.hub.objects.write_tree({}), [], "new\n", 1.0)
+        move = repo.hub.refs.transaction("name it")
+        move.create("refs/agentctl/found/1", made)
+        store.flush()
+        repo.git("gc", "-q", "--prune=now")
+        assert not store.exists(made)
+        move.commit()
+    repo.git("gc", "-q", "--prune=now")
+    assert repo.refs("refs/agentctl/found") and sound(repo)
+
+
+def test_a_ref_to_what_never_was_is_refused(repo):
+    move = repo.hub.refs.transaction("name it")
+    move.create("refs/agentctl/found/1", "1" * 40)
+    with pytest.raises(Gone):
+        move.commit()
