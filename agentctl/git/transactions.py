@@ -161,14 +161,7 @@ def _make_way(git_dir: str, ref: str) -> bool:
 def _explained(error: GitError) -> Exception:
     named = re.search(r" ref '(refs/[^']+)'", error.stderr)
     ref = named[1] if named else ""
-    contended = (
-        "is at ",
-        "already exists",
-        "unable to resolve reference",
-        "File exists",
-        "reference is missing",
-        "but expected",
-    )
+    contended = ("is at ", "already exists", "unable to resolve reference", "File exists", "reference is missing", "but expected")
     if "nonexistent object" in error.stderr:
         return Gone("contended: " + error.stderr, ref=ref)
     if any(sign in error.stderr for sign in contended):
