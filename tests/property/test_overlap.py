@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agentctl.core.tasks.overlap import PATIENCE, Scene, Waiting, apart, declares, shared
-from agentctl.core.text.globs import matches, meet
+from agentctl.core.text.globs import LONGEST, Crowd, matches, meet
 
 COMPONENTS = ["".join(letters) for n in (1, 2, 3) for letters in product("ab", repeat=n)]
 PATHS = ["/".join(parts) for n in (1, 2, 3) for parts in product(COMPONENTS[:6], repeat=n)]
@@ -30,6 +30,14 @@ def test_globs_that_match_one_path_meet(one, other):
 def test_without_sets_globs_meet_only_where_a_path_matches_both(one, other):
     if meet(one, other) and "**" not in one + other:
         assert any(matches(one, path) and matches(other, path) for path in PATHS)
+
+
+LONG = st.just("a" * (LONGEST + 1))
+
+
+@given(one=globs(ROUGH) | LONG, crowd=st.lists(globs(ROUGH) | LONG, max_size=6))
+def test_a_glob_meets_a_crowd_if_it_meets_a_member(one, crowd):
+    assert Crowd(crowd).meets(one) == any(meet(one, other) for other in crowd)
 
 
 WAITING = st.lists(

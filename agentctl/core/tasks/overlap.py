@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from functools import lru_cache
 
 from agentctl.core.text import globs
 
@@ -117,6 +117,7 @@ def shared(declared: Paths, others: Iterable[str]) -> Paths:
     return tuple(glob for glob in declared if any(globs.meet(_widened(glob), other) for other in wide))
 
 
+@lru_cache(maxsize=1 << 14)
 def _widened(glob: str) -> str:
     top = glob.removeprefix("./").strip("/")
     return top if top == "**" or top.endswith("/**") else top + "/**"
@@ -158,18 +159,16 @@ def apart(waiting: Sequence[Waiting], scene: Scene, most: int) -> list[str]:
     A task that declares a crowded file waits until no other one that declares it is being worked on.
     """
     chosen: list[str] = []
-    left, busy = list(waiting), dict.fromkeys(glob for declared in scene.under_way for glob in declared)
-    # With how many of `busy` a task was compared and found apart; -1 if it may overlap.
-    compared: dict[str, int] = {}
+    left, busy = list(waiting), globs.Crowd(map(_widened, dict.fromkeys(glob for paths in scene.under_way for glob in paths)))
+    taken = {path for path in scene.crowded if any(declares(paths, path) for paths in scene.under_way)}
+    overlapping: set[str] = set()
 
     def is_apart(one: Waiting) -> bool:
-        before = compared.get(one.id, 0)
-        if before >= 0:
-            compared[one.id] = -1 if shared(one.declared, islice(busy, before, None)) else len(busy)
-        return compared[one.id] >= 0
+        if one.id not in overlapping and any(busy.meets(_widened(glob)) for glob in one.declared):
+            overlapping.add(one.id)
+        return one.id not in overlapping
 
     while left and len(chosen) < most:
-        taken = [path for path in scene.crowded if declares(busy, path)]
         free = left if not taken else [w for w in left if not any(declares(w.declared, path) for path in taken)]
         if not free:
             break
@@ -178,5 +177,7 @@ def apart(waiting: Sequence[Waiting], scene: Scene, most: int) -> list[str]:
         found = next(filter(is_apart, others), first)
         left.remove(found)
         chosen.append(found.id)
-        busy.update(dict.fromkeys(found.declared))
+        for glob in found.declared:
+            busy.add(_widened(glob))
+        taken.update(path for path in scene.crowded if declares(found.declared, path))
     return chosen

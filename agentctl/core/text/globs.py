@@ -13,8 +13,9 @@ Every other character stands for itself. `Makefile` is only the one at the top; 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import lru_cache
+from itertools import chain, takewhile
 
 ALL = ("**",)
 
@@ -64,6 +65,37 @@ def meet(one: str, other: str) -> bool:
         if here != there:
             return False
     return _meet(mine, its, "**", _components_meet)
+
+
+class Crowd:
+    """Many globs, of which one finds quickly whether a glob meets any."""
+
+    def __init__(self, members: Iterable[str] = ()) -> None:
+        self._at: dict[tuple[str, ...], dict[str, None]] = {}
+        """The globs by the directory in which they begin to be wild."""
+        self._below: dict[tuple[str, ...], dict[str, None]] = {}
+        """The globs by that directory and by each one above it."""
+        for glob in members:
+            self.add(glob)
+
+    def add(self, glob: str) -> None:
+        top = _top(glob)
+        self._at.setdefault(top, {})[glob] = None
+        for depth in range(len(top) + 1):
+            self._below.setdefault(top[:depth], {})[glob] = None
+
+    def meets(self, glob: str) -> bool:
+        """Tell whether `meet` holds for the glob and any member: these lie in one directory, or one above the other."""
+        top = _top(glob)
+        above = (other for depth in range(len(top)) for other in self._at.get(top[:depth], ()))
+        return any(meet(glob, other) for other in chain(self._below.get(top, ()), above))
+
+
+@lru_cache(maxsize=1 << 14)
+def _top(glob: str) -> tuple[str, ...]:
+    """Return the components before the first one that is wild; none of a glob that `meet` does not look into."""
+    parts = glob.split("/") if len(glob) <= LONGEST else ()
+    return tuple(takewhile(lambda part: not _WILD.intersection(part), parts))
 
 
 def _meet(one: list[str], other: list[str], star: str, share: Callable[[str, str], bool]) -> bool:
