@@ -7,9 +7,10 @@ closed it. Its claim shows whether it is being worked on. The ledger shows wheth
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cached_property
 
 import msgspec
 
@@ -81,7 +82,7 @@ class Session(Struct, frozen=True):
         return self.end not in NO_ATTEMPT and self.failure is None
 
 
-class Task(Struct, frozen=True):
+class Task(Struct, frozen=True, dict=True):
     id: str
     title: str
     prompt: str
@@ -104,16 +105,16 @@ class Task(Struct, frozen=True):
     avoid: tuple[str, ...] = ()
     """The agents that do not get it: nobody judges what is their own."""
 
-    @property
+    @cached_property
     def attempts(self) -> int:
         return sum(s.charged for s in self.sessions[self.opened :])
 
-    @property
+    @cached_property
     def spent(self) -> Spent:
         """What the sessions used up since the task was opened."""
         return sum((s.spent for s in self.sessions[self.opened :]), Spent())
 
-    @property
+    @cached_property
     def failures(self) -> tuple[tuple[Session, Failure], ...]:
         """The task's last sessions in a row that failed by no fault of the task, each with its failure."""
         told = [s for s in self.sessions[self.opened :] if s.end != End.INTERRUPTED]
@@ -122,12 +123,12 @@ class Task(Struct, frozen=True):
             start -= 1
         return tuple((s, s.failure) for s in told[start:] if s.failure)
 
-    @property
+    @cached_property
     def revision(self) -> int:
         """The newest revision of the task's change; 0 if there is none."""
         return max((s.revision for s in self.sessions), default=0)
 
-    @property
+    @cached_property
     def generation(self) -> int:
         """The generation that the next session would have."""
         return max((s.generation for s in self.sessions), default=0) + 1
@@ -261,15 +262,18 @@ def dispatch(
     A task whose change is gone from trunk is given up too, once that trunk is `adopted`: until then the change may come
     back.
     """
-    ready = [t for t in tasks.values() if statuses[t.id] == Status.READY]
+    found: dict[Status, list[Task]] = {}
+    for task in tasks.values():
+        found.setdefault(statuses[task.id], []).append(task)
+    ready, blocked = found.get(Status.READY, []), found.get(Status.BLOCKED, [])
     park = [(t.id, reason) for t in ready if (reason := _given_up(t, tasks, rules))]
     park += [
         (t.id, f"its change {_revision(t)} landed, and trunk no longer holds it: opened, it is done anew")
-        for t in tasks.values()
-        if adopted and statuses[t.id] == Status.GONE
+        for t in found.get(Status.GONE, ())
+        if adopted
     ]
     parked = {name for name, _ in park}
-    rank = _priorities(tasks, statuses)
+    rank = _priorities(ready, blocked)
     able = sorted(
         (t for t in ready if t.id not in parked), key=lambda t: (len(t.sessions) if trying else 0, -rank[t.id], t.created, t.id)
     )
@@ -314,10 +318,9 @@ def _backs_off(task: Task, rules: Rules, now: float) -> bool:
     return now - row[-1].ended < rules.backoff * min(LONGEST_BACKOFF, float(2 ** min(len(row) - 1, 30)))
 
 
-def _priorities(tasks: Mapping[str, Task], statuses: Mapping[str, Status]) -> dict[str, int]:
-    blocked = {t.id: t.after for t in tasks.values() if t.after and statuses[t.id] == Status.BLOCKED}
-    own = {t.id: t.priority for t in tasks.values()}
-    return own | lent(own, blocked)
+def _priorities(ready: Iterable[Task], blocked: Iterable[Task]) -> dict[str, int]:
+    own = {t.id: t.priority for t in (*ready, *blocked)}
+    return own | lent(own, {t.id: t.after for t in blocked if t.after})
 
 
 def _revision(task: Task) -> str:
@@ -360,12 +363,17 @@ def _given_up(task: Task, others: Mapping[str, Task], rules: Rules) -> str:
         return f"{many(task.attempts, 'attempt')}; the last one: {_ended(last)}"
     row = [s for s, _ in task.failures]
     cut = [s for s, failure in task.failures if not NATURE[failure.kind].fleet]
-    own = [s for s in cut if not shared(s, (s for other in others.values() if other.id != task.id for s in other.sessions))]
-    if len(own) >= rules.attempts or len(cut) >= STUBBORN:
+    if len(cut) >= STUBBORN or len(cut) >= rules.attempts and len(_own(cut, task, others)) >= rules.attempts:
         return f"cut off {len(cut)} times; the last one: {_ended(cut[-1])}; a larger agents.timeout or agents.budget, or smaller tasks, may help"
     if len(row) >= STUBBORN and _others_worked(task, others, row[0].ended):
         return f"{len(row)} failures in a row, while other tasks were worked on; the last one: {_ended(row[-1])}"
     return ""
+
+
+def _own(cut: Sequence[Session], task: Task, others: Mapping[str, Task]) -> list[Session]:
+    """Return those of the sessions that were cut off for which the provider's silence is no excuse."""
+    elsewhere = [s for other in others.values() if other.id != task.id for s in other.sessions]
+    return [s for s in cut if not shared(s, elsewhere)]
 
 
 def _others_worked(task: Task, others: Mapping[str, Task], since: float) -> bool:
