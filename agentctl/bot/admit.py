@@ -198,7 +198,9 @@ def _change(request: Request, now: float) -> Change:
         id=request.change, revision=request.revision, head=request.head, agent=request.agent, seq=0, admitted=float(int(now))
     )
     return (
-        replace(change, task=request.task, priority=request.priority, after=request.after, mends=request.mends)
+        replace(
+            change, task=request.task, priority=request.priority, after=request.after, mends=request.mends, spent=request.spent
+        )
         if isinstance(request, Submit)
         else change
     )

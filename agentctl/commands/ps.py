@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from agentctl.core.notices import passed_over
-from agentctl.core.tasks.spending import Spent
+from agentctl.core.queue.spending import Spent
 from agentctl.core.text.json_form import facts
 from agentctl.engine.locks import holder
 from agentctl.fleet import agents

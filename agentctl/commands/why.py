@@ -70,6 +70,8 @@ def command(given: Given, change: str, log: bool) -> int:
         return 0
     given.say(f"{found.key}: {'gone' if gone else found.stage}")
     given.say(f"  {reason}", hang=4)
+    if spent := str(found.record.change.spent) if found.record else "":
+        given.say(f"  the sessions on it used up {spent}", hang=4)
     for when, line in past:
         given.say(f"  {clock(when)}  {line if len(line) < 160 or log else line[:157] + '...'}", hang=12)
     if isinstance(found.record, Rejected):

@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 
 from agentctl.core import refnames
 from agentctl.core.policy.policy import Agents, Policy, parse
+from agentctl.core.queue.spending import Spent
 from agentctl.core.tasks.ending import End
 from agentctl.core.tasks.failure import NATURE
-from agentctl.core.tasks.spending import Spent
 from agentctl.core.tasks.task import Session, Task
 from agentctl.fleet import adapters, session
 from agentctl.fleet.conclusion import Assignment

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from agentctl.core.policy.policy import Policy
 from agentctl.core.queue.lifecycle import Stage
 from agentctl.core.queue.request import Submit
+from agentctl.core.queue.spending import Spent
 from agentctl.core.tasks import ending
 from agentctl.core.tasks.claim import Claim
 from agentctl.core.tasks.ending import End, Use
 from agentctl.core.tasks.failure import Failure, written_down
 from agentctl.core.tasks.task import Session, Task
-from agentctl.core.text.json_form import replace
+from agentctl.core.text.json_form import facts, replace
 from agentctl.core.text.plural import many
 from agentctl.core.text.printable import printable
 from agentctl.engine import environ
@@ -50,13 +51,13 @@ def conclude(
     tree: Worktree,
     end: End | None,
     note: str,
-    seconds: float,
+    spent: Spent,
     failure: Failure | None = None,
 ) -> Session:
     """Make safe what a session left, and submit it if it is a result (see `core.tasks.ending`).
 
     `end` is None for a command that ended well. A `failure` that such a command printed before its end counts only if the
-    agent has made no commit. An agent that says that it is blocked hands nothing in by its end, however that came.
+    agent has made no commit. What the session has `spent` is told with what it submits. An agent that says that it is blocked hands nothing in by its end, however that came.
     """
     tip, handoff = hub.trunk_tip(work.trunk), session_folder.said(tree.path, session_folder.HANDOFF)
     if blocked := session_folder.reason(tree.path, session_folder.BLOCKED) if tree.there else "":
@@ -65,11 +66,11 @@ def conclude(
     def session(end: End, *notes: str, revision: int = 0, salvage: str = "") -> Session:
         said = "; ".join(filter(None, (note, *notes)))
         end = End.BLOCKED if blocked else end
-        so_far = claim.generation, claim.agent, end, time.time(), round(seconds, 3), tip, revision, said, salvage
-        return Session(*so_far, written_down(end, failure), handoff=handoff)
+        so_far = claim.generation, claim.agent, end, time.time(), round(spent.seconds, 3), tip, revision, said, salvage
+        return Session(*so_far, written_down(end, failure), spent, handoff=handoff)
 
     if not tree.there:
-        revision = _handed_in(hub, work.task.id, claim, time.time() - seconds)
+        revision = _handed_in(hub, work.task.id, claim, time.time() - spent.seconds)
         return session(End.SUBMITTED if revision else end or End.EMPTY, "its worktree is not there any more", revision=revision)
     try:
         with agents.found(hub, claim.agent, tree, tip, f"{work.task.title}\n\nTask: {work.task.id}\n") as there:
@@ -80,12 +81,12 @@ def conclude(
             revision = _submitted_by_itself(hub, work.task.id, there.head)
             end, use = (End.SUBMITTED, Use.NOTHING) if revision else (meant, use)
             if use not in (Use.SWEEP, Use.SUBMIT) and not revision:
-                revision = _handed_in(hub, work.task.id, claim, time.time() - seconds)
+                revision = _handed_in(hub, work.task.id, claim, time.time() - spent.seconds)
                 end = End.SUBMITTED if revision else end
             submitted = _handed(hub, claim.agent, there, use, got.litter)
             undone: list[str] = []
             if submitted:
-                revision = _submit(hub, work, claim, tip, submitted)
+                revision = _submit(hub, work, claim, tip, submitted, spent)
                 undone = landed.undoes(hub, submitted, tip)
             told = use == Use.SALVAGE or bool((there.files.changed or there.inner) and submitted != there.whole)
             kept = agents.keep(hub, claim.agent, there, besides=not told)
@@ -128,10 +129,11 @@ def _swept(hub: Hub, agent: str, there: Found, litter: tuple[str, ...]) -> str:
     return hub.objects.write_commit(tree, whole.parents, whole.message, whole.time, author=who, committer=who)
 
 
-def _submit(hub: Hub, work: Assignment, claim: Claim, tip: str, head: str) -> int:
+def _submit(hub: Hub, work: Assignment, claim: Claim, tip: str, head: str, spent: Spent) -> int:
     """Submit `head`, and return its revision."""
     task = work.task
     generation = claim.generation if work.stored else None
+    total = task.spent + spent
     receipt = inbox.submit(
         hub,
         head,
@@ -142,6 +144,7 @@ def _submit(hub: Hub, work: Assignment, claim: Claim, tip: str, head: str) -> in
         priority=task.priority,
         task=task.id if work.stored else None,
         generation=generation,
+        spent=facts(total) if total.is_sane else None,
     )
     return int(receipt.key.rsplit("/", 1)[1])
 

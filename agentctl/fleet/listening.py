@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import time
 
+from agentctl.core.queue.spending import Spent
 from agentctl.core.tasks import stream
-from agentctl.core.tasks.spending import Spent
 from agentctl.core.tasks.stream import Heard, Reader
 from agentctl.core.text.json_form import dump, load, replace
 from agentctl.git import modes

@@ -6,6 +6,7 @@ import time
 
 from agentctl.core.policy import roles
 from agentctl.core.policy.policy import Policy
+from agentctl.core.queue.spending import Spent
 from agentctl.core.tasks import ending, live_list, task_list
 from agentctl.core.tasks.claim import Claim
 from agentctl.core.tasks.ending import End
@@ -36,7 +37,7 @@ def conclude(
     end: End | None,
     note: str,
     started: float,
-    seconds: float,
+    spent: Spent,
     failure: Failure | None,
 ) -> Session:
     """Take note of what a session planned or said, and make safe what it left in its worktree all the same."""
@@ -64,10 +65,11 @@ def conclude(
         claim.agent,
         end,
         time.time(),
-        round(seconds, 3),
+        round(spent.seconds, 3),
         tip,
         note="; ".join(filter(None, said)),
         failure=written_down(end, failure),
+        spent=spent,
         handoff=handoff,
     )
 

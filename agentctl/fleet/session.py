@@ -12,13 +12,13 @@ import time
 from dataclasses import dataclass, field
 
 from agentctl.core.policy.policy import Policy
+from agentctl.core.queue.spending import Spent
 from agentctl.core.tasks import conversation, last_words
 from agentctl.core.tasks import failure as failures
 from agentctl.core.tasks.claim import CLAIM_SLACK, Claim
 from agentctl.core.tasks.ending import End
 from agentctl.core.tasks.failure import Failure, Kind
 from agentctl.core.tasks.health import QUIET_START, Patience, Verdict
-from agentctl.core.tasks.spending import Spent
 from agentctl.core.tasks.stream import Heard
 from agentctl.core.tasks.task import Session
 from agentctl.core.text.json_form import replace
@@ -112,14 +112,13 @@ class SessionRun:
         tip = self.hub.trunk_tip(self.work.trunk)
         tree, new = agents.prepare(self.hub, claim.agent, tip, self.work.trunk, refs_told_of(self.hub, self.work.task))
         ended, end, note, failure = self._execute(tree, new, tip)
-        if planning.hands_in(self.policy, self.work.task):
-            session = conclude(self.hub, self.policy, self.work, claim, tree, end, note, ended.seconds, failure)
-        else:
-            session = planning.conclude(self.hub, self.work, claim, tree, end, note, self.started, ended.seconds, failure)
         heard = self._heard
-        session = replace(
-            session, spent=replace(heard.spent, seconds=session.seconds), said=heard.said, conversation=heard.conversation
-        )
+        spent = replace(heard.spent, seconds=round(ended.seconds, 3))
+        if planning.hands_in(self.policy, self.work.task):
+            session = conclude(self.hub, self.policy, self.work, claim, tree, end, note, spent, failure)
+        else:
+            session = planning.conclude(self.hub, self.work, claim, tree, end, note, self.started, spent, failure)
+        session = replace(session, said=heard.said, conversation=heard.conversation)
         if session.end == End.EMPTY and (said := last_words.quote(self._said())):
             session = replace(session, note="; ".join(filter(None, [session.note, f"its last words: {said}"])))
         if self.conflict and not (session.revision or self.behind):

@@ -9,7 +9,6 @@ from agentctl.core.policy.policy import Policy
 from agentctl.core.tasks.claim import Claim
 from agentctl.core.tasks.ending import End
 from agentctl.core.tasks.task import Session
-from agentctl.core.text.json_form import replace
 from agentctl.engine import owner
 from agentctl.engine.local import LOCAL
 from agentctl.engine.runner import Runner
@@ -69,12 +68,19 @@ def _bury(hub: Hub, trunk: str, policy: Policy, name: str, claim: Claim) -> None
     tree = worktrees.of_agent(hub, claim.agent)
     if any(s.generation == claim.generation for s in task.sessions):
         return
+    spent = spent_so_far(hub.own_path("sessions", name, str(claim.generation), "output.log"))
     if tree.there:
         work = conclusion.Assignment(task, claim.agent, (), False, trunk)
-        ended = conclusion.conclude(hub, policy, work, claim, tree, End.INTERRUPTED, "the supervisor died", 0.0)
+        ended = conclusion.conclude(hub, policy, work, claim, tree, End.INTERRUPTED, "the supervisor died", spent)
     else:
         ended = Session(
-            claim.generation, claim.agent, End.INTERRUPTED, time.time(), 0.0, hub.trunk_tip(trunk), note="the supervisor died"
+            claim.generation,
+            claim.agent,
+            End.INTERRUPTED,
+            time.time(),
+            spent.seconds,
+            hub.trunk_tip(trunk),
+            note="the supervisor died",
+            spent=spent,
         )
-    log = hub.own_path("sessions", name, str(claim.generation), "output.log")
-    conclusion.record(hub, name, replace(ended, spent=spent_so_far(log)))
+    conclusion.record(hub, name, ended)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from agentctl.core.tasks.spending import Spent
+from agentctl.core.queue.spending import Spent
 from agentctl.core.text.plural import many
 from agentctl.messages import ago
 

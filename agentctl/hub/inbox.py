@@ -1,6 +1,6 @@
 """Submitting: one new ref in the inbox, an annotated tag on the head.
 
-The subject of the tag is one line of JSON with the facts (task, generation, priority, after, mends, withdraw, bump,
+The subject of the tag is one line of JSON with the facts (task, generation, priority, after, mends, spent, withdraw, bump,
 approve or refuse), so that the bot learns all it needs from the ref. A plain commit that is pushed to such a ref is a submission
 too, without facts. `core.queue.request` reads both.
 """
@@ -17,6 +17,8 @@ from agentctl.core.queue.ledger_format import shard
 from agentctl.core.queue.lifecycle import Stage
 from agentctl.core.queue.records import Landed, Record, next_revision
 from agentctl.core.queue.request import Bump, Request, Review, Withdraw
+from agentctl.core.queue.spending import Spent
+from agentctl.core.text import json_form
 from agentctl.core.text.json_form import Plain
 from agentctl.engine import locks
 from agentctl.errors import NotFound, Refused, UsageError
@@ -158,6 +160,7 @@ def retry(hub: Hub, record: Record, trunk: str) -> Receipt:
         priority=old.priority,
         after=list(old.after),
         mends=old.mends,
+        spent=json_form.facts(old.spent) if old.spent != Spent() else None,
     )
 
 

@@ -16,12 +16,12 @@ from functools import lru_cache
 from agentctl.core.notices import Braked, Told
 from agentctl.core.queue.model import Change
 from agentctl.core.queue.records import GateFailed, Landed, Passed, Proof, Record, Rejected
+from agentctl.core.queue.spending import Spent
 from agentctl.core.tasks import ending, failure, health
 from agentctl.core.tasks.claim import Claim
 from agentctl.core.tasks.ending import End, Left, Use
 from agentctl.core.tasks.health import Patience, Sample, Verdict
 from agentctl.core.tasks.overlap import Scene
-from agentctl.core.tasks.spending import Spent
 from agentctl.core.tasks.task import UNDER_WAY, Rules, Session, Status, Task, dispatch, standings
 from agentctl.core.text.json_form import replace
 from agentctl.fleet.pace import Pace

@@ -12,13 +12,14 @@ from agentctl.core.queue import ledger_format as codec
 from agentctl.core.queue import request
 from agentctl.core.queue.records import Queued, Work
 from agentctl.core.queue.request import AFTER, GENERATION, PRIORITY, REFUSAL, Bump, Review, Submit, Unfit, Withdraw
+from agentctl.core.queue.spending import Spent
 from agentctl.core.refnames import valid_name
 from agentctl.core.text.json_form import dump
 
 SETTINGS = settings(max_examples=300, deadline=None, database=None)
 OID = "1" * 40
 INBOX = refnames.inbox("ann", "one", 1)
-FACTS = ("task", "generation", "priority", "after", "withdraw", "bump", "approve", "refuse")
+FACTS = ("task", "generation", "priority", "after", "withdraw", "bump", "approve", "refuse", "spent")
 
 odd = (
     st.none()
@@ -99,6 +100,7 @@ def test_what_a_person_says_of_a_tag_is_no_fact():
 def test_each_fact():
     full = parsed(json.dumps({"task": "t", "generation": 3, "priority": -1000, "after": ["a", "b", "a"], "new": {}}))
     assert full == Submit(INBOX, OID, "ann", "one", 1, OID, "t", 3, -1000, ("a", "b"))
+    assert parsed('{"spent": {"turns": 3, "money": 0.5}}').spent == Spent(turns=3, money=0.5)
     assert isinstance(parsed('{"withdraw": true}'), Withdraw)
     assert parsed('{"bump": true, "priority": 1000}').priority == 1000
     wrong = {
@@ -112,6 +114,9 @@ def test_each_fact():
         '{"bump": true}': "without a priority",
         '{"bump": true, "withdraw": true, "priority": 1}': "in one",
         '{"generation": -1}': "generation: expected int >= 0",
+        '{"spent": {"tokens": -1}}': "spent has a number that is not between 0 and",
+        '{"spent": {"money": 1e300}}': "spent has a number that is not between 0 and",
+        '{"spent": {"tokens": true}}': "expected int, got bool",
         '{"task": "\\ud800"}': "half of a surrogate pair",
         '{"priority": 1': "truncated",
     }

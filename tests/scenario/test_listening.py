@@ -40,6 +40,9 @@ def test_what_sessions_used_up_is_told(repo, claude):
     assert session["spent"] | {"seconds": 0} == {"turns": 3, "tokens": 3000, "money": 0.5, "seconds": 0}
     assert (session["said"], session["conversation"]) == ("All done.", "5e55-10n")
     assert "spent: 3 turns, 3,000 tokens, $0.50" in repo.cli("task", "show", "one").stdout
+    assert "used up 3 turns, 3,000 tokens, $0.50" in repo.cli("why", "one").stdout
+    spent = json.loads(repo.cli("why", "one", "--json").stdout)["record"]["change"]["spent"]
+    assert spent | {"seconds": 0} == {"turns": 3, "tokens": 3000, "money": 0.5, "seconds": 0}
 
 
 def test_a_session_that_lives_on_after_its_result_is_ended_and_its_work_lands(make_repo, claude):

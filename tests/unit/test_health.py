@@ -3,9 +3,9 @@
 import pytest
 
 from agentctl.core.policy.policy import Budget
+from agentctl.core.queue.spending import Spent
 from agentctl.core.tasks.ending import End
 from agentctl.core.tasks.health import CIRCLES, GRACE, REFUSALS, Patience, Sample, interval, stuck, verdict
-from agentctl.core.tasks.spending import Spent
 from agentctl.core.text.json_form import replace
 
 SILENCE, START = 600.0, 120.0

@@ -3,8 +3,8 @@
 import pytest
 
 from agentctl.core.policy.policy import Budget
+from agentctl.core.queue.spending import Spent, over
 from agentctl.core.tasks.ending import End
-from agentctl.core.tasks.spending import Spent, over
 from agentctl.core.tasks.task import Rules, Session, Status, Task, dispatch
 
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from agentctl.core.queue.spending import Spent
 from agentctl.core.tasks import stream
-from agentctl.core.tasks.spending import Spent
 from agentctl.core.tasks.stream import Heard, hear
 from agentctl.fleet import adapters
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
 
+from agentctl.core.queue.spending import Spent
 from agentctl.core.text.json_form import Oid, Struct
 
 BASELINE = 0
@@ -55,6 +56,8 @@ class Change(Struct, frozen=True, dict=True):
     """
     mends: bool = False
     """True if the author says that the change mends a red trunk: it is tried on a red trunk before others."""
+    spent: Spent = Spent()
+    """What the sessions on its task had used up when it was submitted, as its author says."""
 
     @cached_property
     def key(self) -> str:

@@ -13,6 +13,7 @@ from typing import Annotated
 import msgspec
 
 from agentctl.core import refnames
+from agentctl.core.queue.spending import MOST, Spent
 from agentctl.core.refnames import valid_name
 from agentctl.core.text.json_form import load
 from agentctl.core.text.printable import printable
@@ -63,6 +64,8 @@ class Submit(Request):
     after: tuple[str, ...] = ()
     mends: bool = False
     """True if the author says that the change mends a red trunk."""
+    spent: Spent = Spent()
+    """What the author says that the change has cost."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +126,7 @@ class _Said(msgspec.Struct):
     priority: Annotated[int, msgspec.Meta(ge=-PRIORITY, le=PRIORITY)] | msgspec.UnsetType = msgspec.UNSET
     after: Annotated[tuple[str, ...], msgspec.Meta(max_length=AFTER)] | None = None
     mends: bool = False
+    spent: Spent = Spent()
     withdraw: bool = False
     bump: bool = False
     approve: bool | msgspec.UnsetType = msgspec.UNSET
@@ -150,7 +154,11 @@ def _asked(named: _Named, said: _Said) -> Request:
         wrong = [name for name in names if not valid_name(name)]
         if wrong:
             raise ValueError(f"{word} is not a valid name: {printable(wrong[0], 50)}")
-    return Submit(*named, task=said.task, generation=said.generation, priority=priority, after=after, mends=said.mends)
+    if not said.spent.is_sane:
+        raise ValueError(f"spent has a number that is not between 0 and {MOST}")
+    return Submit(
+        *named, task=said.task, generation=said.generation, priority=priority, after=after, mends=said.mends, spent=said.spent
+    )
 
 
 def _refusal(said: _Said) -> str:

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from agentctl.core.policy.policy import Budget
+from agentctl.core.queue.spending import Spent, over
 from agentctl.core.tasks.ending import End
-from agentctl.core.tasks.spending import Spent, over
 
 WITH_CHILDREN = 3
 """How many times longer silence is tolerated while child processes run: a test suite may be quiet for long."""

@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from agentctl.core.tasks.spending import Spent
+from agentctl.core.queue.spending import Spent
 from agentctl.core.text.json_form import replace
 
 LONGEST = 4 << 20

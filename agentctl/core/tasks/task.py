@@ -18,12 +18,12 @@ from agentctl.core.policy.policy import Budget
 from agentctl.core.queue.lifecycle import Stage
 from agentctl.core.queue.priority_lending import lent
 from agentctl.core.queue.records import AlreadyThere, Landed, Record, Rejected
+from agentctl.core.queue.spending import Spent, over
 from agentctl.core.tasks import overlap
 from agentctl.core.tasks.claim import Claim
 from agentctl.core.tasks.ending import End
 from agentctl.core.tasks.failure import NATURE, Failure
 from agentctl.core.tasks.silence import shared
-from agentctl.core.tasks.spending import Spent, over
 from agentctl.core.text.json_form import Struct, dump, load, replace
 from agentctl.core.text.plural import many
 

@@ -1,10 +1,16 @@
-"""What sessions use up, and the budgets that end them."""
+"""What sessions use up, and the budgets that end them.
+
+A change carries what the sessions used up that made it, so the ledger tells what a landing has cost.
+"""
 
 from __future__ import annotations
 
 from agentctl.core.policy.policy import Budget
 from agentctl.core.text.json_form import Struct
 from agentctl.core.text.plural import many
+
+MOST = 1 << 53
+"""The highest number: every reader of JSON reads integers up to here exactly."""
 
 
 class Spent(Struct, frozen=True):
@@ -17,6 +23,11 @@ class Spent(Struct, frozen=True):
     money: float = 0.0
     """US dollars."""
     seconds: float = 0.0
+
+    @property
+    def is_sane(self) -> bool:
+        """True if every number may be one that somebody used up."""
+        return all(0 <= number <= MOST for number in (self.turns, self.tokens, self.money, self.seconds))
 
     def __add__(self, other: Spent) -> Spent:
         return Spent(self.turns + other.turns, self.tokens + other.tokens, self.money + other.money, self.seconds + other.seconds)
