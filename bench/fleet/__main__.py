@@ -1,6 +1,6 @@
 """A fleet of scripted agents for a while, with faults of all kinds, and what became of each.
 
-    python -m bench.fleet [AGENTS] [MINUTES] [--seed N] [--keep]
+    python -m bench.fleet [AGENTS] [MINUTES] [--seed N] [--kill-every MINUTES] [--keep]
 
 The agents are real processes below a real `agentctl run`, which is killed by `kill -9` now and then and started again.
 Each session draws from a seeded table what it does (`bench/fleet/faults.py`), and notes it in a journal that agentctl
@@ -30,19 +30,23 @@ GATE = "sleep 1; ! grep -rlx BUG work"
 FILES = {"README": "read me\n", "shared.md": "".join(f"line {n}\n" for n in range(9)), "work/first.txt": "the end of nothing\n"}
 KILL_EVERY, STORM_EVERY = 4.0, 6.0
 """Minutes between two kills of the supervisor, and between two storms; less in a run so short that none would come."""
+PARTS = 6
+"""The memory of the supervisor that lived longest is told for so many parts of its life."""
 
 
 def schedule(minutes: float, every: float, rnd: random.Random) -> list[float]:
-    """Return the seconds after the start at which something happens."""
+    """Return the seconds after the start at which something happens; none if that is every 0 minutes."""
+    if not every:
+        return []
     count = max(1, round(minutes / every))
     return [60 * minutes * (n + rnd.uniform(0.3, 0.7)) / count for n in range(count)]
 
 
-def play(ground: Ground, minutes: float, seed: int) -> tuple[list[float], int]:
+def play(ground: Ground, minutes: float, seed: int, kill_every: float) -> tuple[list[float], int]:
     """Run the fleet, and return (when it was killed, exit status after Ctrl-C)."""
     rnd, kills = random.Random(seed), []
     todo = sorted(
-        [(at, "kill") for at in schedule(minutes, KILL_EVERY, rnd)]
+        [(at, "kill") for at in schedule(minutes, kill_every, rnd)]
         + [(at, "storm") for at in schedule(minutes, STORM_EVERY, rnd)]
     )
     ground.feed()
@@ -73,6 +77,13 @@ def slope(samples: list[tuple[float, int]]) -> float:
     mean_x, mean_y = (sum(one[n] for one in kept) / len(kept) for n in (0, 1))
     square = sum((x - mean_x) ** 2 for x, _ in kept)
     return sum((x - mean_x) * (y - mean_y) for x, y in kept) / square * 60 / 1024
+
+
+def parts(samples: list[tuple[float, int]]) -> str:
+    """Return the mean memory in each part of a life, in MiB."""
+    size = -(-len(samples) // PARTS) or 1
+    means = (sum(kept for _, kept in part) / len(part) for part in (samples[n : n + size] for n in range(0, len(samples), size)))
+    return " ".join(f"{mean / 2**20:.0f}" for mean in means)
 
 
 def pauses(outputs: Path) -> Counter[str]:
@@ -117,6 +128,7 @@ def figures(evidence: Evidence, runs: list[Sampled], outputs: Path) -> list[tupl
         ("supervisors", len(runs)),
         ("memory of a supervisor, at most, MiB", max(size for one in runs for _, size in one.memory) / 2**20),
         ("its growth in the longest run, KiB a minute", slope(longest.memory)),
+        (f"in each of {PARTS} parts of that run, MiB", parts(longest.memory)),
         ("its own share of one processor", sum(one.cpu for one in runs) / seconds),
         ("that of its Gits, gates and sessions", sum(one.helpers for one in runs) / seconds),
         *sorted(pauses(outputs).items()),
@@ -128,11 +140,14 @@ def main(words: list[str]) -> int:
     parser.add_argument("agents", nargs="?", type=int, default=200)
     parser.add_argument("minutes", nargs="?", type=float, default=30.0)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument(
+        "--kill-every", type=float, default=KILL_EVERY, metavar="MINUTES", help="0: the supervisor lives from begin to end"
+    )
     parser.add_argument("--keep", action="store_true", help="leave the hub and the journal, and say where they are")
     options = parser.parse_args(words)
     with repository(FILES, GATE, 2, **Ground.policy(options.agents)) as top:
         ground = Ground(top, options.agents, options.seed)
-        kills, status = play(ground, options.minutes, options.seed)
+        kills, status = play(ground, options.minutes, options.seed, options.kill_every)
         evidence = Evidence.gather(find(top), ground.place, kills)
         wrong = must_be_zero(evidence, ground, status)
         rows = list(evidence.rows())
