@@ -6,6 +6,7 @@ program change with time; `agentctl doctor` only looks whether a program is ther
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from collections.abc import Callable
@@ -14,6 +15,7 @@ from dataclasses import dataclass, field
 from agentctl.core.tasks import stream
 from agentctl.core.tasks.stream import Reader
 from agentctl.errors import NotFound, UsageError
+from agentctl.fleet import session_folder
 
 LONGEST = 100_000
 """The most bytes of a prompt that is given as an argument; Linux refuses one over 128 KiB."""
@@ -83,27 +85,35 @@ PROGRAMS = (
 )
 """Environment variables that are settings of agent programs."""
 
+TELLS_NEWS = (
+    f'[ -n "${session_folder.VARIABLE}" ] || exit 0; '
+    f'news="${session_folder.VARIABLE}/{session_folder.NEWS}"; [ -s "$news" ] || {{ rm -f "$news.told"; exit 0; }}; '
+    'cmp -s "$news" "$news.told" || { cp "$news" "$news.told"; cat "$news" >&2; exit 2; }'
+)
+"""What claude runs after each use of a tool: exit status 2 has it tell its model what was printed, once for all news."""
+
+_CLAUDE = (
+    "-p",
+    "{prompt}",
+    "--output-format",
+    "stream-json",
+    "--verbose",
+    "--permission-mode",
+    "bypassPermissions",
+    "--settings",
+    json.dumps({"hooks": {"PostToolUse": [{"hooks": [{"type": "command", "command": TELLS_NEWS}]}]}}),
+)
+
 ADAPTERS: dict[str, Adapter] = {
     "command": Adapter((), stdin=True, passes=(*PROVIDERS, *PROGRAMS)),
     "claude": Adapter(
-        ("claude", "-p", "{prompt}", "--output-format", "stream-json", "--verbose", "--permission-mode", "bypassPermissions"),
+        ("claude", *_CLAUDE),
         "npm install -g @anthropic-ai/claude-code",
         passes=(*ANTHROPIC, "CLAUDE_*"),
         # Without it the program refuses that permission mode to root.
         env={"IS_SANDBOX": "1"},
         reads=stream.claude,
-        resumed=(
-            "claude",
-            "--resume",
-            "{conversation}",
-            "-p",
-            "{prompt}",
-            "--output-format",
-            "stream-json",
-            "--verbose",
-            "--permission-mode",
-            "bypassPermissions",
-        ),
+        resumed=("claude", "--resume", "{conversation}", *_CLAUDE),
     ),
     "codex": Adapter(
         # Its own sandbox makes the Git directory of the worktree read-only, so that no commit succeeds.

@@ -347,6 +347,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.server.model.count(weather.status)
             return self._whole(weather.status, dialect.error(weather), weather.retry_after)
         self.server.model.count(200)
+        self.server.model.hear(asked.words)
         said = "I begin with a look at the file, and then" if weather.hangs else answer(asked, weather)
         whole, events = dialect.write(said, size)
         if asked.stream:
@@ -411,6 +412,9 @@ class ModelServer:
         self.weather = weather
         self.answered: Counter[int] = Counter()
         """How many requests were answered with each status."""
+        self.word = ""
+        self.heard = 0
+        """How many requests had `word` in them, if there is one."""
         self._lock = threading.Lock()
         self._listener: Listener | None = None
         self.port = 0
@@ -427,6 +431,10 @@ class ModelServer:
     def count(self, status: int) -> None:
         with self._lock:
             self.answered[status] += 1
+
+    def hear(self, words: str) -> None:
+        with self._lock:
+            self.heard += bool(self.word) and self.word in words
 
     def open(self) -> None:
         if self._listener is None:
