@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import time
 from collections.abc import Callable, Iterator
 
@@ -15,6 +16,7 @@ from agentctl.commands.task import read_list, read_text
 from agentctl.core import refnames
 from agentctl.core.notices import Told
 from agentctl.core.policy.policy import duration
+from agentctl.core.policy.schema_kinds import VARIABLE
 from agentctl.core.tasks.task import Task
 from agentctl.core.text.json_form import facts
 from agentctl.errors import NotFound, UsageError
@@ -46,6 +48,7 @@ agentctl run tasks.yaml --adapter claude --model opus --budget money=20 --budget
 @click.option("--slots", type=click.IntRange(1, 256), help="Gates that run at a time.")
 @click.option("--batch", type=click.IntRange(1), help="Most changes in one probe.")
 @click.option("--model", help="The model that the agent uses (default: the policy's).")
+@click.option("-e", "--env", multiple=True, metavar="NAME[=VALUE]", help="Give agents a variable (default: its value here).")
 @click.option(
     "--budget", multiple=True, metavar="KIND=N", help="End all when turns, tokens, money (US dollars) or time is used up."
 )
@@ -63,6 +66,7 @@ def command(
     slots: int | None,
     batch: int | None,
     model: str | None,
+    env: tuple[str, ...],
     budget: tuple[str, ...],
     goal: str | None,
     keep: bool,
@@ -86,7 +90,8 @@ def command(
         raise UsageError("give TASKS or --goal, not both")
     policy = given.policy
     budgets = replace(policy.agents.budget, fleet=replace(policy.agents.budget.fleet, **dict(map(_limit, budget))))
-    tuned = replace(policy.agents, attempts=attempts or policy.agents.attempts, budget=budgets)
+    variables = policy.agents.env | dict(map(_variable, env))
+    tuned = replace(policy.agents, attempts=attempts or policy.agents.attempts, budget=budgets, env=variables)
     program = agent_program.chosen(given, tuned, adapter, argv, model)
     by_role = agent_program.by_role(given, program, adapter, argv)
     only = add_missing(given, file) if file else frozenset({add_goal(given, goal)}) if goal else None
@@ -106,6 +111,16 @@ def add_goal(given: Given, file: str) -> str:
     task = Task(refnames.slug(f"goal-{title}"), title, text, role="planner", created=time.time())
     tasks.add(given.hub, [task])
     return task.id
+
+
+def _variable(text: str) -> tuple[str, str]:
+    """Return the name and the value of NAME=VALUE, or of a NAME with the value that it has here; raise UsageError."""
+    name, given, value = text.partition("=")
+    if not re.fullmatch(VARIABLE, name):
+        raise UsageError(f"--env {text}: not the name of a variable", hint="--env NAME=VALUE, or --env NAME for its value here")
+    if not given and name not in os.environ:
+        raise UsageError(f"--env {name}: there is no such variable here", hint=f"--env {name}=VALUE")
+    return name, value if given else os.environ[name]
 
 
 def _limit(text: str) -> tuple[str, float]:

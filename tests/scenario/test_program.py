@@ -116,6 +116,7 @@ RECORDS = """\
 #!/bin/sh
 printf '%s\\n' "$@" >argv
 echo "$IS_SANDBOX" >sandbox
+echo "$WARMTH,$COLOUR" >typed
 git add -A && git commit -qm done
 """
 
@@ -127,8 +128,17 @@ def test_what_the_policy_and_the_person_add_stands_behind_what_an_adapter_runs(m
     monkeypatch.setenv("PATH", str(tmp_path / "bin"), prepend=":")
     text = policy().replace("agents:\n", f"agents:\n  adapter: claude\n  command: [--model, opus]\n{env}")
     repo = make_repo(files={".agentctl/policy.yaml": text})
+    monkeypatch.setenv("COLOUR", "red")
     add(repo, "one")
-    repo.cli("run", "-n", "1", "--adapter", "claude", "--", "--max-turns", "9")
+    repo.cli("run", "-n", "1", "--adapter", "claude", "-e", "WARMTH=9=x", "-e", "COLOUR", "--", "--max-turns", "9")
     argv = repo.show("argv").splitlines()
     assert argv[0] == "-p" and argv[-4:] == ["--model", "opus", "--max-turns", "9"]
     assert repo.show("sandbox") == sandbox + "\n"
+    assert repo.show("typed") == "9=x,red\n"
+
+
+def test_a_variable_that_cannot_be_given(repo):
+    add(repo, "one")
+    said = repo.cli("run", "-n", "1", "--env", "ABSENT_HERE", "--", "true", ok=2).stderr
+    assert "there is no such variable here" in said and "--env ABSENT_HERE=VALUE" in said
+    assert "not the name of a variable" in repo.cli("run", "-n", "1", "--env", "1A=b", "--", "true", ok=2).stderr

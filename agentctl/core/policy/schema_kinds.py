@@ -67,22 +67,23 @@ def paths(description: str) -> Plain:
     return {"type": "array", "description": description, "default": [], "items": item}
 
 
+VARIABLE = "[A-Za-z_][A-Za-z0-9_]*"
+"""The names of environment variables, as a regular expression."""
+
+
 def env(description: str) -> Plain:
     return {
         "type": "object",
         "description": description,
         "default": {},
-        "propertyNames": {
-            "pattern": r"^[A-Za-z_][A-Za-z0-9_]*" + END,
-            "x-expected": "a name of a variable (letters, digits and _)",
-        },
+        "propertyNames": {"pattern": f"^{VARIABLE}" + END, "x-expected": "a name of a variable (letters, digits and _)"},
         "additionalProperties": {"type": "string"},
     }
 
 
 def variables(description: str) -> Plain:
     words = "a name of a variable such as DATABASE_URL, or the beginning of names and a * such as AWS_*"
-    item = {"type": "string", "pattern": r"^[A-Za-z_][A-Za-z0-9_]*\*?" + END, "x-expected": words}
+    item = {"type": "string", "pattern": rf"^{VARIABLE}\*?" + END, "x-expected": words}
     return {"type": "array", "description": description, "default": [], "items": item}
 
 
