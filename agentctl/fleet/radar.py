@@ -7,7 +7,6 @@ trunk or its HEAD has moved, and once in a while for what it has not committed; 
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import math
 import threading
@@ -24,7 +23,6 @@ from agentctl.core.text.json_form import quoted
 from agentctl.core.text.plural import many
 from agentctl.core.text.printable import printable
 from agentctl.errors import AgentctlError
-from agentctl.fleet import session_folder
 from agentctl.fleet.looking import Sight, look
 from agentctl.fleet.session import SessionRun
 from agentctl.git import private_repository, worktrees
@@ -121,9 +119,7 @@ class Radar:
         if sight.conflicts != before:
             landed = [(other, tasks.get(other.change, "")) for other in sight.landed]
             text = news.of_conflict(self._trunk, sight.tip, sight.behind, sight.conflicts, landed, self._limit)
-            # What an agent does to its folder is its own affair.
-            with contextlib.suppress(OSError):
-                session_folder.tell(watched.tree.path, text if sight.conflicts else "")
+            run.tell("conflict", text if sight.conflicts else "")
         if not sight.conflicts:
             return []
         sessions = run.work.task.sessions

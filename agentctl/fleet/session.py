@@ -7,7 +7,9 @@ the session ended.
 
 from __future__ import annotations
 
+import contextlib
 import os
+import threading
 import time
 from dataclasses import dataclass, field
 
@@ -26,7 +28,7 @@ from agentctl.engine import environ, owner
 from agentctl.engine.local import LOCAL
 from agentctl.engine.runner import Job, JobEnded, Runner, Running
 from agentctl.errors import Contended, Malformed, NotFound
-from agentctl.fleet import adapters, agents, planning, result
+from agentctl.fleet import adapters, agents, planning, result, session_folder
 from agentctl.fleet.adapters import NONE, Adapter
 from agentctl.fleet.briefing import brief, refs_told_of
 from agentctl.fleet.conclusion import Assignment, conclude, record, redacted
@@ -34,6 +36,7 @@ from agentctl.fleet.how_it_ended import how, quoting
 from agentctl.fleet.listening import Listener
 from agentctl.fleet.logs import link_log
 from agentctl.fleet.watching import watch
+from agentctl.git import worktrees
 from agentctl.git.repository import Hub
 from agentctl.git.worktrees import Worktree
 from agentctl.hub import tasks
@@ -58,6 +61,8 @@ class SessionRun:
     behind: str = ""
     """Why it is ended as behind; empty if it is not."""
     _listener: Listener | None = None
+    _news: dict[str, str] = field(default_factory=dict)
+    _telling: threading.Lock = field(default_factory=threading.Lock)
     _ended_by_us: Verdict | None = None
 
     @property
@@ -79,6 +84,15 @@ class SessionRun:
         self.behind = why
         if self.running:
             self.running.stop()
+
+    def tell(self, about: str, text: str) -> None:
+        """Tell the agent something while it works, beside what it was told about other things; no text takes it back."""
+        with self._telling:
+            self._news[about] = text
+            tree = worktrees.of_agent(self.hub, self.work.agent)
+            # What an agent does to its folder is its own affair.
+            with contextlib.suppress(OSError):
+                session_folder.tell(tree.path, "\n".join(filter(None, self._news.values())))
 
     def go(self) -> Session:
         """Run the session.
@@ -220,9 +234,11 @@ class SessionRun:
         if self.stopping:
             running.stop()
         rules = self.policy.agents
-        patience = Patience(rules.silence, QUIET_START * rules.silence, rules.budget.session, rules.context)
+        patience = Patience(rules.silence, QUIET_START * rules.silence, rules.budget.session, rules.context, rules.timeout)
         self._listener = Listener(self._log, adapters.reader(rules.adapter, argv))
-        ended, self._ended_by_us = watch(tree, running, self._log, patience, self._listener)
+        ended, self._ended_by_us = watch(
+            tree, running, self._log, patience, self._listener, lambda text: self.tell("limits", text)
+        )
         return ended
 
     @property

@@ -6,8 +6,9 @@ import contextlib
 import hashlib
 import os
 import time
+from collections.abc import Callable
 
-from agentctl.core.tasks import health
+from agentctl.core.tasks import health, news
 from agentctl.core.tasks.health import Patience, Verdict
 from agentctl.engine.runner import JobEnded, Running
 from agentctl.fleet import session_folder
@@ -20,8 +21,14 @@ LAST_WORDS = 10.0
 """Seconds that an agent has to end by itself after it has said that it is blocked."""
 
 
-def watch(tree: Worktree, running: Running, log: str, patience: Patience, listener: Listener) -> tuple[JobEnded, Verdict | None]:
-    """Wait for the end of a session, and return (how it ended, why we ended it if we did)."""
+def watch(
+    tree: Worktree, running: Running, log: str, patience: Patience, listener: Listener, tell: Callable[[str], None]
+) -> tuple[JobEnded, Verdict | None]:
+    """Wait for the end of a session, and return (how it ended, why we ended it if we did).
+
+    The agent is told before it is ended for what it can still change; `tell` with no text takes that back.
+    """
+    told = ""
     samples: list[health.Sample] = []
     ending: Verdict | None = None
     pause, look = health.interval(patience.silence), tree.look(index="watch.index")
@@ -56,6 +63,9 @@ def watch(tree: Worktree, running: Running, log: str, patience: Patience, listen
             ending = health.verdict(samples, time.monotonic(), listener.spent, patience)
             if ending:
                 running.stop()
+            elif (text := news.of_warning(health.warned(samples, listener.spent, patience))) != told:
+                told = text
+                tell(text)
 
 
 def _wait(tree: Worktree, running: Running, seconds: float) -> JobEnded | None:

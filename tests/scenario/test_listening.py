@@ -70,6 +70,16 @@ def test_a_session_over_its_budget_is_ended_and_the_next_is_told(make_repo, clau
     assert first["failure"]["kind"] == "cut off by our limit"
 
 
+def test_an_agent_is_told_that_its_budget_is_nearly_used_up(make_repo, claude):
+    repo = make_repo(agents="  budget: {session: {turns: 5}}\n")
+    wait = 'until grep -q "nearly over" "$AGENTCTL_SESSION/news.md"; do sleep 0.05; done'
+    answers = "".join(f'answer | sed \'s/"m"/"m{n}"/\'; ' for n in range(4))
+    claude(f"begin; {answers}{wait}; {WORK}; result")
+    add(repo, "one")
+    run(repo)
+    assert [session["end"] for session in task(repo, "one")["sessions"]] == ["submitted"]
+
+
 def test_a_task_over_its_budget_is_parked(make_repo, claude):
     repo = make_repo(agents="  budget: {task: {money: 0.9}}\n")
     claude("begin; echo $AGENTCTL_GENERATION >try.txt; result; exit 1")

@@ -5,7 +5,7 @@ import pytest
 from agentctl.core.policy.policy import Budget
 from agentctl.core.queue.spending import Spent
 from agentctl.core.tasks.ending import End
-from agentctl.core.tasks.health import CIRCLES, GRACE, REFUSALS, Patience, Sample, interval, stuck, verdict
+from agentctl.core.tasks.health import CIRCLES, GRACE, REFUSALS, Patience, Sample, Warned, interval, stuck, verdict, warned
 from agentctl.core.text.json_form import replace
 
 SILENCE, START = 600.0, 120.0
@@ -150,3 +150,21 @@ def test_who_is_refused_again_and_again_is_ended_at_once():
     assert ended(flat(30, refused=REFUSALS - 1, waiting=True)) is None
     end, why = ended(flat(30, refused=REFUSALS, waiting=True))
     assert end == End.CRASHED and f"refused it {REFUSALS} times" in why
+
+
+def test_an_agent_that_goes_in_circles_is_told_before_it_is_ended():
+    patience = Patience(SILENCE, START)
+    half = [replace(sample, same=n + 1) for n, sample in enumerate(flat(30 * (CIRCLES // 2 - 1)))]
+    assert warned(half, Spent(), patience) == Warned(circles=True)
+    assert verdict(half, half[-1].time, Spent(), patience) is None
+    assert warned(half[:-1], Spent(), patience) == Warned()
+    edited = [*half[:-1], replace(half[-1], diff="e")]
+    assert warned(edited, Spent(), patience) == Warned()
+
+
+def test_an_agent_is_told_that_its_session_is_nearly_over():
+    patience = Patience(SILENCE, START, Budget(turns=10), 1000, 3600.0)
+    assert warned([], Spent(turns=9), patience) == Warned()
+    assert warned(flat(30), Spent(turns=7), patience) == Warned()
+    assert warned(flat(2880, context=800), Spent(turns=8), patience).limits == ("10 turns", "1,000 tokens of context", "3600 s")
+    assert warned(flat(30, finished=True), Spent(turns=9), patience) == Warned()

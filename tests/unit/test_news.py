@@ -1,7 +1,8 @@
 """What a session is told while it works."""
 
 from agentctl.core.queue.answer import Other
-from agentctl.core.tasks.news import NAMED, of_conflict
+from agentctl.core.tasks.health import Warned
+from agentctl.core.tasks.news import NAMED, of_conflict, of_warning
 
 
 def test_the_news_name_paths_what_landed_and_what_to_do():
@@ -24,3 +25,11 @@ def test_hostile_names_stay_on_their_line_and_in_their_word():
 def test_many_paths_are_counted():
     said = of_conflict("main", "3" * 40, 1, [f"p{n}" for n in range(NAMED + 7)], [])
     assert f"- p{NAMED - 1}\n- and 7 more\n" in said and f"- p{NAMED}\n" not in said
+
+
+def test_news_of_what_ends_a_session():
+    assert of_warning(Warned()) == ""
+    circles, limits = of_warning(Warned(circles=True)), of_warning(Warned(limits=("50 turns", "$2.00")))
+    assert "the same 10 times" in circles and "agentctl task block REASON" in circles and circles.startswith("# ")
+    assert "It may use up 50 turns, $2.00, and 80% of that is gone." in limits and "handoff.md" in limits
+    assert of_warning(Warned(True, ("50 turns", "$2.00"))) == f"{circles}\n{limits}"

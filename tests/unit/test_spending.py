@@ -3,7 +3,7 @@
 import pytest
 
 from agentctl.core.policy.policy import Budget
-from agentctl.core.queue.spending import Spent, over
+from agentctl.core.queue.spending import Spent, nearly, over
 from agentctl.core.tasks.ending import End
 from agentctl.core.tasks.task import Rules, Session, Status, Task, dispatch
 
@@ -42,3 +42,11 @@ def test_a_task_whose_sessions_used_up_its_budget_is_parked_and_opened_it_has_a_
 
     assert parked(task)["a"].startswith("its budget is used up: $2.50 of $2.50")
     assert parked(task.open()) == {} == parked(Task("a", "a", "a", sessions=(session(1, 2.4),)))
+
+
+def test_what_is_nearly_used_up_is_told_in_words_that_stay():
+    budget = Budget(turns=50, tokens=1_000_000, money=2.0, time=600.0)
+    assert nearly(budget, Spent(39, 799_999, 1.59, 479.0)) == []
+    assert nearly(budget, Spent(40, 800_000, 1.6, 480.0)) == ["50 turns", "1,000,000 tokens", "$2.00", "600 s"]
+    assert nearly(budget, Spent(turns=49)) == ["50 turns"] == nearly(budget, Spent(turns=90))
+    assert nearly(Budget(), Spent(99, 99, 99.0, 99.0)) == []

@@ -39,12 +39,27 @@ class Spent(Struct, frozen=True):
         return ", ".join(filter(None, (turns, tokens, f"${self.money:.2f}" if self.money else "")))
 
 
+NEARLY = 0.8
+"""The share of a budget at which a session is told that it is nearly used up."""
+
+
 def over(budget: Budget, spent: Spent) -> str:
     """Return which part of a budget is used up, in words; empty if nothing is."""
+    parts = _parts(budget, spent)
+    return next((f"{form.format(used)} of {form.format(limit)}{unit}" for limit, used, form, unit in parts if used >= limit), "")
+
+
+def nearly(budget: Budget, spent: Spent) -> list[str]:
+    """Return the parts of a budget that are nearly used up, in words that stay the same from then on."""
+    return [form.format(limit) + unit for limit, used, form, unit in _parts(budget, spent) if used >= NEARLY * limit]
+
+
+def _parts(budget: Budget, spent: Spent) -> list[tuple[float, float, str, str]]:
+    """Return (limit, used, how such a number is written, its unit) of the parts of a budget that have a limit."""
     parts = (
-        (budget.turns, spent.turns, f"{spent.turns:,} of {budget.turns:,} turns"),
-        (budget.tokens, spent.tokens, f"{spent.tokens:,} of {budget.tokens:,} tokens"),
-        (budget.money, spent.money, f"${spent.money:.2f} of ${budget.money:.2f}"),
-        (budget.time, spent.seconds, f"{spent.seconds:.0f} s of {budget.time:.0f} s"),
+        (budget.turns, spent.turns, "{:,}", " turns"),
+        (budget.tokens, spent.tokens, "{:,}", " tokens"),
+        (budget.money, spent.money, "${:.2f}", ""),
+        (budget.time, spent.seconds, "{:.0f} s", ""),
     )
-    return next((words for limit, used, words in parts if 0 < limit <= used), "")
+    return [part for part in parts if part[0] > 0]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from agentctl.core.policy.policy import Budget
-from agentctl.core.queue.spending import Spent, over
+from agentctl.core.queue.spending import NEARLY, Spent, nearly, over
 from agentctl.core.tasks.ending import End
 
 WITH_CHILDREN = 3
@@ -67,6 +67,8 @@ class Patience:
     budget: Budget = Budget()
     context: int = 0
     """Tokens of one request."""
+    timeout: float = 0.0
+    """Seconds in all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +95,28 @@ def verdict(samples: Sequence[Sample], now: float, spent: Spent, patience: Patie
         return Verdict(End.STUCK, f"it goes in circles: {samples[-1].same} times the same with the same outcome, and no edit")
     why = stuck(samples, now, patience.silence, patience.start)
     return Verdict(End.STUCK, why) if why else None
+
+
+@dataclass(frozen=True, slots=True)
+class Warned:
+    """What an agent is told before its session is ended for it."""
+
+    circles: bool = False
+    """True if it goes in circles."""
+    limits: tuple[str, ...] = ()
+    """Of what most is used up, in words."""
+
+
+def warned(samples: Sequence[Sample], spent: Spent, patience: Patience) -> Warned:
+    """Return what to tell the agent: each part appears once that is due, and says the same as long as it is."""
+    if not samples or samples[-1].finished:
+        return Warned()
+    last, limits = samples[-1], nearly(patience.budget, spent)
+    if 0 < NEARLY * patience.context <= last.context:
+        limits.append(f"{patience.context:,} tokens of context")
+    if 0 < NEARLY * patience.timeout <= last.time - samples[0].time and not patience.budget.time:
+        limits.append(f"{patience.timeout:.0f} s")
+    return Warned(last.same >= CIRCLES // 2 and _without_effect(samples), tuple(limits))
 
 
 def _lives_on(samples: Sequence[Sample], grace: float) -> bool:

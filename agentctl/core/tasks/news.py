@@ -1,4 +1,4 @@
-"""What a session is told while it works: that what it has conflicts with trunk, and what to do."""
+"""What a session is told while it works, and what to do: that it conflicts with trunk, or that it is about to be ended."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import shlex
 from collections.abc import Sequence
 
 from agentctl.core.queue.answer import Other
+from agentctl.core.queue.spending import NEARLY
+from agentctl.core.tasks.health import CIRCLES, Warned
 from agentctl.core.text.plural import many
 from agentctl.core.text.printable import printable
 
@@ -47,6 +49,25 @@ def of_conflict(
     if limit:
         lines.append(f"A session that conflicts and is more than {many(limit, 'commit')} behind is ended.")
     return "\n".join(lines) + "\n"
+
+
+def of_warning(warned: Warned) -> str:
+    """Return the news for an agent whose session is ended soon if it goes on like this; empty if it is not."""
+    circles = [
+        "# You go in circles",
+        "",
+        f"You have done the same {CIRCLES // 2} times or more, with the same outcome, and changed no file. After {CIRCLES} times",
+        "your session is ended. Do something else. If you cannot go on without a person, say so:",
+        "`agentctl task block REASON`, or write why into the file `$AGENTCTL_SESSION/blocked`.",
+    ]
+    limits = [
+        "# Your session is nearly over",
+        "",
+        f"It may use up {', '.join(warned.limits)}, and {NEARLY:.0%} of that is gone. Commit now what you have, if it is",
+        "whole. If it is not, write what is left to do into the file `$AGENTCTL_SESSION/handoff.md`, for whoever goes on.",
+    ]
+    parts = [part for part, due in ((circles, warned.circles), (limits, warned.limits)) if due]
+    return "\n\n".join("\n".join(part) for part in parts) + "\n" if parts else ""
 
 
 def _landing(other: Other, task: str) -> str:

@@ -152,7 +152,8 @@ HAND_IN = """\
   uncommitted beside them are not handed in.
 - If nothing is left to do, say so by an empty commit: `git commit --allow-empty -m REASON`.
 - Before you commit, look for the file `.agentctl/session/news.md`. If it is there, your work
-  does not merge with what landed while you worked; it says what to do.
+  does not merge with what landed while you worked, or your session is nearly over; it says
+  what to do.
 - Do not push, and do not touch other branches, other worktrees or refs/agentctl/.
 - A merge queue tests your commits together with those of others and lands them if they pass.
 - If trunk is not ready for this task yet, exit with status 75: you will be called again
