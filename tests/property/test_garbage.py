@@ -162,7 +162,7 @@ def test_a_claim(text):
 def test_a_task(repo, text):
     with named(refnames.TASKS + "one"):
         task = tasks.read(repo.hub, "one", holding(repo, {"task.json": data(text)}))
-        where = status(task, None, None, lambda _: True)
+        where = status(task, None, None)
         dispatch({"one": task}, {"one": where}, ("ann",), OID, Rules(3), 1.0)
         assert tasks.codec.decode(encode(task)) == task
 

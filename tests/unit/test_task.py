@@ -43,8 +43,9 @@ def record(stage: Stage, revision: int = 1) -> Record:
     return Rejected(change=change, at=2.0, work=work, said="no", reason=AgainstRules())
 
 
-def where(found: Task, claim: Claim | None = None, known: Record | None = None, done=lambda name: False) -> Status:
-    return status(found, claim, known, done)
+def where(found: Task, claim: Claim | None = None, known: Record | None = None, others: tuple[Task, ...] = ()) -> Status:
+    listed = {task.id: task for task in (found, *others)}
+    return standings(listed, {found.id: claim} if claim else {}, {found.id: known} if known else {}, ())[found.id]
 
 
 def test_encoding_keeps_everything():
@@ -83,7 +84,8 @@ def test_a_claim_that_no_session_can_have_made_is_unfounded():
 def test_a_task_waits_for_those_it_comes_after():
     later = a_task("later", after=("first",))
     assert where(later) == Status.BLOCKED
-    assert where(later, done=lambda name: name == "first") == Status.READY
+    assert where(later, others=(a_task("first"),)) == Status.BLOCKED
+    assert where(later, others=(a_task("first", closed="done"),)) == Status.READY
 
 
 def plan(
@@ -253,7 +255,7 @@ def test_a_parked_task_whose_change_lands_all_the_same_has_landed():
     parked = a_task("fix", session(End.SUBMITTED, 1), closed="parked")
     assert where(parked, known=record(Stage.QUEUED)) == Status.PARKED
     assert where(parked, known=record(Stage.LANDED)) == Status.LANDED
-    assert status(parked, None, record(Stage.LANDED), lambda name: False, gone=True) == Status.PARKED
+    assert status(parked, None, record(Stage.LANDED), gone=True) == Status.PARKED
 
 
 def test_a_generation_is_never_used_twice():
@@ -265,9 +267,9 @@ def test_a_generation_is_never_used_twice():
 
 def test_what_landed_and_left_trunk_is_gone_until_it_is_opened():
     submitted, landed = a_task("fix", session(End.SUBMITTED, 1)), record(Stage.LANDED)
-    assert status(submitted, None, landed, lambda name: False, gone=True) == Status.GONE
-    assert status(submitted.open(), None, landed, lambda name: False, gone=True) == Status.READY
-    assert status(submitted.open(), None, landed, lambda name: False) == Status.LANDED
+    assert status(submitted, None, landed, gone=True) == Status.GONE
+    assert status(submitted.open(), None, landed, gone=True) == Status.READY
+    assert status(submitted.open(), None, landed) == Status.LANDED
 
 
 def test_what_trunk_held_before_counts_as_landed():

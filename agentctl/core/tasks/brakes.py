@@ -168,7 +168,7 @@ def _deaths(brakes: Brakes, outcome: EndedSession, running: Iterable[float]) -> 
     """Return the failure that several quick crashes make together, if this outcome completes them; else None.
 
     They make none if a session that started after the first of them had a result, or if as many of the running ones
-    started then and have lasted longer than all that crashed: in a large fleet a few crash at about the same time.
+    started then and have lasted as long as any that crashed: in a large fleet a few crash at about the same time.
     """
     last = brakes.crashes[-DEATHS:]
     if not outcome.crash or len(last) < DEATHS or last[-1] is not outcome or len({one.task for one in last}) < 2:
@@ -176,7 +176,7 @@ def _deaths(brakes: Brakes, outcome: EndedSession, running: Iterable[float]) -> 
     first, now = last[0].session.ended - last[0].session.seconds, outcome.session.ended
     longest = max(one.session.seconds for one in last)
     quick = now - last[0].session.ended <= DEATHS_WITHIN and longest < QUICK
-    lived = brakes.good[1] > first or sum(first <= start < now - longest for start in running) >= DEATHS
+    lived = brakes.good[1] > first or sum(first <= start <= now - longest for start in running) >= DEATHS
     return Failure(Kind.CRASHES, outcome.session.note) if quick and not lived else None
 
 

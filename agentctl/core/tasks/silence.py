@@ -12,10 +12,14 @@ if TYPE_CHECKING:
     from agentctl.core.tasks.task import Session
 
 
+CUT_OFF = frozenset({End.STUCK, End.TIMEOUT})
+"""The ends by which agentctl cuts off a session that may wait for its provider; a program that prints too much does not."""
+
+
 def empty_handed(session: Session) -> bool:
     """Tell whether agentctl cut the session off and it has nothing to show: perhaps the provider did not answer."""
     found = session.failure
-    return bool(found and found.kind == Kind.LIMIT and session.end != End.SPENT and not session.salvage)
+    return bool(found and found.kind == Kind.LIMIT and session.end in CUT_OFF and not session.salvage)
 
 
 def shared(session: Session, others: Iterable[Session]) -> bool:

@@ -7,7 +7,7 @@ closed it. Its claim shows whether it is being worked on. The ledger shows wheth
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
@@ -165,23 +165,18 @@ def standings(
     tasks: Mapping[str, Task], claims: Mapping[str, Claim], records: Mapping[str, Record], gone: Collection[str]
 ) -> dict[str, Status]:
     """Return where every task stands; `gone` are the tasks whose change landed and is no longer on trunk."""
-
-    def of(task: Task, finished: Callable[[str], bool]) -> Status:
-        return status(task, claims.get(task.id), records.get(task.id), finished, task.id in gone)
-
+    found = {name: status(task, claims.get(name), records.get(name), name in gone) for name, task in tasks.items()}
     # Only whether a task is blocked depends on other tasks.
-    found = {name: of(task, lambda _: False) for name, task in tasks.items()}
     done = {name for name, where in found.items() if where in FINISHED}
-    blocked = {name: of(tasks[name], done.__contains__) for name, where in found.items() if where == Status.BLOCKED}
-    return found | blocked
+    blocked = {name for name, where in found.items() if where == Status.READY and not done.issuperset(tasks[name].after)}
+    return found | dict.fromkeys(blocked, Status.BLOCKED)
 
 
-def status(task: Task, claim: Claim | None, record: Record | None, finished: Callable[[str], bool], gone: bool = False) -> Status:
-    """Return where a task stands.
+def status(task: Task, claim: Claim | None, record: Record | None, gone: bool = False) -> Status:
+    """Return where a task stands by itself: ready if nothing but other tasks keeps it.
 
     `record` is the ledger's record of the task's newest revision, or None if the bot has not admitted that yet.
-    `finished` tells of another task's id whether it is done. `gone` means that what landed is no longer on trunk. Such
-    a task is offered again only if it is opened.
+    `gone` means that what landed is no longer on trunk. Such a task is offered again only if it is opened.
     """
     if task.closed == Status.DONE:
         return Status.DONE
@@ -194,8 +189,6 @@ def status(task: Task, claim: Claim | None, record: Record | None, finished: Cal
         return Status.WORKING
     if task.revision and (record is None or record.stage == Stage.QUEUED):
         return Status.SUBMITTED
-    if not all(finished(other) for other in task.after):
-        return Status.BLOCKED
     return Status.READY
 
 
