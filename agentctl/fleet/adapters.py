@@ -104,6 +104,15 @@ _CLAUDE = (
     json.dumps({"hooks": {"PostToolUse": [{"hooks": [{"type": "command", "command": TELLS_NEWS}]}]}}),
 )
 
+_CODEX = (
+    "--json",
+    # Its own sandbox makes the Git directory of the worktree read-only, so that no commit succeeds.
+    "--dangerously-bypass-approvals-and-sandbox",
+    # A login shell takes the PATH from the machine's profile, and agentctl may not be on that.
+    "-c",
+    "allow_login_shell=false",
+)
+
 ADAPTERS: dict[str, Adapter] = {
     "command": Adapter((), stdin=True, passes=(*PROVIDERS, *PROGRAMS)),
     "claude": Adapter(
@@ -116,12 +125,11 @@ ADAPTERS: dict[str, Adapter] = {
         resumed=("claude", "--resume", "{conversation}", *_CLAUDE),
     ),
     "codex": Adapter(
-        # Its own sandbox makes the Git directory of the worktree read-only, so that no commit succeeds.
-        ("codex", "exec", "--json", "--dangerously-bypass-approvals-and-sandbox", "{prompt}"),
+        ("codex", "exec", *_CODEX, "{prompt}"),
         "npm install -g @openai/codex",
         passes=(*OPENAI, "CODEX_*"),
         reads=stream.codex,
-        resumed=("codex", "exec", "resume", "--json", "--dangerously-bypass-approvals-and-sandbox", "{conversation}", "{prompt}"),
+        resumed=("codex", "exec", "resume", *_CODEX, "{conversation}", "{prompt}"),
     ),
     "gemini": Adapter(
         # In a folder that nobody has called trusted, it asks in spite of yolo.

@@ -20,11 +20,14 @@ def test_claude_hears_news_once(tmp_path, there):
     (tree / "calc").mkdir(parents=True)
     subprocess.run(["git", "init", "-q"], cwd=tree, check=True)
     folder = session_folder.make(str(tree))
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin/agentctl").symlink_to("/bin/true")
     session_folder.tell(str(tree), "Your work conflicts with trunk in quokka.py." if there else "")
     argv = adapters.filled(adapters.lookup("claude").argv, "Do it. (model: c 4)", {})
     with ModelServer() as model:
         model.word = "quokka.py"
         env = seal(PROGRAMS["claude"], ALL, str(home), model.url) | {session_folder.VARIABLE: folder, "IS_SANDBOX": "1"}
+        env["PATH"] = f"{tmp_path}/bin:{env['PATH']}"
         subprocess.run(argv, cwd=tree, env=env, check=True, stdin=subprocess.DEVNULL, timeout=120)
         # The model uses tools twice, and each later request repeats what was said before.
         assert model.heard == (2 if there else 0)

@@ -4,7 +4,7 @@ It speaks OpenAI's chat completions and responses, Anthropic's messages and Gemi
 that is asked for. What it answers depends on words in the prompt, and on the server's `weather`:
 
     (model: c 4)                file calc/c.py is to return its argument times 4: the model calls a shell tool that
-                                writes the file, then one that commits, and ends
+                                asks agentctl for its prompt and writes the file, then one that commits, and ends
     (model: c 4, wrong first)   the same, but wrong until the prompt tells of a rejection
 
 The answer follows from the request alone: how many answers the model gave since the prompt says which one is next. So any
@@ -109,7 +109,7 @@ def answer(asked: Asked, weather: Weather) -> str | Call:
         return _edit(name, "x *" if weather.half else to)
     does = "add one" if wrong else f"multiply by {factor}"
     text = f"def {name}(x):" if weather.half else body(name, to)
-    write = f"printf '{text.encode('unicode_escape').decode()}' > calc/{name}.py"
+    write = f"agentctl prime >/dev/null && printf '{text.encode('unicode_escape').decode()}' > calc/{name}.py"
     commit = f"git add calc && git commit -q -m '{name}: {does}'"
     commands = (f"{write} && {commit}" if weather.committed else write, commit)
     if asked.answers < len(commands):
