@@ -47,6 +47,7 @@ SILENCE, BACKOFF, ATTEMPTS = 600.0, 30.0, 3
 KEPT = 300
 """So many finished tasks stay in the list."""
 PROBATION = {Nature.WRONG, Nature.REFUSED}
+HUNG = HANGS | {Cause.CIRCLES, Cause.ENDLESS}
 STEP = health.interval(SILENCE)
 
 
@@ -262,10 +263,8 @@ class Simulation:
         nature, causes = self.nature[name], self.causes[name]
         if nature in SPOILT:
             self.tally.parked[nature] += 1
-        elif reason.startswith("cut off") and not [
-            c for c in causes[-ATTEMPTS:] if c not in HANGS | {Cause.CIRCLES, Cause.ENDLESS}
-        ]:
-            self.tally.parked["plain, and its sessions hung each time"] += 1
+        elif reason.startswith("cut off") and sum(c in HUNG for c in causes[-len(task.failures) :]) >= ATTEMPTS:
+            self.tally.parked["plain, and its own sessions hung"] += 1
         elif "attempt" in reason and not [
             s for s, c in zip(task.sessions, causes) if s.charged and not s.revision and c not in CHARGED
         ]:

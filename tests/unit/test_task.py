@@ -194,8 +194,8 @@ def test_a_task_that_is_cut_off_again_and_again_is_parked():
 
 
 def test_a_task_is_not_given_up_for_a_silence_that_others_share():
-    mine = [failed(Kind.LIMIT, ended, End.TIMEOUT) for ended in (1000.0, 2000.0, 3000.0)]
-    theirs = [failed(Kind.LIMIT, ended, End.STUCK) for ended in (1010.0, 2010.0, 3010.0)]
+    mine = [replace(failed(Kind.LIMIT, ended, End.TIMEOUT), seconds=200.0) for ended in (1000.0, 2000.0, 3000.0)]
+    theirs = [replace(failed(Kind.LIMIT, ended, End.STUCK), seconds=200.0) for ended in (1010.0, 2010.0, 3010.0)]
     assert plan([a_task("x", *mine), a_task("y", *theirs)], now=4000.0).park == ()
     assert plan([a_task("x", *mine), a_task("y", session(End.SUBMITTED, 1))], now=4000.0).park[0][0] == "x"
     worked = [replace(s, salvage="refs/x") for s in mine]
@@ -203,6 +203,11 @@ def test_a_task_is_not_given_up_for_a_silence_that_others_share():
     # Once somebody is answered, what the others have not got until then is still not theirs to answer for.
     landed = replace(session(End.SUBMITTED, 1), ended=4000.0)
     assert plan([a_task("x", *mine), a_task("y", *theirs, landed)], now=4001.0).park == ()
+    # One that has just handed in what it had does not speak for the provider; one that was long ago says nothing.
+    quick = replace(session(End.SUBMITTED, 1), ended=3001.0)
+    assert plan([a_task("x", *mine), a_task("y", *theirs, quick)], now=4000.0).park == ()
+    early = [replace(s, ended=s.ended - 500.0) for s in theirs]
+    assert plan([a_task("x", *mine), a_task("y", *early)], now=4000.0).park[0][0] == "x"
     assert [name for name, _ in plan([a_task("x", *mine * 4), a_task("y", *theirs * 4)], now=4000.0).park] == ["x", "y"]
 
 

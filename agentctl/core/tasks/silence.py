@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
@@ -23,8 +24,17 @@ def empty_handed(session: Session) -> bool:
 
 
 def shared(session: Session, others: Iterable[Session]) -> bool:
-    """Tell whether a session was cut off empty-handed as was the one of another task that ended nearest in time."""
+    """Tell whether a session was cut off empty-handed at about the same time as one of another task.
+
+    Of the others the two count that ended nearest in time: one of them may just have handed in what it had before the
+    provider fell silent.
+    """
     if not empty_handed(session):
         return False
-    nearest = min(others, key=lambda other: abs(other.ended - session.ended), default=None)
-    return bool(nearest and empty_handed(nearest))
+    nearest = heapq.nsmallest(2, others, key=lambda other: abs(other.ended - session.ended))
+    return any(empty_handed(other) and _near(session, other) for other in nearest)
+
+
+def _near(one: Session, other: Session) -> bool:
+    """Tell whether two sessions overlap, or no more lies between them than the longer one took."""
+    return abs(one.ended - other.ended) <= 2 * max(one.seconds, other.seconds)
