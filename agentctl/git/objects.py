@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from agentctl.core.text import globs
 from agentctl.core.text.printable import printable
+from agentctl.git.bounded_cache import BoundedCache
 from agentctl.git.store import ObjectError, Store
 
 __all__ = [
@@ -35,8 +36,13 @@ Entry = tuple[int, str]
 """(mode, object id)."""
 Entries = Mapping[bytes, Entry]
 """The entries of one tree by name: (mode, object id)."""
-COMMITS, ENTRIES = 20_000, 200_000
-"""How many parsed commits, and how many entries of parsed trees, are remembered; each takes some 200 bytes."""
+ENTRIES, PARTS, COMMITS = 60_000, 60_000, 8 << 20
+"""How many entries of parsed trees, how many parts of trees, and how many bytes of parsed commits are remembered.
+
+An entry takes some 300 bytes.
+"""
+COMMIT = 1000
+"""The bytes of a parsed commit besides its message."""
 DEEP = 200
 """Levels of directories; a part of a tree below them is taken whole."""
 
@@ -143,10 +149,9 @@ class Objects:
 
     def __init__(self, git_dir: str) -> None:
         self.store = Store(git_dir)
-        self._commits: dict[str, CommitInfo] = {}
-        self._trees: dict[str, Entries] = {}
-        self._entries = 0
-        self._parts: dict[tuple[tuple[str, ...], str], str] = {}
+        self._commits = BoundedCache[str, CommitInfo](COMMITS)
+        self._trees = BoundedCache[str, Entries](ENTRIES)
+        self._parts = BoundedCache[tuple[tuple[str, ...], str], str](PARTS)
 
     def close(self) -> None:
         self.store.close()
@@ -160,9 +165,8 @@ class Objects:
             kind, data = self.store.read(oid)
             if kind != b"commit":
                 raise ObjectError(oid=oid, why=f"a {kind.decode()}, not a commit")
-            if len(self._commits) > COMMITS:
-                self._commits.clear()
-            found = self._commits[oid] = parse_commit(oid, data)
+            found = parse_commit(oid, data)
+            self._commits.put(oid, found, COMMIT + len(found.message))
         return found
 
     def tree_of(self, oid: str) -> str:
@@ -177,13 +181,7 @@ class Objects:
         return self._remembered(oid, self._parsed(oid)) if found is None else found
 
     def _remembered(self, oid: str, entries: Entries) -> Entries:
-        if oid not in self._trees:
-            self._entries += len(entries)
-        if self._entries > ENTRIES:
-            self._trees.clear()
-            self._entries = len(entries)
-        self._trees[oid] = entries
-        return entries
+        return self._trees.put(oid, entries, 1 + len(entries))
 
     def _parsed(self, oid: str) -> Entries:
         from dulwich.objects import parse_tree
@@ -258,10 +256,8 @@ class Objects:
                         found[name] = (mode, inner)
                 elif any(globs.matches(pattern, word) for pattern in patterns):
                     found[name] = (mode, oid)
-            if len(self._parts) > ENTRIES:
-                self._parts.clear()
             data = _encoded(found)
-            known = self._parts[patterns, tree] = hashlib.sha1(b"tree %d\0" % len(data) + data).hexdigest()
+            known = self._parts.put((patterns, tree), hashlib.sha1(b"tree %d\0" % len(data) + data).hexdigest())
         return known
 
     def write_blob(self, data: bytes) -> str:
