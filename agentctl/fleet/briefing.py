@@ -211,10 +211,9 @@ def _neighbours(hub: Hub, task: Task) -> tuple[Neighbour, ...]:
     """List who works on the task's paths now."""
     if not task.paths:
         return ()
-    found = tasks.survey(hub)
-    others = ((claim.agent, found.tasks[name]) for name, (claim, _) in found.claims.items() if name != task.id)
+    others = [(other, claim.agent) for other, claim in tasks.at_work(hub) if other.id != task.id]
     return tuple(
-        Neighbour(agent, other.title, shared) for agent, other in others if (shared := overlap.shared(task.paths, other.paths))
+        Neighbour(agent, other.title, shared) for other, agent in others if (shared := overlap.shared(task.paths, other.paths))
     )
 
 

@@ -11,7 +11,7 @@ from agentctl.core.tasks.stream import Heard, Reader
 from agentctl.core.text.json_form import dump, load, replace
 from agentctl.git import modes
 
-PIECE = 1 << 24
+PIECE = 1 << 20
 """The most bytes that are read at a time."""
 FILE = "spent.json"
 """The file beside a session's output that says what the session has used up so far."""
@@ -47,8 +47,10 @@ class Listener:
     def _piece(self) -> bytes:
         try:
             with open(self._log, "rb") as file:
+                # Python gets room for all that is asked for before it reads.
+                left = os.fstat(file.fileno()).st_size - self._read
                 file.seek(self._read)
-                return file.read(PIECE)
+                return file.read(min(PIECE, left)) if left > 0 else b""
         except OSError:
             return b""
 

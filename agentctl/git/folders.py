@@ -301,6 +301,7 @@ def content(path: str, limit: int = 1 << 20) -> bytes | None:
         if not stat.S_ISREG(found.st_mode) or found.st_size > limit:
             return None
         with open(handle, "rb", closefd=False) as file:
-            return file.read(limit)
+            # Python gets room for all that is asked for before it reads.
+            return file.read(min(limit, found.st_size))
     finally:
         os.close(handle)

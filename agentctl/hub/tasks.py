@@ -10,6 +10,7 @@ a task of that name. A claim that no session can have made is not heeded.
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
@@ -102,6 +103,17 @@ def survey(hub: Hub, longest: float | None = None, cache: dict[str, Task] | None
         {**listed.odd, **odd, **broken, **strange},
         frozenset(filter(refnames.in_the_way, {**odd, **strange})),
     )
+
+
+def at_work(hub: Hub) -> list[tuple[Task, Claim]]:
+    """Return the tasks that are being worked on, each with its claim; the others are not looked at."""
+    found, now, longest = list[tuple[Task, Claim]](), time.time(), _longest(hub)
+    for name, ref in hub.refs.settled([refnames.CLAIMS]).refs.items():
+        with contextlib.suppress(Malformed, NotFound):
+            claim, task = read_claim(hub, ref), get(hub, name.removeprefix(refnames.CLAIMS))
+            if not claims.unfounded(claim, task.generation, longest, now):
+                found.append((task, claim))
+    return found
 
 
 def all_tasks(hub: Hub) -> dict[str, Task]:
