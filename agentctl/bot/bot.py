@@ -166,7 +166,7 @@ class Bot:
         if self._green.hopeless:
             raise self._green.hopeless
         self.launch()
-        self.upkeep.turn(not (self.runs or self.state.queue))
+        self.upkeep.turn()
 
     def _decide(self, now: float) -> None:
         seen = self.hub.refs.names([refnames.INBOX, refnames.PAUSE, *marks.OWN])

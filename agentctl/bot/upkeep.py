@@ -1,6 +1,7 @@
 """The upkeep of the object folder: its packs are put together.
 
-Each large turn of the bot leaves a pack, and every Git that looks for an object looks into all packs. `git repack
+Each session and each large turn of the bot leave a pack. Every Git that looks for an object looks into all packs, and each
+one is a few open files of agentctl. `git repack
 --geometric` puts small packs together, and loose objects with them, reachable or not: it forgets nothing. It runs
 beside the bot's turns, below a guard. Git and `git.store` look again for objects that moved while they read.
 """
@@ -17,11 +18,14 @@ from agentctl.engine.runner import Job, Runner, Running
 from agentctl.git import process
 from agentctl.git.repository import Hub
 
-IDLE, BUSY = 50, 200
-"""Above so many packs they are put together: IDLE if nothing is queued or running, BUSY in any case."""
+MANY = 50
+"""Above so many packs they are put together."""
 
-PAUSE = 600.0
-"""Seconds between two tries, since what failed would fail again; also the longest that `close` waits."""
+REST, PAUSE = 5.0, 600.0
+"""Seconds until the next try after one that helped, and after one that did not, since that would fail again.
+
+`close` waits at most for a PAUSE.
+"""
 
 GLANCE = 0.2
 """Seconds between two looks whether agentctl is asked to stop."""
@@ -37,13 +41,17 @@ class Upkeep:
         self._runner, self._hub, self._folder = runner, hub, os.path.join(hub.git_dir, "objects", "pack")
         self._running: Running | None = None
         self._next = 0.0
+        self._tried: set[str] = set()
+        """The packs that the last try was to put together."""
 
-    def turn(self, idle: bool) -> None:
+    def turn(self) -> None:
         """Begin to put packs together if that is due, without waiting for the end."""
         if self._running and self._running.wait(0):
             self._running = None
-        if not self._running and time.monotonic() >= self._next and self._packs() > (IDLE if idle else BUSY):
-            self._next = time.monotonic() + PAUSE
+            helped = len(self._tried & self._packs()) <= len(self._tried) / 2
+            self._next = time.monotonic() + (REST if helped else PAUSE)
+        if not self._running and time.monotonic() >= self._next and len(packs := self._packs()) > MANY:
+            self._tried = packs
             self._sweep()
             argv, env = process.command(["repack", "--geometric=2", "-d", "-l", "--quiet"], self._hub.git_dir)
             self._running = self._runner.start(
@@ -55,16 +63,16 @@ class Upkeep:
     def close(self) -> None:
         """Put packs together if that is due, and wait for the end, unless agentctl is asked to stop."""
         if not signals.heard():
-            self.turn(idle=True)
+            self.turn()
         until = time.monotonic() + PAUSE
         while self._running and not self._running.wait(GLANCE):
             if signals.heard() or time.monotonic() > until:
                 self._running.kill()
 
-    def _packs(self) -> int:
+    def _packs(self) -> set[str]:
         with contextlib.suppress(FileNotFoundError):
-            return sum(name.endswith(".pack") for name in os.listdir(self._folder))
-        return 0
+            return {name for name in os.listdir(self._folder) if name.endswith(".pack")}
+        return set()
 
     def _sweep(self) -> None:
         for name in os.listdir(self._folder):

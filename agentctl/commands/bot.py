@@ -11,6 +11,7 @@ from agentctl.commands import approve
 from agentctl.core import refnames
 from agentctl.core.notices import Told
 from agentctl.core.text.printable import printable
+from agentctl.engine import open_files
 from agentctl.harness.tally import Tally
 from agentctl.hub import approvals, foreign, marks
 from agentctl.terminal.junit import JUnit
@@ -61,6 +62,7 @@ def run(given: Given, once: bool, junit: str | None, slots: int | None, batch: i
             report.tell(event)
         narrator.tell(event)
 
+    open_files.allow_many()
     with lock(given.hub) as held, signals.held():
         bot = Bot(hub, held, trunk, tell, slots, batch)
         try:

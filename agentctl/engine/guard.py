@@ -354,6 +354,7 @@ def limit(request: "GuardRequest") -> None:
         hard = resource.getrlimit(kind)[1]
         value = value if hard == resource.RLIM_INFINITY else min(value, hard)
         resource.setrlimit(kind, (value, value))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (request["open_files"], resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
 
 
 def explain(error: BaseException, where: str, name: str) -> tuple[str, str]:

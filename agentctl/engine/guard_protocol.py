@@ -18,6 +18,7 @@ class GuardRequest(TypedDict):
     memory: int
     output: int
     file_size: int
+    open_files: int
     processes: int
 
 

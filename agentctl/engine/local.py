@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import IO
 
 from agentctl import signals
-from agentctl.engine import environ, process_tree, processes
+from agentctl.engine import environ, open_files, process_tree, processes
 from agentctl.engine.guard_protocol import GuardReport, GuardRequest
 from agentctl.engine.processes import MARK, tree_activity
 from agentctl.engine.runner import Activity, Job, JobEnded
@@ -230,6 +230,7 @@ def _request(job: Job) -> bytes:
         "memory": job.memory,
         "output": job.output,
         "file_size": job.file_size,
+        "open_files": open_files.USUAL,
         "processes": job.processes,
     }
     return marshal.dumps(dict(request))

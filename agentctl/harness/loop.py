@@ -14,6 +14,7 @@ from agentctl.bot.lock import lock
 from agentctl.core.notices import Told
 from agentctl.core.policy.policy import Policy
 from agentctl.core.tasks.task import FINISHED
+from agentctl.engine import open_files
 from agentctl.fleet.supervisor import Crew, Fleet
 from agentctl.git.repository import Hub
 from agentctl.harness.summary import Summary
@@ -58,6 +59,7 @@ def run(hub: Hub, trunk: str, job: RunPlan, tell: Callable[[Told], None], watch:
     everything from going on: Refused for a trunk that somebody else moved, Infrastructure for one that is red.
     """
     begun, tally = time.time(), Tally()
+    open_files.allow_many()
 
     def heard(event: Told) -> None:
         tally.count(event)

@@ -133,7 +133,7 @@ def test_an_interrupt_reaches_no_git(repo, home):
 
 
 def test_an_interrupt_ends_the_upkeep_that_a_bot_waits_for_at_its_end(repo, home):
-    written(repo, upkeep.IDLE + 1)
+    written(repo, upkeep.MANY + 1)
     shown = Terminal(repo.path, "bot", "run", "--once", HOME=str(home), PATH=f"{home}/bin:{os.environ['PATH']}")
     eventually(lambda: lines(home / "packing"))
     shown.interrupt()

@@ -24,7 +24,7 @@ def written(repo, count, word=""):
 
 
 def test_a_bot_with_nothing_to_do_puts_packs_together(repo):
-    oids = written(repo, upkeep.IDLE + 1)
+    oids = written(repo, upkeep.MANY + 1)
     lone = repo.hub.objects.write_blob(b"a loose one that no ref holds")
     reader, stop, lost = Store(repo.hub.git_dir), threading.Event(), []
 
@@ -53,7 +53,7 @@ def test_a_bot_with_nothing_to_do_puts_packs_together(repo):
 
 
 def test_a_bot_that_ends_at_once_does_it_too(repo):
-    oids = written(repo, upkeep.IDLE + 1)
+    oids = written(repo, upkeep.MANY + 1)
     repo.cli("bot", "run", "--once")
     assert packs(repo) < 5
     fresh = Store(repo.hub.git_dir)
@@ -64,7 +64,7 @@ def test_what_is_borrowed_from_another_repository_is_not_copied(repo, tmp_path):
     repo.git("repack", "-adq")
     git(tmp_path, "clone", "-q", "--bare", "--shared", str(repo.path), "borrower.git")
     borrower = Repo(tmp_path / "borrower.git")
-    oids = written(borrower, upkeep.IDLE + 1)
+    oids = written(borrower, upkeep.MANY + 1)
     borrower.cli("bot", "run", "--once")
     listed = borrower.git("verify-pack", "-v", *(str(path) for path in (borrower.path / "objects/pack").glob("*.idx")))
     assert oids[0] in listed and repo.tip not in listed
@@ -78,7 +78,7 @@ def test_few_packs_are_left_alone(repo):
 
 
 def test_what_a_killed_git_left_goes_after_a_day(repo):
-    written(repo, upkeep.IDLE + 1)
+    written(repo, upkeep.MANY + 1)
     old, new = (os.path.join(repo.hub.git_dir, "objects/pack", name) for name in ("tmp_pack_old", "tmp_pack_new"))
     for path in (old, new):
         open(path, "w").close()
@@ -91,9 +91,10 @@ def test_a_repack_that_is_killed_at_any_moment_loses_nothing(repo):
     oids, cut = [], 0
     with repo.bot() as bot:
         for seconds in (0.0, 0.02, 0.05, 0.1, 0.2):
-            oids += written(repo, upkeep.IDLE + 1, f"after {seconds}")
+            oids += written(repo, upkeep.MANY + 1, f"after {seconds}")
+            bot.upkeep.turn()
             bot.upkeep._next = 0.0
-            bot.upkeep.turn(idle=True)
+            bot.upkeep.turn()
             running = bot.upkeep._running
             time.sleep(seconds)
             cut += not running.poll()
@@ -105,5 +106,25 @@ def test_a_repack_that_is_killed_at_any_moment_loses_nothing(repo):
     assert cut
     repo.git("fsck", "--full", "--no-dangling")
     repo.cli("bot", "run", "--once")
-    assert packs(repo) <= upkeep.IDLE
+    assert packs(repo) <= upkeep.MANY
     repo.proven()
+
+
+def test_packs_are_put_together_again_and_again_beside_work(repo):
+    with repo.bot() as bot:
+        for round in range(3):
+            written(repo, upkeep.MANY + 1, f"round {round}")
+            repo.submit(f"c{round}", {f"{round}.txt": "1\n"})
+            bot.upkeep._next = min(bot.upkeep._next, time.monotonic() + upkeep.REST)
+            eventually(lambda: bot.take_turn() or packs(repo) <= upkeep.MANY // 2)
+
+
+def test_a_try_that_does_not_help_is_not_made_again_at_once(repo):
+    for path in repo.path.glob(".git/objects/pack/*.pack"):
+        path.with_suffix(".keep").touch()
+    written(repo, upkeep.MANY + 1)
+    for path in repo.path.glob(".git/objects/pack/*.pack"):
+        path.with_suffix(".keep").touch()
+    with repo.bot() as bot:
+        eventually(lambda: bot.take_turn() or (bot.upkeep._tried and not bot.upkeep._running))
+        assert bot.upkeep._next > time.monotonic() + upkeep.PAUSE - 60
