@@ -166,5 +166,5 @@ def test_an_agent_is_told_that_its_session_is_nearly_over():
     patience = Patience(SILENCE, START, Budget(turns=10), 1000, 3600.0)
     assert warned([], Spent(turns=9), patience) == Warned()
     assert warned(flat(30), Spent(turns=7), patience) == Warned()
-    assert warned(flat(2880, context=800), Spent(turns=8), patience).limits == ("10 turns", "1,000 tokens of context", "3600 s")
+    assert warned(flat(30, context=800), Spent(turns=8, seconds=2880.0), patience).limits == ("10 turns", "1,000 tokens of context", "3600 s")
     assert warned(flat(30, finished=True), Spent(turns=9), patience) == Warned()

@@ -114,7 +114,7 @@ def warned(samples: Sequence[Sample], spent: Spent, patience: Patience) -> Warne
     last, limits = samples[-1], nearly(patience.budget, spent)
     if 0 < NEARLY * patience.context <= last.context:
         limits.append(f"{patience.context:,} tokens of context")
-    if 0 < NEARLY * patience.timeout <= last.time - samples[0].time and not patience.budget.time:
+    if 0 < NEARLY * patience.timeout <= spent.seconds and not patience.budget.time:
         limits.append(f"{patience.timeout:.0f} s")
     return Warned(last.same >= CIRCLES // 2 and _without_effect(samples), tuple(limits))
 
