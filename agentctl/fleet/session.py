@@ -156,10 +156,11 @@ class SessionRun:
         adapter = adapters.lookup(self.policy.agents.adapter)
         ended = self._run(tree, argv, told.env, told.file if self.work.stdin else None, adapter)
         end, note = self._end(ended)
-        failure = self._failure(end, ended)
-        if end is None and failure and failures.broke_off(self._said()):
-            return ended, End.CRASHED, "; ".join(filter(None, [f"it ended by an error: {failure.said}", note])), failure
-        return ended, end, note, failure
+        if end is None and self._heard.well:
+            return ended, end, note, None
+        if end is None and self._heard.well is False:
+            end, note = End.CRASHED, "; ".join(filter(None, [f"it ended by an error: {last_words.quote(self._said())}", note]))
+        return ended, end, note, self._failure(end, ended)
 
     def _argv(self) -> tuple[str, ...]:
         """Return how the program is called, which may take up the conversation of the last session."""

@@ -45,6 +45,26 @@ def test_what_sessions_used_up_is_told(repo, claude):
     assert spent | {"seconds": 0} == {"turns": 3, "tokens": 3000, "money": 0.5, "seconds": 0}
 
 
+RESULT = '{"type": "result", "subtype": "%s", "is_error": %s, "result": "%s"}'
+
+
+def test_the_words_of_a_result_hold_no_fleet(repo, claude):
+    claude(f"begin; answer; {WORK}; echo '{RESULT % ('success', 'false', 'Error: 429 Too Many Requests is retried now.')}'")
+    add(repo, "one", "two")
+    assert "pause" not in run(repo).stdout
+    assert [session["end"] for session in task(repo, "one")["sessions"]] == ["submitted"]
+
+
+def test_a_result_that_is_an_error_hands_nothing_in_whatever_the_exit_status(make_repo, claude):
+    repo = make_repo()
+    claude(f"begin; answer; {WORK}; echo '{RESULT % ('error_during_execution', 'true', 'the tool bridge is lost')}'")
+    add(repo, "one")
+    run(repo, "--attempts", "1", ok=7)
+    (session,) = task(repo, "one")["sessions"]
+    assert (session["end"], session["revision"]) == ("crashed", 0) and session["salvage"]
+    assert "it ended by an error: the tool bridge is lost" in session["note"]
+
+
 def test_a_session_that_lives_on_after_its_result_is_ended_and_its_work_lands(make_repo, claude):
     repo = make_repo(agents="  silence: 1s\n")
     claude(f"begin; answer; {WORK}; result; exec sleep 1000")

@@ -14,14 +14,14 @@ from agentctl.hub.policy_file import read_policy
 from tests.support.hub import command, policy, write
 
 
-def run(repo, script):
-    """One session of a shell script as the agent."""
+def run(repo, script, program="/bin/sh"):
+    """One session of a shell script as the agent; `program` is the shell, under whatever name."""
     tasks.add(repo.hub, [Task("job", "A job", "Do it.", created=1.0)])
-    return run_again(repo, script)
+    return run_again(repo, script, program)
 
 
-def run_again(repo, script):
-    work = Assignment(tasks.get(repo.hub, "job"), "ann", ("/bin/sh", "-c", script), False, "main")
+def run_again(repo, script, program="/bin/sh"):
+    work = Assignment(tasks.get(repo.hub, "job"), "ann", (program, "-c", script), False, "main")
     policy = read_policy(repo.hub, repo.hub.trunk_tip("main"))
     return session.SessionRun(repo.hub, policy, work).go()
 
@@ -68,16 +68,34 @@ def test_half_a_file_and_then_no_key_is_no_result_though_the_exit_status_is_good
     assert repo.show("half.py", ended.salvage) == "def half(\n"
 
 
-def test_half_of_the_commits_and_then_no_key_is_no_result_either(repo):
+def test_half_of_the_commits_and_then_no_key_is_no_result_either(repo, tmp_path):
     # aider commits each of its edits, and its exit status is good whatever happens.
+    (tmp_path / "aider").symlink_to("/bin/sh")
     ended = run(
         repo,
         "echo 'def half(' > half.py; git add half.py; git commit -qm 'feat: half'; "
         "echo 'litellm.AuthenticationError: 401 invalid api key'; echo 'Check your API key.'",
+        str(tmp_path / "aider"),
     )
     assert (ended.end, ended.revision, ended.charged) == (End.CRASHED, 0, False)
     assert ended.failure.kind == Kind.KEY and "401 invalid api key" in ended.note
     assert repo.show("half.py", ended.salvage) == "def half(\n"
+
+
+@pytest.mark.parametrize(
+    "said",
+    ["- 429 Too Many Requests: waits, then tries again", "ERROR: 401 Unauthorized", "Error: connection refused is retried now."],
+)
+def test_the_last_words_of_a_program_that_nobody_knows_do_not_undo_its_commits(repo, said):
+    ended = run(repo, f"echo x > x; git add x; git commit -qm 'Do it'; echo '{said}'")
+    assert (ended.end, ended.failure) == (End.SUBMITTED, None)
+
+
+def test_a_zero_byte_in_what_the_next_session_is_told_stops_nobody(repo):
+    ended = run(repo, r"""printf 'a\0b' > "$AGENTCTL_SESSION/handoff.md"; exit 1""")
+    assert ended.end == End.CRASHED
+    again = run_again(repo, r"""grep -F 'a\0b' "$AGENTCTL_PROMPT_FILE" > told && git add told && git commit -qm told""")
+    assert (again.end, again.revision) == (End.SUBMITTED, 1)
 
 
 def test_what_a_session_with_a_result_prints_in_passing_is_its_own_affair(repo):

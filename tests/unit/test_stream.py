@@ -132,3 +132,67 @@ ODD = [
 def test_what_has_not_the_form_that_is_known_costs_nothing(name):
     told = heard(name, ODD)
     assert (told.spent.tokens, told.spent.money) == (0, 0.0)
+
+
+AIDER = b"""\
+Applied edit to calc/a.py
+Commit 7f6cc11 feat: change what it returns
+
+litellm.AuthenticationError: AuthenticationError: OpenAIException - Incorrect
+API key provided: fake. You can find your API key at
+https://platform.openai.com/account/api-keys.
+The API provider is not able to authenticate you. Check your API key.
+
+https://platform.openai.com/account/api-keys
+"""
+
+
+@pytest.mark.parametrize("name", SPENT)
+def test_how_a_program_says_that_it_ended(name):
+    plain = name in SILENT
+    assert heard(name, lines(name)).well is (None if plain else True)
+    # claude tries on for minutes with a refused key.
+    assert heard(name, lines(name, "refused")).well is (None if name == "claude" else False)
+
+
+def ended(name, *told):
+    return heard(name, [json.dumps(one).encode() if isinstance(one, dict) else one for one in told]).well
+
+
+def test_the_words_of_a_result_do_not_make_it_an_error():
+    result = {"type": "result", "subtype": "success", "is_error": False}
+    for words in ("Retrying rate-limited requests now honours Retry-After.", "Error: 401 Unauthorized was printed. Mended.", ""):
+        assert ended("claude", result | {"result": words}) is True
+    assert ended("qwen", result | {"result": "[API Error: 401 Incorrect API key]"}) is False
+    assert ended("claude", result | {"is_error": True, "result": "Execution stopped"}) is False
+    assert ended("claude", result | {"subtype": "error_max_turns"}) is False
+    assert ended("claude", result, {"type": "assistant", "message": {}}) is None, "it went on"
+    assert ended("claude") is None
+
+
+def test_a_program_without_events_tells_of_a_request_that_failed():
+    told = AIDER.splitlines()
+    assert ended("aider", *told) is False
+    assert ended("aider", *told, b"Tokens: 2.3k sent, 20 received.") is None
+    assert ended("aider", b"- litellm.RateLimitError is retried now.") is None
+    assert ended("mini-swe-agent", b"AuthenticationError: litellm.AuthenticationError: Incorrect API key") is False
+    assert ended("command", *told) is None
+
+
+DEEP = b"[" * 994 + b"1" + b"]" * 994
+ODD = [
+    ("aider", b"Tokens: 1.2.3k sent, 5 received."),
+    ("aider", b"Tokens: , sent, . received."),
+    ("aider", b"Tokens: " + b"9" * 400 + b" sent, 5 received. Cost: $1.00 message, $9.9.9 session."),
+    ("mini-swe-agent", b"mini-swe-agent (step 1, $1.2.3)"),
+    ("mini-swe-agent", b"mini-swe-agent (step " + b"9" * 5000 + b", $1.00)"),
+    ("mini-swe-agent", b"mini-swe-agent (step 1, $" + b"9" * 400 + b")"),
+    ("claude", b'{"type":"user","message":{"content":[{"type":"tool_result","content":' + DEEP + b"}]}}"),
+    ("codex", b'{"type":"item.completed","item":{"type":"command_execution","exit_code":' + DEEP + b"}}"),
+    ("claude", b'{"type":"result","num_turns":1e300,"total_cost_usd":-5,"usage":{"input_tokens":"x"}}'),
+]
+
+
+@pytest.mark.parametrize(("name", "line"), ODD, ids=[str(n) for n in range(len(ODD))])
+def test_what_no_program_prints_harms_nobody(name, line):
+    assert heard(name, [line]).spent.is_sane

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from agentctl.core.tasks.ending import End
-from agentctl.core.tasks.last_words import Utterance, last_error, quote, shown, utterances
+from agentctl.core.tasks.last_words import Utterance, quote, shown, utterances
 from agentctl.core.tasks.resumption import resumes
 from agentctl.core.text.json_form import Struct
 
@@ -30,6 +30,7 @@ class Kind(StrEnum):
     CRASHES = "one crash after the other"
     """A failure of a row of sessions, none of which says why it crashed."""
     SILENT = "one session after the other is cut off empty-handed"
+    CONVERSATION = "the conversation that it was to take up is gone"
     CONTEXT = "out of context"
     LIMIT = "cut off by our limit"
 
@@ -55,11 +56,10 @@ NATURE: dict[Kind, Nature] = {
     Kind.SETUP: Nature(True, False, "run agents.setup by hand in a fresh clone, and mend it"),
     Kind.CRASHES: Nature(True, True, "see the whole output: agentctl logs AGENT"),
     Kind.SILENT: Nature(True, True, "see by hand whether the agents' program gets an answer"),
+    Kind.CONVERSATION: Nature(False, True, ""),
     Kind.CONTEXT: Nature(False, True, ""),
     Kind.LIMIT: Nature(False, True, ""),
 }
-
-OF_PROVIDER = frozenset({Kind.KEY, Kind.MONEY, Kind.RATE, Kind.OVERLOAD, Kind.NETWORK, Kind.CONTEXT})
 
 _CODE = r"(?:^|status\w*|code|error|http(?:/[\d.]+)?|litellm\S*)\W{0,4}"
 """What stands before the number of an HTTP status; a number alone may be anything."""
@@ -109,6 +109,7 @@ PATTERNS: tuple[tuple[Kind, str], ...] = (
         r"invalid model|issue with the selected model|cannot be used with root|trusted (?:directory|folder)|"
         r"^(?:-\w, )?--[\w-]+ {2}.*\[(?:boolean|string|number|array)\]",
     ),
+    (Kind.CONVERSATION, r"no (?:conversation|session|thread|rollout) found|(?:conversation|session|thread) (?:id )?not found"),
     # A query over several lines is one of a migration.
     (Kind.STATE, r"^failed query:$|sqliteerror: database is locked|sqlite_busy"),
 )
@@ -165,16 +166,6 @@ def classify(end: End | None, reason: str, tail: str, now: float, offset: float)
 def written_down(end: End, failure: Failure | None) -> Failure | None:
     """Return the failure that is recorded with a session: none if there was a result, or nothing to be done."""
     return None if end in (End.SUBMITTED, End.EMPTY, End.GAVE_UP, End.PLANNED, End.DONE) else failure
-
-
-def broke_off(tail: str) -> bool:
-    """Tell whether an output ends with an error of the provider.
-
-    A program may end well by its exit status all the same, and its commits may be half of the work: some programs commit
-    whenever they have edited a file.
-    """
-    said = last_error(tail)
-    return bool(said and _kind(said) in OF_PROVIDER)
 
 
 def _counted(said: list[Utterance], prose: bool) -> list[Utterance]:

@@ -18,8 +18,6 @@ LONGEST = 2000
 """The characters of one utterance that are looked at."""
 QUOTED = 160
 """The characters of an utterance that are shown."""
-EXPLAINS = 2
-"""How many plain lines may follow an error with which an output ends: some programs explain it."""
 WRAPPED = range(50, 81)
 """The lengths of a line that its program may have broken at the width of a terminal."""
 
@@ -43,6 +41,8 @@ _MENTIONS = re.compile(
 )
 _JUDGEMENT = re.compile(r"^(?:E\s|>\s|FAILED |ERROR \S+::|PASSED |AssertionError|assert\b|not ok |--- FAIL)")
 """The form in which test runners report: that is the agent's own work, whatever it is about."""
+_OWN_WORK = re.compile(r"(?i)^(?:i|i'm|i've|we|giving up)\b|\btests?\b|\btest_")
+"""The words of an agent about its own work, which may mention errors of any kind."""
 _FRAME_OF_STACK = re.compile(r"^(?:at (?:async )?[\w.<>$]+ ?\(|at (?:async )?\S+:\d+|File \"[^\"]+\", line \d+|[{}()\[\],;]+$)")
 """The lines that say where an error came about; they do not count."""
 _FIELDS = re.compile(r"(?i)(?:^|\s)level=(?:error|fatal)\s")
@@ -73,21 +73,6 @@ def utterances(tail: str, lines: int) -> list[Utterance]:
     kept = _kept(tail, lines)
     found = [_spoken(line, kept[n + 1 :]) for n, line in enumerate(kept)]
     return [one for one in reversed(found) if one]
-
-
-def last_error(tail: str) -> Utterance | None:
-    """Return the error with which an output ends, or None if it ends otherwise.
-
-    At most EXPLAINS plain lines may follow it. An event may not: then the program went on.
-    """
-    kept = _kept(tail, 20)
-    for n in reversed(range(len(kept))):
-        said = _spoken(kept[n], kept[n + 1 :])
-        if said and said.error:
-            return said if len(kept) - n - len(_unwrapped(kept[n], kept[n + 1 :])) <= EXPLAINS else None
-        if kept[n].startswith("{"):
-            break
-    return None
 
 
 def quote(tail: str, lines: int = 25) -> str:
@@ -130,7 +115,8 @@ def _spoken(line: str, following: list[str]) -> Utterance | None:
     judgement = bool(_JUDGEMENT.match(line))
     error = not judgement and bool(_BEGINS.match(line))
     text = " ".join(_unwrapped(line, following)) if error else line
-    return Utterance(text[:LONGEST], error, error or (not judgement and bool(_MENTIONS.search(line))), judgement)
+    mentions = error or not judgement and not _OWN_WORK.search(line) and bool(_MENTIONS.search(line))
+    return Utterance(text[:LONGEST], error, mentions, judgement)
 
 
 def _unwrapped(line: str, following: list[str]) -> list[str]:

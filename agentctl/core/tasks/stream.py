@@ -38,6 +38,8 @@ class Heard:
     """The last message of the agent."""
     finished: bool = False
     """True if the program has told its final result, and nothing since."""
+    well: bool | None = None
+    """Whether the program has told that it ended well, and nothing since; None if it has not told how it ended."""
     waits: float = 0.0
     """Until when the program waits for its provider, in seconds since 1970."""
     refused: int = 0
@@ -68,37 +70,46 @@ class Reader:
 
 def hear(heard: Heard, line: bytes, reader: Reader, now: float) -> Heard:
     """Return what is known after one more line; `now` is when it was read."""
-    if not line.startswith(b"{") or len(line) > LONGEST or line.startswith(_UNREAD):
-        return reader.line(heard, line)
     try:
-        event = msgspec.json.decode(line)
-    except (msgspec.DecodeError, RecursionError):
+        if not line.startswith(b"{") or len(line) > LONGEST or line.startswith(_UNREAD):
+            return reader.line(heard, line)
+        event, working = msgspec.json.decode(line), replace(heard, finished=False, well=None)
+        after = reader.event(working, event, now) if isinstance(event, dict) else working
+        return heard if after == working else after
+    except Exception:
+        # Whatever a program prints, such as numbers without end or objects in objects, ends no session.
         return heard
-    working = replace(heard, finished=False)
-    after = reader.event(working, event, now) if isinstance(event, dict) else working
-    return heard if after == working else after
 
 
 _AIDER = re.compile(
     rb"^Tokens: ([\d.,]+)(k|M)? sent(?:, .*?)?, ([\d.,]+)(k|M)? received\.(?: Cost: \$[\d.]+ message, \$([\d.]+) session)?"
 )
+_LITELLM = re.compile(rb"^(?:\w+: )?litellm\.\w*(?:Error|Exception)\b")
+"""How aider and mini tell that a request failed; if they try again and are answered, what they tell of each answer follows."""
+_API_ERROR = re.compile(r"^\[?API Error\b")
+"""The beginning of a result with which a program ends that calls it no error: qwen does."""
 _MINI = re.compile(rb"^mini-swe-agent \(step (\d+), \$([\d.]+)\)")
 
 
 def _aider(heard: Heard, line: bytes) -> Heard:
     found = _AIDER.match(line)
     if not found:
-        return heard
+        return replace(heard, well=False) if _LITELLM.match(line) else heard
     tokens = sum(
-        int(float(number.replace(b",", b"")) * {b"k": 1e3, b"M": 1e6}.get(unit, 1))
+        int(_bounded(float(number.replace(b",", b"")) * {b"k": 1e3, b"M": 1e6}.get(unit, 1)))
         for number, unit in (found.group(1, 2), found.group(3, 4))
     )
-    return replace(heard, spent=Spent(heard.spent.turns + 1, heard.spent.tokens + tokens, float(found[5] or heard.spent.money)))
+    money = _bounded(float(found[5])) if found[5] else heard.spent.money
+    spent = Spent(heard.spent.turns + 1, heard.spent.tokens + tokens, money)
+    return replace(heard, spent=spent, well=None)
 
 
 def _mini(heard: Heard, line: bytes) -> Heard:
     found = _MINI.match(line)
-    return replace(heard, spent=replace(heard.spent, turns=int(found[1]), money=float(found[2]))) if found else heard
+    if not found:
+        return replace(heard, well=False) if _LITELLM.match(line) else heard
+    spent = replace(heard.spent, turns=int(_bounded(float(found[1]))), money=_bounded(float(found[2])))
+    return replace(heard, spent=spent, well=None)
 
 
 # The events of each program
@@ -131,7 +142,9 @@ def _claude(heard: Heard, event: Event, now: float) -> Heard:
                 int(paid) or heard.spent.tokens,
                 _number(event, "total_cost_usd") or heard.spent.money,
             )
-            return replace(_said(heard, _text(event, "result")), spent=spent, finished=True)
+            failed = event.get("is_error") is True or _text(event, "subtype").startswith("error")
+            well = not (failed or _API_ERROR.match(_text(event, "result")))
+            return replace(_said(heard, _text(event, "result")), spent=spent, finished=True, well=well)
     return heard
 
 
@@ -148,7 +161,9 @@ def _codex(heard: Heard, event: Event, now: float) -> Heard:
         case "turn.completed", _:
             usage = _at(event, "usage")
             paid = _number(usage, "input_tokens") - _number(usage, "cached_input_tokens") + _number(usage, "output_tokens")
-            return replace(heard, spent=replace(heard.spent, tokens=heard.spent.tokens + int(paid)), finished=True)
+            return replace(heard, spent=replace(heard.spent, tokens=heard.spent.tokens + int(paid)), finished=True, well=True)
+        case "turn.failed", _:
+            return replace(heard, well=False)
     return heard
 
 
@@ -167,7 +182,7 @@ def _gemini(heard: Heard, event: Event, now: float) -> Heard:
         case "result":
             stats = _at(event, "stats")
             spent = Spent(heard.spent.turns + 1, int(_number(stats, "input") + _number(stats, "output_tokens")), 0.0)
-            return replace(heard, spent=spent, finished=True)
+            return replace(heard, spent=spent, finished=True, well=event.get("status") != "error")
     return heard
 
 
@@ -184,7 +199,10 @@ def _opencode(heard: Heard, event: Event, now: float) -> Heard:
             paid = int(_number(tokens, "input") + _number(tokens, "output") + _number(tokens, "reasoning"))
             full = int(_number(tokens, "input") + _number(tokens, "cache", "read"))
             heard = _answered(heard, _text(part, "id"), paid, _number(part, "cost"), full)
-            return replace(heard, finished=part.get("reason") == "stop")
+            stopped = part.get("reason") == "stop"
+            return replace(heard, finished=stopped, well=True if stopped else None)
+        case "error":
+            return replace(heard, well=False)
     return heard
 
 
@@ -205,13 +223,17 @@ def _pi(heard: Heard, event: Event, now: float) -> Heard:
         case "tool_execution_end":
             return _acted(heard, heard.call, [event.get("result")])
         case "agent_end":
-            return replace(heard, finished=True)
+            listed = event.get("messages")
+            last = listed[-1] if isinstance(listed, list) and listed and isinstance(listed[-1], dict) else {}
+            return replace(heard, finished=True, well=last.get("stopReason") not in ("error", "aborted"))
     return heard
 
 
 def _cline(heard: Heard, event: Event, now: float) -> Heard:
     if event.get("type") == "run_result":
-        return replace(_said(heard, _text(event, "text")), finished=True)
+        return replace(_said(heard, _text(event, "text")), finished=True, well=event.get("finishReason") != "error")
+    if event.get("type") == "error":
+        return replace(heard, well=False)
     inner = _at(event, "event")
     match inner.get("type"), inner.get("contentType"):
         case "usage", _:
@@ -234,7 +256,9 @@ def _goose(heard: Heard, event: Event, now: float) -> Heard:
             return _answered(_said(heard, said), _text(_at(event, "message"), "id"), 0, 0.0, heard.context)
         case "complete":
             tokens = int(_number(event, "total_tokens")) or heard.spent.tokens
-            return replace(heard, spent=replace(heard.spent, tokens=tokens), finished=True)
+            return replace(heard, spent=replace(heard.spent, tokens=tokens), finished=True, well=True)
+        case "error":
+            return replace(heard, well=False)
     return heard
 
 
@@ -283,7 +307,12 @@ def _text(event: Event, key: str) -> str:
 def _number(event: Event, *path: str) -> float:
     """Return the number at a path; 0 for what is no number that can be spent."""
     value = _at(event, *path[:-1]).get(path[-1])
-    return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < 1e12 else 0.0
+    return _bounded(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else 0.0
+
+
+def _bounded(number: float) -> float:
+    """Return a number that can be spent; 0 for one that cannot."""
+    return float(number) if 0 <= number < 1e12 else 0.0
 
 
 claude, codex, gemini, opencode = Reader(_claude), Reader(_codex), Reader(_gemini), Reader(_opencode)
