@@ -18,8 +18,9 @@ from agentctl.core.text.json_form import Plain, facts
 from agentctl.core.text.plural import many
 from agentctl.core.text.printable import printable
 from agentctl.errors import Refused, UsageError
+from agentctl.fleet import session_folder
 from agentctl.git.objects import ObjectError
-from agentctl.hub import approvals, inbox, rights, status
+from agentctl.hub import approvals, inbox, rights, status, tasks
 from agentctl.hub.ledger import Ledger
 from agentctl.terminal.parser import Given, as_command, given
 
@@ -113,9 +114,19 @@ def review(given: Given, names: tuple[str, ...], refusal: str) -> int:
             else f"approved by {by}; then {after}"
         )
         given.say(f"{one.key}: {said}", hang=2)
+        if _is_reviewer(given):
+            session_folder.finish(os.environ[session_folder.VARIABLE], f"it has {'refused' if refusal else 'approved'} {one.key}")
     if given.json:
         given.emit({"reviewed": done})
     return 0
+
+
+def _is_reviewer(given: Given) -> bool:
+    """Tell whether this is called in the session of a reviewer, which comes to its result by that."""
+    task = os.environ.get("AGENTCTL_TASK")
+    if not task or session_folder.VARIABLE not in os.environ:
+        return False
+    return tasks.purpose(given.hub, given.policy.agents, task) == "review"
 
 
 def _reviewable(given: Given, name: str, mine: Approval) -> Open:

@@ -50,7 +50,10 @@ agentctl run tasks.yaml --adapter claude --model opus --budget money=20 --budget
 @click.option("--model", help="The model that the agent uses (default: the policy's).")
 @click.option("-e", "--env", multiple=True, metavar="NAME[=VALUE]", help="Give agents a variable (default: its value here).")
 @click.option(
-    "--budget", multiple=True, metavar="KIND=N", help="End all when turns, tokens, money (US dollars) or time is used up."
+    "--budget",
+    multiple=True,
+    metavar="KIND=N",
+    help="End all when turns, tokens, money (US dollars) or the agents' time together is used up.",
 )
 @click.option("--goal", metavar="FILE", help="Begin with one task: a planner is to reach the goal that FILE describes.")
 @click.option("--keep", is_flag=True, help="Leave the agents' worktrees.")
@@ -174,7 +177,8 @@ def run(given: Given, job: RunPlan) -> int:
     try:
         outcome = watched(given, job)
     except KeyboardInterrupt:
-        given.note("agentctl: stopped; nothing is lost, and the same command goes on from here")
+        rest = "" if job.only is None else "; agentctl run without a list goes on with all tasks that are open"
+        given.note(f"agentctl: stopped; nothing is lost, and the same command goes on from here{rest}")
         raise
     report(given, outcome)
     return 0 if outcome.summary.landed == outcome.summary.tasks else 7

@@ -86,6 +86,10 @@ def _submit(
     if not name:
         raise UsageError("cannot tell what to call this change", hint="agentctl submit --change NAME")
     inbox.check_name("change", name)
+    if task and tasks.purpose(hub, given.policy.agents, task) != "work":
+        raise Refused(
+            f"the role of {task} hands in no files", hint="say what is to be changed in a task: agentctl task add 'WHAT'"
+        )
     if task and name != task and hub.refs.get(refnames.TASKS + name):
         raise Refused(f"{name} is another task; yours is {task}", hint=f"agentctl submit --change {task}")
     there = inbox.known(hub, head, name, again)

@@ -21,7 +21,6 @@ from agentctl.core.text.json_form import Plain, facts, replace
 from agentctl.core.text.printable import printable
 from agentctl.errors import Malformed, NotFound, Refused, UsageError
 from agentctl.fleet import blocking, planning, session_folder, stopping
-from agentctl.git import modes
 from agentctl.hub import landed, status, tasks
 from agentctl.hub.ledger import Ledger
 from agentctl.hub.tasks import Survey
@@ -71,7 +70,7 @@ agentctl task add --file tasks.yaml
 @click.option("--id", "name", help="Its name (default: made from its first line).")
 @click.option("--acceptance", default="", help="When it is done.")
 @click.option("--after", multiple=True, metavar="TASK", help="A task that must land first; may be repeated.")
-@click.option("--priority", type=int, default=0, help="Higher goes first.")
+@click.option("--priority", type=click.IntRange(-PRIORITY, PRIORITY), default=0, help="Higher goes first.")
 @click.option("--paths", multiple=True, metavar="GLOB", help="Where the work lies; may be repeated.")
 @click.option("--role", default="", help="Whose task it is: worker (the default), planner, reviewer, or one of agents.roles.")
 @given
@@ -289,7 +288,7 @@ def done_command(given: Given, names: tuple[str, ...], reason: str) -> int:
     """
     own = own_task(given)
     if own and not planning.hands_in(given.policy, own) and names in ((), (own.id,)):
-        modes.write(os.path.join(os.environ[session_folder.VARIABLE], session_folder.DONE), (reason or "done") + "\n")
+        session_folder.finish(os.environ[session_folder.VARIABLE], reason or "done")
         given.emit({"task": own.id, "closed": "done", "reason": reason}) if given.json else given.say(
             f"{own.id}: done at the end"
         )

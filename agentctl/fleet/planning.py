@@ -7,7 +7,7 @@ import time
 from agentctl.core.policy import roles
 from agentctl.core.policy.policy import Policy
 from agentctl.core.queue.spending import Spent
-from agentctl.core.tasks import ending, live_list, task_list
+from agentctl.core.tasks import ending, live_list, reviewing, task_list
 from agentctl.core.tasks.claim import Claim
 from agentctl.core.tasks.ending import End
 from agentctl.core.tasks.failure import Failure, written_down
@@ -22,11 +22,13 @@ from agentctl.git.repository import Hub
 from agentctl.git.worktrees import Worktree
 from agentctl.hub import tasks
 
+MOST = 500
+"""The most tasks that a planner adds by one list."""
+
 
 def hands_in(policy: Policy, task: Task) -> bool:
     """Tell whether what a session on the task leaves in its worktree may be its result."""
-    role = roles.role(policy.agents, task.role)
-    return role is None or role.does == "work"
+    return roles.does(policy.agents, task.role) == "work"
 
 
 def conclude(
@@ -46,6 +48,8 @@ def conclude(
         end, note, failure = End.BLOCKED, blocked, None
     done, handoff = session_folder.reason(tree.path, session_folder.DONE), session_folder.said(tree.path, session_folder.HANDOFF)
     added = _added(hub, task, tree) if end is None else ""
+    if end is not None and (planned := session_folder.said(tree.path, session_folder.TASKS)):
+        handoff = f"{handoff}\n\nIts list of tasks was not added, because its session did not end well:\n\n{planned}".strip()
     kept = agents.make_safe(hub, claim.agent, tree, tip, ignored=False) if tree.there else ""
     # Others may have begun with them, or given them up, before this session ended.
     below = live_list.planned_since(tasks.all_tasks(hub), task.id, started)
@@ -57,7 +61,9 @@ def conclude(
         added,
         done if end == End.DONE else "",
         f"it planned {many(len(below), 'task')}" if end == End.PLANNED else "",
-        "it added no task, and did not say that it is done" if end == End.EMPTY else "",
+        ("it approved and refused nothing" if reviewing.is_review(task) else "it added no task, and did not say that it is done")
+        if end == End.EMPTY
+        else "",
         f"files that it changed are kept in {kept}, and are no result" if kept else "",
     )
     return Session(
@@ -85,6 +91,8 @@ def _added(hub: Hub, parent: Task, tree: Worktree) -> str:
     now = time.time()
     try:
         listed = task_list.parse(text, session_folder.TASKS, frozenset(tasks.all_tasks(hub)))
+        if len(listed) > MOST:
+            return f"its tasks were not added: {session_folder.TASKS} has {len(listed)} of them, and at most {MOST} can be added at a time"
         tasks.add(hub, [replace(t, parent=parent.id, created=now + n / 1000) for n, t in enumerate(listed)])
     except (Problems, AgentctlError) as error:
         return f"its tasks were not added: {error.message}"

@@ -35,6 +35,9 @@ class Reviews:
         if ledger.tip != self._tip:
             self._tip, self._wanted = ledger.tip, set()
             for record in ledger.state().queue.values():
+                if (about := known.get(record.change.task or "")) and reviewing.is_review(about):
+                    # What a reviewer submits is nobody's result.
+                    continue
                 for lack in self._lacking(record):
                     self._wanted |= self._opened(record, lack, known)
         for task in known.values():

@@ -81,6 +81,11 @@ def block(folder: str, reason: str) -> None:
     modes.write(os.path.join(folder, BLOCKED), reason + "\n")
 
 
+def finish(folder: str, reason: str) -> None:
+    """Say, in the folder at this path, that the task of a planner or a reviewer is done."""
+    modes.write(os.path.join(folder, DONE), reason + "\n")
+
+
 def blocked_since(worktree: str) -> float:
     """Return when the agent said that it cannot go on; 0 if it has not."""
     with contextlib.suppress(OSError), _opened(worktree, make=False) as folder:

@@ -27,7 +27,7 @@ from agentctl.core.tasks.task import FINISHED, UNDER_WAY, Rules, Session, Status
 from agentctl.core.text.json_form import replace
 from agentctl.engine.local import LOCAL
 from agentctl.engine.runner import Runner
-from agentctl.errors import AgentctlError, Contended, Infrastructure, Malformed, NotFound
+from agentctl.errors import Contended, Infrastructure, Malformed, NotFound
 from agentctl.fleet import agents, conclusion, machine, session
 from agentctl.fleet.headcount import Headcount
 from agentctl.fleet.hot_files import HotFiles
@@ -41,7 +41,7 @@ from agentctl.hub.ledger import Ledger
 from agentctl.hub.tasks import Survey
 
 DEATHS = 3
-"""The number of sessions in a row that agentctl itself failed to run, at which the fleet gives up."""
+"""When agentctl itself failed to run so many sessions of a task, the task is parked; of so many tasks in a row, the fleet gives up."""
 
 
 @dataclass(frozen=True)
@@ -99,11 +99,14 @@ class Fleet:
         """`_held` are commits that are on trunk, and `_held_by` is the tip that was seen to hold them."""
         self._before: dict[str, Task] | None = None
         """The tasks as the last turn saw them."""
+        self._lost: list[str] = []
+        """The tasks that cannot be read any more, and whose change has not landed."""
         self._stopping = False
         self.over_budget = ""
         """Why no session runs any more: the fleet's budget is used up; empty as long as it is not."""
         self._spent = Spent()
-        self._deaths = 0
+        self._deaths: list[str] = []
+        """The tasks of the sessions that agentctl itself failed to run, since one ran."""
         # A thread is started only when there is no idle one.
         self._pool = ThreadPoolExecutor(max_workers=MOST, thread_name_prefix="session")
         self._hot = HotFiles(hub, policy.agents.split_hot)
@@ -193,10 +196,15 @@ class Fleet:
                     self.only.add(notice.task)
                 seen = self._survey()
         self._seen, self.tasks = seen, seen.tasks
+        if self.only is not None:
+            # What a task of this run planned belongs to the run, whoever planned it when.
+            self.only.update(live_list.below(self.tasks, self.only))
         self._reviews.follow(ledger, self.tasks, self.runs)
         found = {name: self._record(ledger, task) for name, task in self.tasks.items()}
         self._records = {name: record for name, record in found.items() if record}
         self._adopted = ledger.trunk() == self._tip
+        away = (name for name in self._before or () if name not in self.tasks and seen.spoilt(name))
+        self._lost = [name for name in away if not isinstance(ledger.newest(name), Landed)]
         claims = {name: claim for name, (claim, _) in seen.claims.items()}
         statuses = live_list.with_planners(self.tasks, standings(self.tasks, claims, self._records, self._gone()))
         for name in self.runs:
@@ -287,17 +295,20 @@ class Fleet:
                 ended = future.result()
             except Contended:
                 continue
-            except (OSError, AgentctlError) as error:
-                self.tell(notices.Trouble(name, run.work.agent, str(error)))
+            except Exception as error:
+                # Whatever it is, it ends no other session.
+                self.tell(notices.Trouble(name, run.work.agent, str(error) or type(error).__name__))
                 if self._survey().in_the_way(name):
                     continue
-                self._deaths += 1
-                if self._deaths >= DEATHS:
+                self._deaths.append(name)
+                if len(set(self._deaths)) >= DEATHS:
                     raise Infrastructure(
-                        f"{self._deaths} sessions in a row could not be run: {error}", hint="agentctl doctor"
+                        f"{len(self._deaths)} sessions in a row could not be run: {error}", hint="agentctl doctor"
                     ) from error
+                if self._deaths.count(name) >= DEATHS:
+                    self.park(name, f"agentctl could not run its sessions: {error}")
                 continue
-            self._deaths = 0
+            self._deaths.clear()
             self._spent += ended.spent
             self.tell(notices.SessionEnded(name, ended))
             self.pace.ended(run.work.task, run.started, ended, time.time(), self._under())
@@ -332,7 +343,7 @@ class Fleet:
     @property
     def mine(self) -> dict[str, Status | None]:
         """Where each task of this fleet stands; None for one that cannot be read."""
-        return {name: self.statuses.get(name) for name in (self.tasks if self.only is None else self.only)}
+        return {name: self.statuses.get(name) for name in ([*self.tasks, *self._lost] if self.only is None else self.only)}
 
     @property
     def held_up(self) -> dict[str, HeldUp]:

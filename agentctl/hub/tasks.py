@@ -16,6 +16,8 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from agentctl.core import refnames
+from agentctl.core.policy import roles
+from agentctl.core.policy.policy import Agents
 from agentctl.core.queue.records import Record
 from agentctl.core.tasks import claim as claims
 from agentctl.core.tasks import task as codec
@@ -156,6 +158,14 @@ def _tip(hub: Hub, name: str) -> str:
     return tip
 
 
+def purpose(hub: Hub, agents: Agents, name: str) -> str:
+    """Return what the role of a task is for: work, plan or review; work for a task that is not there."""
+    try:
+        return roles.does(agents, get(hub, name).role)
+    except (NotFound, Malformed):
+        return "work"
+
+
 def offered(hub: Hub, name: str) -> bool:
     """Tell whether there is an open task called `name`: when its change leaves the queue, it is worked on again."""
     try:
@@ -179,6 +189,11 @@ def _add(hub: Hub, tasks: list[Task]) -> list[str]:
     transaction, new = hub.refs.transaction(f"add {len(tasks)} tasks"), []
     with hub.objects.store.together():
         for task in tasks:
+            if task.parent and task.parent in task.after:
+                raise UsageError(
+                    f"{task.id} cannot come after {task.parent}, which planned it and so waits for it",
+                    hint=f"leave {task.parent} out of what {task.id} comes after",
+                )
             tip = hub.refs.get(refnames.TASKS + task.id)
             if not tip:
                 transaction.create(refnames.TASKS + task.id, _commit(hub, task, None, f"created: {task.title}"))
@@ -300,7 +315,10 @@ def claim(hub: Hub, name: str, wanted: Claim) -> str:
         try:
             create.commit()
         except Contended:
-            _standing(hub, name)
+            if other := _standing(hub, name):
+                raise Contended(
+                    f"{other.agent} works on {name}", hint=f"wait, or end that session: agentctl stop {name}"
+                ) from None
             raise
     return made
 

@@ -116,3 +116,22 @@ def test_from_a_goal_to_an_approved_result(make_repo, tmp_path):
     }
     nothing_is_left(repo)
     repo.proven()
+
+
+def test_a_reviewer_that_only_judges_is_done(make_repo):
+    repo = reviewed(make_repo)
+    add(repo, "one")
+    run(repo, judge('agentctl approve "$(echo "$AGENTCTL_TASK" | cut -d- -f2)"'))
+    (session,) = task(repo, "review-one-1")["sessions"]
+    assert (session["end"], session["note"]) == ("done", "it has approved one/1")
+    assert repo.landings() == ["one/1"]
+
+
+def test_a_reviewer_that_judges_nothing_is_told_so(make_repo):
+    repo = reviewed(make_repo, attempts=1)
+    add(repo, "one")
+    started_run = started(repo, judge("true"))
+    eventually(lambda: "review-one-1" in repo.cli("task", "list").stdout and task(repo, "review-one-1")["status"] == "parked")
+    started_run.terminate()
+    started_run.communicate(timeout=PATIENCE)
+    assert "it approved and refused nothing" in task(repo, "review-one-1")["reason"]

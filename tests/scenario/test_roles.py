@@ -145,3 +145,52 @@ def test_half_of_a_long_list_is_not_taken_for_a_list(make_repo):
     (session,) = task(repo, "goal")["sessions"]
     assert session["end"] == "empty" and "tasks.yaml has more than" in session["note"]
     assert len(repo.refs("refs/agentctl/tasks/")) == 1
+
+
+def test_a_plan_whose_session_ends_badly_is_told_to_the_next(repo):
+    add(repo, {"id": "goal", "role": "planner"})
+    first = """echo "- {id: one, prompt: do one}" >"$AGENTCTL_SESSION/tasks.yaml"; exit 1"""
+    then = """grep -F "{id: one, prompt: do one}" "$AGENTCTL_PROMPT_FILE" >/dev/null && agentctl task done --reason "told" """
+    run(repo, f'if [ "$AGENTCTL_GENERATION" = 1 ]; then {first}; else {then}; fi')
+    assert ends(repo, "goal") == ["crashed", "done"]
+    assert task(repo, "goal")["reason"] == "told"
+
+
+def test_a_planner_submits_nothing(repo):
+    add(repo, {"id": "goal", "role": "planner"})
+    submit = 'echo x >x.txt; git add x.txt; git commit -qm x; agentctl submit 2>"$AGENTCTL_SESSION/said"; echo $? >>"$AGENTCTL_SESSION/said"'
+    run(repo, f'{submit}; agentctl task done --reason "$(cat "$AGENTCTL_SESSION/said")"')
+    assert "the role of goal hands in no files" in task(repo, "goal")["reason"] and "'WHAT' 5" in task(repo, "goal")["reason"]
+    assert repo.landings() == []
+
+
+def test_what_was_planned_belongs_to_the_run_that_goes_on(repo, tmp_path):
+    write(tmp_path, {"GOAL.md": "# Two\n\nThere are one.txt and two.txt.\n"})
+    hold = f"[ -e {tmp_path}/go ] || exec sleep 1000"
+    planner = PLANNER % BY_COMMAND
+    running = started(repo, agent(planner).replace(WORK, f"{hold}; {WORK}"), "--goal", str(tmp_path / "GOAL.md"))
+    eventually(
+        lambda: repo.refs("refs/agentctl/claims") == ["refs/agentctl/claims/one"] and ends(repo, "goal-two") == ["planned"]
+    )
+    running.kill()
+    running.wait()
+    (tmp_path / "go").touch()
+    done = run(repo, agent(planner), "--goal", tmp_path / "GOAL.md")
+    assert "4 of 4 landed" in done.stdout
+
+
+def test_a_child_that_would_wait_for_its_planner_is_refused(repo):
+    add(repo, {"id": "goal", "role": "planner"})
+    child = """
+        if [ "$AGENTCTL_GENERATION" = 1 ]; then echo "- {id: one, prompt: x, after: [goal]}" >"$AGENTCTL_SESSION/tasks.yaml"; exit; fi
+        agentctl task done --reason "seen"
+    """
+    run(repo, child)
+    assert "one cannot come after goal, which planned it" in task(repo, "goal")["sessions"][0]["note"]
+
+
+def test_the_named_roles_are_what_they_are_called(make_repo):
+    repo = make_repo(roles="{planner: {model: ''}, reviewer: {count: 1}, writer: {count: 2}}")
+    add(repo, {"id": "goal", "role": "planner"})
+    run(repo, 'echo x >x.txt; git add -A; git commit -qm x; agentctl task done --reason "nothing to do"')
+    assert ends(repo, "goal") == ["done"] and repo.landings() == []

@@ -71,3 +71,22 @@ def test_what_the_end_of_such_a_session_means():
     assert without_files(None, False, True) == End.PLANNED
     assert without_files(None, False, False) == End.EMPTY
     assert without_files(End.CRASHED, True, True) == End.CRASHED
+
+
+def test_it_does_not_wait_for_what_waits_for_it():
+    listed, where = plan(a=S.LANDED, b=S.BLOCKED)
+    listed["b"] = Task("b", "b", "b", parent="goal", after=("goal",))
+    assert with_planners(listed, where)["goal"] == S.READY
+    listed["b"] = Task("b", "b", "b", parent="goal", after=("report",))
+    listed["report"] = Task("report", "r", "r", after=("goal",))
+    where["report"] = S.BLOCKED
+    assert with_planners(listed, where)["goal"] == S.READY
+    where["a"] = S.WORKING
+    assert with_planners(listed, where)["goal"] == S.BLOCKED, "of the others it waits for those that go on"
+
+
+def test_nor_does_a_planner_below_another_wait_for_that():
+    listed = {"goal": Task("goal", "g", "g", role="planner"), "part": Task("part", "p", "p", role="planner", parent="goal")}
+    listed["step"] = Task("step", "s", "s", parent="part", after=("goal",))
+    where = with_planners(listed, {"goal": S.READY, "part": S.READY, "step": S.BLOCKED})
+    assert where["part"] == S.READY

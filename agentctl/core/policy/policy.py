@@ -217,9 +217,16 @@ def parse(text: str, source: str) -> Policy:
     )
 
 
+DOES = {PLANNER: "plan", REVIEWER: "review"}
+"""What the roles are for that need no word about it."""
+
+
 def _agents(values: Plain) -> Agents:
     budgets = Budgets(**{kind: Budget(**budget) for kind, budget in values["budget"].items()})
-    roles = {name: Role(**role | {"budget": Budget(**role["budget"])}) for name, role in values["roles"].items()}
+    roles = {
+        name: Role(**{"does": DOES.get(name, "work"), **role, "budget": Budget(**role["budget"])})
+        for name, role in values["roles"].items()
+    }
     return Agents(**values | {"budget": budgets, "roles": roles, "headroom": Headroom(**values["headroom"])})
 
 

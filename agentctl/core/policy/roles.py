@@ -21,6 +21,12 @@ def role(agents: Agents, name: str) -> Role | None:
     return agents.roles.get(name) or BUILT_IN.get(name)
 
 
+def does(agents: Agents, name: str) -> str:
+    """Return what a role is for: work, plan or review; work for one that does not exist."""
+    found = role(agents, name)
+    return found.does if found else "work"
+
+
 def settings(agents: Agents, role: Role) -> Agents:
     """Return the settings of agents as they are for a role: what it does not say is as for all."""
     own = role.adapter or role.command

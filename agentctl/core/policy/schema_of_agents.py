@@ -38,14 +38,13 @@ _PROGRAM = {
 ROLE = section(
     "A role of agents. What it leaves empty is as for all agents.",
     {
-        "does": choice(
-            "What its sessions are for. work: they change files, and hand in commits. plan: they add tasks below their own, and "
-            "are called again when these are over. review: they judge changes. The last two hand in no files.",
-            "work",
-            "work",
-            "plan",
-            "review",
-        ),
+        "does": {
+            "type": "string",
+            "description": "What its sessions are for. work: they change files, and hand in commits. plan: they add tasks below "
+            "their own, and are called again when these are over. review: they judge changes. The last two hand in no files. "
+            "Without it: plan for planner, review for reviewer, work for any other.",
+            "enum": ["work", "plan", "review"],
+        },
         "adapter": text("How its program is called: as agents.adapter.", ""),
         "command": {**_PROGRAM, "description": "As agents.command."},
         "model": text("As agents.model.", ""),
@@ -152,7 +151,9 @@ AGENTS = section(
             "default": False,
         },
         "silence": duration(
-            "A session is stuck when its output, commits, files and processor time have all been flat for this long.", "10m"
+            "A session is stuck when its output, commits, files and processor time have all been flat for this long, or three "
+            "times as long while it has child processes, or before its first sign of life.",
+            "10m",
         ),
     },
 )

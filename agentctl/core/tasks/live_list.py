@@ -6,7 +6,7 @@ is parked or cannot be read, is held up itself, or is left alone by this run.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from agentctl.core.tasks.task import FINISHED, Status, Task
@@ -28,7 +28,8 @@ class HeldUp:
 def with_planners(tasks: Mapping[str, Task], statuses: Mapping[str, Status]) -> dict[str, Status]:
     """Return where every task stands, if one that planned others waits until these are over.
 
-    A task is over that is done, parked, gone, or held up by one of those.
+    A task is over that is done, parked, gone, or held up by one of those. One that waits for its planner in turn, as
+    those do that come after it, is not waited for: neither would ever start.
     """
     below: dict[str, list[str]] = {}
     for task in tasks.values():
@@ -38,8 +39,36 @@ def with_planners(tasks: Mapping[str, Task], statuses: Mapping[str, Status]) -> 
         return dict(statuses)
     over = {name for name, where in statuses.items() if where in FINISHED | {Status.PARKED, Status.GONE}}
     over |= held_up(tasks, statuses).keys()
-    waiting = {name for name, children in below.items() if statuses[name] == Status.READY and not over.issuperset(children)}
+    left = {
+        name: set(children) - over
+        for name, children in below.items()
+        if statuses[name] == Status.READY and not over.issuperset(children)
+    }
+    behind = _behind(tasks) if left else {}
+    waiting = {name for name, children in left.items() if children - _all_behind(name, behind)}
     return {name: Status.BLOCKED if name in waiting else where for name, where in statuses.items()}
+
+
+def _behind(tasks: Mapping[str, Task]) -> dict[str, list[str]]:
+    """Return the tasks that wait for each one, because they come after it or planned it."""
+    behind: dict[str, list[str]] = {}
+    for task in tasks.values():
+        for other in task.after:
+            behind.setdefault(other, []).append(task.id)
+        if task.parent in tasks:
+            behind.setdefault(task.id, []).append(task.parent)
+    return behind
+
+
+def _all_behind(name: str, behind: Mapping[str, Iterable[str]]) -> set[str]:
+    """Return the tasks that wait for one, directly or through others, but not through itself."""
+    found, todo = set[str](), [name]
+    while todo:
+        for other in behind.get(todo.pop(), ()):
+            if other not in found and other != name:
+                found.add(other)
+                todo.append(other)
+    return found
 
 
 def planned_since(tasks: Mapping[str, Task], parent: str, begun: float) -> list[Task]:
@@ -50,6 +79,19 @@ def planned_since(tasks: Mapping[str, Task], parent: str, begun: float) -> list[
 def children(tasks: Mapping[str, Task], parent: str) -> list[Task]:
     """Return the tasks that a task planned, oldest first."""
     return [task for task in tasks.values() if task.parent == parent]
+
+
+def below(tasks: Mapping[str, Task], parents: Collection[str]) -> set[str]:
+    """Return the tasks that some tasks planned, and what these planned in turn."""
+    planned: dict[str, list[str]] = {}
+    for task in tasks.values():
+        planned.setdefault(task.parent, []).append(task.id)
+    found, todo = set[str](), list(parents)
+    while todo:
+        fresh = [name for name in planned.get(todo.pop(), ()) if name not in found]
+        found.update(fresh)
+        todo += fresh
+    return found
 
 
 def asked_for(before: Task | None, now: Task) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from agentctl.core import refnames
 from agentctl.core.queue.approvals import Lack
 from agentctl.core.queue.records import Queued
+from agentctl.core.queue.request import PRIORITY
 from agentctl.core.tasks.task import Task
 from agentctl.core.text.printable import printable
 
@@ -50,7 +51,7 @@ def task_for(record: Queued, lack: Lack, number: int, about: Task | None, now: f
             task=asked,
         ),
         # Work that waits for a review holds up whatever comes after it.
-        priority=change.priority + 1,
+        priority=min(PRIORITY, change.priority + 1),
         created=now,
         role=lack.rule.by,
         avoid=(change.agent,),

@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterator
 from itertools import islice
 
 from agentctl.core.policy.schema_kinds import NAME
+from agentctl.core.queue.request import PRIORITY
 from agentctl.core.refnames import slug
 from agentctl.core.tasks.task import Task
 from agentctl.core.text.json_form import Plain
@@ -41,8 +42,8 @@ TASKS_SCHEMA = {
             "priority": {
                 "type": "integer",
                 "description": "Higher goes first.",
-                "minimum": -1_000_000,
-                "maximum": 1_000_000,
+                "minimum": -PRIORITY,
+                "maximum": PRIORITY,
                 "default": 0,
             },
             "paths": {
