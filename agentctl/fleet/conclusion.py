@@ -133,7 +133,7 @@ def _submit(hub: Hub, work: Assignment, claim: Claim, tip: str, head: str, spent
     """Submit `head`, and return its revision."""
     task = work.task
     generation = claim.generation if work.stored else None
-    total = task.spent + spent
+    total = sum((s.spent for s in task.sessions), spent)
     receipt = inbox.submit(
         hub,
         head,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 
@@ -21,7 +22,8 @@ class Listener:
     def __init__(self, log: str, reader: Reader) -> None:
         self.heard = Heard()
         self._log, self._reader = log, reader
-        self._read = 0
+        # What is there already is of the set-up command.
+        self._read = os.path.getsize(log) if os.path.exists(log) else 0
         self._rest = b""
         self._begun = time.time()
 
@@ -56,9 +58,11 @@ class Listener:
 
 
 def spent_so_far(log: str) -> Spent:
-    """Return what the session has told to have used up whose output is `log`; nothing if it told nothing."""
-    try:
-        with open(os.path.join(os.path.dirname(os.path.realpath(log)), FILE), "rb") as file:
-            return load(Spent, file.read(1 << 16))
-    except (OSError, ValueError):
-        return Spent()
+    """Return what the session used up whose output is `log`, as far as it told, and the seconds until it wrote last."""
+    folder, spent = os.path.dirname(os.path.realpath(log)), Spent()
+    with contextlib.suppress(OSError, ValueError), open(os.path.join(folder, FILE), "rb") as file:
+        spent = load(Spent, file.read(1 << 16))
+    with contextlib.suppress(OSError):
+        seconds = os.stat(log).st_mtime - os.stat(os.path.join(folder, "prompt.md")).st_mtime
+        spent = replace(spent, seconds=round(max(0.0, seconds), 3))
+    return spent

@@ -58,7 +58,7 @@ def watch(
                 same=heard.same,
             )
         )
-        del samples[:-1000]
+        samples = health.remembered(samples, patience)
         if not ending:
             ending = health.verdict(samples, time.monotonic(), listener.spent, patience)
             if ending:

@@ -1,4 +1,4 @@
-"""A cache of what was read lately, bounded by the weight of all that it holds."""
+"""A cache of what came last, bounded by the weight of all that it holds."""
 
 from __future__ import annotations
 

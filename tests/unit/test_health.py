@@ -5,7 +5,19 @@ import pytest
 from agentctl.core.policy.policy import Budget
 from agentctl.core.queue.spending import Spent
 from agentctl.core.tasks.ending import End
-from agentctl.core.tasks.health import CIRCLES, GRACE, REFUSALS, Patience, Sample, Warned, interval, stuck, verdict, warned
+from agentctl.core.tasks.health import (
+    CIRCLES,
+    GRACE,
+    REFUSALS,
+    Patience,
+    Sample,
+    Warned,
+    interval,
+    remembered,
+    stuck,
+    verdict,
+    warned,
+)
 from agentctl.core.text.json_form import replace
 
 SILENCE, START = 600.0, 120.0
@@ -166,5 +178,24 @@ def test_an_agent_is_told_that_its_session_is_nearly_over():
     patience = Patience(SILENCE, START, Budget(turns=10), 1000, 3600.0)
     assert warned([], Spent(turns=9), patience) == Warned()
     assert warned(flat(30), Spent(turns=7), patience) == Warned()
-    assert warned(flat(30, context=800), Spent(turns=8, seconds=2880.0), patience).limits == ("10 turns", "1,000 tokens of context", "3600 s")
+    assert warned(flat(30, context=800), Spent(turns=8, seconds=2880.0), patience).limits == (
+        "10 turns",
+        "1,000 tokens of context",
+        "3600 s",
+    )
     assert warned(flat(30, finished=True), Spent(turns=9), patience) == Warned()
+
+
+@pytest.mark.parametrize("silence", [4.0, 60.0, 600.0, 2400.0, 6600.0])
+@pytest.mark.parametrize("processes", [1, 3])
+@pytest.mark.parametrize("output", [0, 10])
+def test_what_is_remembered_is_enough_to_find_it_stuck(silence, processes, output):
+    patience, samples = Patience(silence, 3 * silence), []
+    step = interval(silence)
+    for n in range(int(20 * silence / step)):
+        samples = remembered([*samples, Sample(n * step, output, "a", "d", 5.0, processes)], patience)
+        if found := verdict(samples, n * step, Spent(), patience):
+            break
+    limit = 3 * silence if processes > 1 or not output else silence
+    assert found and limit <= n * step <= limit + 2 * step
+    assert len(samples) <= 3 * max(silence, GRACE) / step + 3

@@ -1,8 +1,12 @@
 from __future__ import annotations
 
+import pytest
+
 from agentctl.core.queue.lifecycle import Stage
 from agentctl.core.queue.model import Change
 from agentctl.core.queue.records import AgainstRules, AlreadyThere, Landed, Passed, Proof, Queued, Record, Rejected, Work
+from agentctl.core.queue.request import GENERATION, PRIORITY
+from agentctl.core.queue.spending import Spent
 from agentctl.core.tasks import claim as claims
 from agentctl.core.tasks import task
 from agentctl.core.tasks.claim import CLAIM_SLACK, SKEW, Claim, unfounded
@@ -299,3 +303,25 @@ def test_where_tasks_stand_follows_from_those_before_them():
     }  # fmt: skip
     assert standings(tasks, {}, landed, {"fix"}) == {"fix": Status.GONE, "then": Status.BLOCKED, "last": Status.BLOCKED}
     assert standings({**tasks, "then": replace(then, closed="done")}, {}, {}, ())["last"] == Status.READY
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        {"generation": GENERATION},
+        {"generation": -1},
+        {"revision": -3},
+        {"salvage": "refs/x\0"},
+        {"spent": Spent(tokens=-1)},
+        {"spent": Spent(seconds=1e300)},
+    ],
+)
+def test_a_session_that_nobody_can_have_written(facts):
+    with pytest.raises(ValueError, match="nobody can have written|not the name of a ref"):
+        task.decode(task.encode(a_task("x", replace(session(End.CRASHED), **facts))))
+
+
+def test_a_priority_that_no_submission_can_have():
+    assert task.decode(task.encode(a_task("x", priority=PRIORITY))).priority == PRIORITY
+    with pytest.raises(ValueError, match="priority is not between"):
+        task.decode(task.encode(a_task("x", priority=PRIORITY + 1)))

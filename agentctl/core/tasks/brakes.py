@@ -234,13 +234,13 @@ def hopeless(brakes: Brakes) -> bool:
 def inherited(outcomes: Iterable[tuple[EndedSession, Session | None]], base: float, now: float) -> Brakes:
     """Return the state that a supervisor begins with, from the earlier outcomes in order of time.
 
-    Its first session is a try at once, or from the time that the provider named: whoever starts it again has mended
-    something.
+    Its first session is a try at once, whatever time the provider named: whoever starts it again may have mended
+    something, such as a quota.
     """
     brakes = Brakes()
     for outcome, earlier in outcomes:
         brakes = after(brakes, outcome, earlier, base, 0.0)
         brakes = released(brakes, (), 2, base, outcome.session.ended)
     if brakes.failure:
-        return replace(brakes, until=min(brakes.until, max(now, brakes.failure.after)), row=1)
+        return replace(brakes, until=min(brakes.until, now), row=1)
     return replace(brakes, crashes=())

@@ -119,6 +119,15 @@ def warned(samples: Sequence[Sample], spent: Spent, patience: Patience) -> Warne
     return Warned(last.same >= CIRCLES // 2 and _without_effect(samples), tuple(limits))
 
 
+def remembered(samples: Sequence[Sample], patience: Patience) -> list[Sample]:
+    """Return the samples that a later verdict can depend on: the first, and those of the longest time that may be silent."""
+    if not samples:
+        return []
+    since = samples[-1].time - WITH_CHILDREN * max(patience.silence, GRACE)
+    old = _window(samples, since) or 0
+    return [*samples[: min(1, old)], *samples[old:]]
+
+
 def _lives_on(samples: Sequence[Sample], grace: float) -> bool:
     """Tell whether the program has been silent since it told its result, for `grace` seconds or more."""
     since = None

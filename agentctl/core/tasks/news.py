@@ -44,7 +44,7 @@ def of_conflict(
         "3. Resolve the conflicts so that both sides keep their meaning (`git show COMMIT` shows what landed), run the",
         "   tests, and go on.",
         "",
-        "This file goes away by itself once nothing conflicts any more.",
+        "This goes away by itself once nothing conflicts any more.",
     ]
     if limit:
         lines.append(f"A session that conflicts and is more than {many(limit, 'commit')} behind is ended.")
@@ -63,8 +63,8 @@ def of_warning(warned: Warned) -> str:
     limits = [
         "# Your session is nearly over",
         "",
-        f"It may use up {', '.join(warned.limits)}, and {NEARLY:.0%} of that is gone. Commit now what you have, if it is",
-        "whole. If it is not, write what is left to do into the file `$AGENTCTL_SESSION/handoff.md`, for whoever goes on.",
+        f"It may use up {', '.join(warned.limits)}, and {NEARLY:.0%} of that is gone. Hand in now what is whole, as your",
+        "prompt says. Write what is left to do into the file `$AGENTCTL_SESSION/handoff.md`, for whoever goes on.",
     ]
     parts = [part for part, due in ((circles, warned.circles), (limits, warned.limits)) if due]
     return "\n\n".join("\n".join(part) for part in parts) + "\n" if parts else ""

@@ -122,9 +122,12 @@ class Situation:
 
 
 def render(seen: Situation, template: str = TEMPLATE) -> str:
-    """Return the prompt as Markdown. A name in braces that is no section stays as it is."""
+    """Return the prompt as Markdown. A name in braces that is no section stays as it is.
+
+    A zero byte, as a test's output may have it, is written as an escape: no program can be given one.
+    """
     filled = _NAME.sub(lambda name: SECTIONS[name[1]](seen) if name[1] in SECTIONS else name[0], template)
-    return re.sub(r"\n{3,}", "\n\n", filled).strip() + "\n"
+    return re.sub(r"\n{3,}", "\n\n", filled).strip().replace("\0", r"\0") + "\n"
 
 
 def misspelt(template: str, source: str) -> list[Problem]:
@@ -152,8 +155,8 @@ HAND_IN = """\
   uncommitted beside them are not handed in.
 - If nothing is left to do, say so by an empty commit: `git commit --allow-empty -m REASON`.
 - Before you commit, look for the file `.agentctl/session/news.md`. If it is there, your work
-  does not merge with what landed while you worked, or your session is nearly over; it says
-  what to do.
+  does not merge with what landed while you worked, you go in circles, or your session is
+  nearly over; it says what to do.
 - Do not push, and do not touch other branches, other worktrees or refs/agentctl/.
 - A merge queue tests your commits together with those of others and lands them if they pass.
 - If trunk is not ready for this task yet, exit with status 75: you will be called again

@@ -36,5 +36,5 @@ def shared(session: Session, others: Iterable[Session]) -> bool:
 
 
 def _near(one: Session, other: Session) -> bool:
-    """Tell whether two sessions overlap, or no more lies between them than the longer one took."""
+    """Tell whether two sessions ended no further apart than twice what the longer one took."""
     return abs(one.ended - other.ended) <= 2 * max(one.seconds, other.seconds)

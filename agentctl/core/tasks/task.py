@@ -18,6 +18,7 @@ from agentctl.core.policy.policy import Budget
 from agentctl.core.queue.lifecycle import Stage
 from agentctl.core.queue.priority_lending import lent
 from agentctl.core.queue.records import AlreadyThere, Landed, Record, Rejected
+from agentctl.core.queue.request import GENERATION, PRIORITY
 from agentctl.core.queue.spending import Spent, over
 from agentctl.core.tasks import overlap
 from agentctl.core.tasks.claim import Claim
@@ -158,6 +159,13 @@ def decode(data: bytes) -> Task:
     task = load(Task, data)
     if task.closed not in ("", Status.DONE, Status.PARKED):
         raise ValueError(f"closed is {task.closed!r}")
+    if abs(task.priority) > PRIORITY:
+        raise ValueError(f"priority is not between -{PRIORITY} and {PRIORITY}")
+    for session in task.sessions:
+        if not (session.spent.is_sane and 0 <= session.generation < GENERATION and session.revision >= 0):
+            raise ValueError("a session has a number that nobody can have written")
+        if "\0" in session.salvage:
+            raise ValueError("salvage is not the name of a ref")
     return task
 
 
