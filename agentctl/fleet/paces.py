@@ -84,10 +84,9 @@ class Paces:
             found = pace.able(found, now)
         return found
 
-    @property
-    def trying(self) -> bool:
-        """True while sessions of some program start only to see whether it can work again."""
-        return any(pace.trying for pace in self._paces.values())
+    def trying(self, roles: Iterable[str]) -> frozenset[str]:
+        """Return those of the roles of which sessions start only to see whether their program can work again."""
+        return frozenset(role for role in roles if self._paces[self._of_role(role)].trying)
 
     @property
     def held(self) -> str:

@@ -167,7 +167,7 @@ class Fleet:
             self._tip,
             rules,
             now,
-            self.pace.trying,
+            self.pace.trying({t.role for t in self.tasks.values()}),
             self._adopted,
             scene,
             max(0, self.pace.size - len(self.runs)),

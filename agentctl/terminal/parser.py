@@ -104,7 +104,13 @@ class Given:
             os.getcwd()
         except FileNotFoundError:
             raise NotFound("the folder that this was started in is gone", hint="cd to one that is there") from None
-        return find(self.path)
+        try:
+            return find(self.path)
+        except NotFound:
+            # An agent may be anywhere when it says something about its task.
+            if self.path != "." or not os.environ.get("AGENTCTL_HUB"):
+                raise
+            return find(os.environ["AGENTCTL_HUB"])
 
     @functools.cached_property
     def policy(self) -> Policy:

@@ -223,7 +223,7 @@ class Simulation:
         paced = time.process_time()
         scene = Scene(tuple(task.paths for name, task in self.tasks.items() if statuses[name] in UNDER_WAY))
         trunk = f"trunk {self._trunk}"
-        plan = dispatch(self.tasks, statuses, free, trunk, self.rules, now, self.pace.trying, True, scene, room)
+        plan = dispatch(self.tasks, statuses, free, trunk, self.rules, now, ("",) if self.pace.trying else (), True, scene, room)
         done = time.process_time()
         for what, seconds in (("standings", seen - begun), ("pace", paced - seen), ("dispatch", done - paced)):
             tally.deciding[what] += seconds

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import time
+from pathlib import Path
 
 import pytest
 
@@ -126,6 +127,29 @@ def test_what_comes_while_the_fleet_runs_interrupts_no_session(make_repo, tmp_pa
     assert running.returncode == 0
     assert task(repo, "good")["status"] == "landed"
     assert repo.stages() == {f"{name}/1": "landed" for name in ("zz", "good", "later", "last")}
+
+
+def test_a_task_that_is_spoilt_meanwhile_has_not_landed(make_repo, tmp_path):
+    repo, go = make_repo(), tmp_path / "go"
+    add(repo, "zz", "good")
+    work = f"if [ $AGENTCTL_TASK = good ]; then {WORK}; else exit 1; fi"
+    running = started(repo, f"while ! [ -e {go} ]; do sleep 0.02; done; {work}", "--agents", "2")
+    eventually(lambda: len(repo.refs("refs/agentctl/claims")) == 2)
+    put(repo, "tasks/zz", blob(repo))
+    go.touch()
+    running.communicate(timeout=PATIENCE)
+    assert running.returncode == 7
+    assert repo.landings() == ["good/1"]
+
+
+def test_a_task_whose_sessions_cannot_be_run_is_parked_and_the_others_go_on(repo):
+    add(repo, "bad", "good", "later")
+    folder = repo.hub.own_path("sessions", "bad", "x")
+    Path(folder).parent.rmdir()
+    Path(folder).parent.write_text("in the way")
+    run(repo, WORK, ok=7)
+    assert task(repo, "bad")["status"] == "parked" and "agentctl could not run its sessions" in task(repo, "bad")["reason"]
+    assert sorted(repo.landings()) == ["good/1", "later/1"]
 
 
 # claims that no session made

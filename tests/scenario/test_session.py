@@ -98,6 +98,14 @@ def test_a_zero_byte_in_what_the_next_session_is_told_stops_nobody(repo):
     assert (again.end, again.revision) == (End.SUBMITTED, 1)
 
 
+def test_an_agent_may_be_anywhere_when_it_says_something(repo):
+    script = "cd / && agentctl note 'seen from afar' && agentctl task add --id later 'do it later' && agentctl task block 'why?'"
+    assert run(repo, script).end == End.BLOCKED
+    assert "do it later" in repo.cli("task", "list").stdout
+    repo.drain()
+    assert "seen from afar" in repo.cli("note").stdout
+
+
 def test_what_a_session_with_a_result_prints_in_passing_is_its_own_affair(repo):
     ended = run(
         repo,

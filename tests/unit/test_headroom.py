@@ -47,7 +47,7 @@ def test_a_program_that_is_refused_holds_up_no_other():
     assert "claude pauses: the key is refused" in told[0].how
     roles = {"", "reviewer"}
     assert dict(paces.room((), roles, 1011.0)) == {frozenset({""}): 0, frozenset({"reviewer"}): 4}
-    assert paces.trying and "the key is refused" in paces.held
+    assert paces.trying([""]) and "the key is refused" in paces.held
     # Then one is tried, and the other goes on.
     assert dict(paces.room((), roles, 1100.0)) == {frozenset({""}): 1, frozenset({"reviewer"}): 4}
     assert paces.paused(1100.0).why == "the key is refused: 401"

@@ -235,8 +235,9 @@ def test_as_a_try_the_task_that_was_tried_least_is_chosen():
     tasks = [a_task("old", session(End.EMPTY), created=1.0, priority=9), a_task("new", created=2.0)]
     known = {t.id: t for t in tasks}
     where_all = dict.fromkeys(known, Status.READY)
-    assert dispatch(known, where_all, ("ann",), "t1", Rules(3), 1e6, trying=True).start == (("new", "ann"),)
+    assert dispatch(known, where_all, ("ann",), "t1", Rules(3), 1e6, trying={""}).start == (("new", "ann"),)
     assert dispatch(known, where_all, ("ann",), "t1", Rules(3), 1e6).start == (("old", "ann"),)
+    assert dispatch(known, where_all, ("ann",), "t1", Rules(3), 1e6, trying={"other"}).start == (("old", "ann"),)
 
 
 def test_sessions_written_before_failures_were_known_are_read():

@@ -244,7 +244,7 @@ def dispatch(
     trunk: str,
     rules: Rules,
     now: float,
-    trying: bool = False,
+    trying: Collection[str] = (),
     adopted: bool = True,
     scene: overlap.Scene = overlap.Scene(),
     most: int | None = None,
@@ -253,8 +253,9 @@ def dispatch(
 
     Tasks are taken by priority, then by age; of one priority, first those whose declared paths are apart from what the
     `scene` says is being worked on. A task takes over the highest priority of the blocked tasks that come
-    after it, if that is higher than its own. While the fleet only tries whether it can work again, the task that was
-    tried least comes first. An agent that worked on a task before gets it back if it is free.
+    after it, if that is higher than its own. Of the roles in `trying`, whose sessions only show whether their program
+    can work again, the task that was tried least comes first. An agent that worked on a task before gets it back if it
+    is free.
 
     A deferred task is ready again once trunk has moved, after a pause that doubles each time: asking a hundred tasks
     that build on one another after each landing of one of them would cost more than their work. If nothing is under way
@@ -276,7 +277,8 @@ def dispatch(
     parked = {name for name, _ in park}
     rank = _priorities(ready, blocked)
     able = sorted(
-        (t for t in ready if t.id not in parked), key=lambda t: (len(t.sessions) if trying else 0, -rank[t.id], t.created, t.id)
+        (t for t in ready if t.id not in parked),
+        key=lambda t: (len(t.sessions) if t.role in trying else 0, -rank[t.id], t.created, t.id),
     )
     backing_off = {t.id for t in able if _backs_off(t, rules, now)}
     waiting = [t for t in able if t.id not in backing_off and _due(t, trunk, now)]
@@ -285,7 +287,9 @@ def dispatch(
         park += [(t.id, "not yet, it says, and nothing is left that moves trunk") for t in able if t not in waiting]
     waiting = _with_room(waiting, rules.room)
     agents, start = list(free), []
-    offered = [overlap.Waiting(t.id, (len(t.sessions) if trying else 0, -rank[t.id]), t.created, t.paths) for t in waiting]
+    offered = [
+        overlap.Waiting(t.id, (len(t.sessions) if t.role in trying else 0, -rank[t.id]), t.created, t.paths) for t in waiting
+    ]
     count = len(agents) if most is None else min(most, len(agents))
     for task in map(tasks.__getitem__, overlap.apart(offered, scene, count)):
         last = task.sessions[-1].agent if task.sessions else ""
