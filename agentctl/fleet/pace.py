@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
@@ -23,7 +24,7 @@ class PauseTimes:
     seconds: float = 0.0
     times: int = 0
     why: str = ""
-    """Why the fleet paused the last time."""
+    """Why the fleet paused: if for several reasons, how long for each, and the words of the last."""
 
     def __str__(self) -> str:
         return f"paused {ago(0.0, self.seconds)}{f' in {self.times} pauses' if self.times > 1 else ''}: {self.why}"
@@ -43,6 +44,9 @@ class Pace:
         self._past = PauseTimes()
         self._since: float | None = None
         """When the present pause began; None if there is none."""
+        self._seconds = defaultdict[str, float](float)
+        """The seconds that each kind of failure has held the fleet until `_counted`."""
+        self._counted = now
         self._resting: set[str] = set()
         if self.state.failure:
             self._since = now
@@ -54,6 +58,7 @@ class Pace:
         `task` is its task as it was before the session, and `running` are the start times of those that run.
         """
         before, outcome = self.state, EndedSession(task.id, started, session)
+        self._count(now)
         self.state = brakes.after(before, outcome, _told(task.sessions), self.base, random.random(), running)
         if self.state.paused == before.paused:
             return
@@ -71,6 +76,7 @@ class Pace:
             failure = self.state.held_by
             raise Infrastructure(f"the agents' program cannot be run: {failure.said}", hint=NATURE[failure.kind].todo)
         if self._since is not None and brakes.proven(self.state, running, self.base, now):
+            self._count(now)
             self._past, self._since = self.paused(now), None
             self.tell(
                 Released(
@@ -130,7 +136,16 @@ class Pace:
         """Return the time of all pauses, the present one included."""
         if self._since is None:
             return self._past
-        return PauseTimes(self._past.seconds + now - self._since, self._past.times + 1, self.why)
+        self._count(now)
+        by_kind = ", ".join(f"{kind} for {ago(0.0, seconds)}" for kind, seconds in self._seconds.items())
+        why = f"{by_kind}; the last time: {self.why}" if len(self._seconds) > 1 else self.why
+        return PauseTimes(self._past.seconds + now - self._since, self._past.times + 1, why)
+
+    def _count(self, now: float) -> None:
+        """Count the time since the last count for what holds the fleet."""
+        if self._since is not None and self.state.failure:
+            self._seconds[self.state.failure.kind] += now - self._counted
+        self._counted = now
 
     def _braked(self, how: str) -> Braked:
         failure = self.state.held_by

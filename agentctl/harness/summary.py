@@ -26,7 +26,7 @@ class Summary:
     blocked: int = 0
     """Tasks that wait for one that is parked or cannot be read."""
     why_paused: str = ""
-    """Why the fleet paused the last time, with the words of the agents' program."""
+    """Why the fleet paused: if for several reasons, how long for each; and the words of the agents' program the last time."""
     sessions: int = 0
     spent: Spent = Spent()
     """What the sessions used up."""

@@ -44,6 +44,16 @@ def test_a_pause_is_told_once_and_so_is_its_end():
     assert str(told.pace.paused(5000.0)) == "paused 5 min: the key is refused: 401 its words"
 
 
+def test_a_pause_for_several_reasons_tells_how_long_for_each():
+    told = Told()
+    told.ended("t", session(1000.0, Kind.KEY))
+    told.ended("u", session(1240.0, Kind.RATE))
+    told.ended("v", session(1330.0, end=End.SUBMITTED, seconds=60.0))
+    told.pace.room([], 1330.0)
+    why = "the key is refused for 4 min, rate limited for 2 min; the last time: rate limited: 401 its words"
+    assert told.pace.paused(2000.0).why == why
+
+
 def test_pauses_add_up_the_present_one_included():
     told = Told()
     for begin in (1000.0, 2000.0):
