@@ -254,8 +254,7 @@ def dispatch(
     Tasks are taken by priority, then by age; of one priority, first those whose declared paths are apart from what the
     `scene` says is being worked on. A task takes over the highest priority of the blocked tasks that come
     after it, if that is higher than its own. Of the roles in `trying`, whose sessions only show whether their program
-    can work again, the task that was tried least comes first. An agent that worked on a task before gets it back if it
-    is free.
+    can work again, the task that was tried least comes first. An agent gets back the task it worked on before, if free.
 
     A deferred task is ready again once trunk has moved, after a pause that doubles each time: asking a hundred tasks
     that build on one another after each landing of one of them would cost more than their work. If nothing is under way
@@ -264,9 +263,7 @@ def dispatch(
     A task whose change is gone from trunk is given up too, once that trunk is `adopted`: until then the change may come
     back.
     """
-    found: dict[Status, list[Task]] = {}
-    for task in tasks.values():
-        found.setdefault(statuses[task.id], []).append(task)
+    found = _by_status(tasks, statuses)
     ready, blocked = found.get(Status.READY, []), found.get(Status.BLOCKED, [])
     park = [(t.id, reason) for t in ready if (reason := _given_up(t, tasks, rules))]
     park += [
@@ -300,6 +297,13 @@ def dispatch(
         agents.remove(agent)
         start.append((task.id, agent))
     return Dispatch(tuple(start), tuple(dict(park).items()))
+
+
+def _by_status(tasks: Mapping[str, Task], statuses: Mapping[str, Status]) -> dict[Status, list[Task]]:
+    found: dict[Status, list[Task]] = {}
+    for task in tasks.values():
+        found.setdefault(statuses[task.id], []).append(task)
+    return found
 
 
 def _with_room(waiting: list[Task], room: Sequence[tuple[frozenset[str], int]]) -> list[Task]:
