@@ -20,10 +20,11 @@ from agentctl.core.policy.policy import Agents, Policy
 from agentctl.core.queue.records import Ended, Landed, Record
 from agentctl.core.queue.spending import Spent, over
 from agentctl.core.tasks import headroom, live_list
+from agentctl.core.tasks.dispatch import Rules, dispatch
 from agentctl.core.tasks.live_list import HeldUp
 from agentctl.core.tasks.overlap import Scene
 from agentctl.core.tasks.scale import MOST
-from agentctl.core.tasks.task import FINISHED, UNDER_WAY, Rules, Session, Status, Task, dispatch, standings
+from agentctl.core.tasks.task import FINISHED, UNDER_WAY, Session, Status, Task, standings
 from agentctl.core.text.json_form import replace
 from agentctl.engine.local import LOCAL
 from agentctl.engine.runner import Runner

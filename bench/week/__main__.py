@@ -18,8 +18,9 @@ import time
 from agentctl.core.queue.model import Change
 from agentctl.core.queue.records import Landed, Passed, Proof, Record
 from agentctl.core.tasks.claim import Claim
+from agentctl.core.tasks.dispatch import Rules, dispatch
 from agentctl.core.tasks.ending import End
-from agentctl.core.tasks.task import Rules, Session, Task, dispatch, standings
+from agentctl.core.tasks.task import Session, Task, standings
 from agentctl.fleet.pace import Pace
 from bench.common import table
 from bench.week.fleet import Simulation, Tally

@@ -19,10 +19,11 @@ from agentctl.core.queue.records import GateFailed, Landed, Passed, Proof, Recor
 from agentctl.core.queue.spending import Spent
 from agentctl.core.tasks import ending, failure, health
 from agentctl.core.tasks.claim import Claim
+from agentctl.core.tasks.dispatch import Rules, dispatch
 from agentctl.core.tasks.ending import End, Left, Use
 from agentctl.core.tasks.health import Patience, Sample, Verdict
 from agentctl.core.tasks.overlap import Scene
-from agentctl.core.tasks.task import UNDER_WAY, Rules, Session, Status, Task, dispatch, standings
+from agentctl.core.tasks.task import UNDER_WAY, Session, Status, Task, standings
 from agentctl.core.text.json_form import replace
 from agentctl.fleet.pace import Pace
 from bench.week.world import (

@@ -4,9 +4,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agentctl.core.tasks.brakes import pause
+from agentctl.core.tasks.dispatch import STUBBORN
 from agentctl.core.tasks.ending import End
 from agentctl.core.tasks.failure import Failure, Kind
-from agentctl.core.tasks.task import STUBBORN
 from tests.support.outage import Outage, World
 
 FLEET = st.sampled_from([Kind.KEY, Kind.MONEY, Kind.RATE, Kind.OVERLOAD, Kind.NETWORK, Kind.SETUP])

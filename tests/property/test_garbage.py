@@ -21,7 +21,8 @@ from agentctl.core.queue.state import Draft, State
 from agentctl.core.tasks import claim as claims
 from agentctl.core.tasks import prompt
 from agentctl.core.tasks.claim import Claim
-from agentctl.core.tasks.task import End, Rules, Session, Task, dispatch, encode, status
+from agentctl.core.tasks.dispatch import Rules, dispatch
+from agentctl.core.tasks.task import End, Session, Task, encode, status
 from agentctl.core.text import json_form
 from agentctl.core.text.json_form import replace
 from agentctl.engine import owner

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 
 from agentctl.core.tasks import brakes
 from agentctl.core.tasks.brakes import Brakes, EndedSession
+from agentctl.core.tasks.dispatch import Rules, dispatch
 from agentctl.core.tasks.ending import End
 from agentctl.core.tasks.failure import Failure, Kind
-from agentctl.core.tasks.task import Rules, Session, Status, Task, dispatch
+from agentctl.core.tasks.task import Session, Status, Task
 
 STEP = 1.0
 
@@ -57,7 +58,9 @@ class World:
             busy = {agent for _, agent in running.values()}
             free = tuple(a for a in (f"a{n}" for n in range(self.agents)) if a not in busy and not brakes.resting(state, a, now))
             trying = bool(state.failure) and not brakes.proven(state, starts, self.base, now)
-            plan = dispatch(self.known, self._statuses(running), free, "tip", Rules(self.attempts, self.base), now, trying)
+            plan = dispatch(
+                self.known, self._statuses(running), free, "tip", Rules(self.attempts, self.base), now, ("",) if trying else ()
+            )
             self.parked.update(plan.park)
             for name, agent in plan.start[:room]:
                 running[name] = (now, agent)

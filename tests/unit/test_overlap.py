@@ -3,6 +3,7 @@
 import pytest
 
 from agentctl.core.tasks import overlap
+from agentctl.core.tasks.dispatch import Rules, dispatch
 from agentctl.core.tasks.overlap import (
     AHEAD,
     CROWDED,
@@ -17,7 +18,7 @@ from agentctl.core.tasks.overlap import (
     hot,
     overlaps,
 )
-from agentctl.core.tasks.task import Rules, Status, Task, dispatch
+from agentctl.core.tasks.task import Status, Task
 from agentctl.core.text.globs import meet
 
 

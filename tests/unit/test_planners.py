@@ -2,9 +2,10 @@
 
 import pytest
 
+from agentctl.core.tasks.dispatch import Rules, dispatch
 from agentctl.core.tasks.ending import End, without_files
 from agentctl.core.tasks.live_list import held_up, with_planners
-from agentctl.core.tasks.task import Rules, Status, Task, dispatch
+from agentctl.core.tasks.task import Status, Task
 
 S = Status
 

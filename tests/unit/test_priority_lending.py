@@ -5,7 +5,8 @@ from __future__ import annotations
 from agentctl.core.planner import Settings, plan
 from agentctl.core.queue.model import Change, Start, View
 from agentctl.core.queue.priority_lending import lent
-from agentctl.core.tasks.task import Rules, Status, Task, dispatch
+from agentctl.core.tasks.dispatch import Rules, dispatch
+from agentctl.core.tasks.task import Status, Task
 
 
 def test_who_comes_after_another_lends_it_its_priority():

@@ -4,8 +4,9 @@ import pytest
 
 from agentctl.core.policy.policy import Budget
 from agentctl.core.queue.spending import Spent, nearly, over
+from agentctl.core.tasks.dispatch import Rules, dispatch
 from agentctl.core.tasks.ending import End
-from agentctl.core.tasks.task import Rules, Session, Status, Task, dispatch
+from agentctl.core.tasks.task import Session, Status, Task
 
 
 @pytest.mark.parametrize(

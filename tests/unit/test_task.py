@@ -10,20 +10,9 @@ from agentctl.core.queue.spending import Spent
 from agentctl.core.tasks import claim as claims
 from agentctl.core.tasks import task
 from agentctl.core.tasks.claim import CLAIM_SLACK, SKEW, Claim, unfounded
+from agentctl.core.tasks.dispatch import FIRST_PAUSE, LONGEST_PAUSE, STUBBORN, Dispatch, Rules, dispatch
 from agentctl.core.tasks.failure import Failure, Kind
-from agentctl.core.tasks.task import (
-    FIRST_PAUSE,
-    LONGEST_PAUSE,
-    STUBBORN,
-    End,
-    Rules,
-    Session,
-    Status,
-    Task,
-    dispatch,
-    standings,
-    status,
-)
+from agentctl.core.tasks.task import End, Session, Status, Task, standings, status
 from agentctl.core.text.json_form import replace
 
 CLAIM = Claim("ann", 1, 100.0, {"pid": 1})
@@ -257,8 +246,8 @@ def test_a_task_opened_again_has_all_its_attempts():
 
 def test_what_comes_after_a_parked_task_is_not_parked_but_blocked():
     tasks = [a_task("first"), a_task("later", after=("first",))]
-    assert plan(tasks, first=Status.PARKED, later=Status.BLOCKED) == task.Dispatch()
-    assert plan([tasks[1]], later=Status.BLOCKED) == task.Dispatch()
+    assert plan(tasks, first=Status.PARKED, later=Status.BLOCKED) == Dispatch()
+    assert plan([tasks[1]], later=Status.BLOCKED) == Dispatch()
 
 
 def test_a_parked_task_whose_change_lands_all_the_same_has_landed():

@@ -7,26 +7,20 @@ closed it. Its claim shows whether it is being worked on. The ledger shows wheth
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
 from enum import StrEnum
 from functools import cached_property
 
 import msgspec
 
-from agentctl.core.policy.policy import Budget
 from agentctl.core.queue.lifecycle import Stage
-from agentctl.core.queue.priority_lending import lent
 from agentctl.core.queue.records import AlreadyThere, Landed, Record, Rejected
 from agentctl.core.queue.request import GENERATION, PRIORITY
-from agentctl.core.queue.spending import Spent, over
-from agentctl.core.tasks import overlap
+from agentctl.core.queue.spending import Spent
 from agentctl.core.tasks.claim import Claim
 from agentctl.core.tasks.ending import End
-from agentctl.core.tasks.failure import NATURE, Failure
-from agentctl.core.tasks.silence import shared
+from agentctl.core.tasks.failure import Failure
 from agentctl.core.text.json_form import Struct, dump, load, replace
-from agentctl.core.text.plural import many
 
 
 class Status(StrEnum):
@@ -198,203 +192,3 @@ def status(task: Task, claim: Claim | None, record: Record | None, gone: bool = 
     if task.revision and (record is None or record.stage == Stage.QUEUED):
         return Status.SUBMITTED
     return Status.READY
-
-
-DEFERRALS = 3
-"""How often in all a task is asked on a trunk that nothing is left to move."""
-
-FIRST_PAUSE, LONGEST_PAUSE = 5.0, 60.0
-"""The seconds for which a task that said "not yet" is left alone, doubled for each time in a row."""
-
-STUBBORN = 10
-"""A task is parked after so many failures in a row that are said not to be its fault, but hit no other task."""
-LONGEST_BACKOFF = 10
-"""The longest pause of a task that fails like this, as a multiple of its first pause."""
-
-
-@dataclass(frozen=True, slots=True)
-class Dispatch:
-    """What the supervisor does next."""
-
-    start: tuple[tuple[str, str], ...] = ()
-    """Pairs (task, agent)."""
-    park: tuple[tuple[str, str], ...] = ()
-    """Pairs (task, reason)."""
-
-
-@dataclass(frozen=True, slots=True)
-class Rules:
-    """How patient the fleet is with a task."""
-
-    attempts: int
-    backoff: float = 30.0
-    """The seconds before a task is tried again whose session failed by no fault of its own; doubled each time."""
-    begun: float = 0.0
-    """When the fleet was started: what failed before then is tried at once."""
-    budget: Budget = Budget()
-    """What the sessions of one task may use up."""
-    room: Sequence[tuple[frozenset[str], int]] = ()
-    """How many more sessions of some roles together may start; a role that is not named has no limit."""
-
-
-def dispatch(
-    tasks: Mapping[str, Task],
-    statuses: Mapping[str, Status],
-    free: tuple[str, ...],
-    trunk: str,
-    rules: Rules,
-    now: float,
-    trying: Collection[str] = (),
-    adopted: bool = True,
-    scene: overlap.Scene = overlap.Scene(),
-    most: int | None = None,
-) -> Dispatch:
-    """Return which ready tasks go to which free agents, at most `most` of them, and which tasks are given up.
-
-    Tasks are taken by priority, then by age; of one priority, first those whose declared paths are apart from what the
-    `scene` says is being worked on. A task takes over the highest priority of the blocked tasks that come
-    after it, if that is higher than its own. Of the roles in `trying`, whose sessions only show whether their program
-    can work again, the task that was tried least comes first. An agent gets back the task it worked on before, if free.
-
-    A deferred task is ready again once trunk has moved, after a pause that doubles each time: asking a hundred tasks
-    that build on one another after each landing of one of them would cost more than their work. If nothing is under way
-    that could move trunk, no task pauses, and a task that was asked DEFERRALS times in all on this trunk is given up.
-
-    A task whose change is gone from trunk is given up too, once that trunk is `adopted`: until then the change may come
-    back.
-    """
-    found = _by_status(tasks, statuses)
-    ready, blocked = found.get(Status.READY, []), found.get(Status.BLOCKED, [])
-    park = [(t.id, reason) for t in ready if (reason := _given_up(t, tasks, rules))]
-    park += [
-        (t.id, f"its change {_revision(t)} landed, and trunk no longer holds it: opened, it is done anew")
-        for t in found.get(Status.GONE, ())
-        if adopted
-    ]
-    parked = {name for name, _ in park}
-    rank = _priorities(ready, blocked)
-    able = sorted(
-        (t for t in ready if t.id not in parked),
-        key=lambda t: (len(t.sessions) if t.role in trying else 0, -rank[t.id], t.created, t.id),
-    )
-    backing_off = {t.id for t in able if _backs_off(t, rules, now)}
-    waiting = [t for t in able if t.id not in backing_off and _due(t, trunk, now)]
-    if able and not waiting and not backing_off and not UNDER_WAY & set(statuses.values()):
-        waiting = [t for t in able if _asked(t, trunk) < DEFERRALS]
-        park += [(t.id, "not yet, it says, and nothing is left that moves trunk") for t in able if t not in waiting]
-    waiting = _with_room(waiting, rules.room)
-    agents, start = list(free), []
-    offered = [
-        overlap.Waiting(t.id, (len(t.sessions) if t.role in trying else 0, -rank[t.id]), t.created, t.paths) for t in waiting
-    ]
-    count = len(agents) if most is None else min(most, len(agents))
-    for task in map(tasks.__getitem__, overlap.apart(offered, scene, count)):
-        last = task.sessions[-1].agent if task.sessions else ""
-        able_to = [name for name in agents if name not in task.avoid]
-        if not able_to:
-            continue
-        agent = last if last in able_to else able_to[0]
-        agents.remove(agent)
-        start.append((task.id, agent))
-    return Dispatch(tuple(start), tuple(dict(park).items()))
-
-
-def _by_status(tasks: Mapping[str, Task], statuses: Mapping[str, Status]) -> dict[Status, list[Task]]:
-    found: dict[Status, list[Task]] = {}
-    for task in tasks.values():
-        found.setdefault(statuses[task.id], []).append(task)
-    return found
-
-
-def _with_room(waiting: list[Task], room: Sequence[tuple[frozenset[str], int]]) -> list[Task]:
-    """Return the first of the tasks of each role, so many as may start."""
-    left = [count for _, count in room]
-    kept = []
-    for task in waiting:
-        limits = [n for n, (names, _) in enumerate(room) if task.role in names]
-        if all(left[n] > 0 for n in limits):
-            kept.append(task)
-            for n in limits:
-                left[n] -= 1
-    return kept
-
-
-def _backs_off(task: Task, rules: Rules, now: float) -> bool:
-    """Tell whether a task still waits after a failure that others may share; a task that was cut off goes on at once."""
-    row = [s for s, failure in task.failures if NATURE[failure.kind].fleet]
-    if not row or row[-1].ended < rules.begun:
-        return False
-    return now - row[-1].ended < rules.backoff * min(LONGEST_BACKOFF, float(2 ** min(len(row) - 1, 30)))
-
-
-def _priorities(ready: Iterable[Task], blocked: Iterable[Task]) -> dict[str, int]:
-    own = {t.id: t.priority for t in (*ready, *blocked)}
-    return own | lent(own, {t.id: t.after for t in blocked if t.after})
-
-
-def _revision(task: Task) -> str:
-    return f"{task.id}/{task.revision}"
-
-
-def _due(task: Task, trunk: str, now: float) -> bool:
-    """Tell whether a task may start: it neither pauses nor waits for trunk to move."""
-    row = _deferrals(task)
-    if not row or row[-1].trunk == trunk:
-        return not row
-    return now - row[-1].ended >= min(LONGEST_PAUSE, FIRST_PAUSE * float(2 ** min(len(row) - 1, 30)))
-
-
-def _deferrals(task: Task) -> list[Session]:
-    """Return the task's last sessions, in a row, that found trunk not ready."""
-    last = [s for s in task.sessions if s.end != End.INTERRUPTED and not s.failure]
-    start = len(last)
-    while start and last[start - 1].end == End.DEFERRED:
-        start -= 1
-    return last[start:]
-
-
-def _asked(task: Task, trunk: str) -> int:
-    """Return how often in a row the task has said "not yet" on this trunk."""
-    return sum(s.trunk == trunk for s in _deferrals(task))
-
-
-def _given_up(task: Task, others: Mapping[str, Task], rules: Rules) -> str:
-    """Return why a task is to be parked; empty if it is not."""
-    told = [s for s in task.sessions[task.opened :] if s.end != End.INTERRUPTED]
-    if not told:
-        return ""
-    if told[-1].end == End.GAVE_UP:
-        return f"it needs a person: {told[-1].note}"
-    if used := over(rules.budget, task.spent):
-        return f"its budget is used up: {used}; a larger agents.budget.task, or smaller tasks, may help"
-    if task.attempts >= rules.attempts:
-        last = next(s for s in reversed(told) if s.charged)
-        return f"{many(task.attempts, 'attempt')}; the last one: {_ended(last)}"
-    row = [s for s, _ in task.failures]
-    cut = [s for s, failure in task.failures if not NATURE[failure.kind].fleet]
-    if len(cut) >= STUBBORN or len(cut) >= rules.attempts and len(_own(cut, task, others)) >= rules.attempts:
-        return f"cut off {len(cut)} times; the last one: {_ended(cut[-1])}; a larger agents.timeout or agents.budget, or smaller tasks, may help"
-    if len(row) >= STUBBORN and _others_worked(task, others, row[0].ended):
-        return f"{len(row)} failures in a row, while other tasks were worked on; the last one: {_ended(row[-1])}"
-    return ""
-
-
-def _own(cut: Sequence[Session], task: Task, others: Mapping[str, Task]) -> list[Session]:
-    """Return those of the sessions that were cut off for which the provider's silence is no excuse."""
-    elsewhere = [s for other in others.values() if other.id != task.id for s in other.sessions]
-    return [s for s in cut if not shared(s, elsewhere)]
-
-
-def _others_worked(task: Task, others: Mapping[str, Task], since: float) -> bool:
-    """Tell whether another task was worked on to a result, from the beginning, after `since`."""
-    last = task.sessions[-1].ended
-    return any(
-        s.end == End.SUBMITTED and s.ended - s.seconds > since and s.ended < last
-        for other in others.values()
-        if other.id != task.id
-        for s in other.sessions
-    )
-
-
-def _ended(last: Session) -> str:
-    return f"{last.end}{', ' + last.note if last.note else ''}"
