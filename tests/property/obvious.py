@@ -95,13 +95,13 @@ class History:
 
     def proven(self, distrusted: Collection[str]) -> set[str]:
         """Queued changes that passed, with what they come after, and that no failure of
-        nothing but such changes disputes, nor beliefs; nor what they come after."""
-        good = self.tested(exactly=True).difference(distrusted)
+        nothing but such changes disputes, nor beliefs; nor what they come after.
+
+        What comes after a disputed change has to pass again, even if that one lands after all."""
         ever = {key for probe in self.passed for key in probe.chain}
-        for probe in self.failed:
-            if ever.issuperset(probe.chain):
-                good -= set(probe.chain)
-        on_trunk = {key.split("/")[0] for key in self.landed}
+        disputed = {key for probe in self.failed if ever.issuperset(probe.chain) for key in probe.chain}
+        good = self.tested(exactly=True).difference(distrusted, disputed)
+        on_trunk = {key.split("/")[0] for key in self.landed - disputed}
         while loose := {k for k in good if not on_trunk.union(g.split("/")[0] for g in good).issuperset(self.queue[k].after)}:
             good -= loose
         return good

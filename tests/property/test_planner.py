@@ -144,3 +144,22 @@ def test_what_landed_since_narrows_an_old_failure() -> None:
         model.submit(made)
     model.settle(bound(3))
     assert model.landed == ["c2/1"] and model.rejected == ["c0/1"]
+
+
+class Script:
+    """Draws what it is told, in order."""
+
+    def __init__(self, *values: object) -> None:
+        self.values = iter(values)
+
+    def draw(self, strategy: object) -> object:
+        return next(self.values)
+
+
+def test_what_comes_after_a_disputed_change_passes_again_once_that_has_landed() -> None:
+    made = [change(n, ("c3", "c7") if n == 8 else (), 1 if n in (6, 8) else 0) for n in range(12)]
+    limits = Settings(batch=2, rejection="strict", risk=0.4, doubt=0.02)
+    model = Watched(slots=3, bad_pairs=frozenset({frozenset({"c1/1", "c2/1"})}), limits=limits)
+    live(model, made, Script(True, False, 2, "end", 0.0, True, "end", 1, 5000.0, False))
+    model.settle(bound(len(made)))
+    assert "c8/1" in model.landed and len(model.rejected) == 1
