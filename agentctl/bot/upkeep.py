@@ -1,9 +1,9 @@
 """The upkeep of the object folder: its packs are put together.
 
-Each session and each large turn of the bot leave a pack. Every Git that looks for an object looks into all packs, and each
-one is a few open files of agentctl. `git repack
---geometric` puts small packs together, and loose objects with them, reachable or not: it forgets nothing. It runs
-beside the bot's turns, below a guard. Git and `git.store` look again for objects that moved while they read.
+Each session and each large turn of the bot leave a pack. Every Git that looks for an object looks into all packs, and
+each one is a few open files of agentctl. `git repack --geometric` puts small packs together, and loose objects with
+them, reachable or not: it forgets nothing. It runs beside the bot's turns, below a guard. Git and `git.store` look
+again for objects that moved while they read.
 """
 
 from __future__ import annotations

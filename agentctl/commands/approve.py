@@ -101,7 +101,7 @@ def review(given: Given, names: tuple[str, ...], refusal: str) -> int:
     by = os.environ.get("AGENTCTL_AGENT") or hub.agent or refnames.of_person(hub.person(given.path).name) or "somebody"
     mine = rights.Agents.read(hub).approval(by, 0.0)
     found = [_reviewable(given, name, mine) for name in dict.fromkeys(names)]
-    done = []
+    done, judges = [], _is_reviewer(given)
     for one in found:
         receipt = inbox.review(hub, one.change, one.head, by, refusal)
         left = rules.lacking(one.asked, one.agent, (*one.approvals, mine))
@@ -114,7 +114,7 @@ def review(given: Given, names: tuple[str, ...], refusal: str) -> int:
             else f"approved by {by}; then {after}"
         )
         given.say(f"{one.key}: {said}", hang=2)
-        if _is_reviewer(given):
+        if judges:
             session_folder.finish(os.environ[session_folder.VARIABLE], f"it has {'refused' if refusal else 'approved'} {one.key}")
     if given.json:
         given.emit({"reviewed": done})

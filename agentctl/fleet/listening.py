@@ -10,7 +10,7 @@ from agentctl.core.queue.spending import Spent
 from agentctl.core.tasks import stream
 from agentctl.core.tasks.stream import Heard, Reader
 from agentctl.core.text.json_form import dump, load, replace
-from agentctl.git import modes
+from agentctl.git import folders, modes
 
 PIECE = 1 << 20
 """The most bytes that are read at a time."""
@@ -49,10 +49,8 @@ class Listener:
     def _piece(self) -> bytes:
         try:
             with open(self._log, "rb") as file:
-                # Python gets room for all that is asked for before it reads.
-                left = os.fstat(file.fileno()).st_size - self._read
                 file.seek(self._read)
-                return file.read(min(PIECE, left)) if left > 0 else b""
+                return folders.read(file, PIECE)
         except OSError:
             return b""
 
@@ -61,7 +59,8 @@ def spent_so_far(log: str) -> Spent:
     """Return what the session used up whose output is `log`, as far as it told, and the seconds until it wrote last."""
     folder, spent = os.path.dirname(os.path.realpath(log)), Spent()
     with contextlib.suppress(OSError, ValueError), open(os.path.join(folder, FILE), "rb") as file:
-        spent = load(Spent, file.read(1 << 16))
+        told = load(Spent, file.read(1 << 16))
+        spent = told if told.is_sane else spent
     with contextlib.suppress(OSError):
         seconds = os.stat(log).st_mtime - os.stat(os.path.join(folder, "prompt.md")).st_mtime
         spent = replace(spent, seconds=round(max(0.0, seconds), 3))

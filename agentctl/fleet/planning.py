@@ -50,6 +50,7 @@ def conclude(
     added = _added(hub, task, tree) if end is None else ""
     if end is not None and (planned := session_folder.said(tree.path, session_folder.TASKS)):
         handoff = f"{handoff}\n\nIts list of tasks was not added, because its session did not end well:\n\n{planned}".strip()
+        handoff = handoff[: session_folder.LONGEST]
     kept = agents.make_safe(hub, claim.agent, tree, tip, ignored=False) if tree.there else ""
     # Others may have begun with them, or given them up, before this session ended.
     below = live_list.planned_since(tasks.all_tasks(hub), task.id, started)

@@ -11,6 +11,7 @@ from agentctl.core.tasks import ending
 from agentctl.core.tasks.ending import Left
 from agentctl.core.text.printable import printable
 from agentctl.fleet.agents import Found
+from agentctl.git import folders
 from agentctl.git.repository import Hub
 from agentctl.hub.ledger import Ledger
 
@@ -94,7 +95,7 @@ def tail(path: str) -> str:
         with open(path, "rb") as file:
             size = os.fstat(file.fileno()).st_size
             file.seek(max(0, size - TAIL))
-            data = file.read(TAIL)
+            data = folders.read(file, TAIL)
     except OSError:
         return ""
     if size > TAIL:

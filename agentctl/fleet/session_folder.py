@@ -64,7 +64,7 @@ def said(worktree: str, name: str, most: int = LONGEST) -> str:
         handle = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder)
         with open(handle, "rb") as file:
             if stat.S_ISREG(os.fstat(handle).st_mode):
-                return file.read(most).decode(errors="replace").strip()
+                return folders.read(file, most).decode(errors="replace").strip()
     return ""
 
 

@@ -36,13 +36,17 @@ from agentctl.fleet.paces import Paces
 from agentctl.fleet.radar import Radar
 from agentctl.fleet.reviews import Reviews
 from agentctl.fleet.takeover import end_claims, take_over
+from agentctl.git.process import GitError
 from agentctl.git.repository import Hub
 from agentctl.hub import landed, tasks
 from agentctl.hub.ledger import Ledger
 from agentctl.hub.tasks import Survey
 
 DEATHS = 3
-"""When agentctl itself failed to run so many sessions of a task, the task is parked; of so many tasks in a row, the fleet gives up."""
+"""The number of sessions in a row that agentctl itself failed to run, at which the fleet gives up.
+
+A task is given up instead if so many of its sessions failed by what it says, or if sessions of others ran before.
+"""
 
 
 @dataclass(frozen=True)
@@ -108,6 +112,7 @@ class Fleet:
         self._spent = Spent()
         self._deaths: list[str] = []
         """The tasks of the sessions that agentctl itself failed to run, since one ran."""
+        self._ran = False
         # A thread is started only when there is no idle one.
         self._pool = ThreadPoolExecutor(max_workers=MOST, thread_name_prefix="session")
         self._hot = HotFiles(hub, policy.agents.split_hot)
@@ -302,13 +307,16 @@ class Fleet:
                 if self._survey().in_the_way(name):
                     continue
                 self._deaths.append(name)
-                if len(set(self._deaths)) >= DEATHS:
+                machine = isinstance(error, (OSError, GitError, Infrastructure))
+                if self._deaths.count(name) >= DEATHS and (not machine or self._ran and set(self._deaths) == {name}):
+                    self.park(name, f"agentctl could not run its sessions: {error}")
+                    self._deaths = [other for other in self._deaths if other != name]
+                elif machine and len(self._deaths) >= DEATHS:
                     raise Infrastructure(
                         f"{len(self._deaths)} sessions in a row could not be run: {error}", hint="agentctl doctor"
                     ) from error
-                if self._deaths.count(name) >= DEATHS:
-                    self.park(name, f"agentctl could not run its sessions: {error}")
                 continue
+            self._ran = True
             self._deaths.clear()
             self._spent += ended.spent
             self.tell(notices.SessionEnded(name, ended))

@@ -15,6 +15,7 @@ import stat
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import BinaryIO
 
 from agentctl.git import modes, process
 
@@ -287,6 +288,11 @@ def claim(path: str) -> int | None:
     return None
 
 
+def read(file: BinaryIO, most: int) -> bytes:
+    """Read what is left of a file, up to `most` bytes; Python gets room for all that is asked for before it reads."""
+    return file.read(max(0, min(most, os.fstat(file.fileno()).st_size - file.tell())))
+
+
 def content(path: str, limit: int = 1 << 20) -> bytes | None:
     """Return the content of a plain file, or None if there is none or it has more than `limit` bytes.
 
@@ -301,7 +307,6 @@ def content(path: str, limit: int = 1 << 20) -> bytes | None:
         if not stat.S_ISREG(found.st_mode) or found.st_size > limit:
             return None
         with open(handle, "rb", closefd=False) as file:
-            # Python gets room for all that is asked for before it reads.
-            return file.read(min(limit, found.st_size))
+            return read(file, limit)
     finally:
         os.close(handle)

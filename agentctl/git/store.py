@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
 from agentctl.errors import AgentctlError
-from agentctl.git import packs
+from agentctl.git import folders, packs
 from agentctl.git.kept_packs import Kept, write
 
 FEW = 64
@@ -265,8 +265,7 @@ class _Folder:
         """Return the first `most` bytes of the object's own file, or None if it has none."""
         try:
             with open(os.open(self.file(oid), os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
-                # Python gets room for all that is asked for before it reads.
-                return file.read(min(most, os.fstat(file.fileno()).st_size))
+                return folders.read(file, most)
         except OSError:
             return None
 

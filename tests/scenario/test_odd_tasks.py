@@ -143,7 +143,7 @@ def test_a_task_that_is_spoilt_meanwhile_has_not_landed(make_repo, tmp_path):
 
 
 def test_a_task_whose_sessions_cannot_be_run_is_parked_and_the_others_go_on(repo):
-    add(repo, "bad", "good", "later")
+    add(repo, {"id": "good", "priority": 1}, {"id": "later", "priority": 1}, "bad")
     folder = repo.hub.own_path("sessions", "bad", "x")
     Path(folder).parent.rmdir()
     Path(folder).parent.write_text("in the way")

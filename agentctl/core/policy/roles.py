@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from agentctl.core.policy.policy import Agents, Budget, Role
+from agentctl.core.policy.policy import DOES, Agents, Budget, Role
 from agentctl.core.policy.schema import PLANNER, REVIEWER, WORKER
 
-BUILT_IN = {WORKER: Role(), PLANNER: Role(does="plan", count=1), REVIEWER: Role(does="review")}
+BUILT_IN = {WORKER: Role(), PLANNER: Role(does=DOES[PLANNER], count=1), REVIEWER: Role(does=DOES[REVIEWER])}
 """Roles that need not be in the policy."""
 
 

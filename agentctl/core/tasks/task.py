@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from enum import StrEnum
 from functools import cached_property
+from typing import Any
 
 import msgspec
 
@@ -149,18 +150,25 @@ def encode(task: Task) -> bytes:
 
 
 def decode(data: bytes) -> Task:
-    """Return the task from JSON. Raise ValueError if the data is not a task."""
-    task = load(Task, data)
+    """Return the task from JSON. Raise ValueError if the data is not a task.
+
+    No text of it has a zero byte, which no program could be given, and its priority is one that a submission may have.
+    """
+    task = load(Task, data if b"\\u0000" not in data else msgspec.json.encode(_without_zeros(msgspec.json.decode(data))))
     if task.closed not in ("", Status.DONE, Status.PARKED):
         raise ValueError(f"closed is {task.closed!r}")
-    if abs(task.priority) > PRIORITY:
-        raise ValueError(f"priority is not between -{PRIORITY} and {PRIORITY}")
     for session in task.sessions:
         if not (session.spent.is_sane and 0 <= session.generation < GENERATION and session.revision >= 0):
             raise ValueError("a session has a number that nobody can have written")
-        if "\0" in session.salvage:
-            raise ValueError("salvage is not the name of a ref")
-    return task
+    return replace(task, priority=max(-PRIORITY, min(PRIORITY, task.priority)))
+
+
+def _without_zeros(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.replace("\0", r"\0")
+    if isinstance(value, list):
+        return [_without_zeros(one) for one in value]
+    return {_without_zeros(key): _without_zeros(one) for key, one in value.items()} if isinstance(value, dict) else value
 
 
 def standings(
