@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from agentctl.errors import AgentctlError, Defect
-    from agentctl.git.repository import Hub
     from agentctl.terminal.parser import Given
 
 SECTIONS = {
@@ -165,34 +164,17 @@ def _defect(error: Exception, given: Given) -> Defect:
 
     from agentctl.errors import Defect
     from agentctl.git.repository import Hub
+    from agentctl.hub import defects
 
-    text = "".join(traceback.format_exception(error))
     if os.environ.get(DEBUG):
-        print(text, file=sys.stderr)
+        traceback.print_exception(error)
         return Defect(f"{type(error).__name__}: {error}", hint="report it with the lines above")
     hub = vars(given).get("hub")
-    where = _kept(text, hub if isinstance(hub, Hub) else None)
+    where = defects.kept(hub if isinstance(hub, Hub) else None, error)
     return Defect(
         f"{type(error).__name__}: {error}",
         hint=f"report it with {where}" if where else f"{DEBUG}=1 shows where: set it, and run the same command again",
     )
-
-
-def _kept(text: str, hub: Hub | None) -> str:
-    """Write a traceback to a file and return the path of the file, or an empty string if that failed.
-
-    The file is in the hub's own folder, or among the temporary files if there is no hub.
-    """
-    import tempfile
-
-    try:
-        folder = os.path.dirname(hub.own_path("logs", "defects", "x")) if hub else None
-        handle, path = tempfile.mkstemp(".log", "agentctl-", folder)
-        with open(handle, "w", errors="backslashreplace") as file:
-            file.write(text)
-        return path
-    except OSError:
-        return ""
 
 
 def _fail(error: AgentctlError, as_json: bool) -> int:

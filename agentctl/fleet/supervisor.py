@@ -28,7 +28,7 @@ from agentctl.core.tasks.task import FINISHED, UNDER_WAY, Session, Status, Task,
 from agentctl.core.text.json_form import replace
 from agentctl.engine.local import LOCAL
 from agentctl.engine.runner import Runner
-from agentctl.errors import Contended, Infrastructure, Malformed, NotFound
+from agentctl.errors import AgentctlError, Contended, Infrastructure, Malformed, NotFound
 from agentctl.fleet import agents, conclusion, machine, session
 from agentctl.fleet.headcount import Headcount
 from agentctl.fleet.hot_files import HotFiles
@@ -38,7 +38,7 @@ from agentctl.fleet.reviews import Reviews
 from agentctl.fleet.takeover import end_claims, take_over
 from agentctl.git.process import GitError
 from agentctl.git.repository import Hub
-from agentctl.hub import landed, tasks
+from agentctl.hub import defects, landed, tasks
 from agentctl.hub.ledger import Ledger
 from agentctl.hub.tasks import Survey
 
@@ -303,17 +303,18 @@ class Fleet:
                 continue
             except Exception as error:
                 # Whatever it is, it ends no other session.
-                self.tell(notices.Trouble(name, run.work.agent, str(error) or type(error).__name__))
+                why = self._explained(error)
+                self.tell(notices.Trouble(name, run.work.agent, why))
                 if self._survey().in_the_way(name):
                     continue
                 self._deaths.append(name)
                 machine = isinstance(error, (OSError, GitError, Infrastructure))
                 if self._deaths.count(name) >= DEATHS and (not machine or self._ran and set(self._deaths) == {name}):
-                    self.park(name, f"agentctl could not run its sessions: {error}")
+                    self.park(name, f"agentctl could not run its sessions: {why}")
                     self._deaths = [other for other in self._deaths if other != name]
                 elif machine and len(self._deaths) >= DEATHS:
                     raise Infrastructure(
-                        f"{len(self._deaths)} sessions in a row could not be run: {error}", hint="agentctl doctor"
+                        f"{len(self._deaths)} sessions in a row could not be run: {why}", hint="agentctl doctor"
                     ) from error
                 continue
             self._ran = True
@@ -321,6 +322,12 @@ class Fleet:
             self._spent += ended.spent
             self.tell(notices.SessionEnded(name, ended))
             self.pace.ended(run.work.task, run.started, ended, time.time(), self._under())
+
+    def _explained(self, error: Exception) -> str:
+        """Return why a session could not be run; what nobody foresaw is kept for a report."""
+        if isinstance(error, (AgentctlError, OSError)):
+            return str(error)
+        return f"{type(error).__name__}: {error}; report it with {defects.kept(self.hub, error)}"
 
     def park(self, name: str, reason: str) -> None:
         """Park a task; the rest goes on. A task whose ref somebody else spoils or moves meanwhile is left to the next turn."""

@@ -190,7 +190,9 @@ def test_a_child_that_would_wait_for_its_planner_is_refused(repo):
 
 
 def test_the_named_roles_are_what_they_are_called(make_repo):
-    repo = make_repo(roles="{planner: {model: ''}, reviewer: {count: 1}, writer: {count: 2}}")
-    add(repo, {"id": "goal", "role": "planner"})
-    run(repo, 'echo x >x.txt; git add -A; git commit -qm x; agentctl task done --reason "nothing to do"')
-    assert ends(repo, "goal") == ["done"] and repo.landings() == []
+    repo = make_repo(agents="  roles: {planner: {count: 1}, reviewer: {count: 1}, writer: {count: 2}}\n")
+    add(repo, {"id": "goal", "role": "planner"}, {"id": "look", "role": "reviewer"}, {"id": "text", "role": "writer"})
+    quiet = 'echo x >x.txt; git add -A; git commit -qm x; agentctl task done --reason "nothing to do"'
+    run(repo, f'if [ "$AGENTCTL_TASK" = text ]; then {WORK}; else {quiet}; fi')
+    assert (ends(repo, "goal"), ends(repo, "look"), ends(repo, "text")) == (["done"], ["done"], ["submitted"])
+    assert repo.landings() == ["text/1"]

@@ -83,6 +83,7 @@ def eventually(check):
 
 
 def policy(**values):
+    assert values.keys() <= DEFAULTS.keys(), f"the policy of tests has no {values.keys() - DEFAULTS.keys()}"
     return POLICY.format(**DEFAULTS | values)
 
 

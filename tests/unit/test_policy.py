@@ -495,3 +495,10 @@ def test_the_bounds_of_a_path_are_what_they_are():
         for bad in (0, most + 1):
             with pytest.raises(Problems):
                 with_limit(**{key: bad})
+
+
+def test_what_roles_are_for_without_a_word():
+    roles = parse(SMALLEST + "agents: {roles: {planner: {count: 2}, reviewer: {model: m}, writer: {}}}\n", "p.yaml").agents.roles
+    assert {name: role.does for name, role in roles.items()} == {"planner": "plan", "reviewer": "review", "writer": "work"}
+    other = parse(SMALLEST + "agents: {roles: {planner: {does: work}}}\n", "p.yaml").agents.roles
+    assert other["planner"].does == "work"

@@ -224,7 +224,7 @@ DOES = {PLANNER: "plan", REVIEWER: "review"}
 def _agents(values: Plain) -> Agents:
     budgets = Budgets(**{kind: Budget(**budget) for kind, budget in values["budget"].items()})
     roles = {
-        name: Role(**{"does": DOES.get(name, "work"), **role, "budget": Budget(**role["budget"])})
+        name: Role(**role | {"does": role["does"] or DOES.get(name, "work"), "budget": Budget(**role["budget"])})
         for name, role in values["roles"].items()
     }
     return Agents(**values | {"budget": budgets, "roles": roles, "headroom": Headroom(**values["headroom"])})
