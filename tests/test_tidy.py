@@ -37,7 +37,7 @@ ROOMS = {
     "gate": "core git engine hub",
     "bot": "core git engine hub gate",
     "fleet": "core git engine hub",
-    "harness": "core git engine bot fleet",
+    "harness": "core git engine hub bot fleet",
     "doctor": "core git engine hub gate fleet",
     "demo": "core git engine hub",
     "replay": "core simulation git hub gate fleet harness",

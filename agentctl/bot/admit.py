@@ -209,13 +209,17 @@ def _change(request: Request, now: float) -> Change:
 def _fence(hub: Hub, request: Submit) -> str:
     """Return why a result comes too late, or an empty string if it does not.
 
-    It comes too late if its task has meanwhile been claimed under a newer generation.
+    It comes too late if its task has meanwhile been claimed under a newer generation, or a session of a newer one has
+    handed in.
     """
     if not request.task or request.generation is None:
         return ""
     claim = tasks.held(hub, request.task)
     if not claim or request.generation >= claim.generation:
-        return ""
+        newer = tasks.handed_in_by(hub, request.task, request.generation)
+        return (
+            f"from generation {request.generation} of task {request.task}, of which generation {newer} handed in" if newer else ""
+        )
     return (
         f"from generation {request.generation} of task {request.task}, which {claim.agent} works on as generation "
         f"{claim.generation}"

@@ -18,17 +18,19 @@ from agentctl.bot.border import Border
 from agentctl.bot.gate_retries import Retries
 from agentctl.bot.green_trunk import Green
 from agentctl.bot.held_back import HeldBack
+from agentctl.bot.reach import Reach
 from agentctl.bot.rejection import convict
 from agentctl.bot.stage import Stager
 from agentctl.bot.trunk import Trunk
 from agentctl.bot.turn import Turn
+from agentctl.bot.view import viewed
 from agentctl.core import planner, refnames
 from agentctl.core.notices import Told
 from agentctl.core.policy.policy import Policy, fingerprint
 from agentctl.core.policy.schema import SLOTS
 from agentctl.core.queue import events
 from agentctl.core.queue.events import Landing, Staged
-from agentctl.core.queue.model import BASELINE, Cancel, Land, Plan, Probe, Reject, Result, Start, Verdict, View
+from agentctl.core.queue.model import BASELINE, Cancel, Land, Plan, Probe, Reject, Result, Start, Verdict
 from agentctl.core.queue.records import Passed
 from agentctl.core.queue.state import State
 from agentctl.core.text.json_form import replace
@@ -38,9 +40,11 @@ from agentctl.engine.runner import Runner
 from agentctl.errors import AgentctlError, Contended, Fault
 from agentctl.gate import slots
 from agentctl.gate.pool import Pool
+from agentctl.git import checkouts
 from agentctl.git.ref_files import Names
+from agentctl.git.remote import Away, Declined
 from agentctl.git.repository import Hub
-from agentctl.hub import inbox, marks, pause, verdicts
+from agentctl.hub import inbox, lease, marks, pause, verdicts
 from agentctl.hub.foreign import Move
 from agentctl.hub.ledger import Ledger
 from agentctl.hub.pause import Pause
@@ -63,9 +67,10 @@ class Bot:
         slots: int | None = None,
         batch: int | None = None,
         runner: Runner = LOCAL,
+        wake: threading.Event | None = None,
     ) -> None:
         self.hub, self.trunk, self._tell, self._slots, self._batch = hub, trunk, tell, slots, batch
-        self.wake = threading.Event()
+        self.wake = wake or threading.Event()
         self.judged: list[tuple[Probe, Judgement]] = []
         self.fresh: list[tuple[Staged, Judgement]] = []
         self._held_back = HeldBack(hub)
@@ -75,6 +80,8 @@ class Bot:
         self._retries = Retries()
         self._green = Green(hub)
         self.contended = 0
+        self._landed = False
+        self.reach = Reach(hub, tell)
         self._held = held
         self._policy_at = ""
         self.stager = Stager(hub, "squash")
@@ -88,8 +95,7 @@ class Bot:
         self._read()
         self.following = Trunk(hub, trunk, self.state)
         self._policy(self.following.base)
-        # A landing may bring a policy with more slots. A thread is made only when it is needed.
-        threads = ThreadPoolExecutor(max_workers=SLOTS + 1, thread_name_prefix="gate")
+        threads = ThreadPoolExecutor(max_workers=SLOTS + 1, thread_name_prefix="gate")  # Each is made when it is needed.
         self.runs = Pool(hub, threads, self.wake, runner)
         self.restart(died=True)
 
@@ -161,8 +167,10 @@ class Bot:
         """
         now = time.time() if now is None else now
         self.wake.clear()
-        with self.hub.objects.store.together():
-            self._decide(now)
+        if self.reach.look():
+            with self.hub.objects.store.together():
+                self._decide(now)
+            checkouts.follow(self.hub, self.trunk)
         if self._green.hopeless:
             raise self._green.hopeless
         self.launch()
@@ -175,26 +183,34 @@ class Bot:
             self._read()
         turn = self.begin_turn(now)
         try:
-            for odd in self._put_back:
-                turn.happen(events.PutBack(odd.ref, odd.found, odd.own, odd.text))
-            self._held_back.heed(turn, pause.seen(self.hub, seen))
-            self.take_in(turn, seen)
-            turn.fall_together()
-            self.collect(turn)
-            if self._proven(turn, turn.state.trunk):
-                self._work(turn)
-            else:
-                self._mend(turn)
-            self.end_turn(turn)
+            with self.hub.refs.together():
+                lease.renew(self.hub)
+                self._do(turn, seen)
             self._assigned = self.gate
             self.fresh.clear()
             self._put_back.clear()
             self.following.recorded(self.state)
             self.contended = 0
+            self.reach.well(self._landed)
             if self._border.done():
                 self.wake.set()
-        except (Contended, Fault) as error:
+        except (Away, Declined, Contended, Fault) as error:
+            self.reach.failed(error, self._landed)
             self._void(error)
+
+    def _do(self, turn: Turn, seen: Names) -> None:
+        self._landed = False
+        for odd in self._put_back:
+            turn.happen(events.PutBack(odd.ref, odd.found, odd.own, odd.text))
+        self._held_back.heed(turn, pause.seen(self.hub, seen))
+        self.take_in(turn, seen)
+        turn.fall_together()
+        self.collect(turn)
+        if self._proven(turn, turn.state.trunk):
+            self._work(turn)
+        else:
+            self._mend(turn)
+        self.end_turn(turn)
 
     def take_in(self, turn: Turn, seen: Names) -> None:
         """Follow trunk, and decide about what is new in the inbox."""
@@ -204,7 +220,7 @@ class Bot:
             lanes.assign(turn, self.policy)
         self._border.take(turn, self.policy, seen)
 
-    def _void(self, error: Contended | Fault) -> None:
+    def _void(self, error: AgentctlError) -> None:
         """Prepare the next turn after a void one, of which nothing has happened."""
         self.contended += 1
         self._border.moved(str(error.values.get("ref", "")))
@@ -224,7 +240,7 @@ class Bot:
     @property
     def _stopped(self) -> bool:
         """True if nothing may land."""
-        return bool(self.moved or self.paused and self.paused.below is None)
+        return bool(self.moved or self.reach.closed or self.paused and self.paused.below is None)
 
     def collect(self, turn: Turn) -> None:
         """Collect the results of gates that have ended; their verdicts are stored before anything else."""
@@ -310,26 +326,10 @@ class Bot:
         return Verdict.ABORTED if failed and not self._proven(turn, staged.probe.base) else judgement.verdict
 
     def _plan(self, turn: Turn, found: list[Result], landed: tuple[str, ...]) -> Plan:
-        state, thawed = turn.state, self._held_back.thawed(turn, self.policy)
-        wanted = state.queue.keys() if len(thawed) == len(state.queue) else {c.key for c in thawed}
-        return planner.plan(
-            View(
-                trunk=state.trunk,
-                queued=bot_deaths.apart(state.struck, thawed),
-                memory=state.memory,
-                running=tuple(s.probe for s in state.probes if s.probe.number != BASELINE),
-                follow=self._follower.running(turn, self.policy, self.stager, wanted),
-                finished=tuple(found),
-                hold=self._follower.holding(turn, self.policy, self.stager, wanted),
-                clashes=state.clashes,
-                landed=landed,
-                next_probe=state.next_probe,
-                slots=self.policy.queue.slots,
-                withheld=self._stopped,
-            ),
-            self._limits,
-            turn.now,
-        )
+        thawed = self._held_back.thawed(turn, self.policy)
+        view = viewed(turn, self.policy, thawed, self._follower, self.stager)
+        seen = replace(view, finished=tuple(found), landed=landed, withheld=self._stopped)
+        return planner.plan(seen, self._limits, turn.now)
 
     # perform
 
@@ -374,6 +374,7 @@ class Bot:
         turn.happen(events.LandingBegun(under_way, reason))
         self.end_turn(turn)
         landing.move(self.hub, self.trunk, under_way)
+        self._landed = True
         self.following.landed(turn, under_way)
         return tuple(key for key, _ in rest)
 
@@ -390,7 +391,7 @@ class Bot:
         """Stop the gates that run; the next bot tests anew what they were testing."""
         self.runs.close()
         slots.remove_slots(self.hub)
-        with contextlib.suppress(Contended):
+        with contextlib.suppress(Contended, Away, Declined):
             self._read()
             self.restart(died=False)
         self._border.close()

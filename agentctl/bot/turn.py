@@ -85,6 +85,9 @@ class Turn:
             self._move()
         told = self._told
         self._begin(ledger, self.state)
+        self.hub.refs.once_settled(lambda done: self._tell_all(told if done else []))
+
+    def _tell_all(self, told: Iterable[Told]) -> None:
         for event in told:
             self._tell(event)
 

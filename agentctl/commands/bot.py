@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import click
 
 from agentctl import signals
@@ -13,10 +15,10 @@ from agentctl.core.notices import Told
 from agentctl.core.text.printable import printable
 from agentctl.engine import open_files
 from agentctl.harness.tally import Tally
-from agentctl.hub import approvals, foreign, marks
+from agentctl.hub import approvals, foreign, lease, marks
 from agentctl.terminal.junit import JUnit
 from agentctl.terminal.narrator import Narrator
-from agentctl.terminal.parser import Given, as_command, given, group
+from agentctl.terminal.parser import Duration, Given, as_command, given, group
 
 POLL = 0.25
 """Seconds between two looks at the inbox when nothing else happens."""
@@ -34,25 +36,38 @@ def bot_group() -> None:
 agentctl bot run
 agentctl bot run --once --junit report.xml
 agentctl bot run --slots 4
+agentctl bot run --once --for 20m
 """,
 )
 @click.option("--once", is_flag=True, help="End when the queue is empty.")
 @click.option("--junit", type=click.Path(), metavar="FILE", help="Write what was tested and what became of each change.")
 @click.option("--slots", type=click.IntRange(1, 256), help="Gates that run at a time (default: the policy's).")
 @click.option("--batch", type=click.IntRange(1), help="Most changes in one probe (default: the policy's).")
+@click.option("--for", "most", type=Duration(), metavar="TIME", help="End after so long, as in 20m, whatever is left.")
 @given
-def run_command(given: Given, once: bool, junit: str | None, slots: int | None, batch: int | None) -> int:
+def run_command(given: Given, once: bool, junit: str | None, slots: int | None, batch: int | None, most: float | None) -> int:
     """Admit, test and land what is submitted, until stopped.
 
     With --once it ends when the queue is empty, or when nothing is left to test because it is
     paused or changes wait for approvals: exit status 0 if nothing was rejected, 7 if something was; 5 if somebody else moved trunk, and not
     forward: then nothing lands until a person says what is right; 125 if trunk itself fails its
-    gate and nothing in the queue mends it. Without --once it waits for all these.
+    gate and nothing in the queue mends it. Without --once it waits for all these. Where the hub
+    stands on a remote and another bot works there, --once ends at once with exit status 0: that
+    one does the work. What --for leaves is queued still, for the next.
     """
-    return run(given, once, junit, slots, batch)
+    try:
+        return run(given, once, junit, slots, batch, most)
+    except lease.Elsewhere as error:
+        if not once:
+            raise
+        if given.json:
+            given.emit({"kind": "elsewhere", "why": error.message})
+        given.say(f"{error.message}: there is nothing to do here")
+        return 0
 
 
-def run(given: Given, once: bool, junit: str | None, slots: int | None, batch: int | None) -> int:
+def run(given: Given, once: bool, junit: str | None, slots: int | None, batch: int | None, most: float | None = None) -> int:
+    begun = time.monotonic()
     hub, trunk = given.hub, given.trunk
     narrator, tally, report = Narrator(given), Tally(), JUnit(hub, junit) if junit else None
 
@@ -68,7 +83,8 @@ def run(given: Given, once: bool, junit: str | None, slots: int | None, batch: i
         try:
             while True:
                 bot.take_turn()
-                if once and (bot.idle or bot.halted):
+                over = most is not None and time.monotonic() - begun >= most
+                if over or once and (bot.idle or bot.halted):
                     lacking = sum(bool(approvals.lacking(hub, bot.policy, record)) for record in bot.state.queue.values())
                     break
                 bot.wake.wait(POLL)
@@ -87,10 +103,13 @@ def run(given: Given, once: bool, junit: str | None, slots: int | None, batch: i
                 "probes": len(bot.judged),
                 "queued": len(bot.state.queue),
                 "paused": bool(bot.paused),
+                "over": over,
                 "lacking": lacking,
             }
         )
     given.say(f"landed {landed}, rejected {rejected}, probes {len(bot.judged)}")
+    if over and bot.state.queue:
+        given.say(f"the time is over; queued still: {len(bot.state.queue)}")
     if bot.paused:
         given.say(f"{printable(str(bot.paused))}; queued still: {len(bot.state.queue)}")
     if lacking:

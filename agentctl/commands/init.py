@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import os
+import re
 import time
 from dataclasses import dataclass
 
@@ -20,6 +21,7 @@ from agentctl.engine import files
 from agentctl.errors import NotFound, Refused, UsageError
 from agentctl.git import stale_locks
 from agentctl.git.repository import POLICY_PATH, Hub
+from agentctl.hub import joining
 from agentctl.hub.policy_file import checked_out, record_trunk
 from agentctl.messages import quoted
 from agentctl.terminal.package_files import data_file
@@ -44,6 +46,7 @@ REASON = """\
   # What the gate calls, as far as can be told: who may change it can make any change pass.
   # Take out what ordinary work has to change.
 """
+ON_REMOTE = "# The hub is this remote: what is true there counts, and each clone is a station.\n"
 LONGEST = 1 << 20
 """The most bytes of a script that are looked at."""
 
@@ -54,19 +57,25 @@ LONGEST = 1 << 20
 agentctl init
 agentctl init --gate 'make check' --preset strict
 agentctl init --trunk develop
+agentctl init --remote origin
 """,
 )
 @click.option("--preset", type=click.Choice(PRESETS), default="default", help="Policy to start from.")
 @click.option("--gate", metavar="CMD", help="Command that judges a commit (default: by what the repository holds).")
 @click.option("--trunk", metavar="BRANCH", help="The protected branch (default: the one checked out, or main).")
+@click.option("--remote", metavar="NAME", help="Let the hub stand on a remote of this repository, such as origin.")
 @given
-def command(given: Given, preset: str, gate: str | None, trunk: str | None) -> int:
+def command(given: Given, preset: str, gate: str | None, trunk: str | None, remote: str | None) -> int:
     """Make this repository a hub: check it and write its policy.
 
     Writes .agentctl/policy.yaml for you to look at and commit. The scripts and makefiles that
     the gate calls are protected there: no change may touch them until you take them out.
-    Where there is a policy already, nothing changes.
+    Where there is a policy already, nothing changes. With --remote the hub is that remote: trunk
+    there is what counts, whoever has a clone and may push can submit, and a bot or a fleet may run
+    in any clone.
     """
+    if remote:
+        joining.stand_on(given.hub, remote)
     return init(given, preset, gate, trunk)
 
 
@@ -89,7 +98,7 @@ def init(given: Given, preset: str, gate: str | None, trunk: str | None) -> int:
     """
     hub = given.hub
     branch = trunk or _default_branch(hub)
-    if not hub.git("rev-parse", "--verify", "--quiet", refnames.branch(branch), ok=(0, 1)):
+    if not hub.refs.get(refnames.branch(branch)):
         raise NotFound(
             f"there is no branch {branch!r} with a commit on it",
             hint="make a first commit: git add . && git commit, or name another branch: agentctl init --trunk BRANCH",
@@ -110,7 +119,7 @@ def init(given: Given, preset: str, gate: str | None, trunk: str | None) -> int:
         return _report(given, Made("there already", policy.trunk, known is not None))
     gate = gate or _gate(hub, branch)
     protect, left = gate_files(gate, functools.partial(_text, hub, tree))
-    text = filled(preset, branch, gate, protect)
+    text = filled(preset, branch, gate, protect, hub.config("agentctl.remote") or "")
     record_trunk(hub, branch)
     if path:
         os.makedirs(os.path.dirname(path), exist_ok=True)
@@ -120,14 +129,16 @@ def init(given: Given, preset: str, gate: str | None, trunk: str | None) -> int:
     return _report(given, Made("written", branch, path is None, parse(text, POLICY_PATH).protect, left))
 
 
-def filled(preset: str, trunk: str, gate: str, protect: tuple[str, ...] = ()) -> str:
-    """Return the text of a preset with the gate, trunk and the files to protect put in.
+def filled(preset: str, trunk: str, gate: str, protect: tuple[str, ...] = (), remote: str = "") -> str:
+    """Return the text of a preset with the gate, trunk, the files to protect and the remote put in.
 
     Raises PolicyError if the result is invalid.
     """
     text = data_file("policies", preset + ".yaml").replace("@GATE@", json.dumps(gate, ensure_ascii=False))
     if trunk != "main":
         text = text.replace("\ntrunk: main", "\ntrunk: " + json.dumps(trunk))
+    if remote:
+        text = re.sub("(?m)^(trunk: .*)$", lambda line: f"{line[0]}\n{ON_REMOTE}remote: {remote}", text, count=1)
     known = parse(text, POLICY_PATH).protect
     new = [path for path in protect if not any(globs.matches(pattern, path) for pattern in known)]
     if new:
@@ -187,11 +198,13 @@ def _report(given: Given, made: Made) -> int:
         given.say("next:\n  agentctl task add 'Describe the work'\n  agentctl run --agents 4 -- COMMAND...")
     else:
         here = checked_out(given.hub)
+        remote = given.hub.config("agentctl.remote")
+        push = f" && git push {remote} {quoted(made.trunk)}" if remote else ""
         away = f"git switch {quoted(made.trunk)} && " if here and here != made.trunk else ""
         if away:
             given.say(
                 f"trunk is {made.trunk}, and {printable(here)} is checked out; should that be trunk: set `trunk:` in the file",
                 hang=2,
             )
-        given.say(f"next: look at it, then:\n  {away}git add {POLICY_PATH} && git commit -m 'agentctl: add the policy'")
+        given.say(f"next: look at it, then:\n  {away}git add {POLICY_PATH} && git commit -m 'agentctl: add the policy'{push}")
     return 0

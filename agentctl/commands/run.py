@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator
 import click
 
 from agentctl import signals
-from agentctl.bot.bot import Bot
 from agentctl.commands.task import read_list, read_text
 from agentctl.core import refnames
 from agentctl.core.notices import Told
@@ -23,6 +22,7 @@ from agentctl.errors import NotFound, UsageError
 from agentctl.fleet.supervisor import Crew, Fleet
 from agentctl.harness import loop
 from agentctl.harness.loop import RunOutcome, RunPlan
+from agentctl.harness.seat import Seat
 from agentctl.hub import tasks
 from agentctl.terminal import agent_program
 from agentctl.terminal.narrator import Narrator
@@ -57,6 +57,7 @@ agentctl run tasks.yaml --adapter claude --model opus --budget money=20 --budget
 )
 @click.option("--goal", metavar="FILE", help="Begin with one task: a planner is to reach the goal that FILE describes.")
 @click.option("--keep", is_flag=True, help="Leave the agents' worktrees.")
+@click.option("--no-bot", is_flag=True, help="Of a hub on a remote: leave the queue to a bot elsewhere.")
 @given
 @click.pass_context
 def command(
@@ -73,6 +74,7 @@ def command(
     budget: tuple[str, ...],
     goal: str | None,
     keep: bool,
+    no_bot: bool,
 ) -> int:
     """Run agents and the queue until every task landed or is parked.
 
@@ -88,6 +90,8 @@ def command(
     """
     from agentctl.core.text.json_form import replace
 
+    if no_bot and not given.hub.station:
+        raise UsageError("--no-bot is for a hub on a remote: here nothing else would land", hint="agentctl init --remote NAME")
     file, argv = split(words)
     if file and goal:
         raise UsageError("give TASKS or --goal, not both")
@@ -101,7 +105,7 @@ def command(
     if not (only or tasks.all_tasks(given.hub)):
         raise NotFound("there are no tasks", hint="agentctl task add 'What is to be done'")
     crew = Crew(agents, program.argv, program.stdin, by_role)
-    job = RunPlan(crew, replace(policy, agents=program.settings), only, slots, batch, keep)
+    job = RunPlan(crew, replace(policy, agents=program.settings), only, slots, batch, keep, not no_bot)
     return run(given, job)
 
 
@@ -195,9 +199,9 @@ def watched(given: Given, job: RunPlan, also: Callable[[Told], None] = lambda ev
         narrator.tell(event)
 
     @contextlib.contextmanager
-    def watch(fleet: Fleet, bot: Bot) -> Iterator[Callable[[], None]]:
+    def watch(fleet: Fleet, seat: Seat) -> Iterator[Callable[[], None]]:
         try:
-            with view(given, narrator, fleet, bot) as refresh:
+            with view(given, narrator, fleet, lambda: seat.bot) as refresh:
                 yield refresh
         finally:
             if signals.heard():

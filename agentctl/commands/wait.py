@@ -17,6 +17,8 @@ from agentctl.terminal.parser import Duration, Given, as_command, given
 
 PAUSE = 0.2
 """Seconds between two looks."""
+FRESH = 1.0
+"""Seconds for which a look at a remote is new enough."""
 
 
 @as_command("wait", "agentctl wait fix-crash\nagentctl wait fix-crash --timeout 10m")
@@ -32,6 +34,7 @@ def command(given: Given, change: str, timeout: float | None) -> int:
     deadline = None if timeout is None else time.monotonic() + timeout
     told = ""
     while True:
+        given.hub.refs.refresh(FRESH)
         found = status.find(given.hub, change)
         if isinstance(found.record, Ended):
             return ended(given, found.record)

@@ -51,6 +51,22 @@ class TrunkRed(Notice, frozen=True, tag="red"):
     how: str
 
 
+class HubAway(Notice, frozen=True, tag="away"):
+    """The remote that the hub stands on cannot be reached, or declines what is pushed."""
+
+    how: str
+
+
+class HubBack(Notice, frozen=True, tag="back"):
+    """The remote takes what is pushed again."""
+
+
+class Elsewhere(Notice, frozen=True, tag="elsewhere"):
+    """The bot of the hub runs at another station."""
+
+    how: str
+
+
 class Unapproved(Notice, frozen=True, tag="unapproved"):
     """A queued change waits for approvals."""
 
@@ -167,6 +183,8 @@ def _told(event: Notice) -> str:
             )
         case Unapproved(key=key, needed=needed):
             return f"{key} waits for {needed}: agentctl approve {key}"
+        case HubBack():
+            return "the hub takes what is pushed again"
         case SessionBegun(task=task, agent=agent):
             return f"{agent} works on {task}"
         case SessionEnded(task=task, session=session):
@@ -188,6 +206,14 @@ def _told(event: Notice) -> str:
             return (
                 f"{many(count, 'other task')} {'is' if count == 1 else 'are'} open: agentctl run without a list works on them too"
             )
-        case Odd(how=how) | TrunkRed(how=how) | Braked(how=how) | Released(how=how) | OverBudget(how=how):
+        case (
+            Odd(how=how)
+            | TrunkRed(how=how)
+            | HubAway(how=how)
+            | Elsewhere(how=how)
+            | Braked(how=how)
+            | Released(how=how)
+            | OverBudget(how=how)
+        ):
             return how
     raise AssertionError(event)

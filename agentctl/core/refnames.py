@@ -14,6 +14,8 @@ refs/agentctl/salvage/_doctor/<n>                  what a ref held that does not
 refs/agentctl/verdicts                             the bot's verdicts by gate and tree
 refs/agentctl/hints                                verdicts of others, which prove nothing
 refs/agentctl/notebook                             what agents noted for one another
+refs/agentctl/bot                                  the lease of the bot, where the hub stands on a remote
+refs/agentctl/stations/<station>                   a station at which a fleet works, renewed as it works
 """
 
 from __future__ import annotations
@@ -35,6 +37,8 @@ PAUSE = ROOT + "pause"
 VERDICTS = ROOT + "verdicts"
 HINTS = ROOT + "hints"
 NOTEBOOK = ROOT + "notebook"
+BOT = ROOT + "bot"
+STATIONS = ROOT + "stations/"
 AGENT_BRANCH = "refs/heads/agent/"
 
 REVISION = 10**9
@@ -45,8 +49,8 @@ LONGEST = 100
 _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_-]|\.(?!\.|$)){0,99}")
 
 
-FOLDERS = (INBOX, OUTBOX, STAGE, TASKS, CLAIMS, SALVAGE)
-LEAVES = (STATE, PAUSE, VERDICTS, HINTS, NOTEBOOK)
+FOLDERS = (INBOX, OUTBOX, STAGE, TASKS, CLAIMS, SALVAGE, STATIONS)
+LEAVES = (STATE, PAUSE, VERDICTS, HINTS, NOTEBOOK, BOT)
 
 
 def in_the_way(name: str) -> bool:
@@ -61,7 +65,7 @@ def in_the_way(name: str) -> bool:
         and len(below) != 4
         or name.startswith(SALVAGE)
         and len(below) < 3
-        or name.startswith((STAGE, TASKS, CLAIMS))
+        or name.startswith((STAGE, TASKS, CLAIMS, STATIONS))
         and len(below) > 2
         or name.startswith(tuple(leaf + "/" for leaf in LEAVES))
     )

@@ -230,7 +230,7 @@ def _findings(patient: Patient) -> Iterator[Symptom]:
 
 
 def free_branch(hub: Hub) -> str:
-    taken = hub.refs.read(["refs/heads/"])
+    taken = hub.here.read(["refs/heads/"])
     return next(name for n in range(1, len(taken) + 2) if refnames.branch(name := f"edits-{n}") not in taken)
 
 
@@ -339,11 +339,11 @@ def _base(one: Seen, diff: Diff) -> str:
 
 def _name(hub: Hub, head: str) -> str:
     """Return the name of a branch at `head`: one that a mend has made already, or a new one."""
-    for name, ref in hub.refs.read(["refs/heads/"]).items():
+    for name, ref in hub.here.read(["refs/heads/"]).items():
         if ref.oid == head and name.startswith("refs/heads/edits-"):
             return name.removeprefix("refs/heads/")
     made = free_branch(hub)
-    create = hub.refs.transaction("doctor")
+    create = hub.here.transaction("doctor")
     create.create(refnames.branch(made), head)
     create.commit()
     hub.sync()

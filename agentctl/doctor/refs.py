@@ -218,7 +218,7 @@ def _misplaced(hub: Hub) -> Iterator[tuple[Ref, str]]:
 
 def _set_aside(patient: Patient) -> Iterator[str]:
     for ref, what in list(_misplaced(patient.hub)):
-        yield f"{ref.name}, not {what}, is {patient.hub.refs.set_aside(ref)} now"
+        yield f"{ref.name}, not {what}, is {patient.hub.refs.set_aside(ref.name, ref.oid)} now"
 
 
 def keep(hub: Hub, oid: str, moves: dict[str, tuple[str | None, str]]) -> str:

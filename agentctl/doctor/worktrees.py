@@ -29,7 +29,7 @@ def _claims(patient: Patient) -> Iterator[Symptom]:
             "it is removed; so does agentctl run",
         )
     for task, (claim, _) in found.claims.items():
-        if takeover.outlived(claim):
+        if takeover.outlived(patient.hub, claim):
             yield Symptom(
                 f"the claim of {claim.agent} on {task} outlived its supervisor",
                 patient.mend("claims"),

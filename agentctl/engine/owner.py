@@ -41,6 +41,11 @@ def alive(who: Mapping[str, object]) -> bool:
     return started is not None and started == who.get("started")
 
 
+def elsewhere(who: Mapping[str, object]) -> bool:
+    """Tell whether nobody here can know if the process of an identity runs."""
+    return who.get("host") != socket.gethostname() or who.get("boot") == _boot() and who.get("space") != _space()
+
+
 def _started(pid: int) -> float | None:
     """Return when a process started; None if there is no such process, or if it is a zombie.
 

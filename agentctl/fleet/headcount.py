@@ -26,7 +26,7 @@ class Headcount:
 
     @property
     def names(self) -> list[str]:
-        return [f"agent-{n}" for n in range(1, self.size + 1)]
+        return [f"{self.hub.place}-{n}" for n in range(1, self.size + 1)]
 
     def follow(self, tip: str) -> int:
         """Take the number that was said last, and return it; `tip` is that of trunk."""

@@ -101,7 +101,13 @@ class SessionRun:
         causes. The claim is released then.
         """
         hub, task, agent = self.hub, self.work.task, self.work.agent
-        claim = Claim(agent, task.generation, self.started + self.policy.agents.timeout + CLAIM_SLACK, owner.identity())
+        claim = Claim(
+            agent,
+            task.generation,
+            self.started + self.policy.agents.timeout + CLAIM_SLACK,
+            owner.identity(),
+            hub.place if hub.station else "",
+        )
         with agents.lock(hub, agent):
             if not self.work.stored:
                 return self._session(claim)

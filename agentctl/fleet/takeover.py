@@ -17,13 +17,13 @@ from agentctl.fleet import agents, conclusion
 from agentctl.fleet.listening import spent_so_far
 from agentctl.git import worktrees
 from agentctl.git.repository import Hub
-from agentctl.hub import tasks
+from agentctl.hub import presence, tasks
 from agentctl.hub.tasks import Survey
 
 
-def outlived(claim: Claim) -> bool:
-    """Tell whether the supervisor that made a claim is dead, or the claim has expired."""
-    return not owner.alive(claim.owner) or claim.expires <= time.time()
+def outlived(hub: Hub, claim: Claim) -> bool:
+    """Tell whether the supervisor that made a claim is dead or has vanished, or the claim has expired."""
+    return not owner.alive(claim.owner) or claim.expires <= time.time() or presence.vanished(hub, claim)
 
 
 def take_over(hub: Hub, trunk: str, policy: Policy, runner: Runner = LOCAL) -> list[str]:
@@ -49,7 +49,7 @@ def end_claims(hub: Hub, trunk: str, policy: Policy, found: Survey, runner: Runn
             tasks.release(hub, name, oid)
             done.append(name)
     for name, (claim, oid) in found.claims.items():
-        if name in own or not outlived(claim):
+        if name in own or not outlived(hub, claim):
             continue
         try:
             # An agent whose lock is held works, whatever its name in a claim says.

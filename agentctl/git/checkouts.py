@@ -39,7 +39,7 @@ class Checkout:
     def head(self) -> str:
         """Return the id of the commit that HEAD is at."""
         branch = self.branch()
-        found = self.hub.refs.get(branch) if branch else _content(os.path.join(self.git_dir, "HEAD"))
+        found = self.hub.here.get(branch) if branch else _content(os.path.join(self.git_dir, "HEAD"))
         return found if found and _OID.fullmatch(found) else process.text(["rev-parse", "--verify", "HEAD"], git_dir=self.git_dir)
 
     def branch(self) -> str | None:
@@ -225,12 +225,36 @@ def index_locks(tree: Checkout) -> list[str]:
 def bring_along(hub: Hub, trunk: str, old: str, new: str) -> list[str]:
     """Update every checkout of trunk, and return the paths of those that had to stay behind.
 
-    A local change, a file that Git ignores or an alien filter may be in the way.
+    A local change, a file that Git ignores or an alien filter may be in the way. On a station it does nothing: there
+    `follow` moves the branch too.
     """
+    if hub.station:
+        return []
     for tree in of_trunk(hub, trunk):
         with contextlib.suppress(Contended):
             stale_locks.clear(hub.git_dir, index_locks(tree), LINGER)
     return [tree.path for tree in of_trunk(hub, trunk) if _in_the_way(hub, tree, old, new) or not tree.follow(old, new)]
+
+
+def follow(hub: Hub, trunk: str) -> None:
+    """Fast-forward a station's own branch of trunk's name, and its checkouts, to where trunk is on the remote.
+
+    A branch with commits of its own stays, and so does one that a local change, a file that Git ignores or an alien
+    filter keeps from following.
+    """
+    branch = refnames.branch(trunk)
+    old, new = hub.here.get(branch), hub.refs.get(branch)
+    if not (hub.station and old and new) or old == new or not hub.holds(new, old):
+        return
+    for tree in of_trunk(hub, trunk):
+        with contextlib.suppress(Contended):
+            stale_locks.clear(hub.git_dir, index_locks(tree), LINGER)
+        if _in_the_way(hub, tree, old, new) or not tree.follow(old, new):
+            return
+    move = hub.here.transaction("follow trunk")
+    move.update(branch, new, old)
+    with contextlib.suppress(Contended):
+        move.commit()
 
 
 def _in_the_way(hub: Hub, tree: Checkout, old: str, new: str) -> bool:
@@ -269,8 +293,8 @@ def drop_half_written(hub: Hub, tree: Checkout, old: str, new: str) -> None:
 
 
 def refuse_dirty(hub: Hub, trunk: str) -> None:
-    """Raise Refused if a checkout of trunk has changes that a landing could run into."""
-    for tree in of_trunk(hub, trunk):
+    """Raise Refused if a checkout of trunk has changes that a landing could run into; on a station none can."""
+    for tree in of_trunk(hub, trunk) if not hub.station else ():
         if tree.dirty():
             raise Refused(f"{tree.path} has {trunk} checked out with uncommitted changes", hint="agentctl doctor")
 

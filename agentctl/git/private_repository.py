@@ -118,7 +118,7 @@ def _anew(hub: Hub, git_dir: str, template: str) -> None:
         *settled,
         ("remote.origin.url", hub.git_dir),
         ("remote.origin.pushurl", NO_PUSH),
-        ("remote.origin.fetch", "+refs/heads/*:refs/remotes/origin/*"),
+        ("remote.origin.fetch", f"+{hub.refs.local('refs/heads/')}*:refs/remotes/origin/*"),
     )
     for folder in ("objects/info", "refs", "info"):
         modes.folder(os.path.join(git_dir, folder))

@@ -327,18 +327,25 @@ def child_environment() -> dict[str, str]:
     return {k: v for k, v in os.environ.items() if k not in tied}
 
 
-def as_user(
-    args: Sequence[str], *, cwd: str, ok: Sequence[int] = (0,), env: Mapping[str, str] | None = None, stdin: bytes = b""
-) -> str:
-    """Run git in `cwd` as the user would, with the user's configuration, and return its output."""
+def called_as_user(
+    args: Sequence[str], *, cwd: str, env: Mapping[str, str] | None = None, stdin: bytes = b"", limit: float | None = None
+) -> subprocess.CompletedProcess[bytes]:
+    """Run git in `cwd` as the user would, with the user's configuration, whatever its exit status is."""
     with _told(args):
-        done = _called(
+        return _called(
             [binary(), *args],
             cwd=cwd,
             env=child_environment() | {"LC_ALL": "C"} | dict(env or {}),
             input=stdin,
-            limit=_limit(args),
+            limit=limit or _limit(args),
         )
+
+
+def as_user(
+    args: Sequence[str], *, cwd: str, ok: Sequence[int] = (0,), env: Mapping[str, str] | None = None, stdin: bytes = b""
+) -> str:
+    """Return the output of `called_as_user`; raise GitError for an exit status not in `ok`."""
+    done = called_as_user(args, cwd=cwd, env=env, stdin=stdin)
     if done.returncode not in ok:
         raise GitError(args, done.returncode, done.stderr.decode(errors="replace"))
     return decoded(done)

@@ -43,12 +43,13 @@ def names(git_dir: str, prefixes: Iterable[str]) -> Names:
     for prefix in prefixes:
         _walk(git_dir, prefix, found)
         for oid, name in packed_lines(git_dir, prefix.rstrip("/").encode()):
-            if _under(name, prefix) and name not in found.odd:
+            if under(name, prefix) and name not in found.odd:
                 found.oids.setdefault(name, oid)
     return found
 
 
-def _under(name: str, prefix: str) -> bool:
+def under(name: str, prefix: str) -> bool:
+    """Tell whether a ref is at or under a prefix."""
     return name == prefix or name.startswith(prefix if prefix.endswith("/") else prefix + "/")
 
 
@@ -59,7 +60,7 @@ def _walk(git_dir: str, prefix: str, found: Names) -> None:
     except (FileNotFoundError, NotADirectoryError):
         return
     if not stat.S_ISDIR(mode):
-        if _under(first, prefix):
+        if under(first, prefix):
             _take(git_dir, first, found)
         return
     folders = [first]
@@ -127,6 +128,14 @@ def _text(path: str) -> str:
         return os.read(handle, 4096).decode(errors="replace").strip()
     finally:
         os.close(handle)
+
+
+def at(git_dir: str, name: str) -> str | None:
+    """Return what one ref holds, or None; what cannot be read counts as nothing."""
+    try:
+        return loose(git_dir, name)
+    except (FileNotFoundError, IsADirectoryError, NotADirectoryError, Odd):
+        return packed(git_dir, name)
 
 
 def packed(git_dir: str, name: str) -> str | None:

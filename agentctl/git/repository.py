@@ -6,18 +6,22 @@ import contextlib
 import ctypes
 import functools
 import glob
+import hashlib
 import os
+import re
 import shutil
+import socket
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Unpack
 
 from agentctl.core import refnames
 from agentctl.errors import Infrastructure, NotFound, Refused
-from agentctl.git import folders, modes, plain, process
+from agentctl.git import folders, modes, plain, process, stale_locks
 from agentctl.git.ancestry import FirstParents
 from agentctl.git.objects import Objects, Person
 from agentctl.git.refs import Refs
+from agentctl.git.station import Station
 from agentctl.messages import quoted
 
 POLICY_PATH = ".agentctl/policy.yaml"
@@ -43,12 +47,32 @@ class Hub:
 
     @functools.cached_property
     def refs(self) -> Refs:
+        """The refs of the hub, which may stand on a remote of this repository."""
+        return Refs(self.git_dir, self.objects, self.station)
+
+    @functools.cached_property
+    def here(self) -> Refs:
+        """The refs of this repository itself."""
         return Refs(self.git_dir, self.objects)
+
+    @functools.cached_property
+    def station(self) -> Station | None:
+        """The station that this repository is, if the hub stands on a remote: `git config agentctl.remote NAME`."""
+        name = self.config("agentctl.remote")
+        return Station(self.git_dir, name, lambda: self.config("agentctl.trunk")) if name else None
 
     @functools.cached_property
     def line(self) -> FirstParents:
         """The line of trunk's first parents."""
         return FirstParents(self.objects)
+
+    @functools.cached_property
+    def place(self) -> str:
+        """What the names of the agents here begin with: on a station, what sets them apart from those of other stations."""
+        if not self.station:
+            return "agent"
+        digest = hashlib.sha1(f"{socket.gethostname()}:{self.git_dir}".encode()).hexdigest()[:4]
+        return self.config("agentctl.station") or f"{refnames.slug(socket.gethostname(), 20) or 'host'}-{digest}"
 
     @property
     def own(self) -> str:
@@ -106,6 +130,11 @@ class Hub:
     def configure(self, key: str, value: str) -> None:
         self.git("config", key, value)
         self._configuration[key.lower()] = value
+
+    def forget(self) -> None:
+        """Forget what follows from the configuration, which has changed."""
+        for name in ("refs", "station", "place"):
+            self.__dict__.pop(name, None)
 
     @contextlib.contextmanager
     def scratch(self) -> Iterator[str]:
@@ -193,6 +222,9 @@ class Hub:
         done.
         """
         with self.objects.store.synced():
+            if self.station:
+                # What counts is that the remote has acknowledged it.
+                return
             handle = os.open(self.git_dir, os.O_RDONLY)
             try:
                 _syncfs(handle)
@@ -247,8 +279,23 @@ def find(path: str = ".") -> Hub:
     if bare != "true":
         top = process.as_user(["rev-parse", "--show-toplevel"], cwd=path, ok=(0, 128)) or None
     hub = Hub(os.path.realpath(common), top and os.path.realpath(top))
+    _refuse_odd_files(hub)
+    _join(hub)
     _refuse_unsupported(hub)
     return hub
+
+
+_REMOTE = re.compile(rb"^remote:[ \t]*[\"']?([A-Za-z0-9][A-Za-z0-9._-]*)[\"']?[ \t]*(?:#.*)?$", re.MULTILINE)
+
+
+def _join(hub: Hub) -> None:
+    """Make a fresh clone a station if the policy that is checked out names one of its remotes for the hub."""
+    if hub.config("agentctl.remote") is not None or not hub.top:
+        return
+    named = _REMOTE.search(folders.content(os.path.join(hub.top, POLICY_PATH)) or b"")
+    name = named[1].decode() if named else ""
+    if name and name in hub.git("remote").split("\n") and not hub.here.names([refnames.ROOT]).oids:
+        stale_locks.retrying(hub.git_dir, lambda: hub.configure("agentctl.remote", name))
 
 
 def _of_agent(path: str) -> Hub | None:
@@ -292,5 +339,5 @@ def _refuse_unsupported(hub: Hub) -> None:
                 f"this repository {words}, which agentctl does not support yet",
                 hint="use a repository with SHA-1 ids and refs in files",
             )
-    if os.path.exists(os.path.join(hub.git_dir, "shallow")):
+    if os.path.exists(os.path.join(hub.git_dir, "shallow")) and not (hub.station and hub.station.deepen()):
         raise Refused("this repository is shallow: merges need the whole history", hint="git fetch --unshallow")

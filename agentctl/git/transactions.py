@@ -17,51 +17,62 @@ from typing import TypeVar
 from agentctl.core import refnames
 from agentctl.core.text.printable import printable
 from agentctl.errors import AgentctlError, Contended
-from agentctl.git import ref_files, stale_locks
+from agentctl.git import stale_locks
 from agentctl.git.process import GitError, run
 
 T = TypeVar("T")
 
 log = logging.getLogger(__name__)
-ZERO = "0" * 40
-OBSTACLES = 5
-"""How often a transaction is tried again, of which refs in the wrong place or a `git gc` are in the way."""
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """One ref that is to go from one value to another; None for a ref that does not exist."""
+
+    ref: str
+    old: str | None
+    new: str | None
+
+    @property
+    def line(self) -> str:
+        """The move as `git update-ref -z --stdin` reads it."""
+        if self.new is None:
+            return f"delete {self.ref}\0{self.old}\0"
+        return f"update {self.ref}\0{self.new}\0{self.old}\0" if self.old else f"create {self.ref}\0{self.new}\0"
 
 
 @dataclass(slots=True)
 class Transaction:
-    """A collection of ref updates; `commit` applies all of them or none."""
+    """A collection of moves of refs; `commit` carries out all of them or none."""
 
-    git_dir: str
     message: str
-    rescue: Callable[[], bool] = lambda: False
-    """Write again, safe from `git gc`, what the caller has just written, and tell whether there was anything."""
-    _lines: list[str] = field(default_factory=list)
+    carry_out: Callable[[list[Move], str], None]
+    """Carry out moves, with a message for the reflogs, or raise what `commit` raises."""
+    _moves: list[Move] = field(default_factory=list)
 
     def create(self, ref: str, new: str) -> None:
-        self._lines.append(f"create {ref}\0{new}\0")
+        self._moves.append(Move(ref, None, new))
 
     def update(self, ref: str, new: str, old: str | None) -> None:
         """Move `ref` from `old` (None: it does not exist) to `new`."""
-        self._lines.append(f"update {ref}\0{new}\0{old or ZERO}\0")
+        self._moves.append(Move(ref, old, new))
 
     def delete(self, ref: str, old: str) -> None:
-        self._lines.append(f"delete {ref}\0{old}\0")
+        self._moves.append(Move(ref, old, None))
 
     def leave_out(self, ref: str) -> None:
         """Take out whatever was to be done with a ref."""
-        self._lines = [line for line in self._lines if line.partition("\0")[0].partition(" ")[2] != ref]
+        self._moves = [move for move in self._moves if move.ref != ref]
 
     def named(self, prefix: str) -> list[str]:
         """List the refs in this transaction whose names begin with `prefix`."""
-        names = (line.partition("\0")[0].partition(" ")[2] for line in self._lines)
-        return [name for name in names if name.startswith(prefix)]
+        return [move.ref for move in self._moves if move.ref.startswith(prefix)]
 
     def __bool__(self) -> bool:
-        return bool(self._lines)
+        return bool(self._moves)
 
     def commit(self) -> None:
-        """Apply all updates, or none.
+        """Carry out all moves, or none.
 
         A ref that stands where the protocol has a folder, or below a ref of the protocol, is moved out of the way. New
         objects that a `git gc` took before a ref named them are written again.
@@ -69,37 +80,27 @@ class Transaction:
         Raises Contended if a ref did not have its expected value or is locked by a living Git, and Blocked if something
         else is in the way of a ref. Where Git names the ref, the error has it as its value `ref`.
         """
-        if not self._lines:
-            return
-        for _ in range(OBSTACLES):
-            try:
-                return self._apply()
-            except Gone:
-                if not self.rescue():
-                    raise
-            except Blocked as error:
-                if not _make_way(self.git_dir, str(error.values["ref"])):
-                    raise
-        self._apply()
+        if self._moves:
+            self.carry_out(self._moves, self.message)
 
-    def _apply(self) -> None:
-        # Without `start` and `commit`, Git carries out what it has read when its input ends, and a kill of agentctl may
-        # end the input anywhere.
-        told = "".join(["start\0", *self._lines, "commit\0"])
-        log.debug(
-            "transaction %s: %s", self.message, "; ".join(printable(line.rstrip("\0").replace("\0", " ")) for line in self._lines)
+
+def carry_out(git_dir: str, moves: list[Move], message: str) -> None:
+    """Carry out moves of refs in one repository, or raise what `Transaction.commit` raises."""
+    # Without `start` and `commit`, Git carries out what it has read when its input ends, and a kill of agentctl may
+    # end the input anywhere.
+    told = "".join(["start\0", *(move.line for move in moves), "commit\0"])
+    log.debug("transaction %s: %s", message, "; ".join(printable(move.line.rstrip("\0").replace("\0", " ")) for move in moves))
+    try:
+        stale_locks.retrying(
+            git_dir,
+            lambda: run(
+                ["update-ref", "--no-deref", "-m", "agentctl: " + message, "-z", "--stdin"],
+                git_dir=git_dir,
+                stdin=os.fsencode(told),
+            ),
         )
-        try:
-            stale_locks.retrying(
-                self.git_dir,
-                lambda: run(
-                    ["update-ref", "--no-deref", "-m", "agentctl: " + self.message, "-z", "--stdin"],
-                    git_dir=self.git_dir,
-                    stdin=os.fsencode(told),
-                ),
-            )
-        except GitError as error:
-            raise _explained(error) from error
+    except GitError as error:
+        raise _explained(error) from error
 
 
 def retrying(tries: int, act: Callable[[], T]) -> T:
@@ -130,32 +131,6 @@ def found_name(held: Mapping[str, str], oid: str) -> str:
     """Return the name of a salvage ref for an object that a ref held in the wrong place; `held` are those that there are."""
     numbers = [int(n) for n in (name.removeprefix(refnames.FOUND) for name in held) if n.isdecimal()]
     return next((name for name, kept in held.items() if kept == oid), f"{refnames.FOUND}{max([0, *numbers]) + 1}")
-
-
-def set_aside(git_dir: str, name: str, oid: str) -> str:
-    """Have a salvage ref hold what a ref holds, delete that ref, and return the salvage ref's name."""
-    held = ref_files.names(git_dir, [refnames.FOUND]).oids
-    kept = found_name(held, oid)
-    log.debug("%s is set aside; what it held is %s", name, kept)
-    first, second = Transaction(git_dir, "set aside"), Transaction(git_dir, "set aside")
-    first.delete(name, oid)
-    if kept not in held:
-        # What stands in the place of a folder of salvage refs has to go before there can be one.
-        (second if kept.startswith(name + "/") else first).create(kept, oid)
-    first.commit()
-    second.commit()
-    return kept
-
-
-def _make_way(git_dir: str, ref: str) -> bool:
-    """Set aside the refs that are in the way of `ref`; return whether there were any."""
-    names = ref_files.names(git_dir, [refnames.ROOT.rstrip("/")]).oids
-    blocking = [
-        name for name in names if refnames.in_the_way(name) and (ref.startswith(name + "/") or name.startswith(ref + "/"))
-    ]
-    for name in blocking:
-        set_aside(git_dir, name, names[name])
-    return bool(blocking)
 
 
 def _explained(error: GitError) -> Exception:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -10,18 +11,21 @@ from dataclasses import dataclass
 
 from agentctl import signals
 from agentctl.bot.bot import Bot
-from agentctl.bot.lock import lock
 from agentctl.core.notices import Told
 from agentctl.core.policy.policy import Policy
 from agentctl.core.tasks.task import FINISHED
 from agentctl.engine import open_files
 from agentctl.fleet.supervisor import Crew, Fleet
+from agentctl.git.remote import Away, Declined
 from agentctl.git.repository import Hub
+from agentctl.harness.seat import Seat
 from agentctl.harness.summary import Summary
 from agentctl.harness.tally import Tally
 
 POLL = 0.1
 """Seconds between two turns when nothing reports."""
+PATIENCE, STOPPING = 12 * 3600.0, 10.0
+"""Seconds for which a session that has ended waits for a hub that is away, ordinarily and when the run is to end."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +40,8 @@ class RunPlan:
     batch: int | None = None
     keep: bool = False
     """True if the agents' worktrees are to stay."""
+    bot: bool = True
+    """False if the queue is left to a bot elsewhere."""
 
 
 @dataclass(frozen=True)
@@ -48,14 +54,24 @@ class RunOutcome:
     """What each blocked task waits for, by task."""
 
 
-Watch = Callable[[Fleet, Bot], AbstractContextManager[Callable[[], None]]]
+Watch = Callable[[Fleet, Seat], AbstractContextManager[Callable[[], None]]]
 """A context that is open from the first turn to the last; the function that it gives is called after each turn."""
+
+
+def _patience() -> float:
+    """Return for how many seconds a session waits for a hub that is away before what it has to say is lost to the hub.
+
+    Its work stays in the worktree then, and the next start makes it safe. The loop itself does not wait.
+    """
+    if threading.current_thread() is threading.main_thread():
+        return 0.0
+    return STOPPING if signals.heard() else PATIENCE
 
 
 def run(hub: Hub, trunk: str, job: RunPlan, tell: Callable[[Told], None], watch: Watch) -> RunOutcome:
     """Run to the end; whatever ends the run, nothing is left running, and work is safe.
 
-    Raises Contended if another bot runs, and KeyboardInterrupt if agentctl is asked to stop. Raises what keeps
+    Raises Contended if another bot of this repository runs, and KeyboardInterrupt if agentctl is asked to stop. Raises what keeps
     everything from going on: Refused for a trunk that somebody else moved, Infrastructure for one that is red.
     """
     begun, tally = time.time(), Tally()
@@ -65,25 +81,31 @@ def run(hub: Hub, trunk: str, job: RunPlan, tell: Callable[[Told], None], watch:
         tally.count(event)
         tell(event)
 
-    with lock(hub) as held, signals.held(), contextlib.ExitStack() as stack:
-        bot = Bot(hub, held, trunk, heard, job.slots, job.batch)
-        stack.callback(bot.close)
-        fleet = Fleet(hub, trunk, job.policy, job.crew, job.only, heard, bot.wake)
+    with signals.held(), contextlib.ExitStack() as stack:
+        wake = threading.Event()
+        seat = Seat(hub, lambda held: Bot(hub, held, trunk, heard, job.slots, job.batch, wake=wake), heard, job.bot)
+        stack.callback(seat.leave)
+        fleet = Fleet(hub, trunk, job.policy, job.crew, job.only, heard, wake)
         if not job.keep:
             stack.callback(fleet.close)
         stack.callback(fleet.stop)
-        show = stack.enter_context(watch(fleet, bot))
+        if hub.station:
+            hub.station.patience = _patience
+        show = stack.enter_context(watch(fleet, seat))
         while True:
-            bot.take_turn()
-            if bot.moved and not bot.moved.new:
+            seat.take_turn()
+            if (bot := seat.bot) and bot.moved and not bot.moved.new:
                 raise bot.moved.refusal
-            fleet.take_turn()
+            try:
+                fleet.take_turn()
+            except (Away, Declined) as error:
+                (bot or seat).reach.failed(error, landing=False)
             show()
-            if fleet.done and (bot.idle or fleet.over_budget and bot.halted):
+            if fleet.done and (not bot or bot.idle or fleet.over_budget and bot.halted):
                 break
-            if bot.blocked and bot.halted and not fleet.runs:
+            if bot and bot.blocked and bot.halted and not fleet.runs:
                 raise bot.blocked
-            bot.wake.wait(POLL)
+            wake.wait(POLL)
             signals.check()
     mine, parked, blocked = fleet.mine, fleet.parked, fleet.blocked
     paused = fleet.pace.paused(time.time())

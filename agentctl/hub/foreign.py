@@ -136,7 +136,8 @@ def trunk_of(hub: Hub) -> str:
 
 def trace(hub: Hub, trunk: str, new: str) -> str:
     """Return what the branch's reflog says of its last move, if that led to `new`: a hint at who made it."""
-    said = hub.git("reflog", "-n1", "--format=%H%x00%gn%x00%gs", refnames.branch(trunk), "--", ok=(0, 128))
+    ref = hub.refs.local(refnames.branch(trunk))
+    said = hub.git("reflog", "-n1", "--format=%H%x00%gn%x00%gs", ref, "--", ok=(0, 128))
     tip, *words = said.split("\0")
     found = printable(", ".join(word for word in words if word), 200)
     return f" (its reflog names {found})" if tip == new and found else ""

@@ -7,7 +7,8 @@ reaches this file. For each ref that the bot alone moves, it holds the ids that 
 If a ref was only deleted or moved back, the next bot puts it back. If something else was put in its place, a person has
 to judge (`agentctl bot restore`, `agentctl bot adopt`), except while a bot runs: then no other bot can have written it.
 A hub without the file, such as a clone or a hub of an older version, is accepted as it is by the first bot that starts
-there; but verdicts without a ledger are not accepted.
+there; but verdicts without a ledger are not accepted. Where the hub stands on a remote, the bots of other stations write
+the same refs: each station accepts what continues that which it knew.
 """
 
 from __future__ import annotations
@@ -82,13 +83,13 @@ def moving(hub: Hub, ref: str, old: str | None, new: str | None) -> Iterator[Non
     if old == new:
         yield
         return
-    edit(hub, lambda marks: marks.moving(ref, old, new))
+    edit(hub, lambda marks: marks.moving(ref, old, new, bool(hub.station)))
     try:
         yield
     except (Contended, Blocked):
         edit(hub, lambda marks: marks.settled(ref, old), sync=False)
         raise
-    edit(hub, lambda marks: marks.settled(ref, new), sync=False)
+    hub.refs.once_settled(lambda done: edit(hub, lambda marks: marks.settled(ref, new if done else old), sync=False))
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +140,10 @@ def _differs(hub: Hub, ref: str) -> tuple[str, str | None] | None:
         marks = read(hub)
         found = hub.refs.get(ref)
         if marks.ours(ref, found):
+            return None
+        if hub.station and found and (not marks.newest(ref) or hub.holds(found, marks.newest(ref))):
+            # The bot of another station went on from there.
+            accept(hub, ref)
             return None
         # A running bot may have changed marks and ref in between.
         if read(hub) == marks:

@@ -116,8 +116,8 @@ def _followed(hub: Hub, name: str, policy: Policy) -> tuple[str, Policy]:
 
 
 def _branches(hub: Hub) -> list[str]:
-    names = hub.git("for-each-ref", "--format=%(refname:lstrip=2)", "refs/heads/").split("\n")
-    return [name for name in names if name and not name.startswith("agent/")]
+    names = [ref.removeprefix("refs/heads/") for ref in sorted(hub.refs.names(["refs/heads/"]).oids)]
+    return [name for name in names if not name.startswith("agent/")]
 
 
 def _names_itself(hub: Hub, name: str) -> bool:

@@ -166,6 +166,15 @@ def purpose(hub: Hub, agents: Agents, name: str) -> str:
         return "work"
 
 
+def handed_in_by(hub: Hub, name: str, generation: int) -> int:
+    """Return the newest generation of a task above `generation` whose session handed something in; 0 if there is none."""
+    try:
+        newer = [s.generation for s in get(hub, name).sessions if s.generation > generation and s.revision]
+    except (NotFound, Malformed):
+        return 0
+    return max(newer, default=0)
+
+
 def offered(hub: Hub, name: str) -> bool:
     """Tell whether there is an open task called `name`: when its change leaves the queue, it is worked on again."""
     try:

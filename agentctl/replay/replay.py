@@ -87,14 +87,14 @@ def outcome(
         summary,
         sum(len(found) for found in caught.values()),
         sum(s.end == End.DEFERRED for s in sessions),
-        _differences(hub, pieces),
+        differences(hub, pieces),
         tuple(p.task for p in pieces if p.bug and not any(_evident(hub, r) for r in caught[p.task])),
         tuple(f.text for f in prove(hub, "main")[1] if f.grave),
         parked,
     )
 
 
-def _differences(hub: Hub, pieces: list[Piece]) -> tuple[str, ...]:
+def differences(hub: Hub, pieces: list[Piece]) -> tuple[str, ...]:
     last = hub.objects.commit(hub.trunk_tip("main")).tree
     return tuple(path for path, *_ in changed(hub, pieces[-1].target, last) if path != POLICY_PATH)
 

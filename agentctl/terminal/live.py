@@ -28,7 +28,7 @@ COUNTED = (Status.LANDED, Status.DONE, Status.SUBMITTED, Status.WORKING, Status.
 
 
 @contextlib.contextmanager
-def view(given: Given, narrator: Narrator, fleet: Fleet, bot: Bot) -> Iterator[Callable[[], None]]:
+def view(given: Given, narrator: Narrator, fleet: Fleet, bot: Callable[[], Bot | None]) -> Iterator[Callable[[], None]]:
     """Yield a function to call after each turn, which draws the view.
 
     It draws only on a terminal; elsewhere the narrator's plain lines stand alone.
@@ -43,12 +43,12 @@ def view(given: Given, narrator: Narrator, fleet: Fleet, bot: Bot) -> Iterator[C
     narrator.live, begun = True, time.time()
     with Live(console=console, refresh_per_second=8, transient=True) as live:
         try:
-            yield lambda: live.update(_draw(narrator, fleet, bot, begun, console.height))
+            yield lambda: live.update(_draw(narrator, fleet, bot(), begun, console.height))
         finally:
             narrator.live = False
 
 
-def _draw(narrator: Narrator, fleet: Fleet, bot: Bot, begun: float, height: int) -> Group:
+def _draw(narrator: Narrator, fleet: Fleet, bot: Bot | None, begun: float, height: int) -> Group:
     from rich.console import Group
     from rich.text import Text
 
@@ -56,16 +56,16 @@ def _draw(narrator: Narrator, fleet: Fleet, bot: Bot, begun: float, height: int)
     head = Text(ago(begun) + "   " + "  ".join(f"{where[s]} {s}" for s in COUNTED if where[s]))
     if spent := str(fleet.spent):
         head.append(f"   {spent}")
-    if bot.moved:
+    if bot and bot.moved:
         head.append(f"   {bot.moved.text}: nothing lands", style=COLORS[events.Moved])
-    if bot.paused:
+    if bot and bot.paused:
         head.append(f"   {printable(str(bot.paused))}", style=COLORS[events.Paused])
     if fleet.pace.held:
         head.append(visible(f"   held back: {fleet.pace.held}"), style=COLORS[notices.Braked])
     rows = [(run.work.agent, name, ago(run.started), "") for name, (run, _) in sorted(fleet.runs.items())[: max(3, height // 3)]]
     rows += [
         (f"probe {staged.probe.number}", many(len(staged.probe.chain), "change"), ago(staged.started), staged.probe.reason)
-        for staged in bot.state.probes[: max(2, height // 6)]
+        for staged in (bot.state.probes if bot else ())[: max(2, height // 6)]
     ]
     widths = [max((len(row[n]) for row in rows), default=0) for n in range(4)]
     shown = [("", "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths)).rstrip()) for row in rows]

@@ -18,11 +18,12 @@ from agentctl import __version__
 from agentctl.cli import SECTIONS
 from agentctl.core.text.printable import visible
 from agentctl.core.text.units import duration
-from agentctl.messages import folded
+from agentctl.messages import ago, folded
 
 if TYPE_CHECKING:
     from agentctl.core.policy.policy import Policy
     from agentctl.git.repository import Hub
+    from agentctl.git.station import Station
 
     Seconds = click.ParamType[float]
 else:
@@ -92,6 +93,8 @@ class Given:
     quiet: bool = False
     verbose: int = 0
     color: str = "auto"
+    offline: bool = False
+    """True if nobody is to look at the remote that the hub may stand on."""
     begin: Callable[[], None] = lambda: None
     """Called before the command begins."""
 
@@ -105,12 +108,25 @@ class Given:
         except FileNotFoundError:
             raise NotFound("the folder that this was started in is gone", hint="cd to one that is there") from None
         try:
-            return find(self.path)
+            hub = find(self.path)
         except NotFound:
             # An agent may be anywhere when it says something about its task.
             if self.path != "." or not os.environ.get("AGENTCTL_HUB"):
                 raise
-            return find(os.environ["AGENTCTL_HUB"])
+            hub = find(os.environ["AGENTCTL_HUB"])
+        if hub.station:
+            self._look(hub, hub.station)
+        return hub
+
+    def _look(self, hub: Hub, station: Station) -> None:
+        """Look at the remote that the hub stands on or, with --offline, say how old the last look is."""
+        if not self.offline:
+            hub.refs.refresh()
+            return
+        station.offline = True
+        self.note(
+            f"agentctl: the hub as of {ago(station.seen)}" if station.seen else "agentctl: nobody has looked at the hub yet"
+        )
 
     @functools.cached_property
     def policy(self) -> Policy:
@@ -267,9 +283,10 @@ def group(name: str, examples: str, invoke_without_command: bool = False) -> Cal
 @click.option("--color", type=click.Choice(["auto", "always", "never"]), default="auto", help="When to use colour.")
 @click.option("-q", "--quiet", is_flag=True, help="Print only results and errors.")
 @click.option("-v", "--verbose", count=True, help="Print more.")
+@click.option("--offline", is_flag=True, help="Of a hub on a remote, show what was there at the last look.")
 @click.option("--debug", is_flag=True, envvar="AGENTCTL_DEBUG", help="Print each Git that is run, and each transaction of refs.")
 @click.pass_context
-def root(ctx: click.Context, path: str, as_json: bool, color: str, quiet: bool, verbose: int, debug: bool) -> None:
+def root(ctx: click.Context, path: str, as_json: bool, color: str, quiet: bool, verbose: int, offline: bool, debug: bool) -> None:
     """Run many coding agents on one Git repository and keep its trunk green.
 
     Agents work in worktrees of their own; a merge queue tests what they submit, finds
@@ -277,6 +294,7 @@ def root(ctx: click.Context, path: str, as_json: bool, color: str, quiet: bool, 
     """
     given = ctx.ensure_object(Given)
     given.path, given.json, given.quiet, given.verbose, given.color = path, as_json, quiet, verbose, color
+    given.offline = offline
     if debug or "logging" in sys.modules:
         given.trace(debug)
     given.begin()

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import agentctl
 from agentctl.bot.bot import Bot
+from agentctl.bot.lock import lock
 from agentctl.core import notices
 from agentctl.core.queue.records import reason_kind
-from agentctl.engine import locks
 from agentctl.gate import judging, slots
 from agentctl.git.objects import Person
 from agentctl.git.repository import find
@@ -150,7 +150,7 @@ class Repo:
     def bot(self, **options):
         """A bot that holds its lock; its news are in `heard`."""
         heard = []
-        with locks.acquire(self.hub.own_path("locks", "bot.lock"), "the bot") as held:
+        with lock(self.hub) as held:
             bot = Bot(self.hub, held, "main", heard.append, **options)
             bot.heard = heard
             try:

@@ -52,3 +52,11 @@ def test_encoding_keeps_everything():
 def test_what_it_did_not_write_is_refused(data):
     with pytest.raises(ValueError):
         decode(data)
+
+
+def test_a_ref_that_moves_twice_before_either_move_is_settled():
+    """The remote may have it where it was before, or where it is in the end, and a kill may come at any time."""
+    marks = Marks().settled(STATE, A).moving(STATE, A, B, again=True).moving(STATE, B, C, again=True)
+    assert [marks.ours(STATE, oid) for oid in (A, B, C, None)] == [True, True, True, False]
+    assert marks.newest(STATE) == C
+    assert marks.moving(STATE, A, B, again=True) == Marks().moving(STATE, A, B)

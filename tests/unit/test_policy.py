@@ -444,6 +444,7 @@ def test_explain_shows_every_key_in_80_columns():
     assert shown == {key.split(".")[-1] for key in keys()} - set(SCHEMA["properties"]) | {
         "version",
         "trunk",
+        "remote",
         "foreign",
         "strategy",
         "protect",

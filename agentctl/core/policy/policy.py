@@ -176,6 +176,7 @@ class ApprovalRule:
 class Policy:
     version: int
     trunk: str
+    remote: str
     foreign: str
     strategy: str
     gates: tuple[Gate, ...]
@@ -205,6 +206,7 @@ def parse(text: str, source: str) -> Policy:
     return Policy(
         version=values["version"],
         trunk=values["trunk"],
+        remote=values["remote"],
         foreign=values["foreign"],
         strategy=values["strategy"],
         gates=tuple(Gate(**gate) for gate in values["gates"]),

@@ -11,6 +11,7 @@ from agentctl.core.policy.schema_kinds import (
     BRANCH,
     NAME,
     NAME_WORDS,
+    REMOTE,
     choice,
     duration,
     env,
@@ -161,6 +162,13 @@ SCHEMA: Plain = {
             "main",
             pattern=BRANCH,
             **{"x-expected": "the name of a branch such as main (not refs/..., not agent/...)"},
+        ),
+        "remote": text(
+            "The remote that the hub stands on, such as origin: what is true there counts, and each clone is a station. "
+            "Without it, the hub is the repository itself.",
+            "",
+            pattern=REMOTE,
+            **{"x-expected": "the name of a remote such as origin"},
         ),
         "foreign": choice(
             "What becomes of trunk when somebody else moves it forward. adopt: the bot tests it and "

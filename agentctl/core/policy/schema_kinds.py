@@ -10,6 +10,7 @@ from agentctl.core.text.units import DURATION, LARGEST, SIZE
 # The lookahead `(?!\n)` stands here because Python's `$` also matches before a last newline.
 END = r"$(?!\n)"
 NAME = r"^(?!.*\.lock$)[A-Za-z0-9](?:[A-Za-z0-9_-]|\.(?!\.|$)){0,99}" + END
+REMOTE = r"\A([A-Za-z0-9][A-Za-z0-9._-]*)?\Z"
 BRANCH = (
     r"^(?!refs/|agent/|HEAD$|@$|[-./])(?!.*(?:\.\.|//|@\{|/\.|\.lock(?:/|$)|[./]$))"
     r"[^\x00-\x20\x7f~^:?*\[\\]{1,200}" + END

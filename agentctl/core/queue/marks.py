@@ -30,9 +30,11 @@ class Marks(Struct, frozen=True, omit_defaults=False):
         """Return the id that the bot wrote last, or was about to write."""
         return self.refs[ref][-1]
 
-    def moving(self, ref: str, old: str | None, new: str | None) -> Marks:
-        """Return the marks for the time while the bot moves `ref`."""
-        return replace(self, refs={**self.refs, ref: (old or "", new or "")})
+    def moving(self, ref: str, old: str | None, new: str | None, again: bool = False) -> Marks:
+        """Return the marks for the time while the bot moves `ref`, perhaps `again` before an earlier move is settled."""
+        before = self.refs.get(ref, ())
+        first = before if again and before[-1:] == ((old or ""),) else ((old or ""),)
+        return replace(self, refs={**self.refs, ref: (*first, new or "")})
 
     def settled(self, ref: str, found: str | None) -> Marks:
         """Return the marks for the time after a move, when `ref` is at `found`."""

@@ -12,12 +12,15 @@ class Claim(Struct, frozen=True):
     expires: float
     owner: Plain = {}
     """The identity of the supervisor's process."""
+    station: str = ""
+    """The station that it works at; empty if the hub is the repository itself."""
 
 
 CLAIM_SLACK = 3600.0
 """Seconds that a claim lasts beyond its session's time limit.
 
-Only a claim of another machine or container has to end by expiry; a dead process of this one is seen at once.
+Only a claim of another machine or container has to end by expiry; a dead process of this one is seen at once, and a
+station that vanished is after a while.
 """
 SKEW = 600.0
 """Seconds by which the clock of the machine that made a claim may be ahead."""

@@ -1,0 +1,64 @@
+"""Whether the remote that a hub stands on can be reached, and whether it takes what the bot pushes.
+
+As long as it cannot be reached, the bot's turns wait and the gates run on. If it declines a push that moves trunk, nothing
+lands for a while, and all else goes on; then landing is tried again.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from agentctl.core.notices import HubAway, HubBack, Told
+from agentctl.errors import AgentctlError
+from agentctl.git.remote import Away, Declined
+from agentctl.git.repository import Hub
+
+FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
+"""The seconds until the next try, doubled each time."""
+FRESH = 0.25
+"""Seconds for which a look is new enough for another turn."""
+
+
+class Reach:
+    def __init__(self, hub: Hub, tell: Callable[[Told], None]) -> None:
+        self.hub, self._tell = hub, tell
+        self._pause, self._until = FIRST_PAUSE, 0.0
+        self._no_landing_until = 0.0
+        self._told = ""
+
+    @property
+    def closed(self) -> bool:
+        """True if trunk is not to be moved for now."""
+        return time.monotonic() < self._no_landing_until
+
+    def look(self) -> bool:
+        """Look at the remote, and tell whether a turn may begin."""
+        if time.monotonic() < self._until:
+            return False
+        try:
+            self.hub.refs.refresh(FRESH)
+        except Away as error:
+            self.failed(error, False)
+            return False
+        return True
+
+    def failed(self, error: AgentctlError, landing: bool) -> None:
+        """Hear why a turn is void: the remote is away, or has declined a push (a `landing`: of trunk too), or another reason."""
+        if not isinstance(error, (Away, Declined)):
+            return
+        again = time.monotonic() + self._pause
+        if landing and isinstance(error, Declined):
+            self._no_landing_until = again
+        else:
+            self._until = again
+        self._pause = min(2 * self._pause, LONGEST_PAUSE)
+        if error.message != self._told:
+            self._tell(HubAway(f"{error.message}; nothing is lost, and it is tried again"))
+            self._told = error.message
+
+    def well(self, landed: bool) -> None:
+        """Hear that the remote has taken what a turn has pushed."""
+        if self._told and (landed or not self._no_landing_until):
+            self._tell(HubBack())
+            self._told, self._pause, self._no_landing_until = "", FIRST_PAUSE, 0.0

@@ -1,0 +1,183 @@
+"""A remote of this repository on which a hub stands: one fetch, one push, and what its answers mean.
+
+Git is run as the user would run it, with the user's configuration: it alone knows how the remote is reached, and with which
+key. No hook of this repository runs, and nobody is asked for a password.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from agentctl.core import refnames
+from agentctl.core.text.printable import printable
+from agentctl.errors import Infrastructure, Timeout
+from agentctl.git import process
+from agentctl.git.process import GitError
+from agentctl.git.transactions import Move
+
+LIMIT = 300.0
+"""The seconds that one fetch or push may take."""
+SSH = "ssh -o BatchMode=yes -o ConnectTimeout=20 -o ServerAliveInterval=15 -o ServerAliveCountMax=4"
+"""How ssh is called unless the user says it: it asks nothing, and notices that a link is dead."""
+_SETTINGS = ("core.hooksPath=/dev/null", "gc.auto=0", "maintenance.auto=false", "http.lowSpeedLimit=1", "http.lowSpeedTime=60")
+
+
+class Away(Infrastructure):
+    """the hub cannot be reached at the remote {remote}: {said}"""  # noqa: D400, D415
+
+    code = "away"
+    hint = "git ls-remote {remote}"
+
+
+class Declined(Infrastructure):
+    """the remote {remote} declines {ref}: {said}"""  # noqa: D400, D415
+
+    # It is the remote's own rule: a protected branch, a hook, a quota, rights.
+
+    code = "declined"
+    hint = "ask whoever looks after {remote}; nothing is lost, and the same command may be run again"
+
+
+@dataclass(frozen=True, slots=True)
+class Pushed:
+    """What came of a push; with nothing in it, it did what it was to do."""
+
+    contended: str = ""
+    """A ref that somebody else moved first."""
+    declined: str = ""
+    """A ref that the remote does not take."""
+    unknown: bool = False
+    """True if the connection ended without an answer."""
+    said: str = ""
+    """What the remote or Git said."""
+
+
+CONTENDED = re.compile(
+    r"stale info|fetch first|non-fast-forward|already exists|needs force|failed to update ref|failed to lock|cannot lock|"
+    r"incorrect old value|reference already exists|unable to resolve|but expected|missing necessary objects"
+)
+"""What Git says of a ref that is not, or no longer, as the push expects it."""
+FOLLOWS = re.compile(r"atomic")
+"""What Git says of a ref that is not moved because another one is not."""
+BROKEN = re.compile(r"remote failure|failed to report status|unexpected disconnect|remote end hung up")
+"""What Git says if the connection broke before the answer came."""
+
+
+def parse(out: str, err: str) -> Pushed:
+    """Return what came of a push that failed, by what `git push --porcelain` printed."""
+    refused = {}
+    for line in out.splitlines():
+        flag, _, rest = line.partition("\t")
+        refs, _, summary = rest.partition("\t")
+        if flag == "!":
+            refused[refs.rpartition(":")[2]] = summary
+    if not refused and "atomic" in err:
+        return Pushed(declined=refnames.ROOT, said="it cannot move several refs at once (no atomic push)")
+    causes = {ref: why for ref, why in refused.items() if not FOLLOWS.search(why)}
+    if any(BROKEN.search(why) for why in refused.values()):
+        return Pushed(unknown=True, said=words(err))
+    if contended := next((ref for ref, why in causes.items() if CONTENDED.search(why)), ""):
+        return Pushed(contended=contended, said=causes[contended])
+    if declined := next(iter(causes), ""):
+        return Pushed(declined=declined, said=words(err) or causes[declined])
+    # Each ref is refused only since others are: another push was in between.
+    return (
+        Pushed(contended=next(iter(refused)), said="another push was first") if refused else Pushed(unknown=True, said=words(err))
+    )
+
+
+def words(err: str) -> str:
+    """Return the remote's own words from what Git printed; if there are none, Git's error."""
+    said = [line.removeprefix("remote:").strip() for line in err.splitlines() if line.startswith("remote:")]
+    said = (
+        said or [line for line in err.splitlines() if line.startswith(("fatal:", "error:", "ssh:", "ERROR:"))] or err.split("\n")
+    )
+    return printable("; ".join(filter(None, (re.sub(r"\s+", " ", line).strip() for line in said))), 600)
+
+
+@dataclass(frozen=True, slots=True)
+class Remote:
+    git_dir: str
+    name: str
+    """The name of a remote in the configuration of this repository."""
+
+    def fetch(self, refspecs: Sequence[str]) -> None:
+        """Bring what the refspecs name, and delete here what is no longer there; raise Away, or NoSuchRef."""
+        try:
+            self._git(
+                "fetch",
+                "--quiet",
+                "--prune",
+                "--no-tags",
+                "--no-write-fetch-head",
+                "--no-auto-maintenance",
+                "--no-recurse-submodules",
+                "--refmap=",
+                self.name,
+                *refspecs,
+            )
+        except (Timeout, GitError) as error:
+            if isinstance(error, GitError) and "couldn't find remote ref" in error.stderr:
+                raise NoSuchRef(error.stderr) from error
+            raise self._away(error) from error
+
+    def deepen(self) -> None:
+        """Bring the history that a shallow clone lacks; raise Away."""
+        try:
+            self._git(
+                "fetch", "--quiet", "--unshallow", "--no-tags", "--no-write-fetch-head", "--no-recurse-submodules", self.name
+            )
+        except (Timeout, GitError) as error:
+            raise self._away(error) from error
+
+    def refs(self, patterns: Sequence[str]) -> dict[str, str]:
+        """Return the object id of each ref of the remote that one of the patterns matches, by name; raise Away."""
+        try:
+            listed = self._git("ls-remote", "--refs", self.name, *patterns)
+        except (Timeout, GitError) as error:
+            raise self._away(error) from error
+        return {name: oid for oid, _, name in (line.partition("\t") for line in listed.splitlines()) if name}
+
+    def push(self, moves: Iterable[Move]) -> Pushed:
+        """Carry out moves of the remote's refs, all or none; return an empty Pushed if it is done."""
+        leases, refspecs = [], []
+        for move in moves:
+            leases.append(f"--force-with-lease={move.ref}:{move.old or ''}")
+            refspecs.append(f"{move.new or ''}:{move.ref}")
+        try:
+            options = ("--porcelain", "--atomic", "--no-verify", "--no-follow-tags", "--recurse-submodules=no")
+            self._git("push", *options, *leases, self.name, *refspecs)
+        except Timeout as error:
+            return Pushed(unknown=True, said=error.message)
+        except _Failed as error:
+            return parse(error.out, error.stderr)
+        return Pushed()
+
+    def _git(self, *args: str) -> str:
+        environment: Mapping[str, str] = {"GIT_TERMINAL_PROMPT": "0", "GCM_INTERACTIVE": "never"}
+        settings = [word for setting in (*_SETTINGS, f"remote.{self.name}.mirror=false") for word in ("-c", setting)]
+        if not {"GIT_SSH", "GIT_SSH_COMMAND"} & os.environ.keys() and not self._configured("core.sshCommand"):
+            environment = {**environment, "GIT_SSH_COMMAND": SSH}
+        done = process.called_as_user([*settings, *args], cwd=self.git_dir, env=environment, limit=LIMIT)
+        if done.returncode:
+            raise _Failed(args, done.returncode, done.stderr.decode(errors="replace"), done.stdout.decode(errors="replace"))
+        return process.decoded(done)
+
+    def _away(self, error: Timeout | GitError) -> Away:
+        return Away(remote=self.name, said=words(error.stderr) if isinstance(error, GitError) else error.message)
+
+    def _configured(self, key: str) -> bool:
+        return bool(process.as_user(["config", "--get", key], cwd=self.git_dir, ok=(0, 1)))
+
+
+class NoSuchRef(Exception):
+    """The remote has no ref of a name."""
+
+
+class _Failed(GitError):
+    def __init__(self, argv: Sequence[str], status: int, stderr: str, out: str) -> None:
+        super().__init__(argv, status, stderr)
+        self.out = out

@@ -1,0 +1,263 @@
+"""A station: a repository whose hub is one of its remotes.
+
+Here are the remote's refs as of the last look: those below refs/agentctl/ under their own names, and branches as
+remote-tracking branches (`refs/heads/main` of the hub is `refs/remotes/origin/main`, which a person's own `git fetch`
+moves too). They are never written by themselves: a transaction is one push, all or nothing, with the expected old value
+of each ref as its lease, and what the remote has acknowledged is then written here. Whoever is told by the push that
+somebody else was first looks again.
+
+If the link breaks between a push and its answer, a look settles what came of it. The same push may be sent twice: what
+it creates has the same name and the same content.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+
+from agentctl.core import refnames
+from agentctl.errors import Contended
+from agentctl.git import modes, ref_files, transactions
+from agentctl.git.ref_files import Names
+from agentctl.git.remote import Away, Declined, NoSuchRef, Pushed, Remote
+from agentctl.git.transactions import Blocked, Move
+
+HERE = (refnames.STAGE,)
+"""The refs of the hub that each station has for itself: they keep what a bot tests from `git gc`."""
+TRIES = 3
+"""How often a push is sent whose answer did not come."""
+FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0
+"""The seconds between two tries to reach a remote, doubled each time."""
+
+
+@dataclass(slots=True)
+class _Batch:
+    """What a thread has written and not pushed yet."""
+
+    moves: dict[str, Move] = field(default_factory=dict)
+    settled: list[Callable[[bool], None]] = field(default_factory=list)
+
+    def add(self, moves: Iterable[Move], now: Callable[[str], str | None]) -> None:
+        """Take moves in, all or none; raise Contended for a ref that is not as expected."""
+        moves = list(moves)
+        for move in moves:
+            if now(move.ref) != move.old:
+                raise Contended(f"contended: {move.ref} is not at {move.old}", ref=move.ref)
+        for move in moves:
+            before = self.moves.get(move.ref)
+            self.moves[move.ref] = Move(move.ref, before.old if before else move.old, move.new)
+
+
+class Station:
+    def __init__(self, git_dir: str, remote: str, trunk: Callable[[], str | None]) -> None:
+        """Stand on a remote, by its name; `trunk` tells the branch that is trunk, or None while that is not known."""
+        self.git_dir, self.remote, self._trunk = git_dir, Remote(git_dir, remote), trunk
+        self._tracking = f"refs/remotes/{remote}/"
+        self._own = threading.local()
+        self._since: dict[str, tuple[str | None, float]] = {}
+        self.offline = False
+        """True if nobody is to look at the remote; then nothing can be written either."""
+        self.patience: Callable[[], float] = lambda: 0.0
+        """For how many seconds a transaction waits for a remote that is away or declines it."""
+
+    # names
+
+    def local(self, name: str) -> str:
+        """Return the name here of a ref of the hub, or of a folder of refs."""
+        return self._tracking + name.removeprefix("refs/heads/") if name.startswith("refs/heads/") else name
+
+    def _of_hub(self, name: str) -> str:
+        return "refs/heads/" + name.removeprefix(self._tracking) if name.startswith(self._tracking) else name
+
+    def names(self, prefixes: Iterable[str]) -> Names:
+        """Return what `ref_files.names` does, by the names of the hub, and as if what this thread has written were done."""
+        prefixes = list(prefixes)
+        found = ref_files.names(self.git_dir, map(self.local, prefixes))
+        oids = {self._of_hub(name): oid for name, oid in found.oids.items() if name != self._tracking + "HEAD"}
+        for move in self._batch.moves.values() if self._batch else ():
+            if any(ref_files.under(move.ref, prefix) for prefix in prefixes):
+                oids.pop(move.ref, None)
+                if move.new:
+                    oids[move.ref] = move.new
+        return Names(oids, {self._of_hub(name): why for name, why in found.odd.items()})
+
+    def pending(self, name: str) -> Move | None:
+        """Return what this thread has written of one ref and not pushed yet."""
+        return self._batch.moves.get(name) if self._batch else None
+
+    def _now(self, name: str) -> str | None:
+        if move := self.pending(name):
+            return move.new
+        return ref_files.at(self.git_dir, self.local(name))
+
+    # looking
+
+    @property
+    def seen(self) -> float:
+        """When somebody here last looked at the remote, as a time of day; 0 if nobody did."""
+        try:
+            return os.stat(self._path("seen")).st_mtime
+        except FileNotFoundError:
+            return 0.0
+
+    def still(self, ref: str) -> float:
+        """Return for how many seconds a ref of the hub has been as it is, as far as this process has asked."""
+        found, now = ref_files.at(self.git_dir, self.local(ref)), time.monotonic()
+        known = self._since.get(ref)
+        if not known or known[0] != found:
+            known = self._since[ref] = found, now
+        return now - known[1]
+
+    def refresh(self, at_most: float = 0.0) -> None:
+        """Bring what the remote has, unless somebody here did within `at_most` seconds or while this waited; raise Away."""
+        asked = time.time()
+        if self.offline or self._batch or 0 <= asked - self.seen < at_most:
+            return
+        with self._locked():
+            if not asked <= self.seen <= time.time():
+                self._look()
+
+    def deepen(self) -> bool:
+        """Bring the whole history to a shallow clone, which merges need; tell whether that was done."""
+        if self.offline:
+            return False
+        with self._locked():
+            self.remote.deepen()
+        return True
+
+    def _look(self) -> None:
+        begun = time.time()
+        shared = ["+refs/agentctl/*:refs/agentctl/*", *(f"^{folder}*" for folder in HERE)]
+        trunk = self._trunk()
+        branch = refnames.branch(trunk or "*")
+        try:
+            self.remote.fetch([*shared, f"+{branch}:{self.local(branch)}"])
+        except NoSuchRef:
+            # The branch is gone there, and so it is here.
+            self.remote.fetch(shared)
+            if gone := ref_files.at(self.git_dir, self.local(branch)):
+                transactions.carry_out(self.git_dir, [Move(self.local(branch), gone, None)], "gone from the remote")
+        with open(os.open(self._path("seen"), os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW, 0o600), "wb") as file:
+            os.utime(file.fileno(), (begun, begun))
+
+    def _path(self, name: str) -> str:
+        folder = os.path.join(self.git_dir, "agentctl", "station")
+        modes.folder(folder)
+        return os.path.join(folder, name)
+
+    @contextlib.contextmanager
+    def _locked(self) -> Iterator[None]:
+        """Hold the lock by which only one process of a station talks to the remote: its refs here never go back."""
+        handle = os.open(self._path("lock"), os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(handle)
+
+    # writing
+
+    @property
+    def _batch(self) -> _Batch | None:
+        return getattr(self._own, "batch", None)
+
+    @contextlib.contextmanager
+    def together(self) -> Iterator[None]:
+        """See `Refs.together`."""
+        if self._batch:
+            yield
+            return
+        batch = self._own.batch = _Batch()
+        done = False
+        try:
+            yield
+            self._own.batch = None
+            self._publish(list(batch.moves.values()), "together")
+            done = True
+        finally:
+            self._own.batch = None
+            # What was written twice and is not done is undone from the last to the first.
+            for act in batch.settled if done else reversed(batch.settled):
+                act(done)
+
+    def once_settled(self, act: Callable[[bool], None]) -> None:
+        if self._batch:
+            self._batch.settled.append(act)
+        else:
+            act(True)
+
+    def publish(self, moves: list[Move], message: str) -> None:
+        """Carry out moves of the hub's refs, at once or with what else this thread writes.
+
+        Raises what `Transaction.commit` does, and Away or Declined once the patience is at its end.
+        """
+        if self._batch is not None:
+            self._batch.add(moves, self._now)
+            return
+        begun, pause = time.monotonic(), FIRST_PAUSE
+        while True:
+            try:
+                return self._publish(moves, message)
+            except (Away, Declined):
+                if time.monotonic() - begun + pause > self.patience():
+                    raise
+            time.sleep(pause)
+            pause = min(2 * pause, LONGEST_PAUSE)
+
+    def _publish(self, moves: list[Move], message: str) -> None:
+        moves = [move for move in moves if move.old != move.new]
+        shared = [move for move in moves if not move.ref.startswith(HERE)]
+        if not moves:
+            return
+        if shared and self.offline:
+            raise Away(remote=self.remote.name, said="--offline was given", hint="run the same command without --offline")
+        with self._locked():
+            for move in moves:
+                if (found := ref_files.at(self.git_dir, self.local(move.ref))) != move.old:
+                    raise Contended(f"contended: {move.ref} is at {found}, not at {move.old}", ref=move.ref)
+            if shared and not self._push(shared):
+                # What was written here is what the look has found there.
+                return
+            # A push writes remote-tracking branches by itself.
+            here = [Move(self.local(move.ref), move.old, move.new) for move in moves]
+            left = [move for move in here if ref_files.at(self.git_dir, move.ref) != move.new]
+            if left:
+                transactions.carry_out(self.git_dir, left, message)
+
+    def send(self, moves: list[Move]) -> None:
+        """Have the remote carry out moves of refs that are here already."""
+        with self._locked():
+            self._push(moves)
+
+    def _obstructed(self, ref: str) -> bool:
+        """Tell whether a ref of the hub stands where another one needs a folder, or the other way round."""
+        parts = ref.split("/")
+        above = ("/".join(parts[:n]) for n in range(3, len(parts)))
+        return any(ref_files.at(self.git_dir, name) for name in above) or bool(ref_files.names(self.git_dir, [ref + "/"]).oids)
+
+    def _push(self, moves: list[Move]) -> bool:
+        """Have the remote carry out moves; tell whether they are still to be written here."""
+        for _ in range(TRIES):
+            came = self.remote.push(moves)
+            if came == Pushed():
+                return True
+            if came.declined:
+                raise Declined(remote=self.remote.name, ref=came.declined, said=came.said)
+            self._look()
+            for move in moves:
+                if move.old is None and self._obstructed(move.ref):
+                    raise Blocked(ref=move.ref, why="another ref is in its way at the hub")
+            if came.contended:
+                raise Contended(f"contended: {came.contended}: {came.said}", ref=came.contended)
+            found = {move.ref: ref_files.at(self.git_dir, self.local(move.ref)) for move in moves}
+            if all(found[move.ref] == move.new for move in moves):
+                return False
+            if any(found[move.ref] != move.old for move in moves):
+                raise Contended("contended: the hub was moved while a push was under way", ref=moves[0].ref)
+        # A look is answered, and a push is not.
+        raise Declined(remote=self.remote.name, ref="a push", said=came.said)

@@ -1,0 +1,90 @@
+"""The seat of the one bot of a hub, which a run takes if it is free.
+
+At a hub of this repository a run has the bot or does not begin. At a hub on a remote, another station may have it: then the
+fleet works alone, and takes the seat when the other bot's lease is given back or over.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable
+
+from agentctl.bot.bot import Bot
+from agentctl.bot.lock import lock
+from agentctl.bot.reach import Reach
+from agentctl.core.notices import Elsewhere, Told
+from agentctl.engine.locks import Held
+from agentctl.errors import AgentctlError, Contended
+from agentctl.git.remote import Away, Declined
+from agentctl.git.repository import Hub
+from agentctl.hub import lease
+from agentctl.hub.presence import Presence
+
+AGAIN = 5.0
+"""Seconds between two looks whether the seat is free."""
+
+
+class Seat:
+    def __init__(self, hub: Hub, make: Callable[[Held], Bot], tell: Callable[[Told], None], wanted: bool = True) -> None:
+        """Take the seat if it is `wanted`; raise Contended if another bot of this repository has it."""
+        self.hub, self._make, self._tell = hub, make, tell
+        self.bot: Bot | None = None
+        self.reach = Reach(hub, tell)
+        """Whether the hub can be reached, as long as the bot is elsewhere."""
+        self.presence = Presence(hub)
+        self._ends = contextlib.ExitStack()
+        self._next, self._told = 0.0, False
+        if wanted:
+            self._take(first=True)
+        else:
+            self._next = float("inf")
+
+    def take_turn(self) -> None:
+        """Let the bot take its turn, if it is ours or can be; else look at the hub."""
+        if not self.bot and self.reach.look() and time.monotonic() >= self._next:
+            self._take()
+        if self.bot:
+            try:
+                self.bot.take_turn()
+            except lease.Lost:
+                self._stop()
+        try:
+            self.presence.beat()
+        except (Away, Declined) as error:
+            (self.bot or self).reach.failed(error, landing=False)
+
+    def leave(self) -> None:
+        """Stop the bot, and give back the seat."""
+        self._stop()
+        # A ref that cannot be deleted tells nobody anything before long.
+        with contextlib.suppress(AgentctlError):
+            self.presence.leave()
+
+    def _stop(self) -> None:
+        self.bot = None
+        self._ends.close()
+
+    def _take(self, first: bool = False) -> None:
+        self._next = time.monotonic() + AGAIN
+        if not first and lease.standing(self.hub):
+            return
+        try:
+            held = self._ends.enter_context(lock(self.hub))
+        except (Away, Declined) as error:
+            if first:
+                raise
+            return self.reach.failed(error, False)
+        except Contended as error:
+            if not self.hub.station:
+                raise
+            if not self._told:
+                self._tell(Elsewhere(f"{error.message}; it does the queue's work, and agents work here"))
+            self._told = True
+            return
+        try:
+            self.bot = self._make(held)
+        except BaseException:
+            self._ends.close()
+            raise
+        self._ends.callback(self.bot.close)

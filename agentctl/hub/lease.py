@@ -1,0 +1,126 @@
+"""The lease by which a hub on a remote has one bot: refs/agentctl/bot, a commit that says who has it, and until when.
+
+It saves work and protects nothing: of two bots, the second push of the ledger fails, and it looks again. The bot renews
+it with the pushes that it makes anyhow. The clocks of two machines may differ: a lease that is over by the clock here is
+taken only if nobody renews it while one watches for as long as a lease lasts. Whose process is dead on this machine loses
+it at once.
+"""
+
+from __future__ import annotations
+
+import time
+
+from agentctl.core import refnames
+from agentctl.core.text.json_form import Plain, Struct, dump, load
+from agentctl.engine import owner
+from agentctl.errors import AgentctlError, Contended, Malformed
+from agentctl.git.objects import EMPTY_TREE
+from agentctl.git.refs import decoding, describe
+from agentctl.git.repository import Hub
+
+LASTS = 60.0
+"""Seconds."""
+WATCH = 2.0
+"""Seconds between two looks at a lease that seems to be over."""
+
+
+class Lease(Struct, frozen=True):
+    until: float
+    owner: Plain = {}
+    """The identity of the bot's process."""
+
+    @property
+    def name(self) -> str:
+        return f"process {self.owner.get('pid')} on {self.owner.get('host')}"
+
+
+def read(hub: Hub, oid: str) -> Lease:
+    """Return the lease in a commit; raise Malformed."""
+    with decoding(refnames.BOT):
+        return load(Lease, describe(hub.objects, refnames.BOT, oid).subject.encode())
+
+
+def take(hub: Hub) -> None:
+    """Take the lease, or raise Elsewhere if another bot has it; for a local hub there is none."""
+    if not hub.station:
+        return
+    hub.refs.refresh()
+    begun, found = time.monotonic(), hub.refs.get(refnames.BOT)
+    while found and (other := _other(hub, found)):
+        if other.until > time.time():
+            raise Elsewhere(name=other.name)
+        if time.monotonic() - begun > LASTS:
+            break
+        time.sleep(WATCH)
+        hub.refs.refresh()
+        if (now := hub.refs.get(refnames.BOT)) != found:
+            begun, found = time.monotonic(), now
+    _write(hub, found)
+
+
+def standing(hub: Hub) -> bool:
+    """Tell whether another bot's lease stands and is not over, as of the last look."""
+    found = hub.refs.get(refnames.BOT) if hub.station else None
+    other = _other(hub, found) if found else None
+    return other is not None and other.until > time.time()
+
+
+def renew(hub: Hub) -> None:
+    """Renew the lease if a third of its time is over; raise Lost if another bot has it."""
+    if not hub.station:
+        return
+    found = hub.refs.get(refnames.BOT)
+    if found and (other := _other(hub, found, mine=True)):
+        raise Lost(name=other.name)
+    if not found or _left(hub, found) < LASTS * 2 / 3:
+        _write(hub, found)
+
+
+def release(hub: Hub) -> None:
+    """Give the lease back, as far as that can be done."""
+    if hub.station and (found := hub.refs.get(refnames.BOT)) and not _other(hub, found, mine=True):
+        give = hub.refs.transaction("the bot ends")
+        give.delete(refnames.BOT, found)
+        give.commit()
+
+
+class Elsewhere(Contended):
+    """a bot works at this hub already: {name}"""  # noqa: D400, D415
+
+    hint = "let it do the work: agentctl queue shows what it does"
+
+
+class Lost(AgentctlError):
+    """another bot has taken over this hub: {name}"""  # noqa: D400, D415
+
+    exit, code = Contended.exit, "lost"
+    hint = "agentctl queue shows what it does"
+
+
+def _other(hub: Hub, oid: str, mine: bool = False) -> Lease | None:
+    """Return the lease unless it is this process's own, or not `mine` and a dead process's, or cannot be read."""
+    try:
+        held = read(hub, oid)
+    except Malformed:
+        return None
+    if held.owner == owner.identity() or not mine and not owner.alive(held.owner):
+        return None
+    return held
+
+
+def _left(hub: Hub, oid: str) -> float:
+    try:
+        return read(hub, oid).until - time.time()
+    except Malformed:
+        return 0.0
+
+
+def _write(hub: Hub, old: str | None) -> None:
+    now = time.time()
+    with hub.objects.store.together():
+        hub.objects.write_tree({})
+        made = hub.objects.write_commit(EMPTY_TREE, [], dump(Lease(now + LASTS, owner.identity())).decode().rstrip() + "\n", now)
+        move = hub.refs.transaction("the bot's lease")
+        move.update(refnames.BOT, made, old)
+        hub.objects.store.flush()
+        move.commit()

@@ -1,0 +1,58 @@
+"""Which stations are at work at a hub on a remote: refs/agentctl/stations/<station>, which each renews as it works.
+
+A station that has vanished is told by that alone: its ref has not changed for LASTS seconds, by the clock of whoever
+watches. So clocks that differ do no harm, and whoever only takes one look takes no claim away.
+"""
+
+from __future__ import annotations
+
+import time
+
+from agentctl.core import refnames
+from agentctl.core.tasks.claim import Claim
+from agentctl.engine import owner
+from agentctl.errors import Contended
+from agentctl.git.objects import EMPTY_TREE
+from agentctl.git.repository import Hub
+
+BEAT, LASTS = 20.0, 90.0
+"""Seconds between two renewals, and after which a station that renews its ref no more has vanished."""
+
+
+class Presence:
+    """The ref of this station, for as long as a fleet works here."""
+
+    def __init__(self, hub: Hub) -> None:
+        self.hub, self._ref = hub, refnames.STATIONS + hub.place
+        self._next = 0.0
+
+    def beat(self) -> None:
+        """Renew the ref if it is time; raise Away or Declined."""
+        if not self.hub.station or time.monotonic() < self._next:
+            return
+        now = time.time()
+        with self.hub.objects.store.together():
+            self.hub.objects.write_tree({})
+            made = self.hub.objects.write_commit(EMPTY_TREE, [], f"{self.hub.place} at {now:.3f}\n", now)
+            move = self.hub.refs.transaction("here")
+            move.update(self._ref, made, self.hub.refs.get(self._ref))
+            self.hub.objects.store.flush()
+            try:
+                move.commit()
+            except Contended:
+                return
+        self._next = time.monotonic() + BEAT
+
+    def leave(self) -> None:
+        """Delete the ref; raise Away or Declined."""
+        if self.hub.station and (found := self.hub.refs.get(self._ref)):
+            move = self.hub.refs.transaction("gone")
+            move.delete(self._ref, found)
+            move.commit()
+
+
+def vanished(hub: Hub, claim: Claim) -> bool:
+    """Tell whether the station whose supervisor made a claim has vanished, as far as this process has watched it."""
+    if not hub.station or not claim.station or claim.station == hub.place or not owner.elsewhere(claim.owner):
+        return False
+    return hub.station.still(refnames.STATIONS + claim.station) > LASTS

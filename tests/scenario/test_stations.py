@@ -1,0 +1,507 @@
+"""A hub on a remote: each clone is a station, and what the remote has is what counts."""
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import time
+from subprocess import PIPE
+
+import pytest
+
+from agentctl.bot.lock import lock
+from agentctl.core.tasks.claim import Claim
+from agentctl.core.tasks.ending import End
+from agentctl.core.tasks.task import Session
+from agentctl.engine.local import LOCAL
+from agentctl.errors import Contended
+from agentctl.fleet.takeover import end_claims
+from agentctl.git.remote import Away, Declined
+from agentctl.hub import lease, presence, tasks
+from agentctl.hub.policy_file import in_force
+from bench.git_servers import serving
+from tests.conftest import CONNECT, forget
+from tests.support.hub import PATIENCE, cli, command, environment, finish, git, policy, told, until
+from tests.support.team import Team
+
+
+@pytest.fixture
+def team(tmp_path):
+    return Team(tmp_path)
+
+
+@pytest.fixture
+def ann(team):
+    return team.station("ann")
+
+
+@pytest.fixture
+def bob(team):
+    return team.station("bob")
+
+
+JOINED = policy().replace("trunk: main", "trunk: main\nremote: origin")
+
+
+# one queue for all
+
+
+def test_one_submits_and_another_lands(team, ann, bob):
+    git(ann.path, "checkout", "-q", "-b", "fix")
+    (ann.path / "new").write_text("new\n")
+    git(ann.path, "add", "new")
+    git(ann.path, "commit", "-q", "-m", "fix it")
+    assert "fix/1: submitted" in ann.cli("submit").stdout
+    assert "refs/agentctl/inbox/ann/fix/1" in team.refs
+    assert "landed 1" in bob.cli("bot", "run", "--once").stdout
+    assert "landed as" in ann.cli("wait", "fix").stdout
+    assert git(team.path, "show", "main:new") == "new\n"
+    assert "all invariants hold" in ann.cli("verify").stdout
+    # A station's own trunk follows, and its files.
+    assert (bob.path / "new").read_text() == "new\n"
+    assert git(bob.path, "rev-parse", "main") == git(bob.path, "rev-parse", "origin/main")
+
+
+def test_a_fresh_clone_proves_all(team, ann):
+    ann.submit("fix", {"a": "1\n"})
+    ann.submit("bad", {"b": "BUG\n"})
+    ann.drain()
+    shutil.rmtree(ann.path)
+    carl = team.station("carl")
+    assert "1 landed" in carl.cli("verify").stdout
+    assert carl.stages() == {"fix/1": "landed", "bad/1": "rejected"}
+
+
+def test_a_landing_is_one_push_of_trunk_and_ledger(team, ann):
+    team.hook("post-receive", f"sort >> {team.folder}/pushes; echo >> {team.folder}/pushes\n")
+    ann.submit("fix", {"a": "1\n"})
+    ann.trunk_judged()
+    ann.drain()
+    pushes = (team.folder / "pushes").read_text().split("\n\n")
+    (landing,) = [push for push in pushes if "refs/heads/main" in push]
+    assert "refs/agentctl/state" in landing
+
+
+def test_a_clone_joins_by_the_policy_that_is_checked_out(team):
+    team.push({".agentctl/policy.yaml": JOINED})
+    carl = team.clone("carl")
+    carl.cli("task", "add", "Count the words", "--id", "count")
+    assert "refs/agentctl/tasks/count" in team.refs
+    assert git(carl.path, "config", "agentctl.remote") == "origin\n"
+
+
+def test_a_shallow_clone_is_deepened(team):
+    team.push({".agentctl/policy.yaml": JOINED})
+    team.push({"a": "1\n"})
+    git(team.folder, "clone", "-q", "--depth=1", f"file://{team.path}", "carl")
+    cli("queue", cwd=team.folder / "carl")
+    assert not (team.folder / "carl/.git/shallow").exists()
+
+
+def test_a_hub_moves_to_a_remote_with_all_that_it_has(make_repo, tmp_path):
+    repo = make_repo()
+    repo.cli("task", "add", "Count the words", "--id", "count")
+    repo.submit("fix", {"a": "1\n"})
+    git(tmp_path, "init", "-q", "--bare", "far.git")
+    git(repo.path, "remote", "add", "far", str(tmp_path / "far.git"))
+    git(repo.path, "push", "-q", "far", "main")
+    repo.cli("init", "--remote", "far")
+    listed = git(tmp_path / "far.git", "for-each-ref", "--format=%(refname)").split()
+    assert "refs/agentctl/tasks/count" in listed
+    assert "refs/agentctl/inbox/ann/fix/1" in listed
+    repo.cli("bot", "run", "--once")
+    assert git(tmp_path / "far.git", "show", "main:a") == "1\n"
+
+
+def test_two_hubs_are_not_made_one(team, ann, make_repo):
+    repo = make_repo()
+    repo.cli("task", "add", "Count the words", "--id", "count")
+    ann.cli("task", "add", "Count the lines", "--id", "lines")
+    git(repo.path, "remote", "add", "far", str(team.path))
+    refused = repo.cli("init", "--remote", "far", ok=5)
+    assert "are two hubs" in refused.stderr
+    assert repo.refs("refs/agentctl/tasks/") == ["refs/agentctl/tasks/count"]
+
+
+def test_a_remote_that_there_is_not(ann):
+    assert "git remote add" in ann.cli("init", "--remote", "nowhere", ok=4).stderr
+
+
+# people
+
+
+def test_a_colleagues_push_is_adopted_and_work_is_redone_on_it(team, ann):
+    ann.submit("fix", {"a": "1\n"})
+    with ann.bot() as bot:
+        until(bot, lambda: bot.state.queue)
+        pushed = team.push({"b": "2\n"})
+        finish(bot)
+    assert told(bot, "adopted")
+    assert ann.record("fix").stage == "landed"
+    assert git(team.path, "merge-base", "--is-ancestor", pushed, "main") == ""
+    assert (git(team.path, "show", "main:a"), git(team.path, "show", "main:b")) == ("1\n", "2\n")
+    ann.proven()
+
+
+def test_a_push_between_the_look_and_the_landing_wins(team, ann):
+    """The bot's own push is refused; it looks again, and tests anew."""
+    ann.submit("fix", {"a": "1\n"})
+    with ann.bot() as bot:
+        real, pushed = bot.following.landed, []
+
+        def landed(turn, under_way):
+            if not pushed:
+                pushed.append(team.push({"b": "2\n"}))
+            real(turn, under_way)
+
+        bot.following.landed = landed
+        finish(bot)
+    assert ann.stages() == {"fix/1": "landed"}
+    assert git(team.path, "rev-list", "--count", f"{pushed[0]}..main").strip() == "1"
+    ann.proven()
+
+
+def test_a_force_push_stops_landings_until_a_person_decides(team, ann):
+    ann.submit("fix", {"a": "1\n"})
+    ann.drain()
+    landed = team.tip
+    git(team.path, "update-ref", "refs/heads/main", f"{landed}~1")
+    ann.submit("more", {"c": "1\n"}, base=landed)
+    assert "and not forward" in ann.cli("bot", "run", "--once", ok=5).stderr
+    ann.cli("bot", "restore")
+    assert team.tip == landed
+    ann.cli("bot", "run", "--once")
+    assert git(team.path, "show", "main:c") == "1\n"
+
+
+def test_a_deleted_trunk_is_told_and_put_back(team, ann):
+    ann.submit("fix", {"a": "1\n"})
+    ann.drain()
+    landed = team.tip
+    git(team.path, "update-ref", "-d", "refs/heads/main")
+    assert "hint: agentctl bot restore" in ann.cli("bot", "run", "--once", ok=3).stderr
+    ann.cli("bot", "restore")
+    assert team.tip == landed
+
+
+def test_commits_of_ones_own_keep_a_branch_where_it_is(team, ann, bob):
+    git(bob.path, "commit", "-q", "--allow-empty", "-m", "mine")
+    mine = git(bob.path, "rev-parse", "main")
+    ann.submit("fix", {"a": "1\n"})
+    bob.drain()
+    assert git(bob.path, "rev-parse", "main") == mine
+    assert git(team.path, "show", "main:a") == "1\n"
+
+
+def test_what_a_person_has_in_a_file_stays(team, ann, bob):
+    (bob.path / "README").write_text("mine\n")
+    ann.submit("fix", {"README": "theirs\n"})
+    bob.drain()
+    assert (bob.path / "README").read_text() == "mine\n"
+    assert git(team.path, "show", "main:README") == "theirs\n"
+
+
+# one bot
+
+
+def test_a_hub_has_one_bot(ann, bob):
+    with ann.bot():
+        holder = lease.Lease(2e9, {"host": "elsewhere", "pid": 7})
+        put_lease(ann, holder)
+        refused = bob.cli("bot", "run", ok=8)
+        assert "a bot works at this hub already: process 7 on elsewhere" in refused.stderr
+        assert "there is nothing to do here" in bob.cli("bot", "run", "--once").stdout
+
+
+def test_a_bot_gives_its_lease_back(team, ann):
+    ann.cli("bot", "run", "--once")
+    assert "refs/agentctl/bot" not in team.refs
+
+
+def test_the_lease_of_a_dead_process_here_is_taken_at_once(team, ann, bob):
+    put_lease(ann, lease.Lease(2e9, {**lease.owner.identity(), "started": 1.0}))
+    bob.cli("bot", "run", "--once")
+
+
+def test_a_lease_that_is_over_is_taken_after_a_watch(ann, bob, monkeypatch):
+    monkeypatch.setattr(lease, "LASTS", 0.3)
+    monkeypatch.setattr(lease, "WATCH", 0.1)
+    put_lease(ann, lease.Lease(1.0, {"host": "elsewhere", "pid": 7}))
+    with lock(bob.hub):
+        assert lease.read(bob.hub, bob.hub.refs.get("refs/agentctl/bot")).owner["host"] != "elsewhere"
+
+
+def test_a_bot_that_lost_its_lease_ends(team, ann):
+    with ann.bot() as bot:
+        bot.take_turn()
+        put_lease(ann, lease.Lease(2e9, {"host": "elsewhere", "pid": 7}))
+        with pytest.raises(lease.Lost, match="another bot has taken over"):
+            bot.reach.look()
+            bot._decide(0.0)
+
+
+def put_lease(station, held):
+    hub = station.hub
+    hub.refs.refresh()
+    old = hub.refs.get("refs/agentctl/bot")
+    text = json.dumps({"until": held.until, "owner": held.owner})
+    made = hub.objects.write_commit(hub.objects.write_tree({}), [], text + "\n", 0.0)
+    move = hub.refs.transaction("a lease")
+    move.update("refs/agentctl/bot", made, old)
+    move.commit()
+
+
+def test_bots_at_two_stations_take_turns(team, ann, bob):
+    for n, station in enumerate([ann, bob, ann, bob]):
+        ann.submit(f"fix-{n}", {f"{n}": f"{n}\n"})
+        station.drain()
+    assert set(ann.seen.stages().values()) == {"landed"}
+    ann.proven()
+    bob.proven()
+
+
+# refusals and cuts
+
+
+def test_a_hook_that_refuses_trunk_is_quoted_once_and_the_queue_resumes(team, ann):
+    team.hook("update", 'case $1 in refs/heads/*) echo "only release managers push here" >&2; exit 1;; esac\n')
+    ann.submit("fix", {"a": "1\n"})
+    with ann.bot() as bot:
+        until(bot, lambda: told(bot, "away"))
+        ann.submit("more", {"b": "1\n"})
+        # All but landing goes on.
+        until(bot, lambda: "more/1" in bot.state.queue)
+        assert "only release managers push here" in told(bot, "away")[0]
+        team.hook("update", "")
+        finish(bot)
+        assert len(told(bot, "away")) == 1
+        assert told(bot, "back")
+    assert set(ann.stages().values()) == {"landed"}
+
+
+def test_a_remote_that_is_away_is_named_with_a_way_to_look_at_it(team, ann):
+    ann.submit("fix", {"a": "1\n"})
+    os.rename(team.path, team.folder / "gone")
+    failed = ann.cli("queue", ok=125)
+    assert "the hub cannot be reached at the remote origin" in failed.stderr
+    assert "git ls-remote origin" in failed.stderr
+    offline = ann.cli("--offline", "queue")
+    assert "fix/1" in offline.stdout
+    assert "the hub as of" in offline.stderr
+    assert "--offline was given" in ann.cli("--offline", "task", "add", "Something", ok=125).stderr
+
+
+def test_a_bot_waits_for_a_remote_that_is_away(team, ann):
+    ann.submit("fix", {"a": "1\n"})
+    with ann.bot() as bot:
+        os.rename(team.path, team.folder / "gone")
+        bot.take_turn()
+        assert told(bot, "away")
+        os.rename(team.folder / "gone", team.path)
+        finish(bot)
+        assert told(bot, "back")
+    assert ann.record("fix").stage == "landed"
+
+
+@pytest.mark.parametrize("when", ["pre-receive", "post-receive"])
+def test_a_link_that_breaks_before_the_answer(team, ann, when):
+    """Before or after the hub has taken a push, the link is cut: nothing is lost, and nothing is done twice."""
+    cut = f"n=$(cat {team.folder}/count 2>/dev/null || echo 0); echo $((n + 1)) > {team.folder}/count\n"
+    team.hook(when, cut + "test $((n % 3)) = 1 && kill -9 $PPID\nexit 0\n")
+    for n in range(3):
+        ann.submit(f"fix-{n}", {f"{n}": f"{n}\n"})
+    ann.drain()
+    assert set(ann.seen.stages().values()) == {"landed"}
+    keys = git(team.path, "log", "--format=%(trailers:key=Agentctl-Change,valueonly,separator=%x2c)", "main").split()
+    assert sorted(keys) == ["fix-0/1", "fix-1/1", "fix-2/1"]
+    ann.proven()
+
+
+def test_a_hub_that_takes_nothing_says_so(team, ann):
+    team.hook("pre-receive", 'echo "this server is full" >&2; exit 1\n')
+    with pytest.raises(Declined, match="this server is full"):
+        ann.submit("fix", {"a": "1\n"})
+    team.hook("pre-receive", "")
+    ann.submit("fix", {"a": "1\n"})
+    assert ann.seen.stage("fix") == "waiting"
+
+
+def test_no_atomic_push_is_a_reason_to_refuse(team, ann):
+    git(team.path, "config", "receive.advertiseAtomic", "false")
+    with pytest.raises(Declined, match="atomic"):
+        ann.submit("fix", {"a": "1\n"})
+
+
+# what the port promises
+
+
+def test_what_is_written_together_is_read_at_once_and_pushed_at_the_end(team, ann):
+    refs, tip = ann.hub.refs, ann.tip
+    with refs.together():
+        move = refs.transaction("one")
+        move.create("refs/agentctl/salvage/a/1", tip)
+        move.commit()
+        assert refs.get("refs/agentctl/salvage/a/1") == tip
+        assert list(refs.names(["refs/agentctl/salvage/"]).oids) == ["refs/agentctl/salvage/a/1"]
+        again = refs.transaction("two")
+        again.delete("refs/agentctl/salvage/a/1", tip)
+        again.create("refs/agentctl/salvage/a/2", tip)
+        again.commit()
+        assert "refs/agentctl/salvage/a/1" not in team.refs
+    assert "refs/agentctl/salvage/a/1" not in team.refs
+    assert team.refs["refs/agentctl/salvage/a/2"] == tip
+
+
+def test_nothing_is_pushed_of_what_ends_in_an_error(team, ann):
+    settled = []
+    with pytest.raises(KeyError), ann.hub.refs.together():
+        move = ann.hub.refs.transaction("one")
+        move.create("refs/agentctl/salvage/a/1", ann.tip)
+        move.commit()
+        ann.hub.refs.once_settled(settled.append)
+        raise KeyError
+    assert settled == [False]
+    assert "refs/agentctl/salvage/a/1" not in team.refs
+    assert ann.hub.refs.get("refs/agentctl/salvage/a/1") is None
+
+
+def test_of_two_who_write_one_ref_one_is_told(team, ann, bob):
+    for station in (ann, bob):
+        station.hub.refs.refresh()
+    make(ann, "refs/agentctl/pause")
+    with pytest.raises(Contended):
+        make(bob, "refs/agentctl/pause", bob.change({"a": "1\n"}))
+    assert bob.hub.refs.get("refs/agentctl/pause") == ann.tip
+
+
+def make(station, ref, oid=None):
+    move = station.hub.refs.transaction("one")
+    move.create(ref, oid or station.tip)
+    move.commit()
+
+
+def test_a_name_in_the_way_is_set_aside_at_the_hub(team, ann):
+    git(team.path, "update-ref", "refs/agentctl/tasks", team.tip)
+    ann.seen.cli("task", "add", "Count the words", "--id", "count")
+    assert "refs/agentctl/tasks/count" in team.refs
+    assert team.refs["refs/agentctl/salvage/_doctor/1"] == team.tip
+
+
+def test_away_is_no_answer_about_a_ref(team, ann):
+    os.rename(team.path, team.folder / "gone")
+    with pytest.raises(Away):
+        make(ann, "refs/agentctl/pause")
+
+
+# several fleets
+
+
+def claimed(station, task, place, host="elsewhere"):
+    """A task that an agent of another station works on, by its claim."""
+    station.cli("task", "add", task, "--id", task)
+    held = Claim(f"{place}-1", 1, time.time() + 100, {"host": host, "pid": 7}, place)
+    return tasks.claim(station.seen.hub, task, held)
+
+
+def test_a_station_that_vanished_loses_its_claims(team, ann, monkeypatch):
+    monkeypatch.setattr(presence, "LASTS", 0.3)
+    claimed(ann, "count", "far")
+    make(ann, "refs/agentctl/stations/far")
+    assert not ended(ann)
+    time.sleep(0.4)
+    assert ended(ann) == ["count"]
+    assert [s.end for s in tasks.get(ann.hub, "count").sessions] == ["interrupted"]
+    assert "refs/agentctl/claims/count" not in team.refs
+
+
+def test_a_station_that_renews_its_ref_keeps_them(ann, bob, monkeypatch):
+    monkeypatch.setattr(presence, "LASTS", 0.3)
+    bob.hub.configure("agentctl.station", "bob")
+    claimed(ann, "count", "bob")
+    there = presence.Presence(bob.hub)
+    for _ in range(3):
+        there._next = 0.0
+        bob.hub.refs.refresh()
+        there.beat()
+        ann.hub.refs.refresh()
+        assert not ended(ann)
+        time.sleep(0.2)
+    there.leave()
+    ann.hub.refs.refresh()
+    assert not ended(ann)
+    time.sleep(0.4)
+    assert ended(ann) == ["count"]
+
+
+def ended(station):
+    policy = in_force(station.hub)[1]
+    return end_claims(station.hub, "main", policy, tasks.survey(station.hub), LOCAL)
+
+
+def test_a_station_that_comes_back_is_fenced(ann, bob):
+    """What it hands in after another station has done the task is rejected, and kept."""
+    ann.cli("task", "add", "count", "--id", "count")
+    ann.seen.submit("count", {"a": "1\n"}, agent="ann-1", task="count", generation=2)
+    done = Session(2, "ann-1", End.SUBMITTED, time.time(), 1.0, ann.tip, 1)
+    tasks.change(ann.hub, "count", "done", lambda task: task.add(done))
+    ann.drain()
+    late = bob.seen.submit("count", {"b": "1\n"}, agent="bob-1", task="count", generation=1)
+    bob.drain()
+    assert "of which generation 2 handed in" in bob.record("count").why or bob.stages()["count/2"] == "rejected"
+    assert bob.hub.objects.exists(late)
+    assert bob.show("b", "origin/main") is None
+
+
+def test_two_fleets_share_the_tasks_and_one_bot_lands_them(team, ann, bob, tmp_path):
+    for n in range(6):
+        ann.cli("task", "add", f"write {n}", "--id", f"t-{n}")
+    agent = tmp_path / "agent.sh"
+    agent.write_text('echo done > "$AGENTCTL_TASK"; git add -A; git commit -qm "do $AGENTCTL_TASK"; sleep 0.5\n')
+    runs = [
+        subprocess.Popen(
+            command("run", "--agents", "2", "--", "sh", agent), cwd=station.path, env=environment(), stdout=PIPE, text=True
+        )
+        for station in (ann, bob)
+    ]
+    said = [run.communicate(timeout=PATIENCE)[0] for run in runs]
+    assert [run.returncode for run in runs] == [0, 0], said
+    assert sorted(ann.seen.stages().values()) == ["landed"] * 6
+    assert {s.agent for task in tasks.all_tasks(ann.hub).values() for s in task.sessions} >= {
+        f"{station.hub.place}-1" for station in (ann, bob)
+    }
+    assert not [
+        name for name in team.refs if name.startswith(("refs/agentctl/claims/", "refs/agentctl/stations/", "refs/agentctl/bot"))
+    ]
+    ann.proven()
+
+
+# the ways to a remote
+
+
+@pytest.fixture(params=["daemon", "http", "ssh"])
+def server(request, team, monkeypatch):
+    """The hub behind a server on loopback, as teams have it."""
+    if request.param == "ssh" and not os.path.exists("/usr/sbin/sshd"):
+        pytest.skip("there is no sshd: apt-get install openssh-server")
+    monkeypatch.setattr(socket.socket, "connect", CONNECT)
+    monkeypatch.setenv("GIT_ALLOW_PROTOCOL", "file:git:http:ssh")
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    forget()
+    with serving(request.param, str(team.folder)) as server:
+        yield server
+
+
+def test_a_change_lands_over(server, team, ann, bob):
+    for station in (ann, bob):
+        git(station.path, "remote", "set-url", "origin", server.url("hub.git"))
+        for setting in server.settings:
+            git(station.path, "config", *setting.split("=", 1))
+    git(ann.path, "checkout", "-q", "-b", "fix")
+    (ann.path / "new").write_text("new\n")
+    git(ann.path, "add", "new")
+    git(ann.path, "commit", "-q", "-m", "fix it")
+    ann.cli("submit")
+    assert "landed 1" in bob.cli("bot", "run", "--once").stdout
+    ann.cli("wait", "fix")
+    assert git(team.path, "show", "main:new") == "new\n"
