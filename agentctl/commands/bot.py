@@ -16,9 +16,9 @@ from agentctl.core.text.printable import printable
 from agentctl.engine import open_files
 from agentctl.harness.tally import Tally
 from agentctl.hub import approvals, foreign, lease, marks
-from agentctl.terminal.junit import JUnit
 from agentctl.terminal.narrator import Narrator
 from agentctl.terminal.parser import Duration, Given, as_command, given, group
+from agentctl.terminal.reports import Reports
 
 POLL = 0.25
 """Seconds between two looks at the inbox when nothing else happens."""
@@ -36,27 +36,40 @@ def bot_group() -> None:
 agentctl bot run
 agentctl bot run --once --junit report.xml
 agentctl bot run --slots 4
-agentctl bot run --once --for 20m
+agentctl bot run --once --for 20m --code-quality quality.json --summary summary.md
 """,
 )
 @click.option("--once", is_flag=True, help="End when the queue is empty.")
 @click.option("--junit", type=click.Path(), metavar="FILE", help="Write what was tested and what became of each change.")
+@click.option("--code-quality", type=click.Path(), metavar="FILE", help="Write rejections as GitLab shows them beside code.")
+@click.option("--summary", type=click.Path(), metavar="FILE", help="Add a summary in Markdown (on GitHub: that of the job).")
 @click.option("--slots", type=click.IntRange(1, 256), help="Gates that run at a time (default: the policy's).")
 @click.option("--batch", type=click.IntRange(1), help="Most changes in one probe (default: the policy's).")
 @click.option("--for", "most", type=Duration(), metavar="TIME", help="End after so long, as in 20m, whatever is left.")
 @given
-def run_command(given: Given, once: bool, junit: str | None, slots: int | None, batch: int | None, most: float | None) -> int:
+def run_command(
+    given: Given,
+    once: bool,
+    junit: str | None,
+    code_quality: str | None,
+    summary: str | None,
+    slots: int | None,
+    batch: int | None,
+    most: float | None,
+) -> int:
     """Admit, test and land what is submitted, until stopped.
 
     With --once it ends when the queue is empty, or when nothing is left to test because it is
-    paused or changes wait for approvals: exit status 0 if nothing was rejected, 7 if something was; 5 if somebody else moved trunk, and not
-    forward: then nothing lands until a person says what is right; 125 if trunk itself fails its
-    gate and nothing in the queue mends it. Without --once it waits for all these. Where the hub
-    stands on a remote and another bot works there, --once ends at once with exit status 0: that
-    one does the work. What --for leaves is queued still, for the next.
+    paused or changes wait for approvals: exit status 0 if nothing was rejected, 7 if something
+    was; 5 if somebody else moved trunk, and not forward: then nothing lands until a person says
+    what is right; 125 if trunk itself fails its gate and nothing in the queue mends it. Without
+    --once it waits for all these. Where the hub stands on a remote and another bot works there,
+    --once ends at once with exit status 0: that one does the work. What --for leaves is queued
+    still, for the next. On GitHub each rejection is shown at the line that its gate names.
     """
     try:
-        return run(given, once, junit, slots, batch, most)
+        reports = Reports(given.hub, {"junit": junit, "code-quality": code_quality, "summary": summary})
+        return run(given, reports, once, slots, batch, most)
     except lease.Elsewhere as error:
         if not once:
             raise
@@ -66,15 +79,14 @@ def run_command(given: Given, once: bool, junit: str | None, slots: int | None, 
         return 0
 
 
-def run(given: Given, once: bool, junit: str | None, slots: int | None, batch: int | None, most: float | None = None) -> int:
+def run(given: Given, reports: Reports, once: bool, slots: int | None, batch: int | None, most: float | None) -> int:
     begun = time.monotonic()
     hub, trunk = given.hub, given.trunk
-    narrator, tally, report = Narrator(given), Tally(), JUnit(hub, junit) if junit else None
+    narrator, tally = Narrator(given), Tally()
 
     def tell(event: Told) -> None:
         tally.count(event)
-        if report:
-            report.tell(event)
+        reports.tell(event)
         narrator.tell(event)
 
     open_files.allow_many()
@@ -91,8 +103,9 @@ def run(given: Given, once: bool, junit: str | None, slots: int | None, batch: i
                 signals.check()
         finally:
             bot.close()
-            if report:
-                report.write(bot.judged)
+            reports.write(bot.judged, len(bot.state.queue), str(bot.paused or bot.blocked or ""))
+            for line in reports.annotations:
+                given.say(line)
     rejected, landed = len(tally.rejected), len(tally.landed)
     if given.json:
         given.emit(

@@ -8,6 +8,7 @@ it at once.
 
 from __future__ import annotations
 
+import contextlib
 import time
 
 from agentctl.core import refnames
@@ -45,6 +46,15 @@ def take(hub: Hub) -> None:
     if not hub.station:
         return
     hub.refs.refresh()
+    while True:
+        found = _free(hub)
+        # Another bot may be as fast.
+        with contextlib.suppress(Contended):
+            return _write(hub, found)
+
+
+def _free(hub: Hub) -> str | None:
+    """Return what holds no other bot's lease now, once that is sure; raise Elsewhere if a bot is at work."""
     begun, found = time.monotonic(), hub.refs.get(refnames.BOT)
     while found and (other := _other(hub, found)):
         if other.until > time.time():
@@ -55,7 +65,7 @@ def take(hub: Hub) -> None:
         hub.refs.refresh()
         if (now := hub.refs.get(refnames.BOT)) != found:
             begun, found = time.monotonic(), now
-    _write(hub, found)
+    return found
 
 
 def standing(hub: Hub) -> bool:

@@ -232,6 +232,19 @@ def test_a_lease_that_is_over_is_taken_after_a_watch(ann, bob, monkeypatch):
         assert lease.read(bob.hub, bob.hub.refs.get("refs/agentctl/bot")).owner["host"] != "elsewhere"
 
 
+def test_of_two_bots_that_begin_at_once_one_finds_the_other_at_work(ann, bob, monkeypatch):
+    real = lease._write
+
+    def write(hub, old):
+        monkeypatch.setattr(lease, "_write", real)
+        put_lease(ann, lease.Lease(2e9, {"host": "elsewhere", "pid": 7}))
+        real(hub, old)
+
+    monkeypatch.setattr(lease, "_write", write)
+    with pytest.raises(lease.Elsewhere), lock(bob.hub):
+        pass
+
+
 def test_a_bot_that_lost_its_lease_ends(team, ann):
     with ann.bot() as bot:
         bot.take_turn()
