@@ -19,6 +19,21 @@ HOST = "127.0.0.1"
 KINDS = ("path", "daemon", "http", "ssh")
 
 
+@dataclass
+class Traffic:
+    """What went over a server's connections; only that of http counts it."""
+
+    requests: int = 0
+    moved: int = 0
+    """Bytes of all bodies, both ways."""
+
+    def copy(self) -> Traffic:
+        return Traffic(self.requests, self.moved)
+
+    def __sub__(self, before: Traffic) -> Traffic:
+        return Traffic(self.requests - before.requests, self.moved - before.moved)
+
+
 @dataclass(frozen=True)
 class Server:
     kind: str
@@ -26,7 +41,7 @@ class Server:
     """What the address of a repository begins with; its name follows."""
     settings: tuple[str, ...] = ()
     """Settings that a client needs, as `key=value`."""
-    pids: list[int] = field(default_factory=list)
+    traffic: Traffic = field(default_factory=Traffic)
 
     def url(self, name: str) -> str:
         return f"{self.base}/{name}"
@@ -53,7 +68,7 @@ def _daemon(folder: str) -> Iterator[Server]:
     )
     with _ended(running):
         _listens(port)
-        yield Server("daemon", f"git://{HOST}:{port}", pids=[running.pid])
+        yield Server("daemon", f"git://{HOST}:{port}")
 
 
 @contextlib.contextmanager
@@ -88,7 +103,7 @@ def _ssh(folder: str) -> Iterator[Server]:
     with _ended(running):
         _listens(port)
         base = f"ssh://{getpass.getuser()}@{HOST}:{port}{folder}"
-        yield Server("ssh", base, (f"core.sshCommand={call} -o BatchMode=yes",), pids=[running.pid])
+        yield Server("ssh", base, (f"core.sshCommand={call} -o BatchMode=yes",))
 
 
 @contextlib.contextmanager
@@ -96,14 +111,14 @@ def _http(folder: str) -> Iterator[Server]:
     """Answer smart http by Git's own http-backend, each request in a thread."""
 
     class Handler(_Backend):
-        root = folder
+        root, traffic = folder, Traffic()
 
     server = http.server.ThreadingHTTPServer((HOST, 0), Handler)
     server.daemon_threads = True
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
     thread.start()
     try:
-        yield Server("http", f"http://{HOST}:{server.server_address[1]}", ("http.receivepack=true",))
+        yield Server("http", f"http://{HOST}:{server.server_address[1]}", traffic=Handler.traffic)
     finally:
         server.shutdown()
         server.server_close()
@@ -113,6 +128,7 @@ def _http(folder: str) -> Iterator[Server]:
 class _Backend(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     root = ""
+    traffic: Traffic
 
     def do_GET(self) -> None:
         self._answer(b"")
@@ -155,6 +171,8 @@ class _Backend(http.server.BaseHTTPRequestHandler):
         done = subprocess.run(["git", "http-backend"], input=body, env=kept | given, capture_output=True)
         head, _, content = done.stdout.partition(b"\r\n\r\n")
         fields = dict(line.split(": ", 1) for line in head.decode().split("\r\n") if ": " in line)
+        self.traffic.requests += 1
+        self.traffic.moved += len(body) + len(content)
         self.send_response(int(fields.pop("Status", "200").split()[0]))
         for key, value in fields.items():
             self.send_header(key, value)

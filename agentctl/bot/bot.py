@@ -71,7 +71,6 @@ class Bot:
     ) -> None:
         self.hub, self.trunk, self._tell, self._slots, self._batch = hub, trunk, tell, slots, batch
         self.wake = wake or threading.Event()
-        self.judged: list[tuple[Probe, Judgement]] = []
         self.fresh: list[tuple[Staged, Judgement]] = []
         self._held_back = HeldBack(hub)
         self._follower = lanes.Follower(hub)
@@ -247,7 +246,6 @@ class Bot:
         for staged, judgement in self.runs.ended():
             judgement = self._in_force(judgement)
             self.fresh.append((staged, judgement))
-            self.judged.append((staged.probe, judgement))
             self._retries.hear(judgement, self.policy.queue.retries)
         verdicts.store(self.hub, [judgement for _, judgement in self.fresh], turn.now)
         for staged, judgement in self.fresh:

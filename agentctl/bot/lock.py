@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from agentctl.engine import locks
 from agentctl.engine.locks import Held
-from agentctl.errors import AgentctlError
+from agentctl.errors import AgentctlError, Contended
 from agentctl.git.repository import Hub
 from agentctl.hub import lease
 
@@ -16,9 +16,9 @@ from agentctl.hub import lease
 def lock(hub: Hub) -> Iterator[Held]:
     """Hold, in the context, the lock of the one bot of a hub; if that stands on a remote, its lease too.
 
-    Raises Contended if another bot runs.
+    Raises Contended if another bot runs, which is Elsewhere where the hub stands on a remote.
     """
-    with locks.acquire(hub.own_path("locks", "bot.lock"), "the bot") as held:
+    with _here(hub) as held:
         lease.take(hub)
         try:
             yield held
@@ -26,3 +26,14 @@ def lock(hub: Hub) -> Iterator[Held]:
             # A lease that cannot be given back ends by itself.
             with contextlib.suppress(AgentctlError):
                 lease.release(hub)
+
+
+def _here(hub: Hub) -> Held:
+    path = hub.own_path("locks", "bot.lock")
+    try:
+        return locks.acquire(path, "the bot")
+    except Contended:
+        if not hub.station:
+            raise
+        holder = locks.holder(path)
+        raise lease.Elsewhere(name=f"process {holder['pid']} on {holder['host']}" if holder else "another process") from None

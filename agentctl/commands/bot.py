@@ -13,7 +13,7 @@ from agentctl.commands import approve
 from agentctl.core import refnames
 from agentctl.core.notices import Told
 from agentctl.core.text.printable import printable
-from agentctl.engine import open_files
+from agentctl.engine import memory, open_files
 from agentctl.harness.tally import Tally
 from agentctl.hub import approvals, foreign, lease, marks
 from agentctl.terminal.narrator import Narrator
@@ -90,6 +90,7 @@ def run(given: Given, reports: Reports, once: bool, slots: int | None, batch: in
         narrator.tell(event)
 
     open_files.allow_many()
+    memory.give_back()
     with lock(given.hub) as held, signals.held():
         bot = Bot(hub, held, trunk, tell, slots, batch)
         try:
@@ -103,24 +104,24 @@ def run(given: Given, reports: Reports, once: bool, slots: int | None, batch: in
                 signals.check()
         finally:
             bot.close()
-            reports.write(bot.judged, len(bot.state.queue), str(bot.paused or bot.blocked or ""))
+            reports.write(len(bot.state.queue), str(bot.paused or bot.blocked or ""))
             for line in reports.annotations:
                 given.say(line)
-    rejected, landed = len(tally.rejected), len(tally.landed)
+    rejected, landed = tally.rejected, tally.landed
     if given.json:
         given.emit(
             {
                 "kind": "summary",
                 "landed": landed,
                 "rejected": rejected,
-                "probes": len(bot.judged),
+                "probes": tally.probes,
                 "queued": len(bot.state.queue),
                 "paused": bool(bot.paused),
                 "over": over,
                 "lacking": lacking,
             }
         )
-    given.say(f"landed {landed}, rejected {rejected}, probes {len(bot.judged)}")
+    given.say(f"landed {landed}, rejected {rejected}, probes {tally.probes}")
     if over and bot.state.queue:
         given.say(f"the time is over; queued still: {len(bot.state.queue)}")
     if bot.paused:

@@ -25,12 +25,17 @@ class Row:
     worktree: str
     spent: Spent
     """What its session has used up so far."""
+    station: str = ""
+    """The station where it works, if that is another one than this; then only its task is known here."""
 
 
 @as_command("ps", "agentctl ps\nagentctl ps --json")
 @given
 def command(given: Given) -> int:
-    """List the agents: what each works on, and what its session has used up."""
+    """List the agents: what each works on, and what its session has used up.
+
+    Of a hub on a remote, agents of other stations that work on a task are listed too.
+    """
     hub = given.hub
     found = tasks.survey(hub)
     work = {claim.agent: name for name, (claim, _) in found.claims.items()}
@@ -46,16 +51,21 @@ def command(given: Given) -> int:
                 spent_so_far(log_of(hub, name)) if running else Spent(),
             )
         )
+    rows += [
+        Row(claim.agent, name, None, "", Spent(), claim.station)
+        for name, (claim, _) in sorted(found.claims.items())
+        if claim.station and claim.station != hub.place
+    ]
     if given.json:
         given.emit(facts(rows))
     for line in aligned(
         [
             (
                 row.agent,
-                f"running for {ago(row.since)}" if row.since else "idle",
+                f"running for {ago(row.since)}" if row.since else "running" if row.station else "idle",
                 row.task or "-",
                 str(row.spent) or "-",
-                row.worktree,
+                f"at station {row.station}" if row.station else row.worktree,
             )
             for row in rows
         ]

@@ -142,7 +142,7 @@ def rehearse(given: Given, hub: Hub, policy: str, plan: Prepared, mode: Mode) ->
     inner = replace(given, path=hub.git_dir)
     crew = cast(hub, plan.pieces, mode.agents)
     ran = watched(inner, RunPlan(crew, parse(policy, "replay"), None, mode.slots, mode.batch))
-    return outcome(hub, plan.pieces, ran.summary, ran.parked, ran.tally.sessions)
+    return outcome(hub, plan.pieces, ran.summary, ran.parked, ran.tally.deferred)
 
 
 def _policy(gate: str, setup: str, slots: int, timeout: float) -> tuple[str, Policy]:

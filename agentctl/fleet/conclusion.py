@@ -21,7 +21,7 @@ from agentctl.engine import environ
 from agentctl.errors import Refused
 from agentctl.fleet import agents, result, session_folder
 from agentctl.fleet.agents import Found
-from agentctl.git import process, worktrees
+from agentctl.git import process, transactions, worktrees
 from agentctl.git.repository import Hub
 from agentctl.git.worktrees import Worktree
 from agentctl.hub import inbox, landed, tasks
@@ -176,8 +176,8 @@ def redacted(session: Session) -> Session:
     )
 
 
-def record(hub: Hub, name: str, session: Session) -> None:
-    """Append the session to its task, once for each generation."""
+def record(hub: Hub, name: str, session: Session, claim: str = "") -> None:
+    """Append the session to its task, once for each generation, and release its claim, if its object id is given."""
     session = redacted(session)
 
     def edit(task: Task) -> Task:
@@ -187,7 +187,13 @@ def record(hub: Hub, name: str, session: Session) -> None:
         done = {"closed": "done", "reason": session.note} if session.end == End.DONE else {}
         return replace(task.add(session), **done)
 
-    tasks.change(hub, name, f"session {session.generation} of {session.agent}: {session.end}", edit)
+    def write() -> None:
+        with hub.refs.together():
+            tasks.change(hub, name, f"session {session.generation} of {session.agent}: {session.end}", edit)
+            if claim:
+                tasks.release(hub, name, claim)
+
+    transactions.retrying(10, write)
 
 
 def _handed_in(hub: Hub, change: str, claim: Claim, since: float) -> int:

@@ -111,15 +111,17 @@ class SessionRun:
         with agents.lock(hub, agent):
             if not self.work.stored:
                 return self._session(claim)
-            oid = tasks.claim(hub, task.id, claim)
+            oid, claimed = tasks.claim(hub, task.id, claim), True
             try:
                 if self._put_aside():
                     raise Contended(f"somebody has put aside {task.id}", hint=f"agentctl task show {task.id}")
                 session = self._session(claim)
-                record(hub, task.id, session)
+                record(hub, task.id, session, oid)
+                claimed = False
                 return session
             finally:
-                tasks.release(hub, task.id, oid)
+                if claimed:
+                    tasks.release(hub, task.id, oid)
 
     def _put_aside(self) -> bool:
         """Tell whether somebody has closed the task since it was given to this session."""

@@ -14,7 +14,7 @@ from agentctl.bot.bot import Bot
 from agentctl.core.notices import Told
 from agentctl.core.policy.policy import Policy
 from agentctl.core.tasks.task import FINISHED
-from agentctl.engine import open_files
+from agentctl.engine import memory, open_files
 from agentctl.fleet.supervisor import Crew, Fleet
 from agentctl.git.remote import Away, Declined
 from agentctl.git.repository import Hub
@@ -76,6 +76,7 @@ def run(hub: Hub, trunk: str, job: RunPlan, tell: Callable[[Told], None], watch:
     """
     begun, tally = time.time(), Tally()
     open_files.allow_many()
+    memory.give_back()
 
     def heard(event: Told) -> None:
         tally.count(event)
@@ -107,24 +108,27 @@ def run(hub: Hub, trunk: str, job: RunPlan, tell: Callable[[Told], None], watch:
                 raise bot.blocked
             wake.wait(POLL)
             signals.check()
-    mine, parked, blocked = fleet.mine, fleet.parked, fleet.blocked
+    return RunOutcome(_summed_up(fleet, seat, tally, time.time() - begun), tally, fleet.parked, fleet.blocked)
+
+
+def _summed_up(fleet: Fleet, seat: Seat, tally: Tally, seconds: float) -> Summary:
     paused = fleet.pace.paused(time.time())
-    summary = Summary(
-        tasks=len(mine),
-        landed=sum(where in FINISHED for where in mine.values()),
-        parked=len(parked),
-        blocked=len(blocked),
-        changes=len(tally.landed),
-        rejected=len(tally.rejected),
+    return Summary(
+        tasks=len(fleet.mine),
+        landed=sum(where in FINISHED for where in fleet.mine.values()),
+        parked=len(fleet.parked),
+        blocked=len(fleet.blocked),
+        changes=tally.landed,
+        rejected=tally.rejected,
         conflicts=tally.conflicts,
         probes=tally.probes,
         known=tally.known,
-        seconds=time.time() - begun,
+        seconds=seconds,
         paused=paused.seconds,
         pauses=paused.times,
         why_paused=paused.why,
-        sessions=len(tally.sessions),
+        sessions=tally.sessions,
         spent=fleet.spent,
         over_budget=fleet.over_budget,
+        elsewhere=not seat.had,
     )
-    return RunOutcome(summary, tally, parked, blocked)

@@ -30,6 +30,8 @@ class Seat:
         """Take the seat if it is `wanted`; raise Contended if another bot of this repository has it."""
         self.hub, self._make, self._tell = hub, make, tell
         self.bot: Bot | None = None
+        self.had = False
+        """True if the bot was here for a while."""
         self.reach = Reach(hub, tell)
         """Whether the hub can be reached, as long as the bot is elsewhere."""
         self.presence = Presence(hub)
@@ -88,3 +90,4 @@ class Seat:
             self._ends.close()
             raise
         self._ends.callback(self.bot.close)
+        self.had = True

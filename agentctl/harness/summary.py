@@ -32,18 +32,23 @@ class Summary:
     """What the sessions used up."""
     over_budget: str = ""
     """Why the run ended before its tasks did; empty if it did not."""
+    elsewhere: bool = False
+    """True if the bot worked at another station: what it landed and tested is not counted here."""
 
     @property
     def lines(self) -> list[str]:
         per = f"{self.probes / self.changes:.2f}" if self.changes else "-"
         rate = f"{self.changes / self.seconds * 3600:,.0f}" if self.seconds else "-"
         held = f" in {self.pauses} pauses" if self.pauses > 1 else ""
+        queue = [
+            f"changes     {self.changes} landed, {self.rejected} rejected, {self.conflicts} of them for a conflict",
+            f"probes      {self.probes} run, {self.known} known by tree; {per} for each landed change",
+        ]
         return [
             f"tasks       {self.landed} of {self.tasks} landed, {self.parked} parked"
             + (f", {self.blocked} blocked" if self.blocked else ""),
-            f"changes     {self.changes} landed, {self.rejected} rejected, {self.conflicts} of them for a conflict",
-            f"probes      {self.probes} run, {self.known} known by tree; {per} for each landed change",
-            f"time        {self.seconds:.1f} s; {rate} landed an hour",
+            *(["changes     tested and landed by the bot at another station: agentctl queue --all"] if self.elsewhere else queue),
+            f"time        {self.seconds:.1f} s" + ("" if self.elsewhere else f"; {rate} landed an hour"),
             *([f"spent       {self.spent} in {many(self.sessions, 'session')}"] if str(self.spent) else []),
             *([f"ended       {self.over_budget}"] if self.over_budget else []),
             *([f"paused      {ago(0.0, self.paused)}{held}: {self.why_paused}"] if self.pauses else []),

@@ -5,12 +5,10 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 from agentctl.core.queue.records import Record, reason_kind
-from agentctl.core.tasks.ending import End
-from agentctl.core.tasks.task import Session, Task
+from agentctl.core.tasks.task import Task
 from agentctl.fleet.supervisor import Crew
 from agentctl.git import process
 from agentctl.git.merge import changed
@@ -78,15 +76,13 @@ def cast(hub: Hub, pieces: list[Piece], agents: int) -> Crew:
     return Crew(agents, (sys.executable, "-I", "-S", agent.__file__, plan), False)
 
 
-def outcome(
-    hub: Hub, pieces: list[Piece], summary: Summary, parked: dict[str, str], sessions: Iterable[Session]
-) -> ReplayOutcome:
+def outcome(hub: Hub, pieces: list[Piece], summary: Summary, parked: dict[str, str], deferred: int) -> ReplayOutcome:
     """Compare what the agents have made of the hub with the history."""
     caught = rejected_with_bug(hub, pieces)
     return ReplayOutcome(
         summary,
         sum(len(found) for found in caught.values()),
-        sum(s.end == End.DEFERRED for s in sessions),
+        deferred,
         differences(hub, pieces),
         tuple(p.task for p in pieces if p.bug and not any(_evident(hub, r) for r in caught[p.task])),
         tuple(f.text for f in prove(hub, "main")[1] if f.grave),

@@ -5,26 +5,26 @@ from __future__ import annotations
 from collections.abc import Sequence
 from xml.etree import ElementTree
 
-from agentctl.core.queue.model import Probe
+from agentctl.core.queue.events import Probed
 from agentctl.core.queue.records import Rejected
 from agentctl.core.text.printable import uncoloured, visible
-from agentctl.hub.verdicts import Judgement
 from agentctl.terminal.forge import Fate
 
 
-def junit(path: str, fates: Sequence[Fate], judged: Sequence[tuple[Probe, Judgement]]) -> None:
+def junit(path: str, fates: Sequence[Fate], probed: Sequence[Probed]) -> None:
     """Write one test case for each gate run, and one for each change that landed or was rejected."""
     root = ElementTree.Element("testsuites", name="agentctl")
-    probes = ElementTree.SubElement(root, "testsuite", name="probes", tests=str(len(judged)))
-    for probe, judgement in judged:
+    probes = ElementTree.SubElement(root, "testsuite", name="probes", tests=str(len(probed)))
+    for ended in probed:
+        probe = ended.probe
         case = ElementTree.SubElement(
             probes,
             "testcase",
             classname="probe",
             name=f"probe {probe.number}: " + (", ".join(probe.chain) or "trunk"),
-            time=f"{judgement.seconds:.3f}",
+            time=f"{ended.seconds:.3f}",
         )
-        ElementTree.SubElement(case, "system-out").text = _xml(f"{probe.reason}\n{judgement.verdict} {judgement.why}")
+        ElementTree.SubElement(case, "system-out").text = _xml(f"{probe.reason}\n{ended.verdict} {ended.why}")
     failures = sum(isinstance(fate.record, Rejected) for fate in fates)
     changes = ElementTree.SubElement(root, "testsuite", name="changes", tests=str(len(fates)), failures=str(failures))
     for fate in sorted(fates, key=lambda fate: fate.record.at):

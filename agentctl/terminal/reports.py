@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 
 from agentctl.core.notices import Told
-from agentctl.core.queue.model import Probe
+from agentctl.core.queue.events import Probed
 from agentctl.core.queue.records import Landed, Rejected
 from agentctl.errors import UsageError
 from agentctl.git.repository import Hub
 from agentctl.hub import outbox
-from agentctl.hub.verdicts import Judgement
 from agentctl.terminal import forge
 from agentctl.terminal.forge import Fate
 from agentctl.terminal.junit import junit
@@ -24,7 +22,8 @@ class Reports:
         On GitHub the summary is that of the job unless a file is named. Raises UsageError now for a file that could not be
         written in the end.
         """
-        self.hub, self.fates = hub, list[Fate]()
+        self.hub, self.fates, self.probes = hub, list[Fate](), list[Probed]()
+        """What ended and what was tested; nothing is kept where nothing is to be written."""
         self.github = os.environ.get("GITHUB_ACTIONS") == "true"
         own = os.environ.get("GITHUB_STEP_SUMMARY") if self.github else None
         self._files = {**files, "summary": files.get("summary") or own}
@@ -35,17 +34,23 @@ class Reports:
             except OSError as error:
                 raise UsageError(f"--{option} {path}: {error.strerror}") from None
 
+        self._wanted = self.github or any(self._files.values())
+
     def tell(self, event: Told) -> None:
-        if isinstance(event, Landed):
+        if not self._wanted:
+            return
+        if isinstance(event, Probed) and not event.known:
+            self.probes.append(event)
+        elif isinstance(event, Landed):
             self.fates.append(Fate(event))
         elif isinstance(event, Rejected):
             answer = outbox.read(self.hub, event)
             self.fates.append(Fate(event, (answer.log or answer.conflict) if answer else ""))
 
-    def write(self, judged: Sequence[tuple[Probe, Judgement]], queued: int, why: str) -> None:
+    def write(self, queued: int, why: str) -> None:
         """Write the files; `queued` changes are left, and `why` says why."""
         if path := self._files["junit"]:
-            junit(path, self.fates, judged)
+            junit(path, self.fates, self.probes)
         if path := self._files["code-quality"]:
             with open(path, "w", encoding="utf-8") as file:
                 file.write(forge.code_quality(self.fates))

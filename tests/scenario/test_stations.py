@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import time
@@ -22,7 +23,7 @@ from agentctl.hub import lease, presence, tasks
 from agentctl.hub.policy_file import in_force
 from bench.git_servers import serving
 from tests.conftest import CONNECT, forget
-from tests.support.hub import PATIENCE, cli, command, environment, finish, git, policy, told, until
+from tests.support.hub import PATIENCE, cli, command, environment, eventually, finish, git, policy, told, until
 from tests.support.team import Team
 
 
@@ -212,6 +213,12 @@ def test_a_hub_has_one_bot(ann, bob):
         refused = bob.cli("bot", "run", ok=8)
         assert "a bot works at this hub already: process 7 on elsewhere" in refused.stderr
         assert "there is nothing to do here" in bob.cli("bot", "run", "--once").stdout
+
+
+def test_a_clone_has_one_bot(ann):
+    with ann.bot():
+        assert "there is nothing to do here" in ann.cli("bot", "run", "--once").stdout
+        assert "a bot works at this hub already: process" in ann.cli("bot", "run", ok=8).stderr
 
 
 def test_a_bot_gives_its_lease_back(team, ann):
@@ -428,6 +435,12 @@ def test_a_station_that_vanished_loses_its_claims(team, ann, monkeypatch):
     assert "refs/agentctl/claims/count" not in team.refs
 
 
+def test_agents_of_other_stations_are_listed(ann):
+    claimed(ann, "count", "far")
+    assert ann.cli("ps").stdout.split() == ["far-1", "running", "count", "-", "at", "station", "far"]
+    assert json.loads(ann.cli("ps", "--json").stdout)[0]["station"] == "far"
+
+
 def test_a_station_that_renews_its_ref_keeps_them(ann, bob, monkeypatch):
     monkeypatch.setattr(presence, "LASTS", 0.3)
     bob.hub.configure("agentctl.station", "bob")
@@ -518,3 +531,44 @@ def test_a_change_lands_over(server, team, ann, bob):
     assert "landed 1" in bob.cli("bot", "run", "--once").stdout
     ann.cli("wait", "fix")
     assert git(team.path, "show", "main:new") == "new\n"
+
+
+def test_a_session_that_ends_while_the_hub_is_away_hands_in_later(team, ann, tmp_path):
+    ann.cli("task", "add", "write", "--id", "t-1")
+    begun, ends = tmp_path / "begun", tmp_path / "ends"
+    agent = tmp_path / "agent.sh"
+    agent.write_text(
+        f"touch {begun}; while [ ! -e {ends} ]; do sleep 0.1; done; echo done > x; git add -A; git commit -qm 'do it'\n"
+    )
+    argv = command("run", "--agents", "1", "--", "sh", agent)
+    run = subprocess.Popen(argv, cwd=ann.path, env=environment(), stdout=PIPE, stderr=subprocess.STDOUT, text=True)
+    eventually(begun.exists)
+    os.rename(team.path, team.folder / "gone")
+    ends.touch()
+    time.sleep(2)
+    os.rename(team.folder / "gone", team.path)
+    said = run.communicate(timeout=PATIENCE)[0]
+    assert run.returncode == 0, said
+    assert said.count("cannot be reached") == 1
+    assert git(team.path, "show", "main:x") == "done\n"
+
+
+def test_a_run_whose_hub_stays_away_ends_when_it_is_asked_to_and_keeps_the_work(team, ann, tmp_path):
+    ann.cli("task", "add", "write", "--id", "t-1")
+    begun = tmp_path / "begun"
+    agent = tmp_path / "agent.sh"
+    agent.write_text(f"echo half > x; touch {begun}; sleep 1000\n")
+    argv = command("run", "--agents", "1", "--", "sh", agent)
+    run = subprocess.Popen(argv, cwd=ann.path, env=environment(), stdout=PIPE, stderr=subprocess.STDOUT, text=True)
+    eventually(begun.exists)
+    os.rename(team.path, team.folder / "gone")
+    run.send_signal(signal.SIGINT)
+    said = run.communicate(timeout=PATIENCE)[0]
+    assert "Traceback" not in said, said
+    os.rename(team.folder / "gone", team.path)
+    # The next start makes the work safe, and goes on.
+    agent.write_text('echo whole > x; git add -A; git commit -qm "do it"\n')
+    ann.cli("run", "--agents", "1", "--", "sh", agent)
+    assert git(team.path, "show", "main:x") == "whole\n"
+    (ref,) = [name for name in team.refs if name.startswith("refs/agentctl/salvage/")]
+    assert git(team.path, "show", f"{ref}:x") == "half\n"

@@ -12,6 +12,7 @@ import agentctl
 from agentctl.bot.bot import Bot
 from agentctl.bot.lock import lock
 from agentctl.core import notices
+from agentctl.core.queue.events import Probed
 from agentctl.core.queue.records import reason_kind
 from agentctl.gate import judging, slots
 from agentctl.git.objects import Person
@@ -148,11 +149,17 @@ class Repo:
 
     @contextlib.contextmanager
     def bot(self, **options):
-        """A bot that holds its lock; its news are in `heard`."""
-        heard = []
+        """A bot that holds its lock; its news are in `heard`, and in `judged` each probe for which a gate ran, with its end."""
+        heard, judged = [], []
+
+        def hear(event):
+            heard.append(event)
+            if isinstance(event, Probed) and not event.known:
+                judged.append((event.probe, event))
+
         with lock(self.hub) as held:
-            bot = Bot(self.hub, held, "main", heard.append, **options)
-            bot.heard = heard
+            bot = Bot(self.hub, held, "main", hear, **options)
+            bot.heard, bot.judged = heard, judged
             try:
                 yield bot
             finally:
