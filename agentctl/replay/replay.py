@@ -21,6 +21,9 @@ from agentctl.replay import agent, history
 from agentctl.replay.history import Piece
 
 
+TRUNK = "refs/heads/main"
+
+
 @dataclass(frozen=True)
 class ReplayOutcome:
     summary: Summary
@@ -41,21 +44,26 @@ class ReplayOutcome:
 
 
 def make_hub(source: str, folder: str) -> Hub:
-    """Make a bare hub that borrows the objects of `source`, which is never written to."""
+    """Make a bare hub that borrows the objects of `source`, which is never written to, with `main` for its trunk."""
     process.as_user(["clone", "--quiet", "--bare", "--shared", "--", source, folder], cwd=os.path.dirname(folder))
-    return find(folder)
+    hub = find(folder)
+    if not hub.refs.get(TRUNK) and (head := hub.git("rev-parse", "--verify", "--quiet", "HEAD", ok=(0, 1))):
+        move = hub.refs.transaction("begin")
+        move.create(TRUNK, head)
+        move.commit()
+    return hub
 
 
 def begin(hub: Hub, tree: str, policy_text: str) -> str:
     """Make `main` start at `tree` with the policy added, delete all other refs, and return main's commit."""
     with_policy = hub.objects.replace(tree, {POLICY_PATH: policy_text.encode()})
     made = hub.objects.write_commit(with_policy, (), "Where the replay begins\n", 0)
-    hub.git("symbolic-ref", "HEAD", "refs/heads/main")
+    hub.git("symbolic-ref", "HEAD", TRUNK)
     move = hub.refs.transaction("begin")
     for ref in hub.refs.read(["refs/"]).values():
-        if ref.name != "refs/heads/main":
+        if ref.name != TRUNK:
             move.delete(ref.name, ref.oid)
-    move.update("refs/heads/main", made, hub.refs.get("refs/heads/main"))
+    move.update(TRUNK, made, hub.refs.get(TRUNK))
     move.commit()
     return made
 

@@ -135,6 +135,11 @@ def replay_fails(history, words, status, *options):
     return cli("replay", history.path, words, "--gate", GATE, *options, cwd=history.path.parent, ok=status).stderr
 
 
+def test_a_repository_without_a_branch_main(history):
+    git(history.path, "branch", "-m", "master")
+    cli("replay", history.path, "start..HEAD", "--gate", "true", "--limit", 3, cwd=history.path.parent)
+
+
 def test_one_by_one_beside_it(history):
     done = cli(
         "replay", history.path, "start..HEAD", "--limit", 4, "--gate", GATE, "--compare", "--quiet", cwd=history.path.parent
