@@ -75,7 +75,11 @@ def at_stations(work: Work, kind: str) -> Ran:
             stack.enter_context(bot(station(work, server, f"{kind}-bot")))
         runs = [
             subprocess.Popen(
-                [*AGENTCTL, "run", "--agents", str(work.agents), "--", *argv], cwd=one, env=ENV, stdout=subprocess.PIPE, text=True
+                [*AGENTCTL, "run", "--no-bot", "--agents", str(work.agents), "--", *argv],
+                cwd=one,
+                env=ENV,
+                stdout=subprocess.PIPE,
+                text=True,
             )
             for one in stations
         ]
