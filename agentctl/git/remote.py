@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from agentctl.core import refnames
 from agentctl.core.text.printable import printable
 from agentctl.errors import Infrastructure, Timeout
-from agentctl.git import process
+from agentctl.git import process, stale_locks
 from agentctl.git.process import GitError
 from agentctl.git.transactions import Move
 
@@ -106,19 +106,9 @@ class Remote:
 
     def fetch(self, refspecs: Sequence[str]) -> None:
         """Bring what the refspecs name, and delete here what is no longer there; raise Away, or NoSuchRef."""
+        options = ("--no-tags", "--no-write-fetch-head", "--no-auto-maintenance", "--no-recurse-submodules", "--refmap=")
         try:
-            self._git(
-                "fetch",
-                "--quiet",
-                "--prune",
-                "--no-tags",
-                "--no-write-fetch-head",
-                "--no-auto-maintenance",
-                "--no-recurse-submodules",
-                "--refmap=",
-                self.name,
-                *refspecs,
-            )
+            stale_locks.retrying(self.git_dir, lambda: self._git("fetch", "--quiet", "--prune", *options, self.name, *refspecs))
         except (Timeout, GitError) as error:
             if isinstance(error, GitError) and "couldn't find remote ref" in error.stderr:
                 raise NoSuchRef(error.stderr) from error

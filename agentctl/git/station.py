@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from agentctl.core import refnames
-from agentctl.errors import Contended
+from agentctl.errors import AgentctlError, Contended
 from agentctl.git import modes, ref_files, transactions
 from agentctl.git.ref_files import Names
 from agentctl.git.remote import Away, Declined, NoSuchRef, Pushed, Remote
@@ -177,7 +177,7 @@ class Station:
         try:
             yield
             self._own.batch = None
-            self._publish(list(batch.moves.values()), "together")
+            self.publish(list(batch.moves.values()), "together")
             done = True
         finally:
             self._own.batch = None
@@ -226,8 +226,14 @@ class Station:
             # A push writes remote-tracking branches by itself.
             here = [Move(self.local(move.ref), move.old, move.new) for move in moves]
             left = [move for move in here if ref_files.at(self.git_dir, move.ref) != move.new]
-            if left:
-                transactions.carry_out(self.git_dir, left, message)
+            try:
+                if left:
+                    transactions.carry_out(self.git_dir, left, message)
+            except AgentctlError:
+                # The remote has acknowledged it, so it is done; a look brings here what stands there.
+                if not shared:
+                    raise
+                self._look()
 
     def send(self, moves: list[Move]) -> None:
         """Have the remote carry out moves of refs that are here already."""

@@ -20,7 +20,6 @@ from agentctl.hub.verification import prove
 from agentctl.replay import agent, history
 from agentctl.replay.history import Piece
 
-
 TRUNK = "refs/heads/main"
 
 

@@ -347,6 +347,18 @@ def test_a_hub_that_takes_nothing_says_so(team, ann):
     assert ann.seen.stage("fix") == "waiting"
 
 
+def test_a_lock_that_a_killed_git_left_here_is_cleared(team, ann):
+    team.push({"a": "1\n"})
+    for name in ("refs/remotes/origin/main.lock", "refs/agentctl/pause.lock"):
+        path = ann.path / ".git" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+        os.utime(path, (1, 1))
+    git(team.path, "update-ref", "refs/agentctl/pause", team.tip)
+    assert ann.seen.tip == team.tip
+    assert ann.hub.refs.get("refs/agentctl/pause") == team.tip
+
+
 def test_no_atomic_push_is_a_reason_to_refuse(team, ann):
     git(team.path, "config", "receive.advertiseAtomic", "false")
     with pytest.raises(Declined, match="atomic"):
