@@ -204,6 +204,19 @@ def test_a_task_is_not_given_up_for_a_silence_that_others_share():
     assert [name for name, _ in plan([a_task("x", *mine * 4), a_task("y", *theirs * 4)], now=4000.0).park] == ["x", "y"]
 
 
+def test_whether_a_silence_is_shared_is_told_by_the_next_session_that_ends():
+    """The first session that an outage cuts off has no witness yet; as long as others work, one will come."""
+    mine = [replace(failed(Kind.LIMIT, ended, End.TIMEOUT), seconds=200.0) for ended in (1000.0, 2000.0, 3000.0)]
+    before = replace(session(End.SUBMITTED, 1), ended=2990.0)
+    busy = a_task("y", before)
+    assert plan([a_task("x", *mine), busy], now=3001.0, y=Status.WORKING) == Dispatch(), "neither parked nor begun"
+    silent = replace(failed(Kind.LIMIT, 3005.0, End.STUCK), seconds=200.0)
+    assert plan([a_task("x", *mine), busy.add(silent)], now=3006.0, y=Status.WORKING).start[0][0] == "x"
+    well = replace(session(End.SUBMITTED, 1), ended=3005.0)
+    assert plan([a_task("x", *mine), busy.add(well)], now=3006.0, y=Status.WORKING).park[0][0] == "x"
+    assert plan([a_task("x", *mine), busy], now=3001.0, y=Status.LANDED).park[0][0] == "x", "nobody else works"
+
+
 def test_who_gave_up_after_a_rejection_needs_a_person():
     gave_up = replace(session(End.GAVE_UP), note="x/1 was rejected")
     assert plan([a_task("x", session(End.SUBMITTED, 1), gave_up)]).park == (("x", "it needs a person: x/1 was rejected"),)

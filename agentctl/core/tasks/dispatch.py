@@ -11,7 +11,7 @@ from agentctl.core.queue.spending import over
 from agentctl.core.tasks import overlap
 from agentctl.core.tasks.ending import End
 from agentctl.core.tasks.failure import NATURE
-from agentctl.core.tasks.silence import shared
+from agentctl.core.tasks.silence import empty_handed, shared
 from agentctl.core.tasks.task import UNDER_WAY, Session, Status, Task
 from agentctl.core.text.plural import many
 
@@ -80,16 +80,15 @@ def dispatch(
     """
     found = _by_status(tasks, statuses)
     ready, blocked = found.get(Status.READY, []), found.get(Status.BLOCKED, [])
-    park = [(t.id, reason) for t in ready if (reason := _given_up(t, tasks, rules))]
-    park += [
-        (t.id, f"its change {_revision(t)} landed, and trunk no longer holds it: opened, it is done anew")
-        for t in found.get(Status.GONE, ())
-        if adopted
-    ]
+    given_up = {t.id: reason for t in ready if (reason := _given_up(t, tasks, rules))}
+    open_still = {name for name in given_up if _too_early(tasks[name], tasks, statuses)}
+    gone = "its change {} landed, and trunk no longer holds it: opened, it is done anew"
+    park = [(name, reason) for name, reason in given_up.items() if name not in open_still]
+    park += [(t.id, gone.format(_revision(t))) for t in found.get(Status.GONE, ()) if adopted]
     parked = {name for name, _ in park}
     rank = _priorities(ready, blocked)
     able = sorted(
-        (t for t in ready if t.id not in parked),
+        (t for t in ready if t.id not in parked | open_still),
         key=lambda t: (len(t.sessions) if t.role in trying else 0, -rank[t.id], t.created, t.id),
     )
     backing_off = {t.id for t in able if _backs_off(t, rules, now)}
@@ -192,6 +191,14 @@ def _given_up(task: Task, others: Mapping[str, Task], rules: Rules) -> str:
     if len(row) >= STUBBORN and _others_worked(task, others, row[0].ended):
         return f"{len(row)} failures in a row, while other tasks were worked on; the last one: {_ended(row[-1])}"
     return ""
+
+
+def _too_early(task: Task, others: Mapping[str, Task], statuses: Mapping[str, Status]) -> bool:
+    """Tell whether it is open still whose silence cut a task off last: sessions of others run, and none has ended since."""
+    last = task.sessions[-1]
+    if not empty_handed(last) or not any(where in UNDER_WAY for name, where in statuses.items() if name != task.id):
+        return False
+    return all(s.ended <= last.ended for other in others.values() if other.id != task.id for s in other.sessions[-1:])
 
 
 def _own(cut: Sequence[Session], task: Task, others: Mapping[str, Task]) -> list[Session]:
