@@ -17,7 +17,8 @@ from agentctl.terminal.package_files import data_file
 from agentctl.terminal.parser import Given, as_command, given, group
 
 USUAL = ("pre-commit", "pre-push")
-GUARD = "reference-transaction"
+GUARD, GUARD_HUB = "reference-transaction", "pre-receive"
+EVERY = (*USUAL, GUARD, GUARD_HUB)
 MARK = "agentctl hook install"
 
 
@@ -70,13 +71,22 @@ def _ours(path: str) -> bool:
 
 
 @hook_group.add_command
-@as_command("install", "agentctl hook install\nagentctl hook install --guard-trunk")
+@as_command(
+    "install", "agentctl hook install\nagentctl hook install --guard-trunk\nagentctl -C /srv/hub.git hook install --guard-hub"
+)
 @click.option("--guard-trunk", is_flag=True, help="Also refuse every move of trunk but the bot's; it slows fetches down.")
+@click.option("--guard-hub", is_flag=True, help="Only, at a hub that others push to: refuse pushes around the queue.")
 @given
-def install(given: Given, guard_trunk: bool) -> int:
-    """Refuse commits on trunk, and pushes by agents. Other people's hooks are left alone."""
+def install(given: Given, guard_trunk: bool, guard_hub: bool) -> int:
+    """Refuse commits on trunk, and pushes by agents. Other people's hooks are left alone.
+
+    With --guard-hub, in a repository that is a hub for others, trunk moves only forward and only
+    as the bot lands: together with the ledger. `git config agentctl.botUser NAME` says whose
+    pushes are the bot's, by the name that the server gives a hook; then only those move trunk,
+    the ledger, verdicts and answers.
+    """
     folder = _own_folder(given)
-    names = USUAL + ((GUARD,) if guard_trunk else ())
+    names = (GUARD_HUB,) if guard_hub else USUAL + ((GUARD,) if guard_trunk else ())
     for name in names:
         path = os.path.join(folder, name)
         if os.path.exists(path) and not _ours(path):
@@ -100,7 +110,7 @@ def uninstall(given: Given) -> int:
     found = [
         (name, path)
         for folder in dict.fromkeys((_folder(given), os.path.join(given.hub.git_dir, "hooks")))
-        for name in (*USUAL, GUARD)
+        for name in EVERY
         for path in [os.path.join(folder, name)]
         if _ours(path)
     ]
@@ -120,7 +130,7 @@ def status(given: Given) -> int:
     folder = _folder(given)
     found = {
         name: "installed" if _ours(path) else "another" if os.path.exists(path) else "absent"
-        for name in (*USUAL, GUARD)
+        for name in EVERY
         for path in [os.path.join(folder, name)]
     }
     if given.json:

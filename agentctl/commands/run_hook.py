@@ -16,7 +16,12 @@ def run(args: list[str]) -> int:
     0 lets Git go on, 5 refuses, and 2 means that there is no such hook.
     """
     name = args[0] if args else ""
-    checks = {"pre-commit": pre_commit, "pre-push": pre_push, "reference-transaction": reference_transaction}
+    checks = {
+        "pre-commit": pre_commit,
+        "pre-push": pre_push,
+        "reference-transaction": reference_transaction,
+        "pre-receive": pre_receive,
+    }
     if name not in checks:
         return _refuse(f"no hook called {name!r}", "agentctl hook status", 2)
     return checks[name]()
@@ -57,6 +62,41 @@ def reference_transaction() -> int:
         if os.fsdecode(line).split()[-1:] == [trunk]:
             return _refuse(f"only the merge queue moves {trunk}", "agentctl submit (or agentctl hook uninstall)")
     return 0
+
+
+def pre_receive() -> int:
+    """Refuse a push that goes around the merge queue, as a whole.
+
+    Trunk moves forward only, and only together with the ledger, as a landing does. Where `git config agentctl.botUser` names
+    users, only they push what the bot alone writes.
+    """
+    trunk = "refs/heads/" + _trunk()
+    moves = {
+        ref: (old, new) for old, new, ref in (os.fsdecode(line).split(" ", 2) for line in sys.stdin.buffer.read().splitlines())
+    }
+    bots, who = _git("config", "--get-all", "agentctl.botUser").split("\n"), _pusher()
+    for ref, (old, new) in moves.items():
+        if ref != trunk and not ref.startswith(BOTS_OWN):
+            continue
+        if bots != [""] and who not in bots:
+            return _refuse(f"only the merge queue's bot pushes {ref}, and {who or 'nobody'} is not it", "agentctl submit")
+        if set(new) == {"0"} and ref in (trunk, LEDGER):
+            return _refuse(f"{ref} is not deleted", "agentctl bot adopt, where it was meant")
+        if ref in (trunk, LEDGER) and set(old) != {"0"} and _git("merge-base", old, new) != old:
+            return _refuse(f"{ref} only moves forward", "git pull, and agentctl submit")
+    if trunk in moves and LEDGER not in moves:
+        return _refuse(f"a push to {trunk} goes around the merge queue", "agentctl submit")
+    return 0
+
+
+LEDGER = "refs/agentctl/state"
+BOTS_OWN = (LEDGER, "refs/agentctl/verdicts", "refs/agentctl/outbox/", "refs/agentctl/bot")
+
+
+def _pusher() -> str:
+    """Return who pushes, by what servers of Git say of it: gitolite, GitLab, Gitea, a web server, or else the user."""
+    names = ("GL_USER", "GL_USERNAME", "GITEA_PUSHER_NAME", "REMOTE_USER", "USER", "LOGNAME")
+    return next((os.environ[name] for name in names if os.environ.get(name)), "")
 
 
 def _trunk() -> str:

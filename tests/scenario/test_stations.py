@@ -359,6 +359,38 @@ def test_a_lock_that_a_killed_git_left_here_is_cleared(team, ann):
     assert ann.hub.refs.get("refs/agentctl/pause") == team.tip
 
 
+@pytest.fixture
+def guarded(team):
+    """A hub with the guard of agentctl."""
+    cli("hook", "install", "--guard-hub", cwd=team.path)
+    return team
+
+
+def test_a_guarded_hub_takes_landings_and_no_push_around_them(guarded, ann, bob):
+    ann.submit("fix", {"a": "1\n"})
+    bob.drain()
+    assert git(guarded.path, "show", "main:a") == "1\n"
+    with pytest.raises(AssertionError, match="goes around the merge queue"):
+        guarded.push({"b": "1\n"})
+    with pytest.raises(AssertionError, match="is not deleted"):
+        git(ann.path, "push", "origin", ":main")
+    with pytest.raises(AssertionError, match="refs/agentctl/state only moves forward"):
+        git(ann.path, "push", "-f", "origin", "main:refs/agentctl/state")
+    git(ann.path, "push", "origin", "main:refs/heads/topic")
+    ann.proven()
+
+
+def test_a_guarded_hub_knows_its_bot(guarded, ann, monkeypatch):
+    git(guarded.path, "config", "agentctl.botUser", "robot")
+    monkeypatch.setenv("REMOTE_USER", "ann")
+    ann.submit("fix", {"a": "1\n"})
+    with pytest.raises(Declined, match="only the merge queue's bot pushes refs/agentctl/bot, and ann is not it"), lock(ann.hub):
+        pass
+    monkeypatch.setenv("REMOTE_USER", "robot")
+    ann.drain()
+    assert git(guarded.path, "show", "main:a") == "1\n"
+
+
 def test_no_atomic_push_is_a_reason_to_refuse(team, ann):
     git(team.path, "config", "receive.advertiseAtomic", "false")
     with pytest.raises(Declined, match="atomic"):
