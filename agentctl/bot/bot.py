@@ -88,7 +88,7 @@ class Bot:
         marks.begin(hub, held)
         self._put_back = marks.make_sound(hub, held)
         hub.objects.store.lasting = True
-        self.upkeep = upkeep.Upkeep(hub, held, runner)
+        self.upkeep = upkeep.Upkeep(hub, runner)
         self._border = Border(hub)
         self._blame = bot_deaths.Blame(hub, self._border)
         self._read()

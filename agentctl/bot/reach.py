@@ -17,12 +17,15 @@ from agentctl.git.repository import Hub
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
 """The seconds until the next try, doubled each time."""
 FRESH = 0.25
-"""Seconds for which a look is new enough for another turn."""
+"""Seconds for which a look is new enough for another turn of the bot."""
+SHARE = 0.25
+"""The most of the time that looks take: while one looks, nothing of this station is pushed."""
 
 
 class Reach:
-    def __init__(self, hub: Hub, tell: Callable[[Told], None]) -> None:
-        self.hub, self._tell = hub, tell
+    def __init__(self, hub: Hub, tell: Callable[[Told], None], fresh: float = FRESH) -> None:
+        """Look again if the last look is `fresh` seconds old."""
+        self.hub, self._tell, self._fresh = hub, tell, fresh
         self._pause, self._until = FIRST_PAUSE, 0.0
         self._no_landing_until = 0.0
         self._told = ""
@@ -37,7 +40,8 @@ class Reach:
         if time.monotonic() < self._until:
             return False
         try:
-            self.hub.refs.refresh(FRESH)
+            took = self.hub.station.took if self.hub.station else 0.0
+            self.hub.refs.refresh(max(self._fresh, took / SHARE))
         except Away as error:
             self.failed(error, False)
             return False

@@ -13,8 +13,10 @@ import os
 import time
 
 from agentctl import signals
+from agentctl.engine import locks
 from agentctl.engine.locks import Held
 from agentctl.engine.runner import Job, Runner, Running
+from agentctl.errors import Contended
 from agentctl.git import process
 from agentctl.git.repository import Hub
 
@@ -35,11 +37,15 @@ LEFT = 86_400.0
 
 
 class Upkeep:
-    """The upkeep of one hub; the constructor takes the proof that the bot's lock is held."""
+    """The upkeep of one repository: its bot's or, where the bot works at another station, its fleet's.
 
-    def __init__(self, hub: Hub, held: Held, runner: Runner) -> None:
+    A lock keeps two of them from it at a time.
+    """
+
+    def __init__(self, hub: Hub, runner: Runner) -> None:
         self._runner, self._hub, self._folder = runner, hub, os.path.join(hub.git_dir, "objects", "pack")
         self._running: Running | None = None
+        self._held: Held | None = None
         self._next = 0.0
         self._tried: set[str] = set()
         """The packs that the last try was to put together."""
@@ -47,10 +53,15 @@ class Upkeep:
     def turn(self) -> None:
         """Begin to put packs together if that is due, without waiting for the end."""
         if self._running and self._running.wait(0):
-            self._running = None
+            self._over()
             helped = len(self._tried & self._packs()) <= len(self._tried) / 2
             self._next = time.monotonic() + (REST if helped else PAUSE)
         if not self._running and time.monotonic() >= self._next and len(packs := self._packs()) > MANY:
+            try:
+                self._held = locks.acquire(self._hub.own_path("locks", "upkeep.lock"), "the upkeep")
+            except Contended:
+                self._next = time.monotonic() + PAUSE
+                return
             self._tried = packs
             self._sweep()
             argv, env = process.command(["repack", "--geometric=2", "-d", "-l", "--quiet"], self._hub.git_dir)
@@ -68,6 +79,12 @@ class Upkeep:
         while self._running and not self._running.wait(GLANCE):
             if signals.heard() or time.monotonic() > until:
                 self._running.kill()
+        self._over()
+
+    def _over(self) -> None:
+        self._running = None
+        if self._held:
+            self._held.release()
 
     def _packs(self) -> set[str]:
         with contextlib.suppress(FileNotFoundError):

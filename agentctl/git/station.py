@@ -29,6 +29,8 @@ from agentctl.git.transactions import Blocked, Move
 
 HERE = (refnames.STAGE,)
 """The refs of the hub that each station has for itself: they keep what a bot tests from `git gc`."""
+SEEN = "refs/agentctl-seen/"
+"""Below it a look leaves what it sees; nobody but the look reads it."""
 TRIES = 3
 """How often a push is sent whose answer did not come."""
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0
@@ -60,6 +62,8 @@ class Station:
         self._tracking = f"refs/remotes/{remote}/"
         self._own = threading.local()
         self._since: dict[str, tuple[str | None, float]] = {}
+        self.took = 0.0
+        """The seconds of the last look of this process."""
         self.offline = False
         """True if nobody is to look at the remote; then nothing can be written either."""
         self.patience: Callable[[], float] = lambda: 0.0
@@ -132,18 +136,41 @@ class Station:
 
     def _look(self) -> None:
         begun = time.time()
-        shared = ["+refs/agentctl/*:refs/agentctl/*", *(f"^{folder}*" for folder in HERE)]
+        shared = [f"+refs/agentctl/*:{SEEN}agentctl/*", *(f"^{folder}*" for folder in HERE)]
         trunk = self._trunk()
-        branch = refnames.branch(trunk or "*")
+        branch = f"heads/{trunk or '*'}"
         try:
-            self.remote.fetch([*shared, f"+{branch}:{self.local(branch)}"])
+            self.remote.fetch([*shared, f"+refs/{branch}:{SEEN}{branch}"])
         except NoSuchRef:
             # The branch is gone there, and so it is here.
             self.remote.fetch(shared)
-            if gone := ref_files.at(self.git_dir, self.local(branch)):
-                transactions.carry_out(self.git_dir, [Move(self.local(branch), gone, None)], "gone from the remote")
+            if gone := ref_files.at(self.git_dir, SEEN + branch):
+                transactions.carry_out(self.git_dir, [Move(SEEN + branch, gone, None)], "gone from the remote")
+        self._show(refnames.branch(trunk) if trunk else "refs/heads/")
         with open(os.open(self._path("seen"), os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW, 0o600), "wb") as file:
             os.utime(file.fileno(), (begun, begun))
+        self.took = time.time() - begun
+
+    def _show(self, branches: str) -> None:
+        """Make the refs here what the look has seen.
+
+        All is written before anything is deleted: whoever reads meanwhile finds a session in its task before its claim is
+        gone, and a change in the ledger before it has left the inbox.
+        """
+        there = {
+            self.local("refs/" + name.removeprefix(SEEN)): oid for name, oid in ref_files.names(self.git_dir, [SEEN]).oids.items()
+        }
+        found = ref_files.names(self.git_dir, [refnames.ROOT, self.local(branches)]).oids
+        found = {name: oid for name, oid in found.items() if not name.startswith(HERE) and name != self._tracking + "HEAD"}
+        written = [Move(name, found.get(name), oid) for name, oid in there.items() if found.get(name) != oid]
+        deleted = [Move(name, oid, None) for name, oid in found.items() if name not in there]
+        try:
+            if written or deleted:
+                transactions.carry_out(self.git_dir, [*written, *deleted], "as seen")
+        except Blocked:
+            # One ref has taken the place of a folder of others.
+            for moves in filter(None, (deleted, written)):
+                transactions.carry_out(self.git_dir, moves, "as seen")
 
     def _path(self, name: str) -> str:
         folder = os.path.join(self.git_dir, "agentctl", "station")

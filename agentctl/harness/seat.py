@@ -13,7 +13,9 @@ from collections.abc import Callable
 from agentctl.bot.bot import Bot
 from agentctl.bot.lock import lock
 from agentctl.bot.reach import Reach
+from agentctl.bot.upkeep import Upkeep
 from agentctl.core.notices import Elsewhere, Told
+from agentctl.engine.local import LOCAL
 from agentctl.engine.locks import Held
 from agentctl.errors import AgentctlError, Contended
 from agentctl.git.remote import Away, Declined
@@ -23,6 +25,8 @@ from agentctl.hub.presence import Presence
 
 AGAIN = 5.0
 """Seconds between two looks whether the seat is free."""
+FRESH = 1.0
+"""Seconds for which a look at the hub is new enough for a fleet."""
 
 
 class Seat:
@@ -32,8 +36,8 @@ class Seat:
         self.bot: Bot | None = None
         self.had = False
         """True if the bot was here for a while."""
-        self.reach = Reach(hub, tell)
-        """Whether the hub can be reached, as long as the bot is elsewhere."""
+        self.reach, self._upkeep = Reach(hub, tell, FRESH), Upkeep(hub, LOCAL)
+        """Whether the hub can be reached, and the packs of this repository, as long as the bot is elsewhere."""
         self.presence = Presence(hub)
         self._ends = contextlib.ExitStack()
         self._next, self._told = 0.0, False
@@ -51,6 +55,8 @@ class Seat:
                 self.bot.take_turn()
             except lease.Lost:
                 self._stop()
+        else:
+            self._upkeep.turn()
         try:
             self.presence.beat()
         except (Away, Declined) as error:
@@ -59,6 +65,7 @@ class Seat:
     def leave(self) -> None:
         """Stop the bot, and give back the seat."""
         self._stop()
+        self._upkeep.close()
         # A ref that cannot be deleted tells nobody anything before long.
         with contextlib.suppress(AgentctlError):
             self.presence.leave()
