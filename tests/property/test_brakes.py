@@ -31,6 +31,13 @@ def test_no_task_is_given_up_for_what_is_not_its_fault(outages, tasks, agents, w
     assert all(task.attempts <= 1 for task in world.known.values())
 
 
+def test_the_task_that_is_left_when_a_provider_fails_again_is_not_given_up():
+    """Two of three were worked on between two outages of the same kind; the third failed before, and all through the second."""
+    twice = [Outage(0.0, 5000.0, Kind.KEY), Outage(5300.0, 10300.0, Kind.KEY), Outage(10300.0, 10305.0, Kind.KEY)]
+    world = World(3, 1, twice, work=60.0, jitter=0.25, attempts=1).run()
+    assert len(world.landed) == 3 and not world.parked
+
+
 @settings(max_examples=40, deadline=None)
 @given(st.integers(1, 12), st.integers(1, 6), st.sampled_from([60.0, 600.0, 3600.0]), FLEET, st.floats(0, 1))
 def test_an_outage_costs_a_session_an_agent_and_then_its_tries(tasks, agents, long, kind, jitter):

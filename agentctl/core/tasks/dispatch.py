@@ -188,7 +188,7 @@ def _given_up(task: Task, others: Mapping[str, Task], rules: Rules) -> str:
     cut = [s for s, failure in task.failures if not NATURE[failure.kind].fleet]
     if len(cut) >= STUBBORN or len(cut) >= rules.attempts and len(_own(cut, task, others)) >= rules.attempts:
         return f"cut off {len(cut)} times; the last one: {_ended(cut[-1])}; a larger agents.timeout or agents.budget, or smaller tasks, may help"
-    if len(row) >= STUBBORN and _others_worked(task, others, row[0].ended):
+    if len(row) >= STUBBORN and _others_worked(task, others, row[0].ended, row[len(row) // 2 - 1].ended):
         return f"{len(row)} failures in a row, while other tasks were worked on; the last one: {_ended(row[-1])}"
     return ""
 
@@ -207,11 +207,14 @@ def _own(cut: Sequence[Session], task: Task, others: Mapping[str, Task]) -> list
     return [s for s in cut if not shared(s, elsewhere)]
 
 
-def _others_worked(task: Task, others: Mapping[str, Task], since: float) -> bool:
-    """Tell whether another task was worked on to a result, from the beginning, after `since`."""
+def _others_worked(task: Task, others: Mapping[str, Task], since: float, half: float) -> bool:
+    """Tell whether another task was worked on to a result, all of it after `since`, and its end after `half`.
+
+    After a short time in which it worked, a provider may fail again for long, and the one task that is left fails alone.
+    """
     last = task.sessions[-1].ended
     return any(
-        s.end == End.SUBMITTED and s.ended - s.seconds > since and s.ended < last
+        s.end == End.SUBMITTED and s.ended - s.seconds > since and half < s.ended < last
         for other in others.values()
         if other.id != task.id
         for s in other.sessions
