@@ -7,6 +7,11 @@
 set -eu
 URL=${AGENTCTL_URL:?the address of the repository}
 PLACE=${AGENTCTL_PLACE:-$HOME/merge-queue}
-test -d "$PLACE/agentctl" || { python3 -m venv "$PLACE/agentctl" && "$PLACE/agentctl/bin/pip" install --quiet agentctl; }
-test -d "$PLACE/clone" || git clone --quiet "$URL" "$PLACE/clone"
+mkdir -p "$PLACE"
+(
+    # Of two first calls, one sets up and the other waits for it.
+    flock 9
+    test -x "$PLACE/agentctl/bin/agentctl" || { python3 -m venv "$PLACE/agentctl" && "$PLACE/agentctl/bin/pip" install --quiet agentctl; }
+    test -d "$PLACE/clone" || git clone --quiet "$URL" "$PLACE/clone"
+) 9>"$PLACE/lock"
 exec "$PLACE/agentctl/bin/agentctl" -C "$PLACE/clone" bot run --once --for 50m --junit "$PLACE/junit.xml"
