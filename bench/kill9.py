@@ -24,16 +24,16 @@ from bench.common import ENV, git, repository, table
 
 TASKS = 24
 GATE = "sleep 0.2; ! grep -l BUG *.txt"
-AGENT = """
+WORK = """
 n=${AGENTCTL_TASK#t-}
 sleep 0.$((n % 4 + 1))
 echo "work of $n" > f$n.txt
 [ $((n % 4)) = 1 ] && [ -z "$AGENTCTL_ANSWER" ] && echo BUG > f$n.txt
 [ $((n % 5)) = 2 ] && sed -i "3s/.*/line three by $n/" shared.md
-(setsid sleep 1000 &)
-git add -A && git commit -qm "task $n"
-sleep 0.$((n % 3 + 1))
 """
+"""What an agent does before it commits: a quarter of the tasks writes a bug first, a fifth edits the same line."""
+COMMIT = 'git add -A && git commit -qm "task $n"\n'
+AGENT = f"{WORK}(setsid sleep 1000 &)\n{COMMIT}sleep 0.$((n % 3 + 1))\n"
 
 
 def command(top: str) -> list[str]:

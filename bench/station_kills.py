@@ -23,17 +23,10 @@ from pathlib import Path
 from agentctl.engine import processes
 from agentctl.git.repository import find
 from bench.common import ENV, git, table
+from bench.kill9 import COMMIT, WORK
 from bench.recipes import made_hub
 
 TASKS = 40
-AGENT = """
-n=${AGENTCTL_TASK#t-}
-sleep 0.$((n % 4 + 1))
-echo "work of $n" > f$n.txt
-[ $((n % 4)) = 1 ] && [ -z "$AGENTCTL_ANSWER" ] && echo BUG > f$n.txt
-[ $((n % 5)) = 2 ] && sed -i "3s/.*/line three by $n/" shared.md
-git add -A && git commit -qm "task $n"
-"""
 CUT = """#!/bin/sh
 # Dies if it is told so, before or after the refs have moved.
 [ -e {when} ] && rm {when} && kill -9 $PPID
@@ -70,7 +63,9 @@ class Scene:
 
     def start(self, name: str) -> None:
         words = (
-            ["bot", "run"] if name == "bot" else ["run", "../tasks.yaml", "--agents", "4", "--no-bot", "--", "sh", "-c", AGENT]
+            ["bot", "run"]
+            if name == "bot"
+            else ["run", "../tasks.yaml", "--agents", "4", "--no-bot", "--", "sh", "-c", WORK + COMMIT]
         )
         log = open(self.folder / f"{name}.log", "ab")
         self.running[name] = subprocess.Popen(
