@@ -14,7 +14,7 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from agentctl.git import conversion, folders, modes, scratch
+from agentctl.git import conversion, folders, modes, ref_files, scratch
 from agentctl.git.repository import Hub
 
 OID = re.compile(r"[0-9a-f]{40}")
@@ -150,7 +150,7 @@ def _linked(source: str, copy: str) -> None:
 
 def _tags(hub: Hub) -> dict[str, str]:
     """Return the hub's tags, because many projects get their version from them."""
-    return {name: oid for name, oid in _every_ref(hub.git_dir) if name.startswith("refs/tags/")}
+    return ref_files.names(hub.git_dir, ["refs/tags/"]).oids
 
 
 def _put(path: str, text: str) -> None:
