@@ -10,7 +10,7 @@ from collections.abc import Callable
 from functools import partial
 from itertools import islice
 
-from agentctl.bot import added_keys, lanes, reviews
+from agentctl.bot import added_keys, lanes, reviews, upstream
 from agentctl.bot.turn import Turn
 from agentctl.core.policy.policy import Policy
 from agentctl.core.queue import admission_rules
@@ -149,6 +149,8 @@ def _reject(turn: Turn, request: Request, reason: AnyReason, refusals: list[str]
 
 def _submitted(turn: Turn, policy: Policy, request: Submit, queued: Queued | None) -> Effect:
     change, now = _change(request, turn.now), turn.now
+    if request.change == upstream.NAME and upstream.followed(policy):
+        return partial(_refuse, turn, request, f"{upstream.NAME!r} is the name of what trunk takes in; choose another", True)
     if fenced := _fence(turn.hub, request):
         return partial(turn.happen, Superseded(change=change, at=now, said=fenced))
     if taken := rights.taken(turn.hub, request.agent, request.change):

@@ -18,11 +18,13 @@ from agentctl.bot.border import Border
 from agentctl.bot.gate_retries import Retries
 from agentctl.bot.green_trunk import Green
 from agentctl.bot.held_back import HeldBack
+from agentctl.bot.publish import Publisher
 from agentctl.bot.reach import Reach
 from agentctl.bot.rejection import convict
 from agentctl.bot.stage import Stager
 from agentctl.bot.trunk import Trunk
 from agentctl.bot.turn import Turn
+from agentctl.bot.upstream import Upstream
 from agentctl.bot.view import viewed
 from agentctl.core import planner, refnames
 from agentctl.core.notices import Told
@@ -95,6 +97,8 @@ class Bot:
         self.following = Trunk(hub, trunk, self.state)
         self._policy(self.following.base)
         threads = ThreadPoolExecutor(max_workers=SLOTS + 1, thread_name_prefix="gate")  # Each is made when it is needed.
+        self._upstream = Upstream(hub, trunk)
+        self._publisher = Publisher(hub, tell, self.wake.set)
         self.runs = Pool(hub, threads, self.wake, runner)
         self.restart(died=True)
 
@@ -114,6 +118,8 @@ class Bot:
         self._limits = planner.Settings(batch=queue.batch, rejection=queue.rejection)
         if self.stager.strategy != policy.strategy:
             self.stager = Stager(self.hub, policy.strategy)
+        if self.hub.station:
+            self.hub.station.also = policy.upstream
         self._policy_at = tip
 
     def begin_turn(self, now: float) -> Turn:
@@ -131,7 +137,8 @@ class Bot:
     @property
     def idle(self) -> bool:
         """True if nothing is queued, running, landing or waiting to be admitted."""
-        return not (self.runs or self.fresh or self.state.queue or self.state.landing or inbox.waits(self.hub))
+        busy = self.runs or self.fresh or self.state.queue or self.state.landing or inbox.waits(self.hub)
+        return not busy and not self._publisher.waits(self.policy, self.state.trunk)
 
     @property
     def moved(self) -> Move | None:
@@ -174,6 +181,7 @@ class Bot:
             raise self._green.hopeless
         self.launch()
         self.upkeep.turn()
+        self._publisher.turn(self.policy, self.state.trunk)
 
     def _decide(self, now: float) -> None:
         seen = self.hub.refs.names([refnames.INBOX, refnames.PAUSE, *marks.OWN])
@@ -213,8 +221,11 @@ class Bot:
 
     def take_in(self, turn: Turn, seen: Names) -> None:
         """Follow trunk, and decide about what is new in the inbox."""
+        if not (self._stopped or turn.state.landing):
+            self._upstream.forward(self.policy)
         self.following.follow(turn, self.runs.runs)
         self._policy(turn.state.trunk)
+        self._upstream.take_in(turn, self.policy)
         if self._assigned != self.gate:
             lanes.assign(turn, self.policy)
         self._border.take(turn, self.policy, seen)
@@ -244,18 +255,12 @@ class Bot:
     def collect(self, turn: Turn) -> None:
         """Collect the results of gates that have ended; their verdicts are stored before anything else."""
         for staged, judgement in self.runs.ended():
-            judgement = self._in_force(judgement)
+            judgement = judgement.under(self.gate)
             self.fresh.append((staged, judgement))
             self._retries.hear(judgement, self.policy.queue.retries)
         verdicts.store(self.hub, [judgement for _, judgement in self.fresh], turn.now)
         for staged, judgement in self.fresh:
             self._over(turn, staged, judgement)
-
-    def _in_force(self, judgement: Judgement) -> Judgement:
-        """Return the judgement, as aborted if a landing changed the gate while the probe, a longer chain, was tested."""
-        if judgement.gate == self.gate:
-            return judgement
-        return replace(judgement, verdict=Verdict.ABORTED, why="the gate was changed meanwhile")
 
     def _over(self, turn: Turn, staged: Staged, judgement: Judgement, known: bool = False) -> None:
         number = staged.probe.number
@@ -306,7 +311,8 @@ class Bot:
                     case Reject(certificate):
                         convict(turn, certificate, self.gate)
                     case Cancel(number, reason):
-                        self._cancel(turn, number, reason)
+                        turn.happen(events.Cancelled(number, reason))
+                        self.runs.stop(number)
                     case Land(probe, reason):
                         landed += self.land(turn, probe, reason)
                     case Start(probe):
@@ -346,10 +352,6 @@ class Bot:
         self.fresh.append((staged, known))
         self._over(turn, staged, known, known=True)
         return [Result(probe, known.verdict, 0.0, built.commit)]
-
-    def _cancel(self, turn: Turn, number: int, reason: str) -> None:
-        turn.happen(events.Cancelled(number, reason))
-        self.runs.stop(number)
 
     def land(self, turn: Turn, probe: Probe, reason: str) -> tuple[str, ...]:
         """Land the changes of a probe that are not on trunk yet, and return their keys.
@@ -393,5 +395,6 @@ class Bot:
             self._read()
             self.restart(died=False)
         self._border.close()
+        self._publisher.close()
         self.hub.objects.close()
         self.upkeep.close()

@@ -96,6 +96,8 @@ class HeldBack:
 
         The rules that look at paths are those of protected files, of approvals and of keys.
         """
+        if queued.change.joins:
+            return "", False
         landing = tuple(path for path, *_ in changed(self._hub, base, carrying))
         if protected := [path for path in landing if protector(path, policy.protect)]:
             return f"it would change {_named(protected)}, which no change may touch", True

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from agentctl.bot.stage import line_of
+from agentctl.bot.stage import line_of, strategy_of
 from agentctl.core.queue.events import Landing
 from agentctl.core.queue.records import Queued
 from agentctl.errors import Infrastructure
@@ -37,7 +37,7 @@ def check(hub: Hub, strategy: str, landing: Landing, records: list[Queued]) -> N
     if [record.key for record in records] != [key for key, _ in carrying]:
         raise _wrong(landing, "other changes")
     for record, (key, commit) in zip(records, carrying, strict=True):
-        for step in _steps(hub, strategy, landing, record, below, commit):
+        for step in _steps(hub, strategy_of(strategy, record), landing, record, below, commit):
             if not explained(hub, step) and by_git(hub, step.base, step.ours, step.theirs).tree != step.made:
                 raise _wrong(landing, f"another merge of {key}")
         below = commit

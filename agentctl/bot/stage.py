@@ -85,10 +85,10 @@ class Stager:
         """Return the commit that carries `record` on top of `tip`, or the conflict."""
         steps = {"squash": self._squash, "rebase": self._rebase, "merge": self._merge}
         with fault_of(record.key):
-            applied = steps[self.strategy](tip, record)
+            applied = steps[strategy_of(self.strategy, record)](tip, record)
             if isinstance(applied, Merged):
                 return applied
-            if applied.tree == tip.tree:
+            if applied.tree == tip.tree and not record.change.joins:
                 return Merged(tip.tree, nothing=True)
             if same := next(collisions(self.hub, tip.tree, applied.tree), None):
                 return Merged(applied.tree, same=same)
@@ -157,6 +157,11 @@ class Stager:
                 tree, parents, told, time, author=author.author, author_time=author.author_time, author_zone=author.author_zone
             )
         )
+
+
+def strategy_of(strategy: str, record: Record) -> str:
+    """Return how a record lands where changes land by `strategy`."""
+    return "merge" if record.change.joins else strategy
 
 
 def line_of(hub: Hub, record: Record) -> list[CommitInfo]:

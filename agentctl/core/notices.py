@@ -61,6 +61,13 @@ class HubBack(Notice, frozen=True, tag="back"):
     """The remote takes what is pushed again."""
 
 
+class Upstream(Notice, frozen=True, tag="upstream"):
+    """What became of trunk where people move it, or why nothing becomes of it."""
+
+    how: str
+    well: bool = False
+
+
 class Elsewhere(Notice, frozen=True, tag="elsewhere"):
     """The bot of the hub runs at another station."""
 
@@ -185,6 +192,8 @@ def _told(event: Notice) -> str:
             return f"{key} waits for {needed}: agentctl approve {key}"
         case HubBack():
             return "the hub takes what is pushed again"
+        case Upstream(how=how):
+            return how
         case SessionBegun(task=task, agent=agent):
             return f"{agent} works on {task}"
         case SessionEnded(task=task, session=session):

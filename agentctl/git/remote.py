@@ -26,7 +26,7 @@ _SETTINGS = ("core.hooksPath=/dev/null", "gc.auto=0", "maintenance.auto=false", 
 
 
 class Away(Infrastructure):
-    """the hub cannot be reached at the remote {remote}: {said}"""  # noqa: D400, D415
+    """the remote {remote} cannot be reached: {said}"""  # noqa: D400, D415
 
     code = "away"
     hint = "git ls-remote {remote}"

@@ -62,6 +62,8 @@ class Station:
         self._tracking = f"refs/remotes/{remote}/"
         self._own = threading.local()
         self._since: dict[str, tuple[str | None, float]] = {}
+        self.also = ""
+        """Another branch than trunk that is to be looked at."""
         self.took = 0.0
         """The seconds of the last look of this process."""
         self.offline = False
@@ -138,29 +140,36 @@ class Station:
         begun = time.time()
         shared = [f"+refs/agentctl/*:{SEEN}agentctl/*", *(f"^{folder}*" for folder in HERE)]
         trunk = self._trunk()
-        branch = f"heads/{trunk or '*'}"
+        branches = [f"heads/{name}" for name in (trunk, self.also) if name] if trunk else ["heads/*"]
         try:
-            self.remote.fetch([*shared, f"+refs/{branch}:{SEEN}{branch}"])
+            self.remote.fetch([*shared, *(f"+refs/{branch}:{SEEN}{branch}" for branch in branches)])
         except NoSuchRef:
-            # The branch is gone there, and so it is here.
             self.remote.fetch(shared)
-            if gone := ref_files.at(self.git_dir, SEEN + branch):
-                transactions.carry_out(self.git_dir, [Move(SEEN + branch, gone, None)], "gone from the remote")
-        self._show(refnames.branch(trunk) if trunk else "refs/heads/")
+            for branch in branches:
+                self._look_at(branch)
+        self._show([f"refs/{branch}".removesuffix("*") for branch in branches])
         with open(os.open(self._path("seen"), os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW, 0o600), "wb") as file:
             os.utime(file.fileno(), (begun, begun))
         self.took = time.time() - begun
 
-    def _show(self, branches: str) -> None:
+    def _look_at(self, branch: str) -> None:
+        try:
+            self.remote.fetch([f"+refs/{branch}:{SEEN}{branch}"])
+        except NoSuchRef:
+            # The branch is gone there, and so it is here.
+            if gone := ref_files.at(self.git_dir, SEEN + branch):
+                transactions.carry_out(self.git_dir, [Move(SEEN + branch, gone, None)], "gone from the remote")
+
+    def _show(self, branches: list[str]) -> None:
         """Make the refs here what the look has seen.
 
         All is written before anything is deleted: whoever reads meanwhile finds a session in its task before its claim is
         gone, and a change in the ledger before it has left the inbox.
         """
-        there = {
-            self.local("refs/" + name.removeprefix(SEEN)): oid for name, oid in ref_files.names(self.git_dir, [SEEN]).oids.items()
-        }
-        found = ref_files.names(self.git_dir, [refnames.ROOT, self.local(branches)]).oids
+        looked = [refnames.ROOT, *branches]
+        seen = ref_files.names(self.git_dir, [SEEN + folder.removeprefix("refs/") for folder in looked]).oids
+        there = {self.local("refs/" + name.removeprefix(SEEN)): oid for name, oid in seen.items()}
+        found = ref_files.names(self.git_dir, map(self.local, looked)).oids
         found = {name: oid for name, oid in found.items() if not name.startswith(HERE) and name != self._tracking + "HEAD"}
         written = [Move(name, found.get(name), oid) for name, oid in there.items() if found.get(name) != oid]
         deleted = [Move(name, oid, None) for name, oid in found.items() if name not in there]

@@ -18,7 +18,7 @@ def asked(hub: Hub, policy: Policy, record: Record) -> tuple[Asked, ...]:
 
     A record names only so many paths of a change; if there may be more, all are read anew. Raises ObjectError.
     """
-    if not policy.approvals:
+    if not policy.approvals or record.change.joins:
         return ()
     places = record.work.places if record.work else ()
     if len(places) >= PATHS:
@@ -50,7 +50,7 @@ def beyond(hub: Hub, policy: Policy, record: Record, before: str, carrying: str)
     Where trunk has moved a file that the change edits, Git puts the edit into the moved one. `carrying` is the commit
     that carries the change, and `before` what it was put on.
     """
-    if not policy.approvals:
+    if not policy.approvals or record.change.joins:
         return ()
     paths = tuple(path for path, *_ in changed(hub, before, carrying))
     found = approvals.lacking(approvals.asked(policy.approvals, paths), record.change.agent, record.approvals)

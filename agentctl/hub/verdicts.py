@@ -50,6 +50,12 @@ class Judgement(Struct, frozen=True):
     parts: tuple[Judgement, ...] = ()
     """What the run said of parts of the tree, as far as it came; they are stored separately."""
 
+    def under(self, gate: str) -> Judgement:
+        """Return the judgement, as aborted if a landing changed the gate while the probe, a longer chain, was tested."""
+        if self.gate == gate:
+            return self
+        return replace(self, verdict=Verdict.ABORTED, why="the gate was changed meanwhile")
+
 
 def _path(gate: str, tree: str, verdict: Verdict) -> str:
     return f"{gate}/{tree[:2]}/{tree}/{verdict}"

@@ -304,7 +304,7 @@ def test_a_remote_that_is_away_is_named_with_a_way_to_look_at_it(team, ann):
     ann.submit("fix", {"a": "1\n"})
     os.rename(team.path, team.folder / "gone")
     failed = ann.cli("queue", ok=125)
-    assert "the hub cannot be reached at the remote origin" in failed.stderr
+    assert "the remote origin cannot be reached" in failed.stderr
     assert "git ls-remote origin" in failed.stderr
     offline = ann.cli("--offline", "queue")
     assert "fix/1" in offline.stdout

@@ -177,6 +177,8 @@ class Policy:
     version: int
     trunk: str
     remote: str
+    publish: str
+    upstream: str
     foreign: str
     strategy: str
     gates: tuple[Gate, ...]
@@ -207,6 +209,8 @@ def parse(text: str, source: str) -> Policy:
         version=values["version"],
         trunk=values["trunk"],
         remote=values["remote"],
+        publish=values["publish"],
+        upstream=values["upstream"],
         foreign=values["foreign"],
         strategy=values["strategy"],
         gates=tuple(Gate(**gate) for gate in values["gates"]),
@@ -235,7 +239,8 @@ def _agents(values: Plain) -> Agents:
 def document(text: str, source: str) -> Document:
     """Return the policy as it was written, proven valid. Raise Problems."""
     found = read(text, source, SCHEMA)
-    problems = [*_same_names(found), *_misspelt_placeholders(found), *_no_such_approvers(found), *_too_large(found)]
+    checks = (_same_names, _misspelt_placeholders, _no_such_approvers, _too_large, _upstream)
+    problems = [problem for check in checks for problem in check(found)]
     if problems:
         raise Problems(problems)
     return found
@@ -336,6 +341,21 @@ def _no_such_approvers(found: Document) -> Iterator[Problem]:
         if by not in known:
             near = suggestion(by, known) or f"; there are {', '.join(known[2:])}"
             yield found.problem(f"approvals[{i}].by: there is no role '{by}'{near}", ("approvals", i, "by"))
+
+
+def _upstream(found: Document) -> Iterator[Problem]:
+    said = {key: found.data.get(key, "") for key in ("trunk", "remote", "publish", "upstream")}
+    for key, other in (("publish", "remote"), ("publish", "upstream"), ("upstream", "trunk")):
+        if said[key] and (said[key] == said[other] or key == "publish" and other == "upstream" and said[other]):
+            yield found.problem(f"{key}: " + WRONG[key, other].format(**said), (key,))
+
+
+WRONG = {
+    ("publish", "remote"): "the hub stands on {remote}, where trunk is moved anyway",
+    ("publish", "upstream"): "there is an upstream already: {upstream}",
+    ("upstream", "trunk"): "that is trunk itself; name a branch of the bot's own with `trunk:`",
+}
+"""What is wrong with two keys that say what trunk follows."""
 
 
 def _too_large(found: Document) -> Iterator[Problem]:

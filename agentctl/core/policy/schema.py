@@ -170,6 +170,20 @@ SCHEMA: Plain = {
             pattern=REMOTE,
             **{"x-expected": "the name of a remote such as origin"},
         ),
+        "publish": text(
+            "A remote to which trunk is pushed after each landing, such as origin. What others push to trunk there is taken "
+            "in: tested, and merged. For a hub that is not on a remote itself.",
+            "",
+            pattern=REMOTE,
+            **{"x-expected": "the name of a remote such as origin"},
+        ),
+        "upstream": text(
+            "A branch of the hub that people move and the bot may not, such as main, while trunk is a branch of the bot's "
+            "own. What comes to it is taken in: tested, and merged.",
+            "",
+            pattern=BRANCH + r"|\A\Z",
+            **{"x-expected": "the name of a branch such as main (not refs/..., not agent/...)"},
+        ),
         "foreign": choice(
             "What becomes of trunk when somebody else moves it forward. adopt: the bot tests it and "
             "goes on from there. stop: nothing lands until a person says `agentctl bot adopt` or "

@@ -56,6 +56,8 @@ class Change(Struct, frozen=True, dict=True):
     """
     mends: bool = False
     """True if the author says that the change mends a red trunk: it is tried on a red trunk before others."""
+    joins: bool = False
+    """True for what came to a branch that trunk follows: it lands with its history, so that this branch can follow trunk."""
     spent: Spent = Spent()
     """What the sessions on its task had used up when it was submitted, as its author says."""
 
