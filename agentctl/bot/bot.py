@@ -79,7 +79,7 @@ class Bot:
         self._assigned = ""
         """The gate by whose paths the queued changes were last put into lanes."""
         self._retries = Retries()
-        self._green = Green(hub)
+        self.green = Green(hub)
         self.contended = 0
         self._landed = False
         self.reach = Reach(hub, tell)
@@ -148,7 +148,7 @@ class Bot:
     @property
     def blocked(self) -> AgentctlError | None:
         """The error that keeps the bot from going on until a person acts; whoever does not want to wait raises it."""
-        return self.moved.refusal if self.moved else self._green.refusal
+        return self.moved.refusal if self.moved else self.green.refusal
 
     @property
     def paused(self) -> Pause | None:
@@ -177,8 +177,8 @@ class Bot:
             with self.hub.objects.store.together():
                 self._decide(now)
             checkouts.follow(self.hub, self.trunk)
-        if self._green.hopeless:
-            raise self._green.hopeless
+        if self.green.hopeless:
+            raise self.green.hopeless
         self.launch()
         self.upkeep.turn()
         self._publisher.turn(self.policy, self.state.trunk)
@@ -272,28 +272,28 @@ class Bot:
         if any(s.probe.number == number for s in turn.before.probes) and number != BASELINE:
             turn.refs.delete(f"{refnames.STAGE}{number}", staged.commit)
         if judgement.verdict == Verdict.FAILED and number == BASELINE:
-            self._green.failed(turn, staged, self.policy)
+            self.green.failed(turn, staged, self.policy)
 
     def _proven(self, turn: Turn, commit: str) -> bool:
-        return self._green.proven(self.policy, commit, turn.now)
+        return self.green.proven(self.policy, commit, turn.now)
 
     def _mend(self, turn: Turn) -> None:
         """Test trunk, which is not known to pass; if it is red, test what may mend it, and land what does."""
-        if not self._green.look(turn, self.policy) or self._stopped:
+        if not self.green.look(turn, self.policy) or self._stopped:
             return
         base = turn.state.trunk
         ended = (s.probe for s, j in self.fresh if j.verdict is Verdict.PASSED and s.probe.base == base and s.probe.chain)
         queued = bot_deaths.apart(turn.state.struck, self._held_back.thawed(turn, self.policy))
-        tries = self._green.tries(turn, self.policy, queued, turn.state.clashes)
+        tries = self.green.tries(turn, self.policy, queued, turn.state.clashes)
         known = (result.probe for probe in tries for result in self.stage(turn, probe))
         if any(self.land(turn, probe, "it mends trunk") for probe in chain(ended, known)):
             self.wake.set()
         else:
-            self._green.tell(turn)
+            self.green.tell(turn)
 
     def _work(self, turn: Turn) -> None:
         """Plan and perform until nothing more can be done without waiting."""
-        for number in self._green.over(turn, self.policy):
+        for number in self.green.over(turn, self.policy):
             self.runs.stop(number)
         found = [
             Result(s.probe, self._as_evidence(turn, s, j), j.seconds, s.commit)

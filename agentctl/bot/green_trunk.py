@@ -34,6 +34,8 @@ class Green:
         self._looked = ""
         """The tip that this bot itself has seen fail; a tip that only the ledger calls red is tested once more."""
         self.red: Red | None = None
+        self.was = False
+        """True if trunk was green once."""
         self._stuck = False
         """True if nothing is left to be tried."""
         self._said: tuple[str, bool] = "", False
@@ -111,7 +113,7 @@ class Green:
 
         These were to mend trunk: their base is not known to pass.
         """
-        self.red = None
+        self.red, self.was = None, True
         self._forget(turn, policy)
         return [
             s.probe.number

@@ -141,7 +141,7 @@ class SessionRun:
         else:
             session = planning.conclude(self.hub, self.work, claim, tree, end, note, self.started, spent, failure)
         session = replace(session, said=heard.said, conversation=heard.conversation)
-        if session.end == End.EMPTY and (said := last_words.quote(self._said())):
+        if session.end == End.EMPTY and (said := last_words.shown(heard.said) or last_words.quote(self._said())):
             session = replace(session, note="; ".join(filter(None, [session.note, f"its last words: {said}"])))
         if self.conflict and not (session.revision or self.behind):
             session = replace(session, note="; ".join(filter(None, [session.note, self.conflict])))
@@ -166,7 +166,7 @@ class SessionRun:
         end, note = self._end(ended)
         if end is None and self._heard.well:
             return ended, end, note, None
-        if end is None and self._heard.well is False:
+        if end is None and (self._heard.well is False or failures.at_the_end(self._said())):
             end, note = End.CRASHED, "; ".join(filter(None, [f"it ended by an error: {last_words.quote(self._said())}", note]))
         return ended, end, note, self._failure(end, ended)
 

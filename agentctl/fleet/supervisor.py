@@ -17,10 +17,10 @@ from agentctl.core import notices
 from agentctl.core.notices import Told
 from agentctl.core.policy import roles
 from agentctl.core.policy.policy import Agents, Policy
-from agentctl.core.queue.records import Ended, Landed, Record
+from agentctl.core.queue.records import Landed, Record
 from agentctl.core.queue.spending import Spent, over
 from agentctl.core.tasks import headroom, live_list
-from agentctl.core.tasks.dispatch import Rules, dispatch
+from agentctl.core.tasks.dispatch import Rules, dispatch, fate, hopeless, on_red_trunk
 from agentctl.core.tasks.live_list import HeldUp
 from agentctl.core.tasks.overlap import Scene
 from agentctl.core.tasks.scale import MOST
@@ -107,6 +107,8 @@ class Fleet:
         self._lost: list[str] = []
         """The tasks that cannot be read any more, and whose change has not landed."""
         self._stopping = False
+        self.trunk_red = False
+        """True while trunk is red."""
         self.over_budget = ""
         """Why no session runs any more: the fleet's budget is used up; empty as long as it is not."""
         self._spent = Spent()
@@ -156,14 +158,10 @@ class Fleet:
             return
         rules = Rules(settings.attempts, settings.backoff, self._begun, settings.budget.task, room)
         for name in chosen:
-            if self.statuses[name] != Status.READY:
-                continue
-            if way := self._seen.in_the_way(name):
-                self.park(name, way)
-            elif roles.role(settings, self.tasks[name].role) is None:
-                self.park(name, f"there is no role {self.tasks[name].role!r} in agents.roles")
-            elif set(self._count.names) <= set(self.tasks[name].avoid):
-                self.park(name, f"it is for another agent than {', '.join(self.tasks[name].avoid)}, and there is no other")
+            if self.statuses[name] == Status.READY:
+                why = self._seen.in_the_way(name) or hopeless(self.tasks[name], settings, self._count.names)
+                if why:
+                    self.park(name, why)
         busy_paths = tuple(t.paths for name, t in self.tasks.items() if self.statuses[name] in UNDER_WAY)
         scene = Scene(busy_paths, tuple(self._hot.crowded))
         plan = dispatch(
@@ -176,18 +174,21 @@ class Fleet:
             self.pace.trying({t.role for t in self.tasks.values()}),
             self._adopted,
             scene,
-            max(0, self.pace.size - len(self.runs)),
+            self._may_begin(),
         )
         for name, reason in plan.park:
-            last = self._records.get(name)
-            self.park(
-                name,
-                f"{reason}; {last.key} was {last.stage}: {last.why}"
-                if isinstance(last, Ended) and not isinstance(last, Landed)
-                else reason,
-            )
+            self.park(name, reason + fate(self._records.get(name)))
         for name, agent in plan.start:
             self._start(name, agent)
+
+    def _may_begin(self) -> int:
+        free = max(0, self.pace.size - len(self.runs))
+        return on_red_trunk(free, len(self.runs), self.mine.values()) if self.trunk_red else free
+
+    @property
+    def held_by_trunk(self) -> bool:
+        """True if a task waits only for a green trunk."""
+        return self.trunk_red and not self._may_begin() and Status.READY in self.mine.values()
 
     def _observe(self) -> None:
         self._tip = self.hub.trunk_tip(self.trunk)

@@ -224,7 +224,7 @@ def _same_attributes(hub: Hub, old: str, new: str) -> bool:
 def _differing(look: scratch.Scratch, keep: tuple[str, ...], ignored: bool) -> list[ListedFile]:
     """List what in the folder differs from its index or is not in the index."""
     excluded = [f"--exclude={pattern}" for pattern in keep] + ([] if ignored else ["--exclude-standard"])
-    found = [entry for entry in listed(look, "-o", "--directory", *excluded) if entry.mode != GITLINK]
+    found = [entry for entry in listed(look, "-o", "--directory", "--no-empty-directory", *excluded) if entry.mode != GITLINK]
     same = only_converted(look, [entry for entry in found if entry.mode])
     return [entry for entry in found if entry.path not in same]
 

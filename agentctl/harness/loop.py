@@ -13,7 +13,7 @@ from agentctl import signals
 from agentctl.bot.bot import Bot
 from agentctl.core.notices import Told
 from agentctl.core.policy.policy import Policy
-from agentctl.core.tasks.task import FINISHED
+from agentctl.core.tasks.task import Status
 from agentctl.engine import memory, open_files
 from agentctl.fleet.supervisor import Crew, Fleet
 from agentctl.git.remote import Away, Declined
@@ -97,6 +97,7 @@ def run(hub: Hub, trunk: str, job: RunPlan, tell: Callable[[Told], None], watch:
             seat.take_turn()
             if (bot := seat.bot) and bot.moved and not bot.moved.new:
                 raise bot.moved.refusal
+            fleet.trunk_red = bool(bot and bot.green.red)
             try:
                 fleet.take_turn()
             except (Away, Declined) as error:
@@ -104,7 +105,7 @@ def run(hub: Hub, trunk: str, job: RunPlan, tell: Callable[[Told], None], watch:
             show()
             if fleet.done and (not bot or bot.idle or fleet.over_budget and bot.halted):
                 break
-            if bot and bot.blocked and bot.halted and not fleet.runs:
+            if bot and bot.blocked and bot.halted and not fleet.runs and not (bot.green.was and fleet.held_by_trunk):
                 raise bot.blocked
             wake.wait(POLL)
             signals.check()
@@ -115,7 +116,8 @@ def _summed_up(fleet: Fleet, seat: Seat, tally: Tally, seconds: float) -> Summar
     paused = fleet.pace.paused(time.time())
     return Summary(
         tasks=len(fleet.mine),
-        landed=sum(where in FINISHED for where in fleet.mine.values()),
+        landed=sum(where == Status.LANDED for where in fleet.mine.values()),
+        done=sum(where == Status.DONE for where in fleet.mine.values()),
         parked=len(fleet.parked),
         blocked=len(fleet.blocked),
         changes=tally.landed,

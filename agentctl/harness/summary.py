@@ -23,6 +23,8 @@ class Summary:
     paused: float = 0.0
     """Seconds in which the fleet started nothing, or only one session as a try."""
     pauses: int = 0
+    done: int = 0
+    """Tasks that are done without a change: a planner's, a reviewer's, or closed by hand."""
     blocked: int = 0
     """Tasks that wait for one that is parked or cannot be read."""
     why_paused: str = ""
@@ -36,6 +38,10 @@ class Summary:
     """True if the bot worked at another station: what it landed and tested is not counted here."""
 
     @property
+    def finished(self) -> int:
+        return self.landed + self.done
+
+    @property
     def lines(self) -> list[str]:
         per = f"{self.probes / self.changes:.2f}" if self.changes else "-"
         rate = f"{self.changes / self.seconds * 3600:,.0f}" if self.seconds else "-"
@@ -45,7 +51,9 @@ class Summary:
             f"probes      {self.probes} run, {self.known} known by tree; {per} for each landed change",
         ]
         return [
-            f"tasks       {self.landed} of {self.tasks} landed, {self.parked} parked"
+            f"tasks       {self.landed} of {self.tasks} landed"
+            + (f", {self.done} done without a change" if self.done else "")
+            + f", {self.parked} parked"
             + (f", {self.blocked} blocked" if self.blocked else ""),
             *(["changes     tested and landed by the bot at another station: agentctl queue --all"] if self.elsewhere else queue),
             f"time        {self.seconds:.1f} s" + ("" if self.elsewhere else f"; {rate} landed an hour"),

@@ -130,6 +130,23 @@ def test_an_agent_may_submit_by_itself(repo):
     assert repo.stages() == {"own/1": "landed"}
 
 
+@pytest.mark.parametrize("folder", [".pytest_cache", "deep/.venv"])
+def test_a_folder_that_ignores_itself_keeps_nobody_from_the_next_task(make_repo, folder):
+    # pytest, ruff, mypy, uv and venv write such folders, and few projects ignore them.
+    repo = make_repo()
+    add(repo, "one", "two")
+    litter = f"mkdir -p {folder}; echo '*' >{folder}/.gitignore; echo y >{folder}/x; "
+    assert "2 of 2 landed" in run(repo, litter + WORK, "--agents", "1", "--keep").stdout
+    add(repo, "three")
+    assert "3 of 3 landed" in run(repo, litter + WORK, "--agents", "1").stdout
+
+
+def test_what_was_closed_by_hand_did_not_land(repo):
+    add(repo, "one", "two")
+    repo.cli("task", "done", "two", "--reason", "not wanted")
+    assert "1 of 2 landed, 1 done without a change, 0 parked" in run(repo, WORK).stdout
+
+
 def test_a_list_of_tasks_is_added_once(repo, tmp_path):
     write(tmp_path, {"tasks.yaml": "- {id: a, prompt: do a}\n- {id: b, prompt: do b}\n"})
     for _ in range(2):

@@ -2,10 +2,11 @@
 
 import json
 import subprocess
+import time
 
 from agentctl.bot import green_trunk
-from tests.support.agents import add, run, task
-from tests.support.hub import command, environment, eventually, finish, told, until
+from tests.support.agents import add, run, started, task
+from tests.support.hub import PATIENCE, command, environment, eventually, finish, told, until
 
 RED = {"trunk.txt": "BUG\n"}
 TOGETHER = "test -e left && test -e right && sh check.sh"
@@ -307,3 +308,33 @@ def test_a_fleet_whose_tasks_do_not_mend_it_ends_with_a_word(make_repo):
     # Nothing is lost: it goes on once somebody has mended it.
     repo.push({"trunk.txt": "mended\n"})
     assert "2 of 2 landed" in run(repo, MENDS).stdout
+
+
+def test_a_fleet_does_not_pay_for_what_cannot_land(make_repo):
+    repo = make_repo(files=RED, retries=0)
+    add(repo, *(f"t{n}" for n in range(8)))
+    run(repo, "sleep 1; " + MENDS, "--agents", "2", ok=125)
+    where = [task(repo, f"t{n}")["status"] for n in range(8)]
+    # Two begin before trunk is known to be red, and then one at a time.
+    assert where.count("submitted") <= 4 and where.count("ready") >= 4
+    repo.push({"trunk.txt": "mended\n"})
+    assert "8 of 8 landed" in run(repo, MENDS).stdout
+
+
+def test_a_fleet_waits_for_trunk_that_turns_red_meanwhile(make_repo):
+    repo = make_repo(retries=0)
+    add(repo, *(f"t{n}" for n in range(8)))
+    fleet = started(repo, "sleep 0.3; " + MENDS, "--agents", "1")
+    try:
+        eventually(lambda: repo.landings())
+        repo.push(RED)
+        eventually(lambda: [task(repo, f"t{n}")["status"] for n in range(8)].count("submitted") == 3)
+        time.sleep(2)
+        assert fleet.poll() is None and "ready" in [task(repo, f"t{n}")["status"] for n in range(8)]
+        repo.push({"trunk.txt": "mended\n"})
+        assert fleet.wait(PATIENCE) == 0
+    finally:
+        fleet.kill()
+        fleet.communicate()
+    assert len(repo.landings()) == 8
+    repo.proven()

@@ -86,9 +86,16 @@ def test_half_of_the_commits_and_then_no_key_is_no_result_either(repo, tmp_path)
     "said",
     ["- 429 Too Many Requests: waits, then tries again", "ERROR: 401 Unauthorized", "Error: connection refused is retried now."],
 )
-def test_the_last_words_of_a_program_that_nobody_knows_do_not_undo_its_commits(repo, said):
-    ended = run(repo, f"echo x > x; git add x; git commit -qm 'Do it'; echo '{said}'")
+def test_an_error_that_a_program_nobody_knows_got_over_does_not_undo_its_commits(repo, said):
+    ended = run(repo, f"echo x > x; git add x; git commit -qm 'Do it'; echo '{said}'; echo 'Done.'")
     assert (ended.end, ended.failure) == (End.SUBMITTED, None)
+
+
+@pytest.mark.parametrize("said", ["ERROR: 401 Unauthorized", "API Error: 529 overloaded_error", "Error: 429 Too Many Requests"])
+def test_an_error_with_which_it_ends_is_the_end(repo, said):
+    ended = run(repo, f"echo x > x; git add x; git commit -qm 'step 1 of 3'; echo '{said}'")
+    assert (ended.end, ended.revision, ended.charged) == (End.CRASHED, 0, False)
+    assert repo.show("x", ended.salvage) == "x\n"
 
 
 def test_a_zero_byte_in_what_the_next_session_is_told_stops_nobody(repo):

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from agentctl.core.tasks.ending import End
-from agentctl.core.tasks.failure import NATURE, Failure, Kind, classify, written_down
+from agentctl.core.tasks.failure import NATURE, Failure, Kind, at_the_end, classify, written_down
 from agentctl.core.tasks.last_words import quote
 
 RECORDED = Path(__file__).parents[1] / "recorded/agents"
@@ -223,3 +223,19 @@ def test_a_log_of_fields_is_quoted_by_what_its_errors_say():
     line = 'time=12:00 level=ERROR session=1 message="stream error" mode=primary error.error="Error: no \\"answer\\" came"'
     assert quote(line) == 'stream error: Error: no \\"answer\\" came'
     assert judged('time=12:00 level=INFO message="401 unauthorized"', end=None) is None
+
+
+@pytest.mark.parametrize(
+    ("tail", "ends"),
+    [
+        ('step 1 of 3\nAPI Error: 401 {"type":"error","error":{"type":"authentication_error"}}\n', True),
+        ("Error: 429 Too Many Requests: rate limit exceeded\n\n", True),
+        ("Error: 429 Too Many Requests: rate limit exceeded\nretried, and done\n", False),
+        ("FAILED tests/test_x.py::test - Error: 429 Too Many Requests\n", False),
+        ("Error: the file is missing\n", False),
+        ('{"type": "error", "error": {"message": "overloaded_error"}}\n{"type": "turn.completed"}\n', False),
+        ("", False),
+    ],
+)
+def test_whether_an_error_of_the_provider_was_the_end(tail, ends):
+    assert at_the_end(tail) == ends

@@ -445,6 +445,8 @@ def test_explain_shows_every_key_in_80_columns():
         "version",
         "trunk",
         "remote",
+        "publish",
+        "upstream",
         "foreign",
         "strategy",
         "protect",

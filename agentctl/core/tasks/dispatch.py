@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from agentctl.core.policy.policy import Budget
+from agentctl.core.policy import roles
+from agentctl.core.policy.policy import Agents, Budget
 from agentctl.core.queue.priority_lending import lent
+from agentctl.core.queue.records import Ended, Landed, Record
 from agentctl.core.queue.spending import over
 from agentctl.core.tasks import overlap
 from agentctl.core.tasks.ending import End
@@ -50,6 +52,33 @@ class Rules:
     """What the sessions of one task may use up."""
     room: Sequence[tuple[frozenset[str], int]] = ()
     """How many more sessions of some roles together may start; a role that is not named has no limit."""
+
+
+TRIES = 3
+"""The results that a fleet hands in on a red trunk; if none of them mends it, no session begins."""
+
+
+def on_red_trunk(free: int, running: int, statuses: Iterable[Status | None]) -> int:
+    """Return how many sessions may begin while trunk is red.
+
+    One of the tasks may be to mend it. All of them would be paid for while nothing can land.
+    """
+    handed_in = sum(status == Status.SUBMITTED for status in statuses)
+    return min(free, 1) if not running and handed_in < TRIES else 0
+
+
+def fate(last: Record | None) -> str:
+    """Return how a task's last submission ended without landing, as the end of a sentence; empty if there is no such end."""
+    return f"; {last.key} was {last.stage}: {last.why}" if isinstance(last, Ended) and not isinstance(last, Landed) else ""
+
+
+def hopeless(task: Task, settings: Agents, names: Collection[str]) -> str:
+    """Return why no agent of those called `names` can ever work on a task; empty if one can."""
+    if roles.role(settings, task.role) is None:
+        return f"there is no role {task.role!r} in agents.roles"
+    if set(names) <= set(task.avoid):
+        return f"it is for another agent than {', '.join(task.avoid)}, and there is no other"
+    return ""
 
 
 def dispatch(

@@ -163,6 +163,11 @@ def classify(end: End | None, reason: str, tail: str, now: float, offset: float)
     return None
 
 
+def at_the_end(tail: str) -> bool:
+    """Tell whether the very last thing that a program printed is an error of a known kind: then nothing came after it."""
+    return any(said.error and _kind(said) for said in utterances(tail, 1))
+
+
 def written_down(end: End, failure: Failure | None) -> Failure | None:
     """Return the failure that is recorded with a session: none if there was a result, or nothing to be done."""
     return None if end in (End.SUBMITTED, End.EMPTY, End.GAVE_UP, End.PLANNED, End.DONE) else failure
