@@ -152,7 +152,7 @@ def _submitted(turn: Turn, policy: Policy, request: Submit, queued: Queued | Non
     if request.change == upstream.NAME and upstream.followed(policy):
         return partial(_refuse, turn, request, f"{upstream.NAME!r} is the name of what trunk takes in; choose another", True)
     if fenced := _fence(turn.hub, request):
-        return partial(turn.happen, Superseded(change=change, at=now, said=fenced))
+        return partial(turn.happen, Superseded(change=change, at=now, said=fenced, late=True))
     if taken := rights.taken(turn.hub, request.agent, request.change):
         return partial(_refuse, turn, request, taken, True)
     if queued and queued.change.revision > request.revision:

@@ -31,6 +31,11 @@ class Reach:
         self._told = ""
 
     @property
+    def told(self) -> str:
+        """Why nothing is pushed, or does not land; empty while all is well."""
+        return self._told
+
+    @property
     def closed(self) -> bool:
         """True if trunk is not to be moved for now."""
         return time.monotonic() < self._no_landing_until

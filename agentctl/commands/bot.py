@@ -16,6 +16,7 @@ from agentctl.core.text.printable import printable
 from agentctl.engine import memory, open_files
 from agentctl.harness.tally import Tally
 from agentctl.hub import approvals, foreign, lease, marks
+from agentctl.hub.hindrance import Hindrance
 from agentctl.terminal.narrator import Narrator
 from agentctl.terminal.parser import Duration, Given, as_command, given, group
 from agentctl.terminal.reports import Reports
@@ -92,10 +93,11 @@ def run(given: Given, reports: Reports, once: bool, slots: int | None, batch: in
     open_files.allow_many()
     memory.give_back()
     with lock(given.hub) as held, signals.held():
-        bot = Bot(hub, held, trunk, tell, slots, batch)
+        bot, hindrance = Bot(hub, held, trunk, tell, slots, batch), Hindrance(hub)
         try:
             while True:
                 bot.take_turn()
+                hindrance.tell(bot.reach.told)
                 over = most is not None and time.monotonic() - begun >= most
                 if over or once and (bot.idle or bot.halted):
                     lacking = sum(bool(approvals.lacking(hub, bot.policy, record)) for record in bot.state.queue.values())
@@ -104,6 +106,7 @@ def run(given: Given, reports: Reports, once: bool, slots: int | None, batch: in
                 signals.check()
         finally:
             bot.close()
+            hindrance.close()
             reports.write(len(bot.state.queue), str(bot.paused or bot.blocked or ""))
             for line in reports.annotations:
                 given.say(line)

@@ -23,7 +23,7 @@ from agentctl.core.text.plural import many
 from agentctl.core.text.printable import printable
 from agentctl.errors import AgentctlError, Refused
 from agentctl.git.repository import Hub
-from agentctl.hub import foreign, inbox, landed, pause, red_trunk, rights, status
+from agentctl.hub import foreign, hindrance, inbox, landed, lease, pause, red_trunk, rights, status
 from agentctl.hub.ledger import Ledger
 from agentctl.messages import ago, aligned
 from agentctl.terminal.parser import Given, as_command, given, group
@@ -70,10 +70,12 @@ def listing(given: Given, everything: bool) -> int:
             f"{_usual(found.state, staged)}: {staged.probe.reason}",
             hang=2,
         )
+    for told in hindrance.read(given.hub):
+        given.say(f"held up: {told}", hang=9)
     queued = found.state.queue or found.waiting
     if not (queued or found.ended):
         given.say("the queue is empty" if found.state.trunk else "the queue is empty; no bot has run here yet")
-    elif queued and not _bot(given):
+    elif queued and not lease.bot_works(given.hub):
         given.say("hint: no bot runs: agentctl bot run")
     return 0
 
@@ -181,12 +183,6 @@ def _usual(state: State, staged: Staged) -> str:
     gates = next((state.queue[key].change.gates for key in staged.probe.chain if key in state.queue), None)
     seconds = usual_seconds(state.memory, gates)
     return f" of about {ago(0.0, seconds)}" if seconds and seconds >= 1 else ""
-
-
-def _bot(given: Given) -> bool:
-    from agentctl.engine.locks import holder
-
-    return holder(given.hub.own_path("locks", "bot.lock")) is not None
 
 
 @queue_group.add_command

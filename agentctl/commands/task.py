@@ -21,7 +21,7 @@ from agentctl.core.text.json_form import Plain, facts, replace
 from agentctl.core.text.printable import printable
 from agentctl.errors import Malformed, NotFound, Refused, UsageError
 from agentctl.fleet import blocking, planning, session_folder, stopping
-from agentctl.hub import landed, status, tasks
+from agentctl.hub import hindrance, landed, status, tasks
 from agentctl.hub.ledger import Ledger
 from agentctl.hub.tasks import Survey
 from agentctl.messages import aligned, some
@@ -185,6 +185,8 @@ def list_command(given: Given, wanted: str | None) -> int:
     rows = [(task, _why(task, found.tasks, where, held)) for task in shown]
     for line in aligned([(where[t.id], t.id, printable(t.title) + (f" ({printable(why)})" if why else "")) for t, why in rows]):
         given.say(line, hang=11)
+    for told in hindrance.read(given.hub):
+        given.say(f"held up: {told}", hang=9)
     for notice in passed_over(found.passed_over):
         given.say(f"note: {notice.how}")
     return 0

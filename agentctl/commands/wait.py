@@ -10,9 +10,8 @@ import click
 from agentctl.core.queue.approvals import whole
 from agentctl.core.queue.records import AnyEnded, Ended, Landed, Queued, Record, reason_kind
 from agentctl.core.text.printable import printable
-from agentctl.engine.locks import holder
 from agentctl.errors import AgentctlError, GateSaidNo, MergeConflict, Refused, Timeout
-from agentctl.hub import approvals, landed, pause, status
+from agentctl.hub import approvals, landed, lease, pause, status
 from agentctl.terminal.parser import Duration, Given, as_command, given
 
 PAUSE = 0.2
@@ -53,7 +52,7 @@ def _held(given: Given, record: Record | None) -> str:
     with contextlib.suppress(AgentctlError):
         if isinstance(record, Queued) and (lacks := approvals.lacking(given.hub, given.policy, record)):
             return f"; it needs {whole(lacks, record.change.agent)}: agentctl approve {record.key}"
-    return "" if holder(given.hub.own_path("locks", "bot.lock")) else "; no bot runs here: agentctl bot run"
+    return "" if lease.bot_works(given.hub) else "; no bot runs here: agentctl bot run"
 
 
 def ended(given: Given, record: AnyEnded) -> int:

@@ -24,7 +24,7 @@ from agentctl.core.text.printable import printable, uncoloured
 from agentctl.engine.locks import holder
 from agentctl.errors import AgentctlError
 from agentctl.git.merge import changed
-from agentctl.hub import foreign, landed, outbox, pause, red_trunk, status, verdicts
+from agentctl.hub import foreign, landed, lease, outbox, pause, red_trunk, status, verdicts
 from agentctl.hub.ledger import Ledger
 from agentctl.messages import ago, clock, next_step, some
 from agentctl.terminal.parser import Given, as_command, given
@@ -108,7 +108,9 @@ def _waiting(given: Given, request: Request, state: State) -> str:
     return (
         f"submitted; the bot (process {running['pid']}) has not admitted it yet"
         if running
-        else "submitted; no bot runs here that could admit it"
+        else "submitted; the bot works at another station, and has not admitted it yet"
+        if lease.standing(given.hub)
+        else "submitted; no bot runs that could admit it"
     )
 
 

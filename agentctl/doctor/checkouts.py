@@ -186,8 +186,8 @@ class Seen:
 
 
 def _found(patient: Patient) -> Iterator[tuple[Seen, Diff | str]]:
-    """Yield each checkout of trunk that is not as trunk, with its Diff or with what is under way in it."""
-    for tree in checkouts.of_trunk(patient.hub, patient.trunk):
+    """Yield each checkout of trunk that is not as trunk, with its Diff or what is under way; a station's may be behind."""
+    for tree in () if patient.hub.station else checkouts.of_trunk(patient.hub, patient.trunk):
         with tree.look() as look:
             one = Seen(patient.hub, tree, look, patient.trunk, patient.tip)
             if under_way := one.unfinished():

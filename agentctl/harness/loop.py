@@ -21,6 +21,7 @@ from agentctl.git.repository import Hub
 from agentctl.harness.seat import Seat
 from agentctl.harness.summary import Summary
 from agentctl.harness.tally import Tally
+from agentctl.hub.hindrance import Hindrance
 
 POLL = 0.1
 """Seconds between two turns when nothing reports."""
@@ -92,6 +93,8 @@ def run(hub: Hub, trunk: str, job: RunPlan, tell: Callable[[Told], None], watch:
         stack.callback(fleet.stop)
         if hub.station:
             hub.station.patience = _patience
+        hindrance = Hindrance(hub)
+        stack.callback(hindrance.close)
         show = stack.enter_context(watch(fleet, seat))
         while True:
             seat.take_turn()
@@ -102,6 +105,8 @@ def run(hub: Hub, trunk: str, job: RunPlan, tell: Callable[[Told], None], watch:
                 fleet.take_turn()
             except (Away, Declined) as error:
                 (bot or seat).reach.failed(error, landing=False)
+            red = "no task begins until trunk is green" if fleet.held_by_trunk else ""
+            hindrance.tell((bot or seat).reach.told, red, fleet.pace.held)
             show()
             if fleet.done and (not bot or bot.idle or fleet.over_budget and bot.halted):
                 break

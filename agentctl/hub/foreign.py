@@ -117,7 +117,7 @@ def findings(hub: Hub) -> list[tuple[str, str]]:
 
 def stopped(hub: Hub, state: State) -> Move | None:
     """Return what `stop` returns, without being told which branch is trunk: the policy may be gone with the branch."""
-    name = known_trunk(hub)
+    name = known_trunk(hub) or hub.station and hub.config("agentctl.trunk")
     return stop(hub, name, state) if name else None
 
 
@@ -135,7 +135,10 @@ def trunk_of(hub: Hub) -> str:
 
 
 def trace(hub: Hub, trunk: str, new: str) -> str:
-    """Return what the branch's reflog says of its last move, if that led to `new`: a hint at who made it."""
+    """Return a hint at who moved a branch to `new`: what its reflog says, or at a station, whose reflog only tells who fetched, its author."""
+    if hub.station and new:
+        author = hub.objects.commit(new).author.decode(errors="replace").partition(" <")[0]
+        return f" (its newest commit is by {printable(author, 100)})"
     ref = hub.refs.local(refnames.branch(trunk))
     said = hub.git("reflog", "-n1", "--format=%H%x00%gn%x00%gs", ref, "--", ok=(0, 128))
     tip, *words = said.split("\0")

@@ -1,9 +1,9 @@
 """The lease by which a hub on a remote has one bot: refs/agentctl/bot, a commit that says who has it, and until when.
 
 It saves work and protects nothing: of two bots, the second push of the ledger fails, and it looks again. The bot renews
-it with the pushes that it makes anyhow. The clocks of two machines may differ: a lease that is over by the clock here is
-taken only if nobody renews it while one watches for as long as a lease lasts. Whose process is dead on this machine loses
-it at once.
+it with the pushes that it makes anyhow. The clocks of two machines may differ: a lease that is over by the clock here, or
+lasts for longer than any, is taken only if nobody renews it while one watches for as long as a lease lasts. Whose process
+is dead on this machine loses it at once.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import time
 
 from agentctl.core import refnames
 from agentctl.core.text.json_form import Plain, Struct, dump, load
-from agentctl.engine import owner
+from agentctl.engine import locks, owner
 from agentctl.errors import AgentctlError, Contended, Malformed
 from agentctl.git.objects import EMPTY_TREE
 from agentctl.git.refs import decoding, describe
@@ -55,24 +55,37 @@ def take(hub: Hub) -> None:
 
 def _free(hub: Hub) -> str | None:
     """Return what holds no other bot's lease now, once that is sure; raise Elsewhere if a bot is at work."""
-    begun, found = time.monotonic(), hub.refs.get(refnames.BOT)
+    found, renewed = hub.refs.get(refnames.BOT), False
     while found and (other := _other(hub, found)):
-        if other.until > time.time():
+        left = other.until - time.time()
+        if 0 < left <= LASTS or left > LASTS and renewed:
             raise Elsewhere(name=other.name)
-        if time.monotonic() - begun > LASTS:
+        if _still(hub) > LASTS:
             break
         time.sleep(WATCH)
         hub.refs.refresh()
-        if (now := hub.refs.get(refnames.BOT)) != found:
-            begun, found = time.monotonic(), now
+        before, found = found, hub.refs.get(refnames.BOT)
+        renewed = renewed or before != found
     return found
 
 
+def _still(hub: Hub) -> float:
+    return hub.station.still(refnames.BOT) if hub.station else 0.0
+
+
 def standing(hub: Hub) -> bool:
-    """Tell whether another bot's lease stands and is not over, as of the last look."""
+    """Tell whether another bot's lease stands and is not over, as of the last look.
+
+    One that lasts for longer than any is over once this process has watched it for as long as one lasts.
+    """
     found = hub.refs.get(refnames.BOT) if hub.station else None
     other = _other(hub, found) if found else None
-    return other is not None and other.until > time.time()
+    return other is not None and time.time() < other.until and (other.until <= time.time() + LASTS or _still(hub) <= LASTS)
+
+
+def bot_works(hub: Hub) -> bool:
+    """Tell whether the hub's bot is at work, in this repository or, as of the last look, at another station."""
+    return bool(locks.holder(hub.own_path("locks", "bot.lock"))) or standing(hub)
 
 
 def renew(hub: Hub) -> None:

@@ -10,7 +10,7 @@ from agentctl.core.planner.memory import load
 from agentctl.core.queue import ledger_format as codec
 from agentctl.core.queue import ledger_format_v1
 from agentctl.core.queue.events import Recorded
-from agentctl.core.queue.records import AnyEnded, Landed, Record, Rejected
+from agentctl.core.queue.records import AnyEnded, Landed, Record, Rejected, Superseded
 from agentctl.core.queue.state import Draft, State
 from agentctl.errors import Infrastructure, Malformed, fault_of
 from agentctl.git.objects import EMPTY_TREE
@@ -119,11 +119,14 @@ class Ledger:
     def newest(self, change: str) -> Record | None:
         """Return the newest revision of a change, or None.
 
-        A revision rejected for a reason that tells nothing of the change (`Reason.apart`) is returned only if there is
-        no other one.
+        A revision rejected for a reason that tells nothing of the change (`Reason.apart`), or one that came too late
+        (`Superseded.late`), is returned only if there is no other one.
         """
-        found = self._newest(change, lambda record: not (isinstance(record, Rejected) and record.reason.apart))
-        return found or self._newest(change, lambda record: True)
+
+        def counts(record: Record) -> bool:
+            return not (isinstance(record, Rejected) and record.reason.apart or isinstance(record, Superseded) and record.late)
+
+        return self._newest(change, counts) or self._newest(change, lambda record: True)
 
     def _newest(self, change: str, fits: Callable[[Record], bool]) -> Record | None:
         records = (self.record(f"{change}/{n}") for n in reversed(self.revisions(change)))

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from agentctl.core import refnames
 from agentctl.core.policy import roles
 from agentctl.core.policy.policy import Agents
-from agentctl.core.queue.records import Record
+from agentctl.core.queue.records import Record, Superseded
 from agentctl.core.tasks import claim as claims
 from agentctl.core.tasks import task as codec
 from agentctl.core.tasks.claim import Claim
@@ -274,12 +274,15 @@ def _commit(hub: Hub, task: Task, tip: str | None, event: str) -> str:
 
 
 def newest(ledger: Ledger, task: Task) -> Record | None:
-    """Return the ledger's record of the task's newest revision.
+    """Return the ledger's record of the task's newest revision, but for those of sessions that others had overtaken.
 
-    None if the task has submitted nothing, or if the ledger does not have that revision yet.
+    None if the task has submitted nothing, or if the ledger does not have its newest revision yet.
     """
     record = ledger.newest(task.id) if task.revision else None
-    return record if record and record.change.revision >= task.revision else None
+    if not record or record.change.revision >= task.revision:
+        return record
+    own = ledger.record(f"{task.id}/{task.revision}")
+    return record if isinstance(own, Superseded) and own.late else None
 
 
 def read_claim(hub: Hub, ref: Ref) -> Claim:

@@ -232,6 +232,8 @@ class Withdrawn(Ended, frozen=True, tag="withdrawn", kw_only=True):
 
 class Superseded(Ended, frozen=True, tag="superseded", kw_only=True):
     said: str
+    late: bool = False
+    """True if it came from a session of a task that another one had overtaken: it says nothing of the task."""
 
     stage = Stage.SUPERSEDED
 
