@@ -99,6 +99,9 @@ def init(given: Given, preset: str, gate: str | None, trunk: str | None) -> int:
     hub = given.hub
     branch = trunk or _default_branch(hub)
     if not hub.refs.get(refnames.branch(branch)):
+        if hub.station and hub.here.get(refnames.branch(branch)):
+            remote = hub.config("agentctl.remote")
+            raise NotFound(f"{remote} has no branch {branch!r} yet", hint=f"git push -u {remote} {quoted(branch)}")
         raise NotFound(
             f"there is no branch {branch!r} with a commit on it",
             hint="make a first commit: git add . && git commit, or name another branch: agentctl init --trunk BRANCH",
@@ -116,6 +119,8 @@ def init(given: Given, preset: str, gate: str | None, trunk: str | None) -> int:
         record_trunk(hub, policy.trunk)
         # An `init` that was killed at its very end may have left locks of Git.
         stale_locks.clear(hub.git_dir, stale_locks.ref_locks(hub.git_dir))
+        if (remote := hub.config("agentctl.remote")) and policy.remote != remote:
+            given.say(f"{POLICY_PATH} does not say `remote: {remote}`: other clones join by themselves only if it does", hang=2)
         return _report(given, Made("there already", policy.trunk, known is not None))
     gate = gate or _gate(hub, branch)
     protect, left = gate_files(gate, functools.partial(_text, hub, tree))

@@ -16,7 +16,7 @@ from agentctl.fleet import agents, takeover
 from agentctl.gate import slots
 from agentctl.git import worktrees
 from agentctl.git.worktrees import Worktree
-from agentctl.hub import tasks
+from agentctl.hub import presence, tasks
 
 
 def _claims(patient: Patient) -> Iterator[Symptom]:
@@ -54,7 +54,7 @@ def _agents(patient: Patient) -> Iterator[Symptom]:
     over, and its work is told to whoever goes on.
     """
     hub, held = patient.hub, locks.holder(patient.hub.own_path("locks", "bot.lock"))
-    if held and "bot" not in held["command"].split():
+    if held and "bot" not in held["command"].split() or presence.at_work(hub):
         return
     claimed = {claim.agent for claim, _ in tasks.survey(hub, patient.policy.agents.timeout).claims.values()}
     for name in agents.names(hub):

@@ -81,7 +81,7 @@ def parse(out: str, err: str) -> Pushed:
         return Pushed(unknown=True, said=words(err))
     if contended := next((ref for ref, why in causes.items() if CONTENDED.search(why)), ""):
         return Pushed(contended=contended, said=causes[contended])
-    if declined := next(iter(causes), ""):
+    if declined := next((ref for ref in causes if ref.startswith("refs/heads/")), next(iter(causes), "")):
         return Pushed(declined=declined, said=words(err) or causes[declined])
     # Each ref is refused only since others are: another push was in between.
     return (
@@ -92,9 +92,14 @@ def parse(out: str, err: str) -> Pushed:
 def words(err: str) -> str:
     """Return the remote's own words from what Git printed; if there are none, Git's error."""
     said = [line.removeprefix("remote:").strip() for line in err.splitlines() if line.startswith("remote:")]
-    said = (
-        said or [line for line in err.splitlines() if line.startswith(("fatal:", "error:", "ssh:", "ERROR:"))] or err.split("\n")
-    )
+    lines = err.splitlines()
+    # A line that ends with a colon is gone on with in the next one.
+    told = [
+        line
+        for before, line in zip(["", *lines], lines)
+        if line.startswith(("fatal:", "error:", "ssh:", "ERROR:")) or before.endswith(":")
+    ]
+    said = said or told or lines
     return printable("; ".join(filter(None, (re.sub(r"\s+", " ", line).strip() for line in said))), 600)
 
 

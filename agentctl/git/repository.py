@@ -290,12 +290,17 @@ _REMOTE = re.compile(rb"^remote:[ \t]*[\"']?([A-Za-z0-9][A-Za-z0-9._-]*)[\"']?[ 
 
 def _join(hub: Hub) -> None:
     """Make a fresh clone a station if the policy that is checked out names one of its remotes for the hub."""
-    if hub.config("agentctl.remote") is not None or not hub.top:
-        return
+    if (name := apart_from(hub)) and not hub.here.names([refnames.ROOT]).oids:
+        stale_locks.retrying(hub.git_dir, lambda: hub.configure("agentctl.remote", name))
+
+
+def apart_from(hub: Hub) -> str:
+    """Return the remote on which the hub stands by the policy that is checked out, if this clone is no station; else nothing."""
+    if not hub.top or hub.config("agentctl.remote") is not None:
+        return ""
     named = _REMOTE.search(folders.content(os.path.join(hub.top, POLICY_PATH)) or b"")
     name = named[1].decode() if named else ""
-    if name and name in hub.git("remote").split("\n") and not hub.here.names([refnames.ROOT]).oids:
-        stale_locks.retrying(hub.git_dir, lambda: hub.configure("agentctl.remote", name))
+    return name if name and name in hub.git("remote").split("\n") else ""
 
 
 def _of_agent(path: str) -> Hub | None:

@@ -51,6 +51,12 @@ class Presence:
             move.commit()
 
 
+def at_work(hub: Hub) -> bool:
+    """Tell whether a fleet works at this very station; it wrote the ref by the same clock."""
+    found = hub.refs.get(refnames.STATIONS + hub.place) if hub.station else None
+    return bool(found) and time.time() - hub.objects.commit(found or "").time < LASTS
+
+
 def vanished(hub: Hub, claim: Claim) -> bool:
     """Tell whether the station whose supervisor made a claim has vanished, as far as this process has watched it."""
     if not hub.station or not claim.station or claim.station == hub.place or not owner.elsewhere(claim.owner):

@@ -101,7 +101,7 @@ class Given:
     @functools.cached_property
     def hub(self) -> Hub:
         from agentctl.errors import NotFound
-        from agentctl.git.repository import find
+        from agentctl.git.repository import apart_from, find
 
         try:
             os.getcwd()
@@ -116,6 +116,10 @@ class Given:
             hub = find(os.environ["AGENTCTL_HUB"])
         if hub.station:
             self._look(hub, hub.station)
+        elif remote := apart_from(hub):
+            self.note(
+                f"agentctl: by its policy this is a clone of the hub at {remote}, but it has a queue of its own: agentctl init --remote {remote}"
+            )
         return hub
 
     def _look(self, hub: Hub, station: Station) -> None:

@@ -24,7 +24,7 @@ from agentctl.hub import lease, presence, tasks
 from agentctl.hub.policy_file import in_force
 from bench.git_servers import serving
 from tests.conftest import CONNECT, forget
-from tests.support.hub import PATIENCE, cli, command, environment, eventually, finish, git, policy, told, until
+from tests.support.hub import PATIENCE, Repo, cli, command, environment, eventually, finish, git, policy, told, until
 from tests.support.team import Team
 
 
@@ -261,6 +261,30 @@ def test_a_lease_that_is_renewed_by_a_fast_clock_is_another_bots(ann, bob, monke
     monkeypatch.setattr(lease, "time", SimpleNamespace(time=time.time, monotonic=time.monotonic, sleep=renewed))
     with pytest.raises(lease.Elsewhere), lock(bob.hub):
         pass
+
+
+def test_a_clone_with_a_queue_of_its_own_says_so(team, ann):
+    git(ann.path, "pull", "-q")
+    (ann.path / ".agentctl/policy.yaml").write_text(JOINED)
+    git(ann.path, "commit", "-q", "-am", "join")
+    git(ann.path, "push", "-q", "origin", "HEAD:main")
+    ann.seen.submit("a", {"a": "1\n"})
+    git(team.folder, "clone", "-q", str(team.path), "other")
+    git(team.folder / "other", "fetch", "-q", "origin", "+refs/agentctl/*:refs/agentctl/*")
+    said = cli("queue", cwd=team.folder / "other").stderr
+    assert "it has a queue of its own: agentctl init --remote origin" in said
+    cli("init", "--remote", "origin", cwd=team.folder / "other")
+    assert cli("queue", cwd=team.folder / "other").stderr == ""
+
+
+def test_the_first_push_comes_before_init(team, tmp_path):
+    git(team.path, "update-ref", "-d", "refs/heads/main")
+    repo = Repo.create(tmp_path / "new")
+    git(repo.path, "rm", "-q", "-r", ".agentctl")
+    git(repo.path, "commit", "-q", "-m", "no policy yet")
+    git(repo.path, "remote", "add", "origin", str(team.path))
+    said = repo.cli("init", "--gate", "true", "--remote", "origin", ok=4).stderr
+    assert "origin has no branch 'main' yet" in said and "git push -u origin main" in said
 
 
 def test_a_clone_that_is_behind_is_well(team, ann, bob):

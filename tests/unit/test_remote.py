@@ -55,6 +55,12 @@ def test_all_refused_for_one_another_is_another_push_in_between():
     assert parse(TO + FOLLOWS, "").contended == "refs/heads/main"
 
 
+def test_the_branch_is_what_is_declined():
+    hook = "(pre-receive hook declined)"
+    said = f"!\tabc:refs/agentctl/state\t[remote rejected] {hook}\n!\tabc:refs/heads/main\t[remote rejected] {hook}\n"
+    assert parse(said, "").declined == "refs/heads/main"
+
+
 @pytest.mark.parametrize("out", ["", TO, "!\tabc:refs/heads/main\t[remote failure] (remote failed to report status)\n"])
 def test_no_answer_is_unknown(out):
     assert parse(out, "fatal: the remote end hung up unexpectedly\n").unknown
@@ -68,5 +74,8 @@ def test_words_are_the_servers_own_or_gits():
     assert words("remote: \nremote:   no more   space  \nTo x\n") == "no more space"
     assert words("ssh: connect to host h port 22: Connection refused\nfatal: Could not read from remote repository.\n") == (
         "ssh: connect to host h port 22: Connection refused; fatal: Could not read from remote repository."
+    )
+    assert words("fatal: unable to connect to 127.0.0.1:\n127.0.0.1[0: 127.0.0.1]: errno=Connection refused\n\n") == (
+        "fatal: unable to connect to 127.0.0.1:; 127.0.0.1[0: 127.0.0.1]: errno=Connection refused"
     )
     assert words("fatal: bad\x1b[31m\n") == "fatal: bad\\x1b[31m"
