@@ -17,6 +17,8 @@ from email.message import Message
 
 HOST = "127.0.0.1"
 KINDS = ("path", "daemon", "http", "ssh")
+LOCKED = "locked"
+"""While a file of this name is in the folder, smart http wants a login that nobody has."""
 
 
 @dataclass
@@ -48,9 +50,13 @@ class Server:
 
 
 @contextlib.contextmanager
-def serving(kind: str, folder: str) -> Iterator[Server]:
-    """Serve the bare repositories in a folder, for reading and pushing by anybody here, in the context."""
-    with {"path": _path, "daemon": _daemon, "http": _http, "ssh": _ssh}[kind](folder) as server:
+def serving(kind: str, folder: str, nobody: bool = False) -> Iterator[Server]:
+    """Serve the bare repositories in a folder, for reading and pushing by anybody here, in the context.
+
+    With `nobody`, git daemon works with the rights of nobody.
+    """
+    made = {"path": _path, "http": _http, "ssh": _ssh}
+    with _daemon(folder, nobody) if kind == "daemon" else made[kind](folder) as server:
         yield server
 
 
@@ -60,11 +66,13 @@ def _path(folder: str) -> Iterator[Server]:
 
 
 @contextlib.contextmanager
-def _daemon(folder: str) -> Iterator[Server]:
+def _daemon(folder: str, nobody: bool) -> Iterator[Server]:
     port = _free_port()
     argv = ["git", "daemon", f"--base-path={folder}", "--export-all", "--enable=receive-pack", "--reuseaddr"]
     running = subprocess.Popen(
-        [*argv, f"--listen={HOST}", f"--port={port}", folder], stderr=subprocess.DEVNULL, start_new_session=True
+        [*argv, f"--listen={HOST}", f"--port={port}", *(["--user=nobody"] if nobody else []), folder],
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
     )
     with _ended(running):
         _listens(port)
@@ -99,7 +107,9 @@ def _ssh(folder: str) -> Iterator[Server]:
     running = subprocess.Popen(
         [sshd, "-D", "-f", os.path.join(place, "config")], stderr=subprocess.DEVNULL, start_new_session=True
     )
-    call = f"ssh -i {place}/client -o IdentitiesOnly=yes -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o LogLevel=ERROR"
+    with open(os.path.join(place, "host.pub")) as key, open(os.path.join(place, "known"), "w") as known:
+        known.write(f"[{HOST}]:{port} {key.read()}")
+    call = f"ssh -i {place}/client -o IdentitiesOnly=yes -o UserKnownHostsFile={place}/known -o LogLevel=ERROR"
     with _ended(running):
         _listens(port)
         base = f"ssh://{getpass.getuser()}@{HOST}:{port}{folder}"
@@ -150,6 +160,11 @@ class _Backend(http.server.BaseHTTPRequestHandler):
         return b"".join(parts)
 
     def _answer(self, body: bytes) -> None:
+        if os.path.exists(os.path.join(self.root, LOCKED)):
+            self.send_response(401)
+            self.send_header("WWW-Authenticate", 'Basic realm="hub"')
+            self.send_header("Content-Length", "0")
+            return self.end_headers()
         path, _, query = self.path.partition("?")
         given = {
             "GIT_PROJECT_ROOT": self.root,

@@ -10,12 +10,14 @@ import time
 from collections.abc import Callable
 
 from agentctl.core.notices import HubAway, HubBack, Told
-from agentctl.errors import AgentctlError
+from agentctl.errors import AgentctlError, Contended
 from agentctl.git.remote import Away, Declined
 from agentctl.git.repository import Hub
 
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
 """The seconds until the next try, doubled each time."""
+PASSING = 15.0
+"""Seconds after which trouble is not passing any more."""
 FRESH = 0.25
 """Seconds for which a look is new enough for another turn of the bot."""
 SHARE = 0.25
@@ -28,12 +30,21 @@ class Reach:
         self.hub, self._tell, self._fresh = hub, tell, fresh
         self._pause, self._until = FIRST_PAUSE, 0.0
         self._no_landing_until = 0.0
-        self._told = ""
+        self._contended = 0.0
+        """Since when every turn was contended; 0 if the last one was not."""
+        self._error: AgentctlError | None = None
+        """What was told; None while all is well."""
+        self._since = 0.0
 
     @property
     def told(self) -> str:
         """Why nothing is pushed, or does not land; empty while all is well."""
-        return self._told
+        return self._error.message if self._error else ""
+
+    @property
+    def lasting(self) -> AgentctlError | None:
+        """The same as an error once it has lasted for longer than a passing trouble; whoever does not want to wait raises it."""
+        return self._error if time.monotonic() > self._since + PASSING else None
 
     @property
     def closed(self) -> bool:
@@ -54,7 +65,12 @@ class Reach:
 
     def failed(self, error: AgentctlError, landing: bool) -> None:
         """Hear why a turn is void: the remote is away, or has declined a push (a `landing`: of trunk too), or another reason."""
-        if not isinstance(error, (Away, Declined)):
+        if isinstance(error, Contended) and self.hub.station:
+            # Somebody else was first; but who is so all the time is nobody: the remote cannot move the ref.
+            self._contended = self._contended or time.monotonic()
+            if time.monotonic() < self._contended + PASSING:
+                return
+        elif not isinstance(error, (Away, Declined)):
             return
         again = time.monotonic() + self._pause
         if landing and isinstance(error, Declined):
@@ -62,12 +78,14 @@ class Reach:
         else:
             self._until = again
         self._pause = min(2 * self._pause, LONGEST_PAUSE)
-        if error.message != self._told:
+        if error.message != self.told:
             self._tell(HubAway(f"{error.message}; nothing is lost, and it is tried again"))
-            self._told = error.message
+        self._since = self._since if self._error else time.monotonic()
+        self._error = error
 
     def well(self, landed: bool) -> None:
         """Hear that the remote has taken what a turn has pushed."""
-        if self._told and (landed or not self._no_landing_until):
+        self._contended = 0.0
+        if self._error and (landed or not self._no_landing_until):
             self._tell(HubBack())
-            self._told, self._pause, self._no_landing_until = "", FIRST_PAUSE, 0.0
+            self._error, self._pause, self._no_landing_until = None, FIRST_PAUSE, 0.0

@@ -99,7 +99,8 @@ def run(given: Given, reports: Reports, once: bool, slots: int | None, batch: in
                 bot.take_turn()
                 hindrance.tell(bot.reach.told)
                 over = most is not None and time.monotonic() - begun >= most
-                if over or once and (bot.idle or bot.halted):
+                lasting = bot.reach.lasting if once and not bot.runs else None
+                if over or lasting or once and (bot.idle or bot.halted):
                     lacking = sum(bool(approvals.lacking(hub, bot.policy, record)) for record in bot.state.queue.values())
                     break
                 bot.wake.wait(POLL)
@@ -131,8 +132,8 @@ def run(given: Given, reports: Reports, once: bool, slots: int | None, batch: in
         given.say(f"{printable(str(bot.paused))}; queued still: {len(bot.state.queue)}")
     if lacking:
         given.say(approve.count(lacking))
-    if bot.blocked:
-        raise bot.blocked
+    if trouble := bot.blocked or lasting:
+        raise trouble
     return 7 if rejected else 0
 
 

@@ -129,8 +129,7 @@ class Pace:
         if not failure:
             return ""
         todo = NATURE[self.state.held_by.kind].todo
-        kind = f"{self._program}: {failure.kind}" if self._program else str(failure.kind)
-        parts = (kind, f"the next try is at {clock(self.state.until)}", todo)
+        parts = (str(failure.kind), f"the next try is at {clock(self.state.until)}", todo)
         return "; ".join(filter(None, parts)) + (f": {failure.said}" if failure.said else "")
 
     def paused(self, now: float) -> PauseTimes:

@@ -91,7 +91,9 @@ class Paces:
     @property
     def held(self) -> str:
         """What holds the fleet or a part of it; empty if nothing does."""
-        return "; ".join(filter(None, (self._short_of, *(pace.held for pace in self._paces.values()))))
+        several = len(self._paces) > 1
+        held = [f"{name}: {pace.held}" if several else pace.held for name, pace in self._paces.items() if pace.held]
+        return "; ".join(filter(None, (self._short_of, *held)))
 
     def paused(self, now: float) -> PauseTimes:
         """Return the time of all pauses of the program that paused longest."""
