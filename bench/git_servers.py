@@ -68,7 +68,16 @@ def _path(folder: str) -> Iterator[Server]:
 @contextlib.contextmanager
 def _daemon(folder: str, nobody: bool) -> Iterator[Server]:
     port = _free_port()
-    argv = ["git", "daemon", f"--base-path={folder}", "--export-all", "--enable=receive-pack", "--reuseaddr"]
+    argv = [
+        "git",
+        "-c",
+        "safe.directory=*",
+        "daemon",
+        f"--base-path={folder}",
+        "--export-all",
+        "--enable=receive-pack",
+        "--reuseaddr",
+    ]
     running = subprocess.Popen(
         [*argv, f"--listen={HOST}", f"--port={port}", *(["--user=nobody"] if nobody else []), folder],
         stderr=subprocess.DEVNULL,

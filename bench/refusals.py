@@ -144,7 +144,7 @@ def placed(case: Case) -> Iterator[Place]:
             git(str(place.clone), "push", "-q", "origin", "HEAD:main")
             agentctl("init", place, "--remote", "origin")
             submit(place.clone, AGENTCTL, ENV, "first", "1\n")
-            agentctl("bot", place, "run", "--once")
+            assert agentctl("bot", place, "run", "--once").returncode == 0
             submit(place.clone, AGENTCTL, ENV, "second", "2\n")
             yield place
     finally:
@@ -159,7 +159,7 @@ def agentctl(command: str, place: Place, *words: str) -> subprocess.CompletedPro
 
 
 def trunk(place: Place) -> list[str]:
-    return git(str(place.hub), "log", "--format=%s", "main", check=False).stdout.split()
+    return git(str(place.hub), "-c", "safe.directory=*", "log", "--format=%s", "main", check=False).stdout.split()
 
 
 def row(name: str, case: Case) -> tuple[str, ...]:
@@ -175,8 +175,9 @@ def row(name: str, case: Case) -> tuple[str, ...]:
             check=False,
         )
         hold, log = place.folder / "hold", place.folder / "bot.log"
-        hold.touch()
         case.mend(place)
+        hold.touch()
+        submit(place.clone, AGENTCTL, ENV, "third", "3\n")
         with open(log, "w") as out:
             running = subprocess.Popen([AGENTCTL, "bot", "run"], cwd=place.clone, env=ENV, stdout=out, stderr=out, text=True)
         time.sleep(5)
@@ -187,9 +188,10 @@ def row(name: str, case: Case) -> tuple[str, ...]:
         early = trunk(place) not in ([], before)
         ended, begun = running.poll(), time.monotonic()
         case.mend(place)
-        while trunk(place).count("second") == 0 and time.monotonic() < begun + PATIENCE:
+        while trunk(place).count("third") == 0 and time.monotonic() < begun + PATIENCE:
             time.sleep(0.2)
-        landed = time.monotonic() - begun if trunk(place).count("second") == 1 else None
+        done = trunk(place)
+        landed = time.monotonic() - begun if (done.count("second"), done.count("third")) == (1, 1) else None
         running.send_signal(signal.SIGINT)
         running.wait(timeout=30)
         verify = agentctl("verify", place).returncode
