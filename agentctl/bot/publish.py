@@ -93,7 +93,7 @@ class Publisher:
     def _hear(self, error: BaseException | None) -> None:
         if error is None:
             if self._told:
-                self._tell(Upstream("trunk is published again", well=True))
+                self._tell(Upstream("trunk is published again"))
             self._told, self._pause = "", REST
             return
         if not isinstance(error, AgentctlError):

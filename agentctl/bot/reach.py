@@ -34,7 +34,7 @@ class Reach:
         """Since when every turn was contended; 0 if the last one was not."""
         self._error: AgentctlError | None = None
         """What was told; None while all is well."""
-        self._since = 0.0
+        self._since, self._away_at = 0.0, 0.0
 
     @property
     def told(self) -> str:
@@ -53,7 +53,7 @@ class Reach:
 
     def look(self) -> bool:
         """Look at the remote, and tell whether a turn may begin."""
-        if time.monotonic() < self._until:
+        if time.monotonic() < self._until and not self._seen_since():
             return False
         try:
             took = self.hub.station.took if self.hub.station else 0.0
@@ -62,6 +62,11 @@ class Reach:
             self.failed(error, False)
             return False
         return True
+
+    def _seen_since(self) -> bool:
+        """Tell whether somebody else of this station has reached the remote since it was away: nobody need wait then."""
+        station = self.hub.station
+        return station is not None and isinstance(self._error, Away) and station.seen > self._away_at
 
     def failed(self, error: AgentctlError, landing: bool) -> None:
         """Hear why a turn is void: the remote is away, or has declined a push (a `landing`: of trunk too), or another reason."""
@@ -80,12 +85,12 @@ class Reach:
         self._pause = min(2 * self._pause, LONGEST_PAUSE)
         if error.message != self.told:
             self._tell(HubAway(f"{error.message}; nothing is lost, and it is tried again"))
-        self._since = self._since if self._error else time.monotonic()
+        self._since, self._away_at = self._since if self._error else time.monotonic(), time.time()
         self._error = error
 
     def well(self, landed: bool) -> None:
         """Hear that the remote has taken what a turn has pushed."""
-        self._contended = 0.0
+        self._contended, self._until = 0.0, 0.0
         if self._error and (landed or not self._no_landing_until):
             self._tell(HubBack())
             self._error, self._pause, self._no_landing_until = None, FIRST_PAUSE, 0.0

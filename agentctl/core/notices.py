@@ -65,7 +65,6 @@ class Upstream(Notice, frozen=True, tag="upstream"):
     """What became of trunk where people move it, or why nothing becomes of it."""
 
     how: str
-    well: bool = False
 
 
 class Elsewhere(Notice, frozen=True, tag="elsewhere"):

@@ -85,7 +85,9 @@ def parse(out: str, err: str) -> Pushed:
         return Pushed(declined=declined, said=words(err) or causes[declined])
     # Each ref is refused only since others are: another push was in between.
     return (
-        Pushed(contended=next(iter(refused)), said="another push was first") if refused else Pushed(unknown=True, said=words(err))
+        Pushed(contended=next(iter(refused)), said=words(err) if "remote:" in err else "another push was first")
+        if refused
+        else Pushed(unknown=True, said=words(err))
     )
 
 

@@ -12,6 +12,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from agentctl.bot import reach
 from agentctl.bot.lock import lock
 from agentctl.core.tasks.claim import Claim
 from agentctl.core.tasks.ending import End
@@ -261,6 +262,39 @@ def test_a_lease_that_is_renewed_by_a_fast_clock_is_another_bots(ann, bob, monke
     monkeypatch.setattr(lease, "time", SimpleNamespace(time=time.time, monotonic=time.monotonic, sleep=renewed))
     with pytest.raises(lease.Elsewhere), lock(bob.hub):
         pass
+
+
+def test_a_bot_looks_again_once_others_of_its_station_have_reached_the_hub(team, ann, monkeypatch):
+    monkeypatch.setattr(reach, "FIRST_PAUSE", 1000.0)
+    with ann.bot() as bot:
+        bot.take_turn()
+        ann.submit("a", {"a": "1\n"})
+        os.rename(team.path, team.folder / "gone")
+        until(bot, lambda: told(bot, "away"))
+        os.rename(team.folder / "gone", team.path)
+        ann.cli("queue")
+        until(bot, lambda: ann.stage("a") == "landed")
+
+
+def test_a_job_does_not_wait_for_a_remote_that_goes_on_refusing(team, ann, monkeypatch):
+    team.hook("update", 'test "$1" != refs/heads/main || { echo main is frozen; exit 1; }\n')
+    ann.submit("a", {"a": "1\n"})
+    assert "declines refs/heads/main: main is frozen" in ann.cli("bot", "run", "--once", ok=125).stderr
+    team.hook("update", "")
+    ann.cli("bot", "run", "--once")
+
+
+def test_a_lock_that_a_killed_git_left_at_the_hub_is_told(team, ann, monkeypatch):
+    monkeypatch.setattr(reach, "PASSING", 0.5)
+    with ann.bot() as bot:
+        bot.take_turn()
+        ann.submit("a", {"a": "1\n"})
+        (team.path / "refs/heads/main.lock").touch()
+        until(bot, lambda: told(bot, "away"))
+        assert "main" in told(bot, "away")[0]
+        (team.path / "refs/heads/main.lock").unlink()
+        until(bot, lambda: ann.seen.stage("a") == "landed")
+        assert told(bot, "back")
 
 
 def test_a_clone_with_a_queue_of_its_own_says_so(team, ann):
