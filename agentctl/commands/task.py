@@ -270,6 +270,11 @@ def open_command(given: Given, names: tuple[str, ...], reason: str) -> int:
 
     What comes after it is free again, too, and a fleet that runs takes it in. All are opened, or none.
     """
+    where = statuses(given, tasks.survey(given.hub))
+    if over := [name for name in names if where.get(name) == Status.LANDED]:
+        raise Refused(
+            f"{some(over)}: it has landed", hint="agentctl revert CHANGE takes it back; agentctl task add asks for more"
+        )
     tasks.change_all(given.hub, names, "opened again", lambda t: t.open(reason))
     for name in names:
         if given.json:

@@ -152,3 +152,11 @@ def test_a_list_of_tasks_is_added_once(repo, tmp_path):
     for _ in range(2):
         assert "2 of 2 landed" in run(repo, WORK, tmp_path / "tasks.yaml").stdout
     assert sorted(repo.landings()) == ["a/1", "b/1"]
+
+
+def test_what_has_landed_is_not_opened(repo):
+    add(repo, "one")
+    run(repo, WORK)
+    said = repo.cli("task", "open", "one", ok=5).stderr
+    assert "one: it has landed" in said and "agentctl revert" in said
+    assert repo.cli("task", "list").stdout.split()[0] == "landed"
