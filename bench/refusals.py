@@ -159,6 +159,8 @@ def agentctl(command: str, place: Place, *words: str) -> subprocess.CompletedPro
 
 
 def trunk(place: Place) -> list[str]:
+    if not place.hub.exists():
+        return []
     return git(str(place.hub), "-c", "safe.directory=*", "log", "--format=%s", "main", check=False).stdout.split()
 
 
