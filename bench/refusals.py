@@ -89,6 +89,7 @@ def back(place: Place) -> None:
 def other_key(name: str) -> Callable[[Place], object]:
     def refuse(place: Place) -> None:
         made, file = place.folder / "sshd" / "other", place.folder / "sshd" / name
+        made.unlink(missing_ok=True)
         subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(made)], check=True)
         text, other = file.read_text(), made.with_suffix(".pub").read_text()
         file.with_suffix(".right").write_text(text)
@@ -221,7 +222,10 @@ def main() -> int:
         wanted = [name for name in wanted if CASES[name].kind != "ssh"]
     if os.geteuid():
         wanted = [name for name in wanted if CASES[name].kind != "daemon"]
-    rows = [row(name, CASES[name]) for name in wanted]
+    rows = []
+    for name in wanted:
+        print(f"{name} ...", file=sys.stderr)
+        rows.append(row(name, CASES[name]))
     table(rows, ("refusal", "over", "said", "exit", "lines", "resumes", "after", "wrong"))
     return any(one[-1] != "-" for one in rows)
 
