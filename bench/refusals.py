@@ -121,7 +121,7 @@ CASES = {
     "the host's key changed": Case("ssh", other_key("known"), right_key("known")),
     "trunk was moved back": Case("path", update("update-ref", "refs/heads/main", "main~1"), restore),
     "trunk was deleted": Case("path", update("update-ref", "-d", "refs/heads/main"), restore),
-    "trunk was renamed": Case("path", update("branch", "-m", "main", "primary"), restore),
+    "trunk was renamed": Case("path", update("branch", "-M", "main", "primary"), restore),
 }
 
 
@@ -226,6 +226,7 @@ def main() -> int:
     for name in wanted:
         print(f"{name} ...", file=sys.stderr)
         rows.append(row(name, CASES[name]))
+        print(" | ".join(rows[-1]), file=sys.stderr, flush=True)
     table(rows, ("refusal", "over", "said", "exit", "lines", "resumes", "after", "wrong"))
     return any(one[-1] != "-" for one in rows)
 
