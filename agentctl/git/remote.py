@@ -91,6 +91,10 @@ def parse(out: str, err: str) -> Pushed:
     )
 
 
+_OF_SSH = re.compile(r"Permission denied|Host key verification failed|HAS CHANGED!|host key is known for")
+"""What ssh says, without its name before it, of a key or a host that is not the right one."""
+
+
 def words(err: str) -> str:
     """Return the remote's own words from what Git printed; if there are none, Git's error."""
     said = [line.removeprefix("remote:").strip() for line in err.splitlines() if line.startswith("remote:")]
@@ -99,7 +103,7 @@ def words(err: str) -> str:
     told = [
         line
         for before, line in zip(["", *lines], lines)
-        if line.startswith(("fatal:", "error:", "ssh:", "ERROR:")) or before.endswith(":")
+        if line.startswith(("fatal:", "error:", "ssh:", "ERROR:")) or before.endswith(":") or _OF_SSH.search(line)
     ]
     said = said or told or lines
     return printable("; ".join(filter(None, (re.sub(r"\s+", " ", line).strip() for line in said))), 600)

@@ -78,4 +78,7 @@ def test_words_are_the_servers_own_or_gits():
     assert words("fatal: unable to connect to 127.0.0.1:\n127.0.0.1[0: 127.0.0.1]: errno=Connection refused\n\n") == (
         "fatal: unable to connect to 127.0.0.1:; 127.0.0.1[0: 127.0.0.1]: errno=Connection refused"
     )
+    assert words("git@h: Permission denied (publickey).\nfatal: Could not read from remote repository.\n\nPlease\n") == (
+        "git@h: Permission denied (publickey).; fatal: Could not read from remote repository."
+    )
     assert words("fatal: bad\x1b[31m\n") == "fatal: bad\\x1b[31m"
