@@ -14,6 +14,7 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from agentctl.core import refnames
 from agentctl.git import conversion, folders, modes, ref_files, scratch
 from agentctl.git.repository import Hub
 
@@ -71,7 +72,8 @@ def write(hub: Hub, git_dir: str, start: Setup, template: str, made: str) -> str
     if not made or folders.fingerprint(git_dir, REWRITTEN) != made:
         _anew(hub, git_dir, template)
     exclude_session(git_dir)
-    tip = hub.trunk_tip(start.trunk)
+    # Trunk may be deleted at this moment; the gates and sessions that run go on.
+    tip = hub.refs.get(refnames.branch(start.trunk)) or start.commit
     listed = {**_tags(hub), **dict(start.extra), f"refs/remotes/origin/{start.trunk}": tip}
     if not (start.branch or "").startswith(f"refs/heads/{start.trunk}/"):
         listed[f"refs/heads/{start.trunk}"] = tip
