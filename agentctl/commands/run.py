@@ -102,7 +102,7 @@ def command(
     program = agent_program.chosen(given, tuned, adapter, argv, model)
     by_role = agent_program.by_role(given, program, adapter, argv)
     only = add_missing(given, file) if file else frozenset({add_goal(given, goal)}) if goal else None
-    if not (only or tasks.all_tasks(given.hub)):
+    if not (only or tasks.names(given.hub)):
         raise NotFound("there are no tasks", hint="agentctl task add 'What is to be done'")
     crew = Crew(agents, program.argv, program.stdin, by_role)
     job = RunPlan(crew, replace(policy, agents=program.settings), only, slots, batch, keep, not no_bot)
@@ -169,7 +169,8 @@ def add_missing(given: Given, file: str) -> frozenset[str]:
 
     A task that cannot be added because something else stands in the place of its ref is left out; the fleet names it.
     """
-    found, listed = tasks.survey(given.hub), read_list(given, file)
+    listed = read_list(given, file)
+    found = tasks.survey(given.hub, also={task.id for task in listed})
     new = [task for task in listed if task.id not in found.tasks and not found.spoilt(task.id)]
     if new:
         tasks.add(given.hub, new)

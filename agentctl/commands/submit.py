@@ -90,7 +90,7 @@ def _submit(
         raise Refused(
             f"the role of {task} hands in no files", hint="say what is to be changed in a task: agentctl task add 'WHAT'"
         )
-    if task and name != task and hub.refs.get(refnames.TASKS + name):
+    if task and name != task and tasks.exists(hub, name):
         raise Refused(f"{name} is another task; yours is {task}", hint=f"agentctl submit --change {task}")
     there = inbox.known(hub, head, name, again)
     _refuse_again(hub, head, there)

@@ -103,7 +103,7 @@ def add_command(
     chosen = name or refnames.slug(title)
     if not refnames.valid_name(chosen):
         raise UsageError(f"{chosen!r} cannot be the name of a task", hint="give one with --id")
-    known = tasks.all_tasks(hub)
+    known = tasks.names(hub)
     for other in after:
         if other not in known:
             raise UsageError(f"--after {other}: there is no such task", hint="agentctl task list")
@@ -135,7 +135,7 @@ def read_list(given: Given, file: str) -> list[Task]:
     Raises PolicyError that names each bad line, and UsageError if the file cannot be read.
     """
     text = read_text(file)
-    known = frozenset(tasks.all_tasks(given.hub))
+    known = tasks.names(given.hub)
     now = time.time()
     return [replace(task, created=now + n / 1000) for n, task in enumerate(task_list.parse(text, file, known))]
 
@@ -175,7 +175,7 @@ def _added(given: Given, listed: list[Task]) -> int:
 @given
 def list_command(given: Given, wanted: str | None) -> int:
     """List tasks, where each stands, and what keeps it from going on."""
-    found = tasks.survey(given.hub)
+    found = tasks.survey(given.hub, also=None)
     where = statuses(given, found)
     shown = [t for t in found.tasks.values() if not wanted or where[t.id] == wanted]
     if given.json:
@@ -227,7 +227,7 @@ def statuses(given: Given, found: Survey) -> dict[str, Status]:
 def show_command(given: Given, task: str) -> int:
     """Show a task: its text, its sessions and where it stands."""
     found = tasks.get(given.hub, task)
-    known = tasks.survey(given.hub)
+    known = tasks.survey(given.hub, also=[task])
     where = statuses(given, known)
     if given.json:
         given.emit(_facts(found, where))
@@ -270,7 +270,7 @@ def open_command(given: Given, names: tuple[str, ...], reason: str) -> int:
 
     What comes after it is free again, too, and a fleet that runs takes it in. All are opened, or none.
     """
-    where = statuses(given, tasks.survey(given.hub))
+    where = statuses(given, tasks.survey(given.hub, also=names))
     if over := [name for name in names if where.get(name) == Status.LANDED]:
         raise Refused(
             f"{some(over)}: it has landed", hint="agentctl revert CHANGE takes it back; agentctl task add asks for more"
@@ -336,7 +336,7 @@ def park_command(given: Given, names: tuple[str, ...], reason: str) -> int:
     """
     by = os.environ.get("AGENTCTL_AGENT") or given.hub.person(given.path).name
     why = f"put aside by {by}{': ' + reason if reason else ''}"
-    working = stopping.put_aside(given.hub, statuses(given, tasks.survey(given.hub)), names, why)
+    working = stopping.put_aside(given.hub, statuses(given, tasks.survey(given.hub, also=names)), names, why)
     for name in names:
         agent = working.get(name)
         if given.json:
@@ -358,7 +358,7 @@ def bump_command(given: Given, names: tuple[str, ...], priority: int | None) -> 
     that run go on. What is in the queue already has a priority of its own: `agentctl queue bump`.
     """
     if priority is None:
-        others = [t.priority for t in tasks.all_tasks(given.hub).values() if t.id not in names and not t.closed]
+        others = [t.priority for t in tasks.listed(given.hub).values() if t.id not in names and not t.closed]
         priority = min(PRIORITY, max([0, *others]) + 1)
     tasks.change_all(given.hub, names, f"priority {priority}", lambda t: replace(t, priority=priority))
     for name in names:

@@ -6,6 +6,7 @@ refs/agentctl/pause                                nothing lands while it stands
 refs/agentctl/stage/<n>                            a staged commit under test
 refs/agentctl/outbox/<agent>/<change>/<revision>   the answer to a rejected revision
 refs/agentctl/tasks/<task>                         the task's events
+refs/agentctl/archive                              the tasks that have left the list
 refs/agentctl/claims/<task>                        who works on the task
 refs/agentctl/salvage/<agent>/<n>                  rescued work
 refs/agentctl/salvage/<agent>/rest                 what an agent left beside a result
@@ -37,6 +38,7 @@ PAUSE = ROOT + "pause"
 VERDICTS = ROOT + "verdicts"
 HINTS = ROOT + "hints"
 NOTEBOOK = ROOT + "notebook"
+ARCHIVE = ROOT + "archive"
 BOT = ROOT + "bot"
 STATIONS = ROOT + "stations/"
 AGENT_BRANCH = "refs/heads/agent/"
@@ -50,7 +52,7 @@ _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_-]|\.(?!\.|$)){0,99}")
 
 
 FOLDERS = (INBOX, OUTBOX, STAGE, TASKS, CLAIMS, SALVAGE, STATIONS)
-LEAVES = (STATE, PAUSE, VERDICTS, HINTS, NOTEBOOK, BOT)
+LEAVES = (STATE, PAUSE, VERDICTS, HINTS, NOTEBOOK, ARCHIVE, BOT)
 
 
 def in_the_way(name: str) -> bool:

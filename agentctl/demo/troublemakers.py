@@ -62,7 +62,7 @@ def row(task: str, did: str, caught: str) -> str:
 
 
 def all_stories(hub: Hub) -> list[Story]:
-    known, ended = tasks.all_tasks(hub), Ledger.read(hub).ended()
+    known, ended = tasks.listed(hub), Ledger.read(hub).ended()
     told = []
     for name, did, tell in STORIES:
         mine = sorted((r for r in ended if r.change.id == name), key=lambda r: r.change.revision)

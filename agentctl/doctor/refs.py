@@ -20,7 +20,8 @@ from agentctl.errors import AgentctlError, Contended, Malformed
 from agentctl.git import folders, refs, stale_locks, transactions
 from agentctl.git.refs import Ref
 from agentctl.git.repository import Hub
-from agentctl.hub import foreign, inbox, outbox, tasks
+from agentctl.hub import claims, foreign, inbox, outbox, tasks
+from agentctl.hub.archive import Archive
 from agentctl.hub.ledger import Ledger
 from agentctl.hub.policy_file import read_policy
 
@@ -164,6 +165,8 @@ def _reader(hub: Hub, name: str) -> Callable[[str], object] | None:
         return lambda oid: _state(hub, oid)
     if name == refnames.VERDICTS:
         return lambda oid: _verdicts(hub, oid)
+    if name == refnames.ARCHIVE:
+        return lambda oid: list(Archive(hub, oid).tasks()) or None
     if name.startswith(refnames.OUTBOX):
         return lambda oid: outbox.parse(hub, name, oid)
     if name.startswith(refnames.TASKS):
@@ -211,7 +214,7 @@ def _misplaced(hub: Hub) -> Iterator[tuple[Ref, str]]:
             yield ref, "where a ref may stand: it is in the way of others"
         elif name.startswith(refnames.CLAIMS):
             try:
-                tasks.read_claim(hub, ref)
+                claims.read_claim(hub, ref)
             except Malformed:
                 yield ref, "a claim"
 
@@ -263,7 +266,9 @@ def _malformed(patient: Patient) -> Iterator[Symptom]:
 
 
 def _unreadable(hub: Hub) -> Iterator[tuple[Ref, Malformed]]:
-    for name, ref in hub.refs.read([refnames.STATE, refnames.TASKS, refnames.VERDICTS, refnames.OUTBOX]).items():
+    for name, ref in hub.refs.read(
+        [refnames.STATE, refnames.TASKS, refnames.ARCHIVE, refnames.VERDICTS, refnames.OUTBOX]
+    ).items():
         try:
             read = _reader(hub, name)
             if not read or read(ref.oid) is None:

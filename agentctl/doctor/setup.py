@@ -217,7 +217,7 @@ def _last_setup(patient: Patient) -> Iterator[Symptom]:
             f"the last gate run did not come past its setup: {last.why}",
             note=f"see it fail: agentctl test; then mend slot.setup in {POLICY_PATH}, or what it needs",
         )
-    sessions = [(session, task.id) for task in tasks.all_tasks(hub).values() for session in task.sessions]
+    sessions = [(session, task.id) for task in tasks.listed(hub).values() for session in task.sessions]
     if sessions:
         session, task = max(sessions, key=lambda item: item[0].ended)
         if session.failure and session.failure.kind == Kind.SETUP:

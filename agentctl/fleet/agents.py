@@ -289,7 +289,7 @@ def unsafe(hub: Hub, agent: str, tree: Worktree, trunk: str) -> str:
         if not record or record.state is not Condition.GIVEN or not tree.there:
             return ""
         with found(hub, agent, tree, trunk, "uncommitted files\n", ignored=True) as there:
-            unreached = _unreached(hub, there.tips)
+            unreached = _unreached(hub, agent, there.tips)
             if there.whole in unreached and there.files.dirty:
                 return f"not committed: {some(there.files.dirty)}"
             return "commits" if unreached else ""
@@ -301,7 +301,7 @@ def keep(hub: Hub, agent: str, there: Found, besides: bool = False) -> str:
     With `besides` a result was submitted, so the agent itself passed over what is left. That goes to one ref that
     grows, not to a new one.
     """
-    unreached = _unreached(hub, there.tips)
+    unreached = _unreached(hub, agent, there.tips)
     if not unreached:
         return ""
     tips = _ends(hub, unreached)
@@ -328,9 +328,10 @@ def keep(hub: Hub, agent: str, there: Found, besides: bool = False) -> str:
     return ref
 
 
-def _unreached(hub: Hub, tips: tuple[str, ...]) -> list[str]:
-    """List the commits that `tips` reach and no ref does."""
-    return hub.unreached(tips) if tips else []
+def _unreached(hub: Hub, agent: str, tips: tuple[str, ...]) -> list[str]:
+    """List the commits in an agent's worktree that `tips` reach and no ref does."""
+    near = (refnames.branch(""), refnames.STATE, f"{refnames.INBOX}{agent}", f"{refnames.SALVAGE}{agent}")
+    return hub.unreached(tips, near) if tips else []
 
 
 def _ends(hub: Hub, commits: list[str]) -> list[str]:

@@ -154,7 +154,7 @@ def _children(hub: Hub, policy: Policy, task: Task) -> tuple[Child, ...]:
         return ()
     ledger = Ledger.read(hub)
     found = []
-    for child in live_list.children(tasks.all_tasks(hub), task.id):
+    for child in live_list.children(tasks.listed(hub), task.id):
         record = tasks.newest(ledger, child)
         stage = child.closed or (str(record.stage) if record else "open")
         handoff = next((words for s in reversed(child.sessions) if (words := handed_over(s))), "")

@@ -24,7 +24,7 @@ from agentctl.fleet.agents import Found
 from agentctl.git import process, transactions, worktrees
 from agentctl.git.repository import Hub
 from agentctl.git.worktrees import Worktree
-from agentctl.hub import inbox, landed, tasks
+from agentctl.hub import claims, inbox, landed, tasks
 from agentctl.hub.ledger import Ledger
 from agentctl.messages import some
 
@@ -191,7 +191,7 @@ def record(hub: Hub, name: str, session: Session, claim: str = "") -> None:
         with hub.refs.together():
             tasks.change(hub, name, f"session {session.generation} of {session.agent}: {session.end}", edit)
             if claim:
-                tasks.release(hub, name, claim)
+                claims.release(hub, name, claim)
 
     transactions.retrying(10, write)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 
-from agentctl.core import refnames
 from agentctl.core.notices import Crowded
 from agentctl.core.tasks import overlap, splitting
 from agentctl.core.tasks.task import Task
@@ -48,7 +47,7 @@ class HotFiles:
     def _opened(self, path: str, count: int, among: int, known: Mapping[str, Task], tip: str) -> str:
         """Open the task to split a file of trunk, and return its name; "" if none is opened."""
         name, found = splitting.name_of(path), self._hub.objects.at(self._hub.objects.commit(tip).tree, path)
-        there = self._hub.refs.get(refnames.TASKS + name)
+        there = tasks.exists(self._hub, name)
         if not self._split or there or quoted(path) != path or not found or found[0] not in (FILE, EXECUTABLE):
             return ""
         try:

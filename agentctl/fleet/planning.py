@@ -53,7 +53,7 @@ def conclude(
         handoff = handoff[: session_folder.LONGEST]
     kept = agents.make_safe(hub, claim.agent, tree, tip, ignored=False) if tree.there else ""
     # Others may have begun with them, or given them up, before this session ended.
-    below = live_list.planned_since(tasks.all_tasks(hub), task.id, started)
+    below = live_list.planned_since(tasks.listed(hub), task.id, started)
     if end is None and failure and not (done or below):
         end, note = End.CRASHED, f"it ended by an error: {failure.said}"
     end = ending.without_files(end, bool(done), bool(below))
@@ -91,7 +91,7 @@ def _added(hub: Hub, parent: Task, tree: Worktree) -> str:
         return f"its tasks were not added: {session_folder.TASKS} has more than {most} bytes"
     now = time.time()
     try:
-        listed = task_list.parse(text, session_folder.TASKS, frozenset(tasks.all_tasks(hub)))
+        listed = task_list.parse(text, session_folder.TASKS, tasks.names(hub))
         if len(listed) > MOST:
             return f"its tasks were not added: {session_folder.TASKS} has {len(listed)} of them, and at most {MOST} can be added at a time"
         tasks.add(hub, [replace(t, parent=parent.id, created=now + n / 1000) for n, t in enumerate(listed)])

@@ -56,7 +56,7 @@ class Reviews:
         """Return the names of the open tasks by which a change gets what it lacks; those that are missing are opened."""
         names = [reviewing.name_of(record.key, n + 1) for n in range(reviewing.MOST)]
         there = {name for name in names if name in known and not known[name].closed}
-        free = [n + 1 for n, name in enumerate(names) if name not in known]
+        free = [n + 1 for n, name in enumerate(names) if name not in known and not tasks.exists(self._hub, name)]
         about = known.get(record.change.task or "")
         for number in free[: max(0, lack.missing - len(there))]:
             try:

@@ -39,7 +39,7 @@ from agentctl.fleet.watching import watch
 from agentctl.git import worktrees
 from agentctl.git.repository import Hub
 from agentctl.git.worktrees import Worktree
-from agentctl.hub import tasks
+from agentctl.hub import claims, tasks
 
 DEFER = 75
 """EX_TEMPFAIL of sysexits.h, by which an agent says: not now, call me again when trunk has moved."""
@@ -111,7 +111,7 @@ class SessionRun:
         with agents.lock(hub, agent):
             if not self.work.stored:
                 return self._session(claim)
-            oid, claimed = tasks.claim(hub, task.id, claim), True
+            oid, claimed = claims.claim(hub, task.id, claim), True
             try:
                 if self._put_aside():
                     raise Contended(f"somebody has put aside {task.id}", hint=f"agentctl task show {task.id}")
@@ -121,7 +121,7 @@ class SessionRun:
                 return session
             finally:
                 if claimed:
-                    tasks.release(hub, task.id, oid)
+                    claims.release(hub, task.id, oid)
 
     def _put_aside(self) -> bool:
         """Tell whether somebody has closed the task since it was given to this session."""

@@ -17,7 +17,7 @@ from agentctl.core import notices
 from agentctl.core.notices import Told
 from agentctl.core.policy import roles
 from agentctl.core.policy.policy import Agents, Policy
-from agentctl.core.queue.records import Landed, Record
+from agentctl.core.queue.records import Landed
 from agentctl.core.queue.spending import Spent, over
 from agentctl.core.tasks import headroom, live_list
 from agentctl.core.tasks.dispatch import Rules, dispatch, fate, hopeless, on_red_trunk
@@ -30,15 +30,17 @@ from agentctl.engine.local import LOCAL
 from agentctl.engine.runner import Runner
 from agentctl.errors import AgentctlError, Contended, Infrastructure, Malformed, NotFound
 from agentctl.fleet import agents, conclusion, machine, session
+from agentctl.fleet.archiving import Archiving
 from agentctl.fleet.headcount import Headcount
 from agentctl.fleet.hot_files import HotFiles
+from agentctl.fleet.outcomes import Outcomes
 from agentctl.fleet.paces import Paces
 from agentctl.fleet.radar import Radar
 from agentctl.fleet.reviews import Reviews
 from agentctl.fleet.takeover import end_claims, take_over
 from agentctl.git.process import GitError
 from agentctl.git.repository import Hub
-from agentctl.hub import defects, landed, tasks
+from agentctl.hub import defects, tasks
 from agentctl.hub.ledger import Ledger
 from agentctl.hub.tasks import Survey
 
@@ -98,12 +100,9 @@ class Fleet:
         self._cache: dict[str, Task] = {}
         self._told: set[str] = set()
         """The refs that were named as passed over."""
-        self._ended: dict[str, Record] = {}
-        self._held: set[str] = set()
-        self._held_by = ""
-        """`_held` are commits that are on trunk, and `_held_by` is the tip that was seen to hold them."""
+        self._outcomes, self._archiving = Outcomes(hub), Archiving(hub)
         self._before: dict[str, Task] | None = None
-        """The tasks as the last turn saw them."""
+        """The tasks of the list as earlier turns saw them; those that went into the archive are out of it."""
         self._lost: list[str] = []
         """The tasks that cannot be read any more, and whose change has not landed."""
         self._stopping = False
@@ -177,7 +176,7 @@ class Fleet:
             self._may_begin(),
         )
         for name, reason in plan.park:
-            self.park(name, reason + fate(self._records.get(name)))
+            self.park(name, reason + fate(self._outcomes.records.get(name)))
         for name, agent in plan.start:
             self._start(name, agent)
 
@@ -205,19 +204,29 @@ class Fleet:
         self._seen, self.tasks = seen, seen.tasks
         if self.only is not None:
             # What a task of this run planned belongs to the run, whoever planned it when.
-            self.only.update(live_list.below(self.tasks, self.only))
+            self.only.update(live_list.below(self.listed, self.only))
+        away = self._archiving.count(((self._before or {}) if self.only is None else self.only) - self.listed.keys())
+        for name in away:
+            (self._before or {}).pop(name, None)
+            if self.only is not None:
+                self.only.discard(name)
         self._reviews.follow(ledger, self.tasks, self.runs)
-        found = {name: self._record(ledger, task) for name, task in self.tasks.items()}
-        self._records = {name: record for name, record in found.items() if record}
+        self._outcomes.read(ledger, self.tasks, self._tip)
         self._adopted = ledger.trunk() == self._tip
-        away = (name for name in self._before or () if name not in self.tasks and seen.spoilt(name))
-        self._lost = [name for name in away if not isinstance(ledger.newest(name), Landed)]
+        spoilt = (name for name in self._before or () if name not in self.tasks and seen.spoilt(name))
+        self._lost = [name for name in spoilt if not isinstance(ledger.newest(name), Landed)]
         claims = {name: claim for name, (claim, _) in seen.claims.items()}
-        statuses = live_list.with_planners(self.tasks, standings(self.tasks, claims, self._records, self._gone()))
+        statuses = live_list.with_planners(self.tasks, standings(self.tasks, claims, self._outcomes.records, self._outcomes.gone))
         for name in self.runs:
             if statuses.get(name) == Status.READY:
                 statuses[name] = Status.WORKING
         self.statuses = statuses
+        self._archiving.turn(self.listed, statuses, {*self.runs, *claims})
+
+    @property
+    def listed(self) -> dict[str, Task]:
+        """The tasks that are in the list; `tasks` has those of the archive too to which they refer."""
+        return {name: task for name, task in self.tasks.items() if name not in self._seen.archived}
 
     def _survey(self) -> Survey:
         """Return the tasks and claims as they are now; what is passed over among them is told once."""
@@ -226,29 +235,6 @@ class Fleet:
             self.tell(notice)
         self._told |= found.passed_over.keys()
         return found
-
-    def _record(self, ledger: Ledger, task: Task) -> Record | None:
-        """Return the ledger's record of the task's newest revision; a revision that landed stays landed."""
-        known = self._ended.get(task.id)
-        if known and known.change.revision >= task.revision:
-            return known
-        record = tasks.newest(ledger, task)
-        if isinstance(record, Landed):
-            self._ended[task.id] = record
-        return record
-
-    def _gone(self) -> set[str]:
-        """Return the tasks whose change landed and is on trunk no longer.
-
-        As long as trunk moves forward, it still holds what it held before, and that is not looked up again.
-        """
-        commits = {name: record.commit for name, record in self._records.items() if isinstance(record, Landed)}
-        if self._held_by and self._tip != self._held_by and not self.hub.holds(self._tip, self._held_by):
-            self._held.clear()
-        away = landed.gone(self.hub, self._tip, set(commits.values()) - self._held)
-        self._held.update(set(commits.values()) - away)
-        self._held_by = self._tip
-        return {name for name, commit in commits.items() if commit in away}
 
     def _start(self, name: str, agent: str) -> None:
         task = self.tasks[name]
@@ -277,8 +263,8 @@ class Fleet:
 
     def _follow_list(self) -> None:
         """Heed what others changed in the list of tasks since the last turn, and tell of it."""
-        before, self._before = self._before, {**(self._before or {}), **self.tasks}
-        for name, task in self.tasks.items():
+        before, self._before = self._before, {**(self._before or {}), **self.listed}
+        for name, task in self.listed.items():
             if name in self.runs and task.closed and not self.runs[name][0].stopping:
                 self.runs[name][0].stop()
             if before is None:
@@ -360,7 +346,12 @@ class Fleet:
     @property
     def mine(self) -> dict[str, Status | None]:
         """Where each task of this fleet stands; None for one that cannot be read."""
-        return {name: self.statuses.get(name) for name in ([*self.tasks, *self._lost] if self.only is None else self.only)}
+        return {name: self.statuses.get(name) for name in ([*self.listed, *self._lost] if self.only is None else self.only)}
+
+    @property
+    def archived(self) -> Counter[Status]:
+        """How many tasks of this fleet went into the archive, by how they ended."""
+        return self._archiving.finished
 
     @property
     def held_up(self) -> dict[str, HeldUp]:

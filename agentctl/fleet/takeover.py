@@ -17,7 +17,7 @@ from agentctl.fleet import agents, conclusion
 from agentctl.fleet.listening import spent_so_far
 from agentctl.git import worktrees
 from agentctl.git.repository import Hub
-from agentctl.hub import presence, tasks
+from agentctl.hub import claims, presence, tasks
 from agentctl.hub.tasks import Survey
 
 
@@ -46,7 +46,7 @@ def end_claims(hub: Hub, trunk: str, policy: Policy, found: Survey, runner: Runn
     done = []
     for name, (_, oid, _) in found.unheeded.items():
         if name not in own:
-            tasks.release(hub, name, oid)
+            claims.release(hub, name, oid)
             done.append(name)
     for name, (claim, oid) in found.claims.items():
         if name in own or not outlived(hub, claim):
@@ -56,7 +56,7 @@ def end_claims(hub: Hub, trunk: str, policy: Policy, found: Survey, runner: Runn
             with agents.lock(hub, claim.agent):
                 runner.sweep(f"{hub.mark}session/{claim.agent}/")
                 _bury(hub, trunk, policy, name, claim)
-                tasks.release(hub, name, oid)
+                claims.release(hub, name, oid)
                 done.append(name)
         except (Contended, Malformed, NotFound):
             continue

@@ -11,7 +11,7 @@ import os
 import re
 import shutil
 import socket
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Unpack
 
@@ -177,12 +177,17 @@ class Hub:
         self.objects.store.flush()
         return plain.run(self.git_dir, ["merge-base", "--is-ancestor", old, new], ok=(0, 1)).returncode == 0
 
-    def unreached(self, tips: Iterable[str]) -> list[str]:
+    def unreached(self, tips: Iterable[str], near: Sequence[str] = ()) -> list[str]:
         """List the commits that `tips` reach and no ref reaches, as far as refs can be read.
 
-        The refs are listed in process, not by Git.
+        The refs are listed in process, not by Git: first those at or under the prefixes `near`, which in most cases reach
+        all, and only if these do not, the others.
         """
-        held = set(self.refs.names(["refs/"]).oids.values())
+        tips = tuple(tips)
+        return self._beyond(tips, ["refs/"]) if not near or self._beyond(tips, near) else []
+
+    def _beyond(self, tips: tuple[str, ...], prefixes: Sequence[str]) -> list[str]:
+        held = set(self.refs.names(prefixes).oids.values())
         asked = "".join(oid + "\n" for oid in (*tips, *("^" + oid for oid in held)))
         return self.git("rev-list", "--stdin", "--ignore-missing", stdin=asked.encode()).split()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -118,11 +119,11 @@ def run(hub: Hub, trunk: str, job: RunPlan, tell: Callable[[Told], None], watch:
 
 
 def _summed_up(fleet: Fleet, seat: Seat, tally: Tally, seconds: float) -> Summary:
-    paused = fleet.pace.paused(time.time())
+    paused, ended = fleet.pace.paused(time.time()), fleet.archived + Counter(fleet.mine.values())
     return Summary(
-        tasks=len(fleet.mine),
-        landed=sum(where == Status.LANDED for where in fleet.mine.values()),
-        done=sum(where == Status.DONE for where in fleet.mine.values()),
+        tasks=sum(ended.values()),
+        landed=ended[Status.LANDED],
+        done=ended[Status.DONE],
         parked=len(fleet.parked),
         blocked=len(fleet.blocked),
         changes=tally.landed,

@@ -19,6 +19,7 @@ from agentctl.errors import AgentctlError
 from agentctl.git import worktrees
 from agentctl.git.repository import Hub
 from agentctl.hub import tasks
+from agentctl.hub.archive import Archive
 
 
 def allows(hub: Hub, agent: str, queued: Record) -> bool:
@@ -61,7 +62,7 @@ class Agents:
     @classmethod
     def read(cls, hub: Hub) -> Agents:
         found = tasks.survey(hub)
-        roles = dict.fromkeys(worktrees.known(hub, "agents"), "")
+        roles = dict.fromkeys([*worktrees.known(hub, "agents"), *Archive.if_readable(hub).agents], "")
         last = sorted(((s.ended, s.agent, role_of(task)) for task in found.tasks.values() for s in task.sessions))
         roles |= {agent: role for _, agent, role in last}
         return cls(roles | {claim.agent: role_of(found.tasks[name]) for name, (claim, _) in found.claims.items()})

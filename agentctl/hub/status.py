@@ -12,7 +12,7 @@ from agentctl.core.queue.request import Request
 from agentctl.core.queue.state import State
 from agentctl.errors import NotFound
 from agentctl.git.repository import Hub
-from agentctl.hub import inbox
+from agentctl.hub import inbox, tasks
 from agentctl.hub.ledger import Ledger
 
 
@@ -42,7 +42,7 @@ def find(hub: Hub, name: str, ledger: Ledger | None = None) -> ChangeStatus:
     change, _, revision = name.partition("/")
     if revision and (newest := _find(hub, change, ledger)):
         raise NotFound(f"{change} has no revision {revision}; the newest is {newest.key}", hint=f"agentctl why {change}")
-    if refnames.valid_name(change) and hub.refs.get(refnames.TASKS + change):
+    if tasks.exists(hub, change):
         raise NotFound(f"the task {change!r} has submitted no change", hint=f"agentctl task show {change}")
     raise NotFound(f"no change called {name!r}", hint="agentctl queue --all")
 

@@ -1,8 +1,8 @@
-"""Tasks and claims as refs.
+"""The list of tasks, as refs.
 
 refs/agentctl/tasks/<task> names a chain of commits, one for each event; the tree of each holds `task.json`, the task
-after that event. refs/agentctl/claims/<task> names a commit without files whose subject is the claim as one line of
-JSON. A claim is only ever created or deleted, so if several supervisors want a task, exactly one gets it.
+after that event. What is over leaves the list for the archive (`hub.archive`), and is found all the same by whoever asks
+for it. The claims on tasks are refs, too (`hub.claims`).
 
 Whoever can push can write these refs. What cannot be read is odd: it is named and passed over, and holds up nothing but
 a task of that name. A claim that no session can have made is not heeded.
@@ -13,7 +13,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from agentctl.core import refnames
 from agentctl.core.policy import roles
@@ -24,12 +24,13 @@ from agentctl.core.tasks import task as codec
 from agentctl.core.tasks.claim import Claim
 from agentctl.core.tasks.task import Task
 from agentctl.core.text.printable import printable
-from agentctl.errors import AgentctlError, Contended, Malformed, NotFound, UsageError, together
+from agentctl.errors import AgentctlError, Contended, Infrastructure, Malformed, NotFound, UsageError, together
 from agentctl.git import refs, transactions
 from agentctl.git.objects import EMPTY_TREE
-from agentctl.git.refs import Ref
 from agentctl.git.repository import Hub
 from agentctl.hub import policy_file
+from agentctl.hub.archive import Archive
+from agentctl.hub.claims import read_claim, standing
 from agentctl.hub.ledger import Ledger
 
 FILE = "task.json"
@@ -58,6 +59,8 @@ class Survey:
     """What is neither a task nor a claim, and why, by the name of its ref."""
     below: frozenset[str]
     """Those of `odd` that are refs below the name of a task or a claim: whoever writes that one sets them aside."""
+    archived: frozenset[str] = frozenset()
+    """Those of `tasks` that are in the archive and no more in the list."""
 
     @property
     def passed_over(self) -> dict[str, str]:
@@ -78,11 +81,14 @@ class Survey:
         return f"{printable(name)} is in its way: {self.odd[name]}; agentctl doctor" if name else ""
 
 
-def survey(hub: Hub, longest: float | None = None, cache: dict[str, Task] | None = None) -> Survey:
-    """Return all tasks and claims, and what else stands among them.
+def survey(
+    hub: Hub, longest: float | None = None, cache: dict[str, Task] | None = None, also: Collection[str] | None = ()
+) -> Survey:
+    """Return the list of tasks and claims, and what else stands among them.
 
-    `longest` is the time limit of a session; None means that of the policy in force. `cache` maps tips to tasks; it is
-    filled, and forgets the tips that are no longer there.
+    Of the archive are there the tasks that others come after, or that planned them, and those that `also` names; None means
+    all. `longest` is the time limit of a session; None means that of the policy in force. `cache` maps object ids to tasks;
+    it is filled, and forgets what is no longer there.
     """
     # Claims are read before tasks: a session is written down before its claim goes, so no task is older than its claim.
     made, odd = {}, {}
@@ -92,7 +98,12 @@ def survey(hub: Hub, longest: float | None = None, cache: dict[str, Task] | None
             made[name.removeprefix(refnames.CLAIMS)] = read_claim(hub, ref), ref.oid
         except Malformed as error:
             odd[name] = str(error.values["why"])
-    known, strange, broken = _tasks(hub, {} if cache is None else cache)
+    seen = _Seen(cache or {})
+    known, strange, broken = _tasks(hub, seen)
+    known, archived = _with_archive(hub, known, also, seen, broken)
+    if cache is not None:
+        cache.clear()
+        cache.update(seen.now)
     limit, now = longest if longest is not None else _longest(hub) if made else 0.0, time.time()
     why = {
         name: claims.unfounded(claim, known[name].generation if name in known else None, limit, now)
@@ -104,6 +115,7 @@ def survey(hub: Hub, longest: float | None = None, cache: dict[str, Task] | None
         {name: (*one, why[name]) for name, one in made.items() if why[name]},
         {**listed.odd, **odd, **broken, **strange},
         frozenset(filter(refnames.in_the_way, {**odd, **strange})),
+        archived,
     )
 
 
@@ -118,24 +130,77 @@ def at_work(hub: Hub) -> list[tuple[Task, Claim]]:
     return found
 
 
-def all_tasks(hub: Hub) -> dict[str, Task]:
-    """Return every task that can be read by id, oldest first."""
-    return _tasks(hub, {})[0]
+def listed(hub: Hub) -> dict[str, Task]:
+    """Return every task of the list that can be read by id, oldest first."""
+    return _tasks(hub, _Seen({}))[0]
 
 
-def _tasks(hub: Hub, cache: dict[str, Task]) -> tuple[dict[str, Task], dict[str, str], dict[str, str]]:
+def names(hub: Hub) -> frozenset[str]:
+    """Return the ids of all tasks, those in the archive too."""
+    listed = {name.removeprefix(refnames.TASKS) for name in hub.refs.names([refnames.TASKS]).oids}
+    with contextlib.suppress(Malformed):
+        listed.update(Archive.if_readable(hub).names())
+    return frozenset(listed)
+
+
+def exists(hub: Hub, name: str) -> bool:
+    """Tell whether there is a task of that name, in the list or in the archive."""
+    try:
+        get(hub, name)
+    except NotFound:
+        return False
+    except Malformed:
+        pass
+    return True
+
+
+def _with_archive(
+    hub: Hub, listed: dict[str, Task], also: Collection[str] | None, seen: _Seen, odd: dict[str, str]
+) -> tuple[dict[str, Task], frozenset[str]]:
+    """Return (the tasks of the list, and of the archive those that are asked for; which ones these are).
+
+    A fault of the archive is put into `odd`.
+    """
+    found = dict[str, Task]()
+    try:
+        archive = Archive.read(hub)
+        if archive.tip and also is None:
+            found = {task.id: task for task in archive.tasks() if task.id not in listed}
+        todo = {*(also or ()), *(name for task in listed.values() for name in (*task.after, task.parent))} - listed.keys()
+        while archive.tip and todo:
+            name = todo.pop()
+            if name not in found and (there := archive.get(name, seen.before)):
+                found[name], oid = there
+                seen.now[oid] = found[name]
+                todo |= {found[name].parent} - listed.keys()
+    except (Malformed, Infrastructure) as error:
+        odd[refnames.ARCHIVE] = str(error.values["why"]) if isinstance(error, Malformed) else error.message
+    return _sorted({**found, **listed}) if found else listed, frozenset(found)
+
+
+def _sorted(found: dict[str, Task]) -> dict[str, Task]:
+    return dict(sorted(found.items(), key=lambda item: (item[1].created, item[0])))
+
+
+@dataclass
+class _Seen:
+    """Tasks by the object ids of what holds them: as they were seen before, and now."""
+
+    before: dict[str, Task]
+    now: dict[str, Task] = field(default_factory=dict)
+
+
+def _tasks(hub: Hub, seen: _Seen) -> tuple[dict[str, Task], dict[str, str], dict[str, str]]:
     """Return (every task by id, oldest first; refs that hold none, and what is no ref, each with why by its name)."""
     found, odd, listed = {}, {}, hub.refs.settled([refnames.TASKS])
     for name, ref in listed.refs.items():
         id = name.removeprefix(refnames.TASKS)
         try:
-            known = cache.get(ref.oid)
-            found[id] = cache[ref.oid] = known if known and known.id == id else read(hub, id, ref.oid)
+            known = seen.before.get(ref.oid)
+            found[id] = seen.now[ref.oid] = known if known and known.id == id else read(hub, id, ref.oid)
         except Malformed as error:
             odd[name] = str(error.values["why"])
-    for tip in cache.keys() - {ref.oid for ref in listed.refs.values()}:
-        del cache[tip]
-    return dict(sorted(found.items(), key=lambda item: (item[1].created, item[0]))), odd, listed.odd
+    return _sorted(found), odd, listed.odd
 
 
 def _longest(hub: Hub) -> float:
@@ -148,14 +213,16 @@ def _longest(hub: Hub) -> float:
 
 def get(hub: Hub, name: str) -> Task:
     """Return the task `name`; raise NotFound if there is none."""
-    return read(hub, name, _tip(hub, name))
+    return _found(hub, name)[0]
 
 
-def _tip(hub: Hub, name: str) -> str:
-    tip = hub.refs.get(refnames.TASKS + name) if refnames.valid_name(name) else None
-    if not tip:
-        raise NotFound(f"no task called {name!r}", hint="agentctl task list")
-    return tip
+def _found(hub: Hub, name: str) -> tuple[Task, str | None]:
+    """Return (the task `name`, the commit of its ref or None if it is in the archive); raise NotFound if there is none."""
+    if tip := hub.refs.get(refnames.TASKS + name) if refnames.valid_name(name) else None:
+        return read(hub, name, tip), tip
+    if away := Archive.if_readable(hub).get(name):
+        return away[0], None
+    raise NotFound(f"no task called {name!r}", hint="agentctl task list")
 
 
 def purpose(hub: Hub, agents: Agents, name: str) -> str:
@@ -203,11 +270,13 @@ def _add(hub: Hub, tasks: list[Task]) -> list[str]:
                     f"{task.id} cannot come after {task.parent}, which planned it and so waits for it",
                     hint=f"leave {task.parent} out of what {task.id} comes after",
                 )
-            tip = hub.refs.get(refnames.TASKS + task.id)
-            if not tip:
+            try:
+                there = get(hub, task.id)
+            except NotFound:
                 transaction.create(refnames.TASKS + task.id, _commit(hub, task, None, f"created: {task.title}"))
                 new.append(task.id)
-            elif _asked(read(hub, task.id, tip)) != _asked(task):
+                continue
+            if _asked(there) != _asked(task):
                 raise UsageError(
                     f"there is a task {task.id!r} already", hint=f"agentctl task show {task.id}, or give the new one another id"
                 )
@@ -253,10 +322,10 @@ def _change(hub: Hub, names: Collection[str], event: str, edit: Callable[[Task],
     with hub.objects.store.together():
         for name in names:
             try:
-                tip = _tip(hub, name)
-                before = read(hub, name, tip)
+                before, tip = _found(hub, name)
                 after[name] = edit(before)
                 if after[name] != before:
+                    # What was in the archive stands in the list again.
                     move.update(refnames.TASKS + name, _commit(hub, after[name], tip, event), tip)
             except AgentctlError as error:
                 errors[name] = error
@@ -266,6 +335,20 @@ def _change(hub: Hub, names: Collection[str], event: str, edit: Callable[[Task],
             hub.objects.store.flush()
             move.commit()
     return after
+
+
+def put_away(hub: Hub, over: Collection[Task]) -> None:
+    """Put tasks of the list into the archive.
+
+    Raises Contended if one of them is no more as it is here, or the archive moved, and Malformed for an archive that is none.
+    """
+    away = dict[str, Task]()
+    for task in over:
+        there, tip = _found(hub, task.id)
+        if not tip or there != task:
+            raise Contended(f"somebody changes {task.id}")
+        away[tip] = task
+    Archive.read(hub).put(away)
 
 
 def _commit(hub: Hub, task: Task, tip: str | None, event: str) -> str:
@@ -285,61 +368,10 @@ def newest(ledger: Ledger, task: Task) -> Record | None:
     return record if isinstance(own, Superseded) and own.late else None
 
 
-def read_claim(hub: Hub, ref: Ref) -> Claim:
-    """Return the claim that a ref holds; raise Malformed."""
-    with refs.decoding(ref.name):
-        if not refnames.valid_name(ref.name.removeprefix(refnames.CLAIMS)):
-            raise ValueError("its name is not that of a claim")
-        made = hub.objects.commit(ref.oid)
-        if made.tree != EMPTY_TREE or made.parents:
-            raise ValueError("a claim is a commit without files or parents")
-        return claims.decode(ref.subject)
-
-
 def held(hub: Hub, name: str) -> Claim | None:
     """Return the claim of a task that is heeded, or None; a ref that holds no claim gives no rights."""
     try:
-        made = _standing(hub, name)
+        made = standing(hub, name)
         return made if made and not claims.unfounded(made, get(hub, name).generation, _longest(hub), time.time()) else None
     except AgentctlError:
         return None
-
-
-def _standing(hub: Hub, name: str) -> Claim | None:
-    """Return the claim of a task, heeded or not; None if there is none. Raise Malformed for what is no claim."""
-    ref = refnames.CLAIMS + name
-    oid = hub.refs.get(ref)
-    with refs.decoding(ref):
-        return read_claim(hub, refs.describe(hub.objects, ref, oid)) if oid else None
-
-
-def claim(hub: Hub, name: str, wanted: Claim) -> str:
-    """Claim a task, and return the object id of the claim.
-
-    Raises Contended if somebody has the task, and Malformed or Blocked if something else stands in the claim's way.
-    """
-    with hub.objects.store.together():
-        hub.objects.write_tree({})
-        made = hub.objects.write_commit(EMPTY_TREE, [], claims.encode(wanted) + "\n", time.time())
-        create = hub.refs.transaction(f"claim {name}")
-        create.create(refnames.CLAIMS + name, made)
-        hub.objects.store.flush()
-        try:
-            create.commit()
-        except Contended:
-            if other := _standing(hub, name):
-                raise Contended(
-                    f"{other.agent} works on {name}", hint=f"wait, or end that session: agentctl stop {name}"
-                ) from None
-            raise
-    return made
-
-
-def release(hub: Hub, name: str, oid: str) -> None:
-    """Give up a claim; a claim that somebody else has made meanwhile is left alone."""
-    delete = hub.refs.transaction(f"release {name}")
-    delete.delete(refnames.CLAIMS + name, oid)
-    try:
-        delete.commit()
-    except Contended:
-        pass

@@ -52,7 +52,7 @@ def _draw(narrator: Narrator, fleet: Fleet, bot: Bot | None, begun: float, heigh
     from rich.console import Group
     from rich.text import Text
 
-    where = Counter(fleet.statuses.values())
+    where = fleet.archived + Counter(fleet.statuses[name] for name in fleet.listed)
     head = Text(ago(begun) + "   " + "  ".join(f"{where[s]} {s}" for s in COUNTED if where[s]))
     if spent := str(fleet.spent):
         head.append(f"   {spent}")

@@ -88,7 +88,7 @@ class Evidence:
 
     @classmethod
     def gather(cls, hub: Hub, place: Path, kills: list[float]) -> Evidence:
-        noted, known = journal(place), tasks.all_tasks(hub)
+        noted, known = journal(place), tasks.survey(hub, also=None).tasks
         by_key = {(task.id, s.generation): s for task in known.values() for s in task.sessions}
         for one in noted:
             one.recorded = by_key.get((one.task, one.generation))

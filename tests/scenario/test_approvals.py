@@ -12,7 +12,7 @@ from agentctl.core.queue.records import reason_kind
 from agentctl.core.tasks.claim import Claim
 from agentctl.core.tasks.task import End, Session
 from agentctl.fleet import session
-from agentctl.hub import inbox, tasks
+from agentctl.hub import claims, inbox
 from agentctl.hub.verification import prove
 from tests.scenario.test_border import push, tag
 from tests.scenario.test_rights import as_agent
@@ -190,7 +190,7 @@ def test_who_works_on_its_task_does_not_approve_it(asked):
     add(repo, "job")
     repo.submit("job", {"src/x": "x\n"}, agent="agent-1", task="job", generation=1)
     settled(repo)
-    tasks.claim(repo.hub, "job", Claim("agent-2", 1, time.time() + 1000))
+    claims.claim(repo.hub, "job", Claim("agent-2", 1, time.time() + 1000))
     approve(repo, "job", "agent-2")
     settled(repo)
     assert "agent-2 works on the task" in answer(repo, "agent-2", "job") and approvers(repo, "job") == []
@@ -199,7 +199,7 @@ def test_who_works_on_its_task_does_not_approve_it(asked):
 def test_an_agent_is_no_person_and_has_no_role_that_its_task_has_not(asked):
     repo = asked(PERSON, "{paths: [src/**], by: reviewer}")
     add(repo, "other")
-    tasks.claim(repo.hub, "other", Claim("agent-2", 1, time.time() + 1000))
+    claims.claim(repo.hub, "other", Claim("agent-2", 1, time.time() + 1000))
     repo.submit("x", {"src/x": "x\n"}, agent="agent-1")
     settled(repo)
     approve(repo, "x", "agent-2")
@@ -220,10 +220,10 @@ def test_a_reviewer_is_whose_task_says_so_as_long_as_that_is_its_last(asked):
     repo.submit("x", {"src/x": "x\n"}, agent="agent-1")
     settled(repo)
     # One at work on such a task, one whose session is over, and one that has gone on to change files.
-    tasks.claim(repo.hub, "look", Claim("agent-2", 1, time.time() + 1000))
+    claims.claim(repo.hub, "look", Claim("agent-2", 1, time.time() + 1000))
     session.record(repo.hub, "again", Session(1, "agent-4", End.DEFERRED, 1.0, 1.0, repo.tip))
     session.record(repo.hub, "again", Session(2, "agent-3", End.DEFERRED, 2.0, 1.0, repo.tip))
-    tasks.claim(repo.hub, "code", Claim("agent-4", 1, time.time() + 1000))
+    claims.claim(repo.hub, "code", Claim("agent-4", 1, time.time() + 1000))
     assert as_agent(repo, "agent-2", "approve", "x").returncode == 0
     approve(repo, "x", "agent-4")
     approve(repo, "x", "tess")
@@ -488,7 +488,7 @@ def test_the_name_in_the_ref_is_who_asks(asked):
     repo = asked(PERSON)
     repo.submit("x", {"src/x": "x\n"}, agent="agent-1")
     add(repo, "other")
-    tasks.claim(repo.hub, "other", Claim("agent-1", 1, time.time() + 1000))
+    claims.claim(repo.hub, "other", Claim("agent-1", 1, time.time() + 1000))
     settled(repo)
     approve(repo, "x", "agent-1")
     settled(repo)
@@ -503,7 +503,7 @@ def test_a_flood_of_approvals_holds_up_nobody_and_fills_no_record(asked):
     head = repo.submit("x", {"src/x": "x\n"}, agent="ann")
     add(repo, *(f"t-{n}" for n in range(30)))
     for n in range(30):
-        tasks.claim(repo.hub, f"t-{n}", Claim(f"evil-{n}", 1, time.time() + 1000))
+        claims.claim(repo.hub, f"t-{n}", Claim(f"evil-{n}", 1, time.time() + 1000))
     settled(repo)
     oid, fill = tag(repo, head, APPROVE), repo.hub.refs.transaction("flood")
     for n in range(30):

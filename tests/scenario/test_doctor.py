@@ -18,7 +18,7 @@ from agentctl.core.tasks.claim import Claim
 from agentctl.doctor import examination, machine
 from agentctl.engine import owner
 from agentctl.engine.processes import MARK
-from agentctl.hub import tasks
+from agentctl.hub import claims
 from tests.support.agents import kill
 from tests.support.hub import command, environment, eventually, git, policy, write
 
@@ -123,13 +123,13 @@ def a_bot_that_was_killed(repo):
 
 def a_claim_whose_supervisor_died(repo):
     repo.cli("task", "add", "Fix it")
-    tasks.claim(repo.hub, "fix-it", Claim("bob", 1, time.time() + 60, dead()))
+    claims.claim(repo.hub, "fix-it", Claim("bob", 1, time.time() + 60, dead()))
     return "the claim of bob on fix-it outlived its supervisor"
 
 
 def a_claim_that_no_session_made(repo):
     repo.cli("task", "add", "Fix it")
-    tasks.claim(repo.hub, "fix-it", Claim("mallory", 2**53 - 1, time.time() + 60, owner.identity()))
+    claims.claim(repo.hub, "fix-it", Claim("mallory", 2**53 - 1, time.time() + 60, owner.identity()))
     return "the claim of mallory on fix-it is not heeded, since no session made it: it is of generation 9007199254740991"
 
 
@@ -383,7 +383,7 @@ def test_an_older_packed_value_does_not_come_back_for_a_newer_one(repo, tmp_path
 
 def test_a_claim_of_a_living_supervisor_is_none_of_its_business(repo):
     repo.cli("task", "add", "Fix it")
-    tasks.claim(repo.hub, "fix-it", Claim("eve", 1, time.time() + 60, owner.identity()))
+    claims.claim(repo.hub, "fix-it", Claim("eve", 1, time.time() + 60, owner.identity()))
     assert doctor(repo, ok=0) == []
 
 

@@ -11,7 +11,7 @@ from agentctl.core.tasks.claim import Claim
 from agentctl.git import kept_packs
 from agentctl.git.store import Store
 from agentctl.git.transactions import Gone
-from agentctl.hub import tasks
+from agentctl.hub import claims, tasks
 from tests.support.agents import add
 from tests.support.hub import eventually, finish
 
@@ -76,12 +76,12 @@ def test_submissions_tasks_and_claims(pruned):
     for n, head in enumerate(heads):
         repo.hand_in(f"c{n}", head)
         add(repo, f"t{n}")
-        tasks.claim(repo.hub, f"t{n}", Claim("ann", 1, 1.0))
+        claims.claim(repo.hub, f"t{n}", Claim("ann", 1, 1.0))
         tasks.change(repo.hub, f"t{n}", "renamed", lambda task: task.__class__(task.id, "another title", task.prompt))
     before = len(repo.collected)
     eventually(lambda: len(repo.collected) > before + 1)
     assert sound(repo)
-    assert len(tasks.all_tasks(repo.hub)) == len(tasks.survey(repo.hub).claims) == 10
+    assert len(tasks.listed(repo.hub)) == len(tasks.survey(repo.hub).claims) == 10
     repo.drain()
     assert len(repo.landings()) == 10
 

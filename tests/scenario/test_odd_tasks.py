@@ -13,7 +13,7 @@ from agentctl.core.tasks.task import End, Session
 from agentctl.core.text.json_form import replace
 from agentctl.fleet import conclusion
 from agentctl.git.objects import EMPTY_TREE
-from agentctl.hub import tasks
+from agentctl.hub import claims, tasks
 from tests.support.agents import WORK, add, nothing_is_left, run, started, task
 from tests.support.hub import PATIENCE, command, environment, eventually
 
@@ -203,7 +203,7 @@ def test_a_real_claim_is_heeded(repo):
     add(repo, "job")
     first = Session(1, "ann", End.INTERRUPTED, 1.0, 1.0, repo.tip)
     conclusion.record(repo.hub, "job", first)
-    oid = tasks.claim(repo.hub, "job", made := Claim("bob", 2, time.time() + 60))
+    oid = claims.claim(repo.hub, "job", made := Claim("bob", 2, time.time() + 60))
     assert tasks.survey(repo.hub).claims == {"job": (made, oid)} and tasks.held(repo.hub, "job") == made
     assert task(repo, "job")["status"] == "working" and claim.encode(made)
     repo.submit("job", {"job.txt": "job\n"}, agent="ann", task="job", generation=1)

@@ -6,7 +6,7 @@ import time
 from agentctl.core.tasks.claim import Claim
 from agentctl.core.tasks.task import End, Session
 from agentctl.fleet import session
-from agentctl.hub import inbox, tasks
+from agentctl.hub import claims, inbox
 from tests.scenario.test_border import push, tag
 from tests.support.agents import add
 from tests.support.hub import command, environment, until
@@ -74,7 +74,7 @@ def test_who_works_on_its_task_now_may(repo):
     queued(repo, "job", "agent-1", task="job", generation=1)
     head = repo.change({"job.txt": "better\n"})
     session.record(repo.hub, "job", Session(1, "agent-1", End.SUBMITTED, 1.0, 1.0, repo.tip, 1))
-    tasks.claim(repo.hub, "job", Claim("agent-2", 2, time.time() + 1000))
+    claims.claim(repo.hub, "job", Claim("agent-2", 2, time.time() + 1000))
     push(repo, "job", tag(repo, head, '{"task": "job", "generation": 2}'), "agent-3", 2)
     push(repo, "job", tag(repo, head, '{"task": "job", "generation": 2}'), "agent-2", 3)
     assert taken_in(repo) == {"job/3": ("agent-2", 0)}
@@ -127,7 +127,7 @@ def test_a_name_that_is_free_is_anybodys(repo):
 def test_the_change_of_a_task_is_whose_who_works_on_it(repo):
     for name in ("job", "other"):
         add(repo, name)
-    tasks.claim(repo.hub, "job", Claim("agent-2", 1, time.time() + 1000))
+    claims.claim(repo.hub, "job", Claim("agent-2", 1, time.time() + 1000))
     head = repo.change({"x.txt": "x\n"})
     # The session of another task, a person, and whoever pushes.
     said = as_agent(repo, "agent-3", "submit", "--change", "job", head, task="other")

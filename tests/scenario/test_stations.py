@@ -21,7 +21,7 @@ from agentctl.engine.local import LOCAL
 from agentctl.errors import Contended
 from agentctl.fleet.takeover import end_claims
 from agentctl.git.remote import Away, Declined
-from agentctl.hub import lease, presence, tasks
+from agentctl.hub import claims, lease, presence, tasks
 from agentctl.hub.policy_file import in_force
 from bench.git_servers import serving
 from tests.conftest import CONNECT, forget
@@ -580,7 +580,7 @@ def claimed(station, task, place, host="elsewhere"):
     """A task that an agent of another station works on, by its claim."""
     station.cli("task", "add", task, "--id", task)
     held = Claim(f"{place}-1", 1, time.time() + 100, {"host": host, "pid": 7}, place)
-    return tasks.claim(station.seen.hub, task, held)
+    return claims.claim(station.seen.hub, task, held)
 
 
 def test_a_station_that_vanished_loses_its_claims(team, ann, monkeypatch):
@@ -658,7 +658,7 @@ def test_two_fleets_share_the_tasks_and_one_bot_lands_them(team, ann, bob, tmp_p
     said = [run.communicate(timeout=PATIENCE)[0] for run in runs]
     assert [run.returncode for run in runs] == [0, 0], said
     assert sorted(ann.seen.stages().values()) == ["landed"] * 6
-    assert {s.agent for task in tasks.all_tasks(ann.hub).values() for s in task.sessions} >= {
+    assert {s.agent for task in tasks.listed(ann.hub).values() for s in task.sessions} >= {
         f"{station.hub.place}-1" for station in (ann, bob)
     }
     assert not [

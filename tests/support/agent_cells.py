@@ -294,7 +294,7 @@ def play(
             run.process.returncode if ended else None,
             seconds,
             sick,
-            dict(tasks.all_tasks(hub)),
+            tasks.listed(hub),
             left_in_pause,
             left,
             _git(place / "repo", "log", "--reverse", "--first-parent", "--format=%s", "main").splitlines()[1:],

@@ -1,0 +1,48 @@
+"""The tasks that a fleet puts into the archive, and how many of its own are there."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Collection, Mapping
+
+from agentctl.core.tasks.archiving import to_archive
+from agentctl.core.tasks.task import Status, Task
+from agentctl.errors import Contended, Infrastructure, Malformed, NotFound
+from agentctl.git.repository import Hub
+from agentctl.hub import tasks
+from agentctl.hub.archive import Archive
+
+REST = 60.0
+"""Seconds until the next try where one failed."""
+
+
+class Archiving:
+    def __init__(self, hub: Hub) -> None:
+        self._hub, self._next = hub, 0.0
+        self.finished: Counter[Status] = Counter()
+        """How many tasks of this fleet are in the archive, by how they ended."""
+
+    def turn(self, known: Mapping[str, Task], statuses: Mapping[str, Status], busy: Collection[str]) -> None:
+        """Put away what is over, of the list that is `known`; where that fails, later."""
+        if time.monotonic() < self._next or not (over := to_archive(known, statuses, busy)):
+            return
+        try:
+            tasks.put_away(self._hub, over)
+        except (Contended, Infrastructure, Malformed, NotFound):
+            self._next = time.monotonic() + REST
+
+    def count(self, missing: Collection[str]) -> set[str]:
+        """Return which of the tasks that are `missing` in the list are in the archive, and count them from now on."""
+        found = set()
+        if missing:
+            archive = Archive.if_readable(self._hub)
+            for name in missing:
+                try:
+                    there = archive.get(name)
+                except Malformed:
+                    continue
+                if there:
+                    found.add(name)
+                    self.finished[Status.DONE if there[0].closed else Status.LANDED] += 1
+        return found
