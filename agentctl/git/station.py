@@ -60,6 +60,7 @@ class Station:
         """Stand on a remote, by its name; `trunk` tells the branch that is trunk, or None while that is not known."""
         self.git_dir, self.remote, self._trunk = git_dir, Remote(git_dir, remote), trunk
         self._tracking = f"refs/remotes/{remote}/"
+        self._default = self._tracking + "HEAD"
         self._own = threading.local()
         self._since: dict[str, tuple[str | None, float]] = {}
         self.also = ""
@@ -84,13 +85,14 @@ class Station:
         """Return what `ref_files.names` does, by the names of the hub, and as if what this thread has written were done."""
         prefixes = list(prefixes)
         found = ref_files.names(self.git_dir, map(self.local, prefixes))
-        oids = {self._of_hub(name): oid for name, oid in found.oids.items() if name != self._tracking + "HEAD"}
+        # Git's note of the remote's default branch is no ref of the hub.
+        oids = {self._of_hub(name): oid for name, oid in found.oids.items() if name != self._default}
         for move in self._batch.moves.values() if self._batch else ():
             if any(ref_files.under(move.ref, prefix) for prefix in prefixes):
                 oids.pop(move.ref, None)
                 if move.new:
                     oids[move.ref] = move.new
-        return Names(oids, {self._of_hub(name): why for name, why in found.odd.items()})
+        return Names(oids, {self._of_hub(name): why for name, why in found.odd.items() if name != self._default})
 
     def pending(self, name: str) -> Move | None:
         """Return what this thread has written of one ref and not pushed yet."""
@@ -170,7 +172,7 @@ class Station:
         seen = ref_files.names(self.git_dir, [SEEN + folder.removeprefix("refs/") for folder in looked]).oids
         there = {self.local("refs/" + name.removeprefix(SEEN)): oid for name, oid in seen.items()}
         found = ref_files.names(self.git_dir, map(self.local, looked)).oids
-        found = {name: oid for name, oid in found.items() if not name.startswith(HERE) and name != self._tracking + "HEAD"}
+        found = {name: oid for name, oid in found.items() if not name.startswith(HERE) and name != self._default}
         written = [Move(name, found.get(name), oid) for name, oid in there.items() if found.get(name) != oid]
         deleted = [Move(name, oid, None) for name, oid in found.items() if name not in there]
         try:

@@ -23,7 +23,7 @@ from agentctl.core.queue.state import State
 from agentctl.core.text import globs
 from agentctl.core.text.printable import printable
 from agentctl.engine.locks import Held
-from agentctl.errors import Contended, PolicyError, Refused
+from agentctl.errors import Contended, NotFound, PolicyError, Refused
 from agentctl.git import checkouts
 from agentctl.git.merge import changed
 from agentctl.git.objects import ObjectError
@@ -129,9 +129,17 @@ def known_trunk(hub: Hub) -> str:
 def trunk_of(hub: Hub) -> str:
     """Return the branch that the marks record as trunk or, without marks as in a clone, the one that policies name.
 
-    Raises PolicyError and NotFound.
+    Where trunk was deleted, that is the policy of the commit that was on trunk by the ledger. Raises PolicyError and NotFound.
     """
-    return known_trunk(hub) or in_force(hub)[1].trunk
+    if name := known_trunk(hub):
+        return name
+    try:
+        return in_force(hub)[1].trunk
+    except (PolicyError, NotFound):
+        last = Ledger.read(hub).trunk()
+        if not (last and hub.objects.exists(last)):
+            raise
+        return read_policy(hub, last).trunk
 
 
 def trace(hub: Hub, trunk: str, new: str) -> str:

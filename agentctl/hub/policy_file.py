@@ -62,7 +62,7 @@ def in_force(hub: Hub) -> tuple[str, Policy]:
         return _followed(hub, own[0], read_policy(hub, hub.trunk_tip(own[0])))
     if first:
         _at_tip(hub, *first)
-    moved = any(ref.startswith("refs/heads/") for ref in marks.read(hub).refs)
+    moved = hub.refs.get(refnames.STATE) or any(ref.startswith("refs/heads/") for ref in marks.read(hub).refs)
     raise PolicyError(
         "no trunk found: there is no branch main, and none with a policy that names it as trunk",
         hint=marks.RESTORE if moved else "agentctl init",

@@ -188,6 +188,18 @@ def test_a_deleted_trunk_is_told_and_put_back(team, ann):
     assert team.tip == landed
 
 
+def test_a_station_without_a_bot_puts_a_deleted_trunk_back_by_the_ledger(team, ann, bob):
+    ann.submit("fix", {"a": "1\n"})
+    ann.drain()
+    landed = team.tip
+    assert "fix" in bob.cli("queue", "--all").stdout
+    git(team.path, "update-ref", "-d", "refs/heads/main")
+    assert "hint: agentctl bot restore" in bob.cli("bot", "run", "--once", ok=3).stderr
+    assert "mend: agentctl bot restore" in (said := bob.cli("doctor", ok=9).stdout) and "broken ref" not in said
+    assert bob.cli("bot", "restore").stdout == f"main is back at {landed[:12]}\n"
+    assert team.tip == landed
+
+
 def test_commits_of_ones_own_keep_a_branch_where_it_is(team, ann, bob):
     git(bob.path, "commit", "-q", "--allow-empty", "-m", "mine")
     mine = git(bob.path, "rev-parse", "main")

@@ -45,6 +45,15 @@ def test_many_worktrees_from_sixteen_threads(repo, count):
     assert not os.path.exists(repo.hub.worktrees)
 
 
+def test_a_worktree_is_made_while_trunk_is_deleted(repo):
+    tip = repo.tip
+    repo.git("checkout", "-q", "--detach")
+    repo.git("update-ref", "-d", "refs/heads/main")
+    with agents.lock(repo.hub, "ann"):
+        tree, _ = agents.prepare(repo.hub, "ann", tip, "main")
+    assert repo.git("rev-parse", "HEAD", "main", "origin/main", cwd=tree.path).split() == [tip] * 3
+
+
 def test_what_a_removed_folder_links_to_stays(tmp_path):
     outside, inside = tmp_path / "outside", tmp_path / "inside"
     outside.mkdir()
