@@ -1,4 +1,4 @@
-"""agentctl logs: what an agent's newest session printed."""
+"""agentctl logs: what the newest session of an agent, or of a task, printed."""
 
 from __future__ import annotations
 
@@ -12,23 +12,24 @@ import click
 from agentctl.core import refnames
 from agentctl.core.text.printable import split_colour, uncoloured
 from agentctl.errors import NotFound
-from agentctl.fleet.logs import log_of
+from agentctl.fleet.logs import log_of, log_of_task
 from agentctl.terminal.parser import Given, as_command, given
 
 
-@as_command("logs", "agentctl logs agent-1\nagentctl logs agent-1 -f\nagentctl logs agent-1 --json")
-@click.argument("agent")
+@as_command("logs", "agentctl logs agent-1\nagentctl logs fix-the-crash\nagentctl logs agent-1 -f\nagentctl logs agent-1 --json")
+@click.argument("name", metavar="AGENT|TASK")
 @click.option("-f", "--follow", is_flag=True, help="Go on as it is written.")
 @given
-def command(given: Given, agent: str, follow: bool) -> int:
-    """Print the output of AGENT's newest session.
+def command(given: Given, name: str, follow: bool) -> int:
+    """Print the output of the newest session of an agent, or of a task.
 
     Colours are left out, and whatever else a terminal would obey is shown escaped. With --json it
     is the very text, in pieces.
     """
-    path = log_of(given.hub, agent) if refnames.valid_name(agent) else ""
-    if not os.path.exists(path):
-        raise NotFound(f"no session of an agent {agent!r} has been logged", hint="agentctl ps")
+    found = (log_of(given.hub, name), log_of_task(given.hub, name)) if refnames.valid_name(name) else ()
+    path = next(filter(os.path.exists, found), None)
+    if not path:
+        raise NotFound(f"no session of an agent or a task {name!r} has been logged here", hint="agentctl ps")
     decoder = codecs.getincrementaldecoder("utf-8")("replace" if given.json else "surrogateescape")
     held = ""
     with open(path, "rb") as file:

@@ -13,6 +13,14 @@ def log_of(hub: Hub, agent: str) -> str:
     return hub.own_path("logs", "agents", f"{agent}.log")
 
 
+def log_of_task(hub: Hub, task: str) -> str:
+    """Return the path of the output of the newest session of a task that ran here; "" if there is none."""
+    with contextlib.suppress(FileNotFoundError):
+        generations = [int(name) for name in os.listdir(hub.own_path("sessions", task)) if name.isdecimal()]
+        return hub.own_path("sessions", task, str(max(generations)), "output.log") if generations else ""
+    return ""
+
+
 def link_log(hub: Hub, agent: str, target: str) -> None:
     link = log_of(hub, agent)
     with contextlib.suppress(FileNotFoundError):

@@ -10,6 +10,7 @@ import sys
 
 import pytest
 
+from tests.support.agents import add, run
 from tests.support.hub import ROOT, git, write
 
 WORK = "echo done > $AGENTCTL_AGENT.txt; echo said by $AGENTCTL_AGENT"
@@ -29,6 +30,13 @@ def test_spawn_ps_logs_rm(repo):
     assert not os.path.exists(row["worktree"])
     repo.drain()
     assert repo.show("ann.txt") == "done\n"
+
+
+def test_the_log_of_a_task_is_that_of_its_newest_session(repo):
+    add(repo, "first")
+    run(repo, "echo session $AGENTCTL_GENERATION; [ $AGENTCTL_GENERATION = 1 ] || echo 1 > new")
+    assert repo.cli("logs", "first").stdout == "session 2\n"
+    assert "no session of an agent or a task 'second'" in repo.cli("logs", "second", ok=4).stderr
 
 
 def test_rm_refuses_what_would_be_lost_and_salvages_when_forced(repo):
