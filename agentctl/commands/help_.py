@@ -29,11 +29,11 @@ MARKS = (
 """Marks of roff, and what replaces each of them in plain text; the backslash comes last."""
 
 
-@as_command("help", "agentctl help\nagentctl help run\nagentctl help policy\nagentctl help refs")
+@as_command("help", "agentctl help\nagentctl help run\nagentctl help policy\nagentctl help tasks\nagentctl help refs")
 @click.argument("topic", required=False)
 @given
 def command(given: Given, topic: str | None) -> int:
-    """Show the manual page of a command, or on policy or refs."""
+    """Show the manual page of a command, or on policy, tasks or refs."""
     page = _page(topic)
     if given.json:
         with open(page) as file:

@@ -78,7 +78,7 @@ def command(
 ) -> int:
     """Run agents and the queue until every task landed or is parked.
 
-    TASKS is a YAML list of tasks; those not there yet are added. Without it, the tasks
+    TASKS is a YAML list of tasks (agentctl help tasks); those not there yet are added. Without it, the tasks
     there are. What is added, opened or bumped while it runs is worked on, too; a task that is
     parked is not, and what comes after it waits: when nothing else is left, the run ends. The
     command after -- is the agent: it gets the prompt on standard input, in

@@ -66,7 +66,7 @@ agentctl task add --file tasks.yaml
 """,
 )
 @click.argument("text", nargs=-1)
-@click.option("--file", "file", type=click.Path(), help="A YAML list of tasks (- for standard input).")
+@click.option("--file", "file", type=click.Path(), help="A YAML list of tasks (- for standard input): agentctl help tasks.")
 @click.option("--id", "name", help="Its name (default: made from its first line).")
 @click.option("--acceptance", default="", help="When it is done.")
 @click.option("--after", multiple=True, metavar="TASK", help="A task that must land first; may be repeated.")

@@ -1,4 +1,4 @@
-"""The pages of man/man1, made from the command tree, and the keys in agentctl-policy(5), made from the schema.
+"""The pages of man/man1, made from the command tree, and the keys in those of man/man5, made from the schemas.
 
 `python -m agentctl.terminal.manpages` writes them.
 """
@@ -15,11 +15,13 @@ import click
 
 from agentctl import __version__
 from agentctl.core.policy.schema import SCHEMA
+from agentctl.core.tasks.task_list import TASKS_SCHEMA
 from agentctl.core.text.json_form import Plain
 from agentctl.terminal.parser import Given, root
 
 FOLDER = os.path.join(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))), "man")
-POLICY = "man5/agentctl-policy.5"
+KEYS = {"man5/agentctl-policy.5": SCHEMA, "man5/agentctl-tasks.5": TASKS_SCHEMA["items"]}
+"""The pages that tell of the keys of a schema."""
 
 STATUSES = (
     ("0", "done"),
@@ -42,18 +44,19 @@ def pages() -> dict[str, str]:
     """Return every page that is written, by its path below `FOLDER`."""
     # It has root's settings, as in a run, because click keeps the help option that the first context of a command made.
     ctx = click.Context(root, info_name="agentctl", obj=Given(), **root.context_settings)
-    found = {"man1/agentctl.1": _page(ctx, root, _index(ctx)), POLICY: _with_keys(POLICY)}
+    found = {"man1/agentctl.1": _page(ctx, root, _index(ctx))}
+    found |= {page: _with_keys(page, schema) for page, schema in KEYS.items()}
     for name, command, inner in _below(ctx, root):
         found[f"man1/agentctl-{name}.1"] = _page(inner, command, _members(inner, command))
     return found
 
 
-def _with_keys(page: str) -> str:
+def _with_keys(page: str, schema: Plain) -> str:
     """Return a page as it is on disk, with its section KEYS made anew."""
     with open(os.path.join(FOLDER, page)) as file:
         before, _, rest = file.read().partition(".SH KEYS\n")
-    after = rest.partition(".SH ENVIRONMENT\n")[2]
-    return f"{before}.SH KEYS\n{_keys('', SCHEMA)}\n.SH ENVIRONMENT\n{after}"
+    after = rest[rest.index(".SH ") :]
+    return f"{before}.SH KEYS\n{_keys('', schema)}\n{after}"
 
 
 def _keys(prefix: str, section: Plain) -> str:
@@ -172,7 +175,9 @@ def _index(ctx: click.Context) -> str:
 
 
 def _see_also(title: str) -> str:
-    names = [n for n in ("agentctl(1)", "agentctl-policy(5)", "agentctl-refs(7)") if not n.startswith(title + "(")]
+    names = [
+        n for n in ("agentctl(1)", "agentctl-policy(5)", "agentctl-tasks(5)", "agentctl-refs(7)") if not n.startswith(title + "(")
+    ]
     return ",\n".join(".BR {} ({})".format(*n[:-1].split("(")).replace("-", "\\-") for n in names)
 
 

@@ -114,7 +114,9 @@ def test_an_invalid_policy_on_trunk(make_repo):
     assert json.loads(done.stderr)["message"].startswith(".agentctl/policy.yaml:2:")
 
 
-@pytest.mark.parametrize("topic, words", [("policy", "POLICY"), ("refs", "refs/agentctl/inbox/"), ("run", "--agents")])
+@pytest.mark.parametrize(
+    "topic, words", [("policy", "POLICY"), ("tasks", "acceptance"), ("refs", "refs/agentctl/inbox/"), ("run", "--agents")]
+)
 def test_help_prints_a_page_as_plain_text(tmp_path, topic, words):
     text = cli("help", topic, cwd=tmp_path).stdout
     assert words in text and "\\" not in text.replace("\\n", "") and "\n.SH" not in text

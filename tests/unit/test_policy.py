@@ -402,8 +402,8 @@ def test_every_key_is_in_the_manual():
 
 
 @pytest.mark.skipif(not shutil.which("groff"), reason="groff is not installed")
-def test_the_manual_is_clean_roff():
-    command = ["groff", "-man", "-ww", "-z", "-Tutf8", str(ROOT / "man/man5/agentctl-policy.5")]
+def test_the_manuals_are_clean_roff():
+    command = ["groff", "-man", "-ww", "-z", "-Tutf8", *map(str, ROOT.glob("man/man[57]/*"))]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
 

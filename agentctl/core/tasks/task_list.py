@@ -17,7 +17,7 @@ _NAME_WORDS = "a name of letters, digits, '.', '_' and '-' (at most 100)"
 _ID = {"type": "string", "pattern": NAME, "x-expected": _NAME_WORDS}
 _WRITTEN = {"type": "string", "pattern": r"\S", "x-expected": "text that is not empty"}
 
-TASKS_SCHEMA = {
+TASKS_SCHEMA: Plain = {
     "$schema": "https://json-schema.org/draft/2020-12/schema",
     "title": "agentctl tasks",
     "type": "array",
