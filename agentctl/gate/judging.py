@@ -19,7 +19,7 @@ from agentctl.engine.local import LOCAL
 from agentctl.engine.runner import Job, JobEnded, Runner, Running
 from agentctl.errors import Infrastructure, Timeout, is_ours, told
 from agentctl.gate.slots import check_out, slot
-from agentctl.git import folders, modes, process, worktrees
+from agentctl.git import files, folders, modes, process, worktrees
 from agentctl.git.process import GitError
 from agentctl.git.repository import Hub
 from agentctl.git.worktrees import Worktree
@@ -289,9 +289,9 @@ def _said(name: str, ended: JobEnded | None, timeout: float) -> Said | None:
 
 def _setup_state(policy: Policy, place: Worktree) -> str:
     known = hashlib.sha256(policy.slot.setup.encode())
-    for line in place.look().fields("ls-files", "-s", "-z") if policy.slot.setup_on else ():
-        if any(globs.matches(pattern, line.split("\t", 1)[1]) for pattern in policy.slot.setup_on):
-            known.update(line.encode(errors="surrogateescape"))
+    for mode, oid, path in files.staged(place.look()) if policy.slot.setup_on else ():
+        if any(globs.matches(pattern, path) for pattern in policy.slot.setup_on):
+            known.update(f"{mode:o} {oid}\t{path}\0".encode(errors="surrogateescape"))
     return known.hexdigest()
 
 

@@ -8,9 +8,10 @@ from __future__ import annotations
 import contextlib
 import filecmp
 import os
+import re
 import shutil
 import stat
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from agentctl.errors import Infrastructure
@@ -58,15 +59,18 @@ def listed(look: Scratch, *options: str) -> list[ListedFile]:
     return [ListedFile(path, *known.get(path, (0, "")), gone=tag == "R") for path, tag in tags.items()]
 
 
+def staged(look: Scratch) -> Iterator[tuple[int, str, str]]:
+    """Yield (mode, object id, path) of each entry of the index, without holding all of them."""
+    for entry in _STAGED.finditer(look.run("ls-files", "-s", "-z").stdout):
+        yield int(entry[1], 8), entry[2].decode(), entry[3].decode(errors="surrogateescape")
+
+
+_STAGED = re.compile(rb"([0-7]+) ([0-9a-f]+) [0-3]\t([^\0]*)\0")
+
+
 def facts(look: Scratch, paths: set[str]) -> dict[str, tuple[int, str]]:
     """Return (mode, object id) that the index has for each of `paths`."""
-    found = {}
-    for line in look.fields("ls-files", "-s", "-z") if paths else ():
-        said, path = line.split("\t", 1)
-        if path in paths:
-            mode, oid, _ = said.split(" ")
-            found[path] = int(mode, 8), oid
-    return found
+    return {path: (mode, oid) for mode, oid, path in staged(look) if path in paths} if paths else {}
 
 
 def only_converted(look: Scratch, entries: list[ListedFile]) -> set[str]:
@@ -158,7 +162,7 @@ def differing(
 def submodules(look: Scratch) -> list[str]:
     """List the submodules in the index whose folders hold files."""
     top = look.work_tree or ""
-    links = [line.split("\t", 1)[1] for line in look.fields("ls-files", "-s", "-z") if line.startswith("160000 ")]
+    links = [path for mode, _, path in staged(look) if mode == GITLINK]
     return [path for path in links if folders.identity(os.path.join(top, path)) and os.listdir(os.path.join(top, path))]
 
 

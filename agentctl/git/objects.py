@@ -36,7 +36,7 @@ Entry = tuple[int, str]
 """(mode, object id)."""
 Entries = Mapping[bytes, Entry]
 """The entries of one tree by name: (mode, object id)."""
-ENTRIES, PARTS, COMMITS = 60_000, 60_000, 8 << 20
+ENTRIES, PARTS, COMMITS = 60_000, 60_000, 2 << 20
 """How many entries of parsed trees, how many parts of trees, and how many bytes of parsed commits are remembered.
 
 An entry takes some 300 bytes.

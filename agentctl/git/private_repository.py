@@ -243,10 +243,14 @@ def flags(git_dir: str) -> Flags:
     from dulwich.index import read_index
 
     data = folders.content(os.path.join(git_dir, "index"), PACKED)
+    unmerged, absent = False, set[str]()
     try:
-        entries = list(read_index(io.BytesIO(data))) if data else []
+        # One entry at a time: many sessions may end at once, each with an index of many files.
+        for entry in read_index(io.BytesIO(data)) if data else ():
+            unmerged = unmerged or bool(entry.flags & STAGE)
+            if entry.extended_flags & SKIP_WORKTREE:
+                absent.add(os.fsdecode(entry.name))
     except Exception:
         # Hostile bytes raise exceptions of many types.
         return Flags()
-    absent = frozenset(os.fsdecode(entry.name) for entry in entries if entry.extended_flags & SKIP_WORKTREE)
-    return Flags(any(entry.flags & STAGE for entry in entries), absent)
+    return Flags(unmerged, frozenset(absent))
