@@ -129,12 +129,15 @@ def known_trunk(hub: Hub) -> str:
 def trunk_of(hub: Hub) -> str:
     """Return the branch that the marks record as trunk or, without marks as in a clone, the one that policies name.
 
-    Where trunk was deleted, that is the policy of the commit that was on trunk by the ledger. Raises PolicyError and NotFound.
+    Raises PolicyError and NotFound.
     """
-    if name := known_trunk(hub):
-        return name
+    return known_trunk(hub) or in_force(hub)[1].trunk
+
+
+def _lost_trunk(hub: Hub) -> str:
+    """Return the branch that is to be restored: as `trunk_of` or, where it was deleted, by the commit that the ledger names."""
     try:
-        return in_force(hub)[1].trunk
+        return trunk_of(hub)
     except (PolicyError, NotFound):
         last = Ledger.read(hub).trunk()
         if not (last and hub.objects.exists(last)):
@@ -185,7 +188,7 @@ def restore(hub: Hub) -> list[str]:
         if not marks.put_back(hub, odd):
             raise Contended(f"{odd.ref} is being moved")
         done.append(f"{odd.ref} is back at {odd.own[:12]}" if odd.own and not odd.lost else f"{odd.ref} is empty again")
-    trunk = trunk_of(hub)
+    trunk = _lost_trunk(hub)
     move = look(hub, trunk, Ledger.read(hub).state())
     if move and refused(hub, move):
         done.append(_move_back(hub, trunk, move))
