@@ -60,7 +60,10 @@ class Archive:
         """
         with decoding(refnames.ARCHIVE):
             entry = self.hub.objects.at(self.tree, _path(name)) if refnames.valid_name(name) else None
-            return ((cache or {}).get(entry[1]) or self._read(name, entry[1]), entry[1]) if entry else None
+            if not entry:
+                return None
+            known = cache.get(entry[1]) if cache else None
+            return (known if known and known.id == name else self._read(name, entry[1])), entry[1]
 
     def names(self) -> Iterator[str]:
         """Yield the ids of all tasks; raise Malformed."""
