@@ -44,5 +44,5 @@ class Archiving:
                     continue
                 if there:
                     found.add(name)
-                    self.finished[Status.DONE if there[0].closed else Status.LANDED] += 1
+                    self.finished[Status.DONE if there[0].closed == Status.DONE else Status.LANDED] += 1
         return found

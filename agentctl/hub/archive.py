@@ -5,8 +5,7 @@ refs/agentctl/archive names a chain of commits, whose tree has
     <shard>/<task>    the task as it was when it was put away
     agents.json       the names of the agents that worked on one of them
 
-A turn of a fleet reads all that is below refs/agentctl/tasks/, so what is over leaves it, and a turn costs no more in the
-second month than on the first day. What the ref of such a task named is a parent of the commit that put it away. Whoever
+A turn of a fleet reads all that is below refs/agentctl/tasks/, so what is over leaves it. What the ref of such a task named is a parent of the commit that put it away. Whoever
 asks for one task, or for all, finds it here (`hub.tasks`). A task that is changed again, or opened, stands in the list
 again; what the archive has of it counts no more.
 """
