@@ -38,10 +38,9 @@ from agentctl.core.queue.state import State
 from agentctl.core.text.json_form import replace
 from agentctl.engine.local import LOCAL
 from agentctl.engine.locks import Held
-from agentctl.engine.runner import Runner
 from agentctl.errors import AgentctlError, Contended, Fault
 from agentctl.gate import slots
-from agentctl.gate.pool import Pool
+from agentctl.gate.pool import HERE, Gates, Pool
 from agentctl.git import checkouts
 from agentctl.git.ref_files import Names
 from agentctl.git.remote import Away, Declined
@@ -68,8 +67,8 @@ class Bot:
         tell: Callable[[Told], None] = lambda event: None,
         slots: int | None = None,
         batch: int | None = None,
-        runner: Runner = LOCAL,
         wake: threading.Event | None = None,
+        gates: Gates = HERE,
     ) -> None:
         self.hub, self.trunk, self._tell, self._slots, self._batch = hub, trunk, tell, slots, batch
         self.wake = wake or threading.Event()
@@ -80,17 +79,16 @@ class Bot:
         """The gate by whose paths the queued changes were last put into lanes."""
         self._retries = Retries()
         self.green = Green(hub)
-        self.contended = 0
-        self._landed = False
+        self.contended, self._landed = 0, False
         self.reach = Reach(hub, tell)
         self._held = held
-        self._policy_at = ""
+        self._gates, self._room, self._policy_at = gates, gates.room, ""
         self.stager = Stager(hub, "squash")
-        recovery.clean(hub, trunk, held, runner)
+        recovery.clean(hub, trunk, held, LOCAL)
         marks.begin(hub, held)
         self._put_back = marks.make_sound(hub, held)
         hub.objects.store.lasting = True
-        self.upkeep = upkeep.Upkeep(hub, runner)
+        self.upkeep = upkeep.Upkeep(hub, LOCAL)
         self._border = Border(hub)
         self._blame = bot_deaths.Blame(hub, self._border)
         self._read()
@@ -99,7 +97,7 @@ class Bot:
         threads = ThreadPoolExecutor(max_workers=SLOTS + 1, thread_name_prefix="gate")  # Each is made when it is needed.
         self._upstream = Upstream(hub, trunk)
         self._publisher = Publisher(hub, tell, self.wake.set)
-        self.runs = Pool(hub, threads, self.wake, runner)
+        self.runs = Pool(hub, threads, self.wake, gates)
         self.restart(died=True)
 
     # observe
@@ -109,10 +107,12 @@ class Bot:
         self.state: State = self.ledger.state()
 
     def _policy(self, tip: str) -> None:
-        if tip == self._policy_at:
+        before, self._room = self._room, self._gates.room
+        if tip == self._policy_at and self._room == before:
             return
         policy = read_policy(self.hub, tip)
-        queue = replace(policy.queue, slots=self._slots or policy.queue.slots, batch=self._batch or policy.queue.batch)
+        slots = self._slots or (policy.queue.slots if self._room is None else max(1, min(self._room, SLOTS)))
+        queue = replace(policy.queue, slots=slots, batch=self._batch or policy.queue.batch)
         self.policy: Policy = replace(policy, queue=queue)
         self.gate = fingerprint(policy)
         self._limits = planner.Settings(batch=queue.batch, rejection=queue.rejection)

@@ -9,11 +9,13 @@ import click
 from agentctl import signals
 from agentctl.bot.bot import Bot
 from agentctl.bot.lock import lock
+from agentctl.cluster import chosen
 from agentctl.commands import approve
 from agentctl.core import refnames
 from agentctl.core.notices import Told
 from agentctl.core.text.printable import printable
 from agentctl.engine import memory, open_files
+from agentctl.gate.pool import Gates
 from agentctl.harness.tally import Tally
 from agentctl.hub import approvals, foreign, lease, marks
 from agentctl.hub.hindrance import Hindrance
@@ -46,6 +48,7 @@ agentctl bot run --once --for 20m --code-quality quality.json --summary summary.
 @click.option("--summary", type=click.Path(), metavar="FILE", help="Add a summary in Markdown (on GitHub: that of the job).")
 @click.option("--slots", type=click.IntRange(1, 256), help="Gates that run at a time (default: the policy's).")
 @click.option("--batch", type=click.IntRange(1), help="Most changes in one probe (default: the policy's).")
+@click.option("--engine", metavar="ADDRESS", help="Run gates on a Dask cluster (default: agentctl.engine, or local).")
 @click.option("--for", "most", type=Duration(), metavar="TIME", help="End after so long, as in 20m, whatever is left.")
 @given
 def run_command(
@@ -56,6 +59,7 @@ def run_command(
     summary: str | None,
     slots: int | None,
     batch: int | None,
+    engine: str | None,
     most: float | None,
 ) -> int:
     """Admit, test and land what is submitted, until stopped.
@@ -70,7 +74,8 @@ def run_command(
     """
     try:
         reports = Reports(given.hub, {"junit": junit, "code-quality": code_quality, "summary": summary})
-        return run(given, reports, once, slots, batch, most)
+        with chosen.engine(given.hub, engine) as (gates, _):
+            return run(given, reports, once, slots, batch, most, gates)
     except lease.Elsewhere as error:
         if not once:
             raise
@@ -80,7 +85,9 @@ def run_command(
         return 0
 
 
-def run(given: Given, reports: Reports, once: bool, slots: int | None, batch: int | None, most: float | None) -> int:
+def run(
+    given: Given, reports: Reports, once: bool, slots: int | None, batch: int | None, most: float | None, gates: Gates
+) -> int:
     begun = time.monotonic()
     hub, trunk = given.hub, given.trunk
     narrator, tally = Narrator(given), Tally()
@@ -93,7 +100,7 @@ def run(given: Given, reports: Reports, once: bool, slots: int | None, batch: in
     open_files.allow_many()
     memory.give_back()
     with lock(given.hub) as held, signals.held():
-        bot, hindrance = Bot(hub, held, trunk, tell, slots, batch), Hindrance(hub)
+        bot, hindrance = Bot(hub, held, trunk, tell, slots, batch, gates=gates), Hindrance(hub)
         try:
             while True:
                 bot.take_turn()

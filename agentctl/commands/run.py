@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 import click
 
 from agentctl import signals
+from agentctl.cluster import chosen
 from agentctl.commands.task import read_list, read_text
 from agentctl.core import refnames
 from agentctl.core.notices import Told
@@ -57,6 +58,9 @@ agentctl run tasks.yaml --adapter claude --model opus --budget money=20 --budget
 )
 @click.option("--goal", metavar="FILE", help="Begin with one task: a planner is to reach the goal that FILE describes.")
 @click.option("--keep", is_flag=True, help="Leave the agents' worktrees.")
+@click.option(
+    "--engine", metavar="ADDRESS", help="Run gates and sessions on a Dask cluster (default: agentctl.engine, or local)."
+)
 @click.option("--no-bot", is_flag=True, help="Of a hub on a remote: leave the queue to a bot elsewhere.")
 @given
 @click.pass_context
@@ -74,6 +78,7 @@ def command(
     budget: tuple[str, ...],
     goal: str | None,
     keep: bool,
+    engine: str | None,
     no_bot: bool,
 ) -> int:
     """Run agents and the queue until every task landed or is parked.
@@ -105,8 +110,9 @@ def command(
     if not (only or tasks.names(given.hub)):
         raise NotFound("there are no tasks", hint="agentctl task add 'What is to be done'")
     crew = Crew(agents, program.argv, program.stdin, by_role)
-    job = RunPlan(crew, replace(policy, agents=program.settings), only, slots, batch, keep, not no_bot)
-    return run(given, job)
+    with chosen.engine(given.hub, engine) as (gates, sessions):
+        job = RunPlan(crew, replace(policy, agents=program.settings), only, slots, batch, keep, not no_bot, gates, sessions)
+        return run(given, job)
 
 
 def add_goal(given: Given, file: str) -> str:

@@ -12,6 +12,7 @@ import os
 import threading
 import time
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from agentctl.core.policy.policy import Policy
 from agentctl.core.queue.spending import Spent
@@ -72,7 +73,7 @@ class SessionRun:
         return os.path.dirname(self.hub.own_path("sessions", self.work.task.id, name, "output.log"))
 
     @property
-    def _log(self) -> str:
+    def log(self) -> str:
         return os.path.join(self.folder, "output.log")
 
     def stop(self) -> None:
@@ -123,6 +124,11 @@ class SessionRun:
                 if claimed:
                     claims.release(hub, task.id, oid)
 
+    def attend(self, claim: Claim) -> Session:
+        """Run the session under a claim that another machine has made; it also writes down what this returns."""
+        with agents.lock(self.hub, claim.agent):
+            return self._session(claim)
+
     def _put_aside(self) -> bool:
         """Tell whether somebody has closed the task since it was given to this session."""
         try:
@@ -158,7 +164,7 @@ class SessionRun:
                 return self._set_up_failed(ended)
         if new:
             agents.ready(tree, bool(self.policy.agents.setup))
-        link_log(self.hub, self.work.agent, self._log)
+        link_log(self.hub, self.work.agent, self.log)
         told = brief(self.hub, self.policy, self.work, tree.path, tip, self.folder)
         argv = adapters.filled(self._argv(), told.prompt, told.values)
         adapter = adapters.lookup(self.policy.agents.adapter)
@@ -207,7 +213,7 @@ class SessionRun:
         return (End.CRASHED, how(ended, said) + self._missed()) if failed else (None, how(ended, ""))
 
     def _said(self) -> str:
-        return result.tail(self._log)
+        return result.tail(self.log)
 
     def _failure(self, end: End | None, ended: JobEnded) -> Failure | None:
         now = time.time()
@@ -229,7 +235,7 @@ class SessionRun:
             Job(
                 argv=argv,
                 cwd=tree.path,
-                log=self._log,
+                log=self.log,
                 mark=f"{self.hub.mark}session/{self.work.agent}/",
                 stdin=stdin,
                 env=self._env,
@@ -244,9 +250,9 @@ class SessionRun:
             running.stop()
         rules = self.policy.agents
         patience = Patience(rules.silence, QUIET_START * rules.silence, rules.budget.session, rules.context, rules.timeout)
-        self._listener = Listener(self._log, adapters.reader(rules.adapter, argv))
+        self._listener = Listener(self.log, adapters.reader(rules.adapter, argv))
         ended, self._ended_by_us = watch(
-            tree, running, self._log, patience, self._listener, lambda text: self.tell("limits", text)
+            tree, running, self.log, patience, self._listener, lambda text: self.tell("limits", text)
         )
         return ended
 
@@ -260,5 +266,28 @@ class SessionRun:
         return self._listener.spent if self._listener else Spent()
 
     def _missed(self) -> str:
-        output = environ.tail(self._log, result.TAIL)
+        output = environ.tail(self.log, result.TAIL)
         return environ.missed(self._env, output, "agents.pass_env")
+
+
+class Sessions(Protocol):
+    """Where sessions run."""
+
+    @property
+    def room(self) -> int | None:
+        """How many may run at a time; None if only the size of the fleet counts."""
+
+    def begin(self, hub: Hub, policy: Policy, work: Assignment) -> SessionRun:
+        """Return a session that has not begun; its `go` is called in a thread of its own."""
+
+
+class Here:
+    """On this machine."""
+
+    room = None
+
+    def begin(self, hub: Hub, policy: Policy, work: Assignment) -> SessionRun:
+        return SessionRun(hub, policy, work)
+
+
+HERE = Here()

@@ -27,9 +27,8 @@ from agentctl.core.tasks.scale import MOST
 from agentctl.core.tasks.task import FINISHED, UNDER_WAY, Session, Status, Task, standings
 from agentctl.core.text.json_form import replace
 from agentctl.engine.local import LOCAL
-from agentctl.engine.runner import Runner
 from agentctl.errors import AgentctlError, Contended, Infrastructure, Malformed, NotFound
-from agentctl.fleet import agents, conclusion, machine, session
+from agentctl.fleet import agents, conclusion, machine
 from agentctl.fleet.archiving import Archiving
 from agentctl.fleet.headcount import Headcount
 from agentctl.fleet.hot_files import HotFiles
@@ -37,6 +36,7 @@ from agentctl.fleet.outcomes import Outcomes
 from agentctl.fleet.paces import Paces
 from agentctl.fleet.radar import Radar
 from agentctl.fleet.reviews import Reviews
+from agentctl.fleet.session import HERE, SessionRun, Sessions
 from agentctl.fleet.takeover import end_claims, take_over
 from agentctl.git.process import GitError
 from agentctl.git.repository import Hub
@@ -87,16 +87,16 @@ class Fleet:
         only: frozenset[str] | None = None,
         tell: Callable[[Told], None] = lambda event: None,
         wake: threading.Event | None = None,
-        runner: Runner = LOCAL,
+        sessions: Sessions = HERE,
     ) -> None:
         self.hub, self.trunk, self.policy, self.crew, self.tell = hub, trunk, policy, crew, tell
         self.only = None if only is None else set(only)
         """The tasks that this fleet works on; None for all. It grows by what others ask for while it runs."""
         self.wake = wake or threading.Event()
-        self._runner = runner
+        self._sessions = sessions
         self.tasks: dict[str, Task] = {}
         self.statuses: dict[str, Status] = {}
-        self.runs: dict[str, tuple[session.SessionRun, Future[Session]]] = {}
+        self.runs: dict[str, tuple[SessionRun, Future[Session]]] = {}
         self._cache: dict[str, Task] = {}
         self._told: set[str] = set()
         """The refs that were named as passed over."""
@@ -181,7 +181,8 @@ class Fleet:
             self._start(name, agent)
 
     def _may_begin(self) -> int:
-        free = max(0, self.pace.size - len(self.runs))
+        room = self._sessions.room
+        free = max(0, (self.pace.size if room is None else min(self.pace.size, room)) - len(self.runs))
         return on_red_trunk(free, len(self.runs), self.mine.values()) if self.trunk_red else free
 
     @property
@@ -192,7 +193,7 @@ class Fleet:
     def _observe(self) -> None:
         self._tip = self.hub.trunk_tip(self.trunk)
         seen = self._survey()
-        if end_claims(self.hub, self.trunk, self.policy, seen, self._runner, self.runs):
+        if end_claims(self.hub, self.trunk, self.policy, seen, LOCAL, self.runs):
             seen = self._survey()
         ledger = Ledger.read(self.hub)
         for notice in self._hot.read(ledger, seen.tasks, self._tip):
@@ -240,7 +241,7 @@ class Fleet:
         task = self.tasks[name]
         program = self.crew.roles.get(task.role) or Program(self.policy.agents, self.crew.argv, self.crew.stdin)
         work = conclusion.Assignment(task, agent, program.argv, program.stdin, self.trunk)
-        run = session.SessionRun(self.hub, replace(self.policy, agents=program.settings), work, self._runner)
+        run = self._sessions.begin(self.hub, replace(self.policy, agents=program.settings), work)
         future = self._pool.submit(run.go)
         future.add_done_callback(lambda _: self.wake.set())
         self.runs[name] = (run, future)

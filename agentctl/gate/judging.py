@@ -76,6 +76,9 @@ class GateRun:
             with self._lock:
                 self._running.discard(running)
 
+    def judge(self, hub: Hub, policy: Policy, commit: str, known: frozenset[str], base: str | None, doubted: bool) -> Judgement:
+        return judge(hub, policy, self, commit, known, base, doubted)
+
     def stop(self) -> None:
         with self._lock:
             self.stopped = True

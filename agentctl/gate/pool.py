@@ -1,25 +1,58 @@
-"""The gate runs of one bot, each in a thread of its own."""
+"""The gate runs of one bot, each in a thread of its own, and the port for where they run: here, or on a cluster."""
 
 from __future__ import annotations
 
 import threading
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from agentctl.core.policy.policy import Policy
 from agentctl.core.queue.events import Staged
-from agentctl.engine.runner import Runner
-from agentctl.gate import judging
+from agentctl.gate.judging import GateRun
 from agentctl.git.repository import Hub
 from agentctl.hub import verdicts
 from agentctl.hub.verdicts import Judgement
+
+
+class Judging(Protocol):
+    """One run of the gates on a commit, which another thread can stop."""
+
+    def judge(self, hub: Hub, policy: Policy, commit: str, known: frozenset[str], base: str | None, doubted: bool) -> Judgement:
+        """See `gate.judging.judge`."""
+
+    def stop(self) -> None:
+        """Let `judge` return soon, with a verdict of aborted."""
+
+
+class Gates(Protocol):
+    """Where gates run."""
+
+    @property
+    def room(self) -> int | None:
+        """How many may run at a time; None if that is for the policy alone to say."""
+
+    def begin(self) -> Judging:
+        """Return a run that has not begun; several threads may call this at once."""
+
+
+class Here:
+    """On this machine."""
+
+    room = None
+
+    def begin(self) -> Judging:
+        return GateRun()
+
+
+HERE = Here()
 
 
 @dataclass(frozen=True)
 class Started:
     staged: Staged
     future: Future[Judgement]
-    runs: judging.GateRun
+    run: Judging
 
 
 @dataclass
@@ -30,7 +63,7 @@ class Pool:
     threads: ThreadPoolExecutor
     wake: threading.Event
     """Set when a run ends."""
-    runner: Runner
+    gates: Gates
     runs: dict[int, Started] = field(default_factory=dict)
 
     def __bool__(self) -> bool:
@@ -40,22 +73,22 @@ class Pool:
         return number in self.runs
 
     def start(self, staged: Staged, policy: Policy, doubted: bool) -> None:
-        runs = judging.GateRun(self.runner)
+        run = self.gates.begin()
         known = verdicts.passed_parts(self.hub, policy, staged.tree, staged.probe.again)
-        future = self.threads.submit(judging.judge, self.hub, policy, runs, staged.commit, known, staged.probe.base, doubted)
+        future = self.threads.submit(run.judge, self.hub, policy, staged.commit, known, staged.probe.base, doubted)
         future.add_done_callback(lambda _: self.wake.set())
-        self.runs[staged.probe.number] = Started(staged, future, runs)
+        self.runs[staged.probe.number] = Started(staged, future, run)
 
     def ended(self) -> list[tuple[Staged, Judgement]]:
         """Remove and return the runs that have ended; raise what a run raised."""
-        over = [number for number, run in self.runs.items() if run.future.done()]
-        return [(run.staged, run.future.result()) for run in map(self.runs.pop, over)]
+        over = [number for number, one in self.runs.items() if one.future.done()]
+        return [(one.staged, one.future.result()) for one in map(self.runs.pop, over)]
 
     def stop(self, number: int) -> None:
         if number in self.runs:
-            self.runs[number].runs.stop()
+            self.runs[number].run.stop()
 
     def close(self) -> None:
-        for run in self.runs.values():
-            run.runs.stop()
+        for one in self.runs.values():
+            one.run.stop()
         self.threads.shutdown(wait=True, cancel_futures=True)

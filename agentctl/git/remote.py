@@ -115,6 +115,13 @@ class Remote:
     name: str
     """The name of a remote in the configuration of this repository."""
 
+    @property
+    def url(self) -> str:
+        """Where the remote is fetched from; a path is absolute."""
+        url = process.as_user(["ls-remote", "--get-url", self.name], cwd=self.git_dir)
+        path = os.path.normpath(os.path.join(self.git_dir, url))
+        return path if os.path.exists(path) else url
+
     def fetch(self, refspecs: Sequence[str]) -> None:
         """Bring what the refspecs name, and delete here what is no longer there; raise Away, or NoSuchRef."""
         options = ("--no-tags", "--no-write-fetch-head", "--no-auto-maintenance", "--no-recurse-submodules", "--refmap=")

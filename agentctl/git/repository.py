@@ -168,6 +168,13 @@ class Hub:
         asked = [self.refs.get(word) or word if word.startswith("refs/") else word for word in args[:names]]
         return process.decoded(plain.run(self.git_dir, [*asked, *args[names:]], **options))
 
+    def pack(self, tips: Iterable[str], known: Iterable[str]) -> bytes:
+        """Return a thin pack of what `tips` reach and the commits `known` do not."""
+        self.objects.store.flush()
+        asked = "".join(oid + "\n" for oid in (*tips, *("^" + oid for oid in known)))
+        words = ["pack-objects", "--stdout", "--thin", "--revs", "--quiet", "--delta-base-offset", "--threads=1"]
+        return plain.run(self.git_dir, words, stdin=asked.encode()).stdout
+
     def descends(self, new: str, old: str) -> bool:
         """Tell whether the commit `new` is the commit `old`, or has it among its ancestors.
 

@@ -16,7 +16,11 @@ from agentctl.core.notices import Told
 from agentctl.core.policy.policy import Policy
 from agentctl.core.tasks.task import Status
 from agentctl.engine import memory, open_files
+from agentctl.fleet import session
+from agentctl.fleet.session import Sessions
 from agentctl.fleet.supervisor import Crew, Fleet
+from agentctl.gate import pool
+from agentctl.gate.pool import Gates
 from agentctl.git.remote import Away, Declined
 from agentctl.git.repository import Hub
 from agentctl.harness.seat import Seat
@@ -44,6 +48,10 @@ class RunPlan:
     """True if the agents' worktrees are to stay."""
     bot: bool = True
     """False if the queue is left to a bot elsewhere."""
+    gates: Gates = pool.HERE
+    """Where gates run."""
+    sessions: Sessions = session.HERE
+    """Where sessions run."""
 
 
 @dataclass(frozen=True)
@@ -86,9 +94,9 @@ def run(hub: Hub, trunk: str, job: RunPlan, tell: Callable[[Told], None], watch:
 
     with signals.held(), contextlib.ExitStack() as stack:
         wake = threading.Event()
-        seat = Seat(hub, lambda held: Bot(hub, held, trunk, heard, job.slots, job.batch, wake=wake), heard, job.bot)
+        seat = Seat(hub, lambda held: Bot(hub, held, trunk, heard, job.slots, job.batch, wake, job.gates), heard, job.bot)
         stack.callback(seat.leave)
-        fleet = Fleet(hub, trunk, job.policy, job.crew, job.only, heard, wake)
+        fleet = Fleet(hub, trunk, job.policy, job.crew, job.only, heard, wake, job.sessions)
         if not job.keep:
             stack.callback(fleet.close)
         stack.callback(fleet.stop)

@@ -1,0 +1,161 @@
+"""What runs at a worker: an order to its end, and the exchange with those who wait for it.
+
+Dask runs each order in a thread, which nothing can stop from outside. So a watch beside it looks whether anybody still waits
+for the order: its state says so when the caller has cancelled it or is gone, when the scheduler is, and when this worker ends.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from agentctl import __version__
+from agentctl.cluster.mirror import Mirrors, cache
+from agentctl.cluster.orders import Address, GateOrder, SessionAnswer, SessionOrder, Word
+from agentctl.engine import memory, open_files
+from agentctl.errors import AgentctlError, Infrastructure, Refused
+from agentctl.fleet.session import SessionRun
+from agentctl.gate.judging import GateRun
+from agentctl.git import process
+from agentctl.git.repository import Hub
+from agentctl.hub.verdicts import Judgement
+
+GLANCE = 0.2
+"""Seconds between two looks whether an order is still wanted."""
+PIECE = 1 << 18
+"""The most bytes of a session's output that go back at a time."""
+
+mirrors = Mirrors(cache())
+under_way: set[str] = set()
+"""The keys of the orders that are being carried out."""
+_sessions: dict[str, SessionRun] = {}
+"""The sessions under way, by the key of their order."""
+
+
+def judge(order: GateOrder) -> Judgement:
+    """Run the gates on a commit; see `gate.judging.judge`. Raises Infrastructure for what keeps this worker from it."""
+    with _told():
+        return _judge(order)
+
+
+def attend(order: SessionOrder) -> SessionAnswer:
+    """Run a session and make its work safe at the hub; the caller writes down what became of it.
+
+    Raises Infrastructure for what keeps this worker from it.
+    """
+    with _told():
+        return _attend(order)
+
+
+@contextlib.contextmanager
+def _told() -> Iterator[None]:
+    """Raise what goes wrong as Infrastructure with the words alone, since not every error comes through the wire."""
+    try:
+        yield
+    except (AgentctlError, OSError) as error:
+        raise Infrastructure(f"{error} (on {socket.gethostname()})") from None
+
+
+def _judge(order: GateOrder) -> Judgement:
+    hub = _hub(order.hub)
+    assert hub.station
+    if not hub.objects.exists(order.landed):
+        hub.station.refresh()
+    process.run(["unpack-objects", "-q"], git_dir=hub.git_dir, stdin=order.pack)
+    run = GateRun()
+    with _wanted(run.stop):
+        return run.judge(hub, order.policy, order.commit, order.known, order.base, order.doubted)
+
+
+def _attend(order: SessionOrder) -> SessionAnswer:
+    hub = _hub(order.hub)
+    assert hub.station
+    hub.station.refresh(1.0)
+    run, key = SessionRun(hub, order.policy, order.work), _key()
+    _sessions[key] = run
+    try:
+        with _wanted(run.stop):
+            session = run.attend(order.claim)
+        printed = os.path.getsize(run.log) if os.path.exists(run.log) else 0
+        return SessionAnswer(session, printed, _piece(run.log, max(0, printed - PIECE)))
+    finally:
+        del _sessions[key]
+
+
+def exchange(words: Mapping[str, Word]) -> dict[str, bytes]:
+    """Hear what callers say to the sessions that run here, and return what those have printed since, by key of the order.
+
+    It is called in the thread of the worker's own loop, so it does not wait for anything.
+    """
+    said = {}
+    for key, word in words.items():
+        if run := _sessions.get(key):
+            if word.stop and not run.stopping:
+                run.stop()
+            if word.behind and not run.behind:
+                run.end_as_behind(word.behind)
+            for about, text in word.news.items():
+                run.tell(about, text)
+            said[key] = _piece(run.log, word.heard)
+    return said
+
+
+def _hub(address: Address) -> Hub:
+    if address.version != __version__:
+        raise Refused(f"this worker has agentctl {__version__}, and the caller {address.version}")
+    open_files.allow_many()
+    memory.give_back()
+    return mirrors.of(address)
+
+
+def _piece(path: str, begin: int) -> bytes:
+    try:
+        with open(path, "rb") as file:
+            file.seek(begin)
+            return file.read(PIECE)
+    except OSError:
+        return b""
+
+
+def _key() -> str:
+    from distributed import get_worker
+
+    return str(get_worker().get_current_task())
+
+
+@contextlib.contextmanager
+def _wanted(stop: Callable[[], None]) -> Iterator[None]:
+    """Call `stop` once if nobody waits any more for the order that this thread carries out."""
+    from distributed import get_worker
+
+    watch = _Watch(get_worker(), _key(), stop)
+    under_way.add(watch.key)
+    threading.Thread(target=watch.run, name="wanted", daemon=True).start()
+    try:
+        yield
+    finally:
+        watch.over.set()
+        under_way.discard(watch.key)
+
+
+@dataclass
+class _Watch:
+    worker: Any
+    key: str
+    stop: Callable[[], None]
+    over: threading.Event = field(default_factory=threading.Event)
+
+    def run(self) -> None:
+        while not self.over.wait(GLANCE):
+            task = self.worker.state.tasks.get(self.key)
+            if (
+                self.worker.status.name not in ("running", "paused")
+                or not task
+                or task.state not in ("executing", "long-running")
+            ):
+                return self.stop()

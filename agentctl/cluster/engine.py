@@ -1,0 +1,223 @@
+"""A station's end of a cluster: the workers as they are now, and one order at a time carried out by one of them.
+
+An order goes to a worker that has room, and to no other: Dask runs it nowhere else, and whether a worker is lost is judged
+here. Whoever gave the order then knows that it has not been carried out, and says what that means.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import threading
+import time
+import uuid
+from collections import Counter
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from agentctl.cluster import at_worker, placement
+from agentctl.cluster.orders import Word
+from agentctl.cluster.placement import WorkerSeen
+from agentctl.errors import AgentctlError, Infrastructure
+
+PATIENCE = 10.0
+"""Seconds that a scheduler has to answer."""
+GLANCE = 0.5
+"""Seconds between two exchanges with the workers."""
+
+
+class Lost(AgentctlError):
+    """{worker} was lost"""  # noqa: D400, D415
+
+    code = "lost"
+
+
+class Unwanted(AgentctlError):
+    """it is not wanted any more"""  # noqa: D400, D415
+
+
+class Listening(Protocol):
+    """One who has something to say to an order that is carried out, and hears what that prints."""
+
+    def word(self) -> Word:
+        """Return what there is to say."""
+
+    def hear(self, begin: int, piece: bytes) -> None:
+        """Take in what was printed, from the byte `begin` on."""
+
+
+@dataclass
+class _Order:
+    key: str
+    resource: str
+    over: threading.Event = field(default_factory=threading.Event)
+    place: str = ""
+    """The address of the worker that has it."""
+    worker: str = ""
+    """The name of that worker."""
+    listening: Listening | None = None
+
+
+class Engine:
+    def __init__(self, address: str) -> None:
+        """Connect to the scheduler of a cluster; raise Infrastructure if it does not answer, or Dask is not installed."""
+        try:
+            import distributed
+        except ImportError as error:
+            raise Infrastructure(f"the engine {address} needs Dask: {error}", hint="pip install 'agentctl[dask]'") from None
+        logging.getLogger("distributed").setLevel(logging.CRITICAL)
+        self.address, self._dask = address, distributed
+        self._client: Any = None
+        self._lock = threading.Condition()
+        self._seen: dict[str, tuple[float, float]] = {}
+        """The last sign of life of each worker: when by its own clock, and when that was first seen here."""
+        self._workers: dict[str, WorkerSeen] = {}
+        self._orders: dict[str, _Order] = {}
+        self._threads = ThreadPoolExecutor(64, thread_name_prefix="exchange")
+        self._exchanges: dict[str, Future[None]] = {}
+        self._closing = threading.Event()
+        self._connect()
+        self._observe()
+        self._loop = threading.Thread(target=self._go, name="engine", daemon=True)
+        self._loop.start()
+
+    def room(self, resource: str) -> int:
+        """Return how many orders that need one of a resource the cluster can carry out at a time, as it is now."""
+        with self._lock:
+            return placement.room(self._workers, resource)
+
+    def carry_out(
+        self,
+        work: Callable[[Any], Any],
+        order: object,
+        resource: str,
+        wanted: Callable[[], bool],
+        listening: Listening | None = None,
+    ) -> Any:
+        """Have a worker call `work` with the order, and return what that returns; wait for a worker with room before.
+
+        Raises what `work` raises, Lost if the worker or the scheduler was lost before, and Unwanted as soon as `wanted` says
+        no: of an order without a listener at any time, else only before it was begun, since the listener can say so.
+        """
+        sent = _Order(f"agentctl-{resource}-{uuid.uuid4().hex}", resource, listening=listening)
+        self._place(sent, wanted)
+        future = None
+        try:
+            client = self._client
+            try:
+                future = client.submit(
+                    work,
+                    order,
+                    key=sent.key,
+                    workers=[sent.place],
+                    allow_other_workers=False,
+                    resources={resource: 1},
+                    retries=0,
+                    pure=False,
+                )
+                future.add_done_callback(lambda _: sent.over.set())
+            except Exception as error:
+                raise Lost(worker=f"the scheduler at {self.address}") from error
+            while not sent.over.wait(GLANCE):
+                if not listening and not wanted():
+                    raise Unwanted()
+                if sent.place not in self._workers or client is not self._client:
+                    raise Lost(worker=sent.worker)
+            if future.status == "cancelled":
+                raise Lost(worker=sent.worker)
+            return future.result(PATIENCE)
+        except self._dask.scheduler.KilledWorker as error:
+            raise Lost(worker=sent.worker) from error
+        finally:
+            if future is not None:
+                with contextlib.suppress(Exception):
+                    future.cancel()
+            with self._lock:
+                self._orders.pop(sent.key, None)
+                self._lock.notify_all()
+
+    def _place(self, order: _Order, wanted: Callable[[], bool]) -> None:
+        with self._lock:
+            while True:
+                if not wanted() or self._closing.is_set():
+                    raise Unwanted()
+                used = Counter(other.place for other in self._orders.values() if other.resource == order.resource)
+                if place := placement.choose(self._workers, order.resource, used):
+                    order.place, order.worker = place, self._workers[place].name
+                    self._orders[order.key] = order
+                    return
+                self._lock.wait(GLANCE)
+
+    # the loop
+
+    def _go(self) -> None:
+        while not self._closing.wait(GLANCE):
+            try:
+                if self._client is None:
+                    self._connect()
+                self._observe()
+                self._exchange()
+            except Exception:
+                # The scheduler is gone. Whoever waits for an order sees that nobody has it.
+                self._drop()
+
+    def _connect(self) -> None:
+        try:
+            make: Callable[..., Any] = self._dask.Client
+            self._client = make(self.address, timeout=PATIENCE, set_as_default=False, name="agentctl")
+        except (OSError, ValueError) as error:
+            raise Infrastructure(
+                f"no scheduler answers at {self.address}: {error}", hint="dask scheduler, and agentctl worker ADDRESS"
+            ) from None
+
+    def _drop(self) -> None:
+        client, self._client = self._client, None
+        with self._lock:
+            self._workers, self._seen = {}, {}
+            self._lock.notify_all()
+        if client is not None:
+            with contextlib.suppress(Exception):
+                client.close(1)
+
+    def _observe(self) -> None:
+        if self._client.status != "running":
+            raise ConnectionError(self.address)
+        told = self._client.sync(self._client.scheduler.identity, callback_timeout=PATIENCE)["workers"]
+        now, seen, workers = time.monotonic(), {}, {}
+        for address, worker in told.items():
+            before = self._seen.get(address)
+            seen[address] = before if before and before[0] == worker["last_seen"] else (worker["last_seen"], now)
+            workers[address] = WorkerSeen(str(worker["name"]), now - seen[address][1], worker["resources"])
+        with self._lock:
+            self._seen, self._workers = seen, placement.alive(workers)
+            self._lock.notify_all()
+
+    def _exchange(self) -> None:
+        """Begin an exchange with each worker that carries out orders with listeners, if the last one is over."""
+        with self._lock:
+            places = {order.place for order in self._orders.values() if order.listening}
+        self._exchanges = {place: future for place, future in self._exchanges.items() if not future.done()}
+        for place in places - self._exchanges.keys():
+            self._exchanges[place] = self._threads.submit(self._exchange_with, place)
+
+    def _exchange_with(self, place: str) -> None:
+        with self._lock:
+            heard = {key: o.listening for key, o in self._orders.items() if o.listening and o.place == place}
+        words = {key: listening.word() for key, listening in heard.items()}
+        with contextlib.suppress(Exception):
+            said = self._client.run(at_worker.exchange, words, workers=[place])[place]
+            for key, piece in said.items():
+                heard[key].hear(words[key].heard, piece)
+
+    @property
+    def workers(self) -> Iterable[str]:
+        """The names of the workers that are there now."""
+        return [worker.name for worker in self._workers.values()]
+
+    def close(self) -> None:
+        self._closing.set()
+        self._loop.join(2 * PATIENCE)
+        self._drop()
+        self._threads.shutdown(wait=False, cancel_futures=True)

@@ -1,0 +1,110 @@
+"""A worker's mirror of a hub: a bare station of its own, in which gates and sessions run as they would at any station.
+
+Each worker has its mirrors for itself: of several on one machine, the second takes the second folder. What a worker that was
+killed left there is made safe by the next one that takes the folder.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import shutil
+import threading
+from dataclasses import dataclass, field
+
+from agentctl.cluster.orders import Address
+from agentctl.engine import locks
+from agentctl.engine.local import LOCAL
+from agentctl.engine.locks import Held
+from agentctl.errors import AgentctlError, Contended, NotFound
+from agentctl.fleet import agents
+from agentctl.gate import slots
+from agentctl.git import modes, process, repository
+from agentctl.git.repository import Hub
+
+REMOTE = "hub"
+"""The name of the remote of a mirror."""
+PATIENCE = 600.0
+"""Seconds for which a session that has ended waits for a hub that is away; then its work stays in its worktree."""
+
+
+def cache() -> str:
+    """Return the folder of mirrors, unless a worker is told another one."""
+    return os.path.join(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "agentctl", "mirrors")
+
+
+@dataclass
+class Mirrors:
+    """The mirrors of this worker, by the address of their hub."""
+
+    top: str
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _known: dict[str, tuple[Hub, Held]] = field(default_factory=dict)
+
+    def of(self, address: Address) -> Hub:
+        """Return the mirror of a hub, and make it if need be; raise Away if the hub cannot be reached."""
+        with self._lock:
+            if address.url not in self._known:
+                self._known[address.url] = self._taken(address)
+            return self._known[address.url][0]
+
+    def _taken(self, address: Address) -> tuple[Hub, Held]:
+        """Take the first folder that no other worker has."""
+        folder = os.path.join(self.top, hashlib.sha256(address.url.encode()).hexdigest()[:16])
+        modes.folder(folder)
+        number = 1
+        while True:
+            try:
+                held = locks.acquire(os.path.join(folder, f"{number}.lock"), f"mirror {number}")
+                break
+            except Contended:
+                number += 1
+        try:
+            path = os.path.join(folder, f"{number}.git")
+            if not os.path.exists(path):
+                _make(path, address)
+            hub = repository.find(path)
+            assert hub.station
+            hub.station.patience = lambda: PATIENCE
+            hub.station.refresh()
+            _clear(hub, address.trunk)
+            return hub, held
+        except BaseException:
+            held.release()
+            raise
+
+    def close(self) -> None:
+        """Make safe and remove the worktrees of agents and the slots, as far as the hub can be reached."""
+        with self._lock:
+            for hub, held in self._known.values():
+                with contextlib.suppress(AgentctlError, OSError):
+                    _clear(hub, hub.config("agentctl.trunk") or "")
+                held.release()
+            self._known.clear()
+
+
+def _make(path: str, address: Address) -> None:
+    """Make a bare repository with the hub as its remote; one that a kill left half made has another name."""
+    half = path + ".half"
+    shutil.rmtree(half, ignore_errors=True)
+    process.run(["init", "--bare", "--quiet", "--initial-branch=none", half])
+    for key, value in (
+        (f"remote.{REMOTE}.url", address.url),
+        (f"remote.{REMOTE}.fetch", f"+refs/heads/*:refs/remotes/{REMOTE}/*"),
+        ("agentctl.remote", REMOTE),
+        ("agentctl.trunk", address.trunk),
+    ):
+        process.run(["config", key, value], git_dir=half)
+    os.rename(half, path)
+
+
+def _clear(hub: Hub, trunk: str) -> None:
+    """End what still runs in a mirror, and remove its worktrees after their work is safe at the hub."""
+    LOCAL.sweep(hub.mark)
+    with contextlib.suppress(NotFound):
+        tip = hub.trunk_tip(trunk)
+        for agent in agents.names(hub):
+            with contextlib.suppress(Contended):
+                agents.remove(hub, agent, tip)
+    slots.remove_slots(hub)

@@ -1,0 +1,73 @@
+"""What a station asks a worker to do, and what it is told while that is under way: plain values, sent as they are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from agentctl.core.policy.policy import Policy
+from agentctl.core.tasks.claim import Claim
+from agentctl.core.tasks.task import Session
+from agentctl.fleet.conclusion import Assignment
+
+GATES, AGENTS = "gates", "agents"
+"""The resources of a worker: how many gates, and how many sessions, it runs at a time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """A hub as a worker reaches it."""
+
+    url: str
+    trunk: str
+    """The name of the trunk branch."""
+    version: str
+    """The caller's version of agentctl."""
+
+
+@dataclass(frozen=True, slots=True)
+class GateOrder:
+    """The arguments of `gate.judging.judge`, and the objects that the hub does not have."""
+
+    hub: Address
+    policy: Policy
+    commit: str
+    known: frozenset[str]
+    base: str | None
+    doubted: bool
+    landed: str
+    """A commit of trunk, which the worker fetches if it lacks it."""
+    pack: bytes
+    """A thin pack of what `commit` and `base` reach and `landed` does not."""
+
+
+@dataclass(frozen=True, slots=True)
+class SessionOrder:
+    """A session, under a claim that the caller made."""
+
+    hub: Address
+    policy: Policy
+    work: Assignment
+    claim: Claim
+
+
+@dataclass(frozen=True, slots=True)
+class SessionAnswer:
+    session: Session
+    printed: int
+    """How many bytes the session printed in all."""
+    tail: bytes
+    """The last of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """What the caller has to say to a session that runs."""
+
+    heard: int
+    """How many bytes of its output the caller has."""
+    stop: bool = False
+    behind: str = ""
+    """Why it is to be ended as behind; empty if it is not."""
+    news: Mapping[str, str] = field(default_factory=dict)
+    """What its agent is to be told, by what it is about."""

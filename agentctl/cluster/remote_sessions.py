@@ -1,0 +1,95 @@
+"""Sessions on a cluster: claim and record are written here, worktree and command are a worker's.
+
+What a session prints comes back while it runs, into the same file as if it ran here. What it commits goes from the worker to
+the hub. A worker that is lost in the middle of a session takes down what was not handed in yet; it is made safe when a worker
+starts there again, and the task goes on elsewhere.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass, field
+
+from agentctl.cluster import at_worker
+from agentctl.cluster.engine import Engine, Lost, Unwanted
+from agentctl.cluster.orders import AGENTS, SessionAnswer, SessionOrder, Word
+from agentctl.cluster.remote_gates import address_of
+from agentctl.core.policy.policy import Policy
+from agentctl.core.queue.spending import Spent
+from agentctl.core.tasks.claim import Claim
+from agentctl.core.tasks.ending import End
+from agentctl.core.tasks.task import Session
+from agentctl.core.text.json_form import replace
+from agentctl.fleet import adapters
+from agentctl.fleet.conclusion import Assignment
+from agentctl.fleet.listening import Listener
+from agentctl.fleet.logs import link_log
+from agentctl.fleet.session import SessionRun
+from agentctl.git import modes
+from agentctl.git.repository import Hub
+
+
+@dataclass
+class RemoteSessions:
+    engine: Engine
+
+    @property
+    def room(self) -> int:
+        return self.engine.room(AGENTS)
+
+    def begin(self, hub: Hub, policy: Policy, work: Assignment) -> RemoteSession:
+        return RemoteSession(hub, policy, work, engine=self.engine)
+
+
+@dataclass
+class RemoteSession(SessionRun):
+    engine: Engine = field(kw_only=True)
+    _printed: int = 0
+    """How many bytes of what the session prints are here."""
+    _hearing: threading.Lock = field(default_factory=threading.Lock)
+
+    def _session(self, claim: Claim) -> Session:
+        self._listener = Listener(self.log, adapters.reader(self.policy.agents.adapter, self.work.argv))
+        link_log(self.hub, self.work.agent, self.log)
+        order = SessionOrder(address_of(self.hub, self.work.trunk), self.policy, self.work, claim)
+        try:
+            answer = self.engine.carry_out(at_worker.attend, order, AGENTS, lambda: not self.stopping, self)
+        except Unwanted:
+            return self._cut_off(claim, "stopped")
+        except Lost as error:
+            return self._cut_off(claim, f"{error.message} in the middle of it")
+        assert isinstance(answer, SessionAnswer)
+        self.hear(answer.printed - len(answer.tail), answer.tail)
+        if self.hub.station:
+            # What the worker has handed in is to be seen before it is written down that it has.
+            self.hub.station.refresh()
+        return answer.session
+
+    def _cut_off(self, claim: Claim, why: str) -> Session:
+        now, tip = time.time(), self.hub.trunk_tip(self.work.trunk)
+        spent = replace(self.spent, seconds=round(now - self.started, 3))
+        return Session(claim.generation, claim.agent, End.INTERRUPTED, now, spent.seconds, tip, note=why, spent=spent)
+
+    # what goes to and fro while a worker runs it
+
+    def word(self) -> Word:
+        return Word(self._printed, self.stopping, self.behind, dict(self._news))
+
+    def hear(self, begin: int, piece: bytes) -> None:
+        """Append what the session printed to its file here; what came before is left out."""
+        with self._hearing:
+            end = begin + len(piece)
+            if new := piece[max(0, self._printed - begin) :]:
+                with open(self.log, "ab", opener=modes.opener) as file:
+                    file.write(new)
+            self._printed = max(self._printed, end)
+        if self._listener:
+            self._listener.listen()
+
+    def tell(self, about: str, text: str) -> None:
+        self._news[about] = text
+
+    @property
+    def spent(self) -> Spent:
+        return self._listener.spent if self._listener else Spent()
