@@ -49,9 +49,13 @@ class Mirrors:
                 self._known[address.url] = self._taken(address)
             return self._known[address.url][0]
 
+    def place(self, address: Address) -> str:
+        """Return the folder of the mirrors of a hub, of which each worker takes one."""
+        return os.path.join(self.top, hashlib.sha256(address.url.encode()).hexdigest()[:16])
+
     def _taken(self, address: Address) -> tuple[Hub, Held]:
         """Take the first folder that no other worker has."""
-        folder = os.path.join(self.top, hashlib.sha256(address.url.encode()).hexdigest()[:16])
+        folder = self.place(address)
         modes.folder(folder)
         number = 1
         while True:
@@ -63,7 +67,7 @@ class Mirrors:
         try:
             path = os.path.join(folder, f"{number}.git")
             if not os.path.exists(path):
-                _make(path, address)
+                make(path, address)
             hub = repository.find(path)
             assert hub.station
             hub.station.patience = lambda: PATIENCE
@@ -84,7 +88,7 @@ class Mirrors:
             self._known.clear()
 
 
-def _make(path: str, address: Address) -> None:
+def make(path: str, address: Address) -> None:
     """Make a bare repository with the hub as its remote; one that a kill left half made has another name."""
     half = path + ".half"
     shutil.rmtree(half, ignore_errors=True)

@@ -60,7 +60,8 @@ async def _serve(offer: Offer, tell: Callable[[str], None]) -> None:
     while not signals.heard():
         try:
             await _join(offer, tell)
-            tell(f"the scheduler at {offer.address} is gone; what ran here is stopped and made safe")
+            if not signals.heard():
+                tell(f"the scheduler at {offer.address} is gone; what ran here is stopped and made safe")
         except (OSError, TimeoutError) as error:
             if not gone:
                 tell(f"no scheduler answers at {offer.address}: {error}; it is tried again until one does")
