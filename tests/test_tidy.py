@@ -37,12 +37,13 @@ ROOMS = {
     "gate": "core git engine hub",
     "bot": "core git engine hub gate",
     "fleet": "core git engine hub",
-    "harness": "core git engine hub bot fleet",
+    "cluster": "core git engine hub gate fleet",
+    "harness": "core git engine hub gate bot fleet",
     "doctor": "core git engine hub gate fleet",
     "demo": "core git engine hub",
     "replay": "core simulation git hub gate fleet harness",
     "terminal": "core git hub bot fleet",
-    "commands": "core simulation git engine hub gate bot fleet harness doctor demo replay terminal",
+    "commands": "core simulation git engine hub gate bot fleet cluster harness doctor demo replay terminal",
 }
 """Each room of the package, and the rooms that it imports. `core` stands for all that is in it. No room stands above one that it
 imports."""

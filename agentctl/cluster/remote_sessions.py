@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from agentctl.cluster import at_worker
 from agentctl.cluster.engine import Engine, Lost, Unwanted
 from agentctl.cluster.orders import AGENTS, SessionAnswer, SessionOrder, Word
-from agentctl.cluster.remote_gates import address_of
+from agentctl.cluster.remote_gates import LOSSES, address_of
 from agentctl.core.policy.policy import Policy
 from agentctl.core.queue.spending import Spent
 from agentctl.core.tasks.claim import Claim
@@ -28,6 +28,8 @@ from agentctl.fleet.logs import link_log
 from agentctl.fleet.session import SessionRun
 from agentctl.git import modes
 from agentctl.git.repository import Hub
+
+IN_THE_MIDDLE = "in the middle of it"
 
 
 @dataclass
@@ -56,20 +58,23 @@ class RemoteSession(SessionRun):
         try:
             answer = self.engine.carry_out(at_worker.attend, order, AGENTS, lambda: not self.stopping, self)
         except Unwanted:
-            return self._cut_off(claim, "stopped")
+            return self._cut_off(claim, End.INTERRUPTED, "stopped")
         except Lost as error:
-            return self._cut_off(claim, f"{error.message} in the middle of it")
+            # What takes down one worker after the other is no accident.
+            before = [session for session in self.work.task.sessions[1 - LOSSES :] if session.note.endswith(IN_THE_MIDDLE)]
+            end = End.CRASHED if len(before) == LOSSES - 1 else End.INTERRUPTED
+            return self._cut_off(claim, end, f"{error.message} {IN_THE_MIDDLE}")
         assert isinstance(answer, SessionAnswer)
         self.hear(answer.printed - len(answer.tail), answer.tail)
-        if self.hub.station:
+        if self.hub.station and answer.session.revision:
             # What the worker has handed in is to be seen before it is written down that it has.
             self.hub.station.refresh()
         return answer.session
 
-    def _cut_off(self, claim: Claim, why: str) -> Session:
+    def _cut_off(self, claim: Claim, end: End, why: str) -> Session:
         now, tip = time.time(), self.hub.trunk_tip(self.work.trunk)
         spent = replace(self.spent, seconds=round(now - self.started, 3))
-        return Session(claim.generation, claim.agent, End.INTERRUPTED, now, spent.seconds, tip, note=why, spent=spent)
+        return Session(claim.generation, claim.agent, end, now, spent.seconds, tip, note=why, spent=spent)
 
     # what goes to and fro while a worker runs it
 

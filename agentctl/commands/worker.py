@@ -22,7 +22,7 @@ from agentctl.terminal.parser import Given, as_command, given
 @click.option("--dir", "folder", type=click.Path(), help="Where its mirrors of hubs are (default: ~/.cache/agentctl/mirrors).")
 @given
 def command(given: Given, address: str, gates: int, agents: int, name: str, folder: str | None) -> int:
-    """Run gates and sessions on this machine for stations that use the cluster.
+    """Run gates and sessions of other stations on this machine.
 
     ADDRESS is that of the scheduler of a Dask cluster (pip install 'agentctl[dask]'; `dask
     scheduler` starts one). It has to reach the hub with Git, by the address that the stations

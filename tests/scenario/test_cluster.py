@@ -1,0 +1,169 @@
+"""Gates and sessions on a Dask cluster: what happens there is what would have happened here, whatever the cluster loses."""
+
+import os
+import signal
+import subprocess
+
+import pytest
+
+from agentctl import __version__
+from agentctl.cluster import at_worker
+from agentctl.cluster.orders import Address
+from agentctl.engine import processes
+from agentctl.errors import Refused
+from tests.support.agents import WORK, add, ends, marked, task
+from tests.support.hub import PATIENCE, command, environment, eventually, git
+from tests.support.team import Team
+
+pytest.importorskip("distributed", reason="Dask is not installed: pip install 'agentctl[dask]'")
+from tests.support.cluster import Cluster  # noqa: E402
+
+WAITING = 'touch "{go}.$AGENTCTL_TASK.begun"; while [ ! -e {go} ]; do sleep 0.05; done; '
+
+
+@pytest.fixture
+def cluster(tmp_path):
+    folder = tmp_path / "cluster"
+    folder.mkdir()
+    made = Cluster(folder)
+    yield made
+    made.close()
+    for mark in marks(made):
+        processes.sweep(mark)
+
+
+@pytest.fixture
+def go(tmp_path):
+    return tmp_path / "go"
+
+
+def marks(cluster):
+    return [f"{stat.st_dev:x}.{stat.st_ino:x}/" for stat in map(os.stat, cluster.folder.glob("*/*/*.git"))]
+
+
+def start(repo, cluster, script, *options):
+    return subprocess.Popen(
+        command("run", "--engine", cluster.address, *options, "--", "sh", "-c", script),
+        cwd=repo.path,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        stdin=subprocess.DEVNULL,
+        text=True,
+    )
+
+
+def ended(run, status=0):
+    said = run.communicate(timeout=PATIENCE)[0]
+    assert run.returncode == status, said
+    return said
+
+
+def test_gates_and_sessions_run_there_and_leave_nothing(make_repo, cluster):
+    repo = make_repo()
+    cluster.work("w1")
+    add(repo, "one", "two", "three")
+    script = f'echo "at $PWD"; [ "$AGENTCTL_TASK" != two ] || [ -e "$AGENTCTL_ANSWER/verdict.json" ] || echo BUG >bug.txt; {WORK}'
+    said = ended(start(repo, cluster, "rm -f bug.txt; " + script, "-n", "2"))
+    assert "3 of 3 landed" in said
+    assert ends(repo, "two") == ["submitted", "submitted"]
+    # What a session printed is here.
+    assert f"at {cluster.folder / 'w1'}" in repo.cli("logs", "one").stdout
+    assert "all invariants hold" in repo.cli("verify").stdout
+    assert not os.path.exists(repo.hub.worktrees)
+    cluster.end("w1")
+    assert cluster.worktrees("w1") == []
+    assert [pid for mark in marks(cluster) for pid in marked(mark)] == []
+
+
+def test_a_lost_worker_is_no_verdict_and_no_attempt(make_repo, cluster, go):
+    gated, begun = go.with_name("gated"), go.with_name("begun")
+    repo = make_repo(gate=f"pwd >>{gated}; while [ ! -e {go} ]; do sleep 0.05; done; sh check.sh")
+    cluster.work("w1")
+    add(repo, "one")
+    run = start(repo, cluster, f"if [ -e {begun} ]; then {WORK}; else echo half >half.txt; touch {begun}; sleep 100; fi")
+    eventually(lambda: begun.exists() and gated.exists())
+    cluster.kill("w1")
+    eventually(lambda: not [pid for mark in marks(cluster) for pid in marked(mark)])
+    cluster.work("w2")
+    eventually(lambda: len(gated.read_text().splitlines()) > 1)
+    go.touch()
+    assert "1 of 1 landed" in ended(run)
+    assert ["w1/" in line for line in gated.read_text().splitlines()][:2] == [True, False]
+    assert ends(repo, "one") == ["interrupted", "submitted"]
+    assert "w1 was lost" in task(repo, "one")["sessions"][0]["note"]
+    # What the lost session had not committed is made safe when a worker starts there again.
+    cluster.work("w1")
+    add(repo, "two")
+    cluster.end("w2")
+    assert "2 of 2 landed" in ended(start(repo, cluster, WORK))
+    kept = repo.refs("refs/agentctl/salvage/agent-1/")
+    assert any("half.txt" in git(repo.path, "ls-tree", "--name-only", ref) for ref in kept)
+
+
+def test_a_scheduler_that_comes_back(make_repo, cluster, go):
+    repo = make_repo()
+    cluster.work("w1")
+    add(repo, "one")
+    run = start(repo, cluster, WAITING.format(go=go) + WORK)
+    eventually(lambda: (go.parent / "go.one.begun").exists())
+    (go.parent / "go.one.begun").unlink()
+    cluster.stop_scheduling()
+    eventually(lambda: not [pid for mark in marks(cluster) for pid in marked(mark)])
+    eventually(lambda: ends(repo, "one") == ["interrupted"])
+    cluster.schedule()
+    eventually(lambda: (go.parent / "go.one.begun").exists())
+    go.touch()
+    assert "1 of 1 landed" in ended(run)
+    assert "is gone" in cluster.said("w1")
+
+
+def test_a_run_that_is_killed_leaves_nothing_running_and_its_work_is_safe(make_repo, cluster, go):
+    repo = make_repo()
+    cluster.work("w1")
+    add(repo, "one")
+    script = 'echo half >half.txt; git add half.txt; git commit -qm "half a work"; ' + WAITING.format(go=go) + WORK
+    run = start(repo, cluster, script)
+    eventually(lambda: (go.parent / "go.one.begun").exists())
+    run.kill()
+    run.wait(PATIENCE)
+    eventually(lambda: not [pid for mark in marks(cluster) for pid in marked(mark)])
+    eventually(lambda: repo.refs("refs/agentctl/salvage/agent-1/"))
+    go.touch()
+    assert "1 of 1 landed" in ended(start(repo, cluster, WORK))
+
+
+def test_ctrl_c_of_a_run_stops_its_sessions_in_order(make_repo, cluster, go):
+    repo = make_repo()
+    cluster.work("w1")
+    add(repo, "one")
+    run = start(repo, cluster, "echo half >half.txt; " + WAITING.format(go=go))
+    eventually(lambda: (go.parent / "go.one.begun").exists())
+    run.send_signal(signal.SIGINT)
+    ended(run, 130)
+    assert ends(repo, "one") == ["interrupted"]
+    assert task(repo, "one")["sessions"][0]["note"].startswith("stopped")
+    assert repo.refs("refs/agentctl/salvage/agent-1/") and not repo.refs("refs/agentctl/claims/")
+    assert not [pid for mark in marks(cluster) for pid in marked(mark)]
+
+
+def test_a_hub_on_a_remote_and_the_bot_alone(tmp_path, cluster):
+    team = Team(tmp_path)
+    ann = team.station("ann")
+    git(ann.path, "config", "agentctl.engine", cluster.address)
+    cluster.work("w1")
+    ann.submit("fix", {"a": "1\n"})
+    ann.submit("bad", {"b": "BUG\n"})
+    assert "landed 1, rejected 1" in ann.cli("bot", "run", "--once", ok=7).stdout
+    assert cluster.worktrees("w1")
+
+
+def test_what_is_no_engine(repo):
+    assert "--engine tcp://HOST:8786" in repo.cli("bot", "run", "--once", "--engine", "there", ok=2).stderr
+    refused = repo.cli("bot", "run", "--once", "--engine", "tcp://127.0.0.1:9", ok=125)
+    assert "no scheduler answers at tcp://127.0.0.1:9" in refused.stderr
+
+
+def test_a_worker_of_another_version_refuses():
+    with pytest.raises(Refused, match=f"this worker has agentctl {__version__}, and the caller 0.0"):
+        at_worker._hub(Address("there", "main", "0.0"))
