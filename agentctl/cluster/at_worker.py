@@ -17,7 +17,7 @@ from typing import Any
 from agentctl import __version__
 from agentctl.cluster.mirror import Mirrors, cache
 from agentctl.cluster.orders import Address, GateOrder, SessionAnswer, SessionOrder, Word
-from agentctl.engine import memory, open_files
+from agentctl.engine import open_files
 from agentctl.errors import AgentctlError, Infrastructure, Refused
 from agentctl.fleet.session import SessionRun
 from agentctl.gate.judging import GateRun
@@ -109,7 +109,6 @@ def _hub(address: Address) -> Hub:
     if address.version != __version__:
         raise Refused(f"this worker has agentctl {__version__}, and the caller {address.version}")
     open_files.allow_many()
-    memory.give_back()
     return mirrors.of(address)
 
 

@@ -12,7 +12,7 @@ import threading
 import time
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -26,6 +26,12 @@ PATIENCE = 10.0
 """Seconds that a scheduler has to answer."""
 GLANCE = 0.5
 """Seconds between two exchanges with the workers."""
+
+
+def quiet() -> None:
+    """Let Dask log nothing: what it would say is told in our words, and to a terminal it prints whole stacks."""
+    for name in ("distributed", *filter(lambda name: name.startswith("distributed."), logging.root.manager.loggerDict)):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
 class Lost(AgentctlError):
@@ -67,7 +73,7 @@ class Engine:
             import distributed
         except ImportError as error:
             raise Infrastructure(f"the engine {address} needs Dask: {error}", hint="pip install 'agentctl[dask]'") from None
-        logging.getLogger("distributed").setLevel(logging.CRITICAL)
+        quiet()
         self.address, self._dask = address, distributed
         self._client: Any = None
         self._lock = threading.Condition()
@@ -87,6 +93,13 @@ class Engine:
         """Return how many orders that need one of a resource the cluster can carry out at a time, as it is now."""
         with self._lock:
             return placement.room(self._workers, resource)
+
+    def lacking(self, resource: str) -> str:
+        """Return why no order that needs a resource can be carried out now; empty if one can, or could if others were over."""
+        if self._client is None:
+            return f"no scheduler answers at {self.address}; it is tried again until one does"
+        offered = "" if self.room(resource) else f"no worker of {self.address} offers {resource}"
+        return offered and f"{offered}: agentctl worker {self.address}, on a machine that is to run them"
 
     def carry_out(
         self,
@@ -210,11 +223,6 @@ class Engine:
             said = self._client.run(at_worker.exchange, words, workers=[place])[place]
             for key, piece in said.items():
                 heard[key].hear(words[key].heard, piece)
-
-    @property
-    def workers(self) -> Iterable[str]:
-        """The names of the workers that are there now."""
-        return [worker.name for worker in self._workers.values()]
 
     def close(self) -> None:
         self._closing.set()

@@ -32,6 +32,10 @@ class RemoteGates:
     def room(self) -> int:
         return self.engine.room(GATES)
 
+    @property
+    def lacking(self) -> str:
+        return self.engine.lacking(GATES)
+
     def begin(self) -> RemoteGate:
         return RemoteGate(self.engine)
 

@@ -40,6 +40,10 @@ class RemoteSessions:
     def room(self) -> int:
         return self.engine.room(AGENTS)
 
+    @property
+    def lacking(self) -> str:
+        return self.engine.lacking(AGENTS)
+
     def begin(self, hub: Hub, policy: Policy, work: Assignment) -> RemoteSession:
         return RemoteSession(hub, policy, work, engine=self.engine)
 

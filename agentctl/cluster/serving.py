@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import os
 import time
 from collections.abc import Callable
@@ -12,8 +11,11 @@ from dataclasses import dataclass
 
 from agentctl import signals
 from agentctl.cluster import at_worker
+from agentctl.cluster.engine import quiet
 from agentctl.cluster.mirror import Mirrors, cache
 from agentctl.cluster.orders import AGENTS, GATES
+from agentctl.engine import memory
+from agentctl.engine.memory import GivingBack
 from agentctl.errors import Infrastructure
 from agentctl.git import modes
 
@@ -42,12 +44,13 @@ def serve(offer: Offer, tell: Callable[[str], None]) -> None:
         import distributed  # noqa: F401
     except ImportError as error:
         raise Infrastructure(f"a worker needs Dask: {error}", hint="pip install 'agentctl[dask]'") from None
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)
+    quiet()
+    giving_back = memory.GivingBack()
     at_worker.mirrors = Mirrors(os.path.abspath(offer.folder) if offer.folder else cache())
     modes.folder(at_worker.mirrors.top)
     with signals.held():
         try:
-            asyncio.run(_serve(offer, tell))
+            asyncio.run(_serve(offer, tell, giving_back))
         finally:
             until = time.monotonic() + STOPPING
             while at_worker.under_way and time.monotonic() < until:
@@ -55,11 +58,11 @@ def serve(offer: Offer, tell: Callable[[str], None]) -> None:
             at_worker.mirrors.close()
 
 
-async def _serve(offer: Offer, tell: Callable[[str], None]) -> None:
+async def _serve(offer: Offer, tell: Callable[[str], None], giving_back: GivingBack) -> None:
     gone = False
     while not signals.heard():
         try:
-            await _join(offer, tell)
+            await _join(offer, tell, giving_back)
             if not signals.heard():
                 tell(f"the scheduler at {offer.address} is gone; what ran here is stopped and made safe")
         except (OSError, TimeoutError) as error:
@@ -71,7 +74,7 @@ async def _serve(offer: Offer, tell: Callable[[str], None]) -> None:
             gone = False
 
 
-async def _join(offer: Offer, tell: Callable[[str], None]) -> None:
+async def _join(offer: Offer, tell: Callable[[str], None], giving_back: GivingBack) -> None:
     """Be a worker of the cluster until the scheduler is gone or this process is asked to stop."""
     from distributed import Worker
 
@@ -89,6 +92,7 @@ async def _join(offer: Offer, tell: Callable[[str], None]) -> None:
     async with worker:
         tell(f"{offer.name} works for {offer.address}: gates {offer.gates}, agents {offer.agents}")
         while worker.status.name in ("running", "paused") and not signals.heard():
+            giving_back.turn()
             await asyncio.sleep(GLANCE)
         with contextlib.suppress(Exception):
             await worker.close(timeout=AGAIN, executor_wait=False)

@@ -16,6 +16,7 @@ from agentctl.core.notices import Told
 from agentctl.core.text.printable import printable
 from agentctl.engine import memory, open_files
 from agentctl.gate.pool import Gates
+from agentctl.harness.lacking import Lacking
 from agentctl.harness.tally import Tally
 from agentctl.hub import approvals, foreign, lease, marks
 from agentctl.hub.hindrance import Hindrance
@@ -98,18 +99,20 @@ def run(
         narrator.tell(event)
 
     open_files.allow_many()
-    memory.give_back()
+    giving_back = memory.GivingBack()
     with lock(given.hub) as held, signals.held():
-        bot, hindrance = Bot(hub, held, trunk, tell, slots, batch, gates=gates), Hindrance(hub)
+        bot = Bot(hub, held, trunk, tell, slots, batch, gates=gates)
+        hindrance, room = Hindrance(hub), Lacking(tell)
         try:
             while True:
                 bot.take_turn()
-                hindrance.tell(bot.reach.told)
+                hindrance.tell(bot.reach.told, room.look(gates.lacking))
                 over = most is not None and time.monotonic() - begun >= most
                 lasting = bot.reach.lasting if once and not bot.runs else None
                 if over or lasting or once and (bot.idle or bot.halted):
                     lacking = sum(bool(approvals.lacking(hub, bot.policy, record)) for record in bot.state.queue.values())
                     break
+                giving_back.turn()
                 bot.wake.wait(POLL)
                 signals.check()
         finally:

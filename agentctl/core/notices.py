@@ -73,6 +73,12 @@ class Elsewhere(Notice, frozen=True, tag="elsewhere"):
     how: str
 
 
+class NoRoom(Notice, frozen=True, tag="no room"):
+    """Nothing can run where gates and sessions are to run."""
+
+    how: str
+
+
 class Unapproved(Notice, frozen=True, tag="unapproved"):
     """A queued change waits for approvals."""
 
@@ -219,6 +225,7 @@ def _told(event: Notice) -> str:
             | TrunkRed(how=how)
             | HubAway(how=how)
             | Elsewhere(how=how)
+            | NoRoom(how=how)
             | Braked(how=how)
             | Released(how=how)
             | OverBudget(how=how)

@@ -277,6 +277,10 @@ class Sessions(Protocol):
     def room(self) -> int | None:
         """How many may run at a time; None if only the size of the fleet counts."""
 
+    @property
+    def lacking(self) -> str:
+        """Why none can run now; empty if one can, be it later."""
+
     def begin(self, hub: Hub, policy: Policy, work: Assignment) -> SessionRun:
         """Return a session that has not begun; its `go` is called in a thread of its own."""
 
@@ -284,7 +288,7 @@ class Sessions(Protocol):
 class Here:
     """On this machine."""
 
-    room = None
+    room, lacking = None, ""
 
     def begin(self, hub: Hub, policy: Policy, work: Assignment) -> SessionRun:
         return SessionRun(hub, policy, work)

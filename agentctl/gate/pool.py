@@ -32,6 +32,10 @@ class Gates(Protocol):
     def room(self) -> int | None:
         """How many may run at a time; None if that is for the policy alone to say."""
 
+    @property
+    def lacking(self) -> str:
+        """Why none can run now; empty if one can, be it later."""
+
     def begin(self) -> Judging:
         """Return a run that has not begun; several threads may call this at once."""
 
@@ -39,7 +43,7 @@ class Gates(Protocol):
 class Here:
     """On this machine."""
 
-    room = None
+    room, lacking = None, ""
 
     def begin(self) -> Judging:
         return GateRun()

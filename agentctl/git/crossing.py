@@ -10,7 +10,6 @@ killed.
 from __future__ import annotations
 
 import contextlib
-import glob
 import os
 import re
 import shutil
@@ -116,6 +115,6 @@ def _transfer(hub: Hub, scratch_dir: str, stores: tuple[str, ...], tips: list[st
     except process.GitError as error:
         raise Refused(f"commits cannot be taken over: {error.stderr}", hint=HINT) from error
     finally:
-        for left in glob.glob(glob.escape(packed) + "-*"):
+        for left in folders.beside(packed, "-"):
             os.unlink(left)
     return os.path.join(into or objects, "pack", f"pack-{said.split()[-1]}.keep")

@@ -267,6 +267,15 @@ def listed(path: str) -> list[os.DirEntry[str]]:
         return list(found)
 
 
+def beside(path: str, mark: str) -> list[str]:
+    """List what lies beside a path, or its remains, and whose name begins with its name and a mark.
+
+    Unlike `glob`, this keeps nothing: that remembers a compiled pattern for each of the last 32,768 paths.
+    """
+    folder, name = os.path.split(path)
+    return [entry.path for entry in listed(folder) if entry.name.startswith(name + mark)]
+
+
 def claim(path: str) -> int | None:
     """Lock a folder, which is made if it does not exist, and return a descriptor that holds the lock.
 

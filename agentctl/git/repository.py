@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import functools
-import glob
 import hashlib
 import os
 import re
@@ -250,7 +249,7 @@ def _remove_scratch(path: str, handle: int) -> None:
     The folder goes last: as long as it exists, the rest can be found by its name after a kill.
     """
     try:
-        for left in glob.glob(glob.escape(path) + ".*"):
+        for left in folders.beside(path, "."):
             shutil.rmtree(left) if os.path.isdir(left) else os.unlink(left)
         shutil.rmtree(path)
     finally:

@@ -23,6 +23,7 @@ from agentctl.gate import pool
 from agentctl.gate.pool import Gates
 from agentctl.git.remote import Away, Declined
 from agentctl.git.repository import Hub
+from agentctl.harness.lacking import Lacking
 from agentctl.harness.seat import Seat
 from agentctl.harness.summary import Summary
 from agentctl.harness.tally import Tally
@@ -86,7 +87,7 @@ def run(hub: Hub, trunk: str, job: RunPlan, tell: Callable[[Told], None], watch:
     """
     begun, tally = time.time(), Tally()
     open_files.allow_many()
-    memory.give_back()
+    giving_back = memory.GivingBack()
 
     def heard(event: Told) -> None:
         tally.count(event)
@@ -102,7 +103,7 @@ def run(hub: Hub, trunk: str, job: RunPlan, tell: Callable[[Told], None], watch:
         stack.callback(fleet.stop)
         if hub.station:
             hub.station.patience = _patience
-        hindrance = Hindrance(hub)
+        hindrance, lacking = Hindrance(hub), Lacking(heard)
         stack.callback(hindrance.close)
         show = stack.enter_context(watch(fleet, seat))
         while True:
@@ -115,12 +116,14 @@ def run(hub: Hub, trunk: str, job: RunPlan, tell: Callable[[Told], None], watch:
             except (Away, Declined) as error:
                 (bot or seat).reach.failed(error, landing=False)
             red = "no task begins until trunk is green" if fleet.held_by_trunk else ""
-            hindrance.tell((bot or seat).reach.told, red, fleet.pace.held)
+            lacks = lacking.look(job.sessions.lacking, job.gates.lacking if bot else "")
+            hindrance.tell((bot or seat).reach.told, red, fleet.pace.held, lacks)
             show()
             if fleet.done and (not bot or bot.idle or fleet.over_budget and bot.halted):
                 break
             if bot and bot.blocked and bot.halted and not fleet.runs and not (bot.green.was and fleet.held_by_trunk):
                 raise bot.blocked
+            giving_back.turn()
             wake.wait(POLL)
             signals.check()
     return RunOutcome(_summed_up(fleet, seat, tally, time.time() - begun), tally, fleet.parked, fleet.blocked)

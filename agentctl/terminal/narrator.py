@@ -28,6 +28,7 @@ COLORS: dict[type, str] = {
     notices.HubAway: "red",
     notices.HubBack: "green",
     notices.Elsewhere: "cyan",
+    notices.NoRoom: "red",
     notices.Upstream: "cyan",
     events.PutBack: "yellow",
     notices.Unapproved: "yellow",

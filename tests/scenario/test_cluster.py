@@ -111,6 +111,7 @@ def test_a_scheduler_that_comes_back(make_repo, cluster, go):
     cluster.stop_scheduling()
     eventually(lambda: not [pid for mark in marks(cluster) for pid in marked(mark)])
     eventually(lambda: ends(repo, "one") == ["interrupted"])
+    eventually(lambda: "no scheduler answers" in repo.cli("queue").stdout)
     cluster.schedule()
     eventually(lambda: (go.parent / "go.one.begun").exists())
     go.touch()
