@@ -75,7 +75,8 @@ def _judge(order: GateOrder) -> Judgement:
 def _attend(order: SessionOrder) -> SessionAnswer:
     hub = _hub(order.hub)
     assert hub.station
-    hub.station.refresh(1.0)
+    # What the station has just seen, such as an answer, is to be seen here too.
+    hub.station.refresh()
     run, key = SessionRun(hub, order.policy, order.work), _key()
     _sessions[key] = run
     try:

@@ -22,8 +22,8 @@ from agentctl.cluster.orders import Word
 from agentctl.cluster.placement import WorkerSeen
 from agentctl.errors import AgentctlError, Infrastructure
 
-PATIENCE = 10.0
-"""Seconds that a scheduler has to answer."""
+PATIENCE, AGAIN = 10.0, 2.0
+"""Seconds that a scheduler has to answer at first, and in each try after it was lost: Dask pauses longer and longer in one."""
 GLANCE = 0.5
 """Seconds between two exchanges with the workers."""
 
@@ -84,7 +84,7 @@ class Engine:
         self._threads = ThreadPoolExecutor(64, thread_name_prefix="exchange")
         self._exchanges: dict[str, Future[None]] = {}
         self._closing = threading.Event()
-        self._connect()
+        self._connect(PATIENCE)
         self._observe()
         self._loop = threading.Thread(target=self._go, name="engine", daemon=True)
         self._loop.start()
@@ -169,17 +169,17 @@ class Engine:
         while not self._closing.wait(GLANCE):
             try:
                 if self._client is None:
-                    self._connect()
+                    self._connect(AGAIN)
                 self._observe()
                 self._exchange()
             except Exception:
                 # The scheduler is gone. Whoever waits for an order sees that nobody has it.
                 self._drop()
 
-    def _connect(self) -> None:
+    def _connect(self, seconds: float) -> None:
         try:
             make: Callable[..., Any] = self._dask.Client
-            self._client = make(self.address, timeout=PATIENCE, set_as_default=False, name="agentctl")
+            self._client = make(self.address, timeout=seconds, set_as_default=False, name="agentctl")
         except (OSError, ValueError) as error:
             raise Infrastructure(
                 f"no scheduler answers at {self.address}: {error}", hint="dask scheduler, and agentctl worker ADDRESS"

@@ -24,6 +24,8 @@ FEW = 64
 """The most objects written together that are not synced by themselves."""
 MOST = 1 << 27
 """Bytes of the largest object that is read; a larger one is only read by Git itself."""
+DELTAS = 1 << 16
+"""The most bytes that dulwich keeps of each pack of what deltas build on; by itself it keeps 96 MiB of each."""
 LOOKS = 3
 """How often an object is looked up, because a repack may have moved it meanwhile."""
 Answer = TypeVar("Answer")
@@ -221,7 +223,7 @@ class _Folder:
         from dulwich.object_store import DiskObjectStore
 
         self.path = path
-        self._disk = DiskObjectStore(path)
+        self._disk = DiskObjectStore(path, pack_delta_cache_size=DELTAS)
         self._packs: list[_Pack] = []
 
     def borrowed(self) -> list[str]:
