@@ -40,6 +40,10 @@ class Lost(AgentctlError):
     code = "lost"
 
 
+class _Gone(Exception):
+    """An order that nobody carries out any more."""
+
+
 class Unwanted(AgentctlError):
     """it is not wanted any more"""  # noqa: D400, D415
 
@@ -80,6 +84,8 @@ class Engine:
         self._seen: dict[str, tuple[float, float]] = {}
         """The last sign of life of each worker: when by its own clock, and when that was first seen here."""
         self._workers: dict[str, WorkerSeen] = {}
+        self._doubted: set[str] = set()
+        """Those of which an order was lost since the scheduler was asked last; nothing goes there until it is asked again."""
         self._orders: dict[str, _Order] = {}
         self._threads = ThreadPoolExecutor(64, thread_name_prefix="exchange")
         self._exchanges: dict[str, Future[None]] = {}
@@ -132,16 +138,18 @@ class Engine:
                 )
                 future.add_done_callback(lambda _: sent.over.set())
             except Exception as error:
-                raise Lost(worker=f"the scheduler at {self.address}") from error
+                raise _Gone from error
             while not sent.over.wait(GLANCE):
                 if not listening and not wanted():
                     raise Unwanted()
                 if sent.place not in self._workers or client is not self._client:
-                    raise Lost(worker=sent.worker)
+                    raise _Gone
             if future.status == "cancelled":
-                raise Lost(worker=sent.worker)
+                raise _Gone
             return future.result(PATIENCE)
-        except self._dask.scheduler.KilledWorker as error:
+        except (_Gone, self._dask.scheduler.KilledWorker) as error:
+            with self._lock:
+                self._doubted.add(sent.place)
             raise Lost(worker=sent.worker) from error
         finally:
             if future is not None:
@@ -157,7 +165,8 @@ class Engine:
                 if not wanted() or self._closing.is_set():
                     raise Unwanted()
                 used = Counter(other.place for other in self._orders.values() if other.resource == order.resource)
-                if place := placement.choose(self._workers, order.resource, used):
+                trusted = {address: worker for address, worker in self._workers.items() if address not in self._doubted}
+                if place := placement.choose(trusted, order.resource, used):
                     order.place, order.worker = place, self._workers[place].name
                     self._orders[order.key] = order
                     return
@@ -205,6 +214,7 @@ class Engine:
             workers[address] = WorkerSeen(str(worker["name"]), now - seen[address][1], worker["resources"])
         with self._lock:
             self._seen, self._workers = seen, placement.alive(workers)
+            self._doubted.clear()
             self._lock.notify_all()
 
     def _exchange(self) -> None:
