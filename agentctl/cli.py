@@ -56,8 +56,9 @@ def _answer(args: list[str]) -> int:
         from agentctl.commands import run_hook
 
         return run_hook.run(args[2:])
-    from agentctl import signals
+    from agentctl import signals, thread_caches
 
+    thread_caches.do_without(args)
     return run(args, signals.install)
 
 

@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import agentctl
+from agentctl import thread_caches
 from agentctl.bot.bot import Bot
 from agentctl.bot.lock import lock
 from agentctl.core import notices
@@ -257,7 +258,8 @@ def git(cwd, *args):
 
 
 def environment():
-    return os.environ | {"PYTHONPATH": str(ROOT)}
+    # With the setting for which `run` would start once more, it does not: that would cost each of its tests a start.
+    return os.environ | {"PYTHONPATH": str(ROOT), thread_caches.VARIABLE: thread_caches.SETTING}
 
 
 def command(*args):
