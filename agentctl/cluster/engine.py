@@ -152,7 +152,7 @@ class Engine:
                 self._doubted.add(sent.place)
             raise Lost(worker=sent.worker) from error
         finally:
-            if future is not None:
+            if future is not None and not sent.over.is_set():
                 with contextlib.suppress(Exception):
                     future.cancel()
             with self._lock:

@@ -129,6 +129,7 @@ def figures(evidence: Evidence, runs: list[Sampled], outputs: Path) -> list[tupl
         ("memory of a supervisor, at most, MiB", max(size for one in runs for _, size in one.memory) / 2**20),
         ("its growth in the longest run, KiB a minute", slope(longest.memory)),
         (f"in each of {PARTS} parts of that run, MiB", parts(longest.memory)),
+        ("of it without pages of files, MiB", parts(longest.own)),
         ("its own share of one processor", sum(one.cpu for one in runs) / seconds),
         ("that of its Gits, gates and sessions", sum(one.helpers for one in runs) / seconds),
         *sorted(pauses(outputs).items()),

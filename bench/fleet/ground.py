@@ -49,6 +49,8 @@ class Sampled:
 
     memory: list[tuple[float, int]] = field(default_factory=list)
     """(seconds since its start, bytes resident)."""
+    own: list[tuple[float, int]] = field(default_factory=list)
+    """The same without pages of files, such as packs that are mapped, which the kernel takes back when it needs them."""
     cpu: float = 0.0
     """Seconds of processor time of its own, without its Gits, guards and sessions."""
     helpers: float = 0.0
@@ -121,6 +123,7 @@ class Ground:
             return
         seen.seconds = time.time() - self._begun
         seen.memory.append((seen.seconds, int(fields[21]) * os.sysconf("SC_PAGE_SIZE")))
+        seen.own.append((seen.seconds, _anonymous(self.run.pid)))
         seen.cpu, seen.helpers = ((int(fields[n]) + int(fields[n + 1])) / TICK for n in (11, 13))
 
     def kill(self) -> None:
@@ -142,3 +145,8 @@ class Ground:
         """Let the provider refuse everybody from now on."""
         (self.place / "storm~").write_text(str(time.time() + seconds))
         os.rename(self.place / "storm~", self.place / "storm")
+
+
+def _anonymous(pid: int) -> int:
+    with open(f"/proc/{pid}/status") as file:
+        return next((1024 * int(line.split()[1]) for line in file if line.startswith("RssAnon:")), 0)
