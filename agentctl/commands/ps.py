@@ -23,6 +23,7 @@ class Row:
     since: float | None
     """When its session began; None if none runs."""
     worktree: str
+    """Its path; empty if it is not here."""
     spent: Spent
     """What its session has used up so far."""
     station: str = ""
@@ -39,15 +40,17 @@ def command(given: Given) -> int:
     hub = given.hub
     found = tasks.survey(hub)
     work = {claim.agent: name for name, (claim, _) in found.claims.items()}
-    rows = []
-    for name in agents.names(hub):
+    rows, there = [], agents.names(hub)
+    # A session on a cluster has its worktree there.
+    away = [claim.agent for claim, _ in found.claims.values() if claim.station in ("", hub.place) and claim.agent not in there]
+    for name in [*there, *sorted(away)]:
         running = holder(hub.own_path("locks", "agents", f"{name}.lock"))
         rows.append(
             Row(
                 name,
                 work.get(name),
                 running["since"] if running else None,
-                agents.path_of(hub, name),
+                agents.path_of(hub, name) if name in there else "",
                 spent_so_far(log_of(hub, name)) if running else Spent(),
             )
         )
@@ -65,7 +68,7 @@ def command(given: Given) -> int:
                 f"running for {ago(row.since)}" if row.since else "running" if row.station else "idle",
                 row.task or "-",
                 str(row.spent) or "-",
-                f"at station {row.station}" if row.station else row.worktree,
+                f"at station {row.station}" if row.station else row.worktree or "no worktree here",
             )
             for row in rows
         ]

@@ -140,6 +140,7 @@ def test_ctrl_c_of_a_run_stops_its_sessions_in_order(make_repo, cluster, go):
     add(repo, "one")
     run = start(repo, cluster, "echo half >half.txt; " + WAITING.format(go=go))
     eventually(lambda: (go.parent / "go.one.begun").exists())
+    assert "one" in repo.cli("ps").stdout and "no worktree here" in repo.cli("ps").stdout
     run.send_signal(signal.SIGINT)
     ended(run, 130)
     assert ends(repo, "one") == ["interrupted"]
