@@ -24,6 +24,8 @@ from agentctl.errors import AgentctlError, Infrastructure
 
 PATIENCE, AGAIN = 10.0, 2.0
 """Seconds that a scheduler has to answer at first, and in each try after it was lost: Dask pauses longer and longer in one."""
+REST = 30.0
+"""Seconds for which a worker gets nothing that could not do what it got, as one does that cannot reach the hub."""
 GLANCE = 0.5
 """Seconds between two exchanges with the workers."""
 
@@ -38,6 +40,10 @@ class Lost(AgentctlError):
     """{worker} was lost"""  # noqa: D400, D415
 
     code = "lost"
+
+
+class Unfit(Lost):
+    """{worker} could not do it: {said}"""  # noqa: D400, D415
 
 
 class _Gone(Exception):
@@ -86,6 +92,8 @@ class Engine:
         self._workers: dict[str, WorkerSeen] = {}
         self._doubted: set[str] = set()
         """Those of which an order was lost since the scheduler was asked last; nothing goes there until it is asked again."""
+        self._resting: dict[str, tuple[float, str]] = {}
+        """Until when a worker gets nothing, and why, by address."""
         self._orders: dict[str, _Order] = {}
         self._threads = ThreadPoolExecutor(64, thread_name_prefix="exchange")
         self._exchanges: dict[str, Future[None]] = {}
@@ -98,14 +106,22 @@ class Engine:
     def room(self, resource: str) -> int:
         """Return how many orders that need one of a resource the cluster can carry out at a time, as it is now."""
         with self._lock:
-            return placement.room(self._workers, resource)
+            return placement.room(self._fit(), resource)
+
+    def _fit(self) -> dict[str, WorkerSeen]:
+        now = time.monotonic()
+        self._resting = {address: rest for address, rest in self._resting.items() if rest[0] > now}
+        return {address: worker for address, worker in self._workers.items() if address not in self._resting}
 
     def lacking(self, resource: str) -> str:
         """Return why no order that needs a resource can be carried out now; empty if one can, or could if others were over."""
         if self._client is None:
             return f"no scheduler answers at {self.address}; it is tried again until one does"
-        offered = "" if self.room(resource) else f"no worker of {self.address} offers {resource}"
-        return offered and f"{offered}: agentctl worker {self.address}, on a machine that is to run them"
+        if self.room(resource):
+            return ""
+        if resting := [why for _, why in self._resting.values()]:
+            return f"{resting[0]}; it is tried again"
+        return f"no worker of {self.address} offers {resource}: agentctl worker {self.address}, on a machine that is to run them"
 
     def carry_out(
         self,
@@ -117,8 +133,9 @@ class Engine:
     ) -> Any:
         """Have a worker call `work` with the order, and return what that returns; wait for a worker with room before.
 
-        Raises what `work` raises, Lost if the worker or the scheduler was lost before, and Unwanted as soon as `wanted` says
-        no: of an order without a listener at any time, else only before it was begun, since the listener can say so.
+        Raises Lost if the worker or the scheduler was lost before, Unfit if `work` raised Infrastructure, and Unwanted as soon
+        as `wanted` says no: of an order without a listener at any time, else only before it was begun, since the listener can
+        say so.
         """
         sent = _Order(f"agentctl-{resource}-{uuid.uuid4().hex}", resource, listening=listening)
         self._place(sent, wanted)
@@ -151,6 +168,11 @@ class Engine:
             with self._lock:
                 self._doubted.add(sent.place)
             raise Lost(worker=sent.worker) from error
+        except Infrastructure as error:
+            unfit = Unfit(worker=sent.worker, said=error.message)
+            with self._lock:
+                self._resting[sent.place] = time.monotonic() + REST, unfit.message
+            raise unfit from error
         finally:
             if future is not None and not sent.over.is_set():
                 with contextlib.suppress(Exception):
@@ -165,7 +187,7 @@ class Engine:
                 if not wanted() or self._closing.is_set():
                     raise Unwanted()
                 used = Counter(other.place for other in self._orders.values() if other.resource == order.resource)
-                trusted = {address: worker for address, worker in self._workers.items() if address not in self._doubted}
+                trusted = {address: worker for address, worker in self._fit().items() if address not in self._doubted}
                 if place := placement.choose(trusted, order.resource, used):
                     order.place, order.worker = place, self._workers[place].name
                     self._orders[order.key] = order

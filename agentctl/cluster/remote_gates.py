@@ -77,7 +77,7 @@ class RemoteGate:
             except Lost as error:
                 lost.append(error.message)
                 if len(lost) >= LOSSES:
-                    return none(Verdict.INDETERMINATE, f"the machine failed us: {'; '.join(lost)} in the middle of it")
+                    return none(Verdict.INDETERMINATE, f"the machine failed us: {'; '.join(lost)}")
             except Exception as error:
                 return none(Verdict.INDETERMINATE, f"the machine failed us: a worker says: {error}")
 

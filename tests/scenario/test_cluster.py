@@ -160,6 +160,18 @@ def test_a_hub_on_a_remote_and_the_bot_alone(tmp_path, cluster):
     assert cluster.worktrees("w1")
 
 
+def test_a_worker_that_cannot_reach_the_hub_gets_nothing_for_a_while(make_repo, cluster, tmp_path):
+    repo = make_repo()
+    (tmp_path / "gitconfig").write_text('[url "nowhere://"]\n\tinsteadOf = /\n')
+    cluster.work("blind", env={"GIT_CONFIG_GLOBAL": str(tmp_path / "gitconfig")})
+    add(repo, "one")
+    run = start(repo, cluster, WORK)
+    eventually(lambda: "blind could not do it: the remote hub cannot be reached" in repo.cli("queue").stdout)
+    cluster.work("w1")
+    assert "1 of 1 landed" in ended(run)
+    assert set(ends(repo, "one")[:-1]) <= {"interrupted"}
+
+
 def test_what_is_no_engine(repo):
     assert "--engine tcp://HOST:8786" in repo.cli("bot", "run", "--once", "--engine", "there", ok=2).stderr
     refused = repo.cli("bot", "run", "--once", "--engine", "tcp://127.0.0.1:9", ok=125)

@@ -26,10 +26,10 @@ class Cluster:
         self._scheduler.kill()
         self._scheduler.wait(PATIENCE)
 
-    def work(self, name, gates=1, agents=2):
+    def work(self, name, gates=1, agents=2, env=None):
         """Start a worker, and wait until it has joined."""
         words = ["--gates", gates, "--agents", agents, "--name", name, "--dir", self.folder / name]
-        self.workers[name] = self._start(name, command("worker", self.address, *words))
+        self.workers[name] = self._start(name, command("worker", self.address, *words), env)
         joined = self.said(name).count(" works for ")
         eventually(lambda: self.said(name).count(" works for ") > joined)
 
@@ -54,6 +54,6 @@ class Cluster:
                 one.kill()
             one.wait(PATIENCE)
 
-    def _start(self, name, argv):
+    def _start(self, name, argv, env=None):
         with open(self.folder / f"{name}.log", "ab") as log:
-            return subprocess.Popen(argv, env=environment(), stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+            return subprocess.Popen(argv, env=environment() | (env or {}), stdout=log, stderr=log, stdin=subprocess.DEVNULL)
