@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import socket
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -58,7 +57,8 @@ def _told() -> Iterator[None]:
     try:
         yield
     except (AgentctlError, OSError) as error:
-        raise Infrastructure(f"{error} (on {socket.gethostname()})") from None
+        mirrors.tell(str(error))
+        raise Infrastructure(str(error)) from None
 
 
 def _judge(order: GateOrder) -> Judgement:

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import socket
 import threading
 import time
+import urllib.parse
 import uuid
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -32,7 +35,11 @@ GLANCE = 0.5
 
 def quiet() -> None:
     """Let Dask log nothing: what it would say is told in our words, and to a terminal it prints whole stacks."""
-    for name in ("distributed", *filter(lambda name: name.startswith("distributed."), logging.root.manager.loggerDict)):
+    for name in (
+        "asyncio",
+        "distributed",
+        *filter(lambda name: name.startswith("distributed."), logging.root.manager.loggerDict),
+    ):
         logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
@@ -40,6 +47,10 @@ class Lost(AgentctlError):
     """{worker} was lost"""  # noqa: D400, D415
 
     code = "lost"
+
+
+class SchedulerLost(Lost):
+    """the scheduler at {worker} was lost"""  # noqa: D400, D415
 
 
 class Unfit(Lost):
@@ -121,7 +132,7 @@ class Engine:
             return ""
         if resting := [why for _, why in self._resting.values()]:
             return f"{resting[0]}; it is tried again"
-        return f"no worker of {self.address} offers {resource}: agentctl worker {self.address}, on a machine that is to run them"
+        return f"no worker of {self.address} offers {resource}; start one where they are to run: agentctl worker {self.address} --{resource} N"
 
     def carry_out(
         self,
@@ -139,9 +150,8 @@ class Engine:
         """
         sent = _Order(f"agentctl-{resource}-{uuid.uuid4().hex}", resource, listening=listening)
         self._place(sent, wanted)
-        future = None
+        future, client = None, self._client
         try:
-            client = self._client
             try:
                 future = client.submit(
                     work,
@@ -167,6 +177,8 @@ class Engine:
         except (_Gone, self._dask.scheduler.KilledWorker) as error:
             with self._lock:
                 self._doubted.add(sent.place)
+            if client is not self._client or client.status != "running":
+                raise SchedulerLost(worker=self.address) from error
             raise Lost(worker=sent.worker) from error
         except Infrastructure as error:
             unfit = Unfit(worker=sent.worker, said=error.message)
@@ -208,13 +220,29 @@ class Engine:
                 self._drop()
 
     def _connect(self, seconds: float) -> None:
+        """Connect to the scheduler, or raise Infrastructure.
+
+        Dask itself waits without an end for something else that listens there, such as its own dashboard.
+        """
+        made: Future[Any] = Future()
+        threading.Thread(target=self._make_client, args=(seconds, made), name="connect", daemon=True).start()
         try:
-            make: Callable[..., Any] = self._dask.Client
-            self._client = make(self.address, timeout=seconds, set_as_default=False, name="agentctl")
-        except (OSError, ValueError) as error:
+            self._client = made.result(seconds + AGAIN)
+        except (OSError, ValueError, FutureTimeout, RuntimeError):
             raise Infrastructure(
-                f"no scheduler answers at {self.address}: {error}", hint="dask scheduler, and agentctl worker ADDRESS"
+                f"no scheduler answers at {self.address}", hint="dask scheduler, and agentctl worker ADDRESS"
             ) from None
+
+    def _make_client(self, seconds: float, made: Future[Any]) -> None:
+        class Client(self._dask.Client):  # type: ignore[misc, name-defined]
+            def __del__(self) -> None:
+                """Do nothing: it is closed where it is needed no more, and Dask would wait for what does not answer."""
+
+        try:
+            _port_answers(self.address, seconds)
+            made.set_result(Client(self.address, timeout=seconds, set_as_default=False, name="agentctl"))
+        except Exception as error:
+            made.set_exception(error)
 
     def _drop(self) -> None:
         client, self._client = self._client, None
@@ -261,3 +289,12 @@ class Engine:
         self._loop.join(2 * PATIENCE)
         self._drop()
         self._threads.shutdown(wait=False, cancel_futures=True)
+
+
+def _port_answers(address: str, seconds: float) -> None:
+    """Raise OSError or ValueError at once where nobody listens; Dask would try again until its time is over."""
+    where = urllib.parse.urlsplit(address)
+    if where.scheme in ("tcp", "tls"):
+        if not where.port:
+            raise ValueError(address)
+        socket.create_connection((where.hostname, where.port), seconds).close()

@@ -11,6 +11,7 @@ import hashlib
 import os
 import shutil
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from agentctl.cluster.orders import Address
@@ -39,6 +40,8 @@ class Mirrors:
     """The mirrors of this worker, by the address of their hub."""
 
     top: str
+    tell: Callable[[str], None] = lambda text: None
+    """Tells whoever watches this worker what became of work that was found here, and what went wrong."""
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _known: dict[str, tuple[Hub, Held]] = field(default_factory=dict)
 
@@ -72,7 +75,7 @@ class Mirrors:
             assert hub.station
             hub.station.patience = lambda: PATIENCE
             hub.station.refresh()
-            _clear(hub, address.trunk)
+            _clear(hub, address.trunk, self.tell)
             return hub, held
         except BaseException:
             held.release()
@@ -83,7 +86,7 @@ class Mirrors:
         with self._lock:
             for hub, held in self._known.values():
                 with contextlib.suppress(AgentctlError, OSError):
-                    _clear(hub, hub.config("agentctl.trunk") or "")
+                    _clear(hub, hub.config("agentctl.trunk") or "", self.tell)
                 held.release()
             self._known.clear()
 
@@ -103,12 +106,13 @@ def make(path: str, address: Address) -> None:
     os.rename(half, path)
 
 
-def _clear(hub: Hub, trunk: str) -> None:
+def _clear(hub: Hub, trunk: str, tell: Callable[[str], None]) -> None:
     """End what still runs in a mirror, and remove its worktrees after their work is safe at the hub."""
     LOCAL.sweep(hub.mark)
     with contextlib.suppress(NotFound):
         tip = hub.trunk_tip(trunk)
         for agent in agents.names(hub):
             with contextlib.suppress(Contended):
-                agents.remove(hub, agent, tip)
+                if kept := agents.remove(hub, agent, tip):
+                    tell(f"what {agent} had left here is kept in {kept}")
     slots.remove_slots(hub)

@@ -12,7 +12,7 @@ import time
 from dataclasses import dataclass, field
 
 from agentctl.cluster import at_worker
-from agentctl.cluster.engine import Engine, Lost, Unfit, Unwanted
+from agentctl.cluster.engine import Engine, Lost, SchedulerLost, Unfit, Unwanted
 from agentctl.cluster.orders import AGENTS, SessionAnswer, SessionOrder, Word
 from agentctl.cluster.remote_gates import LOSSES, address_of
 from agentctl.core.policy.policy import Policy
@@ -63,7 +63,7 @@ class RemoteSession(SessionRun):
             answer = self.engine.carry_out(at_worker.attend, order, AGENTS, lambda: not self.stopping, self)
         except Unwanted:
             return self._cut_off(claim, End.INTERRUPTED, "stopped")
-        except Unfit as error:
+        except (Unfit, SchedulerLost) as error:
             return self._cut_off(claim, End.INTERRUPTED, error.message)
         except Lost as error:
             # What takes down one worker after the other is no accident.

@@ -46,7 +46,7 @@ def serve(offer: Offer, tell: Callable[[str], None]) -> None:
         raise Infrastructure(f"a worker needs Dask: {error}", hint="pip install 'agentctl[dask]'") from None
     quiet()
     giving_back = memory.GivingBack()
-    at_worker.mirrors = Mirrors(os.path.abspath(offer.folder) if offer.folder else cache())
+    at_worker.mirrors = Mirrors(os.path.abspath(offer.folder) if offer.folder else cache(), tell)
     modes.folder(at_worker.mirrors.top)
     with signals.held():
         try:
@@ -65,9 +65,9 @@ async def _serve(offer: Offer, tell: Callable[[str], None], giving_back: GivingB
             await _join(offer, tell, giving_back)
             if not signals.heard():
                 tell(f"the scheduler at {offer.address} is gone; what ran here is stopped and made safe")
-        except (OSError, TimeoutError) as error:
+        except (OSError, TimeoutError):
             if not gone:
-                tell(f"no scheduler answers at {offer.address}: {error}; it is tried again until one does")
+                tell(f"no scheduler answers at {offer.address}; it is tried again until one does")
             gone = True
             await asyncio.sleep(AGAIN)
         else:

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 
 import pytest
@@ -94,9 +95,11 @@ def test_a_lost_worker_is_no_verdict_and_no_attempt(make_repo, cluster, go):
     assert "w1 was lost" in task(repo, "one")["sessions"][0]["note"]
     # What the lost session had not committed is made safe when a worker starts there again.
     cluster.work("w1")
+    assert "what agent-1 had left here" not in cluster.said("w1")
     add(repo, "two")
     cluster.end("w2")
     assert "2 of 2 landed" in ended(start(repo, cluster, WORK))
+    assert "what agent-1 had left here is kept in refs/agentctl/salvage/agent-1/" in cluster.said("w1")
     kept = repo.refs("refs/agentctl/salvage/agent-1/")
     assert any("half.txt" in git(repo.path, "ls-tree", "--name-only", ref) for ref in kept)
 
@@ -117,6 +120,7 @@ def test_a_scheduler_that_comes_back(make_repo, cluster, go):
     go.touch()
     assert "1 of 1 landed" in ended(run)
     assert "is gone" in cluster.said("w1")
+    assert task(repo, "one")["sessions"][0]["note"] == f"the scheduler at {cluster.address} was lost"
 
 
 def test_a_run_that_is_killed_leaves_nothing_running_and_its_work_is_safe(make_repo, cluster, go):
@@ -176,6 +180,14 @@ def test_what_is_no_engine(repo):
     assert "--engine tcp://HOST:8786" in repo.cli("bot", "run", "--once", "--engine", "there", ok=2).stderr
     refused = repo.cli("bot", "run", "--once", "--engine", "tcp://127.0.0.1:9", ok=125)
     assert "no scheduler answers at tcp://127.0.0.1:9" in refused.stderr
+
+
+def test_something_else_that_listens_there(repo):
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        address = f"tcp://127.0.0.1:{other.getsockname()[1]}"
+        refused = repo.cli("bot", "run", "--once", "--engine", address, ok=125)
+    assert f"no scheduler answers at {address}\n" in refused.stderr
+    assert "Traceback" not in refused.stderr
 
 
 def test_a_worker_of_another_version_refuses():
