@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -133,29 +134,47 @@ def _wanted(stop: Callable[[], None]) -> Iterator[None]:
     """Call `stop` once if nobody waits any more for the order that this thread carries out."""
     from distributed import get_worker
 
-    watch = _Watch(get_worker(), _key(), stop)
-    under_way.add(watch.key)
-    threading.Thread(target=watch.run, name="wanted", daemon=True).start()
+    key = _key()
+    under_way.add(key)
+    with _watch.lock:
+        _watch.orders[key] = get_worker(), stop
+        if not _watch.runs:
+            _watch.runs = True
+            threading.Thread(target=_watch.run, name="wanted", daemon=True).start()
     try:
         yield
     finally:
-        watch.over.set()
-        under_way.discard(watch.key)
+        under_way.discard(key)
+        with _watch.lock:
+            _watch.orders.pop(key, None)
 
 
 @dataclass
 class _Watch:
-    worker: Any
-    key: str
-    stop: Callable[[], None]
-    over: threading.Event = field(default_factory=threading.Event)
+    """One thread that looks after all orders that are being carried out, as long as there are some."""
+
+    orders: dict[str, tuple[Any, Callable[[], None]]] = field(default_factory=dict)
+    """(Dask's worker, what stops the order), by the key of the order."""
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    runs: bool = False
 
     def run(self) -> None:
-        while not self.over.wait(GLANCE):
-            task = self.worker.state.tasks.get(self.key)
-            if (
-                self.worker.status.name not in ("running", "paused")
-                or not task
-                or task.state not in ("executing", "long-running")
-            ):
-                return self.stop()
+        while True:
+            time.sleep(GLANCE)
+            with self.lock:
+                unwanted = [(key, stop) for key, (worker, stop) in self.orders.items() if not _is_wanted(worker, key)]
+                for key, _ in unwanted:
+                    del self.orders[key]
+                runs = self.runs = bool(self.orders)
+            for _, stop in unwanted:
+                stop()
+            if not runs:
+                return
+
+
+def _is_wanted(worker: Any, key: str) -> bool:
+    task = worker.state.tasks.get(key)
+    return worker.status.name in ("running", "paused") and bool(task) and task.state in ("executing", "long-running")
+
+
+_watch = _Watch()

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-LOST_AFTER = 30.0
-"""Seconds without a sign of life after which a worker counts as lost; workers give one every second or so."""
+LOST_AFTER = 60.0
+"""Seconds without a sign of life after which a worker counts as lost.
+
+Workers give one every second or so, but one that begins hundreds of sessions has been silent for half a minute."""
 
 
 @dataclass(frozen=True, slots=True)
