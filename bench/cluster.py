@@ -326,6 +326,9 @@ def idle(site: Site, folder: str, sessions: int) -> list[tuple[object, ...]]:
     git(top, "commit", "-q", "-m", "begin")
     with open(os.path.join(folder, "idle.yaml"), "w") as file:
         file.write("".join(f"- {{id: t-{n}, prompt: sleep}}\n" for n in range(sessions)))
+    for other in site.workers.values():
+        other.terminate()
+        other.wait(90)
     site.gates, site.agents = 1, sessions
     site.work(9)
     begun = time.monotonic()
