@@ -84,6 +84,8 @@ class Site:
         self.ports = [_free(), _free()]
         with contextlib.ExitStack() as stack:
             if self.apart:
+                with contextlib.suppress(subprocess.CalledProcessError):
+                    _ip("link", "del", "agentctl0")
                 stack.callback(_ip, "link", "del", "agentctl0")
                 _ip("link", "add", "agentctl0", "type", "bridge")
                 _ip("addr", "add", f"{self.host}/24", "dev", "agentctl0")
@@ -118,6 +120,7 @@ class Site:
     def work(self, number: int) -> None:
         name, argv = f"w{number}", []
         if self.apart and name not in self.workers:
+            self._clear(name)
             _ip("netns", "add", f"agentctl-{name}")
             _ip("link", "add", self.link(name), "type", "veth", "peer", "name", "up0", "netns", f"agentctl-{name}")
             _ip("link", "set", self.link(name), "master", "agentctl0", "up")
@@ -129,6 +132,12 @@ class Site:
             argv = ["ip", "netns", "exec", f"agentctl-{name}"]
         size = ["--gates", str(self.gates), "--agents", str(self.agents), "--name", name, "--dir", self.mirrors(name)]
         self.workers[name] = _started([*argv, *AGENTCTL, "worker", self.engine, *size], self._log(name), {"BENCH_WORKER": name})
+
+    def _clear(self, name: str) -> None:
+        """Remove a worker's network, which a run that was killed may have left too."""
+        for words in (("netns", "del", f"agentctl-{name}"), ("link", "del", self.link(name))):
+            with contextlib.suppress(subprocess.CalledProcessError):
+                _ip(*words)
 
     def link(self, name: str) -> str:
         return f"actl-{name}"
@@ -162,7 +171,7 @@ class Site:
             except subprocess.TimeoutExpired:
                 one.kill()
             if self.apart:
-                _ip("netns", "del", f"agentctl-{name}")
+                self._clear(name)
         if self.scheduler:
             self.scheduler.kill()
             self.scheduler.wait()
