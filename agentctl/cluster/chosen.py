@@ -5,10 +5,9 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 
-from agentctl.cluster.engine import Engine
+from agentctl.cluster.engine import Engine, checked
 from agentctl.cluster.remote_gates import RemoteGates
 from agentctl.cluster.remote_sessions import RemoteSessions
-from agentctl.errors import UsageError
 from agentctl.fleet import session
 from agentctl.fleet.session import Sessions
 from agentctl.gate import pool
@@ -26,12 +25,7 @@ def engine(hub: Hub, asked: str | None) -> Iterator[tuple[Gates, Sessions]]:
     if address == LOCAL:
         yield pool.HERE, session.HERE
         return
-    if "://" not in address:
-        raise UsageError(
-            f"{address!r} is no engine: it is {LOCAL}, or the address of a Dask scheduler",
-            hint=f"--engine tcp://HOST:8786, or git config {KEY} tcp://HOST:8786",
-        )
-    cluster = Engine(address)
+    cluster = Engine(checked(address))
     try:
         yield RemoteGates(cluster), RemoteSessions(cluster)
     finally:

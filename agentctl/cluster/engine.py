@@ -23,7 +23,7 @@ from typing import Any, Protocol
 from agentctl.cluster import at_worker, placement
 from agentctl.cluster.orders import Word
 from agentctl.cluster.placement import WorkerSeen
-from agentctl.errors import AgentctlError, Infrastructure
+from agentctl.errors import AgentctlError, Infrastructure, UsageError
 
 PATIENCE, AGAIN = 10.0, 2.0
 """Seconds that a scheduler has to answer at first, and in each try after it was lost: Dask pauses longer and longer in one."""
@@ -31,6 +31,18 @@ REST = 30.0
 """Seconds for which a worker gets nothing that could not do what it got, as one does that cannot reach the hub."""
 GLANCE = 0.5
 """Seconds between two exchanges with the workers."""
+
+
+def checked(address: str) -> str:
+    """Return the address of a scheduler, or raise UsageError for what is none."""
+    try:
+        where = urllib.parse.urlsplit(address)
+        good = bool(where.scheme and where.netloc) and (where.scheme not in ("tcp", "tls") or bool(where.port))
+    except ValueError:
+        good = False
+    if not good or any(char.isspace() or not char.isprintable() for char in address):
+        raise UsageError(f"{address!r} is not the address of a Dask scheduler", hint="tcp://HOST:8786, or tls://HOST:8786")
+    return address
 
 
 def quiet() -> None:
@@ -295,6 +307,4 @@ def _port_answers(address: str, seconds: float) -> None:
     """Raise OSError or ValueError at once where nobody listens; Dask would try again until its time is over."""
     where = urllib.parse.urlsplit(address)
     if where.scheme in ("tcp", "tls"):
-        if not where.port:
-            raise ValueError(address)
         socket.create_connection((where.hostname, where.port), seconds).close()

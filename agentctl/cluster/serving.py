@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from agentctl import signals
 from agentctl.cluster import at_worker
-from agentctl.cluster.engine import quiet
+from agentctl.cluster.engine import checked, quiet
 from agentctl.cluster.mirror import Mirrors, cache
 from agentctl.cluster.orders import AGENTS, GATES
 from agentctl.engine import memory
@@ -39,7 +39,11 @@ class Offer:
 
 
 def serve(offer: Offer, tell: Callable[[str], None]) -> None:
-    """Carry out what the cluster sends until asked to stop; raise Infrastructure if Dask is not installed."""
+    """Carry out what the cluster sends until asked to stop.
+
+    Raises UsageError for what is no address, and Infrastructure if Dask is not installed.
+    """
+    checked(offer.address)
     try:
         import distributed  # noqa: F401
     except ImportError as error:
@@ -65,7 +69,7 @@ async def _serve(offer: Offer, tell: Callable[[str], None], giving_back: GivingB
             await _join(offer, tell, giving_back)
             if not signals.heard():
                 tell(f"the scheduler at {offer.address} is gone; what ran here is stopped and made safe")
-        except (OSError, TimeoutError):
+        except (OSError, TimeoutError, RuntimeError):
             if not gone:
                 tell(f"no scheduler answers at {offer.address}; it is tried again until one does")
             gone = True

@@ -14,7 +14,12 @@ from tests.support.agents import nothing_runs
 from tests.support.hub import command, environment, eventually, git, write
 from tests.support.tree import every_command
 
-ELSEWHERE = {"demo": "test_demo", "replay": "its own tests", "hook run": "called by Git, which reads no output"}
+ELSEWHERE = {
+    "demo": "test_demo",
+    "replay": "its own tests",
+    "worker": "test_cluster",
+    "hook run": "called by Git, which reads no output",
+}
 """Commands that are not run here, and why."""
 NEEDS_NO_HUB = {"completion", "help", "policy schema"}
 

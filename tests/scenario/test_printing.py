@@ -155,6 +155,7 @@ CALLS = [
 ]
 STATIC = {
     "demo": "prints what it made itself",
+    "worker": "prints what Dask and a hub say: test_cluster",
     "policy schema": "is the same for everybody",
     "hook install": "prints names of its own",
     "hook uninstall": "prints names of its own",
