@@ -42,6 +42,8 @@ from agentctl.git.repository import Hub
 from agentctl.git.worktrees import Worktree
 from agentctl.hub import claims, tasks
 
+_PREPARING = threading.BoundedSemaphore(2 * (os.cpu_count() or 1))
+"""Worktrees that may be made at a time: hundreds at once keep the machine from everything else for minutes."""
 DEFER = 75
 """EX_TEMPFAIL of sysexits.h, by which an agent says: not now, call me again when trunk has moved."""
 
@@ -138,7 +140,8 @@ class SessionRun:
 
     def _session(self, claim: Claim) -> Session:
         tip = self.hub.trunk_tip(self.work.trunk)
-        tree, new = agents.prepare(self.hub, claim.agent, tip, self.work.trunk, refs_told_of(self.hub, self.work.task))
+        with _PREPARING:
+            tree, new = agents.prepare(self.hub, claim.agent, tip, self.work.trunk, refs_told_of(self.hub, self.work.task))
         ended, end, note, failure = self._execute(tree, new, tip)
         heard = self._heard
         spent = replace(heard.spent, seconds=round(ended.seconds, 3))
