@@ -142,6 +142,20 @@ def test_only_what_a_task_has_to_answer_for_is_an_attempt():
     assert not any(session(end).charged for end in (End.DEFERRED, End.INTERRUPTED, End.BEHIND, End.BLOCKED))
 
 
+@pytest.mark.parametrize("room", [(), ((frozenset({"worker"}), 1),)])
+def test_the_review_of_the_only_free_agents_own_change_keeps_no_other_task_waiting(room):
+    review, work = a_task("review", avoid=("ann",), priority=9), a_task("work")
+    listed, ready = {t.id: t for t in (review, work)}, dict.fromkeys(("review", "work"), Status.READY)
+
+    def started(*free: str, most: int = 1) -> tuple[tuple[str, str], ...]:
+        return dispatch(listed, ready, free, "t1", Rules(3, room=room), 10.0, most=most).start
+
+    assert started("ann") == (("work", "ann"),)
+    assert started("bob") == (("review", "bob"),)
+    if not room:
+        assert started("ann", "bob", most=2) == (("review", "bob"), ("work", "ann"))
+
+
 def test_a_task_whose_agent_is_blocked_is_parked_with_the_agents_words():
     blocked = a_task().add(replace(session(End.BLOCKED), note="no key"))
     assert (where(blocked), blocked.reason, blocked.attempts) == (

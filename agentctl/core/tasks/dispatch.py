@@ -73,7 +73,7 @@ def fate(last: Record | None) -> str:
 
 
 def hopeless(task: Task, settings: Agents, names: Collection[str]) -> str:
-    """Return why no agent of those called `names` can ever work on a task; empty if one can."""
+    """Return why nobody can ever work on a task, of the agents and the other stations called `names`; empty if one can."""
     if roles.role(settings, task.role) is None:
         return f"there is no role {task.role!r} in agents.roles"
     if set(names) <= set(task.avoid):
@@ -125,21 +125,27 @@ def dispatch(
     if able and not waiting and not backing_off and not UNDER_WAY & set(statuses.values()):
         waiting = [t for t in able if _asked(t, trunk) < DEFERRALS]
         park += [(t.id, "not yet, it says, and nothing is left that moves trunk") for t in able if t not in waiting]
-    waiting = _with_room(waiting, rules.room)
-    agents, start = list(free), []
+    # What nobody who is free may take, such as the review of the only free agent's own change, keeps no other from starting.
+    waiting = _with_room([t for t in waiting if not set(free) <= set(t.avoid)], rules.room)
     offered = [
         overlap.Waiting(t.id, (len(t.sessions) if t.role in trying else 0, -rank[t.id]), t.created, t.paths) for t in waiting
     ]
+    in_order = map(tasks.__getitem__, overlap.apart(offered, scene))
+    return Dispatch(_assigned(in_order, free, most), tuple(dict(park).items()))
+
+
+def _assigned(in_order: Iterable[Task], free: Sequence[str], most: int | None) -> tuple[tuple[str, str], ...]:
+    """Give each task an agent that may work on it, as long as there are some; return pairs (task, agent)."""
+    agents, start = list(free), dict[str, str]()
     count = len(agents) if most is None else min(most, len(agents))
-    for task in map(tasks.__getitem__, overlap.apart(offered, scene, count)):
+    for task in in_order if count else ():
         last = task.sessions[-1].agent if task.sessions else ""
-        able_to = [name for name in agents if name not in task.avoid]
-        if not able_to:
-            continue
-        agent = last if last in able_to else able_to[0]
-        agents.remove(agent)
-        start.append((task.id, agent))
-    return Dispatch(tuple(start), tuple(dict(park).items()))
+        if able := [name for name in agents if name not in task.avoid]:
+            start[task.id] = last if last in able else able[0]
+            agents.remove(start[task.id])
+        if len(start) == count:
+            break
+    return tuple(start.items())
 
 
 def _by_status(tasks: Mapping[str, Task], statuses: Mapping[str, Status]) -> dict[Status, list[Task]]:

@@ -7,7 +7,7 @@ declares. A declared path also stands for everything below it, because people na
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -148,8 +148,8 @@ def crowded(conflicts: Iterable[Iterable[str]]) -> dict[str, int]:
     return {path: count for path, count in sorted(fought.items()) if count >= CROWDED}
 
 
-def apart(waiting: Sequence[Waiting], scene: Scene, most: int) -> list[str]:
-    """Return which tasks start, at most so many, in order.
+def apart(waiting: Sequence[Waiting], scene: Scene) -> Iterator[str]:
+    """Return the tasks in the order in which they start, for as long as the caller has agents for them.
 
     `waiting` are the tasks that may start, in the order in which they are offered. The first one starts unless it may
     overlap with what is under way, and another one of its rank does not. If all of them may, the first one starts: two
@@ -158,7 +158,6 @@ def apart(waiting: Sequence[Waiting], scene: Scene, most: int) -> list[str]:
 
     A task that declares a crowded file waits until no other one that declares it is being worked on.
     """
-    chosen: list[str] = []
     left, busy = list(waiting), globs.Crowd(map(_widened, dict.fromkeys(glob for paths in scene.under_way for glob in paths)))
     taken = {path for path in scene.crowded if any(declares(paths, path) for paths in scene.under_way)}
     overlapping: set[str] = set()
@@ -168,7 +167,7 @@ def apart(waiting: Sequence[Waiting], scene: Scene, most: int) -> list[str]:
             overlapping.add(one.id)
         return one.id not in overlapping
 
-    while left and len(chosen) < most:
+    while left:
         free = left if not taken else [w for w in left if not any(declares(w.declared, path) for path in taken)]
         if not free:
             break
@@ -176,8 +175,7 @@ def apart(waiting: Sequence[Waiting], scene: Scene, most: int) -> list[str]:
         others = (w for w in free[:AHEAD] if w.rank == first.rank and w.created <= first.created + PATIENCE)
         found = next(filter(is_apart, others), first)
         left.remove(found)
-        chosen.append(found.id)
+        yield found.id
         for glob in found.declared:
             busy.add(_widened(glob))
         taken.update(path for path in scene.crowded if declares(found.declared, path))
-    return chosen
