@@ -16,6 +16,9 @@ from agentctl.core.tasks.task import Session, Task
 from agentctl.errors import Infrastructure
 from agentctl.messages import ago, clock
 
+LATER = 60.0
+"""Seconds by which the next try may be later than was told."""
+
 
 @dataclass(frozen=True, slots=True)
 class PauseTimes:
@@ -42,6 +45,8 @@ class Pace:
         self._program = program
         self.state = brakes.inherited(_history(tasks), base, now)
         self._past = PauseTimes()
+        self._told = 0.0
+        """When the next try is, as was told last."""
         self._since: float | None = None
         """When the present pause began; None if there is none."""
         self._seconds = defaultdict[str, float](float)
@@ -60,9 +65,11 @@ class Pace:
         before, outcome = self.state, EndedSession(task.id, started, session)
         self._count(now)
         self.state = brakes.after(before, outcome, _told(task.sessions), self.base, random.random(), running)
-        if self.state.paused == before.paused:
+        failed = self.state.paused != before.paused
+        # The failure of a session that ran already may only name a later time. A time that is told holds within a minute.
+        if not failed and self.state.until <= max(self._told + LATER, now):
             return
-        what = f"{self._program or 'the fleet'} pauses" if self._since is None else "the try failed"
+        what = f"{self._program or 'the fleet'} pauses" if self._since is None else "the try failed" if failed else "it is later"
         self.tell(self._braked(f"{what}: {self.held}"))
         self._since = now if self._since is None else self._since
 
@@ -75,7 +82,7 @@ class Pace:
         if brakes.hopeless(self.state):
             failure = self.state.held_by
             raise Infrastructure(f"the agents' program cannot be run: {failure.said}", hint=NATURE[failure.kind].todo)
-        if self._since is not None and brakes.proven(self.state, running, self.base, now):
+        if self._since is not None and now >= self.state.until and brakes.proven(self.state, running, self.base, now):
             self._count(now)
             self._past, self._since = self.paused(now), None
             self.tell(
@@ -148,7 +155,7 @@ class Pace:
         self._counted = now
 
     def _braked(self, how: str) -> Braked:
-        failure = self.state.held_by
+        failure, self._told = self.state.held_by, self.state.until
         return Braked(how, self.state.until, failure.kind, failure.said, self.state.row)
 
 

@@ -199,6 +199,32 @@ def test_a_program_that_cannot_be_run_is_given_up_after_three_rounds():
     assert not brakes.hopeless(state(*(outcome(f"t{n}", 1000.0 * n, Kind.KEY) for n in range(9))))
 
 
+def test_only_a_program_that_could_not_be_run_again_and_again_is_given_up():
+    other = [outcome("t", 0.0, Kind.RATE), outcome("u", 40.0, Kind.RATE)]
+    assert not brakes.hopeless(state(*other, outcome("v", 200.0, Kind.PROGRAM)))
+    worked = [
+        step
+        for n in range(3)
+        for step in (outcome(f"t{n}", 500.0 * n, Kind.PROGRAM), outcome("u", 500.0 * n + 100, end=End.SUBMITTED))
+    ]
+    assert not brakes.hopeless(state(*worked)), "it could be run in between"
+
+
+def test_a_try_that_did_not_fail_ends_the_row():
+    found = state(*(outcome(f"t{n}", 1000.0 * n, Kind.KEY) for n in range(3)), outcome("u", 3000.0, end=End.SUBMITTED))
+    assert (found.row, found.passed) == (3, 1)
+    again = brakes.after(found, outcome("v", 4000.0, Kind.KEY), None, BASE, 0.0)
+    assert (again.row, again.until) == (1, 4000.0 + BASE)
+
+
+def test_what_was_answered_by_nobody_or_asked_nobody_proves_nothing():
+    held = outcome("t", 0.0, Kind.NETWORK)
+    hung = state(held, outcome("u", 400.0, Kind.LIMIT, End.STUCK, seconds=300.0))
+    assert (hung.row, hung.passed, hung.failure.kind) == (2, 0, Kind.NETWORK)
+    put_off = state(held, outcome("u", 400.0, end=End.DEFERRED))
+    assert (put_off.row, put_off.passed) == (1, 0)
+
+
 def test_a_key_refused_for_ten_minutes_costs_six_sessions_and_no_task():
     for jitter in (0.0, 1.0):
         world = World(tasks=12, agents=4, outages=[Outage(0.0, 600.0, Kind.KEY)], jitter=jitter).run()

@@ -65,6 +65,33 @@ def test_pauses_add_up_the_present_one_included():
     assert (paused.seconds, paused.times) == (150.0, 3)
 
 
+def later(ended, after):
+    """A session that began long ago, and whose provider names a time."""
+    found = session(ended, Kind.RATE, seconds=500.0)
+    return Session(1, "ann", found.end, ended, 500.0, "tip", failure=Failure(Kind.RATE, "429 its words", after), note=found.note)
+
+
+def test_a_later_time_of_the_next_try_is_told_but_not_each_second_of_it():
+    told = Told()
+    told.ended("t", session(1000.0, Kind.RATE))
+    told.ended("u", later(1001.0, 1040.0))
+    assert told.kinds == ["braked"] and told.pace.room([], 1039.0) == 0
+    told.ended("v", later(1002.0, 9000.0))
+    assert told.kinds == ["braked", "braked"] and told.events[1].how.startswith("it is later: ")
+    assert told.events[1].until == 9000.0
+
+
+def test_a_fleet_that_went_on_and_is_to_wait_after_all_says_so_and_does():
+    told = Told(size=9)
+    told.ended("t", session(1000.0, Kind.RATE))
+    told.ended("u", session(1100.0, end=End.SUBMITTED, seconds=50.0))
+    assert told.pace.room([], 1100.0) == 4 and told.kinds == ["braked", "released"]
+    told.ended("v", later(1101.0, 9000.0))
+    assert told.kinds[2:] == ["braked"] and told.events[2].how.startswith("the fleet pauses: ")
+    assert told.pace.room([], 1102.0) == 0 and told.pace.trying
+    assert told.pace.room([], 9000.0) == 4 and told.kinds[3:] == ["released"]
+
+
 def test_an_agent_that_crashes_and_crashes_is_told_once():
     told = Told()
     for n in range(CRASHES):

@@ -69,7 +69,7 @@ class Brakes:
     """When the newest pause began: a session that started later is a try."""
     until: float = 0.0
     row: int = 0
-    """The number of failed tries in a row, the first failure included."""
+    """The number of failed tries in a row, the first failure included; that a program cannot be run begins a row of its own."""
     passed: int = 0
     """The number of tries that have not failed since the newest pause began."""
     lasted: float = 0.0
@@ -116,7 +116,9 @@ def after(
     failure = outcome.failure or _deaths(brakes, outcome, running) or _silence(brakes, outcome)
     is_try = outcome.started >= brakes.paused
     if failure is None:
-        proves = is_try and not (outcome.crash and session.seconds < QUICK)
+        if session.end == End.DEFERRED:
+            return brakes  # It says nothing of the provider, which it may not have asked.
+        proves = is_try and not (outcome.crash and session.seconds < QUICK or empty_handed(session))
         if brakes.failure and is_try and not proves and not brakes.passed:
             return _pause(brakes, brakes.failure, outcome, base, jitter)
         return replace(brakes, passed=brakes.passed + 1) if brakes.failure and proves else brakes
@@ -126,7 +128,9 @@ def after(
 
 
 def _pause(brakes: Brakes, failure: Failure, outcome: EndedSession, base: float, jitter: float) -> Brakes:
-    now, row = outcome.session.ended, brakes.row + 1 if brakes.failure else 1
+    known, now = brakes.failure, outcome.session.ended
+    again = known and not brakes.passed and (known.kind == Kind.PROGRAM) == (failure.kind == Kind.PROGRAM)
+    row = brakes.row + 1 if again else 1
     until = max(now + pause(failure.kind, row, base) * (1 + JITTER * jitter), failure.after)
     tells = brakes.failure or 3 * outcome.session.seconds <= LONGEST * base
     lasted = outcome.session.seconds if tells else 0.0
@@ -153,6 +157,7 @@ def _alone(brakes: Brakes, outcome: EndedSession, earlier: Session | None) -> bo
         outcome.failure
         and earlier
         and earlier.failure
+        and NATURE[earlier.failure.kind].fleet
         and brakes.good[0] != outcome.task
         and brakes.good[1] > earlier.ended
         and not brakes.failed - {outcome.task}
