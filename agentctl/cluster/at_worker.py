@@ -18,7 +18,7 @@ from agentctl import __version__
 from agentctl.cluster.mirror import Mirrors, cache
 from agentctl.cluster.orders import Address, GateOrder, SessionAnswer, SessionOrder, Word
 from agentctl.engine import open_files
-from agentctl.errors import AgentctlError, Infrastructure, Refused
+from agentctl.errors import AgentctlError, Contended, Infrastructure, Refused
 from agentctl.fleet.session import SessionRun
 from agentctl.gate.judging import GateRun
 from agentctl.git import process
@@ -38,7 +38,10 @@ _sessions: dict[str, SessionRun] = {}
 
 
 def judge(order: GateOrder) -> Judgement:
-    """Run the gates on a commit; see `gate.judging.judge`. Raises Infrastructure for what keeps this worker from it."""
+    """Run the gates on a commit; see `gate.judging.judge`.
+
+    Raises Infrastructure for what keeps this worker from it, and Refused for what would keep any.
+    """
     with _told():
         return _judge(order)
 
@@ -46,7 +49,7 @@ def judge(order: GateOrder) -> Judgement:
 def attend(order: SessionOrder) -> SessionAnswer:
     """Run a session and make its work safe at the hub; the caller writes down what became of it.
 
-    Raises Infrastructure for what keeps this worker from it.
+    Raises Infrastructure for what keeps this worker from it, and Refused for what would keep any.
     """
     with _told():
         return _attend(order)
@@ -54,9 +57,14 @@ def attend(order: SessionOrder) -> SessionAnswer:
 
 @contextlib.contextmanager
 def _told() -> Iterator[None]:
-    """Raise what goes wrong as Infrastructure with the words alone, since not every error comes through the wire."""
+    """Raise what goes wrong as Infrastructure with the words alone, since not every error comes through the wire.
+
+    What is refused is the fault of the order, not of this worker, and stays Refused; and so does Contended.
+    """
     try:
         yield
+    except (Refused, Contended) as error:
+        raise type(error)(str(error)) from None
     except (AgentctlError, OSError) as error:
         mirrors.tell(str(error))
         raise Infrastructure(str(error)) from None
@@ -99,17 +107,13 @@ def exchange(words: Mapping[str, Word]) -> dict[str, bytes]:
         if run := _sessions.get(key):
             if word.stop and not run.stopping:
                 run.stop()
-            if word.behind and not run.behind:
-                run.end_as_behind(word.behind)
-            for about, text in word.news.items():
-                run.tell(about, text)
             said[key] = _piece(run.log, word.heard)
     return said
 
 
 def _hub(address: Address) -> Hub:
     if address.version != __version__:
-        raise Refused(f"this worker has agentctl {__version__}, and the caller {address.version}")
+        raise Infrastructure(f"this worker has agentctl {__version__}, and the caller {address.version}")
     open_files.allow_many()
     return mirrors.of(address)
 
@@ -136,12 +140,12 @@ def _wanted(stop: Callable[[], None]) -> Iterator[None]:
 
     key = _key()
     under_way.add(key)
-    with _watch.lock:
-        _watch.orders[key] = get_worker(), stop
-        if not _watch.runs:
-            _watch.runs = True
-            threading.Thread(target=_watch.run, name="wanted", daemon=True).start()
     try:
+        with _watch.lock:
+            _watch.orders[key] = get_worker(), stop
+            if not _watch.runs:
+                threading.Thread(target=_watch.run, name="wanted", daemon=True).start()
+                _watch.runs = True
         yield
     finally:
         under_way.discard(key)
@@ -167,7 +171,8 @@ class _Watch:
                     del self.orders[key]
                 runs = self.runs = bool(self.orders)
             for _, stop in unwanted:
-                stop()
+                with contextlib.suppress(Exception):  # One that cannot be stopped keeps no other from it.
+                    stop()
             if not runs:
                 return
 

@@ -15,7 +15,7 @@ import urllib.parse
 import uuid
 from collections import Counter
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -97,6 +97,8 @@ class _Order:
     worker: str = ""
     """The name of that worker."""
     listening: Listening | None = None
+    heard: bool = False
+    """True once the worker has told something of it: from then on its listener tells the worker what is wanted."""
 
 
 class Engine:
@@ -157,39 +159,34 @@ class Engine:
         """Have a worker call `work` with the order, and return what that returns; wait for a worker with room before.
 
         Raises Lost if the worker or the scheduler was lost before, Unfit if `work` raised Infrastructure, and Unwanted as soon
-        as `wanted` says no: of an order without a listener at any time, else only before it was begun, since the listener can
-        say so.
+        as `wanted` says no: of an order without a listener at any time, else only until the worker hears the listener.
         """
         sent = _Order(f"agentctl-{resource}-{uuid.uuid4().hex}", resource, listening=listening)
         self._place(sent, wanted)
         future, client = None, self._client
         try:
+            only = {"workers": [sent.place], "allow_other_workers": False, "retries": 0, "pure": False}
             try:
-                future = client.submit(
-                    work,
-                    order,
-                    key=sent.key,
-                    workers=[sent.place],
-                    allow_other_workers=False,
-                    resources={resource: 1},
-                    retries=0,
-                    pure=False,
-                )
+                future = client.submit(work, order, key=sent.key, resources={resource: 1}, **only)
                 future.add_done_callback(lambda _: sent.over.set())
             except Exception as error:
                 raise _Gone from error
             while not sent.over.wait(GLANCE):
-                if not listening and not wanted():
+                if not sent.heard and not wanted():
                     raise Unwanted()
                 if sent.place not in self._workers or client is not self._client:
                     raise _Gone
             if future.status == "cancelled":
                 raise _Gone
-            return future.result(PATIENCE)
+            try:
+                return future.result(placement.LOST_AFTER)
+            except (OSError, CancelledError) as error:
+                # It was over, and the worker that had its result was lost before that came here.
+                raise _Gone from error
         except (_Gone, self._dask.scheduler.KilledWorker) as error:
             with self._lock:
                 self._doubted.add(sent.place)
-            if client is not self._client or client.status != "running":
+            if client is None or client is not self._client or client.status != "running":
                 raise SchedulerLost(worker=self.address) from error
             raise Lost(worker=sent.worker) from error
         except Infrastructure as error:
@@ -226,10 +223,12 @@ class Engine:
                 if self._client is None:
                     self._connect(AGAIN)
                 self._observe()
-                self._exchange()
             except Exception:
                 # The scheduler is gone. Whoever waits for an order sees that nobody has it.
                 self._drop()
+                continue
+            with contextlib.suppress(RuntimeError):  # There may be no thread for it just now.
+                self._exchange()
 
     def _connect(self, seconds: float) -> None:
         """Connect to the scheduler, or raise Infrastructure.
@@ -268,7 +267,7 @@ class Engine:
     def _observe(self) -> None:
         if self._client.status != "running":
             raise ConnectionError(self.address)
-        told = self._client.sync(self._client.scheduler.identity, callback_timeout=PATIENCE)["workers"]
+        told = self._client.sync(self._client.scheduler.identity, callback_timeout=placement.LOST_AFTER)["workers"]
         now, seen, workers = time.monotonic(), {}, {}
         for address, worker in told.items():
             before = self._seen.get(address)
@@ -289,11 +288,13 @@ class Engine:
 
     def _exchange_with(self, place: str) -> None:
         with self._lock:
-            heard = {key: o.listening for key, o in self._orders.items() if o.listening and o.place == place}
+            orders = {key: order for key, order in self._orders.items() if order.place == place}
+        heard = {key: order.listening for key, order in orders.items() if order.listening}
         words = {key: listening.word() for key, listening in heard.items()}
         with contextlib.suppress(Exception):
             said = self._client.run(at_worker.exchange, words, workers=[place])[place]
             for key, piece in said.items():
+                orders[key].heard = True
                 heard[key].hear(words[key].heard, piece)
 
     def close(self) -> None:

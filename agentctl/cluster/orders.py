@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from agentctl.core.policy.policy import Policy
 from agentctl.core.tasks.claim import Claim
@@ -67,7 +66,3 @@ class Word:
     heard: int
     """How many bytes of its output the caller has."""
     stop: bool = False
-    behind: str = ""
-    """Why it is to be ended as behind; empty if it is not."""
-    news: Mapping[str, str] = field(default_factory=dict)
-    """What its agent is to be told, by what it is about."""

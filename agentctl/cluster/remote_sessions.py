@@ -7,6 +7,7 @@ starts there again, and the task goes on elsewhere.
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from dataclasses import dataclass, field
@@ -21,8 +22,9 @@ from agentctl.core.tasks.claim import Claim
 from agentctl.core.tasks.ending import End
 from agentctl.core.tasks.task import Session
 from agentctl.core.text.json_form import replace
+from agentctl.errors import Infrastructure
 from agentctl.fleet import adapters
-from agentctl.fleet.conclusion import Assignment
+from agentctl.fleet.conclusion import Assignment, cut_off
 from agentctl.fleet.listening import Listener
 from agentctl.fleet.logs import link_log
 from agentctl.fleet.session import SessionRun
@@ -78,14 +80,16 @@ class RemoteSession(SessionRun):
         return answer.session
 
     def _cut_off(self, claim: Claim, end: End, why: str) -> Session:
-        now, tip = time.time(), self.hub.trunk_tip(self.work.trunk)
-        spent = replace(self.spent, seconds=round(now - self.started, 3))
-        return Session(claim.generation, claim.agent, end, now, spent.seconds, tip, note=why, spent=spent)
+        spent = replace(self.spent, seconds=round(time.time() - self.started, 3))
+        # What the worker handed in, and could not tell any more, is to be seen first.
+        with contextlib.suppress(Infrastructure):
+            self.hub.refs.refresh()
+        return cut_off(self.hub, self.work, claim, end, why, spent)
 
     # what goes to and fro while a worker runs it
 
     def word(self) -> Word:
-        return Word(self._printed, self.stopping, self.behind, dict(self._news))
+        return Word(self._printed, self.stopping)
 
     def hear(self, begin: int, piece: bytes) -> None:
         """Append what the session printed to its file here; what came before is left out."""
@@ -94,12 +98,10 @@ class RemoteSession(SessionRun):
             if new := piece[max(0, self._printed - begin) :]:
                 with open(self.log, "ab", opener=modes.opener) as file:
                     file.write(new)
+                    self.called = self.called or time.time()
             self._printed = max(self._printed, end)
-        if self._listener:
-            self._listener.listen()
-
-    def tell(self, about: str, text: str) -> None:
-        self._news[about] = text
+            if self._listener:
+                self._listener.listen()
 
     @property
     def spent(self) -> Spent:

@@ -70,7 +70,7 @@ def conclude(
         return Session(*so_far, written_down(end, failure), spent, handoff=handoff)
 
     if not tree.there:
-        revision = _handed_in(hub, work.task.id, claim, time.time() - spent.seconds)
+        revision = _handed_in(hub, work, claim, time.time() - spent.seconds)
         return session(End.SUBMITTED if revision else end or End.EMPTY, "its worktree is not there any more", revision=revision)
     try:
         with agents.found(hub, claim.agent, tree, tip, f"{work.task.title}\n\nTask: {work.task.id}\n") as there:
@@ -81,7 +81,7 @@ def conclude(
             revision = _submitted_by_itself(hub, work.task.id, there.head)
             end, use = (End.SUBMITTED, Use.NOTHING) if revision else (meant, use)
             if use not in (Use.SWEEP, Use.SUBMIT) and not revision:
-                revision = _handed_in(hub, work.task.id, claim, time.time() - spent.seconds)
+                revision = _handed_in(hub, work, claim, time.time() - spent.seconds)
                 end = End.SUBMITTED if revision else end
             submitted = _handed(hub, claim.agent, there, use, got.litter)
             undone: list[str] = []
@@ -102,6 +102,14 @@ def conclude(
         revision=revision,
         salvage=kept if told else "",
     )
+
+
+def cut_off(hub: Hub, work: Assignment, claim: Claim, end: End, note: str, spent: Spent) -> Session:
+    """Return what to write down of a session whose worktree is out of reach; what it handed in counts."""
+    now = time.time()
+    revision = _handed_in(hub, work, claim, now - spent.seconds)
+    end, tip = End.SUBMITTED if revision else end, hub.trunk_tip(work.trunk)
+    return Session(claim.generation, claim.agent, end, now, spent.seconds, tip, revision, note, spent=spent)
 
 
 def _handed(hub: Hub, agent: str, there: Found, use: Use, litter: tuple[str, ...]) -> str | None:
@@ -196,17 +204,21 @@ def record(hub: Hub, name: str, session: Session, claim: str = "") -> None:
     transactions.retrying(10, write)
 
 
-def _handed_in(hub: Hub, change: str, claim: Claim, since: float) -> int:
+def _handed_in(hub: Hub, work: Assignment, claim: Claim, since: float) -> int:
     """Return the revision that a session submitted itself, whatever it did afterwards.
 
-    It is 0 if the session has submitted none, or if its revision is neither waiting nor queued nor landed.
+    It is 0 if the session has submitted none, or if its revision is neither waiting nor queued nor landed. If the task is
+    stored, its earlier sessions tell which revisions are theirs; else `since` tells when this one began.
     """
+    change = work.task.id
     for request in reversed(inbox.read(hub, change)):
         if isinstance(request, Submit) and (request.agent, request.generation) == (claim.agent, claim.generation):
             return request.revision
     known = Ledger.read(hub).newest(change)
-    own = known and known.change.agent == claim.agent and known.change.admitted >= int(since)
-    return known.change.revision if known and own and known.stage in (Stage.QUEUED, Stage.LANDED) else 0
+    if not known or known.change.agent != claim.agent or known.stage not in (Stage.QUEUED, Stage.LANDED):
+        return 0
+    own = known.change.revision > work.task.revision if work.stored else known.change.admitted >= int(since)
+    return known.change.revision if own else 0
 
 
 def _submitted_by_itself(hub: Hub, change: str, head: str) -> int:

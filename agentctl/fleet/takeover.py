@@ -8,7 +8,6 @@ from collections.abc import Collection
 from agentctl.core.policy.policy import Policy
 from agentctl.core.tasks.claim import Claim
 from agentctl.core.tasks.ending import End
-from agentctl.core.tasks.task import Session
 from agentctl.engine import owner
 from agentctl.engine.local import LOCAL
 from agentctl.engine.runner import Runner
@@ -69,18 +68,9 @@ def _bury(hub: Hub, trunk: str, policy: Policy, name: str, claim: Claim) -> None
     if any(s.generation == claim.generation for s in task.sessions):
         return
     spent = spent_so_far(hub.own_path("sessions", name, str(claim.generation), "output.log"))
+    work = conclusion.Assignment(task, claim.agent, (), False, trunk)
     if tree.there:
-        work = conclusion.Assignment(task, claim.agent, (), False, trunk)
         ended = conclusion.conclude(hub, policy, work, claim, tree, End.INTERRUPTED, "the supervisor died", spent)
     else:
-        ended = Session(
-            claim.generation,
-            claim.agent,
-            End.INTERRUPTED,
-            time.time(),
-            spent.seconds,
-            hub.trunk_tip(trunk),
-            note="the supervisor died",
-            spent=spent,
-        )
+        ended = conclusion.cut_off(hub, work, claim, End.INTERRUPTED, "the supervisor died", spent)
     conclusion.record(hub, name, ended)

@@ -12,7 +12,7 @@ from agentctl import __version__
 from agentctl.cluster import at_worker
 from agentctl.cluster.orders import Address
 from agentctl.engine import processes
-from agentctl.errors import Refused
+from agentctl.errors import Infrastructure
 from tests.support.agents import WORK, add, ends, marked, task
 from tests.support.hub import PATIENCE, command, environment, eventually, git
 from tests.support.team import Team
@@ -106,6 +106,25 @@ def test_a_lost_worker_is_no_verdict_and_no_attempt(make_repo, cluster, go):
     assert any("half.txt" in git(repo.path, "ls-tree", "--name-only", ref) for ref in kept)
 
 
+@pytest.mark.parametrize("lost", ["worker", "station"])
+def test_what_a_session_had_handed_in_counts_whatever_was_lost_before_its_end(make_repo, cluster, go, lost):
+    repo = make_repo()
+    cluster.work("w1")
+    add(repo, "one")
+    script = f"echo one >one.txt; git add one.txt; git commit -qm one; agentctl submit; touch {go}; sleep 100"
+    run = start(repo, cluster, script)
+    eventually(go.exists)
+    if lost == "worker":
+        cluster.kill("w1")
+        cluster.work("w2")
+    else:
+        run.kill()
+        run.wait(PATIENCE)
+        run = start(repo, cluster, WORK)
+    assert "1 of 1 landed" in ended(run)
+    assert ends(repo, "one") == ["submitted"]
+
+
 def test_a_scheduler_that_comes_back(make_repo, cluster, go):
     repo = make_repo()
     cluster.work("w1")
@@ -195,5 +214,5 @@ def test_something_else_that_listens_there(repo):
 
 
 def test_a_worker_of_another_version_refuses():
-    with pytest.raises(Refused, match=f"this worker has agentctl {__version__}, and the caller 0.0"):
+    with pytest.raises(Infrastructure, match=f"this worker has agentctl {__version__}, and the caller 0.0"):
         at_worker._hub(Address("there", "main", "0.0"))
