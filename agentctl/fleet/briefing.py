@@ -64,7 +64,7 @@ def brief(hub: Hub, policy: Policy, work: Assignment, worktree: str, tip: str, f
         "AGENTCTL_BASE": tip,
         "AGENTCTL_PROMPT_FILE": file,
         "PATH": f"{own_program(hub)}:{policy.agents.env.get('PATH') or os.environ.get('PATH', os.defpath)}",
-        session_folder.VARIABLE: session_folder.make(worktree),
+        session_folder.VARIABLE: session_folder.path(worktree),
     }
     _, answer = _answer(hub, task)
     if answer:

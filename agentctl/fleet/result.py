@@ -89,15 +89,15 @@ def _accounted(hub: Hub, commit: str, rejected: Rejected, trunk: str) -> bool:
     return any(oid.startswith(word) for word in named for oid in landed)
 
 
-def tail(path: str) -> str:
-    """Return the end of an output, in whole lines; empty if there is none."""
+def tail(path: str, begin: int = 0) -> str:
+    """Return the end of an output from the byte `begin` on, in whole lines; empty if there is none."""
     try:
         with open(path, "rb") as file:
             size = os.fstat(file.fileno()).st_size
-            file.seek(max(0, size - TAIL))
+            file.seek(max(begin, size - TAIL))
             data = folders.read(file, TAIL)
     except OSError:
         return ""
-    if size > TAIL:
+    if size - TAIL > begin:
         data = data.partition(b"\n")[2]
     return data.decode(errors="replace")

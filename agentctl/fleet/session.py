@@ -59,11 +59,15 @@ class SessionRun:
     stopping: bool = False
     running: Running | None = None
     started: float = field(default_factory=time.time)
+    called: float | None = None
+    """When the agent's program was called; None as long as that is prepared, or where nobody can tell."""
     conflict: str = ""
     """What of its work conflicts with trunk, as the radar saw it last; empty if nothing does."""
     behind: str = ""
     """Why it is ended as behind; empty if it is not."""
     _listener: Listener | None = None
+    _begin: int = 0
+    """Where the output of the command that runs, or ran last, begins in the log."""
     _news: dict[str, str] = field(default_factory=dict)
     _telling: threading.Lock = field(default_factory=threading.Lock)
     _ended_by_us: Verdict | None = None
@@ -100,7 +104,7 @@ class SessionRun:
     def go(self) -> Session:
         """Run the session.
 
-        Raises Contended if somebody else has the task or the agent, and OSError or GitError for what the machine
+        Raises Contended if somebody else has the task or the agent, or it was stopped before it began, and OSError or GitError for what the machine
         causes. The claim is released then.
         """
         hub, task, agent = self.hub, self.work.task, self.work.agent
@@ -141,7 +145,11 @@ class SessionRun:
     def _session(self, claim: Claim) -> Session:
         tip = self.hub.trunk_tip(self.work.trunk)
         with _PREPARING:
+            if self.stopping:
+                raise Contended("it was stopped before it began")
             tree, new = agents.prepare(self.hub, claim.agent, tip, self.work.trunk, refs_told_of(self.hub, self.work.task))
+        # What an earlier session said there is not said by this one, not even by its set-up.
+        session_folder.make(tree.path)
         ended, end, note, failure = self._execute(tree, new, tip)
         heard = self._heard
         spent = replace(heard.spent, seconds=round(ended.seconds, 3))
@@ -171,6 +179,7 @@ class SessionRun:
         told = brief(self.hub, self.policy, self.work, tree.path, tip, self.folder)
         argv = adapters.filled(self._argv(), told.prompt, told.values)
         adapter = adapters.lookup(self.policy.agents.adapter)
+        self.called = time.time()
         ended = self._run(tree, argv, told.env, told.file if self.work.stdin else None, adapter)
         end, note = self._end(ended)
         if end is None and self._heard.well:
@@ -188,15 +197,15 @@ class SessionRun:
 
     def _set_up_failed(self, ended: JobEnded) -> tuple[JobEnded, End | None, str, Failure | None]:
         end, note = self._end(ended)
-        if end == End.INTERRUPTED:
-            return ended, end, note, None
+        if end in (End.INTERRUPTED, End.BEHIND, End.SPENT):
+            return ended, end, note, self._failure(end, ended)
         said = self._said()
         failure = self._failure(End.CRASHED, ended) or Failure(Kind.SETUP, last_words.quote(said))
         return ended, End.CRASHED, f"the set-up command failed: {how(ended, said)}", failure
 
     def _end(self, ended: JobEnded) -> tuple[End | None, str]:
         """Return (how the command ended, None if it ended well; a note)."""
-        if self.stopping:
+        if self.stopping and (ended.reason, ended.exit) != ("exited", 0):
             return End.INTERRUPTED, "stopped"
         if ended.reason == "stopped" and self.behind:
             return End.BEHIND, self.behind
@@ -216,7 +225,7 @@ class SessionRun:
         return (End.CRASHED, how(ended, said) + self._missed()) if failed else (None, how(ended, ""))
 
     def _said(self) -> str:
-        return result.tail(self.log)
+        return result.tail(self.log, self._begin)
 
     def _failure(self, end: End | None, ended: JobEnded) -> Failure | None:
         now = time.time()
@@ -225,6 +234,7 @@ class SessionRun:
     def _run(
         self, tree: Worktree, argv: tuple[str, ...], env: dict[str, str], stdin: str | None, adapter: Adapter = NONE
     ) -> JobEnded:
+        self._begin = os.path.getsize(self.log) if os.path.exists(self.log) else 0
         who = agents.person(self.work.agent)
         names = {
             f"GIT_{role}_{what}": value

@@ -21,6 +21,7 @@ from agentctl.core.queue.records import Landed
 from agentctl.core.queue.spending import Spent, over
 from agentctl.core.tasks import headroom, live_list
 from agentctl.core.tasks.dispatch import Rules, dispatch, fate, hopeless, on_red_trunk
+from agentctl.core.tasks.failed_starts import FailedStarts, Step
 from agentctl.core.tasks.live_list import HeldUp
 from agentctl.core.tasks.overlap import Scene
 from agentctl.core.tasks.scale import MOST
@@ -40,15 +41,12 @@ from agentctl.fleet.session import HERE, SessionRun, Sessions
 from agentctl.fleet.takeover import end_claims, take_over
 from agentctl.git.process import GitError
 from agentctl.git.repository import Hub
-from agentctl.hub import defects, tasks
+from agentctl.hub import defects, presence, tasks
 from agentctl.hub.ledger import Ledger
 from agentctl.hub.tasks import Survey
 
-DEATHS = 3
-"""The number of sessions in a row that agentctl itself failed to run, at which the fleet gives up.
-
-A task is given up instead if so many of its sessions failed by what it says, or if sessions of others ran before.
-"""
+BUSY = 5.0
+"""Seconds for which an agent gets no task after somebody else had it."""
 
 
 @dataclass(frozen=True)
@@ -111,9 +109,9 @@ class Fleet:
         self.over_budget = ""
         """Why no session runs any more: the fleet's budget is used up; empty as long as it is not."""
         self._spent = Spent()
-        self._deaths: list[str] = []
-        """The tasks of the sessions that agentctl itself failed to run, since one ran."""
-        self._ran = False
+        self._failed = FailedStarts()
+        self._busy: dict[str, float] = {}
+        """Until when an agent that somebody else has gets no task."""
         # A thread is started only when there is no idle one.
         self._pool = ThreadPoolExecutor(max_workers=MOST, thread_name_prefix="session")
         self._hot = HotFiles(hub, policy.agents.split_hot)
@@ -143,7 +141,8 @@ class Fleet:
             self.tell(notice)
         now = time.time()
         self.pace.resize(self._count.follow(self._tip))
-        busy = {run.work.agent for run, _ in self.runs.values()}
+        self._busy = {name: until for name, until in self._busy.items() if until > time.monotonic()}
+        busy = {run.work.agent for run, _ in self.runs.values()} | self._busy.keys()
         free = self.pace.able((name for name in self._count.names if name not in busy), now)
         room = [*self.pace.room(self._under(), {t.role for t in self.tasks.values()}, now), *self._room()]
         chosen = self.tasks if self.only is None else {k: t for k, t in self.tasks.items() if k in self.only}
@@ -156,9 +155,10 @@ class Fleet:
                 run.stop()
             return
         rules = Rules(settings.attempts, settings.backoff, self._begun, settings.budget.task, room)
+        names = [*self._count.names, *presence.others(self.hub)]
         for name in chosen:
             if self.statuses[name] == Status.READY:
-                why = self._seen.in_the_way(name) or hopeless(self.tasks[name], settings, self._count.names)
+                why = self._seen.in_the_way(name) or hopeless(self.tasks[name], settings, names)
                 if why:
                     self.park(name, why)
         busy_paths = tuple(t.paths for name, t in self.tasks.items() if self.statuses[name] in UNDER_WAY)
@@ -181,6 +181,8 @@ class Fleet:
             self._start(name, agent)
 
     def _may_begin(self) -> int:
+        if self._failed.too_many and self.runs:
+            return 0
         room = self._sessions.room
         free = max(0, (self.pace.size if room is None else min(self.pace.size, room)) - len(self.runs))
         return on_red_trunk(free, len(self.runs), self.mine.values()) if self.trunk_red else free
@@ -249,8 +251,9 @@ class Fleet:
         self.tell(notices.SessionBegun(name, agent))
 
     def _under(self) -> list[tuple[Task, float]]:
-        """Return (task, start) of each session that runs."""
-        return [(run.work.task, run.started) for run, future in self.runs.values() if not future.done()]
+        """Return (task, when its program was called) of each session that runs; one that is still prepared is called now."""
+        now = time.time()
+        return [(run.work.task, run.called or now) for run, future in self.runs.values() if not future.done()]
 
     def _room(self) -> list[tuple[frozenset[str], int]]:
         """Return how many more sessions of each role may start, where that is limited; none of a role that does not exist."""
@@ -288,6 +291,7 @@ class Fleet:
             try:
                 ended = future.result()
             except Contended:
+                self._busy[run.work.agent] = time.monotonic() + BUSY
                 continue
             except Exception as error:
                 # Whatever it is, it ends no other session.
@@ -295,21 +299,18 @@ class Fleet:
                 self.tell(notices.Trouble(name, run.work.agent, why))
                 if self._survey().in_the_way(name):
                     continue
-                self._deaths.append(name)
-                machine = isinstance(error, (OSError, GitError, Infrastructure))
-                if self._deaths.count(name) >= DEATHS and (not machine or self._ran and set(self._deaths) == {name}):
+                by_machine = isinstance(error, (OSError, GitError, Infrastructure))
+                self._failed, step = self._failed.one_failed(name, by_machine, bool(self.runs))
+                if step is Step.PARK:
                     self.park(name, f"agentctl could not run its sessions: {why}")
-                    self._deaths = [other for other in self._deaths if other != name]
-                elif machine and len(self._deaths) >= DEATHS:
-                    raise Infrastructure(
-                        f"{len(self._deaths)} sessions in a row could not be run: {why}", hint="agentctl doctor"
-                    ) from error
+                elif step is Step.END and not self._stopping:
+                    several = f"{len(self._failed.tasks)} sessions in a row could not be run"
+                    raise Infrastructure(f"{several}: {why}", hint="agentctl doctor") from error
                 continue
-            self._ran = True
-            self._deaths.clear()
+            self._failed = self._failed.one_ran()
             self._spent += ended.spent
             self.tell(notices.SessionEnded(name, ended))
-            self.pace.ended(run.work.task, run.started, ended, time.time(), self._under())
+            self.pace.ended(run.work.task, run.called or run.started, ended, time.time(), self._under())
 
     def _explained(self, error: Exception) -> str:
         """Return why a session could not be run; what nobody foresaw is kept for a report."""

@@ -57,6 +57,14 @@ def at_work(hub: Hub) -> bool:
     return bool(found) and time.time() - hub.objects.commit(found or "").time < LASTS
 
 
+def others(hub: Hub) -> list[str]:
+    """Return the other stations at which a fleet may be at work, as far as this process has watched them."""
+    if not hub.station:
+        return []
+    refs = [ref for ref in hub.refs.names([refnames.STATIONS]).oids if ref != refnames.STATIONS + hub.place]
+    return [ref.removeprefix(refnames.STATIONS) for ref in refs if hub.station.still(ref) <= LASTS]
+
+
 def vanished(hub: Hub, claim: Claim) -> bool:
     """Tell whether the station whose supervisor made a claim has vanished, as far as this process has watched it."""
     if not hub.station or not claim.station or claim.station == hub.place or not owner.elsewhere(claim.owner):

@@ -217,6 +217,19 @@ def test_a_set_up_that_fails_is_no_fault_of_the_tasks(make_repo):
     assert ended.note == "the set-up command failed: exit status 9: no such tool"
 
 
+def test_a_set_up_that_takes_longer_than_a_session_may_is_the_sessions_end_and_holds_nobody(make_repo):
+    repo = make_repo(agents="  setup: sleep 100\n  budget: {session: {time: 1s}}\n")
+    ended = run(repo, "echo w > w")
+    assert (ended.end, ended.failure.kind) == (End.SPENT, Kind.LIMIT)
+
+
+def test_what_the_set_up_printed_is_no_word_of_the_program(make_repo):
+    repo = make_repo(agents="  setup: 'echo Error: connection refused'\n")
+    ended = run(repo, "exit 3")
+    assert (ended.end, ended.failure) == (End.CRASHED, None)
+    assert "connection refused" not in ended.note
+
+
 def test_what_a_session_leaves_running_is_killed_and_told(repo):
     ended = run(repo, "setsid sleep 1000 & sleep 0.2; echo whole > whole")
     assert ended.end == End.SUBMITTED
