@@ -24,7 +24,7 @@ from agentctl.core.tasks.task import Session
 from agentctl.core.text.json_form import replace
 from agentctl.errors import Infrastructure
 from agentctl.fleet import adapters
-from agentctl.fleet.conclusion import Assignment, cut_off
+from agentctl.fleet.conclusion import Assignment, without_worktree
 from agentctl.fleet.listening import Listener
 from agentctl.fleet.logs import link_log
 from agentctl.fleet.session import SessionRun
@@ -84,7 +84,7 @@ class RemoteSession(SessionRun):
         # What the worker handed in, and could not tell any more, is to be seen first.
         with contextlib.suppress(Infrastructure):
             self.hub.refs.refresh()
-        return cut_off(self.hub, self.work, claim, end, why, spent)
+        return without_worktree(self.hub, self.work, claim, end, why, spent)
 
     # what goes to and fro while a worker runs it
 

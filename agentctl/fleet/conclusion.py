@@ -104,7 +104,7 @@ def conclude(
     )
 
 
-def cut_off(hub: Hub, work: Assignment, claim: Claim, end: End, note: str, spent: Spent) -> Session:
+def without_worktree(hub: Hub, work: Assignment, claim: Claim, end: End, note: str, spent: Spent) -> Session:
     """Return what to write down of a session whose worktree is out of reach; what it handed in counts."""
     now = time.time()
     revision = _handed_in(hub, work, claim, now - spent.seconds)

@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping
 
 from agentctl.core.notices import Crowded
-from agentctl.core.tasks import overlap, splitting
+from agentctl.core.tasks import hot_file_split, overlap
 from agentctl.core.tasks.task import Task
 from agentctl.core.text.json_form import quoted
 from agentctl.errors import AgentctlError
@@ -46,12 +46,12 @@ class HotFiles:
 
     def _opened(self, path: str, count: int, among: int, known: Mapping[str, Task], tip: str) -> str:
         """Open the task to split a file of trunk, and return its name; "" if none is opened."""
-        name, found = splitting.name_of(path), self._hub.objects.at(self._hub.objects.commit(tip).tree, path)
+        name, found = hot_file_split.name_of(path), self._hub.objects.at(self._hub.objects.commit(tip).tree, path)
         there = tasks.exists(self._hub, name)
         if not self._split or there or quoted(path) != path or not found or found[0] not in (FILE, EXECUTABLE):
             return ""
         try:
-            tasks.add(self._hub, [splitting.task_for(path, count, among, known.values(), time.time())])
+            tasks.add(self._hub, [hot_file_split.task_for(path, count, among, known.values(), time.time())])
         except AgentctlError:
             # Somebody else opened it, or something stands in its way.
             return ""

@@ -21,9 +21,9 @@ from agentctl.core.tasks import failure as failures
 from agentctl.core.tasks.claim import CLAIM_SLACK, Claim
 from agentctl.core.tasks.ending import End
 from agentctl.core.tasks.failure import Failure, Kind
-from agentctl.core.tasks.health import QUIET_START, Patience, Verdict
 from agentctl.core.tasks.stream import Heard
 from agentctl.core.tasks.task import Session
+from agentctl.core.tasks.watchdog import QUIET_START, Patience, Verdict
 from agentctl.core.text.json_form import replace
 from agentctl.engine import environ, owner
 from agentctl.engine.local import LOCAL

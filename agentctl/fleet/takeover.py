@@ -72,5 +72,5 @@ def _bury(hub: Hub, trunk: str, policy: Policy, name: str, claim: Claim) -> None
     if tree.there:
         ended = conclusion.conclude(hub, policy, work, claim, tree, End.INTERRUPTED, "the supervisor died", spent)
     else:
-        ended = conclusion.cut_off(hub, work, claim, End.INTERRUPTED, "the supervisor died", spent)
+        ended = conclusion.without_worktree(hub, work, claim, End.INTERRUPTED, "the supervisor died", spent)
     conclusion.record(hub, name, ended)

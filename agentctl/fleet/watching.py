@@ -1,4 +1,4 @@
-"""The watch over a session from outside, which ends it when `core.tasks.health` says so."""
+"""The watch over a session from outside, which ends it when `core.tasks.watchdog` says so."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import os
 import time
 from collections.abc import Callable
 
-from agentctl.core.tasks import health, news
-from agentctl.core.tasks.health import Patience, Verdict
+from agentctl.core.tasks import news, watchdog
+from agentctl.core.tasks.watchdog import Patience, Verdict
 from agentctl.engine.runner import JobEnded, Running
 from agentctl.fleet import session_folder
 from agentctl.fleet.listening import Listener
@@ -29,9 +29,9 @@ def watch(
     The agent is told before it is ended for what it can still change; `tell` with no text takes that back.
     """
     told = ""
-    samples: list[health.Sample] = []
+    samples: list[watchdog.Sample] = []
     ending: Verdict | None = None
-    pause, look = health.interval(patience.silence), tree.look(index="watch.index")
+    pause, look = watchdog.interval(patience.silence), tree.look(index="watch.index")
     diff, due, rest = "", 0.0, min(30.0, patience.silence / 20)
     files.fresh_index(tree.own("watch.index"), tree.own("index"))
     while True:
@@ -44,7 +44,7 @@ def watch(
             # It takes a Git; while the program goes on printing, nothing depends on it.
             diff, due = _fingerprint(look), now + rest
         samples.append(
-            health.Sample(
+            watchdog.Sample(
                 time=now,
                 output=size,
                 head=private_repository.head(tree.git_dir)[0] or "",
@@ -58,12 +58,12 @@ def watch(
                 same=heard.same,
             )
         )
-        samples = health.remembered(samples, patience)
+        samples = watchdog.remembered(samples, patience)
         if not ending:
-            ending = health.verdict(samples, time.monotonic(), listener.spent, patience)
+            ending = watchdog.verdict(samples, time.monotonic(), listener.spent, patience)
             if ending:
                 running.stop()
-            elif (text := news.of_warning(health.warned(samples, listener.spent, patience))) != told:
+            elif (text := news.of_warning(watchdog.warned(samples, listener.spent, patience))) != told:
                 told = text
                 tell(text)
 

@@ -17,13 +17,13 @@ from agentctl.core.notices import Braked, Told
 from agentctl.core.queue.model import Change
 from agentctl.core.queue.records import GateFailed, Landed, Passed, Proof, Record, Rejected
 from agentctl.core.queue.spending import Spent
-from agentctl.core.tasks import ending, failure, health
+from agentctl.core.tasks import ending, failure, watchdog
 from agentctl.core.tasks.claim import Claim
 from agentctl.core.tasks.dispatch import Rules, dispatch
 from agentctl.core.tasks.ending import End, Left, Use
-from agentctl.core.tasks.health import Patience, Sample, Verdict
 from agentctl.core.tasks.overlap import Scene
 from agentctl.core.tasks.task import UNDER_WAY, Session, Status, Task, standings
+from agentctl.core.tasks.watchdog import Patience, Sample, Verdict
 from agentctl.core.text.json_form import replace
 from agentctl.fleet.pace import Pace
 from bench.week.world import (
@@ -49,7 +49,7 @@ KEPT = 300
 """So many finished tasks stay in the list."""
 PROBATION = {Nature.WRONG, Nature.REFUSED}
 HUNG = HANGS | {Cause.CIRCLES, Cause.ENDLESS}
-STEP = health.interval(SILENCE)
+STEP = watchdog.interval(SILENCE)
 
 
 def sampled(segments: tuple[tuple[str, int], ...]) -> list[Sample]:
@@ -81,10 +81,10 @@ def sampled(segments: tuple[tuple[str, int], ...]) -> list[Sample]:
 @lru_cache(maxsize=None)
 def judged(segments: tuple[tuple[str, int], ...]) -> tuple[float, Verdict] | None:
     """Return when a watch would end a session, and why; None if it would not."""
-    samples, patience = sampled(segments), Patience(SILENCE, health.QUIET_START * SILENCE)
+    samples, patience = sampled(segments), Patience(SILENCE, watchdog.QUIET_START * SILENCE)
     for n in range(1, len(samples) + 1):
         now = samples[n - 1].time
-        if found := health.verdict(samples[:n], now, Spent(), patience):
+        if found := watchdog.verdict(samples[:n], now, Spent(), patience):
             return now, found
     return None
 

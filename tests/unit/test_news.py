@@ -1,8 +1,8 @@
 """What a session is told while it works."""
 
 from agentctl.core.queue.answer import Other
-from agentctl.core.tasks.health import Warned
 from agentctl.core.tasks.news import NAMED, of_conflict, of_warning
+from agentctl.core.tasks.watchdog import Warned
 
 
 def test_the_news_name_paths_what_landed_and_what_to_do():

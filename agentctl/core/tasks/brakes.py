@@ -14,9 +14,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from agentctl.core.tasks.cut_off import empty_handed
 from agentctl.core.tasks.ending import End
 from agentctl.core.tasks.failure import NATURE, Failure, Kind
-from agentctl.core.tasks.silence import empty_handed
 from agentctl.core.tasks.task import Session
 from agentctl.core.text.json_form import replace
 

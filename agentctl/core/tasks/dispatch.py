@@ -11,9 +11,9 @@ from agentctl.core.queue.priority_lending import lent
 from agentctl.core.queue.records import Ended, Landed, Record
 from agentctl.core.queue.spending import over
 from agentctl.core.tasks import overlap
+from agentctl.core.tasks.cut_off import empty_handed, shared
 from agentctl.core.tasks.ending import End
 from agentctl.core.tasks.failure import NATURE
-from agentctl.core.tasks.silence import empty_handed, shared
 from agentctl.core.tasks.task import UNDER_WAY, Session, Status, Task
 from agentctl.core.text.plural import many
 

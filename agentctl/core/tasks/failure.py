@@ -13,7 +13,7 @@ from enum import StrEnum
 
 from agentctl.core.tasks.ending import End
 from agentctl.core.tasks.last_words import Utterance, quote, shown, utterances
-from agentctl.core.tasks.resumption import resumes
+from agentctl.core.tasks.retry_time import resumes
 from agentctl.core.text.json_form import Struct
 
 

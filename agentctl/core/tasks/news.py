@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from agentctl.core.queue.answer import Other
 from agentctl.core.queue.spending import NEARLY
-from agentctl.core.tasks.health import CIRCLES, Warned
+from agentctl.core.tasks.watchdog import CIRCLES, Warned
 from agentctl.core.text.plural import many
 from agentctl.core.text.printable import printable
 

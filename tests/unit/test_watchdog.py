@@ -5,7 +5,7 @@ import pytest
 from agentctl.core.policy.policy import Budget
 from agentctl.core.queue.spending import Spent
 from agentctl.core.tasks.ending import End
-from agentctl.core.tasks.health import (
+from agentctl.core.tasks.watchdog import (
     CIRCLES,
     GRACE,
     REFUSALS,

@@ -6,7 +6,7 @@ import time
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentctl.core.tasks.resumption import resumes
+from agentctl.core.tasks.retry_time import resumes
 
 
 @given(st.integers(86400 * 365, 4_000_000_000))

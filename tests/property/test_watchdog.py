@@ -3,7 +3,7 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agentctl.core.tasks.health import WITH_CHILDREN, Sample, stuck
+from agentctl.core.tasks.watchdog import WITH_CHILDREN, Sample, stuck
 from agentctl.core.text.json_form import replace
 
 SILENCE, START = 600.0, 120.0

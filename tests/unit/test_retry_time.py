@@ -2,7 +2,7 @@
 
 import pytest
 
-from agentctl.core.tasks.resumption import FARTHEST, resumes
+from agentctl.core.tasks.retry_time import FARTHEST, resumes
 
 NOON = 1_764_331_200.0
 HOUR = 3600.0

@@ -1,7 +1,7 @@
 """The task to split a file."""
 
 from agentctl.core.refnames import valid_name
-from agentctl.core.tasks.splitting import name_of, task_for
+from agentctl.core.tasks.hot_file_split import name_of, task_for
 from agentctl.core.tasks.task import Task
 from agentctl.core.text.globs import matches
 
