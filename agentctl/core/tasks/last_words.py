@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from agentctl.core.text.printable import printable
@@ -22,7 +23,9 @@ WRAPPED = range(50, 81)
 """The lengths of a line that its program may have broken at the width of a terminal."""
 
 _CONTROL = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|[\x00-\x08\x0b-\x1f\x7f]")
-_FRAME = re.compile(r"^[\s│┃|╭╰╮╯─━❱✖✗×■●•]+|[\s│┃╭╰╮╯─━]+$")
+_SPACE = "".join(filter(str.isspace, map(chr, range(0x3001))))
+_BEFORE, _AFTER = _SPACE + "│┃|╭╰╮╯─━❱✖✗×■●•", _SPACE + "│┃╭╰╮╯─━"
+"""The characters with which programs frame a line, before it and after it."""
 _BEGINS = re.compile(
     r"(?i)^\W{0,4}(?:\d{4}-\d\d-\d\d\S*\s+(?:\d\d:\d\d\S*\s+)?)?(?:[\w.-]{1,40}: )?\W{0,2}(?:"
     r"(?:(?:api|http|fatal|unexpected|unknown|runtime) )?(?:status\b|[\w.]*(?:error|exception)\b)(?=\s*(?:[:(\[{\d\"'-]|$))|"
@@ -94,12 +97,13 @@ def shown(text: str) -> str:
 
 
 def _kept(tail: str, lines: int) -> list[str]:
-    return [line for raw in tail.splitlines() if (line := _clean(raw)) and not _FRAME_OF_STACK.match(line)][-lines:]
+    counted = (line for raw in reversed(tail.splitlines()) if (line := _clean(raw)) and not _FRAME_OF_STACK.match(line))
+    return list(islice(counted, lines))[::-1]
 
 
 def _clean(raw: str) -> str:
     line = _CONTROL.sub("", raw.rstrip("\r\n").rsplit("\r", 1)[-1])[: 20 * LONGEST]
-    return _FRAME.sub("", line)
+    return line.lstrip(_BEFORE).rstrip(_AFTER)
 
 
 def _spoken(line: str, following: list[str]) -> Utterance | None:

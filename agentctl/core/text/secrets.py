@@ -150,8 +150,10 @@ def leaks(data: bytes) -> Iterator[Leak]:
         data = data.decode("utf-16", "replace").encode("utf-8", "surrogatepass")
     lowered = data.lower()
     for rule in _REFUSING:
+        line, counted = 1, 0
         for start, end in _found(rule, data, lowered):
-            yield Leak(rule.name, data.count(b"\n", 0, start) + 1, data[start:end])
+            line, counted = line + data.count(b"\n", counted, start), start
+            yield Leak(rule.name, line, data[start:end])
 
 
 def _found(rule: Rule, data: bytes, lowered: bytes) -> Iterator[tuple[int, int]]:
