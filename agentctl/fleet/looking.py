@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from itertools import islice
 
 from agentctl.core.queue.answer import Other
+from agentctl.core.queue.records import Landed
 from agentctl.errors import NotFound, Refused
 from agentctl.git import conversion, crossing, files, folders, modes, private_repository, scratch
 from agentctl.git.ancestry import FirstParents, between
@@ -22,6 +23,7 @@ from agentctl.git.objects import GITLINK
 from agentctl.git.repository import Hub
 from agentctl.git.worktrees import Condition, Worktree
 from agentctl.hub import landed
+from agentctl.hub.ledger import Ledger
 
 NEAR = 1000
 """The most commits of a branch, and of trunk since its base, that are looked at in process."""
@@ -65,15 +67,26 @@ def look(hub: Hub, tree: Worktree, tip: str) -> Sight:
             crossing.copy(hub, place, theirs, head, tip, _objects(aside))
         own, base, behind = _between(hub, aside, head, tip)
         loose, after = _uncommitted(hub, aside, tree, place, (head, base, tip), seen.absent)
-        before, there = (aside.objects.commit(oid).tree for oid in (base, tip))
+        mine = _own_landed(hub, own)
+        before, there = (aside.objects.commit(oid).tree for oid in (mine.change.head if mine else base, tip))
         touched = {path for path, *_ in islice(changed(aside, before, after), PATHS)}.union(loose)
-        found = Sight(head, tip, own, behind, tuple(sorted(touched)), under_way=under_way)
+        found = Sight(head, tip, len(own), behind, tuple(sorted(touched)), under_way=under_way)
         if under_way or not behind:
             return found
         merged = merge(aside, before, there, after)
     fought = merged.conflicts or merged.same
     known = landed.since(hub, base, tip, fought) if fought else ()
-    return Sight(head, tip, own, behind, found.touched, fought, known)
+    known = tuple(other for other in known if not mine or other.change != mine.key)
+    return Sight(head, tip, found.commits, behind, found.touched, fought, known)
+
+
+def _own_landed(hub: Hub, own: list[str]) -> Landed | None:
+    """Return the newest of a branch's own commits that has landed, whatever commit it is on trunk; None if none has.
+
+    What comes after it is what the branch still has to land, as the bot sees it too.
+    """
+    ledger = Ledger.read(hub)
+    return next((found for oid in own if isinstance(found := ledger.with_head(oid), Landed)), None)
 
 
 def _objects(hub: Hub) -> str:
@@ -93,13 +106,13 @@ def _aside(hub: Hub, place: str) -> Iterator[Hub]:
         aside.objects.close()
 
 
-def _between(hub: Hub, aside: Hub, head: str, tip: str) -> tuple[int, str, int]:
-    """Return (how many commits `tip` lacks, the merge base, how many of trunk `head` lacks)."""
+def _between(hub: Hub, aside: Hub, head: str, tip: str) -> tuple[list[str], str, int]:
+    """Return (the commits that `tip` lacks, newest first, the merge base, how many of trunk `head` lacks)."""
     near = FirstParents(aside.objects).meets(head, tip, NEAR)
     base = near[1] if near else aside.git("merge-base", tip, head, ok=(0, 1))
     if not base:
         raise Refused(f"{head[:12]} has no commit in common with trunk")
-    own = len(near[0]) if near else int(aside.git("rev-list", "--count", head, "^" + tip))
+    own = near[0] if near else aside.git("rev-list", "--topo-order", head, "^" + tip).split()
     line = between(hub.objects, tip, base, NEAR)
     if line is not None and len(line) < NEAR:
         return own, base, len(line)

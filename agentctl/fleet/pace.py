@@ -79,7 +79,7 @@ class Pace:
         Raises Infrastructure if the agents' program cannot be run, so that there is no sense in trying.
         """
         running = tuple(running)
-        if brakes.hopeless(self.state):
+        if brakes.hopeless(self.state, bool(running)):
             failure = self.state.held_by
             raise Infrastructure(f"the agents' program cannot be run: {failure.said}", hint=NATURE[failure.kind].todo)
         if self._since is not None and now >= self.state.until and brakes.proven(self.state, running, self.base, now):
@@ -94,6 +94,10 @@ class Pace:
             )
         self.state = brakes.released(self.state, running, self.size, self.base, now)
         return brakes.room(self.state, running, self.size, self.base, now)
+
+    def blames(self, task: str) -> str:
+        """Return why a task is to be given up, of which alone the program cannot be run; empty if it is not."""
+        return f"its program cannot be run: {self.state.held_by.said}" if task == brakes.blamed(self.state) else ""
 
     def able(self, agents: Iterable[str], now: float) -> tuple[str, ...]:
         """Return those of the agents that need no rest after many crashes."""

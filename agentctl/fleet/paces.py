@@ -84,6 +84,10 @@ class Paces:
             found = pace.able(found, now)
         return found
 
+    def blames(self, task: Task) -> str:
+        """See `Pace.blames`."""
+        return self._paces[self._of_role(task.role)].blames(task.id)
+
     def trying(self, roles: Iterable[str]) -> frozenset[str]:
         """Return those of the roles of which sessions start only to see whether their program can work again."""
         return frozenset(role for role in roles if self._paces[self._of_role(role)].trying)

@@ -25,7 +25,7 @@ from agentctl.core.tasks.stream import Heard
 from agentctl.core.tasks.task import Session
 from agentctl.core.tasks.watchdog import QUIET_START, Patience, Verdict
 from agentctl.core.text.json_form import replace
-from agentctl.engine import environ, owner
+from agentctl.engine import clock, environ, owner
 from agentctl.engine.local import LOCAL
 from agentctl.engine.runner import Job, JobEnded, Runner, Running
 from agentctl.errors import Contended, Malformed, NotFound
@@ -229,7 +229,7 @@ class SessionRun:
 
     def _failure(self, end: End | None, ended: JobEnded) -> Failure | None:
         now = time.time()
-        return failures.classify(end, ended.reason, self._said(), now, time.localtime(now).tm_gmtoff)
+        return failures.classify(end, ended.reason, self._said(), now, time.localtime(now).tm_gmtoff, clock.offset_of)
 
     def _run(
         self, tree: Worktree, argv: tuple[str, ...], env: dict[str, str], stdin: str | None, adapter: Adapter = NONE

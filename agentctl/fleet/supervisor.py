@@ -158,7 +158,8 @@ class Fleet:
         names = [*self._count.names, *presence.others(self.hub)]
         for name in chosen:
             if self.statuses[name] == Status.READY:
-                why = self._seen.in_the_way(name) or hopeless(self.tasks[name], settings, names)
+                task = self.tasks[name]
+                why = self._seen.in_the_way(name) or hopeless(task, settings, names) or self.pace.blames(task)
                 if why:
                     self.park(name, why)
         busy_paths = tuple(t.paths for name, t in self.tasks.items() if self.statuses[name] in UNDER_WAY)

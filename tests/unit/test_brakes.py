@@ -94,7 +94,7 @@ def test_sessions_that_ran_already_say_nothing_about_the_pause():
 
 
 def test_it_waits_as_long_as_the_provider_says():
-    assert state(outcome(kind=Kind.RATE, after=500.0)).until == 500.0
+    assert state(outcome(kind=Kind.RATE, after=250.0)).until == 250.0
     assert state(outcome(kind=Kind.RATE, after=5.0)).until == BASE
     late = state(outcome("t", 1.0, Kind.RATE), outcome("u", 2.0, Kind.RATE, after=900.0, seconds=2.0))
     assert late.until == 900.0
@@ -194,20 +194,41 @@ def test_who_starts_it_again_has_mended_something():
 
 def test_a_program_that_cannot_be_run_is_given_up_after_three_rounds():
     found = state(outcome(kind=Kind.PROGRAM), outcome("u", 40.0, Kind.PROGRAM))
-    assert not brakes.hopeless(found)
-    assert brakes.hopeless(brakes.after(found, outcome("v", 200.0, Kind.PROGRAM), None, BASE, 0.0))
-    assert not brakes.hopeless(state(*(outcome(f"t{n}", 1000.0 * n, Kind.KEY) for n in range(9))))
+    assert not brakes.hopeless(found, False)
+    last = brakes.after(found, outcome("v", 200.0, Kind.PROGRAM), None, BASE, 0.0)
+    assert brakes.hopeless(last, False) and not brakes.hopeless(last, True)
+    assert not brakes.hopeless(state(*(outcome(f"t{n}", 1000.0 * n, Kind.KEY) for n in range(9))), False)
 
 
 def test_only_a_program_that_could_not_be_run_again_and_again_is_given_up():
     other = [outcome("t", 0.0, Kind.RATE), outcome("u", 40.0, Kind.RATE)]
-    assert not brakes.hopeless(state(*other, outcome("v", 200.0, Kind.PROGRAM)))
+    assert not brakes.hopeless(state(*other, outcome("v", 200.0, Kind.PROGRAM)), False)
     worked = [
         step
         for n in range(3)
         for step in (outcome(f"t{n}", 500.0 * n, Kind.PROGRAM), outcome("u", 500.0 * n + 100, end=End.SUBMITTED))
     ]
-    assert not brakes.hopeless(state(*worked)), "it could be run in between"
+    assert not brakes.hopeless(state(*worked), False), "it could be run in between"
+
+
+def test_one_task_for_which_the_program_cannot_be_run_ends_no_fleet():
+    evil = [outcome("evil", 100.0 + 200.0 * n, Kind.PROGRAM) for n in range(3)]
+    alone = state(*evil)
+    assert brakes.hopeless(alone, False), "nobody knows that it can be run at all"
+    assert not brakes.hopeless(alone, True) and not brakes.blamed(alone)
+    found = state(outcome("good", 50.0, end=End.SUBMITTED), *evil)
+    assert not brakes.hopeless(found, False) and brakes.blamed(found) == "evil"
+    other = state(outcome("good", 50.0, end=End.SUBMITTED), *evil[:2], outcome("other", 900.0, Kind.PROGRAM))
+    assert brakes.hopeless(other, False) and not brakes.blamed(other)
+
+
+def test_a_far_off_time_that_one_task_names_is_not_believed_at_once():
+    far = outcome("evil", 0.0, Kind.RATE, after=20_000.0)
+    assert state(far).until == 10 * BASE
+    second = outcome("good", 10 * BASE + 5, Kind.RATE, after=20_000.0)
+    assert state(far, second).until == 20_000.0
+    running = outcome("good", 9.0, Kind.RATE, after=20_000.0, seconds=60.0)
+    assert state(far, running).until == 20_000.0
 
 
 def test_a_try_that_did_not_fail_ends_the_row():

@@ -28,13 +28,18 @@ HOUR = 3600.0
         ("limit resets at 2025-11-28T13:30:00Z", 1.5 * HOUR),
         ("until 2025-11-28 14:00:00 UTC", 2 * HOUR),
         ("resets at 2025-11-28T15:00:00+02:00", HOUR),
-        ("resets 3pm (UTC)", 3 * HOUR),
-        ("resets 12:30pm (UTC)", HOUR / 2),
-        ("try again at 1:15 PM UTC", 1.25 * HOUR),
+        ("resets 3pm (UTC)", 3 * HOUR + 60),
+        ("resets 12:30pm (UTC)", HOUR / 2 + 60),
+        ("try again at 1:15 PM UTC", 1.25 * HOUR + 60),
+        ("resets 7:47am (America/New_York)", 47 * 60 + 60),
+        ("resets 5am PST", HOUR + 60),
+        ("resets 2pm (Nowhere/Atall)", 2 * HOUR + 60),
+        ("try again at 12:00 PM", 60),
     ],
 )
 def test_what_is_said(text, seconds):
-    assert resumes(text, NOON, 0.0) == pytest.approx(NOON + seconds)
+    zones = {"America/New_York": -5 * HOUR}.get
+    assert resumes(text, NOON, 0.0, zones) == pytest.approx(NOON + seconds)
 
 
 @pytest.mark.parametrize(
@@ -50,6 +55,8 @@ def test_what_is_said(text, seconds):
         "resets at 1999-01-01T00:00:00Z",
         "retry-after: 2025-11-28",
         "room 101 until 5",
+        "try again at 11:59 AM",
+        "resets 11:01am (UTC)",
     ],
 )
 def test_what_says_nothing_or_lies_behind(text):
@@ -57,8 +64,8 @@ def test_what_says_nothing_or_lies_behind(text):
 
 
 def test_a_clock_shows_local_time():
-    assert resumes("resets 3pm", NOON, 2 * HOUR) == NOON + HOUR
-    assert resumes("try again at 11:00 AM", NOON, -3 * HOUR) == NOON + 2 * HOUR
+    assert resumes("resets 3pm", NOON, 2 * HOUR) == NOON + HOUR + 60
+    assert resumes("try again at 11:00 AM", NOON, -3 * HOUR) == NOON + 2 * HOUR + 60
 
 
 def test_nobody_waits_for_days():

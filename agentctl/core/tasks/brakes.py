@@ -123,7 +123,7 @@ def after(
             return _pause(brakes, brakes.failure, outcome, base, jitter)
         return replace(brakes, passed=brakes.passed + 1) if brakes.failure and proves else brakes
     if brakes.failure and not is_try:
-        return replace(brakes, until=max(brakes.until, failure.after))
+        return replace(brakes, until=max(brakes.until, _named(brakes, failure, session.ended, base)))
     return brakes if alone else _pause(brakes, failure, outcome, base, jitter)
 
 
@@ -131,10 +131,16 @@ def _pause(brakes: Brakes, failure: Failure, outcome: EndedSession, base: float,
     known, now = brakes.failure, outcome.session.ended
     again = known and not brakes.passed and (known.kind == Kind.PROGRAM) == (failure.kind == Kind.PROGRAM)
     row = brakes.row + 1 if again else 1
-    until = max(now + pause(failure.kind, row, base) * (1 + JITTER * jitter), failure.after)
+    until = max(now + pause(failure.kind, row, base) * (1 + JITTER * jitter), _named(brakes, failure, now, base))
     tells = brakes.failure or 3 * outcome.session.seconds <= LONGEST * base
     lasted = outcome.session.seconds if tells else 0.0
     return replace(brakes, failure=failure, paused=now, until=until, row=row, passed=0, lasted=lasted)
+
+
+def _named(brakes: Brakes, failure: Failure, now: float, base: float) -> float:
+    """Return the time that a failure names, or a nearer one as long as only one task has met it: that may be its own doing."""
+    sure = len(brakes.failed) > 1 or brakes.row >= HOPELESS
+    return failure.after if sure else min(failure.after, now + LONGEST * base)
 
 
 def pause(kind: Kind, row: int, base: float) -> float:
@@ -231,8 +237,17 @@ def resting(brakes: Brakes, agent: str, now: float) -> float:
     return until if until > now else 0.0
 
 
-def hopeless(brakes: Brakes) -> bool:
-    """Tell whether the agents' program cannot be run at all."""
+def hopeless(brakes: Brakes, running: bool) -> bool:
+    """Tell whether the agents' program cannot be run at all; `running` tells whether sessions run, whose ends tell more."""
+    return _given_up(brakes) and not running and (len(brakes.failed) > 1 or not brakes.good[0])
+
+
+def blamed(brakes: Brakes) -> str:
+    """Return the task for which alone the program cannot be run, though it could for others; empty if there is none."""
+    return next(iter(brakes.failed)) if _given_up(brakes) and len(brakes.failed) == 1 and brakes.good[0] else ""
+
+
+def _given_up(brakes: Brakes) -> bool:
     return bool(brakes.failure and brakes.failure.kind == Kind.PROGRAM and brakes.row >= HOPELESS)
 
 

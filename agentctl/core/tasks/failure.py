@@ -13,7 +13,7 @@ from enum import StrEnum
 
 from agentctl.core.tasks.ending import End
 from agentctl.core.tasks.last_words import Utterance, quote, shown, utterances
-from agentctl.core.tasks.retry_time import resumes
+from agentctl.core.tasks.retry_time import Zones, resumes
 from agentctl.core.text.json_form import Struct
 
 
@@ -136,12 +136,14 @@ class Failure(Struct, frozen=True):
     """The time before which a new try is useless, as the program was told; 0 if it was told none."""
 
 
-def classify(end: End | None, reason: str, tail: str, now: float, offset: float) -> Failure | None:
+def classify(
+    end: End | None, reason: str, tail: str, now: float, offset: float, zones: Zones = lambda zone: None
+) -> Failure | None:
     """Return the failure, or None if it is the task's own or nobody's.
 
     `end` is None if the command ended well. Then only what is an error by its form counts, and only the caller knows
     whether there is a result all the same. `reason` is the engine's word for how the command ended. `offset` is the
-    local time's distance from UTC in seconds, positive to the east.
+    local time's distance from UTC in seconds, positive to the east, and `zones` tells that of others.
     """
     if end in (End.DEFERRED, End.INTERRUPTED, End.BEHIND, End.BLOCKED):
         return None
@@ -155,7 +157,7 @@ def classify(end: End | None, reason: str, tail: str, now: float, offset: float)
     kind = next(filter(None, kinds), None)
     if kind:
         same = [said.text for said, found in zip(counted, kinds) if found == kind]
-        after = next(filter(None, (resumes(text, now, offset) for text in same)), 0.0)
+        after = next(filter(None, (resumes(text, now, offset, zones) for text in same)), 0.0)
         passes = kind == Kind.MONEY and after
         return Failure(Kind.RATE if passes else kind, shown(next((t for t in same if len(t) >= TELLING), same[0])), after)
     if end in (End.TIMEOUT, End.STUCK) or reason == "output":

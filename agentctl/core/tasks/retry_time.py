@@ -2,15 +2,23 @@
 
 retry-after: 30                         try again in 20s, in 1h2m3s, in 2 days 3 hours
 usage limit reached|1764331200          resets at 2026-01-31T15:00:00Z
-resets 3pm, try again at 3:46 PM        (local time, or UTC where that is said)
+resets 3pm, try again at 3:46 PM        (local time, or that of the zone that is said, such as UTC or America/New_York)
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
+Zones = Callable[[str], float | None]
+"""Returns the seconds of a zone such as America/New_York from UTC, to the east; None if nobody knows it."""
 FARTHEST = 6 * 3600.0
 """The most seconds to wait, whatever the words say and however they were read."""
+
+MINUTE = 60.0
+"""A clock that shows no seconds may show a minute that has only begun."""
+BEHIND = 3600.0
+"""A clock time that lies at most so many seconds behind is that of today, and not that of tomorrow."""
 
 _UNIT = r"(?:days?|hours?|hrs?|minutes?|mins?|seconds?|secs?|ms|d|h|m|s)"
 _DURATION = rf"((?:\d+(?:\.\d+)?\s*{_UNIT}(?![a-z])[\s,]*(?:and\s+)?)+)"
@@ -23,16 +31,23 @@ _DATE = re.compile(
     r"(?i)(?:resets?|again|until|at|after)\s+(?:at\s+|on\s+)?(\d{4})-(\d\d)-(\d\d)[T ](\d\d):(\d\d)(?::(\d\d))?"
     r"(?:\.\d+)?\s?(Z|UTC|[+-]\d\d:?\d\d)?"
 )
-_CLOCK = re.compile(r"(?i)(?:resets?|again|until)\s+(?:at\s+)?(\d{1,2})(?::(\d\d))?\s?(am|pm)?\b(\s?\(?UTC)?")
+_CLOCK = re.compile(
+    r"(?i)(?:resets?|again|until)\s+(?:at\s+)?(\d{1,2})(?::(\d\d))?\s?(am|pm)?\b(?:\s?\(?([A-Z]{3}\b|[A-Z][a-z]{2,20}/[\w/+-]{2,40}))?"
+)
+_ZONES = {"UTC": 0, "GMT": 0, "EST": -5, "EDT": -4, "CST": -6, "CDT": -5, "MST": -7, "MDT": -6, "PST": -8, "PDT": -7}
+"""The hours from UTC, to the east, of the zones that have short names in what providers say."""
 
 
-def resumes(text: str, now: float, offset: float) -> float:
-    """Return the time in seconds since 1970, at most `FARTHEST` from now; 0 if `text` names no time in the future."""
-    when = _told(text, now, offset)
+def resumes(text: str, now: float, offset: float, zones: Zones = lambda zone: None) -> float:
+    """Return the time in seconds since 1970, at most `FARTHEST` from now; 0 if `text` names no time in the future.
+
+    `offset` is that of local time: seconds from UTC, to the east.
+    """
+    when = _told(text, now, offset, zones)
     return min(when, now + FARTHEST) if when > now else 0.0
 
 
-def _told(text: str, now: float, offset: float) -> float:
+def _told(text: str, now: float, offset: float, zones: Zones) -> float:
     if found := _HEADER.search(text):
         return now + float(found[2]) * (0.001 if found[1] else 1.0)
     if found := _IN.search(text):
@@ -42,7 +57,9 @@ def _told(text: str, now: float, offset: float) -> float:
     if found := _DATE.search(text):
         return _date(found, offset)
     if (found := _CLOCK.search(text)) and (found[2] or found[3]):
-        return _clock(found, now, 0.0 if found[4] else offset)
+        zone = found[4] or ""
+        there = _ZONES[zone] * 3600.0 if zone in _ZONES else zones(zone) if zone else None
+        return _clock(found, now, offset if there is None else there)
     return 0.0
 
 
@@ -68,8 +85,9 @@ def _days(year: int, month: int, day: int) -> int:
 
 
 def _clock(found: re.Match[str], now: float, offset: float) -> float:
-    """Return the next time at which a clock shows this."""
+    """Return the next time at which a clock has shown this for a minute; 0 if it did within the last hour."""
     hour = int(found[1]) % 12 + 12 * (found[3].lower() == "pm") if found[3] else int(found[1])
     wanted = (hour % 24) * 3600 + int(found[2] or 0) * 60
     today = (now + offset) % 86400
-    return now + (wanted - today) % 86400
+    ahead = (wanted - today) % 86400
+    return now + ahead + MINUTE if ahead < 86400 - BEHIND else 0.0
