@@ -30,7 +30,13 @@ class Spent(Struct, frozen=True):
         return all(0 <= number <= MOST for number in (self.turns, self.tokens, self.money, self.seconds))
 
     def __add__(self, other: Spent) -> Spent:
-        return Spent(self.turns + other.turns, self.tokens + other.tokens, self.money + other.money, self.seconds + other.seconds)
+        """Add up; a sum that nobody can read is the highest that can be."""
+        return Spent(
+            min(MOST, self.turns + other.turns),
+            min(MOST, self.tokens + other.tokens),
+            min(MOST, self.money + other.money),
+            min(MOST, self.seconds + other.seconds),
+        )
 
     def __str__(self) -> str:
         """Describe what the programs told, in words; empty if they told nothing."""

@@ -21,6 +21,8 @@ LONGEST = 4 << 20
 """The bytes of the longest line that is read."""
 REFUSED = (401.0, 402.0, 403.0)
 """The statuses by which a provider refuses whoever asks; no waiting mends that."""
+NAME = 200
+"""The most characters of the program's own name for a session; a longer one is none."""
 SAID = 2000
 """The most characters that are kept of what an agent said last."""
 _UNREAD = (b'{"type":"message_update"', b'{"type":"tool_execution_update"', b'{"type":"stream_event"')
@@ -75,6 +77,8 @@ def hear(heard: Heard, line: bytes, reader: Reader, now: float) -> Heard:
             return reader.line(heard, line)
         event, working = msgspec.json.decode(line), replace(heard, finished=False, well=None)
         after = reader.event(working, event, now) if isinstance(event, dict) else working
+        if len(after.conversation) > NAME:
+            after = replace(after, conversation="")
         return heard if after == working else after
     except Exception:
         # Whatever a program prints, such as numbers without end or objects in objects, ends no session.
@@ -161,7 +165,7 @@ def _codex(heard: Heard, event: Event, now: float) -> Heard:
         case "turn.completed", _:
             usage = _at(event, "usage")
             paid = _number(usage, "input_tokens") - _number(usage, "cached_input_tokens") + _number(usage, "output_tokens")
-            return replace(heard, spent=replace(heard.spent, tokens=heard.spent.tokens + int(paid)), finished=True, well=True)
+            return replace(heard, spent=heard.spent + Spent(tokens=max(0, int(paid))), finished=True, well=True)
         case "turn.failed", _:
             return replace(heard, well=False)
     return heard
@@ -269,7 +273,7 @@ def _answered(heard: Heard, answer: str, tokens: int, money: float, context: int
     """Count an answer of the model, once if it has an id."""
     if answer and answer == heard.answer:
         return heard
-    return replace(heard, spent=heard.spent + Spent(1, tokens, money), context=context, answer=answer, waits=0.0)
+    return replace(heard, spent=heard.spent + Spent(1, max(0, tokens), money), context=context, answer=answer, waits=0.0)
 
 
 def _acted(heard: Heard, call: str, outcome: object) -> Heard:
