@@ -15,6 +15,7 @@ from agentctl.core import refnames
 from agentctl.core.notices import Told
 from agentctl.core.text.printable import printable
 from agentctl.engine import memory, open_files
+from agentctl.fleet import in_session
 from agentctl.gate.pool import Gates
 from agentctl.harness.lacking import Lacking
 from agentctl.harness.tally import Tally
@@ -157,6 +158,7 @@ def restore_command(given: Given) -> int:
     refs/agentctl/salvage, and checkouts of trunk follow. A trunk that was moved forward stays,
     unless the policy says `foreign: stop`. A bot that runs goes on by itself.
     """
+    in_session.refuse(given.hub)
     return _report(given, foreign.restore(given.hub), "trunk, ledger and verdicts are as the bot left them")
 
 
@@ -170,6 +172,7 @@ def adopt_command(given: Given) -> int:
     refs/agentctl/salvage. What landed and is no longer on trunk is named; it may be submitted
     again. A bot that runs goes on by itself; the ledger can only be adopted while none does.
     """
+    in_session.refuse(given.hub)
     done = []
     if any(odd.ref == refnames.STATE for odd in marks.findings(given.hub)):
         with lock(given.hub) as held:

@@ -22,6 +22,7 @@ from agentctl.core.text.json_form import Plain, facts
 from agentctl.core.text.plural import many
 from agentctl.core.text.printable import printable
 from agentctl.errors import AgentctlError, Refused
+from agentctl.fleet import in_session
 from agentctl.git.repository import Hub
 from agentctl.hub import foreign, hindrance, inbox, landed, lease, pause, red_trunk, rights, status
 from agentctl.hub.ledger import Ledger
@@ -205,7 +206,8 @@ def pause_command(given: Given, reason: str, below: int | None) -> int:
 
     It holds for every bot of this hub, now and later.
     """
-    by = os.environ.get("AGENTCTL_AGENT") or given.hub.person(given.path).name
+    in_session.refuse(given.hub)
+    by = given.hub.person(given.path).name
     made = pause.pause(given.hub, by, reason, below)
     if given.json:
         given.emit({"paused": facts(made)})
@@ -218,6 +220,7 @@ def pause_command(given: Given, reason: str, below: int | None) -> int:
 @given
 def resume_command(given: Given) -> int:
     """Let changes land again, after a pause or a freeze. What passed meanwhile is not tested anew."""
+    in_session.refuse(given.hub)
     was = pause.resume(given.hub)
     if given.json:
         given.emit({"paused": None, "was": facts(was) if was else None})

@@ -8,7 +8,7 @@ import click
 
 from agentctl.core import refnames
 from agentctl.errors import NotFound, Refused
-from agentctl.fleet import agents
+from agentctl.fleet import agents, in_session, takeover
 from agentctl.git import worktrees
 from agentctl.git.worktrees import Condition
 from agentctl.messages import quoted
@@ -22,9 +22,12 @@ from agentctl.terminal.parser import Given, as_command, given
 def command(given: Given, agent: str, force: bool) -> int:
     """Remove AGENT's worktree and branch. Nothing is lost: see --force."""
     hub = given.hub
+    in_session.refuse(hub)
     if agent not in agents.names(hub) or not refnames.valid_name(agent):
         worktrees.tidy(hub)  # An `rm` that was killed at its very end may have left empty folders.
         raise NotFound(f"no agent called {agent!r} has a worktree here", hint="agentctl ps")
+    # What a supervisor that died left unfinished is finished first, so that its task is told where the work is.
+    takeover.take_over_of(hub, given.trunk, given.policy, agent)
     tree = worktrees.of_agent(hub, agent)
     if not force and (work := agents.unsafe(hub, agent, tree, given.tip)):
         raise Refused(

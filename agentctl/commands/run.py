@@ -20,6 +20,7 @@ from agentctl.core.policy.schema_kinds import VARIABLE
 from agentctl.core.tasks.task import Task
 from agentctl.core.text.json_form import facts
 from agentctl.errors import NotFound, UsageError
+from agentctl.fleet import in_session
 from agentctl.fleet.supervisor import Crew, Fleet
 from agentctl.harness import loop
 from agentctl.harness.loop import RunOutcome, RunPlan
@@ -95,6 +96,7 @@ def command(
     """
     from agentctl.core.text.json_form import replace
 
+    in_session.refuse(given.hub)
     if no_bot and not given.hub.station:
         raise UsageError("--no-bot is for a hub on a remote: here nothing else would land", hint="agentctl init --remote NAME")
     file, argv = split(words)

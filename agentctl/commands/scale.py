@@ -9,6 +9,7 @@ import click
 from agentctl.core.tasks.scale import MOST, Scale, agents
 from agentctl.core.text.plural import many
 from agentctl.errors import UsageError
+from agentctl.fleet import in_session
 from agentctl.hub import scale
 from agentctl.messages import ago
 from agentctl.terminal.parser import Given, as_command, given
@@ -29,6 +30,7 @@ def command(given: Given, count: int | None, by_policy: bool) -> int:
     if count and by_policy:
         raise UsageError("give N or --policy, not both", hint="agentctl scale --help")
     if count or by_policy:
+        in_session.refuse(given.hub)
         scale.write(given.hub, Scale(count, time.time()))
     said = scale.read(given.hub)
     now = agents(said, None, 0.0, given.policy.agents.count)

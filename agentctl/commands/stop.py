@@ -6,7 +6,7 @@ import click
 
 from agentctl.core import refnames
 from agentctl.errors import AgentctlError, NotFound
-from agentctl.fleet import stopping
+from agentctl.fleet import in_session, stopping
 from agentctl.terminal.parser import Given, as_command, given
 
 
@@ -19,6 +19,7 @@ def command(given: Given, agents: tuple[str, ...]) -> int:
     What the session did is salvaged, and counts as no attempt. Its task is parked, so that nobody
     goes on with it at once; `agentctl task open TASK` offers it again.
     """
+    in_session.refuse(given.hub)
     failed: list[AgentctlError] = []
     for name in dict.fromkeys(agents):
         try:

@@ -19,8 +19,8 @@ from agentctl.core.tasks.live_list import HeldUp
 from agentctl.core.tasks.task import Status, Task, standings
 from agentctl.core.text.json_form import Plain, facts, replace
 from agentctl.core.text.printable import printable
-from agentctl.errors import Malformed, NotFound, Refused, UsageError
-from agentctl.fleet import blocking, planning, session_folder, stopping
+from agentctl.errors import NotFound, Refused, UsageError
+from agentctl.fleet import blocking, in_session, planning, session_folder, stopping
 from agentctl.hub import hindrance, landed, status, tasks
 from agentctl.hub.ledger import Ledger
 from agentctl.hub.tasks import Survey
@@ -110,17 +110,9 @@ def add_command(
     return _added(given, [Task(chosen, title, prompt, acceptance, after, priority, paths, time.time(), role=role)])
 
 
-def own_task(given: Given) -> Task | None:
-    """Return the task in whose session this is, or None."""
-    with contextlib.suppress(NotFound, Malformed):
-        if os.environ.get(session_folder.VARIABLE):
-            return tasks.get(given.hub, os.environ.get("AGENTCTL_TASK", ""))
-    return None
-
-
 def planned_by(given: Given) -> str:
     """Return the task of the planner in whose session this is; empty if it is in none."""
-    own = own_task(given)
+    own = in_session.own_task(given.hub)
     role = roles.role(given.policy.agents, own.role) if own else None
     return own.id if own and role and role.does == "plan" else ""
 
@@ -270,6 +262,7 @@ def open_command(given: Given, names: tuple[str, ...], reason: str) -> int:
 
     What comes after it is free again, too, and a fleet that runs takes it in. All are opened, or none.
     """
+    in_session.refuse(given.hub, names)
     where = statuses(given, tasks.survey(given.hub, also=names))
     if over := [name for name in names if where.get(name) == Status.LANDED]:
         raise Refused(
@@ -293,7 +286,7 @@ def done_command(given: Given, names: tuple[str, ...], reason: str) -> int:
 
     All are closed, or none. A planner or reviewer says so of its own task in its session, and needs not name it.
     """
-    own = own_task(given)
+    own = in_session.own_task(given.hub)
     if own and not planning.hands_in(given.policy, own) and names in ((), (own.id,)):
         session_folder.finish(os.environ[session_folder.VARIABLE], reason or "done")
         given.emit({"task": own.id, "closed": "done", "reason": reason}) if given.json else given.say(
@@ -302,6 +295,7 @@ def done_command(given: Given, names: tuple[str, ...], reason: str) -> int:
         return 0
     if not names:
         raise UsageError("which task?", hint="agentctl task list")
+    in_session.refuse(given.hub, names)
 
     def closed(task: Task) -> Task:
         if claim := tasks.held(given.hub, task.id):
@@ -334,6 +328,7 @@ def park_command(given: Given, names: tuple[str, ...], reason: str) -> int:
     `agentctl task open TASK` does that. A session that works on it is ended; what it did is salvaged, and counts as no attempt. What
     comes after it is blocked. All are parked, or none.
     """
+    in_session.refuse(given.hub, names)
     by = os.environ.get("AGENTCTL_AGENT") or given.hub.person(given.path).name
     why = f"put aside by {by}{': ' + reason if reason else ''}"
     working = stopping.put_aside(given.hub, statuses(given, tasks.survey(given.hub, also=names)), names, why)
@@ -357,6 +352,7 @@ def bump_command(given: Given, names: tuple[str, ...], priority: int | None) -> 
     A fleet that runs takes it in, and goes by it when it next gives a task to an agent. Sessions
     that run go on. What is in the queue already has a priority of its own: `agentctl queue bump`.
     """
+    in_session.refuse(given.hub, names)
     if priority is None:
         others = [t.priority for t in tasks.listed(given.hub).values() if t.id not in names and not t.closed]
         priority = min(PRIORITY, max([0, *others]) + 1)

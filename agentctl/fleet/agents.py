@@ -13,7 +13,7 @@ from agentctl.core import refnames
 from agentctl.core.text.json_form import replace
 from agentctl.engine import locks
 from agentctl.errors import NotFound, Refused, UsageError
-from agentctl.fleet import nested
+from agentctl.fleet import nested, set_up
 from agentctl.git import conversion, crossing, files, folders, modes, private_repository, scratch, worktrees
 from agentctl.git.files import Files
 from agentctl.git.objects import ObjectError, Objects, Person
@@ -76,7 +76,11 @@ def prepare(hub: Hub, agent: str, commit: str, trunk: str, known: dict[str, str]
     if tree.there:
         make_safe(hub, agent, tree, commit, ignored=not os.path.exists(tree.own("ready")))
     worktrees.make(tree)
+    if os.path.exists(tree.own("ready")) and not set_up.whole(tree):
+        os.unlink(tree.own("ready"))
     new = not os.path.exists(tree.own("ready"))
+    if new:
+        set_up.forget(tree)
     emptied = worktrees.check_out(tree, commit, ignored=new)
     if emptied and not new:
         os.unlink(tree.own("ready"))
@@ -91,6 +95,7 @@ def ready(tree: Worktree, by_setup: bool) -> None:
     kept as a template.
     """
     if by_setup:
+        set_up.note(tree)
         worktrees.keep_template(tree)
     modes.write(tree.own("ready"), "")
 
@@ -117,6 +122,8 @@ def found(hub: Hub, agent: str, tree: Worktree, trunk: str, message: str, ignore
     files.fresh_index(tree.own("look.index"), tree.own("index"))
     look = tree.look(store, (theirs,), "look.index")
     differing = files.differing(look, head, seen.absent, _base(tree), alien=_alien(hub, git_dir))
+    as_made = set_up.unchanged(tree, look, differing.changed)
+    differing = replace(differing, changed=tuple(path for path in differing.changed if path not in as_made))
     whole = _snapshot(tree, look, head, differing, agent, message) if differing.dirty else head
     paths = tuple(dict.fromkeys([*paths, *differing.submodules]))
     inner = nested.work(hub, tree, paths if ignored else nested.not_ignored(look, paths), store, person(agent))
@@ -308,7 +315,8 @@ def keep(hub: Hub, agent: str, there: Found, besides: bool = False) -> str:
     listed = hub.refs.read([refnames.SALVAGE + agent])
     now = time.time()
     top = there.whole if there.whole in tips else there.head
-    parents = [top, *(tip for tip in tips if tip != top)]
+    # A commit that is all there is, such as one of a stash, is named itself.
+    parents = tips if len(tips) == 1 else [top, *(tip for tip in tips if tip != top)]
     if besides:
         ref = f"{refnames.SALVAGE}{agent}/{REST}"
         before = listed[ref].oid if ref in listed else None

@@ -74,7 +74,7 @@ def conclude(
         return session(End.SUBMITTED if revision else end or End.EMPTY, "its worktree is not there any more", revision=revision)
     try:
         with agents.found(hub, claim.agent, tree, tip, f"{work.task.title}\n\nTask: {work.task.id}\n") as there:
-            got = result.of(hub, work.task.id, there, tip, sweep=policy.agents.dirty == "commit" and not failure)
+            got = result.of(hub, work.task.id, there, tip, sweep=policy.agents.dirty == "all" and not failure)
             meant, use = ending.meaning(end, got.left, policy.agents.dirty, bool(failure))
             if failure and end is None and meant == End.CRASHED:
                 note = "; ".join(filter(None, [f"it ended by an error: {failure.said}", note]))
@@ -88,7 +88,7 @@ def conclude(
             if submitted:
                 revision = _submit(hub, work, claim, tip, submitted, spent)
                 undone = landed.undoes(hub, submitted, tip)
-            told = use == Use.SALVAGE or bool((there.files.changed or there.inner) and submitted != there.whole)
+            told = _is_told(there, use, submitted, revision)
             kept = agents.keep(hub, claim.agent, there, besides=not told)
     except (Refused, process.GitError) as error:
         return session(End.CRASHED, f"its work stays in {worktrees.set_aside(tree)}: {error.message}")
@@ -97,6 +97,7 @@ def conclude(
     return session(
         end,
         got.note if end in (End.EMPTY, End.GAVE_UP) else "",
+        _swept_in(there, use, got.litter),
         taken,
         _rest(there, loose, kept),
         revision=revision,
@@ -110,6 +111,20 @@ def without_worktree(hub: Hub, work: Assignment, claim: Claim, end: End, note: s
     revision = _handed_in(hub, work, claim, now - spent.seconds)
     end, tip = End.SUBMITTED if revision else end, hub.trunk_tip(work.trunk)
     return Session(claim.generation, claim.agent, end, now, spent.seconds, tip, revision, note, spent=spent)
+
+
+def _is_told(there: Found, use: Use, submitted: str | None, revision: int) -> bool:
+    """Tell whether what is kept is told to the next session.
+
+    Where nothing is handed in and HEAD holds nothing new, all that is kept is what that has.
+    """
+    besides = (there.files.changed or there.inner) and submitted != there.whole
+    return use == Use.SALVAGE or bool(besides) or not (revision or there.new)
+
+
+def _swept_in(there: Found, use: Use, litter: tuple[str, ...]) -> str:
+    swept = [path for path in there.files.dirty if path not in litter] if use == Use.SWEEP else []
+    return f"it had not committed {some(swept)}, which is part of the change" if swept else ""
 
 
 def _handed(hub: Hub, agent: str, there: Found, use: Use, litter: tuple[str, ...]) -> str | None:

@@ -14,6 +14,7 @@ from agentctl.fleet.agents import Found
 from agentctl.git import folders
 from agentctl.git.repository import Hub
 from agentctl.hub.ledger import Ledger
+from agentctl.messages import some
 
 TAIL = 1 << 18
 """Bytes at the end of a session's output that are read: some programs print their last event in one long line."""
@@ -33,19 +34,22 @@ class SessionResult:
 def of(hub: Hub, change: str, found: Found, trunk: str, sweep: bool) -> SessionResult:
     """Judge what was found in a worktree as work on a change; `trunk` is trunk's tip.
 
-    With `sweep`, new files that an agent forgot to commit beside its commits are a part of the result.
+    With `sweep`, new files that an agent forgot to commit beside its commits are a part of the result. Without commits
+    all files are, but for new hidden ones.
     """
     commit = found.head
     if found.unfinished:
         return SessionResult(Left.UNFINISHED, f"it ended in the middle of {found.unfinished}")
-    if not found.new:
-        return SessionResult(ending.left(False, len(found.files.dirty) > len(found.inner), False, False), litter=found.inner)
     tree = _tree(hub, commit)
     litter = tuple(
         path
         for path in found.files.added
         if path in found.inner or ending.is_litter(path, lambda part: hub.objects.at(tree, part) is not None)
     )
+    if not found.new:
+        hidden = [path for path in litter if path not in found.inner]
+        left = ending.left(False, len(found.files.dirty) > len(litter), False, False)
+        return SessionResult(left, f"it added no hidden file itself: {some(hidden)}" if hidden else "", litter)
     forgotten = sweep and len(litter) < len(found.files.added)
     ledger = Ledger.read(hub)
     base = hub.git("merge-base", commit, trunk, ok=(0, 1)).strip()

@@ -8,6 +8,7 @@ from collections.abc import Collection
 from agentctl.core.policy.policy import Policy
 from agentctl.core.tasks.claim import Claim
 from agentctl.core.tasks.ending import End
+from agentctl.core.text.json_form import replace
 from agentctl.engine import owner
 from agentctl.engine.local import LOCAL
 from agentctl.engine.runner import Runner
@@ -35,6 +36,14 @@ def take_over(hub: Hub, trunk: str, policy: Policy, runner: Runner = LOCAL) -> l
         except Contended:
             continue
     return done
+
+
+def take_over_of(hub: Hub, trunk: str, policy: Policy, agent: str, runner: Runner = LOCAL) -> None:
+    """End the sessions of one agent whose supervisor died."""
+    found = tasks.survey(hub, policy.agents.timeout)
+    own = {name: pair for name, pair in found.claims.items() if pair[0].agent == agent}
+    if own:
+        end_claims(hub, trunk, policy, replace(found, claims=own, unheeded={}), runner)
 
 
 def end_claims(hub: Hub, trunk: str, policy: Policy, found: Survey, runner: Runner, own: Collection[str] = ()) -> list[str]:

@@ -26,7 +26,7 @@ PROTECTED = re.compile(
 
 OF_THE_HUB = re.compile(
     r"core\.(autocrlf|eol|excludesfile|attributesfile|filemode|symlinks|ignorecase|precomposeunicode)"
-    r"|lfs\.(url|storage)|remote\.lfsdefault|remote\..*\.(url|lfsurl)",
+    r"|submodule\..*\.url|lfs\.(url|storage)|remote\.lfsdefault|remote\..*\.(url|lfsurl)",
     re.DOTALL,
 )
 """Keys that are taken from the hub's own configuration: none of them names a program."""

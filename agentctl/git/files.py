@@ -159,6 +159,15 @@ def differing(
     return Files(*map(tuple, (changed, added, submodules(look), hidden)))
 
 
+def hashes(look: Scratch, paths: Iterable[str]) -> dict[str, str]:
+    """Return the object ids that plain files would have as blobs, by path; others are left out."""
+    top = look.work_tree or ""
+    plain = [path for path in paths if "\n" not in path and _mode(os.path.join(top, path)) in (FILE, EXECUTABLE)]
+    asked = [path for path in plain if _readable(os.path.join(top, path))]
+    names = "".join(f"{path}\n" for path in asked).encode(errors="surrogateescape")
+    return dict(zip(asked, look.text("hash-object", "--stdin-paths", stdin=names).split(), strict=True)) if asked else {}
+
+
 def submodules(look: Scratch) -> list[str]:
     """List the submodules in the index whose folders hold files."""
     top = look.work_tree or ""

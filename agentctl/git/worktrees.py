@@ -31,6 +31,8 @@ from agentctl.git.process import GitError
 from agentctl.git.repository import Hub
 
 AGENTS, SLOTS, ASIDE = "agents", "slots", "aside"
+EXCLUDE = "exclude"
+"""The file, beside the record of a worktree, with more patterns of files that are no work, as in .gitignore."""
 MARKER = "hub"
 """The name of a file beside the folders that names the hub's Git directory."""
 TRIES = 3
@@ -107,7 +109,7 @@ class Worktree:
 
     def look(self, objects: str | None = None, borrowed: tuple[str, ...] = (), index: str = "index") -> scratch.Scratch:
         """Return the scratch directory through which the files are seen."""
-        store = os.path.join(self.hub.git_dir, "objects")
+        store, said = os.path.join(self.hub.git_dir, "objects"), folders.content(self.own(EXCLUDE))
         return scratch.for_files(
             self.hub,
             self.own("scratch"),
@@ -116,6 +118,7 @@ class Worktree:
             objects or store,
             (*borrowed, store) if objects else borrowed,
             scratch.PRIVATE,
+            {"exclude": conversion.info(self.hub, "exclude") + said.decode(errors="surrogateescape")} if said else None,
         )
 
 

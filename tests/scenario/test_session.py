@@ -57,7 +57,11 @@ def test_a_failing_exit_status_is_a_crash_too_and_says_why(repo, commit):
 
 def test_the_policy_may_let_a_failing_exit_status_mean_nothing(make_repo):
     ended = run(make_repo(on_failure="submit"), "echo whole > whole && exit 3")
-    assert (ended.end, ended.revision, ended.note) == (End.SUBMITTED, 1, "exit status 3")
+    assert (ended.end, ended.revision, ended.note) == (
+        End.SUBMITTED,
+        1,
+        "exit status 3; it had not committed whole, which is part of the change",
+    )
 
 
 def test_half_a_file_and_then_no_key_is_no_result_though_the_exit_status_is_good(repo):
@@ -122,7 +126,36 @@ def test_what_a_session_with_a_result_prints_in_passing_is_its_own_affair(repo):
     assert (ended.end, ended.failure) == (End.SUBMITTED, None)
 
 
+def test_what_lies_beside_commits_is_kept_but_no_part_of_the_change(repo):
+    ended = run(repo, "echo w > w; git add w; git commit -qm work; echo built > product; echo more >> README")
+    assert (ended.end, ended.revision) == (End.SUBMITTED, 1)
+    assert "2 uncommitted files kept in refs/agentctl/salvage/ann/" in ended.note
+    repo.drain()
+    assert (repo.show("w"), repo.show("product"), repo.show("README")) == ("w\n", None, "read me\n")
+    assert repo.show("product", ended.salvage) == "built\n"
+
+
+def test_hidden_files_that_nobody_added_are_no_part_of_a_change(repo):
+    ended = run(repo, "echo PASSWORD=hunter2 >.env; echo w >w")
+    assert "it had not committed w, which is part of the change" in ended.note
+    repo.drain()
+    assert (repo.show("w"), repo.show(".env")) == ("w\n", None)
+    ended = run_again(repo, "echo PASSWORD=hunter2 >.env")
+    assert ended.end == End.EMPTY and "it added no hidden file itself: .env" in ended.note
+    assert repo.show(".env", ended.salvage) == "PASSWORD=hunter2\n"
+
+
+def test_what_an_agent_stashed_or_committed_elsewhere_is_what_the_next_one_finds(repo):
+    ended = run(repo, "echo s >stashed; git add .; git stash -q")
+    assert ended.end == End.EMPTY and ended.salvage
+    again = run_again(repo, f"git stash apply {ended.salvage} && git commit -qam found")
+    assert again.revision == 1
+    elsewhere = run_again(repo, "git checkout -qb other; echo o >o; git add o; git commit -qm other; git checkout -q -")
+    assert run_again(repo, f"git cherry-pick {elsewhere.salvage}").revision == 2
+
+
 def test_litter_beside_commits_is_kept_but_no_part_of_the_change(repo):
+    repo.push({".agentctl/policy.yaml": policy(dirty="all")})
     ended = run(
         repo, "echo w > w; git add w; git commit -qm work; mkdir .cache; echo z > .cache/z; echo more >> README; echo n > n"
     )
@@ -233,7 +266,7 @@ def test_what_the_set_up_printed_is_no_word_of_the_program(make_repo):
 def test_what_a_session_leaves_running_is_killed_and_told(repo):
     ended = run(repo, "setsid sleep 1000 & sleep 0.2; echo whole > whole")
     assert ended.end == End.SUBMITTED
-    assert ended.note == "a process it left behind was killed"
+    assert ended.note.startswith("a process it left behind was killed; ")
 
 
 def test_locks_of_a_git_that_was_killed_are_in_nobodys_way(repo):

@@ -67,16 +67,21 @@ AGENTS = section(
         "command": _PROGRAM,
         "model": text("The model that the adapter's program is told to use. Empty: its own choice.", ""),
         "count": number("How many agents work at the same time, unless agentctl scale says another number.", 4, 1, 10_000),
-        "setup": text("A command, run by sh -c in a new worktree of an agent. Empty: none.", ""),
+        "setup": text(
+            "A command, run by sh -c in a new worktree of an agent, and anew if what it made is gone. "
+            "What it makes is no part of a change. Empty: none.",
+            "",
+        ),
         "timeout": duration("A session that runs longer is ended.", "30m"),
         "attempts": number("How many sessions a task gets before it is parked.", 3, 1, 1000),
         "dirty": choice(
-            "What happens to uncommitted files of a session that ends well. commit: they are "
-            "committed and submitted; beside commits of the agent's own only new files that are not "
-            "hidden: it forgot to add them. salvage: they are kept under a salvage ref, as is "
-            "in any case what is not submitted.",
+            "What happens to uncommitted files of a session that ends well. commit: if the agent has "
+            "committed nothing, all but new hidden files are committed and submitted. all: so are new "
+            "files beside commits of its own, as if it forgot to add them. salvage: nothing is. What "
+            "is not submitted is kept under a salvage ref, and the next session is told.",
             "commit",
             "commit",
+            "all",
             "salvage",
         ),
         "on_failure": choice(

@@ -42,7 +42,7 @@ class Left(StrEnum):
     """What a session left that trunk does not have."""
 
     NOTHING = "nothing"
-    FILES = "uncommitted files alone"
+    FILES = "uncommitted files alone, not all of them litter"
     COMMITS = "commits, and beside them no new files but litter"
     BOTH = "commits, and new files beside them that were not added"
     REPEATED = "once more what was rejected, unchanged"
@@ -94,8 +94,8 @@ def is_litter(path: str, known: Callable[[str], bool]) -> bool:
 def left(committed: bool, dirty: bool, repeated: bool, excuse: bool) -> Left:
     """Return which kind it is, from what was found in the worktree.
 
-    `dirty` means that there are uncommitted files. If there are commits, it means only new files that are neither
-    litter nor kept out by the policy.
+    `dirty` means that there are uncommitted files other than litter. If there are commits, it means only new files, and
+    only if the policy lets them in.
     """
     if not committed:
         return Left.FILES if dirty else Left.NOTHING

@@ -151,8 +151,8 @@ HAND_IN = """\
 
 - You work in a Git worktree of your own, on a fresh copy of trunk. Change files only here.
 - Commit your work on the branch you find yourself on. Your session is over when you exit;
-  new commits are the result, whatever you print. Commit all of it: edits that you leave
-  uncommitted beside them are not handed in.
+  new commits are the result, whatever you print. Commit all of it, new files too: what you
+  leave uncommitted beside them is not handed in.
 - If nothing is left to do, say so by an empty commit: `git commit --allow-empty -m REASON`.
 - Before you commit, look for the file `.agentctl/session/news.md`. If it is there, your work
   does not merge with what landed while you worked, you go in circles, or your session is
@@ -249,7 +249,7 @@ def _unfinished(seen: Situation) -> str:
             f"## Unfinished work\n\nThe session that handed in {seen.task.id}/{left.revision} left files that it had not "
             f"committed; they were not handed in. See them: `git show {seen.salvage}`{stat}"
         )
-    return f"## Unfinished work\n\nAn earlier session was cut off. What it had: `git diff HEAD...{seen.salvage}`{stat}"
+    return f"## Unfinished work\n\nAn earlier session ended before it handed this in. What it had: `git diff HEAD...{seen.salvage}`{stat}"
 
 
 def _rejection(seen: Situation) -> str:

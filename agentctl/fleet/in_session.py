@@ -1,0 +1,57 @@
+"""Who calls: a person, or an agent in its session. That speaks for itself and for what it has planned, and for nobody else.
+
+A session is told by its environment, so this is a rule for agents that are mistaken, or do what a prompt told them; what an
+agent can do to files of its user it can do anyhow.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterable
+
+from agentctl.core.tasks.task import Task
+from agentctl.errors import Malformed, NotFound, Refused
+from agentctl.fleet import session_folder
+from agentctl.git.repository import Hub
+from agentctl.hub import tasks
+
+
+def is_one(hub: Hub) -> bool:
+    """Tell whether this is called in a session of this hub."""
+    where = os.environ.get("AGENTCTL_HUB", "")
+    return bool(where and os.environ.get(session_folder.VARIABLE)) and os.path.realpath(where) == os.path.realpath(hub.git_dir)
+
+
+def own_task(hub: Hub) -> Task | None:
+    """Return the task in whose session this is called, or None."""
+    with contextlib.suppress(NotFound, Malformed):
+        if is_one(hub):
+            return tasks.get(hub, os.environ.get("AGENTCTL_TASK", ""))
+    return None
+
+
+def refuse(hub: Hub, names: Iterable[str] = ()) -> None:
+    """Raise Refused in a session, unless all there is are tasks called `names` that its own task has planned, or is."""
+    if not is_one(hub):
+        return
+    asked = list(names)
+    if not asked or any(not _below(hub, name) for name in asked):
+        raise Refused(
+            "an agent does not do this in its session: it is about others than itself",
+            hint="if a person has to, agentctl task block 'REASON'",
+        )
+
+
+def _below(hub: Hub, name: str) -> bool:
+    """Tell whether a task is the session's own, or was planned by it."""
+    own, seen = os.environ.get("AGENTCTL_TASK", ""), set[str]()
+    while name and name not in seen:
+        if name == own:
+            return True
+        seen.add(name)
+        try:
+            name = tasks.get(hub, name).parent
+        except (Malformed, NotFound):
+            return False
+    return False

@@ -1,0 +1,57 @@
+"""What `agents.setup` makes is no agent's work, and is there for each session."""
+
+from tests.scenario.test_session import run, run_again
+from tests.support.hub import policy, write
+
+MAKES = "echo hush >config.local; mkdir -p build/x; echo made >build/x/dep; ln -s /usr/share linked; echo set up >>README; echo s >>.git/ran"
+
+
+def with_set_up(make_repo, command):
+    repo = make_repo()
+    files = {
+        ".agentctl/policy.yaml": policy().replace("  count: 2", f"  count: 2\n  setup: '{command}'"),
+        ".gitignore": "build/\n",
+    }
+    write(repo.path, files)
+    repo.git("add", ".")
+    repo.git("commit", "-qm", "a set-up")
+    return repo
+
+
+def test_it_is_no_part_of_a_change_whoever_commits(make_repo):
+    repo = with_set_up(make_repo, MAKES)
+    ended = run(repo, "echo one >one; git add -A; git reset -q README; git commit -qm one")
+    assert (ended.revision, ended.note) == (1, "")
+    repo.drain()
+    assert (repo.show("one"), repo.show("config.local"), repo.show("linked"), repo.show("README")) == (
+        "one\n",
+        None,
+        None,
+        "read me\n",
+    )
+    # An agent that commits nothing has the rest committed for it.
+    ended = run_again(repo, "cat config.local linked/../share/doc/x 2>/dev/null; [ -L linked ] && cat build/x/dep >two")
+    assert (ended.revision, ended.note) == (2, "it had not committed two, which is part of the change")
+    repo.drain()
+    assert (repo.show("two"), repo.show("config.local"), repo.show("README")) == ("made\n", None, "read me\n")
+
+
+def test_what_an_agent_has_changed_of_it_is_its_work(make_repo):
+    repo = with_set_up(make_repo, MAKES)
+    assert run(repo, "echo more >>README").revision == 1
+    repo.drain()
+    assert repo.show("README") == "read me\nset up\nmore\n"
+
+
+def test_it_is_made_anew_if_an_agent_has_deleted_it(make_repo):
+    repo = with_set_up(make_repo, MAKES)
+    for n, harm in enumerate(["git clean -fdxq", "rm -rf build", "rm config.local"], 1):
+        done = run if n == 1 else run_again
+        assert (
+            done(
+                repo, f"cp build/x/dep kept{n}; cat config.local >>kept{n}; git add kept{n}; git commit -qm w{n}; {harm}"
+            ).revision
+            == n
+        )
+        repo.drain()
+        assert repo.show(f"kept{n}") == "made\nhush\n"
