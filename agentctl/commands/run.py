@@ -123,7 +123,7 @@ def add_goal(given: Given, file: str) -> str:
     if not text.strip():
         raise UsageError(f"{file}: the goal has no text")
     title = text.strip().splitlines()[0].lstrip("# ").strip()[:100]
-    task = Task(refnames.slug(f"goal-{title}"), title, text, role="planner", created=time.time())
+    task = Task(refnames.of_title(f"goal-{title}"), title, text, role="planner", created=time.time())
     tasks.add(given.hub, [task])
     return task.id
 

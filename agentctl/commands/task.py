@@ -100,7 +100,7 @@ def add_command(
     if not prompt.strip():
         raise UsageError("the task has no text", hint="agentctl task add 'What is to be done'")
     title = prompt.strip().splitlines()[0][:100]
-    chosen = name or refnames.slug(title)
+    chosen = name or refnames.of_title(title)
     if not refnames.valid_name(chosen):
         raise UsageError(f"{chosen!r} cannot be the name of a task", hint="give one with --id")
     known = tasks.names(hub)

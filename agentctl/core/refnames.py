@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import unicodedata
 
 ROOT = "refs/agentctl/"
 INBOX = ROOT + "inbox/"
@@ -82,6 +83,12 @@ def slug(text: str, limit: int = 60) -> str:
     """Return a valid name made from any text; empty if no part of the text can be kept."""
     words = re.sub(r"[^A-Za-z0-9]+", "-", text).strip("-").lower()
     return words[:limit].strip("-")
+
+
+def of_title(title: str) -> str:
+    """Return the name of a task with this title, without accents; where no letter can be kept, a digest stands for it."""
+    plain = "".join(char for char in unicodedata.normalize("NFKD", title) if not unicodedata.combining(char))
+    return slug(plain) or "task-" + hashlib.sha1(title.encode(errors="surrogatepass")).hexdigest()[:8]
 
 
 def distinct(text: str, shown: str | None = None, limit: int = LONGEST) -> str:

@@ -26,7 +26,7 @@ class Reviews:
         """The review tasks that are to be worked on by the ledger at `_tip`."""
 
     def follow(self, ledger: Ledger, known: Mapping[str, Task], busy: Collection[str]) -> None:
-        """Open the tasks that are lacking by this ledger, and close those by which nothing is left to judge.
+        """Open the tasks that are lacking by this ledger, and close those by which nothing is left to judge, parked ones too.
 
         `busy` are tasks on which a session works: it may have something to say still.
         """
@@ -41,7 +41,7 @@ class Reviews:
                 for lack in self._lacking(record):
                     self._wanted |= self._opened(record, lack, known)
         for task in known.values():
-            over = reviewing.is_review(task) and not task.closed and task.id not in self._wanted
+            over = reviewing.is_review(task) and task.closed != "done" and task.id not in self._wanted
             if over and task.id not in busy:
                 self._close(task)
 
@@ -53,7 +53,7 @@ class Reviews:
         return [lack for lack in found if (role := roles.role(self._policy.agents, lack.rule.by)) and role.does == "review"]
 
     def _opened(self, record: Queued, lack: Lack, known: Mapping[str, Task]) -> set[str]:
-        """Return the names of the open tasks by which a change gets what it lacks; those that are missing are opened."""
+        """Return the names of the tasks by which a change gets what it lacks; those that are missing are opened."""
         names = [reviewing.name_of(record.key, n + 1) for n in range(reviewing.MOST)]
         there = {name for name in names if name in known and not known[name].closed}
         free = [n + 1 for n, name in enumerate(names) if name not in known and not tasks.exists(self._hub, name)]
@@ -64,12 +64,11 @@ class Reviews:
             except AgentctlError:
                 # Something stands in the way of its ref; a person sees by `queue` that the change waits.
                 continue
-        return there
+        # One that was parked may be opened again.
+        return there.union(names)
 
     def _close(self, task: Task) -> None:
         try:
-            tasks.change(
-                self._hub, task.id, "done: nothing is left to judge", lambda t: t if t.closed else replace(t, closed="done")
-            )
+            tasks.change(self._hub, task.id, "done: nothing is left to judge", lambda t: replace(t, closed="done", reason=""))
         except AgentctlError:
             return

@@ -229,7 +229,11 @@ class SessionRun:
 
     def _failure(self, end: End | None, ended: JobEnded) -> Failure | None:
         now = time.time()
-        return failures.classify(end, ended.reason, self._said(), now, time.localtime(now).tm_gmtoff, clock.offset_of)
+        found = failures.classify(end, ended.reason, self._said(), now, time.localtime(now).tm_gmtoff, clock.offset_of)
+        if found and found.kind == Kind.KEY and (missed := self._missed()):
+            # A key that we kept from the program is not one that its provider refused.
+            found = replace(found, said=found.said + missed)
+        return found
 
     def _run(
         self, tree: Worktree, argv: tuple[str, ...], env: dict[str, str], stdin: str | None, adapter: Adapter = NONE

@@ -20,7 +20,7 @@ from agentctl.core.policy.policy import Agents, Policy
 from agentctl.core.queue.records import Landed
 from agentctl.core.queue.spending import Spent, over
 from agentctl.core.tasks import headroom, live_list
-from agentctl.core.tasks.dispatch import Rules, dispatch, fate, hopeless, on_red_trunk
+from agentctl.core.tasks.dispatch import Rules, dispatch, fate, for_others, hopeless, on_red_trunk
 from agentctl.core.tasks.failed_starts import FailedStarts, Step
 from agentctl.core.tasks.live_list import HeldUp
 from agentctl.core.tasks.overlap import Scene
@@ -108,6 +108,8 @@ class Fleet:
         """True while trunk is red."""
         self.over_budget = ""
         """Why no session runs any more: the fleet's budget is used up; empty as long as it is not."""
+        self.alone = ""
+        """Which tasks wait for an agent that there is not; empty if none does."""
         self._spent = Spent()
         self._failed = FailedStarts()
         self._busy: dict[str, float] = {}
@@ -155,13 +157,13 @@ class Fleet:
                 run.stop()
             return
         rules = Rules(settings.attempts, settings.backoff, self._begun, settings.budget.task, room)
-        names = [*self._count.names, *presence.others(self.hub)]
         for name in chosen:
             if self.statuses[name] == Status.READY:
                 task = self.tasks[name]
-                why = self._seen.in_the_way(name) or hopeless(task, settings, names) or self.pace.blames(task)
+                why = self._seen.in_the_way(name) or hopeless(task, settings) or self.pace.blames(task)
                 if why:
                     self.park(name, why)
+        self._tell_alone([*self._count.names, *presence.others(self.hub)])
         busy_paths = tuple(t.paths for name, t in self.tasks.items() if self.statuses[name] in UNDER_WAY)
         scene = Scene(busy_paths, tuple(self._hot.crowded))
         plan = dispatch(
@@ -180,6 +182,12 @@ class Fleet:
             self.park(name, reason + fate(self._outcomes.records.get(name)))
         for name, agent in plan.start:
             self._start(name, agent)
+
+    def _tell_alone(self, names: list[str]) -> None:
+        before, ready = self.alone, (task for name, task in self.tasks.items() if self.statuses[name] == Status.READY)
+        self.alone = for_others(ready, names)
+        if self.alone and self.alone != before:
+            self.tell(notices.NoRoom(self.alone))
 
     def _may_begin(self) -> int:
         if self._failed.too_many and self.runs:

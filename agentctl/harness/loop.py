@@ -117,7 +117,7 @@ def run(hub: Hub, trunk: str, job: RunPlan, tell: Callable[[Told], None], watch:
                 (bot or seat).reach.failed(error, landing=False)
             red = "no task begins until trunk is green" if fleet.held_by_trunk else ""
             lacks = lacking.look(job.sessions.lacking, job.gates.lacking if bot else "")
-            hindrance.tell((bot or seat).reach.told, red, fleet.pace.held, lacks)
+            hindrance.tell((bot or seat).reach.told, red, fleet.pace.held, fleet.alone, lacks)
             show()
             if fleet.done and (not bot or bot.idle or fleet.over_budget and bot.halted):
                 break

@@ -34,8 +34,8 @@ def test_an_agent_does_nothing_to_others(repo):
 def test_a_planner_may_park_and_open_what_it_has_planned(make_repo):
     roles = "{planner: {does: plan, command: [sh, -c, 'agentctl task add --id one one; agentctl task park one; exec true']}}"
     repo = make_repo(agents=f"  roles: {roles}\n", attempts=1)
-    add(repo, {"id": "goal", "role": "planner"}, "two")
-    run(repo, WORK, ok=7)
+    add(repo, {"id": "goal", "role": "planner"})
+    run(repo, WORK, "-n", "1", ok=7)
     assert task(repo, "one")["status"] == "parked" and task(repo, "one")["reason"].startswith("put aside by agent-")
 
 

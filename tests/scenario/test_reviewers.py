@@ -67,17 +67,40 @@ def test_the_prompt_of_a_reviewer_says_what_to_look_at(make_repo):
     assert repo.landings() == ["one/1"]
 
 
-def test_one_agent_alone_cannot_review_and_that_is_said(make_repo):
+def test_one_agent_alone_cannot_review_and_that_is_said_until_there_is_another(make_repo):
     repo = reviewed(make_repo)
-    add(repo, "one")
-    fleet = started(repo, judge(APPROVE), "--agents", 1)
+    add(repo, "one", "two")
+    fleet = started(repo, judge(APPROVE), "--agents", "1")
+    alone = "review-one-1 and 1 more: for another agent than agent-1, and there is no other: agentctl scale 2"
     try:
-        eventually(lambda: repo.refs("refs/agentctl/tasks/review-one-1") and task(repo, "review-one-1")["status"] == "parked")
-        assert task(repo, "review-one-1")["reason"] == "it is for another agent than agent-1, and there is no other"
-    finally:
-        fleet.terminate()
+        eventually(lambda: f"held up: {alone}" in repo.cli("queue").stdout)
+        assert [task(repo, f"review-{name}-1")["status"] for name in ("one", "two")] == ["ready", "ready"]
+        repo.cli("scale", "2")
         fleet.communicate(timeout=PATIENCE)
-    assert repo.stage("one") == "queued"
+    finally:
+        fleet.kill()
+    assert fleet.returncode == 0
+    assert sorted(repo.landings()) == ["one/1", "two/1"]
+    assert len([name for name in repo.refs("refs/agentctl/tasks/") if "review" in name]) <= 2
+
+
+def test_a_review_that_was_parked_is_done_by_whoever_opens_it_and_closed_if_it_is_not_needed(make_repo):
+    repo = reviewed(make_repo)
+    add(repo, "one", "two")
+    fleet = started(repo, f'case "$AGENTCTL_TASK" in review-*) [ -e "{repo.path}/judges" ] && {APPROVE} ;; *) {WORK} ;; esac')
+    try:
+        for name in ("one", "two"):
+            eventually(lambda name=name: repo.refs(f"refs/agentctl/tasks/review-{name}-1"))
+            repo.cli("task", "park", f"review-{name}-1")
+        eventually(lambda: task(repo, "review-one-1")["status"] == "parked")
+        repo.cli("withdraw", "two")
+        eventually(lambda: task(repo, "review-two-1")["status"] == "done")
+        (repo.path / "judges").touch()
+        repo.cli("task", "open", "review-one-1")
+        fleet.communicate(timeout=PATIENCE)
+    finally:
+        fleet.kill()
+    assert "one/1" in repo.landings()
 
 
 def test_a_fleet_over_its_budget_does_not_wait_for_reviews(make_repo):

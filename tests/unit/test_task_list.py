@@ -27,7 +27,9 @@ def test_an_id_and_a_title_are_made_from_the_prompt():
     [task] = parse("- prompt: |\n\n    Fix the  Parser!\n    and more\n", "t")
     assert (task.id, task.title) == ("fix-the-parser", "Fix the Parser!")
     [task] = parse("- {title: Änd so, prompt: x}", "t")
-    assert task.id == "nd-so"
+    assert task.id == "and-so"
+    [one, other] = parse("- prompt: 你好\n- prompt: 修复崩溃", "t")
+    assert one.id.startswith("task-") and one.id != other.id
 
 
 def test_a_long_first_line_makes_a_short_title():
@@ -54,7 +56,6 @@ def test_an_empty_list_has_no_tasks():
         ),
         ("- {id: a, prompt: x}\n- {id: a, prompt: y}", "2:8: duplicate id 'a', first on line 1"),
         ("- prompt: x\n- prompt: X", "2:3: duplicate id 'x' (made from the title: give this task another), first on line 1"),
-        ("- prompt: 你好", "1:3: no id can be made from the title: give the task one"),
         ("- {id: tests, prompt: x}\n- {prompt: y, after: [test]}", "2:23: after: no task 'test'; did you mean 'tests'?"),
         ("- {id: a, prompt: x, after: [a]}", "1:30: after: these wait for each other: a -> a"),
         (

@@ -13,7 +13,7 @@ from agentctl.core.queue.spending import over
 from agentctl.core.tasks import overlap
 from agentctl.core.tasks.cut_off import empty_handed, shared
 from agentctl.core.tasks.ending import End
-from agentctl.core.tasks.failure import NATURE
+from agentctl.core.tasks.failure import NATURE, Kind
 from agentctl.core.tasks.task import UNDER_WAY, Session, Status, Task
 from agentctl.core.text.plural import many
 
@@ -72,13 +72,19 @@ def fate(last: Record | None) -> str:
     return f"; {last.key} was {last.stage}: {last.why}" if isinstance(last, Ended) and not isinstance(last, Landed) else ""
 
 
-def hopeless(task: Task, settings: Agents, names: Collection[str]) -> str:
-    """Return why nobody can ever work on a task, of the agents and the other stations called `names`; empty if one can."""
-    if roles.role(settings, task.role) is None:
-        return f"there is no role {task.role!r} in agents.roles"
-    if set(names) <= set(task.avoid):
-        return f"it is for another agent than {', '.join(task.avoid)}, and there is no other"
-    return ""
+def hopeless(task: Task, settings: Agents) -> str:
+    """Return why nobody can ever work on a task; empty if somebody can."""
+    return "" if roles.role(settings, task.role) else f"there is no role {task.role!r} in agents.roles"
+
+
+def for_others(ready: Iterable[Task], names: Collection[str]) -> str:
+    """Return which of the ready tasks wait for an agent that there is not; `names` are those there are. Empty if none does."""
+    found = [task for task in ready if set(names) <= set(task.avoid)]
+    if not found:
+        return ""
+    who = ", ".join(sorted(set().union(*(task.avoid for task in found))))
+    what = found[0].id if len(found) == 1 else f"{found[0].id} and {len(found) - 1} more"
+    return f"{what}: for another agent than {who}, and there is no other: agentctl scale {len(set(names)) + 1}"
 
 
 def dispatch(
@@ -222,7 +228,9 @@ def _given_up(task: Task, others: Mapping[str, Task], rules: Rules) -> str:
     row = [s for s, _ in task.failures]
     cut = [s for s, failure in task.failures if not NATURE[failure.kind].fleet]
     if len(cut) >= STUBBORN or len(cut) >= rules.attempts and len(_own(cut, task, others)) >= rules.attempts:
-        return f"cut off {len(cut)} times; the last one: {_ended(cut[-1])}; a larger agents.timeout or agents.budget, or smaller tasks, may help"
+        output = cut[-1].end == End.CRASHED and cut[-1].failure and cut[-1].failure.kind == Kind.LIMIT
+        larger = "limits.output" if output else "agents.timeout or agents.budget, or smaller tasks,"
+        return f"cut off {len(cut)} times; the last one: {_ended(cut[-1])}; a larger {larger} may help"
     if len(row) >= STUBBORN and _others_worked(task, others, row[0].ended, row[len(row) // 2 - 1].ended):
         return f"{len(row)} failures in a row, while other tasks were worked on; the last one: {_ended(row[-1])}"
     return ""

@@ -7,7 +7,7 @@ from itertools import islice
 
 from agentctl.core.policy.schema_kinds import NAME
 from agentctl.core.queue.request import PRIORITY
-from agentctl.core.refnames import slug
+from agentctl.core.refnames import of_title
 from agentctl.core.tasks.task import Task
 from agentctl.core.text.json_form import Plain
 from agentctl.core.text.schema_violations import Path, shown, suggestion
@@ -82,7 +82,7 @@ def _spec(entry: Plain) -> Task:
     lines = [line.strip() for line in entry["prompt"].splitlines() if line.strip()]
     title = " ".join(entry.get("title", lines[0]).split())
     return Task(
-        id=entry.get("id") or slug(title),
+        id=entry.get("id") or of_title(title),
         title=title if len(title) <= 100 else title[:97] + "...",
         prompt=entry["prompt"],
         acceptance=entry.get("acceptance", ""),
@@ -104,9 +104,7 @@ def _repeated(found: Document, tasks: tuple[Task, ...]) -> Iterator[Problem]:
     for i, task in enumerate(tasks):
         written = "id" in found.data[i]
         place: Path = (i, "id") if written else (i,)
-        if not task.id:
-            yield found.problem("no id can be made from the title: give the task one", place)
-        elif task.id in first:
+        if task.id in first:
             line = found.problem("", (first[task.id],)).line
             made = "" if written else " (made from the title: give this task another)"
             yield found.problem(f"duplicate id '{task.id}'{made}, first on line {line}", place)
