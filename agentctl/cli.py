@@ -120,7 +120,7 @@ def run(args: list[str], begin: Callable[[], None] = lambda: None) -> int:
     import click
 
     from agentctl import signals
-    from agentctl.errors import AgentctlError, Infrastructure, UsageError
+    from agentctl.errors import AgentctlError, DiskFull, Infrastructure, UsageError, is_full
     from agentctl.terminal.parser import Given, root
 
     as_json = "--json" in args[: args.index("--")] if "--" in args else "--json" in args
@@ -149,7 +149,7 @@ def run(args: list[str], begin: Callable[[], None] = lambda: None) -> int:
         if signals.heard():
             # When a terminal is closed, a write to it fails before its SIGHUP is seen.
             return signals.status()
-        hint = "free some disk space, then run the same command again" if error.errno == 28 else "agentctl doctor"
+        hint = DiskFull.hint if is_full(error) else "agentctl doctor"
         where = f": {error.filename}" if error.filename else ""
         return _fail(Infrastructure(f"{error.strerror or error}{where}", hint=hint), as_json)
     except Exception as error:

@@ -136,6 +136,18 @@ def is_ours(error: BaseException) -> bool:
 _MACHINE = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.EMFILE, errno.ENFILE))
 
 
+class DiskFull(Infrastructure):
+    """the disk is full: {message}"""
+
+    code = "disk-full"
+    hint = "free some disk space, then run the same command again"
+
+
+def is_full(error: BaseException) -> bool:
+    """Tell whether an error says that a disk is full, or a quota used up."""
+    return isinstance(error, DiskFull) or isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+
+
 class Fault(AgentctlError):
     """agentctl fails on {name}: {why}"""
 

@@ -96,7 +96,7 @@ class Bot:
         self._policy(self.following.base)
         threads = ThreadPoolExecutor(max_workers=SLOTS + 1, thread_name_prefix="gate")  # Each is made when it is needed.
         self._upstream = Upstream(hub, trunk)
-        self._publisher = Publisher(hub, tell, self.wake.set)
+        self.publisher = Publisher(hub, tell, self.wake.set)
         self.runs = Pool(hub, threads, self.wake, gates)
         self.restart(died=True)
 
@@ -138,7 +138,7 @@ class Bot:
     def idle(self) -> bool:
         """True if nothing is queued, running, landing or waiting to be admitted."""
         busy = self.runs or self.fresh or self.state.queue or self.state.landing or inbox.waits(self.hub)
-        return not busy and not self._publisher.waits(self.policy, self.state.trunk)
+        return not busy and not self.publisher.waits(self.policy, self.state.trunk)
 
     @property
     def moved(self) -> Move | None:
@@ -181,7 +181,7 @@ class Bot:
             raise self.green.hopeless
         self.launch()
         self.upkeep.turn()
-        self._publisher.turn(self.policy, self.state.trunk)
+        self.publisher.turn(self.policy, self.state.trunk)
 
     def _decide(self, now: float) -> None:
         seen = self.hub.refs.names([refnames.INBOX, refnames.PAUSE, *marks.OWN])
@@ -395,6 +395,6 @@ class Bot:
             self._read()
             self.restart(died=False)
         self._border.close()
-        self._publisher.close()
+        self.publisher.close()
         self.hub.objects.close()
         self.upkeep.close()

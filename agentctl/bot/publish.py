@@ -32,6 +32,11 @@ class Publisher:
         self._refused = ("", "")
         """(trunk, what was seen at the remote) that do not go forward."""
 
+    @property
+    def trouble(self) -> str:
+        """Why trunk is not published; empty if it is, or is about to be."""
+        return f"trunk is not published: {self._told}" if self._told else ""
+
     def turn(self, policy: Policy, trunk: str) -> None:
         """Begin to look at the remote and to push the commit `trunk`, if that is due."""
         if self._under_way and self._under_way.done():

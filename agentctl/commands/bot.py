@@ -122,13 +122,12 @@ def run(
             reports.write(len(bot.state.queue), str(bot.paused or bot.blocked or ""))
             for line in reports.annotations:
                 given.say(line)
-    rejected, landed = tally.rejected, tally.landed
     if given.json:
         given.emit(
             {
                 "kind": "summary",
-                "landed": landed,
-                "rejected": rejected,
+                "landed": tally.landed,
+                "rejected": tally.rejected,
                 "probes": tally.probes,
                 "queued": len(bot.state.queue),
                 "paused": bool(bot.paused),
@@ -136,7 +135,7 @@ def run(
                 "lacking": lacking,
             }
         )
-    given.say(f"landed {landed}, rejected {rejected}, probes {tally.probes}")
+    given.say(f"landed {tally.landed}, rejected {tally.rejected}, probes {tally.probes}")
     if over and bot.state.queue:
         given.say(f"the time is over; queued still: {len(bot.state.queue)}")
     if bot.paused:
@@ -145,7 +144,9 @@ def run(
         given.say(approve.count(lacking))
     if trouble := bot.blocked or lasting:
         raise trouble
-    return 7 if rejected else 0
+    if bot.publisher.trouble:
+        given.say(bot.publisher.trouble)
+    return 7 if tally.rejected or bot.publisher.trouble else 0
 
 
 @bot_group.add_command

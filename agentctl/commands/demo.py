@@ -117,7 +117,7 @@ def _inner(given: Given, place: Place) -> Given:
 
 def _job(inner: Given) -> RunPlan:
     from agentctl.commands.run import add_missing
-    from agentctl.fleet.supervisor import Crew
+    from agentctl.fleet.crew import Crew
     from agentctl.harness.loop import RunPlan
 
     return RunPlan(Crew(AGENTS, AGENT, True), inner.policy, add_missing(inner, TASKS))

@@ -17,11 +17,13 @@ from agentctl.core import refnames
 from agentctl.core.notices import Told
 from agentctl.core.policy.policy import duration
 from agentctl.core.policy.schema_kinds import VARIABLE
+from agentctl.core.tasks import headroom
 from agentctl.core.tasks.task import Task
-from agentctl.core.text.json_form import facts
-from agentctl.errors import NotFound, UsageError
-from agentctl.fleet import in_session
-from agentctl.fleet.supervisor import Crew, Fleet
+from agentctl.core.text.json_form import facts, replace
+from agentctl.errors import Infrastructure, NotFound, UsageError, is_full, told
+from agentctl.fleet import in_session, machine
+from agentctl.fleet.crew import Crew
+from agentctl.fleet.supervisor import Fleet
 from agentctl.harness import loop
 from agentctl.harness.loop import RunOutcome, RunPlan
 from agentctl.harness.seat import Seat
@@ -29,6 +31,9 @@ from agentctl.hub import tasks
 from agentctl.terminal import agent_program
 from agentctl.terminal.narrator import Narrator
 from agentctl.terminal.parser import Given, as_command, given
+
+FULL = 5.0
+"""Seconds between two looks whether a full disk has room again."""
 
 
 @as_command(
@@ -94,8 +99,6 @@ def command(
     nothing starts for a while, and then one session is tried, until they can work again. Exit
     status 0 only if every task landed; run again after any interruption and it goes on.
     """
-    from agentctl.core.text.json_form import replace
-
     in_session.refuse(given.hub)
     if no_bot and not given.hub.station:
         raise UsageError("--no-bot is for a hub on a remote: here nothing else would land", hint="agentctl init --remote NAME")
@@ -188,13 +191,28 @@ def add_missing(given: Given, file: str) -> frozenset[str]:
 def run(given: Given, job: RunPlan) -> int:
     """Run fleet and bot to the end, and return 0 if every task landed, 7 if not."""
     try:
-        outcome = watched(given, job)
+        outcome = _on_a_disk_with_room(given, job)
     except KeyboardInterrupt:
         rest = "" if job.only is None else "; agentctl run without a list goes on with all tasks that are open"
         given.note(f"agentctl: stopped; nothing is lost, and the same command goes on from here{rest}")
         raise
     report(given, outcome)
-    return 0 if outcome.summary.finished == outcome.summary.tasks else 7
+    return 0 if outcome.summary.finished == outcome.summary.tasks and not outcome.summary.unpublished else 7
+
+
+def _on_a_disk_with_room(given: Given, job: RunPlan) -> RunOutcome:
+    """Run, and if the disk is full begin anew as often as there is room again: whatever ends a run, it goes on from there."""
+    while True:
+        try:
+            return watched(given, job)
+        except (OSError, Infrastructure) as error:
+            if not is_full(error):
+                raise
+            given.note(f"agentctl: {told(error)}; nothing is lost, and it goes on by itself when there is room")
+        time.sleep(FULL)
+        least = replace(job.policy.agents.headroom, memory=0, load=0.0)
+        while headroom.lacking(least, machine.seen(given.hub.worktrees)):
+            time.sleep(FULL)
 
 
 def watched(given: Given, job: RunPlan, also: Callable[[Told], None] = lambda event: None) -> RunOutcome:

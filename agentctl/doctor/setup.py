@@ -16,6 +16,7 @@ from agentctl.core.policy.policy import fingerprint, in_parts, parts
 from agentctl.core.queue.events import Probed
 from agentctl.core.queue.model import Verdict
 from agentctl.core.tasks.failure import Kind
+from agentctl.core.text.plural import many
 from agentctl.doctor import Check, Patient, Symptom
 from agentctl.errors import AgentctlError
 from agentctl.fleet import adapters
@@ -23,7 +24,8 @@ from agentctl.gate import judging
 from agentctl.git import process
 from agentctl.git.objects import EMPTY_TREE, TREE
 from agentctl.git.repository import POLICY_PATH
-from agentctl.hub import policy_file, tasks, verdicts
+from agentctl.git.station import SEEN
+from agentctl.hub import hindrance, policy_file, tasks, verdicts
 from agentctl.hub.ledger import Ledger
 from agentctl.hub.verdicts import Judgement
 from agentctl.messages import quoted
@@ -227,6 +229,24 @@ def _last_setup(patient: Patient) -> Iterator[Symptom]:
             )
 
 
+def _published(patient: Patient) -> Iterator[Symptom]:
+    """Find out whether trunk is published as the policy says."""
+    hub, remote = patient.hub, patient.policy.publish
+    there = hub.here.get(f"{SEEN}heads/{patient.trunk}") if remote and not hub.station else None
+    if there and there != patient.tip and hub.holds(patient.tip, there):
+        count = int(hub.git("rev-list", "--count", "--first-parent", f"{there}..{patient.tip}"))
+        yield Symptom(
+            f"{many(count, 'commit')} of trunk {'is' if count == 1 else 'are'} not published at {remote}",
+            note=f"{patient.agentctl} bot run --once pushes them, or says why {remote} does not take them",
+        )
+
+
+def _held(patient: Patient) -> Iterator[Symptom]:
+    """Find out what holds up the bot and the fleet that run here."""
+    for line in hindrance.read(patient.hub):
+        yield Symptom(f"what runs here is held up: {line}", note="it goes on by itself when that is over")
+
+
 CONFIG = (Check("bare", _bare),)
 POLICY = (Check("policy", _policy),)
 CHECKS = (
@@ -237,5 +257,7 @@ CHECKS = (
     Check("filters", _filters),
     Check("red", _red),
     Check("setup", _last_setup),
+    Check("published", _published),
+    Check("held", _held),
 )
 """The checks that need trunk and its policy."""

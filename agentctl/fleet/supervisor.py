@@ -5,18 +5,16 @@ Like the bot it works in turns: observe tasks, claims and ledger; dispatch; perf
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
 
 from agentctl.core import notices
 from agentctl.core.notices import Told
 from agentctl.core.policy import roles
-from agentctl.core.policy.policy import Agents, Policy
+from agentctl.core.policy.policy import Policy
 from agentctl.core.queue.records import Landed
 from agentctl.core.queue.spending import Spent, over
 from agentctl.core.tasks import headroom, live_list
@@ -31,6 +29,7 @@ from agentctl.engine.local import LOCAL
 from agentctl.errors import AgentctlError, Contended, Infrastructure, Malformed, NotFound
 from agentctl.fleet import agents, conclusion, machine
 from agentctl.fleet.archiving import Archiving
+from agentctl.fleet.crew import Crew, Program
 from agentctl.fleet.headcount import Headcount
 from agentctl.fleet.hot_files import HotFiles
 from agentctl.fleet.outcomes import Outcomes
@@ -47,32 +46,6 @@ from agentctl.hub.tasks import Survey
 
 BUSY = 5.0
 """Seconds for which an agent gets no task after somebody else had it."""
-
-
-@dataclass(frozen=True)
-class Program:
-    """How agents of a role are called."""
-
-    settings: Agents
-    argv: tuple[str, ...]
-    stdin: bool
-
-    @property
-    def name(self) -> str:
-        """What the program is called: the adapter, or the command's own name."""
-        return self.settings.adapter if self.settings.adapter != "command" else os.path.basename(self.argv[0])
-
-
-@dataclass(frozen=True)
-class Crew:
-    """How many agents work, and how their program is called."""
-
-    agents: int | None
-    """None: as many as the policy in force says."""
-    argv: tuple[str, ...]
-    stdin: bool
-    roles: Mapping[str, Program] = field(default_factory=dict)
-    """How the program of a role is called, for roles that are not as all others."""
 
 
 class Fleet:

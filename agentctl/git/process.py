@@ -17,7 +17,7 @@ from typing import IO, TypedDict, Unpack
 
 from agentctl import signals
 from agentctl.core.text.printable import printable
-from agentctl.errors import AgentctlError, Infrastructure, Timeout
+from agentctl.errors import AgentctlError, DiskFull, Infrastructure, Timeout
 
 log = logging.getLogger(__name__)
 MINIMUM = (2, 38)
@@ -128,7 +128,7 @@ def run(
     """Run git, closed off from system and global configuration, hooks and prompts.
 
     Its input is `stdin`, or the content of the file `source`. Raises GitError for an exit status not in `ok`,
-    Infrastructure if the disk is full, and Timeout after `limit` seconds (by default QUICK or SLOW, as the command
+    DiskFull, and Timeout after `limit` seconds (by default QUICK or SLOW, as the command
     needs).
     """
     argv, closed = command(args, git_dir)
@@ -139,9 +139,7 @@ def run(
     if done.returncode not in ok:
         said = done.stderr.decode(errors="replace")
         if any(words in said for words in FULL):
-            raise Infrastructure(
-                f"the disk is full: {said.strip()}", hint="free some disk space, then run the same command again"
-            )
+            raise DiskFull(f"the disk is full: {said.strip()}")
         raise GitError(args, done.returncode, said)
     return done
 

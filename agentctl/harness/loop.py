@@ -17,8 +17,9 @@ from agentctl.core.policy.policy import Policy
 from agentctl.core.tasks.task import Status
 from agentctl.engine import memory, open_files
 from agentctl.fleet import session
+from agentctl.fleet.crew import Crew
 from agentctl.fleet.session import Sessions
-from agentctl.fleet.supervisor import Crew, Fleet
+from agentctl.fleet.supervisor import Fleet
 from agentctl.gate import pool
 from agentctl.gate.pool import Gates
 from agentctl.git.remote import Away, Declined
@@ -120,16 +121,18 @@ def run(hub: Hub, trunk: str, job: RunPlan, tell: Callable[[Told], None], watch:
             hindrance.tell((bot or seat).reach.told, red, fleet.pace.held, fleet.alone, lacks)
             show()
             if fleet.done and (not bot or bot.idle or fleet.over_budget and bot.halted):
+                unpublished = bot.publisher.trouble if bot else ""
                 break
             if bot and bot.blocked and bot.halted and not fleet.runs and not (bot.green.was and fleet.held_by_trunk):
                 raise bot.blocked
             giving_back.turn()
             wake.wait(POLL)
             signals.check()
-    return RunOutcome(_summed_up(fleet, seat, tally, time.time() - begun), tally, fleet.parked, fleet.blocked)
+    summary = _summed_up(fleet, seat, tally, time.time() - begun, unpublished)
+    return RunOutcome(summary, tally, fleet.parked, fleet.blocked)
 
 
-def _summed_up(fleet: Fleet, seat: Seat, tally: Tally, seconds: float) -> Summary:
+def _summed_up(fleet: Fleet, seat: Seat, tally: Tally, seconds: float, unpublished: str) -> Summary:
     paused, ended = fleet.pace.paused(time.time()), fleet.archived + Counter(fleet.mine.values())
     return Summary(
         tasks=sum(ended.values()),
@@ -149,5 +152,6 @@ def _summed_up(fleet: Fleet, seat: Seat, tally: Tally, seconds: float) -> Summar
         sessions=tally.sessions,
         spent=fleet.spent,
         over_budget=fleet.over_budget,
+        unpublished=unpublished,
         elsewhere=not seat.had,
     )

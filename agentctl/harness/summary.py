@@ -34,6 +34,8 @@ class Summary:
     """What the sessions used up."""
     over_budget: str = ""
     """Why the run ended before its tasks did; empty if it did not."""
+    unpublished: str = ""
+    """Why trunk is not published; empty if it is, or need not be."""
     elsewhere: bool = False
     """True if the bot worked at another station: what it landed and tested is not counted here."""
 
@@ -59,5 +61,6 @@ class Summary:
             f"time        {self.seconds:.1f} s" + ("" if self.elsewhere else f"; {rate} landed an hour"),
             *([f"spent       {self.spent} in {many(self.sessions, 'session')}"] if str(self.spent) else []),
             *([f"ended       {self.over_budget}"] if self.over_budget else []),
+            *([f"publish     {self.unpublished}"] if self.unpublished else []),
             *([f"paused      {ago(0.0, self.paused)}{held}: {self.why_paused}"] if self.pauses else []),
         ]

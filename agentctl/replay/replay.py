@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from agentctl.core.queue.records import Record, reason_kind
 from agentctl.core.tasks.task import Task
-from agentctl.fleet.supervisor import Crew
+from agentctl.fleet.crew import Crew
 from agentctl.git import process
 from agentctl.git.merge import changed
 from agentctl.git.repository import POLICY_PATH, Hub, find

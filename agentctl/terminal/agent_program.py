@@ -15,7 +15,7 @@ from agentctl.core.policy import roles
 from agentctl.core.policy.policy import Agents
 from agentctl.errors import NotFound
 from agentctl.fleet import adapters, briefing
-from agentctl.fleet.supervisor import Program
+from agentctl.fleet.crew import Program
 from agentctl.messages import quoted
 from agentctl.terminal.parser import Given
 

@@ -19,6 +19,7 @@ from agentctl.doctor import examination, machine
 from agentctl.engine import owner
 from agentctl.engine.processes import MARK
 from agentctl.hub import claims
+from agentctl.hub.hindrance import Hindrance
 from tests.support.agents import kill
 from tests.support.hub import command, environment, eventually, git, policy, write
 
@@ -461,6 +462,25 @@ def agents_whose_setup_fails(make):
     return repo, "the last session did not come past its setup"
 
 
+def a_trunk_that_is_not_published(make):
+    repo = make(files={".agentctl/policy.yaml": policy().replace("trunk: main", "trunk: main\npublish: origin")})
+    there = repo.path.parent / "origin.git"
+    git(repo.path.parent, "clone", "-q", "--bare", str(repo.path), str(there))
+    repo.git("remote", "add", "origin", str(there))
+    repo.cli("bot", "run", "--once")
+    write(there, {"hooks/pre-receive": "#!/bin/sh\nexit 1\n"})
+    (there / "hooks/pre-receive").chmod(0o755)
+    repo.submit("one", {"one.txt": "one\n"})
+    repo.cli("bot", "run", "--once", ok=7)
+    return repo, "1 commit of trunk is not published at origin"
+
+
+def a_fleet_that_is_held_up(make):
+    repo = make()
+    Hindrance(repo.hub).tell("the key is refused")
+    return repo, "what runs here is held up: the key is refused"
+
+
 def something_in_the_place_of_a_worktree(make):
     repo = make()
     os.makedirs(repo.hub.worktrees + "/agents")
@@ -484,6 +504,8 @@ NOTED = {
     "policy": (an_invalid_policy, no_policy),
     "filters": (a_filter_that_is_configured_nowhere, a_filter_of_this_repository_alone),
     "red": (a_red_trunk,),
+    "published": (a_trunk_that_is_not_published,),
+    "held": (a_fleet_that_is_held_up,),
     "setup": (a_gate_whose_setup_fails, agents_whose_setup_fails),
     "checkout": (a_merge_under_way,),
     "aside": (something_in_the_place_of_a_worktree,),

@@ -195,6 +195,22 @@ def test_a_remote_that_declines_says_why_once(repo):
         until(bot, lambda: repo.published == repo.tip)
 
 
+def test_a_run_whose_work_is_not_published_says_so_at_its_end_and_afterwards(repo):
+    hook = repo.there / "hooks" / "pre-receive"
+    hook.write_text("#!/bin/sh\necho main is frozen until Monday\nexit 1\n")
+    hook.chmod(0o755)
+    repo.cli("task", "add", "--id", "one", "one")
+    said = repo.cli("run", "-n", "1", "--", "sh", "-c", "echo 1 >one", ok=7).stdout
+    assert "publish     trunk is not published: the remote origin declines" in said and "frozen until Monday" in said
+    found = repo.cli("doctor", ok=9).stdout
+    assert "1 commit of trunk is not published at origin" in found
+    assert "trunk is not published" in repo.cli("bot", "run", "--once", ok=7).stdout
+    hook.unlink()
+    repo.cli("bot", "run", "--once")
+    assert repo.published == repo.tip
+    repo.cli("doctor")
+
+
 def test_what_was_taken_back_at_the_remote_is_not_pushed_again(repo):
     repo.submit("one", {"one": "1\n"})
     repo.drain()
