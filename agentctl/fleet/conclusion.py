@@ -22,6 +22,7 @@ from agentctl.errors import Refused
 from agentctl.fleet import agents, result, session_folder
 from agentctl.fleet.agents import Found
 from agentctl.git import process, transactions, worktrees
+from agentctl.git.remote import Declined
 from agentctl.git.repository import Hub
 from agentctl.git.worktrees import Worktree
 from agentctl.hub import claims, inbox, landed, tasks
@@ -90,6 +91,9 @@ def conclude(
                 undone = landed.undoes(hub, submitted, tip)
             told = _is_told(there, use, submitted, revision)
             kept = agents.keep(hub, claim.agent, there, besides=not told)
+    except Declined as error:
+        # It is the remote's own rule, which no further session would meet: a person has to see to it.
+        return session(End.BLOCKED, f"its work stays in {worktrees.set_aside(tree)}: {error.message}")
     except (Refused, process.GitError) as error:
         return session(End.CRASHED, f"its work stays in {worktrees.set_aside(tree)}: {error.message}")
     loose = () if submitted == there.whole else _passed_over(there, use, got.litter)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from agentctl.core import refnames
 from agentctl.core.text.printable import printable
 from agentctl.errors import Infrastructure, Timeout
-from agentctl.git import process, stale_locks
+from agentctl.git import lfs, process, stale_locks
 from agentctl.git.process import GitError
 from agentctl.git.transactions import Move
 
@@ -151,7 +151,14 @@ class Remote:
 
     def push(self, moves: Iterable[Move]) -> Pushed:
         """Carry out moves of the remote's refs, all or none; return an empty Pushed if it is done."""
-        leases, refspecs = [], []
+        leases, refspecs, moves = [], [], list(moves)
+        try:
+            lfs.upload(
+                self.git_dir, self.name, *([oid for move in moves if (oid := getattr(move, end))] for end in ("new", "old"))
+            )
+        except (GitError, Timeout) as error:
+            said = words(error.stderr) if isinstance(error, GitError) else error.message
+            return Pushed(unknown=True, said=f"its large files cannot be uploaded: {said}")
         for move in moves:
             leases.append(f"--force-with-lease={move.ref}:{move.old or ''}")
             refspecs.append(f"{move.new or ''}:{move.ref}")

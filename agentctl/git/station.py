@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import math
 import os
 import threading
 import time
@@ -35,6 +36,8 @@ TRIES = 3
 """How often a push is sent whose answer did not come."""
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0
 """The seconds between two tries to reach a remote, doubled each time."""
+DECLINED = 60.0
+"""Seconds after which what a remote declines, while it takes other things, is given up."""
 
 
 @dataclass(slots=True)
@@ -63,14 +66,16 @@ class Station:
         self._default = self._tracking + "HEAD"
         self._own = threading.local()
         self._since: dict[str, tuple[str | None, float]] = {}
+        self._taken = 0.0
+        """When the remote took a push of this process last, by the monotonic clock."""
         self.also = ""
         """Another branch than trunk that is to be looked at."""
         self.took = 0.0
         """The seconds of the last look of this process."""
         self.offline = False
         """True if nobody is to look at the remote; then nothing can be written either."""
-        self.patience: Callable[[], float] = lambda: 0.0
-        """For how many seconds a transaction waits for a remote that is away or declines it."""
+        self.patience: Callable[[Away | Declined], float] = lambda error: 0.0
+        """For how many seconds a transaction waits for a remote that is away or declines it, by what it says."""
 
     # names
 
@@ -241,8 +246,10 @@ class Station:
         while True:
             try:
                 return self._publish(moves, message)
-            except (Away, Declined):
-                if time.monotonic() - begun + pause > self.patience():
+            except (Away, Declined) as error:
+                # A remote that takes other things meanwhile will not take this one.
+                alone = isinstance(error, Declined) and self._taken > begun
+                if time.monotonic() - begun + pause > min(self.patience(error), DECLINED if alone else math.inf):
                     raise
             time.sleep(pause)
             pause = min(2 * pause, LONGEST_PAUSE)
@@ -289,6 +296,7 @@ class Station:
         for _ in range(TRIES):
             came = self.remote.push(moves)
             if came == Pushed():
+                self._taken = time.monotonic()
                 return True
             if came.declined:
                 raise Declined(remote=self.remote.name, ref=came.declined, said=came.said)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from agentctl import signals
 from agentctl.bot.bot import Bot
-from agentctl.core.notices import Told
+from agentctl.core.notices import HubAway, Told
 from agentctl.core.policy.policy import Policy
 from agentctl.core.tasks.task import Status
 from agentctl.engine import memory, open_files
@@ -70,14 +70,24 @@ Watch = Callable[[Fleet, Seat], AbstractContextManager[Callable[[], None]]]
 """A context that is open from the first turn to the last; the function that it gives is called after each turn."""
 
 
-def _patience() -> float:
-    """Return for how many seconds a session waits for a hub that is away before what it has to say is lost to the hub.
+@dataclass
+class _Patience:
+    """For how many seconds a session waits for a hub that is away before what it has to say is lost to the hub.
 
-    Its work stays in the worktree then, and the next start makes it safe. The loop itself does not wait.
+    Its work stays in the worktree then, and the next start makes it safe. The loop itself does not wait, and tells by itself what
+    hinders it; of a session this tells it, once for the same.
     """
-    if threading.current_thread() is threading.main_thread():
-        return 0.0
-    return STOPPING if signals.heard() else PATIENCE
+
+    tell: Callable[[Told], None]
+    told: str = ""
+
+    def __call__(self, error: Away | Declined) -> float:
+        if threading.current_thread() is threading.main_thread():
+            return 0.0
+        if error.message != self.told:
+            self.told = error.message
+            self.tell(HubAway(f"a session waits: {error.message}"))
+        return STOPPING if signals.heard() else PATIENCE
 
 
 def run(hub: Hub, trunk: str, job: RunPlan, tell: Callable[[Told], None], watch: Watch) -> RunOutcome:
@@ -103,7 +113,7 @@ def run(hub: Hub, trunk: str, job: RunPlan, tell: Callable[[Told], None], watch:
             stack.callback(fleet.close)
         stack.callback(fleet.stop)
         if hub.station:
-            hub.station.patience = _patience
+            hub.station.patience = _Patience(heard)
         hindrance, lacking = Hindrance(hub), Lacking(heard)
         stack.callback(hindrance.close)
         show = stack.enter_context(watch(fleet, seat))

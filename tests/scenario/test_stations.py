@@ -25,6 +25,7 @@ from agentctl.hub import claims, lease, presence, tasks
 from agentctl.hub.policy_file import in_force
 from bench.git_servers import serving
 from tests.conftest import CONNECT, forget
+from tests.support.agents import task
 from tests.support.hub import PATIENCE, Repo, cli, command, environment, eventually, finish, git, policy, told, until
 from tests.support.team import Team
 
@@ -294,6 +295,21 @@ def test_a_job_does_not_wait_for_a_remote_that_goes_on_refusing(team, ann, monke
     assert "declines refs/heads/main: main is frozen" in ann.cli("bot", "run", "--once", ok=125).stderr
     team.hook("update", "")
     ann.cli("bot", "run", "--once")
+
+
+def test_a_result_that_the_hub_declines_stays_here_and_a_person_is_asked(team, ann):
+    team.hook("update", 'case "$1" in refs/agentctl/inbox/*|refs/agentctl/salvage/*) echo no such files here; exit 1;; esac\n')
+    ann.cli("task", "add", "--id", "one", "one")
+    ann.cli("spawn", "bob", "--task", "one", "--", "sh", "-c", "echo 1 >one; git add one; git commit -qm one", ok=1)
+    (session,) = task(ann, "one")["sessions"]
+    assert session["end"] == "blocked" and "no such files here" in session["note"]
+    assert task(ann, "one")["status"] == "parked"
+    (aside,) = os.listdir(ann.hub.worktrees + "/aside")
+    assert f"its work stays in {ann.hub.worktrees}/aside/{aside}" in session["note"]
+    assert (ann.path.parent / f"{ann.path.name}.agentctl/aside" / aside / "one").read_text() == "1\n"
+    team.hook("update", "")
+    ann.cli("task", "open", "one")
+    ann.cli("spawn", "bob", "--task", "one", "--", "sh", "-c", "echo 1 >one")
 
 
 def test_a_lock_that_a_killed_git_left_at_the_hub_is_told(team, ann, monkeypatch):

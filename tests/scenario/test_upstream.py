@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import subprocess
 
 import pytest
 
@@ -209,6 +210,17 @@ def test_a_run_whose_work_is_not_published_says_so_at_its_end_and_afterwards(rep
     repo.cli("bot", "run", "--once")
     assert repo.published == repo.tip
     repo.cli("doctor")
+
+
+@pytest.mark.skipif(not shutil.which("git-lfs"), reason="git-lfs is not installed")
+def test_large_files_are_there_before_what_names_them(tmp_path):
+    subprocess.run(["git", "lfs", "install", "--skip-repo"], check=True, capture_output=True)
+    repo = Mirrored.begin(tmp_path, **{".gitattributes": "*.big filter=lfs diff=lfs merge=lfs -text\n"})
+    repo.cli("task", "add", "--id", "one", "one")
+    repo.cli("run", "-n", "1", "--", "sh", "-c", "echo large >data.big; git add data.big; git commit -qm large")
+    assert repo.published == repo.tip and repo.show("data.big").startswith("version https://git-lfs")
+    git(tmp_path, "clone", "-q", str(repo.there), "fresh")
+    assert (tmp_path / "fresh/data.big").read_text() == "large\n"
 
 
 def test_what_was_taken_back_at_the_remote_is_not_pushed_again(repo):
