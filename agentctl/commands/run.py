@@ -15,7 +15,7 @@ from agentctl.cluster import chosen
 from agentctl.commands.task import read_list, read_text
 from agentctl.core import refnames
 from agentctl.core.notices import Told
-from agentctl.core.policy.policy import duration
+from agentctl.core.policy.policy import Policy, duration
 from agentctl.core.policy.schema_kinds import VARIABLE
 from agentctl.core.tasks import headroom
 from agentctl.core.tasks.task import Task
@@ -91,7 +91,8 @@ def command(
 
     TASKS is a YAML list of tasks (agentctl help tasks); those not there yet are added. Without it, the tasks
     there are. What is added, opened or bumped while it runs is worked on, too; a task that is
-    parked is not, and what comes after it waits: when nothing else is left, the run ends. The
+    parked is not, and what comes after it waits: when nothing else is left, the run ends. What
+    the policy of trunk says of agents counts from the next session on. The
     command after -- is the agent: it gets the prompt on standard input, in
     $AGENTCTL_PROMPT_FILE, and in place of {prompt} or {prompt_file}. A program such as
     ./my-agent.sh is the one where you are; if there is none, that of the agent's worktree. A
@@ -105,18 +106,22 @@ def command(
     file, argv = split(words)
     if file and goal:
         raise UsageError("give TASKS or --goal, not both")
-    policy = given.policy
-    budgets = replace(policy.agents.budget, fleet=replace(policy.agents.budget.fleet, **dict(map(_limit, budget))))
-    variables = policy.agents.env | dict(map(_variable, env))
-    tuned = replace(policy.agents, attempts=attempts or policy.agents.attempts, budget=budgets, env=variables)
-    program = agent_program.chosen(given, tuned, adapter, argv, model)
-    by_role = agent_program.by_role(given, program, adapter, argv)
+    limits, variables = dict(map(_limit, budget)), dict(map(_variable, env))
+
+    def with_options(policy: Policy) -> tuple[Policy, Crew]:
+        settings = policy.agents
+        budgets = replace(settings.budget, fleet=replace(settings.budget.fleet, **limits))
+        tuned = replace(settings, attempts=attempts or settings.attempts, budget=budgets, env=settings.env | variables)
+        program = agent_program.chosen(given, tuned, adapter, argv, model)
+        by_role = agent_program.by_role(given, program, adapter, argv)
+        return replace(policy, agents=program.settings), Crew(agents, program.argv, program.stdin, by_role)
+
+    policy, crew = with_options(given.policy)
     only = add_missing(given, file) if file else frozenset({add_goal(given, goal)}) if goal else None
     if not (only or tasks.names(given.hub)):
         raise NotFound("there are no tasks", hint="agentctl task add 'What is to be done'")
-    crew = Crew(agents, program.argv, program.stdin, by_role)
     with chosen.engine(given.hub, engine) as (gates, sessions):
-        job = RunPlan(crew, replace(policy, agents=program.settings), only, slots, batch, keep, not no_bot, gates, sessions)
+        job = RunPlan(crew, policy, only, slots, batch, keep, not no_bot, gates, sessions, with_options)
         return run(given, job)
 
 

@@ -170,7 +170,8 @@ class SessionRun:
         Returns (how it ended, End if that is certain already, note, why it failed if not by the task's fault).
         """
         if new and self.policy.agents.setup:
-            ended = self._run(tree, ("/bin/sh", "-c", self.policy.agents.setup), {}, None)
+            env = {"AGENTCTL_HUB": self.hub.git_dir, "AGENTCTL_AGENT": self.work.agent, "AGENTCTL_TASK": self.work.task.id}
+            ended = self._run(tree, ("/bin/sh", "-c", self.policy.agents.setup), env, None)
             if ended.exit != 0:
                 return self._set_up_failed(ended)
         if new:

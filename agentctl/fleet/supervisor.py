@@ -5,6 +5,8 @@ Like the bot it works in turns: observe tasks, claims and ledger; dispatch; perf
 
 from __future__ import annotations
 
+import contextlib
+import os
 import threading
 import time
 from collections import Counter
@@ -39,9 +41,10 @@ from agentctl.fleet.reviews import Reviews
 from agentctl.fleet.session import HERE, SessionRun, Sessions
 from agentctl.fleet.takeover import end_claims, take_over
 from agentctl.git.process import GitError
-from agentctl.git.repository import Hub
+from agentctl.git.repository import POLICY_PATH, Hub
 from agentctl.hub import defects, presence, tasks
 from agentctl.hub.ledger import Ledger
+from agentctl.hub.policy_file import read_policy
 from agentctl.hub.tasks import Survey
 
 BUSY = 5.0
@@ -59,12 +62,13 @@ class Fleet:
         tell: Callable[[Told], None] = lambda event: None,
         wake: threading.Event | None = None,
         sessions: Sessions = HERE,
+        with_options: Callable[[Policy], tuple[Policy, Crew]] | None = None,
     ) -> None:
         self.hub, self.trunk, self.policy, self.crew, self.tell = hub, trunk, policy, crew, tell
         self.only = None if only is None else set(only)
         """The tasks that this fleet works on; None for all. It grows by what others ask for while it runs."""
         self.wake = wake or threading.Event()
-        self._sessions = sessions
+        self._sessions, self._with_options, self._read = sessions, with_options, ""
         self.tasks: dict[str, Task] = {}
         self.statuses: dict[str, Status] = {}
         self.runs: dict[str, tuple[SessionRun, Future[Session]]] = {}
@@ -111,6 +115,7 @@ class Fleet:
         self._observe()
         if self._stopping:
             return
+        self._follow_policy()
         self._follow_list()
         for notice in self._radar.turn([run for run, _ in self.runs.values()], self._tip):
             self.tell(notice)
@@ -246,6 +251,14 @@ class Fleet:
             if role is None or role.count:
                 room.append((frozenset({name}), max(0, role.count - running[name]) if role else 0))
         return room
+
+    def _follow_policy(self) -> None:
+        """Go by the policy that trunk has now; by one that cannot be used, nothing changes."""
+        objects = self.hub.objects
+        before, self._read = self._read, str(objects.at(objects.commit(self._tip).tree, os.path.dirname(POLICY_PATH)))
+        if self._with_options and before not in ("", self._read):
+            with contextlib.suppress(AgentctlError):
+                self.policy, self.crew = self._with_options(read_policy(self.hub, self._tip))
 
     def _follow_list(self) -> None:
         """Heed what others changed in the list of tasks since the last turn, and tell of it."""

@@ -193,7 +193,8 @@ class _InSlot:
     def _run(self, step: Gate) -> Said | None:
         """Run a step; return its outcome if it did not pass, else None."""
         begun, limits = time.monotonic(), self.policy.limits
-        env = environ.given(step.pass_env) | {"TMPDIR": self.scratch, "AGENTCTL_COMMIT": self.commit} | step.env
+        ours = {"TMPDIR": self.scratch, "AGENTCTL_COMMIT": self.commit, "AGENTCTL_SLOT": self.place.name}
+        env = environ.given(step.pass_env) | ours | step.env
         ended = self.runs.run(
             Job(
                 argv=("/bin/sh", "-c", step.run),

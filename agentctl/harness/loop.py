@@ -54,6 +54,8 @@ class RunPlan:
     """Where gates run."""
     sessions: Sessions = session.HERE
     """Where sessions run."""
+    with_options: Callable[[Policy], tuple[Policy, Crew]] | None = None
+    """Returns policy and crew by a policy that trunk has later; None if they stay as they are."""
 
 
 @dataclass(frozen=True)
@@ -108,7 +110,7 @@ def run(hub: Hub, trunk: str, job: RunPlan, tell: Callable[[Told], None], watch:
         wake = threading.Event()
         seat = Seat(hub, lambda held: Bot(hub, held, trunk, heard, job.slots, job.batch, wake, job.gates), heard, job.bot)
         stack.callback(seat.leave)
-        fleet = Fleet(hub, trunk, job.policy, job.crew, job.only, heard, wake, job.sessions)
+        fleet = Fleet(hub, trunk, job.policy, job.crew, job.only, heard, wake, job.sessions, job.with_options)
         if not job.keep:
             stack.callback(fleet.close)
         stack.callback(fleet.stop)

@@ -38,9 +38,9 @@ def chosen(given: Given, settings: Agents, adapter: str | None, typed: tuple[str
 
 
 def by_role(given: Given, all_agents: Program, adapter: str | None, typed: tuple[str, ...]) -> dict[str, Program]:
-    """Return how agents of each role are called that the policy names: what was typed is for those without a program."""
+    """Return how agents of each role are called that the settings name: what was typed is for those without a program."""
     found = {}
-    for name, role in given.policy.agents.roles.items():
+    for name, role in all_agents.settings.roles.items():
         settings = roles.settings(all_agents.settings, role)
         own = bool(role.adapter or role.command)
         found[name] = chosen(given, settings, None if own else adapter, () if own else typed)

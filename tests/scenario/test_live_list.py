@@ -167,3 +167,18 @@ def test_sessions_are_stopped_by_the_names_of_their_tasks_too(repo, live):
     assert "agentctl task open one" in said.stdout and "agentctl task open two" in said.stdout
     assert "0 of 2 landed, 2 parked" in running.ends(7)
     assert ends(repo, "one") == ends(repo, "two") == ["interrupted"]
+
+
+def test_a_run_goes_by_the_policy_that_trunk_has_now(live, repo):
+    add(repo, "one", "two")
+    fleet = live(
+        'while [ ! -e "$GO.$AGENTCTL_TASK" ]; do sleep 0.05; done; echo "$KEY" >"$AGENTCTL_TASK.txt"', "-n", "1", "-e", "OTHER=1"
+    )
+    fleet.working("one")
+    text = (repo.path / ".agentctl/policy.yaml").read_text()
+    repo.push({".agentctl/policy.yaml": text.replace("  count: 2", "  count: 2\n  env: {KEY: later}")})
+    fleet.go.with_name("go.one").touch()
+    fleet.working("two")
+    fleet.go.with_name("go.two").touch()
+    fleet.ends()
+    assert (repo.show("one.txt"), repo.show("two.txt")) == ("\n", "later\n")

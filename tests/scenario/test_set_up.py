@@ -55,3 +55,10 @@ def test_it_is_made_anew_if_an_agent_has_deleted_it(make_repo):
         )
         repo.drain()
         assert repo.show(f"kept{n}") == "made\nhush\n"
+
+
+def test_it_is_told_where_and_for_whom_it_runs(make_repo):
+    repo = with_set_up(make_repo, 'echo "$AGENTCTL_HUB $AGENTCTL_AGENT $AGENTCTL_TASK" >build.for')
+    run(repo, "cat build.for >one; git add one; git commit -qm one")
+    repo.drain()
+    assert repo.show("one") == f"{repo.hub.git_dir} ann job\n"

@@ -43,7 +43,8 @@ GATE = section(
         "run": text(
             "The command, run by sh -c at the top of a slot. Exit status 0 is passed, 125 is "
             "indeterminate: it is run again, and nobody is blamed, unless it goes on so and trunk without the "
-            "changes passes. Anything else is failed.",
+            "changes passes. Anything else is failed. Several run at a time: AGENTCTL_SLOT is the "
+            "slot's number, for a port or a database of its own. AGENTCTL_COMMIT is what is tested.",
             pattern=r"\S",
             **{"x-expected": "a command to run by sh -c"},
         ),
