@@ -84,18 +84,16 @@ def conclude(
             if use not in (Use.SWEEP, Use.SUBMIT) and not revision:
                 revision = _handed_in(hub, work, claim, time.time() - spent.seconds)
                 end = End.SUBMITTED if revision else end
-            submitted = _handed(hub, claim.agent, there, use, got.litter)
-            undone: list[str] = []
+            submitted, undone = _handed(hub, claim.agent, there, use, got.litter), list[str]()
             if submitted:
                 revision = _submit(hub, work, claim, tip, submitted, spent)
                 undone = landed.undoes(hub, submitted, tip)
             told = _is_told(there, use, submitted, revision)
             kept = agents.keep(hub, claim.agent, there, besides=not told)
-    except Declined as error:
-        # It is the remote's own rule, which no further session would meet: a person has to see to it.
-        return session(End.BLOCKED, f"its work stays in {worktrees.set_aside(tree)}: {error.message}")
-    except (Refused, process.GitError) as error:
-        return session(End.CRASHED, f"its work stays in {worktrees.set_aside(tree)}: {error.message}")
+    except (Declined, Refused, process.GitError) as error:
+        # What a remote declines by a rule of its own no further session would change: a person has to see to it.
+        why = End.BLOCKED if isinstance(error, Declined) else End.CRASHED
+        return session(why, f"its work stays in {worktrees.set_aside(tree)}: {error.message}")
     loose = () if submitted == there.whole else _passed_over(there, use, got.litter)
     taken = f"it makes {some(undone)} again as before something that came to trunk lately" if undone else ""
     return session(
