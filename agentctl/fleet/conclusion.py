@@ -84,10 +84,8 @@ def conclude(
             if use not in (Use.SWEEP, Use.SUBMIT) and not revision:
                 revision = _handed_in(hub, work, claim, time.time() - spent.seconds)
                 end = End.SUBMITTED if revision else end
-            submitted, undone = _handed(hub, claim.agent, there, use, got.litter), list[str]()
-            if submitted:
+            if submitted := _handed(hub, claim.agent, there, use, got.litter):
                 revision = _submit(hub, work, claim, tip, submitted, spent)
-                undone = landed.undoes(hub, submitted, tip)
             told = _is_told(there, use, submitted, revision)
             kept = agents.keep(hub, claim.agent, there, besides=not told)
     except (Declined, Refused, process.GitError) as error:
@@ -95,6 +93,7 @@ def conclude(
         why = End.BLOCKED if isinstance(error, Declined) else End.CRASHED
         return session(why, f"its work stays in {worktrees.set_aside(tree)}: {error.message}")
     loose = () if submitted == there.whole else _passed_over(there, use, got.litter)
+    undone = landed.undoes(hub, submitted, tip) if submitted else []
     taken = f"it makes {some(undone)} again as before something that came to trunk lately" if undone else ""
     return session(
         end,
