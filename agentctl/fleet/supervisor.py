@@ -6,7 +6,6 @@ Like the bot it works in turns: observe tasks, claims and ledger; dispatch; perf
 from __future__ import annotations
 
 import contextlib
-import os
 import threading
 import time
 from collections import Counter
@@ -41,10 +40,10 @@ from agentctl.fleet.reviews import Reviews
 from agentctl.fleet.session import HERE, SessionRun, Sessions
 from agentctl.fleet.takeover import end_claims, take_over
 from agentctl.git.process import GitError
-from agentctl.git.repository import POLICY_PATH, Hub
+from agentctl.git.repository import Hub
 from agentctl.hub import defects, presence, tasks
 from agentctl.hub.ledger import Ledger
-from agentctl.hub.policy_file import read_policy
+from agentctl.hub.policy_file import read_policy, same_policy
 from agentctl.hub.tasks import Survey
 
 BUSY = 5.0
@@ -254,9 +253,8 @@ class Fleet:
 
     def _follow_policy(self) -> None:
         """Go by the policy that trunk has now; by one that cannot be used, nothing changes."""
-        objects = self.hub.objects
-        before, self._read = self._read, str(objects.at(objects.commit(self._tip).tree, os.path.dirname(POLICY_PATH)))
-        if self._with_options and before not in ("", self._read):
+        before, self._read = self._read, self._tip
+        if self._with_options and before and not same_policy(self.hub, before, self._tip):
             with contextlib.suppress(AgentctlError):
                 self.policy, self.crew = self._with_options(read_policy(self.hub, self._tip))
 

@@ -11,7 +11,8 @@ PLACEHOLDERS = ("prompt", "prompt_file", "session", "task", "agent", "worktree",
 
 def _budget(what: str) -> Plain:
     return section(
-        f"{what} A limit of 0 is none. Turns, tokens and money count as far as the agent's program tells them.",
+        f"{what} A limit of 0 is none. Turns, tokens and money count as far as the agent's program tells them; "
+        "some, such as claude, tell money only when a session is over: tokens or turns end one in time.",
         {
             "turns": number("Answers of the model.", 0, 0, 1_000_000_000),
             "tokens": number("Tokens sent and received, without those that the provider had cached.", 0, 0, 10**15),

@@ -191,8 +191,9 @@ IN_THE_WAY = """\
 ## If something is in the way
 
 - You cannot go on without a person: `agentctl task block 'WHY'`, or write why to the file
-  $AGENTCTL_SESSION/blocked; then exit. What you have is kept, nothing is handed in, and it counts
-  against nobody. The next session reads what the person says.
+  $AGENTCTL_SESSION/blocked; then exit. What you have is kept and not handed in (what you have
+  submitted may land: `agentctl withdraw CHANGE`), and it counts against nobody. The next session
+  reads what the person says.
 - You find something else to be done: `agentctl task add 'WHAT'`, and leave it alone.
 - Tests fail on a fresh trunk too: they are not yours to mend unless the task says so. Your
   change is judged by what it adds.
