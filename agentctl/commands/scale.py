@@ -35,7 +35,18 @@ def command(given: Given, count: int | None, by_policy: bool) -> int:
     said = scale.read(given.hub)
     now = agents(said, None, 0.0, given.policy.agents.count)
     by = f"said {ago(said.at)} ago" if said and said.agents else "as the policy says"
+    working = scale.working(given.hub)
     if given.json:
-        given.emit({"agents": now, "by": "scale" if said and said.agents else "policy", "at": said.at if said else None})
-    given.say(f"{many(now, 'agent')}, {by}")
+        given.emit(
+            {
+                "working": working,
+                "agents": now,
+                "by": "scale" if said and said.agents else "policy",
+                "at": said.at if said else None,
+            }
+        )
+    if working is not None and working != now and not (count or by_policy):
+        given.say(f"{many(working, 'agent')} in the run that goes on, by its --agents; {many(now, 'agent')} in later ones, {by}")
+    else:
+        given.say(f"{many(now, 'agent')}, {by}")
     return 0

@@ -21,6 +21,8 @@ class Headcount:
         self.size = asked or policy
         self._begun, self._tip, self._policy = time.time(), "", policy
         """`_policy` is the count of the policy at `_tip`."""
+        self._written = 0
+        """How many agents other commands see."""
         self.ever = set(self.names)
         """All agents that the fleet has had."""
 
@@ -38,6 +40,8 @@ class Headcount:
         size = scale.agents(hub_scale.read(self.hub), self.asked, self._begun, self._policy)
         if size != self.size:
             self.tell(Scaled(size, self.size))
-        self.size = size
+        if size != self._written:
+            hub_scale.tell_working(self.hub, size)
+        self.size = self._written = size
         self.ever.update(self.names)
         return size
