@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from agentctl.core.policy.policy import Gate, Part, Policy, fingerprint, in_parts, parts
+from agentctl.core.queue import taken_port
 from agentctl.core.queue.model import Verdict
 from agentctl.core.text import globs
 from agentctl.core.text.json_form import replace
@@ -103,7 +104,7 @@ def judge(
     The verdict is passed if all gates exit with 0, indeterminate if one exits with 125, and failed for any other exit
     status or a timeout. What is our own or the machine's fault is indeterminate too. A setup that fails is the
     machine's fault, unless it passes in the tree of `base`: then the verdict is failed. If it is `doubted` that 125
-    is the machine's fault, a gate that exits with 125 is treated likewise.
+    is the machine's fault, a gate that exits with 125 is treated likewise. One that says that a port is taken counts as 125.
     """
     tree = hub.objects.commit(commit).tree
     ours, begun = fingerprint(policy), time.time()
@@ -179,7 +180,8 @@ class _InSlot:
             return _blame(said, self.base, lambda: self._at_base(self._setup)) if said.verdict is Verdict.FAILED else said
         for gate in self.policy.gates:
             if gate.name in names and (said := self._run(gate)):
-                return self._doubt(gate, said) if doubted and said.exit == UNCLEAR else said
+                unclear = said.verdict is Verdict.INDETERMINATE and said.exit is not None
+                return self._doubt(gate, said) if doubted and unclear else said
         return Said(Verdict.PASSED, exit=0)
 
     def _doubt(self, gate: Gate, said: Said) -> Said:
@@ -216,7 +218,11 @@ class _InSlot:
             return None
         output = environ.tail(self.log, TAIL)
         section = "slot" if step.name == SETUP else "gates"
-        return replace(said, step=step.name, log=output, why=said.why + environ.missed(env, output, f"{section}.pass_env"))
+        why = said.why + environ.missed(env, output, f"{section}.pass_env")
+        if said.verdict is Verdict.FAILED and (words := taken_port.said(output)):
+            why += f"; {words}: something else here has that port, and $AGENTCTL_SLOT would tell gates apart"
+            said = replace(said, verdict=Verdict.INDETERMINATE)
+        return replace(said, step=step.name, log=output, why=why)
 
     def _setup(self) -> Said | None:
         """Run the slot's setup; return its outcome if it did not pass, else None."""

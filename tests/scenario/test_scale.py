@@ -34,7 +34,10 @@ def test_of_fewer_agents_the_idle_ones_go_and_no_session_is_ended(repo, live, tm
     add(repo, *NAMES)
     running = live(each_waits(tmp_path), "--agents", 3)
     running.working("t0", "t1", "t2")
-    assert repo.cli("scale").stdout == "3 agents in the run that goes on, by its --agents; 2 agents in later ones, as the policy says\n"
+    assert (
+        repo.cli("scale").stdout
+        == "3 agents in the run that goes on, by its --agents; 2 agents in later ones, as the policy says\n"
+    )
     repo.cli("scale", 1)
     running.hears("1 agent instead of 3")
     assert "6 of 6 landed" in running.ends()

@@ -1,0 +1,45 @@
+"""A gate that wants a port which something else on the machine has."""
+
+import socket
+
+import pytest
+
+from agentctl.core.queue import taken_port
+
+
+def test_nobody_is_blamed_and_it_lands_when_the_port_is_free(make_repo):
+    with socket.create_server(("127.0.0.1", 0)) as held:
+        port = held.getsockname()[1]
+    bind = f"import socket; socket.create_server(('127.0.0.1', {port}), backlog=1).close()\n"
+    repo = make_repo(gate="python3 bind.py", files={"bind.py": bind})
+    repo.trunk_judged()
+    with socket.create_server(("127.0.0.1", port)):
+        repo.submit("one", {"one.txt": "one\n"})
+        said = repo.cli("bot", "run", "--once", ok=125)
+        assert "something else here has that port" in said.stderr + said.stdout
+        assert repo.stage("one") == "queued"
+    repo.cli("bot", "run", "--once")
+    assert repo.landings() == ["one/1"]
+
+
+def test_a_change_that_takes_it_twice_itself_is_rejected(make_repo):
+    repo = make_repo(gate="sh check.sh; [ ! -e twice.sh ] || sh twice.sh")
+    repo.submit("two", {"twice.sh": "echo 'bind: Address already in use'; exit 1\n"})
+    repo.submit("three", {"fine.txt": "fine\n"})
+    repo.drain()
+    assert repo.stages() == {"two/1": "rejected", "three/1": "landed"}
+    assert "it passes without the changes" in repo.cli("why", "two").stdout
+
+
+@pytest.mark.parametrize(
+    "output",
+    [
+        "Error: listen EADDRINUSE: address already in use :::3000",
+        "OSError: [Errno 98] Address already in use",
+        "listen tcp :8080: bind: address already in use",
+        "Bind for 0.0.0.0:5432 failed: port is already allocated",
+    ],
+)
+def test_how_it_is_told(output):
+    assert taken_port.said(f"before\n{output}\nafter\n") in output
+    assert not taken_port.said("the address is already known, and in use\n")
