@@ -108,7 +108,13 @@ def _globs(patient: Patient) -> Iterator[Symptom]:
     tree = hub.objects.commit(patient.tip).tree
     listed = [(f"gates.{g.name}.paths", g.paths) for g in policy.gates]
     approved = [(f"approvals[{i}].paths", rule.paths) for i, rule in enumerate(policy.approvals)]
-    for key, patterns in [*listed, ("slot.setup_on", policy.slot.setup_on), ("protect", policy.protect), *approved]:
+    for key, patterns in [
+        *listed,
+        ("slot.setup_on", policy.slot.setup_on),
+        ("agents.setup_on", policy.agents.setup_on),
+        ("protect", policy.protect),
+        *approved,
+    ]:
         for pattern in patterns:
             entry = hub.objects.at(tree, pattern)
             if entry and entry[0] == TREE:

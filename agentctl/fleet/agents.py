@@ -6,7 +6,7 @@ import contextlib
 import os
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from agentctl.core import refnames
@@ -65,11 +65,14 @@ def lock(hub: Hub, agent: str) -> locks.Held:
     return locks.acquire(hub.own_path("locks", "agents", f"{agent}.lock"), f"agent {agent}")
 
 
-def prepare(hub: Hub, agent: str, commit: str, trunk: str, known: dict[str, str] | None = None) -> tuple[Worktree, bool]:
+def prepare(
+    hub: Hub, agent: str, commit: str, trunk: str, known: dict[str, str] | None = None, setup_on: Sequence[str] = ()
+) -> tuple[Worktree, bool]:
     """Put the agent's worktree on `commit`, clean but for ignored files; return it, and whether its setup is due.
 
     What was in the worktree is salvaged first. `trunk` is the name of the branch, and `known` are refs that the agent
-    is to find in its repository. The caller holds the agent's lock.
+    is to find in its repository. By a change of the files that match `setup_on` the setup is due. The caller holds the
+    agent's lock.
     """
     tree = of_agent(hub, agent)
     worktrees.finish(tree)
@@ -81,21 +84,21 @@ def prepare(hub: Hub, agent: str, commit: str, trunk: str, known: dict[str, str]
     new = not os.path.exists(tree.own("ready"))
     if new:
         set_up.forget(tree)
-    emptied = worktrees.check_out(tree, commit, ignored=new)
-    if emptied and not new:
+    due = worktrees.check_out(tree, commit, ignored=new) or set_up.stale(tree, setup_on)
+    if due and not new:
         os.unlink(tree.own("ready"))
     worktrees.give(tree, trunk, refnames.AGENT_BRANCH + agent, known)
-    return tree, new or emptied
+    return tree, new or due
 
 
-def ready(tree: Worktree, by_setup: bool) -> None:
+def ready(tree: Worktree, by_setup: bool, setup_on: Sequence[str] = ()) -> None:
     """Note that a new worktree is set up.
 
     With `by_setup` a command did that. The command may have put things into the worktree's Git directory, so that is
     kept as a template.
     """
     if by_setup:
-        set_up.note(tree)
+        set_up.note(tree, setup_on)
         worktrees.keep_template(tree)
     modes.write(tree.own("ready"), "")
 

@@ -147,7 +147,8 @@ class SessionRun:
         with _PREPARING:
             if self.stopping:
                 raise Contended("it was stopped before it began")
-            tree, new = agents.prepare(self.hub, claim.agent, tip, self.work.trunk, refs_told_of(self.hub, self.work.task))
+            told, on = refs_told_of(self.hub, self.work.task), self.policy.agents.setup_on
+            tree, new = agents.prepare(self.hub, claim.agent, tip, self.work.trunk, told, on)
         # What an earlier session said there is not said by this one, not even by its set-up.
         session_folder.make(tree.path)
         ended, end, note, failure = self._execute(tree, new, tip)
@@ -175,7 +176,7 @@ class SessionRun:
             if ended.exit != 0:
                 return self._set_up_failed(ended)
         if new:
-            agents.ready(tree, bool(self.policy.agents.setup))
+            agents.ready(tree, bool(self.policy.agents.setup), self.policy.agents.setup_on)
         link_log(self.hub, self.work.agent, self.log)
         told = brief(self.hub, self.policy, self.work, tree.path, tip, self.folder)
         argv = adapters.filled(self._argv(), told.prompt, told.values)

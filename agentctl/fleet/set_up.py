@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import re
+from collections.abc import Sequence
 from typing import Any
 
 from agentctl.git import files, folders, modes
@@ -22,8 +23,8 @@ HEAD = "# made by agents.setup"
 """The line of info/exclude from which on all is ours."""
 
 
-def note(tree: Worktree) -> None:
-    """Note what the set-up has made, and exclude it."""
+def note(tree: Worktree, on: Sequence[str] = ()) -> None:
+    """Note what the set-up has made, and exclude it; by a change of the files that match the globs `on` it is stale."""
     look = tree.look(index="set-up.index")
     files.fresh_index(tree.own("set-up.index"), tree.own("index"))
     session = f"--exclude=/{SESSION}/"
@@ -32,7 +33,7 @@ def note(tree: Worktree) -> None:
     changed = [one.path for one in files.listed(look) if not one.gone]
     made = [path.rstrip("/") for path in everything if not SESSION.startswith(path.rstrip("/"))]
     made += [f"{path}/.git" for path in files.submodules(look)]
-    facts = {"made": made, "changed": files.hashes(look, changed)}
+    facts = {"made": made, "changed": files.hashes(look, changed), "on": files.digest(look, on)}
     modes.write(tree.own(RECORD), json.dumps(facts))
     paths = [path for path in new if "\n" not in path and path.rstrip("/") in made]
     text = "".join(f"{line}\n" for line in [HEAD, *map(_pattern, paths)]) if paths else ""
@@ -52,6 +53,11 @@ def forget(tree: Worktree) -> None:
 def whole(tree: Worktree) -> bool:
     """Tell whether all is still there that the set-up has made."""
     return all(os.path.lexists(os.path.join(tree.path, path)) for path in _record(tree)["made"])
+
+
+def stale(tree: Worktree, on: Sequence[str]) -> bool:
+    """Tell whether a file has changed, in what is checked out now, from which the set-up was made."""
+    return bool(on) and _record(tree).get("on") not in (None, files.digest(tree.look(), on))
 
 
 def unchanged(tree: Worktree, look: Scratch, changed: tuple[str, ...]) -> set[str]:

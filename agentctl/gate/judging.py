@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import threading
 import time
@@ -13,7 +12,6 @@ from dataclasses import dataclass, field
 from agentctl.core.policy.policy import Gate, Part, Policy, fingerprint, in_parts, parts
 from agentctl.core.queue import taken_port
 from agentctl.core.queue.model import Verdict
-from agentctl.core.text import globs
 from agentctl.core.text.json_form import replace
 from agentctl.engine import environ
 from agentctl.engine.local import LOCAL
@@ -298,11 +296,7 @@ def _said(name: str, ended: JobEnded | None, timeout: float) -> Said | None:
 
 
 def _setup_state(policy: Policy, place: Worktree) -> str:
-    known = hashlib.sha256(policy.slot.setup.encode())
-    for mode, oid, path in files.staged(place.look()) if policy.slot.setup_on else ():
-        if any(globs.matches(pattern, path) for pattern in policy.slot.setup_on):
-            known.update(f"{mode:o} {oid}\t{path}\0".encode(errors="surrogateescape"))
-    return known.hexdigest()
+    return files.digest(place.look(), policy.slot.setup_on, policy.slot.setup)
 
 
 def _setup_due(policy: Policy, place: Worktree) -> bool:

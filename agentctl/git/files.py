@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import contextlib
 import filecmp
+import hashlib
 import os
 import re
 import shutil
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from agentctl.core.text import globs
 from agentctl.errors import Infrastructure
 from agentctl.git import folders
 from agentctl.git.conversion import SESSION
@@ -166,6 +168,15 @@ def hashes(look: Scratch, paths: Iterable[str]) -> dict[str, str]:
     asked = [path for path in plain if _readable(os.path.join(top, path))]
     names = "".join(f"{path}\n" for path in asked).encode(errors="surrogateescape")
     return dict(zip(asked, look.text("hash-object", "--stdin-paths", stdin=names).split(), strict=True)) if asked else {}
+
+
+def digest(look: Scratch, patterns: Sequence[str], seed: str = "") -> str:
+    """Return a digest of the files of the index that one of the globs matches, and of the seed."""
+    known = hashlib.sha256(seed.encode())
+    for mode, oid, path in staged(look) if patterns else ():
+        if any(globs.matches(pattern, path) for pattern in patterns):
+            known.update(f"{mode:o} {oid}\t{path}\0".encode(errors="surrogateescape"))
+    return known.hexdigest()
 
 
 def submodules(look: Scratch) -> list[str]:

@@ -62,3 +62,16 @@ def test_it_is_told_where_and_for_whom_it_runs(make_repo):
     run(repo, "cat build.for >one; git add one; git commit -qm one")
     repo.drain()
     assert repo.show("one") == f"{repo.hub.git_dir} ann job\n"
+
+
+def test_it_is_made_anew_if_what_it_is_made_from_has_changed(make_repo):
+    repo = make_repo()
+    text = policy().replace("  count: 2", "  count: 2\n  setup: 'cp deps.txt installed'\n  setup_on: [deps.txt]")
+    write(repo.path, {".agentctl/policy.yaml": text, "deps.txt": "1\n"})
+    repo.git("add", ".")
+    repo.git("commit", "-qm", "a set-up")
+    run(repo, "cp installed one; echo 2 >deps.txt; git add one deps.txt; git commit -qm newer")
+    repo.drain()
+    run_again(repo, "cp installed two; git add two; git commit -qm two")
+    repo.drain()
+    assert (repo.show("one"), repo.show("two"), repo.show("installed")) == ("1\n", "2\n", None)

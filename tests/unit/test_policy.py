@@ -67,6 +67,7 @@ def test_the_defaults():
         (),
         4,
         "",
+        (),
         1800.0,
         3,
         "commit",

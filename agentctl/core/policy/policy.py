@@ -126,6 +126,7 @@ class Agents:
     command: tuple[str, ...]
     count: int
     setup: str
+    setup_on: tuple[str, ...]
     timeout: float
     attempts: int
     dirty: str

@@ -2,7 +2,20 @@
 
 from __future__ import annotations
 
-from agentctl.core.policy.schema_kinds import END, NAME, NAME_WORDS, choice, duration, env, number, section, size, text, variables
+from agentctl.core.policy.schema_kinds import (
+    END,
+    NAME,
+    NAME_WORDS,
+    choice,
+    duration,
+    env,
+    globs,
+    number,
+    section,
+    size,
+    text,
+    variables,
+)
 from agentctl.core.text.json_form import Plain
 from agentctl.core.text.units import DURATION
 
@@ -73,6 +86,7 @@ AGENTS = section(
             "What it makes is no part of a change. Empty: none.",
             "",
         ),
+        "setup_on": globs("Files of trunk whose change makes setup run again, as globs.", []),
         "timeout": duration("A session that runs longer is ended.", "30m"),
         "attempts": number("How many sessions a task gets before it is parked.", 3, 1, 1000),
         "dirty": choice(
