@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 COUNTED = (Status.LANDED, Status.DONE, Status.SUBMITTED, Status.WORKING, Status.READY, Status.BLOCKED, Status.PARKED, Status.GONE)
 """What the head of the view counts, in this order."""
+WIDEST = 36
+"""The most characters of the name of a task or an agent: behind it stands for how long it has been worked on."""
 
 
 @contextlib.contextmanager
@@ -38,17 +40,19 @@ def view(given: Given, narrator: Narrator, fleet: Fleet, bot: Callable[[], Bot |
         return
     from rich.console import Console
     from rich.live import Live
+    from rich.text import Text
 
-    console = Console(no_color=not given.colored, highlight=False)
-    narrator.live, begun = True, time.time()
+    console, begun, plainly = Console(no_color=not given.colored, highlight=False), time.time(), narrator.put
     with Live(console=console, refresh_per_second=8, transient=True) as live:
+        # What has happened stays above the view, and on the screen when that is gone.
+        narrator.put = lambda line, colour: live.console.print(Text(visible(line), style=colour))
         try:
-            yield lambda: live.update(_draw(narrator, fleet, bot(), begun, console.height))
+            yield lambda: live.update(_draw(fleet, bot(), begun, console.height))
         finally:
-            narrator.live = False
+            narrator.put = plainly
 
 
-def _draw(narrator: Narrator, fleet: Fleet, bot: Bot | None, begun: float, height: int) -> Group:
+def _draw(fleet: Fleet, bot: Bot | None, begun: float, height: int) -> Group:
     from rich.console import Group
     from rich.text import Text
 
@@ -67,13 +71,7 @@ def _draw(narrator: Narrator, fleet: Fleet, bot: Bot | None, begun: float, heigh
         (f"probe {staged.probe.number}", many(len(staged.probe.chain), "change"), ago(staged.started), staged.probe.reason)
         for staged in (bot.state.probes if bot else ())[: max(2, height // 6)]
     ]
-    widths = [max((len(row[n]) for row in rows), default=0) for n in range(4)]
-    shown = [("", "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths)).rstrip()) for row in rows]
-    room = max(3, height - 4 - len(rows))
-    return Group(
-        head,
-        *(
-            Text(visible(line), style=colour, no_wrap=True, overflow="ellipsis")
-            for colour, line in (*shown, *narrator.recent[-room:])
-        ),
-    )
+    cells = [[cell if len(cell) <= WIDEST or n == 3 else cell[: WIDEST - 1] + "…" for n, cell in enumerate(row)] for row in rows]
+    widths = [max((len(row[n]) for row in cells), default=0) for n in range(4)]
+    shown = ["  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths)).rstrip() for row in cells]
+    return Group(head, *(Text(visible(line), no_wrap=True, overflow="ellipsis") for line in shown))

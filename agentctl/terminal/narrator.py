@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 from agentctl.core import notices
 from agentctl.core.notices import Told, told
@@ -48,9 +49,8 @@ SHOWN = (*COLORS, events.Probed, events.Approved, events.NotAdmitted, notices.Od
 class Narrator:
     def __init__(self, given: Given) -> None:
         self.given = given
-        self.recent: list[tuple[str, str]] = []
-        """The last lines as (colour, line), for the live view."""
-        self.live = False
+        self.put: Callable[[str, str], None] = lambda line, colour: given.say(line, style=colour or None)
+        """Puts a line with a colour, or none, where it is seen."""
 
     def tell(self, event: Told) -> None:
         if self.given.json:
@@ -60,10 +60,7 @@ class Narrator:
         line = self._line(event)
         if not line:
             return
-        colour = COLORS.get(type(event), "")
-        self.recent = [*self.recent[-30:], (colour, line)]
-        if not self.live:
-            self.given.say(f"{clock(time.time())} {line}", style=colour or None)
+        self.put(f"{clock(time.time())} {line}", COLORS.get(type(event), ""))
 
     def _line(self, event: Told) -> str:
         known = isinstance(event, events.Probed) and event.known
