@@ -255,4 +255,6 @@ def report(given: Given, outcome: RunOutcome) -> None:
         for name, reason in sorted(left.items()):
             given.say(f"{status:<12}{name}: {reason}", hang=12)
     if outcome.parked:
-        given.say("hint: agentctl task show TASK tells more; agentctl task open TASK offers it again, and what comes after it", hang=6)
+        given.say(
+            "hint: agentctl task show TASK tells more; agentctl task open TASK offers it again, and what comes after it", hang=6
+        )

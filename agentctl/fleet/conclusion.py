@@ -86,7 +86,7 @@ def conclude(
                 end = End.SUBMITTED if revision else end
             if submitted := _handed(hub, claim.agent, there, use, got.litter):
                 revision = _submit(hub, work, claim, tip, submitted, spent)
-            told = _is_told(there, use, submitted, revision)
+            told = _is_told(there, use, got.litter, submitted, revision)
             kept = agents.keep(hub, claim.agent, there, besides=not told)
     except (Declined, Refused, process.GitError) as error:
         # What a remote declines by a rule of its own no further session would change: a person has to see to it.
@@ -114,13 +114,13 @@ def without_worktree(hub: Hub, work: Assignment, claim: Claim, end: End, note: s
     return Session(claim.generation, claim.agent, end, now, spent.seconds, tip, revision, note, spent=spent)
 
 
-def _is_told(there: Found, use: Use, submitted: str | None, revision: int) -> bool:
-    """Tell whether what is kept is told to the next session.
+def _is_told(there: Found, use: Use, litter: tuple[str, ...], submitted: str | None, revision: int) -> bool:
+    """Tell whether what is kept is told to the next session: all but litter beside a result.
 
     Where nothing is handed in and HEAD holds nothing new, all that is kept is what that has.
     """
-    besides = (there.files.changed or there.inner) and submitted != there.whole
-    return use == Use.SALVAGE or bool(besides) or not (revision or there.new)
+    besides = submitted != there.whole and any(path not in litter or path in there.inner for path in there.files.dirty)
+    return use == Use.SALVAGE or besides or not (revision or there.new)
 
 
 def _swept_in(there: Found, use: Use, litter: tuple[str, ...]) -> str:

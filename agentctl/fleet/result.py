@@ -71,7 +71,7 @@ def of(hub: Hub, change: str, found: Found, trunk: str, sweep: bool) -> SessionR
         return SessionResult(
             left, f"{rejected.key} was rejected, and now the agent says by an empty commit that nothing is to be done: {subject}"
         )
-    return SessionResult(left)
+    return SessionResult(left, litter=litter)
 
 
 def _same(hub: Hub, rejected: Rejected, commit: str, base: str) -> bool:

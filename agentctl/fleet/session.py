@@ -28,7 +28,7 @@ from agentctl.core.text.json_form import replace
 from agentctl.engine import clock, environ, owner
 from agentctl.engine.local import LOCAL
 from agentctl.engine.runner import Job, JobEnded, Runner, Running
-from agentctl.errors import Contended, Malformed, NotFound
+from agentctl.errors import Contended, Infrastructure, Malformed, NotFound
 from agentctl.fleet import adapters, agents, planning, result, session_folder
 from agentctl.fleet.adapters import NONE, Adapter
 from agentctl.fleet.briefing import brief, refs_told_of
@@ -120,8 +120,8 @@ class SessionRun:
                 return self._session(claim)
             oid, claimed = claims.claim(hub, task.id, claim), True
             try:
-                if self._put_aside():
-                    raise Contended(f"somebody has put aside {task.id}", hint=f"agentctl task show {task.id}")
+                if overtaken := self._overtaken():
+                    raise Contended(overtaken, hint=f"agentctl task show {task.id}")
                 session = self._session(claim)
                 record(hub, task.id, session, oid)
                 claimed = False
@@ -135,12 +135,18 @@ class SessionRun:
         with agents.lock(self.hub, claim.agent):
             return self._session(claim)
 
-    def _put_aside(self) -> bool:
-        """Tell whether somebody has closed the task since it was given to this session."""
-        try:
-            return not self.work.task.closed and bool(tasks.get(self.hub, self.work.task.id).closed)
-        except (Malformed, NotFound):
-            return False
+    def _overtaken(self) -> str:
+        """Return what became of the task between the look by which it was given to this session and the claim; else empty."""
+        task = self.work.task
+        with contextlib.suppress(Malformed, NotFound, Infrastructure):
+            # Another station may have worked on it until just now.
+            self.hub.refs.refresh()
+            now = tasks.get(self.hub, task.id)
+            if now.closed and not task.closed:
+                return f"somebody has put aside {task.id}"
+            if any(session.generation == task.generation for session in now.sessions):
+                return f"somebody else has just worked on {task.id}"
+        return ""
 
     def _session(self, claim: Claim) -> Session:
         tip = self.hub.trunk_tip(self.work.trunk)

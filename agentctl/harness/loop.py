@@ -76,8 +76,8 @@ Watch = Callable[[Fleet, Seat], AbstractContextManager[Callable[[], None]]]
 class _Patience:
     """For how many seconds a session waits for a hub that is away before what it has to say is lost to the hub.
 
-    Its work stays in the worktree then, and the next start makes it safe. The loop itself does not wait, and tells by itself what
-    hinders it; of a session this tells it, once for the same.
+    Its work stays in the worktree then, and the next start makes it safe. The loop itself does not wait. What a session waits for
+    because the hub declines it is told once.
     """
 
     tell: Callable[[Told], None]
@@ -86,7 +86,8 @@ class _Patience:
     def __call__(self, error: Away | Declined) -> float:
         if threading.current_thread() is threading.main_thread():
             return 0.0
-        if error.message != self.told:
+        # That the hub is away is told by the loop.
+        if isinstance(error, Declined) and error.message != self.told:
             self.told = error.message
             self.tell(HubAway(f"a session waits: {error.message}"))
         return STOPPING if signals.heard() else PATIENCE

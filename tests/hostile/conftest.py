@@ -20,7 +20,7 @@ _templates: dict[str, Path] = {}
 def template(tmp_path_factory, sealed):
     """A hub to copy, made once; its trunk is known to be green."""
     if "hub" not in _templates:
-        made = Repo.create(tmp_path_factory.mktemp("template") / "hub", files=BASE, retries=0, attempts=1, slots=1)
+        made = Repo.create(tmp_path_factory.mktemp("template") / "hub", files=BASE, retries=0, attempts=1, slots=1, dirty="all")
         made.submit("first", {"first.txt": "first\n"})
         made.drain()
         for sample in (made.path / ".git/hooks").iterdir():

@@ -676,7 +676,12 @@ def test_two_fleets_share_the_tasks_and_one_bot_lands_them(team, ann, bob, tmp_p
     for n in range(6):
         ann.cli("task", "add", f"write {n}", "--id", f"t-{n}")
     agent = tmp_path / "agent.sh"
-    agent.write_text('echo done > "$AGENTCTL_TASK"; git add -A; git commit -qm "do $AGENTCTL_TASK"; sleep 0.5\n')
+    # Neither ends before the other has begun.
+    both = " && ".join(f"ls {tmp_path}/begun-{station.hub.place}-*" for station in (ann, bob))
+    agent.write_text(
+        f'touch "{tmp_path}/begun-$AGENTCTL_AGENT"; until {both}; do sleep 0.1; done >/dev/null 2>&1\n'
+        'echo done > "$AGENTCTL_TASK"; git add -A; git commit -qm "do $AGENTCTL_TASK"\n'
+    )
     runs = [
         subprocess.Popen(
             command("run", "--agents", "2", "--", "sh", agent), cwd=station.path, env=environment(), stdout=PIPE, text=True
@@ -685,10 +690,9 @@ def test_two_fleets_share_the_tasks_and_one_bot_lands_them(team, ann, bob, tmp_p
     ]
     said = [run.communicate(timeout=PATIENCE)[0] for run in runs]
     assert [run.returncode for run in runs] == [0, 0], said
-    assert sorted(ann.seen.stages().values()) == ["landed"] * 6
-    assert {s.agent for task in tasks.listed(ann.hub).values() for s in task.sessions} >= {
-        f"{station.hub.place}-1" for station in (ann, bob)
-    }
+    assert sorted(ann.seen.stages().values()) == ["landed"] * 6, "\n".join(said)
+    agents = {s.agent for task in tasks.listed(ann.hub).values() for s in task.sessions}
+    assert all(f"{station.hub.place}-1" in agents or f"{station.hub.place}-2" in agents for station in (ann, bob))
     assert not [
         name for name in team.refs if name.startswith(("refs/agentctl/claims/", "refs/agentctl/stations/", "refs/agentctl/bot"))
     ]
