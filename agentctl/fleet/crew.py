@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from agentctl.core.policy.policy import Agents
+
+RUNS_OTHERS = re.compile(r"(?:ba|da|z)?sh|env|nice|timeout|python[\d.]*|node|ruby|perl|uv|npx")
+"""Programs that say nothing of what they run: two agents that begin with such a one may have nothing in common."""
+LONGEST = 80
 
 
 @dataclass(frozen=True)
@@ -19,8 +24,11 @@ class Program:
 
     @property
     def name(self) -> str:
-        """What the program is called: the adapter, or the command's own name."""
-        return self.settings.adapter if self.settings.adapter != "command" else os.path.basename(self.argv[0])
+        """What the program is called: the adapter, or the command; of one that runs whatever it is given, with that."""
+        if self.settings.adapter != "command":
+            return self.settings.adapter
+        first = os.path.basename(self.argv[0])
+        return " ".join((first, *self.argv[1:]))[:LONGEST] if RUNS_OTHERS.fullmatch(first) else first
 
 
 @dataclass(frozen=True)

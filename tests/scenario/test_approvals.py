@@ -317,7 +317,7 @@ def test_the_next_session_of_its_agent_is_told(asked, tmp_path):
 
 
 def test_a_new_policy_asks_anew_and_what_was_approved_stays(asked):
-    repo = asked("{paths: [src/**], count: 2}")
+    repo = asked("{paths: [src/**], count: 2}", timeout="5s")
     repo.submit("x", {"src/x": "x\n"})
     repo.submit("y", {"y": "y\n"})
     settled(repo)
@@ -325,7 +325,7 @@ def test_a_new_policy_asks_anew_and_what_was_approved_stays(asked):
     settled(repo)
     assert repo.stages() == {"x/1": "queued", "y/1": "landed"}
     # One approval is enough now; of another path one is asked for.
-    repo.submit("rules", {".agentctl/policy.yaml": asking("{paths: [src/**]}", "{paths: [z]}")})
+    repo.submit("rules", {".agentctl/policy.yaml": asking("{paths: [src/**]}", "{paths: [z]}", timeout="5s")})
     repo.submit("z", {"z": "SLOW\n"}, after=["rules"])
     settled(repo)
     assert repo.stages() == {"x/1": "landed", "y/1": "landed", "rules/1": "landed", "z/1": "queued"}

@@ -87,7 +87,8 @@ def test_one_agent_alone_cannot_review_and_that_is_said_until_there_is_another(m
 def test_a_review_that_was_parked_is_done_by_whoever_opens_it_and_closed_if_it_is_not_needed(make_repo):
     repo = reviewed(make_repo)
     add(repo, "one", "two")
-    fleet = started(repo, f'case "$AGENTCTL_TASK" in review-*) [ -e "{repo.path}/judges" ] && {APPROVE} ;; *) {WORK} ;; esac')
+    waits = f'until [ -e "{repo.path}/judges" ]; do sleep 0.05; done; '
+    fleet = started(repo, f'case "$AGENTCTL_TASK" in review-*) {waits} {APPROVE} ;; *) {WORK} ;; esac')
     try:
         for name in ("one", "two"):
             eventually(lambda name=name: repo.refs(f"refs/agentctl/tasks/review-{name}-1"))
