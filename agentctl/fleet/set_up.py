@@ -19,6 +19,8 @@ from agentctl.git.worktrees import EXCLUDE, Worktree
 
 RECORD = "set-up.json"
 LARGEST = 64 << 20
+"""Bytes of the largest record that is read; a larger one is none, and so is one that cannot be read."""
+NOTHING: dict[str, Any] = {"made": [], "changed": {}, "on": None}
 HEAD = "# made by agents.setup"
 """The line of info/exclude from which on all is ours."""
 
@@ -34,10 +36,10 @@ def note(tree: Worktree, on: Sequence[str] = ()) -> None:
     made = [path.rstrip("/") for path in everything if not SESSION.startswith(path.rstrip("/"))]
     made += [f"{path}/.git" for path in files.submodules(look)]
     facts = {"made": made, "changed": files.hashes(look, changed), "on": files.digest(look, on)}
-    modes.write(tree.own(RECORD), json.dumps(facts))
+    folders.replace(tree.own(RECORD), json.dumps(facts).encode())
     paths = [path for path in new if "\n" not in path and path.rstrip("/") in made]
     text = "".join(f"{line}\n" for line in [HEAD, *map(_pattern, paths)]) if paths else ""
-    modes.write(tree.own(EXCLUDE), text)
+    folders.replace(tree.own(EXCLUDE), text.encode(errors="surrogateescape"))
     theirs = os.path.join(tree.git_dir, "info", "exclude")
     if folders.identity(os.path.dirname(theirs)):
         before = (folders.content(theirs) or b"").decode(errors="surrogateescape").partition(f"{HEAD}\n")[0]
@@ -57,7 +59,7 @@ def whole(tree: Worktree) -> bool:
 
 def stale(tree: Worktree, on: Sequence[str]) -> bool:
     """Tell whether a file has changed, in what is checked out now, from which the set-up was made."""
-    return bool(on) and _record(tree).get("on") not in (None, files.digest(tree.look(), on))
+    return bool(on) and _record(tree)["on"] not in (None, files.digest(tree.look(), on))
 
 
 def unchanged(tree: Worktree, look: Scratch, changed: tuple[str, ...]) -> set[str]:
@@ -69,7 +71,10 @@ def unchanged(tree: Worktree, look: Scratch, changed: tuple[str, ...]) -> set[st
 
 def _record(tree: Worktree) -> dict[str, Any]:
     found = folders.content(tree.own(RECORD), LARGEST)
-    return json.loads(found) if found else {"made": [], "changed": {}}
+    try:
+        return dict(NOTHING, **json.loads(found or b"{}"))
+    except (TypeError, ValueError):
+        return NOTHING
 
 
 def _pattern(path: str) -> str:
