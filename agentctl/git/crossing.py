@@ -13,6 +13,7 @@ import contextlib
 import os
 import re
 import shutil
+import time
 from collections.abc import Iterable, Iterator
 
 from agentctl.errors import Refused
@@ -21,6 +22,8 @@ from agentctl.git.repository import Hub
 
 LARGEST = 8 << 30
 """Bytes of the largest pack."""
+TRIES, PAUSE = 3, 0.3
+"""How often commits are tried to be taken over, and the seconds in between."""
 COPIED = 64 << 20
 """Bytes of the agent's objects up to which `copy` copies them: it may be asked again and again."""
 
@@ -96,7 +99,21 @@ def copy(hub: Hub, scratch_dir: str, objects: str, tip: str, known: str, into: s
 
 
 def _transfer(hub: Hub, scratch_dir: str, stores: tuple[str, ...], tips: list[str], known: str, into: str = "") -> str:
-    """Copy the commits into the hub, or `into` another folder, as one pack, and return the path of its `.keep` file."""
+    """Copy the commits into the hub, or `into` another folder, as one pack, and return the path of its `.keep` file.
+
+    What fails is tried again: a `git gc` of the hub may put its packs together at this very moment.
+    """
+    for attempt in range(TRIES):
+        try:
+            return _transfer_once(hub, scratch_dir, stores, tips, known, into)
+        except process.GitError as error:
+            if attempt == TRIES - 1:
+                raise Refused(f"commits cannot be taken over: {error.stderr}", hint=HINT) from error
+        time.sleep(PAUSE)
+    raise AssertionError
+
+
+def _transfer_once(hub: Hub, scratch_dir: str, stores: tuple[str, ...], tips: list[str], known: str, into: str) -> str:
     objects, packed = os.path.join(hub.git_dir, "objects"), os.path.join(scratch_dir, "crossing")
     shared = hub.config("core.sharedrepository")
     scratch.write(scratch_dir, (("core.sharedrepository", shared),) if shared else ())
@@ -112,8 +129,6 @@ def _transfer(hub: Hub, scratch_dir: str, stores: tuple[str, ...], tips: list[st
             f"--keep=agentctl {os.getpid()}",
             source=f"{packed}-{name}.pack",
         )
-    except process.GitError as error:
-        raise Refused(f"commits cannot be taken over: {error.stderr}", hint=HINT) from error
     finally:
         for left in folders.beside(packed, "-"):
             os.unlink(left)

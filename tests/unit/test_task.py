@@ -205,6 +205,8 @@ def test_a_task_is_not_given_up_for_a_silence_that_others_share():
     theirs = [replace(failed(Kind.LIMIT, ended, End.STUCK), seconds=200.0) for ended in (1010.0, 2010.0, 3010.0)]
     assert plan([a_task("x", *mine), a_task("y", *theirs)], now=4000.0).park == ()
     assert plan([a_task("x", *mine), a_task("y", session(End.SUBMITTED, 1))], now=4000.0).park[0][0] == "x"
+    refused = [replace(failed(Kind.RATE, ended), seconds=2.0) for ended in (1010.0, 2010.0, 3010.0)]
+    assert plan([a_task("x", *mine), a_task("y", *refused)], now=4000.0).park == (), "the provider failed others then"
     worked = [replace(s, salvage="refs/x") for s in mine]
     assert plan([a_task("x", *worked), a_task("y", *theirs)], now=4000.0).park[0][0] == "x", "it had an answer"
     # Once somebody is answered, what the others have not got until then is still not theirs to answer for.

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from agentctl.core.tasks.ending import End
-from agentctl.core.tasks.failure import Kind
+from agentctl.core.tasks.failure import NATURE, Kind
 
 if TYPE_CHECKING:
     from agentctl.core.tasks.task import Session
@@ -24,7 +24,7 @@ def empty_handed(session: Session) -> bool:
 
 
 def shared(session: Session, others: Iterable[Session]) -> bool:
-    """Tell whether a session was cut off empty-handed at about the same time as one of another task.
+    """Tell whether a session was cut off empty-handed at about the same time as one of another task, or as the provider failed one.
 
     Of the others the two count that ended nearest in time: one of them may just have handed in what it had before the
     provider fell silent.
@@ -32,7 +32,12 @@ def shared(session: Session, others: Iterable[Session]) -> bool:
     if not empty_handed(session):
         return False
     nearest = heapq.nsmallest(2, others, key=lambda other: abs(other.ended - session.ended))
-    return any(empty_handed(other) and _near(session, other) for other in nearest)
+    return any((empty_handed(other) or _of_provider(other)) and _near(session, other) for other in nearest)
+
+
+def _of_provider(session: Session) -> bool:
+    """Tell whether a session failed by what is likely to hit every agent."""
+    return bool(session.failure and NATURE[session.failure.kind].fleet)
 
 
 def _near(one: Session, other: Session) -> bool:
