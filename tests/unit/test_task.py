@@ -209,6 +209,12 @@ def test_a_task_is_not_given_up_for_a_silence_that_others_share():
     assert plan([a_task("x", *mine), a_task("y", *refused)], now=4000.0).park == (), "the provider failed others then"
     worked = [replace(s, salvage="refs/x") for s in mine]
     assert plan([a_task("x", *worked), a_task("y", *theirs)], now=4000.0).park[0][0] == "x", "it had an answer"
+    hung = [replace(s, end=End.STUCK) for s in worked]
+    empty = [a_task("y", *theirs), a_task("z", *theirs)]
+    assert plan([a_task("x", *hung), *empty], now=4000.0).park == (), "it fell silent as the others did"
+    both = [a_task("x", *hung), a_task("y", *(replace(s, salvage="refs/y") for s in theirs))]
+    assert [name for name, _ in plan(both, now=4000.0).park] == ["x", "y"], "perhaps a test of trunk's hangs"
+    assert plan([*both, *empty[1:], a_task("v", *theirs)], now=4000.0).park == (), "those two have witnesses"
     # Once somebody is answered, what the others have not got until then is still not theirs to answer for.
     landed = replace(session(End.SUBMITTED, 1), ended=4000.0)
     assert plan([a_task("x", *mine), a_task("y", *theirs, landed)], now=4001.0).park == ()

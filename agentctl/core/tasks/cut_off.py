@@ -1,4 +1,4 @@
-"""Whose silence it was, when agentctl cut a session off that had nothing to show: its own, or the provider's."""
+"""Whose silence it was, when agentctl cut a session off: its own, or the provider's."""
 
 from __future__ import annotations
 
@@ -19,20 +19,30 @@ CUT_OFF = frozenset({End.STUCK, End.TIMEOUT})
 
 def empty_handed(session: Session) -> bool:
     """Tell whether agentctl cut the session off and it has nothing to show: perhaps the provider did not answer."""
-    found = session.failure
-    return bool(found and found.kind == Kind.LIMIT and session.end in CUT_OFF and not session.salvage)
+    return _cut_off(session) and not session.salvage
+
+
+def in_silence(session: Session) -> bool:
+    """Tell whether the provider may have fallen silent before agentctl cut the session off, whatever it had done until then."""
+    return empty_handed(session) or _cut_off(session) and session.end == End.STUCK
 
 
 def shared(session: Session, others: Iterable[Session]) -> bool:
-    """Tell whether a session was cut off empty-handed at about the same time as one of another task, or as the provider failed one.
+    """Tell whether a session was cut off in silence at about the same time as one of another task, or as the provider failed one.
 
     Of the others the two count that ended nearest in time: one of them may just have handed in what it had before the
-    provider fell silent.
+    provider fell silent. One that had worked before it was cut off in silence knows no more than the session itself, and
+    does not count.
     """
-    if not empty_handed(session):
+    if not in_silence(session):
         return False
-    nearest = heapq.nsmallest(2, others, key=lambda other: abs(other.ended - session.ended))
+    telling = (other for other in others if empty_handed(other) or not in_silence(other))
+    nearest = heapq.nsmallest(2, telling, key=lambda other: abs(other.ended - session.ended))
     return any((empty_handed(other) or _of_provider(other)) and _near(session, other) for other in nearest)
+
+
+def _cut_off(session: Session) -> bool:
+    return bool(session.failure and session.failure.kind == Kind.LIMIT and session.end in CUT_OFF)
 
 
 def _of_provider(session: Session) -> bool:

@@ -11,7 +11,7 @@ from agentctl.core.queue.priority_lending import lent
 from agentctl.core.queue.records import Ended, Landed, Record
 from agentctl.core.queue.spending import over
 from agentctl.core.tasks import overlap
-from agentctl.core.tasks.cut_off import empty_handed, shared
+from agentctl.core.tasks.cut_off import in_silence, shared
 from agentctl.core.tasks.ending import End
 from agentctl.core.tasks.failure import NATURE, Kind
 from agentctl.core.tasks.task import UNDER_WAY, Session, Status, Task
@@ -239,7 +239,7 @@ def _given_up(task: Task, others: Mapping[str, Task], rules: Rules) -> str:
 def _too_early(task: Task, others: Mapping[str, Task], statuses: Mapping[str, Status]) -> bool:
     """Tell whether it is open still whose silence cut a task off last: sessions of others run, and none has ended since."""
     last = task.sessions[-1]
-    if not empty_handed(last) or not any(where in UNDER_WAY for name, where in statuses.items() if name != task.id):
+    if not in_silence(last) or not any(where in UNDER_WAY for name, where in statuses.items() if name != task.id):
         return False
     return all(s.ended <= last.ended for other in others.values() if other.id != task.id for s in other.sessions[-1:])
 
