@@ -120,7 +120,7 @@ def run(args: list[str], begin: Callable[[], None] = lambda: None) -> int:
     import click
 
     from agentctl import signals
-    from agentctl.errors import AgentctlError, DiskFull, Infrastructure, UsageError, is_full
+    from agentctl.errors import AgentctlError, DiskFull, Infrastructure, UsageError, is_full, told
     from agentctl.terminal.parser import Given, root
 
     as_json = "--json" in args[: args.index("--")] if "--" in args else "--json" in args
@@ -150,8 +150,7 @@ def run(args: list[str], begin: Callable[[], None] = lambda: None) -> int:
             # When a terminal is closed, a write to it fails before its SIGHUP is seen.
             return signals.status()
         hint = DiskFull.hint if is_full(error) else "agentctl doctor"
-        where = f": {error.filename}" if error.filename else ""
-        return _fail(Infrastructure(f"{error.strerror or error}{where}", hint=hint), as_json)
+        return _fail(Infrastructure(told(error), hint=hint), as_json)
     except Exception as error:
         return _fail(_defect(error, given), as_json)
 

@@ -119,7 +119,13 @@ def together(errors: Mapping[str, AgentctlError], asked: int) -> AgentctlError:
 
 def told(error: BaseException) -> str:
     """Return an error in one line."""
-    words = error.message if isinstance(error, AgentctlError) else f"{type(error).__name__}: {error}"
+    match error:
+        case AgentctlError():
+            words = error.message
+        case OSError() if error.strerror:
+            words = f"{error.strerror}: {error.filename}" if error.filename else error.strerror
+        case _:
+            words = f"{type(error).__name__}: {error}"
     return printable(words.strip(), 500)
 
 

@@ -88,7 +88,7 @@ def slug(text: str, limit: int = 60) -> str:
 def of_title(title: str) -> str:
     """Return the name of a task with this title, without accents; where no letter can be kept, a digest stands for it."""
     plain = "".join(char for char in unicodedata.normalize("NFKD", title) if not unicodedata.combining(char))
-    return slug(plain) or "task-" + hashlib.sha1(title.encode(errors="surrogatepass")).hexdigest()[:8]
+    return slug(plain) or f"task-{distinct(title)}"
 
 
 def distinct(text: str, shown: str | None = None, limit: int = LONGEST) -> str:

@@ -1,27 +1,12 @@
-"""What holds up the bot or the fleet of this repository, written down for commands in other terminals.
-
-It is a file of the process that runs them, and says nothing once that process has ended.
-"""
+"""What holds up the bot or the fleet of this repository, written down for commands in other terminals."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 
-import msgspec
-
-from agentctl.core.text.json_form import Plain, Struct, dump, load
-from agentctl.engine import owner
-from agentctl.git import folders, modes
 from agentctl.git.repository import Hub
-
-LONGEST = 1 << 16
-"""The most bytes of the file."""
-
-
-class Told(Struct, frozen=True):
-    owner: Plain
-    lines: tuple[str, ...]
+from agentctl.hub import process_file
 
 
 class Hindrance:
@@ -33,7 +18,7 @@ class Hindrance:
         lines = tuple(filter(None, lines))
         if lines != self._lines:
             self._lines = lines
-            modes.write(self._path, dump(Told(owner.identity(), lines)).decode())
+            process_file.write(self._path, lines)
 
     def close(self) -> None:
         if self._lines:
@@ -43,10 +28,7 @@ class Hindrance:
 
 def read(hub: Hub) -> tuple[str, ...]:
     """Return what holds up a process that runs here, a line each."""
-    with contextlib.suppress(msgspec.MsgspecError, ValueError):
-        told = load(Told, folders.content(_path(hub), LONGEST) or b"")
-        return told.lines if owner.alive(told.owner) else ()
-    return ()
+    return process_file.read(_path(hub), tuple[str, ...]) or ()
 
 
 def _path(hub: Hub) -> str:

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
-
-import msgspec
-
 from agentctl.core.tasks import scale
 from agentctl.core.tasks.scale import Scale
-from agentctl.core.text.json_form import Plain, Struct, dump, load
-from agentctl.engine import owner
-from agentctl.git import folders, modes
+from agentctl.git import folders
 from agentctl.git.repository import Hub
+from agentctl.hub import process_file
 
 FILE, WORKING = "scale.json", "working.json"
 
@@ -29,19 +24,11 @@ def write(hub: Hub, said: Scale) -> None:
     folders.replace(hub.own_path(FILE), scale.encode(said))
 
 
-class Working(Struct, frozen=True):
-    owner: Plain
-    agents: int
-
-
 def tell_working(hub: Hub, count: int) -> None:
-    """Write down how many agents work in the run of this process, which says nothing once that has ended."""
-    modes.write(hub.own_path(WORKING), dump(Working(owner.identity(), count)).decode())
+    """Write down how many agents work in the run of this process."""
+    process_file.write(hub.own_path(WORKING), count)
 
 
 def working(hub: Hub) -> int | None:
     """Return how many agents work in the run that goes on here; None if there is none."""
-    with contextlib.suppress(msgspec.MsgspecError, ValueError):
-        told = load(Working, folders.content(hub.own_path(WORKING)) or b"")
-        return told.agents if owner.alive(told.owner) else None
-    return None
+    return process_file.read(hub.own_path(WORKING), int)
