@@ -120,10 +120,10 @@ def dispatch(
     gone = "its change {} landed, and trunk no longer holds it: opened, it is done anew"
     park = [(name, reason) for name, reason in given_up.items() if name not in open_still]
     park += [(t.id, gone.format(_revision(t))) for t in found.get(Status.GONE, ()) if adopted]
-    parked = {name for name, _ in park}
+    held = open_still.union(name for name, _ in park)
     rank = _priorities(ready, blocked)
     able = sorted(
-        (t for t in ready if t.id not in parked | open_still),
+        (t for t in ready if t.id not in held),
         key=lambda t: (len(t.sessions) if t.role in trying else 0, -rank[t.id], t.created, t.id),
     )
     backing_off = {t.id for t in able if _backs_off(t, rules, now)}
@@ -132,7 +132,7 @@ def dispatch(
         waiting = [t for t in able if _asked(t, trunk) < DEFERRALS]
         park += [(t.id, "not yet, it says, and nothing is left that moves trunk") for t in able if t not in waiting]
     # What nobody who is free may take, such as the review of the only free agent's own change, keeps no other from starting.
-    waiting = _with_room([t for t in waiting if not set(free) <= set(t.avoid)], rules.room)
+    waiting = _with_room([t for t in waiting if any(name not in t.avoid for name in free)], rules.room)
     offered = [
         overlap.Waiting(t.id, (len(t.sessions) if t.role in trying else 0, -rank[t.id]), t.created, t.paths) for t in waiting
     ]
