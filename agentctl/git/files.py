@@ -16,6 +16,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from agentctl.core.text import globs
+from agentctl.core.text.json_form import quoted
 from agentctl.errors import Infrastructure
 from agentctl.git import folders
 from agentctl.git.conversion import SESSION
@@ -161,13 +162,21 @@ def differing(
     return Files(*map(tuple, (changed, added, submodules(look), hidden)))
 
 
-def hashes(look: Scratch, paths: Iterable[str]) -> dict[str, str]:
-    """Return the object ids that plain files would have as blobs, by path; others are left out."""
-    top = look.work_tree or ""
-    plain = [path for path in paths if "\n" not in path and _mode(os.path.join(top, path)) in (FILE, EXECUTABLE)]
-    asked = [path for path in plain if _readable(os.path.join(top, path))]
-    names = "".join(f"{path}\n" for path in asked).encode(errors="surrogateescape")
-    return dict(zip(asked, look.text("hash-object", "--stdin-paths", stdin=names).split(), strict=True)) if asked else {}
+def states(look: Scratch, paths: Iterable[str]) -> dict[str, str]:
+    """Return what is at each path: mode and object id of a file, the target of a link, "" if nothing is; others are left out."""
+    found, plain = dict[str, str](), dict[str, int]()
+    for path in paths:
+        full = os.path.join(look.work_tree or "", path)
+        mode = _mode(full)
+        if mode == SYMLINK:
+            found[path] = f"{mode:o} {quoted(os.readlink(full))}"
+        elif not os.path.lexists(full):
+            found[path] = ""
+        elif mode in (FILE, EXECUTABLE) and "\n" not in path and _readable(full):
+            plain[path] = mode
+    names = "".join(f"{path}\n" for path in plain).encode(errors="surrogateescape")
+    oids = look.text("hash-object", "--stdin-paths", stdin=names).split() if plain else []
+    return found | {path: f"{mode:o} {oid}" for (path, mode), oid in zip(plain.items(), oids, strict=True)}
 
 
 def digest(look: Scratch, patterns: Sequence[str], seed: str = "") -> str:

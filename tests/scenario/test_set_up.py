@@ -6,13 +6,10 @@ from tests.support.hub import policy, write
 MAKES = "echo hush >config.local; mkdir -p build/x; echo made >build/x/dep; ln -s /usr/share linked; echo set up >>README; echo s >>.git/ran"
 
 
-def with_set_up(make_repo, command):
+def with_set_up(make_repo, command, files=()):
     repo = make_repo()
-    files = {
-        ".agentctl/policy.yaml": policy().replace("  count: 2", f"  count: 2\n  setup: '{command}'"),
-        ".gitignore": "build/\n",
-    }
-    write(repo.path, files)
+    text = policy().replace("  count: 2", f"  count: 2\n  setup: '{command}'")
+    write(repo.path, {".agentctl/policy.yaml": text, ".gitignore": "build/\n", **dict(files)})
     repo.git("add", ".")
     repo.git("commit", "-qm", "a set-up")
     return repo
@@ -72,6 +69,27 @@ def test_it_is_made_anew_if_what_it_is_made_from_has_changed(make_repo):
     repo.git("commit", "-qm", "a set-up")
     run(repo, "cp installed one; echo 2 >deps.txt; git add one deps.txt; git commit -qm newer")
     repo.drain()
-    run_again(repo, "cp installed two; git add two; git commit -qm two")
+    run_again(repo, "cp installed two; git add -A; git commit -qm two")
     repo.drain()
     assert (repo.show("one"), repo.show("two"), repo.show("installed")) == ("1\n", "2\n", None)
+
+
+def test_what_it_deletes_or_puts_a_link_in_place_of_is_no_change(make_repo):
+    files = {"gone": "1\n", "file": "2\n", "kept": "3\n"}
+    repo = with_set_up(make_repo, "rm gone file; ln -s /usr/share file; mkdir .agent; echo 1 >.agent/k", files)
+    ended = run(repo, "echo one >one; echo 4 >kept")
+    assert (ended.revision, ended.note) == (1, "it had not committed kept, one, which is part of the change")
+    repo.drain()
+    assert [repo.show(name) for name in (*files, "one", ".agent/k")] == ["1\n", "2\n", "4\n", "one\n", None]
+
+
+def test_after_a_record_that_cannot_be_read_it_is_made_anew(make_repo):
+    repo = with_set_up(make_repo, "echo hush >config.local; echo x >>ran")
+    run(
+        repo,
+        'cat ran >one; git add one; git commit -qm one; chmod -R u+w "$AGENTCTL_HUB"; echo "{" >$(find "$AGENTCTL_HUB" -name set-up.json)',
+    )
+    repo.drain()
+    run_again(repo, "cat ran >two; git add -A; git commit -qm two")
+    repo.drain()
+    assert (repo.show("one"), repo.show("two"), repo.show("config.local")) == ("x\n", "x\n", None)
