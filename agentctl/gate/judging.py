@@ -217,7 +217,9 @@ class _InSlot:
         output = environ.tail(self.log, TAIL)
         section = "slot" if step.name == SETUP else "gates"
         why = said.why + environ.missed(env, output, f"{section}.pass_env")
-        if said.verdict is Verdict.FAILED and (words := taken_port.said(output)):
+        # A set-up is judged by that of trunk in any case, and what was ended by a limit is no witness.
+        doubted = step.name != SETUP and said.verdict is Verdict.FAILED and ended is not None and ended.reason == "exited"
+        if doubted and (words := taken_port.said(output)):
             why += f"; {words}: something else here has that port, and $AGENTCTL_SLOT would tell gates apart"
             said = replace(said, verdict=Verdict.INDETERMINATE)
         return replace(said, step=step.name, log=output, why=why)

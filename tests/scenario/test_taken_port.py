@@ -5,6 +5,7 @@ import socket
 import pytest
 
 from agentctl.core.queue import taken_port
+from tests.support.hub import policy
 
 
 def test_nobody_is_blamed_and_it_lands_when_the_port_is_free(make_repo):
@@ -29,6 +30,17 @@ def test_a_change_that_takes_it_twice_itself_is_rejected(make_repo):
     repo.drain()
     assert repo.stages() == {"two/1": "rejected", "three/1": "landed"}
     assert "it passes without the changes" in repo.cli("why", "two").stdout
+
+
+def test_neither_a_set_up_nor_a_gate_that_was_ended_is_doubted_for_its_words(make_repo):
+    """One change that says so each time would keep all others from landing."""
+    text = policy(gate="sh gate.sh") + "slot:\n  setup: '[ ! -e port.sh ] || sh port.sh'\nlimits:\n  output: 1MiB\n"
+    repo = make_repo(files={".agentctl/policy.yaml": text, "gate.sh": "exit 0\n"})
+    repo.submit("setup", {"port.sh": "echo 'bind: Address already in use'; exit 1\n"})
+    repo.submit("gate", {"gate.sh": "while :; do echo 'bind: Address already in use'; done\n"})
+    repo.submit("fine", {"fine.txt": "fine\n"})
+    repo.drain()
+    assert repo.stages() == {"setup/1": "rejected", "gate/1": "rejected", "fine/1": "landed"}
 
 
 @pytest.mark.parametrize(
