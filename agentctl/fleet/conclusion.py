@@ -11,6 +11,7 @@ from agentctl.core.queue.request import Submit
 from agentctl.core.queue.spending import Spent
 from agentctl.core.tasks import ending
 from agentctl.core.tasks.claim import Claim
+from agentctl.core.tasks.cut_off import CUT_OFF
 from agentctl.core.tasks.ending import End, Use
 from agentctl.core.tasks.failure import Failure, written_down
 from agentctl.core.tasks.task import Session, Task
@@ -71,7 +72,7 @@ def conclude(
         return Session(*so_far, written_down(end, failure), spent, handoff=handoff)
 
     if not tree.there:
-        revision = _handed_in(hub, work, claim, time.time() - spent.seconds)
+        revision = _submitted_in_session(hub, work, claim, time.time() - spent.seconds)
         return session(End.SUBMITTED if revision else end or End.EMPTY, "its worktree is not there any more", revision=revision)
     try:
         with agents.found(hub, claim.agent, tree, tip, f"{work.task.title}\n\nTask: {work.task.id}\n") as there:
@@ -82,23 +83,23 @@ def conclude(
             revision = _submitted_by_itself(hub, work.task.id, there.head)
             end, use = (End.SUBMITTED, Use.NOTHING) if revision else (meant, use)
             if use not in (Use.SWEEP, Use.SUBMIT) and not revision:
-                revision = _handed_in(hub, work, claim, time.time() - spent.seconds)
+                revision = _submitted_in_session(hub, work, claim, time.time() - spent.seconds)
                 end = End.SUBMITTED if revision else end
-            if submitted := _handed(hub, claim.agent, there, use, got.litter):
+            if submitted := _commit_to_submit(hub, claim.agent, there, use, got.left_out):
                 revision = _submit(hub, work, claim, tip, submitted, spent)
-            told = _is_told(there, use, got.litter, submitted, revision)
+            told = _is_told(there, end, use, got.left_out, submitted, revision)
             kept = agents.keep(hub, claim.agent, there, besides=not told)
     except (Declined, Refused, process.GitError) as error:
         # What a remote declines by a rule of its own no further session would change: a person has to see to it.
         why = End.BLOCKED if isinstance(error, Declined) else End.CRASHED
         return session(why, f"its work stays in {worktrees.set_aside(tree)}: {error.message}")
-    loose = () if submitted == there.whole else _passed_over(there, use, got.litter)
+    loose = () if submitted == there.whole else _passed_over(there, use, got.left_out)
     undone = landed.undoes(hub, submitted, tip) if submitted else []
     taken = f"it makes {some(undone)} again as before something that came to trunk lately" if undone else ""
     return session(
         end,
         got.note if end in (End.EMPTY, End.GAVE_UP) else "",
-        _swept_in(there, use, got.litter),
+        _swept_in(there, use, got.left_out),
         taken,
         _rest(there, loose, kept),
         revision=revision,
@@ -109,42 +110,44 @@ def conclude(
 def without_worktree(hub: Hub, work: Assignment, claim: Claim, end: End, note: str, spent: Spent) -> Session:
     """Return what to write down of a session whose worktree is out of reach; what it handed in counts."""
     now = time.time()
-    revision = _handed_in(hub, work, claim, now - spent.seconds)
+    revision = _submitted_in_session(hub, work, claim, now - spent.seconds)
     end, tip = End.SUBMITTED if revision else end, hub.trunk_tip(work.trunk)
     return Session(claim.generation, claim.agent, end, now, spent.seconds, tip, revision, note, spent=spent)
 
 
-def _is_told(there: Found, use: Use, litter: tuple[str, ...], submitted: str | None, revision: int) -> bool:
-    """Tell whether what is kept is told to the next session: all but litter beside a result.
+def _is_told(there: Found, end: End, use: Use, left_out: tuple[str, ...], submitted: str | None, revision: int) -> bool:
+    """Tell whether what is kept is told to the next session.
 
-    Where nothing is handed in and HEAD holds nothing new, all that is kept is what that has.
+    All but hidden files is, since a tool may keep those for itself. They are too where nothing is handed in and HEAD is
+    not new, unless the session was cut off: then it has nothing to show.
     """
-    besides = submitted != there.whole and any(path not in litter or path in there.inner for path in there.files.dirty)
-    return use == Use.SALVAGE or besides or not (revision or there.new)
+    besides = submitted != there.whole and any(path not in left_out or path in there.inner for path in there.files.dirty)
+    nothing = end in CUT_OFF and set(there.tips) <= {there.whole}
+    return use == Use.SALVAGE or besides or not (revision or there.new or nothing)
 
 
-def _swept_in(there: Found, use: Use, litter: tuple[str, ...]) -> str:
-    swept = [path for path in there.files.dirty if path not in litter] if use == Use.SWEEP else []
+def _swept_in(there: Found, use: Use, left_out: tuple[str, ...]) -> str:
+    swept = [path for path in there.files.dirty if path not in left_out] if use == Use.SWEEP else []
     return f"it had not committed {some(swept)}, which is part of the change" if swept else ""
 
 
-def _handed(hub: Hub, agent: str, there: Found, use: Use, litter: tuple[str, ...]) -> str | None:
+def _commit_to_submit(hub: Hub, agent: str, there: Found, use: Use, left_out: tuple[str, ...]) -> str | None:
     """Return the commit that is submitted; None if nothing is."""
-    return _swept(hub, agent, there, litter) if use == Use.SWEEP else there.head if use == Use.SUBMIT else None
+    return _swept(hub, agent, there, left_out) if use == Use.SWEEP else there.head if use == Use.SUBMIT else None
 
 
-def _passed_over(there: Found, use: Use, litter: tuple[str, ...]) -> tuple[str, ...]:
+def _passed_over(there: Found, use: Use, left_out: tuple[str, ...]) -> tuple[str, ...]:
     """Return the files that are not submitted, of what was found."""
-    return litter + (there.files.changed if there.new else ()) if use == Use.SWEEP else there.files.dirty
+    return left_out + (there.files.changed if there.new else ()) if use == Use.SWEEP else there.files.dirty
 
 
-def _swept(hub: Hub, agent: str, there: Found, litter: tuple[str, ...]) -> str:
-    """Return the commit with all that was found, without litter.
+def _swept(hub: Hub, agent: str, there: Found, left_out: tuple[str, ...]) -> str:
+    """Return the commit with all that was found, without left_out.
 
     If the agent has made commits too, edits of files in them are left out.
     """
     out = {path: hub.objects.at(hub.objects.commit(there.head).tree, path) for path in there.files.changed} if there.new else {}
-    out |= dict.fromkeys(litter)
+    out |= dict.fromkeys(left_out)
     if not out:
         return there.whole
     whole = hub.objects.commit(there.whole)
@@ -220,7 +223,7 @@ def record(hub: Hub, name: str, session: Session, claim: str = "") -> None:
     transactions.retrying(10, write)
 
 
-def _handed_in(hub: Hub, work: Assignment, claim: Claim, since: float) -> int:
+def _submitted_in_session(hub: Hub, work: Assignment, claim: Claim, since: float) -> int:
     """Return the revision that a session submitted itself, whatever it did afterwards.
 
     It is 0 if the session has submitted none, or if its revision is neither waiting nor queued nor landed. If the task is

@@ -27,7 +27,7 @@ class SessionResult:
     left: Left
     note: str = ""
     """What there is to say about the result, if that is not plain."""
-    litter: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
     """Uncommitted files that are no part of the result."""
 
 
@@ -41,16 +41,16 @@ def of(hub: Hub, change: str, found: Found, trunk: str, sweep: bool) -> SessionR
     if found.unfinished:
         return SessionResult(Left.UNFINISHED, f"it ended in the middle of {found.unfinished}")
     tree = _tree(hub, commit)
-    litter = tuple(
+    left_out = tuple(
         path
         for path in found.files.added
         if path in found.inner or ending.is_litter(path, lambda part: hub.objects.at(tree, part) is not None)
     )
     if not found.new:
-        hidden = [path for path in litter if path not in found.inner]
-        left = ending.left(False, len(found.files.dirty) > len(litter), False, False)
-        return SessionResult(left, f"it added no hidden file itself: {some(hidden)}" if hidden else "", litter)
-    forgotten = sweep and len(litter) < len(found.files.added)
+        hidden = [path for path in left_out if path not in found.inner]
+        left = ending.left(False, len(found.files.dirty) > len(left_out), False, False)
+        return SessionResult(left, f"it added no hidden file itself: {some(hidden)}" if hidden else "", left_out)
+    forgotten = sweep and len(left_out) < len(found.files.added)
     ledger = Ledger.read(hub)
     base = hub.git("merge-base", commit, trunk, ok=(0, 1)).strip()
     last, known = ledger.newest(change), ledger.with_head(commit)
@@ -62,16 +62,13 @@ def of(hub: Hub, change: str, found: Found, trunk: str, sweep: bool) -> SessionR
     )
     excuse = bool(rejected and base and _tree(hub, base) == _tree(hub, commit) and not _accounted(hub, commit, rejected, trunk))
     left = ending.left(True, forgotten, bool(again), excuse)
-    if left == Left.BOTH:
-        return SessionResult(left, litter=litter)
     if again and left == Left.REPEATED:
-        return SessionResult(left, f"the same was rejected already as {again.key}")
+        return SessionResult(left, f"the same was rejected already as {again.key}", left_out)
     if rejected and left == Left.EXCUSE:
         subject = printable(hub.objects.commit(commit).subject, 120)
-        return SessionResult(
-            left, f"{rejected.key} was rejected, and now the agent says by an empty commit that nothing is to be done: {subject}"
-        )
-    return SessionResult(left, litter=litter)
+        note = f"{rejected.key} was rejected, and now the agent says by an empty commit that nothing is to be done: {subject}"
+        return SessionResult(left, note, left_out)
+    return SessionResult(left, left_out=left_out)
 
 
 def _same(hub: Hub, rejected: Rejected, commit: str, base: str) -> bool:

@@ -222,7 +222,7 @@ class SessionRun:
         said = self._said()
         if ended.reason == "stopped" and self._ended_by_us:
             end, why = self._ended_by_us.end, self._ended_by_us.why
-            return end, quoting(why, said) + self._missed() if end in (End.STUCK, End.CRASHED) else why
+            return end, quoting(why, said) + self._missed() if end in (End.STUCK, End.CIRCLES, End.CRASHED) else why
         if ended.reason == "timeout":
             return End.TIMEOUT, quoting(f"no end after {self.policy.agents.timeout:g} s", said)
         if ended.reason != "exited" or ended.exit is None:

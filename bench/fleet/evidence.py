@@ -147,7 +147,7 @@ class Evidence:
     # what must not be
 
     def killed_healthy(self) -> list[str]:
-        wrong = (End.STUCK, End.TIMEOUT, End.CRASHED, End.INTERRUPTED)
+        wrong = (End.STUCK, End.CIRCLES, End.TIMEOUT, End.CRASHED, End.INTERRUPTED)
         return [
             f"{one.task}/{one.generation} {one.behaviour}: {self._said(one)}"
             for one in self.noted

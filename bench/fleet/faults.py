@@ -42,7 +42,7 @@ BEHAVIOURS: dict[str, Behaviour] = {
     "crash": Behaviour(0.04, ((End.CRASHED, None),)),
     "signal": Behaviour(0.02, ((End.CRASHED, None),)),
     "endless output": Behaviour(0.02, ((End.CRASHED, Kind.LIMIT),)),
-    "in circles": Behaviour(0.02, _STUCK),
+    "in circles": Behaviour(0.02, ((End.CIRCLES, Kind.LIMIT),)),
     "good": Behaviour(0.54, _HANDED_IN, healthy=True),
     # By a storm alone, which hits every session.
     "rate limit": Behaviour(0.0, ((End.CRASHED, Kind.RATE),)),

@@ -296,7 +296,7 @@ class Simulation:
             return
         del self.runs[name]
         task, course, seconds = self.tasks[name], run.course, run.at - run.started
-        cut_off = run.end in (End.STUCK, End.TIMEOUT, End.SPENT)
+        cut_off = run.end in (End.STUCK, End.CIRCLES, End.TIMEOUT, End.SPENT)
         committed = course.committed and (not cut_off or course.cause == Cause.HANG_AT_END)
         rejected = name in self.records
         excuse = rejected and self.nature[name] == Nature.REFUSED

@@ -4,6 +4,7 @@ import subprocess
 
 import pytest
 
+from agentctl.core.tasks.cut_off import empty_handed
 from agentctl.core.tasks.failure import Kind
 from agentctl.core.tasks.task import End, Task
 from agentctl.errors import NotFound
@@ -165,6 +166,15 @@ def test_litter_beside_commits_is_kept_but_no_part_of_the_change(repo):
     assert (repo.show("w"), repo.show("n"), repo.show("README")) == ("w\n", "n\n", "read me\n")
     assert repo.show(".cache/z") is None and repo.show(".cache/z", ended.salvage) == "z\n"
     assert repo.show("README", ended.salvage) == "read me\nmore\n"
+
+
+def test_who_is_cut_off_with_nothing_but_hidden_files_has_nothing_to_show(repo):
+    repo.push({".agentctl/policy.yaml": policy(agent_timeout="1s")})
+    ended = run(repo, "echo chat >.history; sleep 60")
+    assert (ended.end, ended.salvage) == (End.TIMEOUT, "") and empty_handed(ended)
+    assert "1 uncommitted file kept in refs/agentctl/salvage/ann/" in ended.note
+    stashed = run_again(repo, "echo chat >.history; echo more >>README; git stash -q; sleep 60")
+    assert repo.show("README", stashed.salvage) == "read me\nmore\n" and not empty_handed(stashed)
 
 
 def test_the_policy_may_keep_out_all_that_was_not_committed(repo):

@@ -29,6 +29,7 @@ HOUR = 3600.0
         ("until 2025-11-28 14:00:00 UTC", 2 * HOUR),
         ("resets at 2025-11-28T15:00:00+02:00", HOUR),
         ("resets 3pm (UTC)", 3 * HOUR + 60),
+        ("resets 3pm (utc)", 3 * HOUR + 60),
         ("resets 12:30pm (UTC)", HOUR / 2 + 60),
         ("try again at 1:15 PM UTC", 1.25 * HOUR + 60),
         ("resets 7:47am (America/New_York)", 47 * 60 + 60),

@@ -215,6 +215,10 @@ def test_a_task_is_not_given_up_for_a_silence_that_others_share():
     both = [a_task("x", *hung), a_task("y", *(replace(s, salvage="refs/y") for s in theirs))]
     assert [name for name, _ in plan(both, now=4000.0).park] == ["x", "y"], "perhaps a test of trunk's hangs"
     assert plan([*both, *empty[1:], a_task("v", *theirs)], now=4000.0).park == (), "those two have witnesses"
+    circles = [replace(s, end=End.CIRCLES) for s in mine]
+    assert plan([a_task("x", *circles), *empty], now=4000.0).park[0][0] == "x", "it was answered each time"
+    set_up = [replace(failed(Kind.SETUP, ended), seconds=2.0) for ended in (1010.0, 2010.0, 3010.0)]
+    assert plan([a_task("x", *mine), a_task("y", *set_up)], now=4000.0).park[0][0] == "x", "that was no provider"
     # Once somebody is answered, what the others have not got until then is still not theirs to answer for.
     landed = replace(session(End.SUBMITTED, 1), ended=4000.0)
     assert plan([a_task("x", *mine), a_task("y", *theirs, landed)], now=4001.0).park == ()

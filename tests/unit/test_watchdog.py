@@ -127,14 +127,14 @@ def circling(**last):
 
 def test_the_same_again_and_again_is_a_circle_unless_it_changes_something():
     end, why = ended(circling())
-    assert end == End.STUCK and f"{CIRCLES} times the same" in why
+    assert end == End.CIRCLES and f"{CIRCLES} times the same" in why
     assert ended(circling()[:-1]) is None
     half = CIRCLES // 2
     assert ended([replace(s, diff=f"{n < half}") for n, s in enumerate(circling())]) is None
     assert ended([replace(s, head=f"{n < half}") for n, s in enumerate(circling())]) is None
     # What it changed before it began with that is no effect of it.
     before = [replace(s, time=s.time - 300, diff="other", same=1, output=0) for s in flat(270)]
-    assert ended(before + circling())[0] == End.STUCK
+    assert ended(before + circling())[0] == End.CIRCLES
 
 
 def test_who_waits_for_its_provider_is_not_stuck():
