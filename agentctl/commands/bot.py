@@ -90,8 +90,7 @@ def run_command(
 def run(
     given: Given, reports: Reports, once: bool, slots: int | None, batch: int | None, most: float | None, gates: Gates
 ) -> int:
-    begun = time.monotonic()
-    hub, trunk = given.hub, given.trunk
+    begun, hub, trunk = time.monotonic(), given.hub, given.trunk
     narrator, tally = Narrator(given), Tally()
 
     def tell(event: Told) -> None:
@@ -133,6 +132,7 @@ def run(
                 "paused": bool(bot.paused),
                 "over": over,
                 "lacking": lacking,
+                "unpublished": bot.publisher.trouble,
             }
         )
     given.say(f"landed {tally.landed}, rejected {tally.rejected}, probes {tally.probes}")

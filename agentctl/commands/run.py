@@ -17,23 +17,20 @@ from agentctl.core import refnames
 from agentctl.core.notices import Told
 from agentctl.core.policy.policy import Policy, duration
 from agentctl.core.policy.schema_kinds import VARIABLE
-from agentctl.core.tasks import headroom
 from agentctl.core.tasks.task import Task
 from agentctl.core.text.json_form import facts, replace
-from agentctl.errors import Infrastructure, NotFound, UsageError, is_full, told
-from agentctl.fleet import in_session, machine
+from agentctl.errors import NotFound, UsageError
+from agentctl.fleet import in_session
 from agentctl.fleet.crew import Crew
 from agentctl.fleet.supervisor import Fleet
 from agentctl.harness import loop
 from agentctl.harness.loop import RunOutcome, RunPlan
 from agentctl.harness.seat import Seat
 from agentctl.hub import tasks
+from agentctl.hub.policy_file import read_policy
 from agentctl.terminal import agent_program
 from agentctl.terminal.narrator import Narrator
 from agentctl.terminal.parser import Given, as_command, given
-
-FULL = 5.0
-"""Seconds between two looks whether a full disk has room again."""
 
 
 @as_command(
@@ -108,20 +105,21 @@ def command(
         raise UsageError("give TASKS or --goal, not both")
     limits, variables = dict(map(_limit, budget)), dict(map(_variable, env))
 
-    def with_options(policy: Policy) -> tuple[Policy, Crew]:
+    def by_trunk(tip: str) -> tuple[Policy, Crew]:
+        policy = read_policy(given.hub, tip)
         settings = policy.agents
         budgets = replace(settings.budget, fleet=replace(settings.budget.fleet, **limits))
         tuned = replace(settings, attempts=attempts or settings.attempts, budget=budgets, env=settings.env | variables)
-        program = agent_program.chosen(given, tuned, adapter, argv, model)
-        by_role = agent_program.by_role(given, program, adapter, argv)
+        program = agent_program.chosen(given, tip, tuned, adapter, argv, model)
+        by_role = agent_program.by_role(given, tip, program, adapter, argv)
         return replace(policy, agents=program.settings), Crew(agents, program.argv, program.stdin, by_role)
 
-    policy, crew = with_options(given.policy)
+    policy, crew = by_trunk(given.tip)
     only = add_missing(given, file) if file else frozenset({add_goal(given, goal)}) if goal else None
     if not (only or tasks.names(given.hub)):
         raise NotFound("there are no tasks", hint="agentctl task add 'What is to be done'")
     with chosen.engine(given.hub, engine) as (gates, sessions):
-        job = RunPlan(crew, policy, only, slots, batch, keep, not no_bot, gates, sessions, with_options)
+        job = RunPlan(crew, policy, only, slots, batch, keep, not no_bot, gates, sessions, by_trunk)
         return run(given, job)
 
 
@@ -196,28 +194,13 @@ def add_missing(given: Given, file: str) -> frozenset[str]:
 def run(given: Given, job: RunPlan) -> int:
     """Run fleet and bot to the end, and return 0 if every task landed, 7 if not."""
     try:
-        outcome = _on_a_disk_with_room(given, job)
+        outcome = watched(given, job)
     except KeyboardInterrupt:
         rest = "" if job.only is None else "; agentctl run without a list goes on with all tasks that are open"
         given.note(f"agentctl: stopped; nothing is lost, and the same command goes on from here{rest}")
         raise
     report(given, outcome)
     return 0 if outcome.summary.finished == outcome.summary.tasks and not outcome.summary.unpublished else 7
-
-
-def _on_a_disk_with_room(given: Given, job: RunPlan) -> RunOutcome:
-    """Run, and if the disk is full begin anew as often as there is room again: whatever ends a run, it goes on from there."""
-    while True:
-        try:
-            return watched(given, job)
-        except (OSError, Infrastructure) as error:
-            if not is_full(error):
-                raise
-            given.note(f"agentctl: {told(error)}; nothing is lost, and it goes on by itself when there is room")
-        time.sleep(FULL)
-        least = replace(job.policy.agents.headroom, memory=0, load=0.0)
-        while headroom.lacking(least, machine.seen(given.hub.worktrees)):
-            time.sleep(FULL)
 
 
 def watched(given: Given, job: RunPlan, also: Callable[[Told], None] = lambda event: None) -> RunOutcome:

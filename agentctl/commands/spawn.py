@@ -50,7 +50,9 @@ def command(
     policy = given.policy
     work = tasks.get(given.hub, task) if task else None
     role = roles.role(policy.agents, work.role) if work else None
-    program = agent_program.chosen(given, roles.settings(policy.agents, role) if role else policy.agents, adapter, argv)
+    program = agent_program.chosen(
+        given, given.tip, roles.settings(policy.agents, role) if role else policy.agents, adapter, argv
+    )
     policy = replace(policy, agents=program.settings)
     names = [f"{name}-{n}" for n in range(1, count + 1)] if count else [name]
     for each in names:

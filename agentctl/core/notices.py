@@ -74,7 +74,7 @@ class Elsewhere(Notice, frozen=True, tag="elsewhere"):
 
 
 class NoRoom(Notice, frozen=True, tag="no room"):
-    """Nothing can run where gates and sessions are to run."""
+    """Something cannot run: a cluster has no worker, a disk is full, or a task is for an agent that there is not."""
 
     how: str
 

@@ -17,19 +17,18 @@ from agentctl.hub.ledger import Ledger
 
 
 class HotFiles:
-    def __init__(self, hub: Hub, split: bool) -> None:
-        """`split` is the policy's agents.split_hot."""
-        self._hub, self._split = hub, split
+    def __init__(self, hub: Hub) -> None:
+        self._hub = hub
         self._fought = fought.Fought()
         self.crowded: dict[str, int] = {}
         """The crowded files, each with the conflicts in it lately."""
 
-    def read(self, ledger: Ledger, known: Mapping[str, Task], tip: str) -> list[Crowded]:
+    def read(self, ledger: Ledger, known: Mapping[str, Task], tip: str, split: bool) -> list[Crowded]:
         """Read on in the ledger, and return what there is to tell of files that are crowded since.
 
-        A task to split such a file is opened if the policy says so, unless there was one before.
+        With `split` (agents.split_hot) a task to split such a file is opened, unless there was one before.
         """
-        if ledger.tip == self._fought.tip or not (self._split or any(task.paths for task in known.values())):
+        if ledger.tip == self._fought.tip or not (split or any(task.paths for task in known.values())):
             return []
         try:
             self._fought = fought.lately(ledger, self._fought)
@@ -39,7 +38,7 @@ class HotFiles:
         before, self.crowded = self.crowded, overlap.crowded(self._fought.conflicts)
         among = len(self._fought.ended)
         return [
-            Crowded(quoted(path), count, among, self._opened(path, count, among, known, tip))
+            Crowded(quoted(path), count, among, self._opened(path, count, among, known, tip) if split else "")
             for path, count in self.crowded.items()
             if path not in before
         ]
@@ -48,7 +47,7 @@ class HotFiles:
         """Open the task to split a file of trunk, and return its name; "" if none is opened."""
         name, found = hot_file_split.name_of(path), self._hub.objects.at(self._hub.objects.commit(tip).tree, path)
         there = tasks.exists(self._hub, name)
-        if not self._split or there or quoted(path) != path or not found or found[0] not in (FILE, EXECUTABLE):
+        if there or quoted(path) != path or not found or found[0] not in (FILE, EXECUTABLE):
             return ""
         try:
             tasks.add(self._hub, [hot_file_split.task_for(path, count, among, known.values(), time.time())])

@@ -42,7 +42,7 @@ class Pace:
         `program` is the name of the program whose pace it is; empty if the fleet has only one.
         """
         self.size, self.base, self.tell = size, base, tell
-        self._program = program
+        self.program = program
         self.state = brakes.inherited(_history(tasks), base, now)
         self._past = PauseTimes()
         self._told = 0.0
@@ -69,7 +69,7 @@ class Pace:
         # The failure of a session that ran already may only name a later time. A time that is told holds within a minute.
         if not failed and self.state.until <= max(self._told + LATER, now):
             return
-        what = f"{self._program or 'the fleet'} pauses" if self._since is None else "the try failed" if failed else "it is later"
+        what = f"{self.program or 'the fleet'} pauses" if self._since is None else "the try failed" if failed else "it is later"
         self.tell(self._braked(f"{what}: {self.held}"))
         self._since = now if self._since is None else self._since
 
@@ -87,7 +87,7 @@ class Pace:
             self._past, self._since = self.paused(now), None
             self.tell(
                 Released(
-                    f"the try did not fail: {self._program or 'the fleet'} goes on, more agents bit by bit; {self._past}",
+                    f"the try did not fail: {self.program or 'the fleet'} goes on, more agents bit by bit; {self._past}",
                     self._past.seconds,
                     self._past.times,
                 )

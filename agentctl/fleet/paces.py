@@ -42,10 +42,13 @@ class Paces:
     def _of_role(self, role: str) -> str:
         return self._programs.get(role) or self._programs[""]
 
-    def resize(self, size: int) -> None:
-        self.size = size
-        for pace in self._paces.values():
-            pace.size = size
+    def follow(self, size: int, base: float, programs: Mapping[str, str], now: float) -> None:
+        """Go on with these; a program that no role has had until now begins with nothing behind it."""
+        self.size, self._programs = size, programs
+        for program in {*programs.values()} - self._paces.keys():
+            self._paces[program] = Pace(size, base, (), now, self._tell, program)
+        for name, pace in self._paces.items():
+            pace.size, pace.base, pace.program = size, base, name if len(self._paces) > 1 else ""
 
     def ended(self, task: Task, started: float, session: Session, now: float, running: Iterable[Under]) -> None:
         """Take note of the end of a session; `running` are those that run."""

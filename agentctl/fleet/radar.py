@@ -67,16 +67,19 @@ class _Seen:
 
 
 class Radar:
-    def __init__(self, hub: Hub, trunk: str, behind: int, wake: threading.Event) -> None:
-        """`behind` is the policy's agents.behind; `wake` is set when a look is over."""
-        self._hub, self._trunk, self._limit, self._wake = hub, trunk, behind, wake
+    def __init__(self, hub: Hub, trunk: str, wake: threading.Event) -> None:
+        """Begin to look; `wake` is set when a look is over."""
+        self._hub, self._trunk, self._wake = hub, trunk, wake
         self._watched: dict[str, _Watched] = {}
         self._looking: tuple[_Watched, Future[_Seen]] | None = None
         self._next = 0.0
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="radar")
 
-    def turn(self, runs: Iterable[SessionRun], tip: str) -> list[Told]:
-        """Take in the look that is over, begin the next one that is due, and return what there is to tell."""
+    def turn(self, runs: Iterable[SessionRun], tip: str, limit: int) -> list[Told]:
+        """Take in the look that is over, begin the next one that is due, and return what there is to tell.
+
+        A session that conflicts with trunk may be behind it by `limit` commits (agents.behind); 0 is no limit.
+        """
         now, known = time.monotonic(), self._watched
         self._watched = {
             run.work.agent: seen
@@ -84,7 +87,7 @@ class Radar:
             else _Watched(run, worktrees.of_agent(self._hub, run.work.agent))
             for run in runs
         }
-        told = self._take_in(now)
+        told = self._take_in(now, limit)
         if not self._looking and now >= self._next:
             due = [(watched.when, agent, at) for agent, watched in self._watched.items() if (at := _due(watched, tip, now))]
             self._next = now + EVERY
@@ -96,7 +99,7 @@ class Radar:
                 self._looking = watched, future
         return told
 
-    def _take_in(self, now: float) -> list[Told]:
+    def _take_in(self, now: float, limit: int) -> list[Told]:
         if not self._looking or not self._looking[1].done():
             return []
         (watched, future), self._looking = self._looking, None
@@ -108,22 +111,22 @@ class Radar:
             # At the end of a rebase HEAD may be where it was in the middle of it.
             watched.again = now + EVERY
         elif sight and self._watched.get(watched.run.work.agent) is watched:
-            return self._judge(watched, sight, seen.tasks)
+            return self._judge(watched, sight, seen.tasks, limit)
         return []
 
-    def _judge(self, watched: _Watched, sight: Sight, tasks: dict[str, str]) -> list[Told]:
+    def _judge(self, watched: _Watched, sight: Sight, tasks: dict[str, str], limit: int) -> list[Told]:
         """Tell the agent of a conflict, or that there is none any more; end its session if it is too far behind."""
         run, before = watched.run, watched.told
         watched.told = sight.conflicts
         run.conflict = conflict_of(sight)
         if sight.conflicts != before:
             landed = [(other, tasks.get(other.change, "")) for other in sight.landed]
-            text = news.of_conflict(self._trunk, sight.tip, sight.behind, sight.conflicts, landed, self._limit)
+            text = news.of_conflict(self._trunk, sight.tip, sight.behind, sight.conflicts, landed, limit)
             run.tell("conflict", text if sight.conflicts else "")
         if not sight.conflicts:
             return []
         sessions = run.work.task.sessions
-        if too_far_behind(sight.behind, self._limit, bool(before), sessions[-1].end if sessions else None):
+        if too_far_behind(sight.behind, limit, bool(before), sessions[-1].end if sessions else None):
             run.end_as_behind(f"{many(sight.behind, 'commit')} behind trunk, and {run.conflict}")
         if before:
             return []

@@ -19,18 +19,18 @@ from agentctl.hub.ledger import Ledger
 
 
 class Reviews:
-    def __init__(self, hub: Hub, policy: Policy) -> None:
-        self._hub, self._policy = hub, policy
+    def __init__(self, hub: Hub) -> None:
+        self._hub = hub
         self._tip: str | None = None
         self._wanted: set[str] = set()
         """The review tasks that are to be worked on by the ledger at `_tip`."""
 
-    def follow(self, ledger: Ledger, known: Mapping[str, Task], busy: Collection[str]) -> None:
-        """Open the tasks that are lacking by this ledger, and close those by which nothing is left to judge, parked ones too.
+    def follow(self, policy: Policy, ledger: Ledger, known: Mapping[str, Task], busy: Collection[str]) -> None:
+        """Open the tasks that are lacking by policy and ledger, and close those by which nothing is left to judge, parked ones too.
 
         `busy` are tasks on which a session works: it may have something to say still.
         """
-        if not self._policy.approvals:
+        if not policy.approvals:
             return
         if ledger.tip != self._tip:
             self._tip, self._wanted = ledger.tip, set()
@@ -38,19 +38,19 @@ class Reviews:
                 if (about := known.get(record.change.task or "")) and reviewing.is_review(about):
                     # What a reviewer submits is nobody's result.
                     continue
-                for lack in self._lacking(record):
+                for lack in self._lacking(policy, record):
                     self._wanted |= self._opened(record, lack, known)
         for task in known.values():
             over = reviewing.is_review(task) and task.closed != "done" and task.id not in self._wanted
             if over and task.id not in busy:
                 self._close(task)
 
-    def _lacking(self, record: Queued) -> list[Lack]:
+    def _lacking(self, policy: Policy, record: Queued) -> list[Lack]:
         try:
-            found = approvals.lacking(self._hub, self._policy, record)
+            found = approvals.lacking(self._hub, policy, record)
         except AgentctlError:
             return []
-        return [lack for lack in found if (role := roles.role(self._policy.agents, lack.rule.by)) and role.does == "review"]
+        return [lack for lack in found if (role := roles.role(policy.agents, lack.rule.by)) and role.does == "review"]
 
     def _opened(self, record: Queued, lack: Lack, known: Mapping[str, Task]) -> set[str]:
         """Return the names of the tasks by which a change gets what it lacks; those that are missing are opened."""

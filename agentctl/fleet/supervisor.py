@@ -5,7 +5,6 @@ Like the bot it works in turns: observe tasks, claims and ledger; dispatch; perf
 
 from __future__ import annotations
 
-import contextlib
 import threading
 import time
 from collections import Counter
@@ -19,7 +18,7 @@ from agentctl.core.policy.policy import Policy
 from agentctl.core.queue.records import Landed
 from agentctl.core.queue.spending import Spent, over
 from agentctl.core.tasks import headroom, live_list
-from agentctl.core.tasks.dispatch import Rules, dispatch, fate, for_others, hopeless, on_red_trunk
+from agentctl.core.tasks.dispatch import Rules, dispatch, fate, hopeless, on_red_trunk, without_agent
 from agentctl.core.tasks.failed_starts import FailedStarts, Step
 from agentctl.core.tasks.live_list import HeldUp
 from agentctl.core.tasks.overlap import Scene
@@ -43,7 +42,7 @@ from agentctl.git.process import GitError
 from agentctl.git.repository import Hub
 from agentctl.hub import defects, presence, tasks
 from agentctl.hub.ledger import Ledger
-from agentctl.hub.policy_file import read_policy, same_policy
+from agentctl.hub.policy_file import same_policy
 from agentctl.hub.tasks import Survey
 
 BUSY = 5.0
@@ -61,13 +60,15 @@ class Fleet:
         tell: Callable[[Told], None] = lambda event: None,
         wake: threading.Event | None = None,
         sessions: Sessions = HERE,
-        with_options: Callable[[Policy], tuple[Policy, Crew]] | None = None,
+        by_trunk: Callable[[str], tuple[Policy, Crew]] | None = None,
+        spent: Spent = Spent(),
     ) -> None:
         self.hub, self.trunk, self.policy, self.crew, self.tell = hub, trunk, policy, crew, tell
         self.only = None if only is None else set(only)
         """The tasks that this fleet works on; None for all. It grows by what others ask for while it runs."""
         self.wake = wake or threading.Event()
-        self._sessions, self._with_options, self._read = sessions, with_options, ""
+        self._sessions, self._by_trunk, self._policy_tip = sessions, by_trunk, ""
+        """`_policy_tip` is the commit of trunk by whose policy the fleet goes; empty at first."""
         self.tasks: dict[str, Task] = {}
         self.statuses: dict[str, Status] = {}
         self.runs: dict[str, tuple[SessionRun, Future[Session]]] = {}
@@ -84,27 +85,29 @@ class Fleet:
         """True while trunk is red."""
         self.over_budget = ""
         """Why no session runs any more: the fleet's budget is used up; empty as long as it is not."""
-        self.alone = ""
+        self.lacks_agent = ""
         """Which tasks wait for an agent that there is not; empty if none does."""
-        self._spent = Spent()
+        self._spent = spent
         self._failed = FailedStarts()
         self._busy: dict[str, float] = {}
         """Until when an agent that somebody else has gets no task."""
         # A thread is started only when there is no idle one.
         self._pool = ThreadPoolExecutor(max_workers=MOST, thread_name_prefix="session")
-        self._hot = HotFiles(hub, policy.agents.split_hot)
-        self._reviews = Reviews(hub, policy)
-        self._radar = Radar(hub, trunk, policy.agents.behind, self.wake)
+        self._hot, self._reviews, self._radar = HotFiles(hub), Reviews(hub), Radar(hub, trunk, self.wake)
         self._seen = self._survey()
         take_over(hub, trunk, policy)
         self._begun = time.time()
         self._count = Headcount(hub, crew.agents, policy.agents.count, tell)
-        known, programs = self._survey().tasks.values(), {role: program.name for role, program in crew.roles.items()}
-        programs[""] = Program(policy.agents, crew.argv, crew.stdin).name
-        self.pace = Paces(self._count.size, policy.agents.backoff, known, self._begun, tell, self._lacking, programs)
+        known = self._survey().tasks.values()
+        self.pace = Paces(self._count.size, policy.agents.backoff, known, self._begun, tell, self._lacking, self._programs())
 
     def _lacking(self) -> str:
         return headroom.lacking(self.policy.agents.headroom, machine.seen(self.hub.worktrees))
+
+    def _programs(self) -> dict[str, str]:
+        """Return what the program of each role is called, by the role."""
+        own = {role: program.name for role, program in self.crew.roles.items()}
+        return own | {"": Program(self.policy.agents, self.crew.argv, self.crew.stdin).name}
 
     # a turn
 
@@ -116,16 +119,16 @@ class Fleet:
             return
         self._follow_policy()
         self._follow_list()
-        for notice in self._radar.turn([run for run, _ in self.runs.values()], self._tip):
+        for notice in self._radar.turn([run for run, _ in self.runs.values()], self._tip, self.policy.agents.behind):
             self.tell(notice)
         now = time.time()
-        self.pace.resize(self._count.follow(self._tip))
+        settings = self.policy.agents
+        self.pace.follow(self._count.follow(settings.count), settings.backoff, self._programs(), now)
         self._busy = {name: until for name, until in self._busy.items() if until > time.monotonic()}
         busy = {run.work.agent for run, _ in self.runs.values()} | self._busy.keys()
         free = self.pace.able((name for name in self._count.names if name not in busy), now)
         room = [*self.pace.room(self._under(), {t.role for t in self.tasks.values()}, now), *self._room()]
         chosen = self.tasks if self.only is None else {k: t for k, t in self.tasks.items() if k in self.only}
-        settings = self.policy.agents
         if not self.over_budget and (used := over(settings.budget.fleet, self.spent)):
             self.over_budget = f"the fleet's budget is used up: {used}"
             self.tell(notices.OverBudget(f"{self.over_budget}; every session is ended, and the rest of the tasks stays as it is"))
@@ -140,7 +143,7 @@ class Fleet:
                 why = self._seen.in_the_way(name) or hopeless(task, settings) or self.pace.blames(task)
                 if why:
                     self.park(name, why)
-        self._tell_alone([*self._count.names, *presence.others(self.hub)])
+        self._tell_lacking_agent([*self._count.names, *presence.others(self.hub)])
         busy_paths = tuple(t.paths for name, t in self.tasks.items() if self.statuses[name] in UNDER_WAY)
         scene = Scene(busy_paths, tuple(self._hot.crowded))
         plan = dispatch(
@@ -160,11 +163,12 @@ class Fleet:
         for name, agent in plan.start:
             self._start(name, agent)
 
-    def _tell_alone(self, names: list[str]) -> None:
-        before, ready = self.alone, (task for name, task in self.tasks.items() if self.statuses[name] == Status.READY)
-        self.alone = for_others(ready, names)
-        if self.alone and self.alone != before:
-            self.tell(notices.NoRoom(self.alone))
+    def _tell_lacking_agent(self, names: list[str]) -> None:
+        before, ready = self.lacks_agent, (task for name, task in self.tasks.items() if self.statuses[name] == Status.READY)
+        found = without_agent(ready, names)
+        self.lacks_agent = f"{found}: agentctl scale {self.pace.size + 1}" if found else ""
+        if self.lacks_agent and self.lacks_agent != before:
+            self.tell(notices.NoRoom(self.lacks_agent))
 
     def _may_begin(self) -> int:
         if self._failed.too_many and self.runs:
@@ -184,7 +188,7 @@ class Fleet:
         if end_claims(self.hub, self.trunk, self.policy, seen, LOCAL, self.runs):
             seen = self._survey()
         ledger = Ledger.read(self.hub)
-        for notice in self._hot.read(ledger, seen.tasks, self._tip):
+        for notice in self._hot.read(ledger, seen.tasks, self._tip, self.policy.agents.split_hot):
             self.tell(notice)
             if notice.task:
                 if self.only is not None:
@@ -199,7 +203,7 @@ class Fleet:
             (self._before or {}).pop(name, None)
             if self.only is not None:
                 self.only.discard(name)
-        self._reviews.follow(ledger, self.tasks, self.runs)
+        self._reviews.follow(self.policy, ledger, self.tasks, self.runs)
         self._outcomes.read(ledger, self.tasks, self._tip)
         self._adopted = ledger.trunk() == self._tip
         spoilt = (name for name in self._before or () if name not in self.tasks and seen.spoilt(name))
@@ -253,10 +257,14 @@ class Fleet:
 
     def _follow_policy(self) -> None:
         """Go by the policy that trunk has now; by one that cannot be used, nothing changes."""
-        before, self._read = self._read, self._tip
-        if self._with_options and before and not same_policy(self.hub, before, self._tip):
-            with contextlib.suppress(AgentctlError):
-                self.policy, self.crew = self._with_options(read_policy(self.hub, self._tip))
+        before, self._policy_tip = self._policy_tip, self._tip
+        if self._by_trunk and not (before and same_policy(self.hub, before, self._tip)):
+            try:
+                self.policy, self.crew = self._by_trunk(self._tip)
+            except AgentctlError as error:
+                self.tell(
+                    notices.Odd("", f"the agents go by the policy of before, since trunk's cannot be used: {error.message}")
+                )
 
     def _follow_list(self) -> None:
         """Heed what others changed in the list of tasks since the last turn, and tell of it."""

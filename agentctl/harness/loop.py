@@ -8,14 +8,16 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from agentctl import signals
 from agentctl.bot.bot import Bot
 from agentctl.core.notices import HubAway, Told
 from agentctl.core.policy.policy import Policy
+from agentctl.core.queue.spending import Spent
 from agentctl.core.tasks.task import Status
 from agentctl.engine import memory, open_files
+from agentctl.errors import Infrastructure, is_full
 from agentctl.fleet import session
 from agentctl.fleet.crew import Crew
 from agentctl.fleet.session import Sessions
@@ -24,6 +26,7 @@ from agentctl.gate import pool
 from agentctl.gate.pool import Gates
 from agentctl.git.remote import Away, Declined
 from agentctl.git.repository import Hub
+from agentctl.harness import full_disk
 from agentctl.harness.lacking import Lacking
 from agentctl.harness.seat import Seat
 from agentctl.harness.summary import Summary
@@ -54,8 +57,8 @@ class RunPlan:
     """Where gates run."""
     sessions: Sessions = session.HERE
     """Where sessions run."""
-    with_options: Callable[[Policy], tuple[Policy, Crew]] | None = None
-    """Returns policy and crew by a policy that trunk has later; None if they stay as they are."""
+    by_trunk: Callable[[str], tuple[Policy, Crew]] | None = None
+    """Returns policy and crew by the policy of a commit of trunk; None if they stay as they are."""
 
 
 @dataclass(frozen=True)
@@ -81,37 +84,64 @@ class _Patience:
     """
 
     tell: Callable[[Told], None]
-    told: str = ""
+    told: set[str] = field(default_factory=set)
 
     def __call__(self, error: Away | Declined) -> float:
         if threading.current_thread() is threading.main_thread():
             return 0.0
         # That the hub is away is told by the loop.
-        if isinstance(error, Declined) and error.message != self.told:
-            self.told = error.message
+        if isinstance(error, Declined) and error.message not in self.told:
+            self.told.add(error.message)
             self.tell(HubAway(f"a session waits: {error.message}"))
         return STOPPING if signals.heard() else PATIENCE
+
+
+@dataclass
+class _SoFar:
+    """What there was of a run before a full disk made it begin anew."""
+
+    begun: float = field(default_factory=time.time)
+    tally: Tally = field(default_factory=Tally)
+    spent: Spent = Spent()
+    archived: Counter[Status] = field(default_factory=Counter)
+
+    def add(self, fleet: Fleet) -> None:
+        self.spent = fleet.spent
+        self.archived += fleet.archived
 
 
 def run(hub: Hub, trunk: str, job: RunPlan, tell: Callable[[Told], None], watch: Watch) -> RunOutcome:
     """Run to the end; whatever ends the run, nothing is left running, and work is safe.
 
     Raises Contended if another bot of this repository runs, and KeyboardInterrupt if agentctl is asked to stop. Raises what keeps
-    everything from going on: Refused for a trunk that somebody else moved, Infrastructure for one that is red.
+    everything from going on: Refused for a trunk that somebody else moved, Infrastructure for one that is red. If the disk is
+    full, all that runs is ended, and begins anew when there is room.
     """
-    begun, tally = time.time(), Tally()
+    so_far = _SoFar()
     open_files.allow_many()
-    giving_back = memory.GivingBack()
 
     def heard(event: Told) -> None:
-        tally.count(event)
+        so_far.tally.count(event)
         tell(event)
+
+    while True:
+        try:
+            return _go_on(hub, trunk, job, heard, watch, so_far)
+        except (OSError, Infrastructure) as error:
+            if not is_full(error):
+                raise
+            full_disk.wait(hub, job.policy.agents.headroom, error, heard)
+
+
+def _go_on(hub: Hub, trunk: str, job: RunPlan, heard: Callable[[Told], None], watch: Watch, so_far: _SoFar) -> RunOutcome:
+    giving_back = memory.GivingBack()
 
     with signals.held(), contextlib.ExitStack() as stack:
         wake = threading.Event()
         seat = Seat(hub, lambda held: Bot(hub, held, trunk, heard, job.slots, job.batch, wake, job.gates), heard, job.bot)
         stack.callback(seat.leave)
-        fleet = Fleet(hub, trunk, job.policy, job.crew, job.only, heard, wake, job.sessions, job.with_options)
+        fleet = Fleet(hub, trunk, job.policy, job.crew, job.only, heard, wake, job.sessions, job.by_trunk, so_far.spent)
+        stack.callback(so_far.add, fleet)
         if not job.keep:
             stack.callback(fleet.close)
         stack.callback(fleet.stop)
@@ -131,7 +161,7 @@ def run(hub: Hub, trunk: str, job: RunPlan, tell: Callable[[Told], None], watch:
                 (bot or seat).reach.failed(error, landing=False)
             red = "no task begins until trunk is green" if fleet.held_by_trunk else ""
             lacks = lacking.look(job.sessions.lacking, job.gates.lacking if bot else "")
-            hindrance.tell((bot or seat).reach.told, red, fleet.pace.held, fleet.alone, lacks)
+            hindrance.tell((bot or seat).reach.told, red, fleet.pace.held, fleet.lacks_agent, lacks)
             show()
             if fleet.done and (not bot or bot.idle or fleet.over_budget and bot.halted):
                 unpublished = bot.publisher.trouble if bot else ""
@@ -141,12 +171,12 @@ def run(hub: Hub, trunk: str, job: RunPlan, tell: Callable[[Told], None], watch:
             giving_back.turn()
             wake.wait(POLL)
             signals.check()
-    summary = _summed_up(fleet, seat, tally, time.time() - begun, unpublished)
-    return RunOutcome(summary, tally, fleet.parked, fleet.blocked)
+    return RunOutcome(_summed_up(fleet, seat, so_far, unpublished), so_far.tally, fleet.parked, fleet.blocked)
 
 
-def _summed_up(fleet: Fleet, seat: Seat, tally: Tally, seconds: float, unpublished: str) -> Summary:
-    paused, ended = fleet.pace.paused(time.time()), fleet.archived + Counter(fleet.mine.values())
+def _summed_up(fleet: Fleet, seat: Seat, so_far: _SoFar, unpublished: str) -> Summary:
+    now, tally = time.time(), so_far.tally
+    paused, ended = fleet.pace.paused(now), so_far.archived + Counter(fleet.mine.values())
     return Summary(
         tasks=sum(ended.values()),
         landed=ended[Status.LANDED],
@@ -158,7 +188,7 @@ def _summed_up(fleet: Fleet, seat: Seat, tally: Tally, seconds: float, unpublish
         conflicts=tally.conflicts,
         probes=tally.probes,
         known=tally.known,
-        seconds=seconds,
+        seconds=now - so_far.begun,
         paused=paused.seconds,
         pauses=paused.times,
         why_paused=paused.why,

@@ -17,8 +17,8 @@ class Hindrance:
         """Write down what holds this process up; empty lines count for nothing."""
         lines = tuple(filter(None, lines))
         if lines != self._lines:
-            self._lines = lines
             process_file.write(self._path, lines)
+            self._lines = lines
 
     def close(self) -> None:
         if self._lines:

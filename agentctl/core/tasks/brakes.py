@@ -122,9 +122,11 @@ def after(
         if brakes.failure and is_try and not proves and not brakes.passed:
             return _pause(brakes, brakes.failure, outcome, base, jitter)
         return replace(brakes, passed=brakes.passed + 1) if brakes.failure and proves else brakes
+    if alone:
+        return brakes
     if brakes.failure and not is_try:
         return replace(brakes, until=max(brakes.until, _named(brakes, failure, session.ended, base)))
-    return brakes if alone else _pause(brakes, failure, outcome, base, jitter)
+    return _pause(brakes, failure, outcome, base, jitter)
 
 
 def _pause(brakes: Brakes, failure: Failure, outcome: EndedSession, base: float, jitter: float) -> Brakes:

@@ -77,14 +77,14 @@ def hopeless(task: Task, settings: Agents) -> str:
     return "" if roles.role(settings, task.role) else f"there is no role {task.role!r} in agents.roles"
 
 
-def for_others(ready: Iterable[Task], names: Collection[str]) -> str:
+def without_agent(ready: Iterable[Task], names: Collection[str]) -> str:
     """Return which of the ready tasks wait for an agent that there is not; `names` are those there are. Empty if none does."""
     found = [task for task in ready if set(names) <= set(task.avoid)]
     if not found:
         return ""
     who = ", ".join(sorted(set().union(*(task.avoid for task in found))))
     what = found[0].id if len(found) == 1 else f"{found[0].id} and {len(found) - 1} more"
-    return f"{what}: for another agent than {who}, and there is no other: agentctl scale {len(set(names)) + 1}"
+    return f"{what}: for another agent than {who}, and there is no other"
 
 
 def dispatch(

@@ -160,7 +160,7 @@ def classify(
         after = next(filter(None, (resumes(text, now, offset, zones) for text in same)), 0.0)
         passes = kind == Kind.MONEY and after
         return Failure(Kind.RATE if passes else kind, shown(next((t for t in same if len(t) >= TELLING), same[0])), after)
-    if end in (End.TIMEOUT, End.STUCK) or reason == "output":
+    if end in (End.TIMEOUT, End.STUCK, End.CIRCLES) or reason == "output":
         return Failure(Kind.LIMIT, quote(tail, LAST))
     return None
 

@@ -58,7 +58,7 @@ def _told(text: str, now: float, offset: float, zones: Zones) -> float:
         return _date(found, offset)
     if (found := _CLOCK.search(text)) and (found[2] or found[3]):
         zone = found[4] or ""
-        there = _ZONES[zone] * 3600.0 if zone in _ZONES else zones(zone) if zone else None
+        there = _ZONES[zone.upper()] * 3600.0 if zone.upper() in _ZONES else zones(zone) if zone else None
         return _clock(found, now, offset if there is None else there)
     return 0.0
 

@@ -92,7 +92,7 @@ def verdict(samples: Sequence[Sample], now: float, spent: Spent, patience: Patie
     if _lives_on(samples, grace):
         return Verdict(None, f"it told its result and did not end within {grace:g} s, so it was ended")
     if samples and samples[-1].same >= CIRCLES and _without_effect(samples):
-        return Verdict(End.STUCK, f"it goes in circles: {samples[-1].same} times the same with the same outcome, and no edit")
+        return Verdict(End.CIRCLES, f"{samples[-1].same} times the same with the same outcome, and no edit")
     why = stuck(samples, now, patience.silence, patience.start)
     return Verdict(End.STUCK, why) if why else None
 

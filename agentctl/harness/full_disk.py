@@ -1,0 +1,33 @@
+"""A full disk ends no run: it goes on by itself when there is room again."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable
+
+from agentctl.core.notices import NoRoom, Told
+from agentctl.core.policy.policy import Headroom
+from agentctl.core.tasks import headroom
+from agentctl.core.text.json_form import replace
+from agentctl.errors import told
+from agentctl.fleet import machine
+from agentctl.git.repository import Hub
+from agentctl.hub.hindrance import Hindrance
+
+LOOK = 5.0
+"""Seconds between two looks whether there is room again."""
+
+
+def wait(hub: Hub, least: Headroom, error: BaseException, tell: Callable[[Told], None]) -> None:
+    """Tell of an error that says that a disk is full, and return when the disk of the worktrees has room again."""
+    how = f"{told(error)}; nothing is lost, and it goes on by itself when there is room"
+    tell(NoRoom(how))
+    hindrance, disk = Hindrance(hub), replace(least, memory=0, load=0.0)
+    with contextlib.closing(hindrance):
+        while True:
+            with contextlib.suppress(OSError):
+                hindrance.tell(how)
+            time.sleep(LOOK)
+            if not headroom.lacking(disk, machine.seen(hub.worktrees)):
+                return
