@@ -74,6 +74,7 @@ def run_command(
     --once ends at once with exit status 0: that one does the work. What --for leaves is queued
     still, for the next. On GitHub each rejection is shown at the line that its gate names.
     """
+    in_session.refuse(given.hub)
     try:
         reports = Reports(given.hub, {"junit": junit, "code-quality": code_quality, "summary": summary})
         with chosen.engine(given.hub, engine) as (gates, _):

@@ -9,6 +9,7 @@ from agentctl.core.text.plural import many
 from agentctl.core.text.printable import printable
 from agentctl.doctor import Patient, Symptom, examination
 from agentctl.errors import Findings, NotFound
+from agentctl.fleet import in_session
 from agentctl.git import process
 from agentctl.messages import quoted
 from agentctl.terminal.parser import Given, as_command, given
@@ -35,6 +36,7 @@ def command(given: Given, wanted: str | None, agents: bool, adapters: tuple[str,
     where = "agentctl" if given.path == "." else f"agentctl -C {quoted(given.path)}"
     patient = Patient(given.hub, where)
     if wanted:
+        in_session.refuse(given.hub)
         names, done = [*examination.MENDS] if wanted == "all" else [wanted], 0
         for done, line in enumerate(examination.mend(patient, names), 1):
             given.say(printable(line, 4096))

@@ -10,6 +10,7 @@ from agentctl.core.tasks import notebook as lines_of
 from agentctl.core.text.printable import printable
 from agentctl.engine import environ
 from agentctl.errors import UsageError
+from agentctl.fleet import in_session
 from agentctl.hub import notebook
 from agentctl.terminal.parser import Given, as_command, given, read_input
 
@@ -36,6 +37,7 @@ def command(given: Given, text: tuple[str, ...], replace: bool) -> int:
         raise UsageError("--replace reads standard input, and takes no TEXT")
     by = os.environ.get("AGENTCTL_AGENT") or given.hub.person(given.path).name
     if replace:
+        in_session.refuse(given.hub)
         new = lines_of.parse(environ.redact(read_input()))
         lines = notebook.change(given.hub, lambda before: new, by)
     elif words.strip():

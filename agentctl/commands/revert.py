@@ -11,6 +11,7 @@ from agentctl.core import refnames
 from agentctl.core.queue.lifecycle import Stage
 from agentctl.core.queue.records import Landed
 from agentctl.errors import MergeConflict, Refused
+from agentctl.fleet import in_session
 from agentctl.git.merge import merge
 from agentctl.git.repository import Hub
 from agentctl.hub import inbox, landed, status
@@ -31,6 +32,7 @@ def command(given: Given, change: str) -> int:
     record = found.record
     if found.stage != Stage.LANDED and "/" not in change:
         record = Ledger.read(hub).newest_landed(found.key.partition("/")[0])
+    in_session.refuse(hub, [record.change.task or ""] if record else ())
     if not isinstance(record, Landed):
         raise Refused(f"{found.key} has not landed: it is {found.stage}", hint=f"agentctl why {change}")
     with hub.objects.store.together():

@@ -13,10 +13,10 @@ from agentctl.core.policy import roles
 from agentctl.core.tasks.ending import End
 from agentctl.core.tasks.task import Session, Task
 from agentctl.core.text.json_form import facts, replace
-from agentctl.errors import AgentctlError, UsageError
-from agentctl.fleet import session, takeover
+from agentctl.errors import AgentctlError, Refused, UsageError
+from agentctl.fleet import in_session, session, takeover
 from agentctl.fleet.conclusion import Assignment
-from agentctl.hub import tasks
+from agentctl.hub import status, tasks
 from agentctl.terminal import agent_program
 from agentctl.terminal.parser import Given, as_command, given, read_input
 
@@ -45,6 +45,7 @@ def command(
     of a session that fails everything is kept under a salvage ref. The worktree stays until `agentctl rm NAME`. Exit status 0
     if there is a result.
     """
+    in_session.refuse(given.hub)
     if task and (count or prompt):
         raise UsageError("--task goes with neither --count nor --prompt")
     policy = given.policy
@@ -54,10 +55,16 @@ def command(
         given, given.tip, roles.settings(policy.agents, role) if role else policy.agents, adapter, argv
     )
     policy = replace(policy, agents=program.settings)
+    queued = set() if task else set(status.open_heads(given.hub).values())
     names = [f"{name}-{n}" for n in range(1, count + 1)] if count else [name]
     for each in names:
         if not refnames.valid_name(each):
             raise UsageError(f"{each!r} cannot be the name of an agent", hint="letters, digits, dot, dash and underscore")
+        if each in queued:
+            raise Refused(
+                f"what {each} handed in is still in the queue, and what it does now, from trunk, would replace that",
+                hint=f"agentctl wait {each}, or agentctl spawn with another name",
+            )
     if task:
         # A session of the task that was killed together with its supervisor still has its claim.
         takeover.take_over(given.hub, given.trunk, policy)

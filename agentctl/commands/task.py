@@ -262,7 +262,7 @@ def open_command(given: Given, names: tuple[str, ...], reason: str) -> int:
 
     What comes after it is free again, too, and a fleet that runs takes it in. All are opened, or none.
     """
-    in_session.refuse(given.hub, names)
+    in_session.refuse(given.hub, names, own=False)
     where = statuses(given, tasks.survey(given.hub, also=names))
     if over := [name for name in names if where.get(name) == Status.LANDED]:
         raise Refused(

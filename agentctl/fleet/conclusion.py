@@ -127,7 +127,9 @@ def _is_told(there: Found, end: End, use: Use, left_out: tuple[str, ...], submit
 
 
 def _swept_in(there: Found, use: Use, left_out: tuple[str, ...]) -> str:
-    swept = [path for path in there.files.dirty if path not in left_out] if use == Use.SWEEP else []
+    """Tell which files the agent had not committed are a part of the change; edits beside commits of its own are none."""
+    files = there.files.added if there.new else there.files.dirty
+    swept = [path for path in files if path not in left_out] if use == Use.SWEEP else []
     return f"it had not committed {some(swept)}, which is part of the change" if swept else ""
 
 

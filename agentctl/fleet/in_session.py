@@ -31,23 +31,29 @@ def own_task(hub: Hub) -> Task | None:
     return None
 
 
-def refuse(hub: Hub, names: Iterable[str] = ()) -> None:
-    """Raise Refused in a session, unless all there is are tasks called `names` that its own task has planned, or is."""
+def refuse(hub: Hub, names: Iterable[str] = (), own: bool = True) -> None:
+    """Raise Refused in a session.
+
+    Tasks called `names` are an exception, if the session's task has planned all of them, or is one itself; with `own`
+    False that one is none.
+    """
     if not is_one(hub):
         return
     asked = list(names)
-    if not asked or any(not _below(hub, name) for name in asked):
+    if not asked or any(not _below(hub, name, own) for name in asked):
         raise Refused(
-            "an agent does not do this in its session: it is about others than itself",
+            "an agent does not do this in its session: it works on its own task, and no more",
             hint="if a person has to, agentctl task block 'REASON'",
         )
 
 
-def _below(hub: Hub, name: str) -> bool:
-    """Tell whether a task is the session's own, or was planned by it."""
-    own, seen = os.environ.get("AGENTCTL_TASK", ""), set[str]()
+def _below(hub: Hub, name: str, own: bool) -> bool:
+    """Tell whether a task was planned by the session's own, or is that itself, which counts if `own` says so."""
+    mine, seen = os.environ.get("AGENTCTL_TASK", ""), set[str]()
+    if name == mine and not own:
+        return False
     while name and name not in seen:
-        if name == own:
+        if name == mine:
             return True
         seen.add(name)
         try:

@@ -49,7 +49,9 @@ def of(hub: Hub, change: str, found: Found, trunk: str, sweep: bool) -> SessionR
     if not found.new:
         hidden = [path for path in left_out if path not in found.inner]
         left = ending.left(False, len(found.files.dirty) > len(left_out), False, False)
-        return SessionResult(left, f"it added no hidden file itself: {some(hidden)}" if hidden else "", left_out)
+        return SessionResult(
+            left, f"it has not added what tools may keep for themselves: {some(hidden)}" if hidden else "", left_out
+        )
     forgotten = sweep and len(left_out) < len(found.files.added)
     ledger = Ledger.read(hub)
     base = hub.git("merge-base", commit, trunk, ok=(0, 1)).strip()

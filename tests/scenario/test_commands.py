@@ -32,6 +32,16 @@ def test_spawn_ps_logs_rm(repo):
     assert repo.show("ann.txt") == "done\n"
 
 
+def test_a_name_is_not_used_again_while_what_it_handed_in_is_queued(repo):
+    repo.cli("spawn", "ann", "--", "sh", "-c", WORK)
+    said = repo.cli("spawn", "ann", "--", "sh", "-c", "echo other >other", ok=5).stderr
+    assert "what ann handed in is still in the queue" in said and "agentctl wait ann" in said
+    repo.drain()
+    repo.cli("spawn", "ann", "--", "sh", "-c", "echo other >other")
+    repo.drain()
+    assert repo.landings() == ["ann/1", "ann/2"]
+
+
 def test_the_log_of_a_task_is_that_of_its_newest_session(repo):
     add(repo, "first")
     run(repo, "echo session $AGENTCTL_GENERATION; [ $AGENTCTL_GENERATION = 1 ] || echo 1 > new")

@@ -17,18 +17,27 @@ OTHERS = [
     "run -- true",
     "bot restore",
     "bot adopt",
+    "bot run --once",
+    "spawn zed -- true",
+    "spawn zed --task other -- true",
+    "revert landed",
+    "note --replace",
+    "doctor --mend all",
+    "task open one",
 ]
 
 
 def test_an_agent_does_nothing_to_others(repo):
+    repo.submit("landed", {"landed.txt": "landed\n"})
+    repo.drain()
     add(repo, "one", "other")
-    tried = "; ".join(f'agentctl {words} >>said 2>&1; echo "$?" >>said' for words in OTHERS)
+    tried = "; ".join(f'agentctl {words} </dev/null >>said 2>&1; echo "$?" >>said' for words in OTHERS)
     script = f'if [ "$AGENTCTL_TASK" = one ]; then {tried}; git add said; git commit -qm said; else {WORK}; fi'
     run(repo, script, "-n", "1")
     said = repo.show("said")
     assert said.count("agentctl: an agent does not do this in its session") == len(OTHERS)
     assert [line for line in said.splitlines() if line.isdigit()] == ["5"] * len(OTHERS)
-    assert ends(repo, "other") == ["submitted"] and len(repo.landings()) == 2
+    assert ends(repo, "other") == ["submitted"] and len(repo.landings()) == 3
 
 
 def test_a_planner_may_park_and_open_what_it_has_planned(make_repo):

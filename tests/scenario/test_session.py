@@ -142,7 +142,7 @@ def test_hidden_files_that_nobody_added_are_no_part_of_a_change(repo):
     repo.drain()
     assert (repo.show("w"), repo.show(".env")) == ("w\n", None)
     ended = run_again(repo, "echo PASSWORD=hunter2 >.env")
-    assert ended.end == End.EMPTY and "it added no hidden file itself: .env" in ended.note
+    assert ended.end == End.EMPTY and "it has not added what tools may keep for themselves: .env" in ended.note
     assert repo.show(".env", ended.salvage) == "PASSWORD=hunter2\n"
 
 
@@ -161,7 +161,7 @@ def test_litter_beside_commits_is_kept_but_no_part_of_the_change(repo):
         repo, "echo w > w; git add w; git commit -qm work; mkdir .cache; echo z > .cache/z; echo more >> README; echo n > n"
     )
     assert (ended.end, ended.revision) == (End.SUBMITTED, 1)
-    assert "2 uncommitted files kept in refs/agentctl/salvage/ann/" in ended.note
+    assert "it had not committed n, which is part of the change; 2 uncommitted files kept in" in ended.note
     repo.drain()
     assert (repo.show("w"), repo.show("n"), repo.show("README")) == ("w\n", "n\n", "read me\n")
     assert repo.show(".cache/z") is None and repo.show(".cache/z", ended.salvage) == "z\n"

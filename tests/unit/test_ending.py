@@ -57,6 +57,9 @@ def test_the_policy_may_keep_uncommitted_files_out():
         (".gitmodules", True),
         ("new/.keep", True),
         ("src/new.", False),
+        ("src/__pycache__/new.cpython-311.pyc", True),
+        ("node_modules/left/pad.js", True),
+        ("src/node_modules.txt", False),
     ],
 )
 def test_what_a_tool_keeps_for_itself_is_litter(path, litter):

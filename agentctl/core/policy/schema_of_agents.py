@@ -91,7 +91,7 @@ AGENTS = section(
         "attempts": number("How many sessions a task gets before it is parked.", 3, 1, 1000),
         "dirty": choice(
             "What happens to uncommitted files of a session that ends well. commit: if the agent has "
-            "committed nothing, all but new hidden files are committed and submitted. all: so are new "
+            "committed nothing, all are committed and submitted but new files that are hidden, or in __pycache__ or node_modules. all: so are new "
             "files beside commits of its own, as if it forgot to add them. salvage: nothing is. What "
             "is not submitted is kept under a salvage ref, and the next session is told.",
             "commit",

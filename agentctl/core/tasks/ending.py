@@ -79,18 +79,21 @@ MEANING: dict[Left, tuple[End, Use]] = {
 
 OF_GIT = frozenset((".gitattributes", ".gitignore"))
 """Hidden files that tell Git how to treat other files."""
+OF_TOOLS = frozenset(("__pycache__", "node_modules"))
+"""Folders that tools fill, though they are not hidden: agents that import the same module would conflict in them."""
 
 
 def is_litter(path: str, known: Callable[[str], bool]) -> bool:
     """Tell whether an uncommitted file is litter: a tool keeps it for itself.
 
-    Litter is hidden, or lies in a hidden folder, and is no part of the project; `known` tells whether the project has a
+    Litter is hidden, or lies in a hidden folder or one that tools fill, and is no part of the project; `known` tells whether the project has a
     path. The files that Git itself reads are not litter, because they may be the reason why other new files were taken
     in.
     """
     parts = path.split("/")
     return any(
-        part.startswith(".") and part not in OF_GIT and not known("/".join(parts[: n + 1])) for n, part in enumerate(parts)
+        (part in OF_TOOLS or part.startswith(".") and part not in OF_GIT) and not known("/".join(parts[: n + 1]))
+        for n, part in enumerate(parts)
     )
 
 
