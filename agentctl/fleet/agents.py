@@ -43,6 +43,8 @@ class Found:
     """Paths of repositories inside the worktree that hold work, or new files if they lack a worktree."""
     inner: tuple[str, ...]
     """Those of `files.added` that are in a repository without a worktree, such as a renamed .git."""
+    in_set_up: tuple[str, ...]
+    """Those of `files.added` that are in what agents.setup has made."""
     new: bool
     """True if `head` holds commits that trunk lacks, even an empty one: it says that nothing was left to do."""
 
@@ -126,7 +128,12 @@ def found(hub: Hub, agent: str, tree: Worktree, trunk: str, message: str, ignore
     look = tree.look(store, (theirs,), "look.index")
     differing = files.differing(look, head, seen.absent, _base(tree), alien=_alien(hub, git_dir))
     as_made = set_up.unchanged(tree, look, differing.changed)
-    differing = replace(differing, changed=tuple(path for path in differing.changed if path not in as_made))
+    in_set_up = set_up.written_into(tree)
+    differing = replace(
+        differing,
+        changed=tuple(path for path in differing.changed if path not in as_made),
+        added=tuple(dict.fromkeys([*differing.added, *in_set_up])),
+    )
     whole = _snapshot(tree, look, head, differing, agent, message) if differing.dirty else head
     paths = tuple(dict.fromkeys([*paths, *differing.submodules]))
     inner = nested.work(hub, tree, paths if ignored else nested.not_ignored(look, paths), store, person(agent))
@@ -143,6 +150,7 @@ def found(hub: Hub, agent: str, tree: Worktree, trunk: str, message: str, ignore
             tips,
             tuple(dict.fromkeys([*inner.paths, *inside.values()])),
             tuple(inside),
+            in_set_up,
             new,
         )
     for made in (store, theirs, *inner.objects):

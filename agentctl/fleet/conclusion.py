@@ -121,7 +121,9 @@ def _is_told(there: Found, end: End, use: Use, left_out: tuple[str, ...], submit
     All but hidden files is, since a tool may keep those for itself. They are too where nothing is handed in and HEAD is
     not new, unless the session was cut off: then it has nothing to show.
     """
-    besides = submitted != there.whole and any(path not in left_out or path in there.inner for path in there.files.dirty)
+    besides = submitted != there.whole and any(
+        path not in left_out or path in there.inner or path in there.in_set_up for path in there.files.dirty
+    )
     nothing = end in CUT_OFF and set(there.tips) <= {there.whole}
     return use == Use.SALVAGE or besides or not (revision or there.new or nothing)
 
@@ -183,6 +185,8 @@ def _rest(there: Found, loose: tuple[str, ...], kept: str) -> str:
     parts = []
     if there.repositories:
         parts.append(f"a repository of its own in {', '.join(there.repositories)} is not part of the change")
+    if there.in_set_up:
+        parts.append(f"{some(there.in_set_up)} is in what agents.setup has made, and no part of the change")
     if there.files.hidden:
         parts.append(
             f"{many(len(there.files.hidden), 'file')} cannot be read, or only by a filter of that repository's own: "

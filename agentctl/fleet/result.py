@@ -44,10 +44,12 @@ def of(hub: Hub, change: str, found: Found, trunk: str, sweep: bool) -> SessionR
     left_out = tuple(
         path
         for path in found.files.added
-        if path in found.inner or ending.is_litter(path, lambda part: hub.objects.at(tree, part) is not None)
+        if path in found.inner
+        or path in found.in_set_up
+        or ending.is_litter(path, lambda part: hub.objects.at(tree, part) is not None)
     )
     if not found.new:
-        hidden = [path for path in left_out if path not in found.inner]
+        hidden = [path for path in left_out if path not in (*found.inner, *found.in_set_up)]
         left = ending.left(False, len(found.files.dirty) > len(left_out), False, False)
         return SessionResult(
             left, f"it has not added what tools may keep for themselves: {some(hidden)}" if hidden else "", left_out

@@ -1,15 +1,18 @@
 """What `agents.setup` makes in a worktree: no part of any change, and there for each session.
 
-It is excluded from what Git sees as new, for the agent's Git and for ours. If a part of it is gone when the next session
-begins, the set-up is run anew.
+It is excluded from what Git sees as new, for the agent's Git and for ours. If a part of it is gone or changed when the next
+session begins, the set-up is run anew. Where no .gitignore names it, what somebody writes into it is found all the same.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
-from collections.abc import Sequence
+import stat
+from collections.abc import Iterable, Sequence
 
+from agentctl.core.tasks.ending import is_litter
 from agentctl.core.text.json_form import Struct, dump, load, quoted, unquoted
 from agentctl.git import files, folders, modes
 from agentctl.git.conversion import SESSION
@@ -28,6 +31,10 @@ class Record(Struct, frozen=True):
     """The paths that the set-up has made, as `quoted` writes them; so are those of `changed`."""
     changed: dict[str, str] = {}
     """What the set-up has made of files of trunk's, by path: see `files.states`."""
+    apart: tuple[str, ...] = ()
+    """Those of `made` that are excluded here, and that no .gitignore names."""
+    files: dict[str, tuple[int, int]] = {}
+    """Size, and time of the last change in nanoseconds, of the files in these, but for litter."""
     on: str = ""
     """The digest of the files from which it was made."""
 
@@ -38,14 +45,16 @@ def note(tree: Worktree, on: Sequence[str] = ()) -> None:
     look = tree.look(index="set-up.index")
     files.fresh_index(tree.own("set-up.index"), tree.own("index"))
     session = f"--exclude=/{SESSION}/"
-    everything = [one.path for one in files.listed(look, "-o", "--directory", "--no-empty-directory", session)]
-    seen = [one.path for one in files.listed(look, "-o", "--directory", "--no-empty-directory", session, "--exclude-standard")]
+    new = ("-o", "--directory", "--no-empty-directory", session)
+    everything = [one.path for one in files.listed(look, *new) if not one.mode]
+    seen = [one.path for one in files.listed(look, *new, "--exclude-standard") if not one.mode]
     changed = [one.path for one in files.listed(look)]
     made = [path.rstrip("/") for path in everything if not f"{SESSION}/".startswith(path.rstrip("/") + "/")]
     made += [f"{path}/.git" for path in files.submodules(look)]
     states = {quoted(path): state for path, state in files.states(look, changed).items()}
-    folders.replace(tree.own(RECORD), dump(Record(tuple(map(quoted, made)), states, files.digest(look, on))))
     paths = [path for path in seen if "\n" not in path and path.rstrip("/") in made]
+    names = [tuple(map(quoted, listed)) for listed in (made, [path.rstrip("/") for path in paths])]
+    folders.replace(tree.own(RECORD), dump(Record(names[0], states, names[1], _files(tree, names[1]), files.digest(look, on))))
     text = "".join(f"{line}\n" for line in [HEAD, *map(_pattern, paths)]) if paths else ""
     folders.replace(tree.own(EXCLUDE), text.encode(errors="surrogateescape"))
     theirs = os.path.join(tree.git_dir, "info", "exclude")
@@ -64,7 +73,15 @@ def forget(tree: Worktree) -> None:
 def whole(tree: Worktree) -> bool:
     """Tell whether all is still there that the set-up has made, as far as it is known."""
     known = _record(tree)
-    return known is not None and all(os.path.lexists(os.path.join(tree.path, path)) for path in map(unquoted, known.made))
+    there = known and all(os.path.lexists(os.path.join(tree.path, path)) for path in map(unquoted, known.made))
+    return bool(known and there and _files(tree, known.apart) == known.files)
+
+
+def written_into(tree: Worktree) -> tuple[str, ...]:
+    """Return the files that were written since into what the set-up has made, where no .gitignore names that."""
+    if not (known := _record(tree)):
+        return ()
+    return tuple(unquoted(path) for path, state in _files(tree, known.apart).items() if known.files.get(path) != state)
 
 
 def stale(tree: Worktree, on: Sequence[str]) -> bool:
@@ -79,6 +96,21 @@ def unchanged(tree: Worktree, look: Scratch, changed: tuple[str, ...]) -> set[st
     known = record.changed if record else {}
     asked = [path for path in changed if quoted(path) in known]
     return {path for path, state in files.states(look, asked).items() if state == known[quoted(path)]}
+
+
+def _files(tree: Worktree, tops: Iterable[str]) -> dict[str, tuple[int, int]]:
+    """Return size and time of each plain file at or below some paths, as `Record.files` has them."""
+    found = {}
+    for top in map(unquoted, tops):
+        full = os.path.join(tree.path, top)
+        below = (os.path.join(where, name) for where, _, names in folders.walk(full) for name in names)
+        for file in below if folders.identity(full) else (full,):
+            path = os.path.relpath(file, tree.path)
+            with contextlib.suppress(OSError):
+                seen = os.lstat(file)
+                if stat.S_ISREG(seen.st_mode) and not is_litter(path, lambda part: False):
+                    found[quoted(path)] = (seen.st_size, seen.st_mtime_ns)
+    return found
 
 
 def _record(tree: Worktree) -> Record | None:

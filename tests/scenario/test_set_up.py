@@ -93,3 +93,27 @@ def test_after_a_record_that_cannot_be_read_it_is_made_anew(make_repo):
     run_again(repo, "cat ran >two; git add -A; git commit -qm two")
     repo.drain()
     assert (repo.show("one"), repo.show("two"), repo.show("config.local")) == ("x\n", "x\n", None)
+
+
+def test_what_is_written_into_a_folder_of_it_is_kept_and_told(make_repo):
+    repo = with_set_up(
+        make_repo, "mkdir gen; echo made >gen/out; echo made >top; mkdir -p venv/__pycache__; echo made >venv/made"
+    )
+    ended = run(
+        repo, "echo 1 >one; echo mine >gen/mine; echo more >>gen/out; echo x >venv/__pycache__/x; git add -A; git commit -qm one"
+    )
+    assert (ended.revision, "gen/mine, gen/out is in what agents.setup has made" in ended.note) == (1, True), ended.note
+    assert [repo.show(name, ended.salvage) for name in ("gen/mine", "gen/out", "venv/__pycache__/x")] == [
+        "mine\n",
+        "made\nmore\n",
+        None,
+    ]
+    repo.drain()
+    # The next session finds what the set-up has made, and nothing of another task.
+    again = run_again(repo, "ls gen >two; cat gen/out top >>two")
+    repo.drain()
+    assert (again.note, repo.show("two")) == ("it had not committed two, which is part of the change", "out\nmade\nmade\n")
+    assert [repo.show(name) for name in ("gen/mine", "gen/out", "top")] == [None, None, None]
+    repo.cli("spawn", "bob", "--", "sh", "-c", "echo bob >bob; echo kept >gen/kept")
+    repo.cli("rm", "bob")
+    assert "kept" in repo.git("log", "--all", "-p", "--", "gen/kept")
