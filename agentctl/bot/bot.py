@@ -38,7 +38,7 @@ from agentctl.core.queue.state import State
 from agentctl.core.text.json_form import replace
 from agentctl.engine.local import LOCAL
 from agentctl.engine.locks import Held
-from agentctl.errors import AgentctlError, Contended, Fault
+from agentctl.errors import AgentctlError, Contended, Fault, PolicyError
 from agentctl.gate import slots
 from agentctl.gate.pool import HERE, Gates, Pool
 from agentctl.git import checkouts
@@ -168,8 +168,8 @@ class Bot:
     def take_turn(self, now: float | None = None) -> None:
         """Take one turn.
 
-        Raises Infrastructure if the gate cannot be run or gives no verdict, and PolicyError if trunk's policy is
-        invalid. What a change did never makes it raise.
+        Raises Infrastructure if the gate cannot be run or gives no verdict, and PolicyError as long as trunk's policy is
+        invalid: what runs goes on. What a change did never makes it raise.
         """
         now = time.time() if now is None else now
         self.wake.clear()
@@ -204,6 +204,9 @@ class Bot:
         except (Away, Declined, Contended, Fault) as error:
             self.reach.failed(error, self._landed)
             self._void(error)
+        except PolicyError as error:
+            self._void(error)
+            raise
 
     def _do(self, turn: Turn, seen: Names) -> None:
         self._landed = False
@@ -378,14 +381,11 @@ class Bot:
         self.following.landed(turn, under_way)
         return tuple(key for key, _ in rest)
 
-    # record
-
     def launch(self) -> None:
         """Start the gates of the probes that are recorded and do not run yet."""
-        under_way = self.runs.runs.keys() | {staged.probe.number for staged, _ in self.fresh}
-        for staged in self.state.probes:
-            if staged.probe.number not in under_way:
-                self.runs.start(staged, self.policy, self._retries.doubts(staged.tree, self.policy.queue.retries))
+        known = self.runs.runs.keys() | {staged.probe.number for staged, _ in self.fresh}
+        for staged in (one for one in self.state.probes if one.probe.number not in known):
+            self.runs.start(staged, self.policy, self._retries.doubts(staged.tree, self.policy.queue.retries))
 
     def close(self) -> None:
         """Stop the gates that run; the next bot tests anew what they were testing."""

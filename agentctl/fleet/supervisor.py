@@ -83,6 +83,8 @@ class Fleet:
         self._stopping = False
         self.trunk_red = False
         """True while trunk is red."""
+        self.unusable = ""
+        """Why no session begins: trunk's policy cannot be used; empty if it can."""
         self.over_budget = ""
         """Why no session runs any more: the fleet's budget is used up; empty as long as it is not."""
         self.lacks_agent = ""
@@ -171,7 +173,7 @@ class Fleet:
             self.tell(notices.NoRoom(self.lacks_agent))
 
     def _may_begin(self) -> int:
-        if self._failed.too_many and self.runs:
+        if self.unusable or self._failed.too_many and self.runs:
             return 0
         room = self._sessions.room
         free = max(0, (self.pace.size if room is None else min(self.pace.size, room)) - len(self.runs))
@@ -262,9 +264,9 @@ class Fleet:
             try:
                 self.policy, self.crew = self._by_trunk(self._tip)
             except AgentctlError as error:
-                self.tell(
-                    notices.Odd("", f"the agents go by the policy of before, since trunk's cannot be used: {error.message}")
-                )
+                if not self.unusable:
+                    how = "the agents go by the policy of before, since trunk's cannot be used"
+                    self.tell(notices.Odd("", f"{how}: {error.message}"))
 
     def _follow_list(self) -> None:
         """Heed what others changed in the list of tasks since the last turn, and tell of it."""

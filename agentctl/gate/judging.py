@@ -10,13 +10,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from agentctl.core.policy.policy import Gate, Part, Policy, fingerprint, in_parts, parts
-from agentctl.core.queue import taken_port
 from agentctl.core.queue.model import Verdict
 from agentctl.core.text.json_form import replace
 from agentctl.engine import environ
 from agentctl.engine.local import LOCAL
 from agentctl.engine.runner import Job, JobEnded, Runner, Running
 from agentctl.errors import Infrastructure, Timeout, is_ours, told
+from agentctl.gate import taken_port
 from agentctl.gate.slots import check_out, slot
 from agentctl.git import files, folders, modes, process, worktrees
 from agentctl.git.process import GitError
@@ -33,6 +33,8 @@ SETUP = "slot setup"
 
 UNCLEAR = 125
 """The exit status of a gate that cannot tell."""
+RESTS = (0.5, 4.0, 16.0)
+"""The seconds after which a gate that found a port taken is run again."""
 LAYOUT = "slot"
 """The name of the step before all others, in which a slot gets the files of a commit."""
 
@@ -57,9 +59,17 @@ class GateRun:
 
     runner: Runner = LOCAL
     gits: process.Leash = field(default_factory=process.Leash)
-    stopped: bool = False
+    _stop: threading.Event = field(default_factory=threading.Event)
     _running: set[Running] = field(default_factory=set)
     _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    @property
+    def stopped(self) -> bool:
+        return self._stop.is_set()
+
+    def rest(self, seconds: float) -> None:
+        """Wait, but no longer than until everything is stopped."""
+        self._stop.wait(seconds)
 
     def run(self, job: Job) -> JobEnded | None:
         """Run a job to its end and return how it ended; None if everything was stopped meanwhile."""
@@ -80,7 +90,7 @@ class GateRun:
 
     def stop(self) -> None:
         with self._lock:
-            self.stopped = True
+            self._stop.set()
             for running in self._running:
                 running.kill()
         self.gits.cut()
@@ -191,7 +201,19 @@ class _InSlot:
         return _blame(said, self.base, lambda: self._at_base(again))
 
     def _run(self, step: Gate) -> Said | None:
-        """Run a step; return its outcome if it did not pass, else None."""
+        """Run a step; return its outcome if it did not pass, else None.
+
+        A gate that finds a port taken is run again after a while: whoever has the port may be about to give it back.
+        """
+        for pause in RESTS:
+            said, taken = self._run_once(step)
+            if not taken or self.runs.stopped:
+                return said
+            self.runs.rest(pause)
+        return self._run_once(step)[0]
+
+    def _run_once(self, step: Gate) -> tuple[Said | None, str]:
+        """Run a step; return its outcome, None if it passed, and the words by which a gate tells that a port is taken."""
         begun, limits = time.monotonic(), self.policy.limits
         ours = {"TMPDIR": self.scratch, "AGENTCTL_COMMIT": self.commit, "AGENTCTL_SLOT": self.place.name}
         env = environ.given(step.pass_env) | ours | step.env
@@ -213,16 +235,17 @@ class _InSlot:
         self.took[step.name] = time.monotonic() - begun
         said = _said(step.name, ended, step.timeout)
         if not said:
-            return None
+            return None, ""
         output = environ.tail(self.log, TAIL)
         section = "slot" if step.name == SETUP else "gates"
         why = said.why + environ.missed(env, output, f"{section}.pass_env")
         # A set-up is judged by that of trunk in any case, and what was ended by a limit is no witness.
         doubted = step.name != SETUP and said.verdict is Verdict.FAILED and ended is not None and ended.reason == "exited"
-        if doubted and (words := taken_port.said(output)):
+        words = taken_port.said(output) if doubted else ""
+        if words:
             why += f"; {words}: something else here has that port, and $AGENTCTL_SLOT would tell gates apart"
             said = replace(said, verdict=Verdict.INDETERMINATE)
-        return replace(said, step=step.name, log=output, why=why)
+        return replace(said, step=step.name, log=output, why=why), words
 
     def _setup(self) -> Said | None:
         """Run the slot's setup; return its outcome if it did not pass, else None."""

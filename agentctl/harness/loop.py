@@ -12,12 +12,12 @@ from dataclasses import dataclass, field
 
 from agentctl import signals
 from agentctl.bot.bot import Bot
-from agentctl.core.notices import HubAway, Told
+from agentctl.core.notices import HubAway, Told, TrunkRed
 from agentctl.core.policy.policy import Policy
 from agentctl.core.queue.spending import Spent
 from agentctl.core.tasks.task import Status
 from agentctl.engine import memory, open_files
-from agentctl.errors import Infrastructure, is_full
+from agentctl.errors import Infrastructure, PolicyError, is_full
 from agentctl.fleet import session
 from agentctl.fleet.crew import Crew
 from agentctl.fleet.session import Sessions
@@ -151,7 +151,13 @@ def _go_on(hub: Hub, trunk: str, job: RunPlan, heard: Callable[[Told], None], wa
         stack.callback(hindrance.close)
         show = stack.enter_context(watch(fleet, seat))
         while True:
-            seat.take_turn()
+            try:
+                seat.take_turn()
+                fleet.unusable = ""
+            except PolicyError as error:
+                if not seat.bot:
+                    raise
+                _hold(fleet, error, heard)
             if (bot := seat.bot) and bot.moved and not bot.moved.new:
                 raise bot.moved.refusal
             fleet.trunk_red = bool(bot and bot.green.red)
@@ -160,6 +166,7 @@ def _go_on(hub: Hub, trunk: str, job: RunPlan, heard: Callable[[Told], None], wa
             except (Away, Declined) as error:
                 (bot or seat).reach.failed(error, landing=False)
             red = "no task begins until trunk is green" if fleet.held_by_trunk else ""
+            red = fleet.unusable or red
             lacks = lacking.look(job.sessions.lacking, job.gates.lacking if bot else "")
             hindrance.tell((bot or seat).reach.told, red, fleet.pace.held, fleet.lacks_agent, lacks)
             show()
@@ -172,6 +179,14 @@ def _go_on(hub: Hub, trunk: str, job: RunPlan, heard: Callable[[Told], None], wa
             wake.wait(POLL)
             signals.check()
     return RunOutcome(_summed_up(fleet, seat, so_far, unpublished), so_far.tally, fleet.parked, fleet.blocked)
+
+
+def _hold(fleet: Fleet, error: PolicyError, tell: Callable[[Told], None]) -> None:
+    """Let no session begin, because the policy that came to trunk meanwhile cannot be used; what runs goes on."""
+    why = f"trunk's policy cannot be used, and nothing begins or lands until it is mended: {error.message}"
+    if why != fleet.unusable:
+        tell(TrunkRed(why))
+    fleet.unusable = why
 
 
 def _summed_up(fleet: Fleet, seat: Seat, so_far: _SoFar, unpublished: str) -> Summary:

@@ -182,3 +182,20 @@ def test_a_run_goes_by_the_policy_that_trunk_has_now(live, repo):
     fleet.go.with_name("go.two").touch()
     fleet.ends()
     assert (repo.show("one.txt"), repo.show("two.txt")) == ("\n", "later\n")
+
+
+def test_a_policy_that_cannot_be_used_holds_what_would_begin_and_ends_nothing(live, repo):
+    add(repo, "one", "two")
+    fleet = live('while [ ! -e "$GO.$AGENTCTL_TASK" ]; do sleep 0.05; done; echo 1 >"$AGENTCTL_TASK.txt"', "-n", "1")
+    fleet.working("one")
+    text = (repo.path / ".agentctl/policy.yaml").read_text()
+    repo.push({".agentctl/policy.yaml": text.replace("timeout: 50s", "timeout: 50")})
+    fleet.hears("trunk's policy cannot be used, and nothing begins or lands until it is mended: .agentctl/policy.yaml:7:14:")
+    assert "gates[0].timeout: expected a duration" in repo.cli("doctor", ok=9).stdout
+    fleet.go.with_name("go.one").touch()
+    eventually(lambda: repo.refs("refs/agentctl/inbox"))
+    repo.push({".agentctl/policy.yaml": text})
+    fleet.working("two")
+    fleet.go.with_name("go.two").touch()
+    fleet.ends()
+    assert sorted(repo.landings()) == ["one/1", "two/1"] and ends(repo, "one") == ["submitted"]

@@ -4,23 +4,53 @@ import socket
 
 import pytest
 
-from agentctl.core.queue import taken_port
+from agentctl.errors import Infrastructure
+from agentctl.gate import judging, taken_port
 from tests.support.hub import policy
 
 
-def test_nobody_is_blamed_and_it_lands_when_the_port_is_free(make_repo):
+@pytest.fixture(autouse=True)
+def short_rests(monkeypatch):
+    monkeypatch.setattr(judging, "RESTS", (0.01, 0.01))
+
+
+def free_port():
     with socket.create_server(("127.0.0.1", 0)) as held:
-        port = held.getsockname()[1]
-    bind = f"import socket; socket.create_server(('127.0.0.1', {port}), backlog=1).close()\n"
-    repo = make_repo(gate="python3 bind.py", files={"bind.py": bind})
+        return held.getsockname()[1]
+
+
+def binding(port):
+    return f"import socket; socket.create_server(('127.0.0.1', {port}), backlog=1).close()\n"
+
+
+def test_nobody_is_blamed_and_it_lands_when_the_port_is_free(make_repo):
+    port = free_port()
+    repo = make_repo(gate="python3 bind.py", files={"bind.py": binding(port)})
     repo.trunk_judged()
     with socket.create_server(("127.0.0.1", port)):
         repo.submit("one", {"one.txt": "one\n"})
-        said = repo.cli("bot", "run", "--once", ok=125)
-        assert "something else here has that port" in said.stderr + said.stdout
+        with pytest.raises(Infrastructure, match="something else here has that port"):
+            repo.drain()
         assert repo.stage("one") == "queued"
-    repo.cli("bot", "run", "--once")
+    repo.drain()
     assert repo.landings() == ["one/1"]
+
+
+def test_a_gate_rests_until_the_port_is_given_back(make_repo, monkeypatch):
+    port = free_port()
+    repo = make_repo(gate="python3 bind.py", files={"bind.py": binding(port)})
+    repo.trunk_judged()
+    held, rests = socket.create_server(("127.0.0.1", port)), []
+
+    def rest(run, seconds):
+        rests.append(seconds)
+        held.close()
+
+    monkeypatch.setattr(judging.GateRun, "rest", rest)
+    repo.submit("one", {"one.txt": "one\n"})
+    bot = repo.drain()
+    assert repo.landings() == ["one/1"] and len(rests) == 1
+    assert [event.verdict for _, event in bot.judged] == ["passed"]
 
 
 def test_a_change_that_takes_it_twice_itself_is_rejected(make_repo):
@@ -54,4 +84,4 @@ def test_neither_a_set_up_nor_a_gate_that_was_ended_is_doubted_for_its_words(mak
 )
 def test_how_it_is_told(output):
     assert taken_port.said(f"before\n{output}\nafter\n") in output
-    assert not taken_port.said("the address is already known, and in use\n")
+    assert not taken_port.said("the address is already known, and in use\ntest_handles_EADDRINUSE ok\n")

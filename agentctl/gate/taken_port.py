@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 
-_TAKEN = re.compile(r"EADDRINUSE|(?i:address already in use)|port is already allocated|Only one usage of each socket address")
+_TAKEN = re.compile(r"\bEADDRINUSE\b|(?i:address already in use)|port is already allocated|Only one usage of each socket address")
 
 
 def said(output: str) -> str:
