@@ -20,6 +20,7 @@ from agentctl.core.queue.model import Change
 from agentctl.core.queue.records import (
     PATHS,
     AgainstRules,
+    AlreadyThere,
     AnyReason,
     Landed,
     NotProper,
@@ -166,15 +167,17 @@ def _submitted(turn: Turn, policy: Policy, request: Submit, queued: Queued | Non
     except ObjectError as error:
         measured = AgainstRules((f"its objects cannot be read: {error.message}",))
     return (
-        partial(_turn_back, turn, request, queued, measured)
-        if isinstance(measured, AgainstRules)
-        else partial(_admit, turn, queued, measured)
+        partial(_admit, turn, queued, measured)
+        if isinstance(measured, Queued)
+        else partial(_turn_back, turn, request, queued, measured)
     )
 
 
-def _turn_back(turn: Turn, request: Submit, queued: Queued | None, broken: AgainstRules) -> None:
+def _turn_back(turn: Turn, request: Submit, queued: Queued | None, why: AgainstRules | AlreadyThere) -> None:
     _supersede(turn, queued, request.key)
-    _reject(turn, request, json_form.replace(broken, rules=broken.rules[:RULES]), [*broken.rules], True)
+    if isinstance(why, AlreadyThere):
+        return _reject(turn, request, why, ["it changes nothing"], True)
+    _reject(turn, request, json_form.replace(why, rules=why.rules[:RULES]), [*why.rules], True)
 
 
 def _admit(turn: Turn, queued: Queued | None, measured: Queued) -> None:
@@ -228,8 +231,10 @@ def _fence(hub: Hub, request: Submit) -> str:
     )
 
 
-def _measured(turn: Turn, policy: Policy, change: Change) -> Queued | AgainstRules:
+def _measured(turn: Turn, policy: Policy, change: Change) -> Queued | AgainstRules | AlreadyThere:
     """Return the record to be queued, still without its number in the queue, or the rules that the change breaks.
+
+    An empty change is there already: who hands it in says that nothing is left to do.
 
     Raises ObjectError.
     """
@@ -255,7 +260,7 @@ def _measured(turn: Turn, policy: Policy, change: Change) -> Queued | AgainstRul
     most = policy.limits.change_files
     entries = list(islice(changed(hub, base, head), most + 1))
     if not entries:
-        return AgainstRules(("it changes nothing",))
+        return AlreadyThere()
     alone = own[: own.index(base) if base in own else None] if policy.strategy == "rebase" else ()
     if any(_files(hub, oid, most) > most for oid in alone):
         return AgainstRules((f"one of its commits has more than limits.change_files ({most}) files",))

@@ -64,14 +64,15 @@ def of(hub: Hub, change: str, found: Found, trunk: str, sweep: bool) -> SessionR
         if isinstance(known, Rejected) and known.change.id == change
         else (rejected if rejected and _same(hub, rejected, commit, base) else None)
     )
-    excuse = bool(rejected and base and _tree(hub, base) == _tree(hub, commit) and not _accounted(hub, commit, rejected, trunk))
+    since = rejected.base if rejected else ""
+    excuse = bool(base and _tree(hub, base) == _tree(hub, commit) and not _accounted(hub, commit, since, trunk))
     left = ending.left(True, forgotten, bool(again), excuse)
     if again and left == Left.REPEATED:
         return SessionResult(left, f"the same was rejected already as {again.key}", left_out)
-    if rejected and left == Left.EXCUSE:
+    if left == Left.EXCUSE:
         subject = printable(hub.objects.commit(commit).subject, 120)
-        note = f"{rejected.key} was rejected, and now the agent says by an empty commit that nothing is to be done: {subject}"
-        return SessionResult(left, note, left_out)
+        before = f"{rejected.key} was rejected, and now " if rejected else ""
+        return SessionResult(left, f"{before}the agent says by an empty commit that nothing is to be done: {subject}", left_out)
     return SessionResult(left, left_out=left_out)
 
 
@@ -84,13 +85,13 @@ def _tree(hub: Hub, commit: str) -> str:
     return hub.objects.commit(commit).tree
 
 
-def _accounted(hub: Hub, commit: str, rejected: Rejected, trunk: str) -> bool:
+def _accounted(hub: Hub, commit: str, since: str, trunk: str) -> bool:
     """Tell whether an empty commit names a commit of trunk that has done the work.
 
-    That commit must be newer than the one on which the rejected change began.
+    That commit must be newer than `since`, on which a rejected change began; empty if none was.
     """
     named = re.findall(r"\b[0-9a-f]{7,40}\b", hub.objects.commit(commit).message.decode(errors="replace"))
-    landed = hub.git("rev-list", f"-n{FAR}", trunk, "^" + rejected.base).split() if named else []
+    landed = hub.git("rev-list", f"-n{FAR}", trunk, *(["^" + since] if since else [])).split() if named else []
     return any(oid.startswith(word) for word in named for oid in landed)
 
 

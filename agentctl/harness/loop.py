@@ -104,9 +104,11 @@ class _SoFar:
     tally: Tally = field(default_factory=Tally)
     spent: Spent = Spent()
     archived: Counter[Status] = field(default_factory=Counter)
+    only: frozenset[str] | None = None
+    """The tasks that the run works on: those of its list, and what was taken in; None at the beginning, or if it has no list."""
 
     def add(self, fleet: Fleet) -> None:
-        self.spent = fleet.spent
+        self.spent, self.only = fleet.spent, None if fleet.only is None else frozenset(fleet.only)
         self.archived += fleet.archived
 
 
@@ -140,7 +142,9 @@ def _go_on(hub: Hub, trunk: str, job: RunPlan, heard: Callable[[Told], None], wa
         wake = threading.Event()
         seat = Seat(hub, lambda held: Bot(hub, held, trunk, heard, job.slots, job.batch, wake, job.gates), heard, job.bot)
         stack.callback(seat.leave)
-        fleet = Fleet(hub, trunk, job.policy, job.crew, job.only, heard, wake, job.sessions, job.by_trunk, so_far.spent)
+        fleet = Fleet(
+            hub, trunk, job.policy, job.crew, so_far.only or job.only, heard, wake, job.sessions, job.by_trunk, so_far.spent
+        )
         stack.callback(so_far.add, fleet)
         if not job.keep:
             stack.callback(fleet.close)

@@ -12,6 +12,8 @@ from agentctl.fleet import session
 from agentctl.fleet.conclusion import Assignment
 from agentctl.hub import status, tasks
 from agentctl.hub.policy_file import read_policy
+from tests.support.agents import add, ends, task
+from tests.support.agents import run as run_fleet
 from tests.support.hub import command, policy, write
 
 
@@ -234,6 +236,17 @@ def test_nothing_to_do_is_no_answer_to_a_rejection(repo):
     ended = run_again(repo, "git commit -q --allow-empty -m 'It works for me'")
     assert (ended.end, ended.revision) == (End.GAVE_UP, 0)
     assert "job/1 was rejected" in ended.note and "It works for me" in ended.note
+
+
+def test_nothing_to_do_is_a_question_to_a_person_unless_it_is_said_what_did_it(repo):
+    add(repo, "done", "odd")
+    said = f"[ $AGENTCTL_TASK = odd ] && echo It is fine || echo Done by {repo.tip[:10]}"
+    run_fleet(repo, f'git commit -q --allow-empty -m "$({said})"', "-n", "1", ok=7)
+    assert (
+        "it needs a person: the agent says by an empty commit that nothing is to be done: It is fine"
+        in task(repo, "odd")["reason"]
+    )
+    assert (task(repo, "done")["status"], ends(repo, "done")) == ("landed", ["submitted"]) and repo.landings() == []
 
 
 def test_nothing_to_do_is_an_answer_where_a_commit_of_trunk_did_it(repo):

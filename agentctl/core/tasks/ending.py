@@ -38,7 +38,7 @@ class End(StrEnum):
     BEHIND = "behind"
     """The policy ended the session: trunk moved on too far, and what it had conflicts with what landed."""
     GAVE_UP = "gave up"
-    """The agent's change was rejected, and now it says by an empty commit that nothing is to be done."""
+    """The agent says by an empty commit that nothing is to be done, and does not name what has done it."""
 
 
 class Left(StrEnum):
@@ -50,7 +50,7 @@ class Left(StrEnum):
     BOTH = "commits, and new files beside them that were not added"
     REPEATED = "once more what was rejected, unchanged"
     UNFINISHED = "something under way, such as a merge or a rebase"
-    EXCUSE = "an empty commit after a rejection, and no word of what did the work"
+    EXCUSE = "an empty commit, and no word of what did the work"
 
 
 class Use(StrEnum):

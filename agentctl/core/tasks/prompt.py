@@ -153,7 +153,8 @@ HAND_IN = """\
 - Commit your work on the branch you find yourself on. Your session is over when you exit;
   new commits are the result, whatever you print. Commit all of it, new files too: what you
   leave uncommitted beside them is not handed in.
-- If nothing is left to do, say so by an empty commit: `git commit --allow-empty -m REASON`.
+- If nothing is left to do, say so by an empty commit whose message has the id of the commit of
+  trunk that did it: `git commit --allow-empty -m 'Done by ID'`. Without one a person is asked.
 - Before you commit, look for the file `.agentctl/session/news.md`. If it is there, your work
   does not merge with what landed while you worked, you go in circles, or your session is
   nearly over; it says what to do.
@@ -265,7 +266,7 @@ def _rejection(seen: Situation) -> str:
     lines += [
         "",
         "Hand in something else than that. If nothing is left to do because others did the work, make an empty",
-        "commit whose message holds the id of the commit of trunk that did it; without one a person is asked.",
+        "commit whose message holds the id of the commit of trunk that did it since; without one a person is asked.",
     ]
     for title, others in (("It conflicts with", answer.conflicting), ("Landed meanwhile", answer.landed)):
         if others:
