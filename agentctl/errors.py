@@ -143,7 +143,7 @@ _MACHINE = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.
 
 
 class DiskFull(Infrastructure):
-    """the disk is full: {message}"""
+    """the disk is full: {said}"""
 
     code = "disk-full"
     hint = "free some disk space, then run the same command again"

@@ -41,8 +41,10 @@ STAGE, SKIP_WORKTREE = 0x3000, 0x4000
 """Bits of an index entry (see gitformat-index(5)): its stage, and that its file is kept out of the worktree."""
 
 NO_PUSH = "/agentctl: commit and end the session; the merge queue does the rest"
-"""Where Git would push: it begins with a slash, or Git would ask a host of that name."""
-"""The address of a push from a worktree: it leads nowhere, and Git's error shows it to the agent."""
+"""The address of a push from a worktree: it leads nowhere, and Git's error shows it to the agent.
+
+It begins with a slash, or Git would ask a host of that name.
+"""
 
 
 REWRITTEN = ("HEAD", "index", "packed-refs")

@@ -139,7 +139,7 @@ def run(
     if done.returncode not in ok:
         said = done.stderr.decode(errors="replace")
         if any(words in said for words in FULL):
-            raise DiskFull(f"the disk is full: {said.strip()}")
+            raise DiskFull(said=said.strip())
         raise GitError(args, done.returncode, said)
     return done
 

@@ -82,8 +82,9 @@ AGENTS = section(
         "model": text("The model that the adapter's program is told to use. Empty: its own choice.", ""),
         "count": number("How many agents work at the same time, unless agentctl scale says another number.", 4, 1, 10_000),
         "setup": text(
-            "A command, run by sh -c in a new worktree of an agent, and anew if what it made is gone. "
-            "What it makes is no part of a change. Empty: none.",
+            "A command, run by sh -c in a new worktree of an agent, and anew if what it made is gone or "
+            "changed. What it makes is no part of a change; files of trunk that it edits are, if the agent "
+            "commits them. Empty: none.",
             "",
         ),
         "setup_on": globs("Files of trunk whose change makes setup run again, as globs.", []),
