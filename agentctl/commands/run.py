@@ -88,9 +88,9 @@ def command(
 
     TASKS is a YAML list of tasks (agentctl help tasks); those not there yet are added. Without it, the tasks
     there are. What is added, opened or bumped while it runs is worked on, too; a task that is
-    parked is not, and what comes after it waits: when nothing else is left, the run ends. What
-    the policy of trunk says of agents counts from the next session on. The
-    command after -- is the agent: it gets the prompt on standard input, in
+    parked is not, and what comes after it waits, as a change does whose review is parked: when
+    nothing else is left, the run ends. What the policy of trunk says of agents counts from the
+    next session on. The command after -- is the agent: it gets the prompt on standard input, in
     $AGENTCTL_PROMPT_FILE, and in place of {prompt} or {prompt_file}. A program such as
     ./my-agent.sh is the one where you are; if there is none, that of the agent's worktree. A
     failure that hits all agents, such as a refused key or a rate limit, counts against no task:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Collection, Mapping
 
@@ -10,7 +11,7 @@ from agentctl.core.policy.policy import Policy
 from agentctl.core.queue.approvals import Lack
 from agentctl.core.queue.records import Queued
 from agentctl.core.tasks import reviewing
-from agentctl.core.tasks.task import Task
+from agentctl.core.tasks.task import Status, Task
 from agentctl.core.text.json_form import replace
 from agentctl.errors import AgentctlError
 from agentctl.git.repository import Hub
@@ -22,8 +23,13 @@ class Reviews:
     def __init__(self, hub: Hub) -> None:
         self._hub = hub
         self._tip: str | None = None
-        self._wanted: set[str] = set()
-        """The review tasks that are to be worked on by the ledger at `_tip`."""
+        self._queue: Mapping[str, Queued] = {}
+        self._lacks: dict[str, list[Lack]] = {}
+        """What queued changes lack that reviewers can give, by key. This and `_queue` are by the ledger at `_tip`."""
+        self._own: dict[str, frozenset[str]] = {}
+        """The reviews of itself for which a queued change waits, by key."""
+        self._all: dict[str, frozenset[str]] = {}
+        """The reviews for which a queued change waits, by key: those of what it comes after too."""
 
     def follow(self, policy: Policy, ledger: Ledger, known: Mapping[str, Task], busy: Collection[str]) -> None:
         """Open the tasks that are lacking by policy and ledger, and close those by which nothing is left to judge, parked ones too.
@@ -31,44 +37,71 @@ class Reviews:
         `busy` are tasks on which a session works: it may have something to say still.
         """
         if not policy.approvals:
+            self._tip, self._queue, self._lacks, self._own, self._all = None, {}, {}, {}, {}
             return
         if ledger.tip != self._tip:
-            self._tip, self._wanted = ledger.tip, set()
-            for record in ledger.state().queue.values():
-                if (about := known.get(record.change.task or "")) and reviewing.is_review(about):
-                    # What a reviewer submits is nobody's result.
-                    continue
-                for lack in self._lacking(policy, record):
-                    self._wanted |= self._opened(record, lack, known)
+            self._tip, self._queue = ledger.tip, ledger.state().queue
+            found = {key: self._lacking(policy, record, known) for key, record in self._queue.items()}
+            self._lacks = {key: lacks for key, lacks in found.items() if lacks}
+            for key, lacks in self._lacks.items():
+                for lack in lacks:
+                    self._open(self._queue[key], lack, known)
+        reviews = {key: [known[name] for name in reviewing.names(key) if name in known] for key in self._lacks}
+        self._own = {
+            key: frozenset(task.id for lack in lacks for task in reviewing.waited_for(lack, reviews[key]))
+            for key, lacks in self._lacks.items()
+        }
+        self._all = reviewing.with_followers(self._queue, self._own)
+        # One that was parked may be opened again.
+        wanted = {name for key in self._lacks for name in reviewing.names(key)}
         for task in known.values():
-            over = reviewing.is_review(task) and task.closed != "done" and task.id not in self._wanted
+            over = reviewing.is_review(task) and task.closed != "done" and task.id not in wanted
             if over and task.id not in busy:
                 self._close(task)
 
-    def _lacking(self, policy: Policy, record: Queued) -> list[Lack]:
+    @property
+    def needed(self) -> frozenset[str]:
+        """The reviews for which queued changes wait."""
+        return frozenset().union(*self._own.values())
+
+    @property
+    def by_task(self) -> dict[str, frozenset[str]]:
+        """The reviews for which the queued change of a task waits, by task."""
+        return {task: names for key, names in self._all.items() if (task := self._queue[key].change.task)}
+
+    def parked(self, statuses: Mapping[str, Status]) -> dict[str, list[str]]:
+        """Return the parked reviews of each queued change that waits for such ones, by key."""
+        found = {key: sorted(name for name in names if statuses.get(name) == Status.PARKED) for key, names in self._own.items()}
+        return {key: names for key, names in found.items() if names}
+
+    def hold_up(self, queue: Collection[str], statuses: Mapping[str, Status]) -> bool:
+        """Tell whether each change of a queue, by its key, waits for a review that is parked."""
+        parked = {name for names in self.parked(statuses).values() for name in names}
+        return bool(parked) and all(self._all.get(key, frozenset()) & parked for key in queue)
+
+    def _lacking(self, policy: Policy, record: Queued, known: Mapping[str, Task]) -> list[Lack]:
+        if (about := known.get(record.change.task or "")) and reviewing.is_review(about):
+            # What a reviewer submits is nobody's result.
+            return []
         try:
             found = approvals.lacking(self._hub, policy, record)
         except AgentctlError:
             return []
-        return [lack for lack in found if (role := roles.role(policy.agents, lack.rule.by)) and role.does == "review"]
+        return [lack for lack in found if roles.does(policy.agents, lack.rule.by) == "review"]
 
-    def _opened(self, record: Queued, lack: Lack, known: Mapping[str, Task]) -> set[str]:
-        """Return the names of the tasks by which a change gets what it lacks; those that are missing are opened."""
-        names = [reviewing.name_of(record.key, n + 1) for n in range(reviewing.MOST)]
-        there = {name for name in names if name in known and not known[name].closed}
+    def _open(self, record: Queued, lack: Lack, known: Mapping[str, Task]) -> None:
+        """Open the tasks that are missing for a change to get what it lacks."""
+        names = reviewing.names(record.key)
+        missing = reviewing.still_to_open(lack, (known[name] for name in names if name in known))
+        if not missing:
+            return
         free = [n + 1 for n, name in enumerate(names) if name not in known and not tasks.exists(self._hub, name)]
         about = known.get(record.change.task or "")
-        for number in free[: max(0, lack.missing - len(there))]:
-            try:
-                there |= set(tasks.add(self._hub, [reviewing.task_for(record, lack, number, about, time.time())]))
-            except AgentctlError:
-                # Something stands in the way of its ref; a person sees by `queue` that the change waits.
-                continue
-        # One that was parked may be opened again.
-        return there.union(names)
+        for number in free[:missing]:
+            # If something stands in the way of its ref, a person sees by `queue` that the change waits.
+            with contextlib.suppress(AgentctlError):
+                tasks.add(self._hub, [reviewing.task_for(record, lack, number, about, time.time())])
 
     def _close(self, task: Task) -> None:
-        try:
+        with contextlib.suppress(AgentctlError):
             tasks.change(self._hub, task.id, "done: nothing is left to judge", lambda t: replace(t, closed="done", reason=""))
-        except AgentctlError:
-            return

@@ -95,7 +95,7 @@ class Fleet:
         """Until when an agent that somebody else has gets no task."""
         # A thread is started only when there is no idle one.
         self._pool = ThreadPoolExecutor(max_workers=MOST, thread_name_prefix="session")
-        self._hot, self._reviews, self._radar = HotFiles(hub), Reviews(hub), Radar(hub, trunk, self.wake)
+        self._hot, self.reviews, self._radar = HotFiles(hub), Reviews(hub), Radar(hub, trunk, self.wake)
         self._seen = self._survey()
         take_over(hub, trunk, policy)
         self._begun = time.time()
@@ -205,13 +205,17 @@ class Fleet:
             (self._before or {}).pop(name, None)
             if self.only is not None:
                 self.only.discard(name)
-        self._reviews.follow(self.policy, ledger, self.tasks, self.runs)
+        self.reviews.follow(self.policy, ledger, self.tasks, self.runs)
+        if self.only is not None:
+            # The queue does not become empty without them.
+            self.only.update(self.reviews.needed)
         self._outcomes.read(ledger, self.tasks, self._tip)
         self._adopted = ledger.trunk() == self._tip
         spoilt = (name for name in self._before or () if name not in self.tasks and seen.spoilt(name))
         self._lost = [name for name in spoilt if not isinstance(ledger.newest(name), Landed)]
         claims = {name: claim for name, (claim, _) in seen.claims.items()}
-        statuses = live_list.with_planners(self.tasks, standings(self.tasks, claims, self._outcomes.records, self._outcomes.gone))
+        alone = standings(self.tasks, claims, self._outcomes.records, self._outcomes.gone)
+        statuses = live_list.with_planners(self.tasks, alone, self.reviews.by_task)
         for name in self.runs:
             if statuses.get(name) == Status.READY:
                 statuses[name] = Status.WORKING
@@ -361,7 +365,7 @@ class Fleet:
     @property
     def held_up(self) -> dict[str, HeldUp]:
         """What holds up the tasks of this fleet that work alone will not free, by task."""
-        return live_list.held_up(self.tasks, self.statuses, self.only)
+        return live_list.held_up(self.tasks, self.statuses, self.only, self.reviews.by_task)
 
     @property
     def parked(self) -> dict[str, str]:
@@ -374,7 +378,7 @@ class Fleet:
 
     @property
     def blocked(self) -> dict[str, str]:
-        """Why each task of this fleet that is held up is blocked, by task."""
+        """Why each task of this fleet that is held up does not go on, by task."""
         return {name: live_list.why(held, self.tasks, self.statuses) for name, held in self.held_up.items()}
 
     def stop(self) -> None:

@@ -15,6 +15,7 @@ from agentctl.bot.bot import Bot
 from agentctl.core.notices import HubAway, Told, TrunkRed
 from agentctl.core.policy.policy import Policy
 from agentctl.core.queue.spending import Spent
+from agentctl.core.tasks import reviewing
 from agentctl.core.tasks.task import Status
 from agentctl.engine import memory, open_files
 from agentctl.errors import Infrastructure, PolicyError, is_full
@@ -174,7 +175,7 @@ def _go_on(hub: Hub, trunk: str, job: RunPlan, heard: Callable[[Told], None], wa
             lacks = lacking.look(job.sessions.lacking, job.gates.lacking if bot else "")
             hindrance.tell((bot or seat).reach.told, red, fleet.pace.held, fleet.lacks_agent, lacks)
             show()
-            if fleet.done and (not bot or bot.idle or fleet.over_budget and bot.halted):
+            if _over(fleet, bot):
                 unpublished = bot.publisher.trouble if bot else ""
                 break
             if bot and bot.blocked and bot.halted and not fleet.runs and not (bot.green.was and fleet.held_by_trunk):
@@ -193,6 +194,13 @@ def _hold(fleet: Fleet, error: PolicyError, tell: Callable[[Told], None]) -> Non
     fleet.unusable = why
 
 
+def _over(fleet: Fleet, bot: Bot | None) -> bool:
+    """Tell whether neither fleet nor bot has anything left to do, or only what a person has to make possible first."""
+    if not fleet.done or not bot or bot.idle:
+        return fleet.done
+    return bot.halted and (bool(fleet.over_budget) or fleet.reviews.hold_up(bot.state.queue, fleet.statuses))
+
+
 def _summed_up(fleet: Fleet, seat: Seat, so_far: _SoFar, unpublished: str) -> Summary:
     now, tally = time.time(), so_far.tally
     paused, ended = fleet.pace.paused(now), so_far.archived + Counter(fleet.mine.values())
@@ -202,6 +210,7 @@ def _summed_up(fleet: Fleet, seat: Seat, so_far: _SoFar, unpublished: str) -> Su
         done=ended[Status.DONE],
         parked=len(fleet.parked),
         blocked=len(fleet.blocked),
+        unreviewed=reviewing.told(fleet.reviews.parked(fleet.statuses)),
         changes=tally.landed,
         rejected=tally.rejected,
         conflicts=tally.conflicts,

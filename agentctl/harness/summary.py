@@ -26,7 +26,9 @@ class Summary:
     done: int = 0
     """Tasks that are done without a change: a planner's, a reviewer's, or closed by hand."""
     blocked: int = 0
-    """Tasks that wait for one that is parked or cannot be read."""
+    """Tasks that wait for one that is parked or cannot be read, or whose change waits for such a review."""
+    unreviewed: str = ""
+    """Which changes wait for reviews that are parked, and what to do; empty if none does."""
     why_paused: str = ""
     """Why the fleet paused: if for several reasons, how long for each; and the words of the agents' program the last time."""
     sessions: int = 0
@@ -57,6 +59,7 @@ class Summary:
             + (f", {self.done} done without a change" if self.done else "")
             + f", {self.parked} parked"
             + (f", {self.blocked} blocked" if self.blocked else ""),
+            *([f"approvals   {self.unreviewed}"] if self.unreviewed else []),
             *(["changes     tested and landed by the bot at another station: agentctl queue --all"] if self.elsewhere else queue),
             f"time        {self.seconds:.1f} s" + ("" if self.elsewhere else f"; {rate} landed an hour"),
             *([f"spent       {self.spent} in {many(self.sessions, 'session')}"] if str(self.spent) else []),

@@ -86,9 +86,10 @@ def test_one_agent_alone_cannot_review_and_that_is_said_until_there_is_another(m
 
 def test_a_review_that_was_parked_is_done_by_whoever_opens_it_and_closed_if_it_is_not_needed(make_repo):
     repo = reviewed(make_repo)
-    add(repo, "one", "two")
+    add(repo, "one", "two", "other")
     waits = f'until [ -e "{repo.path}/judges" ]; do sleep 0.05; done; '
-    fleet = started(repo, f'case "$AGENTCTL_TASK" in review-*) {waits} {APPROVE} ;; *) {WORK} ;; esac')
+    # As long as something else is left to do, the run goes on.
+    fleet = started(repo, f'case "$AGENTCTL_TASK" in review-*) {waits} {APPROVE} ;; other) {waits} {WORK} ;; *) {WORK} ;; esac')
     try:
         for name in ("one", "two"):
             eventually(lambda name=name: repo.refs(f"refs/agentctl/tasks/review-{name}-1"))
@@ -102,6 +103,49 @@ def test_a_review_that_was_parked_is_done_by_whoever_opens_it_and_closed_if_it_i
     finally:
         fleet.kill()
     assert "one/1" in repo.landings()
+
+
+def undecided(name):
+    """An agent that works, and judges all but one change, when the review of that one is parked: it says nothing of it."""
+    parked = f"until agentctl task list --status parked | grep -q review-{name}-1; do sleep 0.05; done; "
+    return f'case "$AGENTCTL_TASK" in review-{name}-*) ;; review-*) {parked} {APPROVE} ;; *) {WORK} ;; esac'
+
+
+def test_a_parked_review_keeps_its_place_whatever_else_lands_and_the_run_ends_and_says_so(make_repo):
+    repo = reviewed(make_repo, attempts=2)
+    add(repo, "one", "two", {"id": "late", "after": ["one"]})
+    said = run(repo, undecided("one"), "--agents", 3, ok=7).stdout
+    assert repo.landings() == ["two/1"] and repo.stage("one") == "queued"
+    assert [task["id"] for task in json.loads(repo.cli("task", "list", "--json").stdout) if task["role"] == "reviewer"] == [
+        "review-one-1",
+        "review-two-1",
+    ]
+    assert ends(repo, "review-one-1") == ["empty", "empty"]
+    assert "tasks       1 of 5 landed, 1 done without a change, 1 parked, 2 blocked\n" in said
+    said = " ".join(said.split())
+    assert "1 change waits for approvals, and its review is parked: agentctl task open review-one-1" in said
+    why = "review-one-1, which is parked: "
+    assert f"blocked one: its change waits for {why}" in said
+    assert f"blocked late: it comes after one, which waits for {why}" in said
+    nothing_is_left(repo)
+
+    # The next run does not wait either, until somebody opens it.
+    run(repo, judge(APPROVE), ok=7)
+    repo.cli("task", "open", "review-one-1")
+    run(repo, judge(APPROVE))
+    assert repo.landings() == ["two/1", "one/1", "late/1"]
+    assert task(repo, "review-one-1")["status"] == "done"
+    repo.proven()
+
+
+def test_a_run_on_a_list_has_the_changes_of_others_reviewed_too(make_repo, tmp_path):
+    repo = reviewed(make_repo, attempts=1)
+    add(repo, "one")
+    run(repo, judge("true"), ok=7)
+    repo.cli("task", "open", "review-one-1")
+    write(tmp_path, {"more.yaml": "- {id: more, prompt: do more}\n"})
+    run(repo, judge(APPROVE), tmp_path / "more.yaml")
+    assert sorted(repo.landings()) == ["more/1", "one/1"]
 
 
 def test_a_fleet_over_its_budget_does_not_wait_for_reviews(make_repo):
@@ -154,8 +198,6 @@ def test_a_reviewer_that_only_judges_is_done(make_repo):
 def test_a_reviewer_that_judges_nothing_is_told_so(make_repo):
     repo = reviewed(make_repo, attempts=1)
     add(repo, "one")
-    started_run = started(repo, judge("true"))
-    eventually(lambda: "review-one-1" in repo.cli("task", "list").stdout and task(repo, "review-one-1")["status"] == "parked")
-    started_run.terminate()
-    started_run.communicate(timeout=PATIENCE)
+    run(repo, judge("true"), ok=7)
+    assert task(repo, "review-one-1")["status"] == "parked"
     assert "it approved and refused nothing" in task(repo, "review-one-1")["reason"]

@@ -1,6 +1,6 @@
 """Which tasks a run takes in, and what holds the others up."""
 
-from agentctl.core.tasks.live_list import HeldUp, asked_for, held_up, unfinished, waits_for, why
+from agentctl.core.tasks.live_list import HeldUp, asked_for, held_up, unfinished, waits_for, why, with_planners
 from agentctl.core.tasks.task import End, Session, Status, Task
 from agentctl.core.text.json_form import replace
 
@@ -62,6 +62,25 @@ def test_a_run_with_a_list_waits_for_others_only_while_somebody_works_on_them():
         assert bool(found) == held, stands
         assert held_up(known, where) == {}
     assert why(HeldUp("other", "other"), known, where) == "it comes after other, which is not on the list of this run"
+
+
+def test_a_change_that_waits_for_a_parked_review_holds_up_its_task_and_all_behind_it():
+    known = tasks(work="", then="work", free="")
+    known |= {name: replace(Task(name, name, "judge it"), avoid=("ann",)) for name in ("review-work-1", "review-work-1-2")}
+    known["goal"], known["work"] = Task("goal", "goal", "plan it"), replace(known["work"], parent="goal")
+    where = {"work": Status.SUBMITTED, "then": BLOCKED, "free": Status.SUBMITTED, "goal": READY}
+    where |= {"review-work-1": Status.DONE, "review-work-1-2": PARKED}
+    reviews = {"work": frozenset({"review-work-1", "review-work-1-2"})}
+    held = held_up(known, where, reviews=reviews)
+    assert held == {"work": HeldUp("review-work-1-2", "review-work-1-2"), "then": HeldUp("work", "review-work-1-2")}
+    assert why(held["work"], known, where) == "its change waits for review-work-1-2, which is parked"
+    assert why(held["then"], known, where) == "it comes after work, which waits for review-work-1-2, which is parked"
+    # To a planner it is over.
+    assert with_planners(known, where, reviews)["goal"] == READY and with_planners(known, where)["goal"] == BLOCKED
+    # One that can be worked on holds up nothing, nor does one of a change that has left the queue.
+    for stands in (READY, Status.WORKING, Status.DONE):
+        assert held_up(known, {**where, "review-work-1-2": stands}, reviews=reviews) == {}
+    assert held_up(known, {**where, "work": Status.LANDED, "then": READY}, reviews=reviews) == {}
 
 
 def test_a_long_row_is_held_up_by_its_first():

@@ -1,7 +1,8 @@
 """Which tasks a run works on while others change the list, and what keeps the rest from it.
 
 A task is blocked until all that it comes after is done. It is held up if work alone will never end that: one of those
-is parked or cannot be read, is held up itself, or is left alone by this run.
+is parked or cannot be read, is held up itself, or is left alone by this run. A task whose change waits for reviews is held
+up by these in the same way.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
+from agentctl.core.tasks import reviewing
 from agentctl.core.tasks.task import FINISHED, Status, Task
 
 MOVING = frozenset({Status.WORKING, Status.SUBMITTED})
@@ -17,17 +19,20 @@ MOVING = frozenset({Status.WORKING, Status.SUBMITTED})
 
 @dataclass(frozen=True, slots=True)
 class HeldUp:
-    """What holds up a blocked task."""
+    """What holds up a task."""
 
     by: str
-    """A task that it comes after."""
+    """A task that it comes after, or a review of its change."""
     root: str
     """The task that has to be opened, mended or taken in first; empty if there is none, because tasks wait in a circle."""
 
 
-def with_planners(tasks: Mapping[str, Task], statuses: Mapping[str, Status]) -> dict[str, Status]:
+def with_planners(
+    tasks: Mapping[str, Task], statuses: Mapping[str, Status], reviews: Mapping[str, Collection[str]] = {}
+) -> dict[str, Status]:
     """Return where every task stands, if one that planned others waits until these are over.
 
+    `reviews` are as for `held_up`.
     A task is over that is done, parked, gone, or held up by one of those. One that waits for its planner in turn, as
     those do that come after it, is not waited for: neither would ever start.
     """
@@ -38,7 +43,7 @@ def with_planners(tasks: Mapping[str, Task], statuses: Mapping[str, Status]) -> 
     if not below:
         return dict(statuses)
     over = {name for name, where in statuses.items() if where in FINISHED | {Status.PARKED, Status.GONE}}
-    over |= held_up(tasks, statuses).keys()
+    over |= held_up(tasks, statuses, reviews=reviews).keys()
     left = {
         name: set(children) - over
         for name, children in below.items()
@@ -112,16 +117,21 @@ def waits_for(task: Task, statuses: Mapping[str, Status]) -> tuple[str, ...]:
     return tuple(name for name in task.after if statuses.get(name) not in FINISHED)
 
 
-def held_up(tasks: Mapping[str, Task], statuses: Mapping[str, Status], mine: Collection[str] | None = None) -> dict[str, HeldUp]:
-    """Return the blocked tasks that are held up; `mine` are the tasks that this run works on, None for all.
+def held_up(
+    tasks: Mapping[str, Task],
+    statuses: Mapping[str, Status],
+    mine: Collection[str] | None = None,
+    reviews: Mapping[str, Collection[str]] = {},
+) -> dict[str, HeldUp]:
+    """Return the tasks that are held up; `mine` are the tasks that this run works on, None for all.
 
-    The time is linear in the number of dependencies.
+    `reviews` are those for which the change of a task waits, by task. The time is linear in the number of dependencies.
     """
-    blocked = {
-        name: waits_for(tasks[name], statuses)
-        for name in (tasks if mine is None else mine)
-        if statuses.get(name) == Status.BLOCKED
-    }
+    ours = tasks if mine is None else mine
+    blocked = {name: waits_for(tasks[name], statuses) for name in ours if statuses.get(name) == Status.BLOCKED}
+    for name in reviews:
+        if name in ours and statuses.get(name) == Status.SUBMITTED:
+            blocked[name] = tuple(sorted(one for one in reviews[name] if statuses.get(one) not in FINISHED))
     behind: dict[str, list[str]] = {}
     for name, others in blocked.items():
         for other in others:
@@ -162,5 +172,6 @@ def why(held: HeldUp, tasks: Mapping[str, Task], statuses: Mapping[str, Status])
         what = f"is parked: {root.reason}" if root and root.reason else "is parked"
     else:
         what = "is no task that can be read" if root is None else "is not on the list of this run"
-    after = f"it comes after {held.by}, which "
+    by = tasks.get(held.by)
+    after = f"{'its change waits for' if by and reviewing.is_review(by) else 'it comes after'} {held.by}, which "
     return after + what if held.by == held.root else f"{after}waits for {held.root}, which {what}"

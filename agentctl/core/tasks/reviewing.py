@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+
 from agentctl.core import refnames
 from agentctl.core.queue.approvals import Lack
 from agentctl.core.queue.records import Queued
@@ -10,9 +12,9 @@ from agentctl.core.tasks.task import Task
 from agentctl.core.text.printable import printable
 
 MOST = 5
-"""The most tasks that are opened to review one revision: each ends with a judgement, or is tried as often as any other."""
+"""The most tasks that are opened to review one revision, if reviewers say that they are done and judge nothing."""
 NAMED = 20
-"""The most paths that a task names."""
+"""The most paths that a task names, and the most reviews that a sentence does."""
 
 PROMPT = """\
 Judge the change {change} of {agent}: {subject}
@@ -29,8 +31,56 @@ def name_of(key: str, number: int) -> str:
     return refnames.distinct(f"review-{key.replace('/', '-')}" + (f"-{number}" if number > 1 else ""))
 
 
+def names(key: str) -> tuple[str, ...]:
+    """Return the ids of all tasks that may review a revision."""
+    return tuple(name_of(key, n + 1) for n in range(MOST))
+
+
 def is_review(task: Task) -> bool:
     return task.id.startswith("review-") and bool(task.avoid)
+
+
+def not_done(lack: Lack, reviews: Iterable[Task]) -> list[Task]:
+    """Return those of the reviews of a change that may bring what it lacks, parked ones last."""
+    return sorted((task for task in reviews if task.closed != "done" and task.role == lack.rule.by), key=lambda task: task.closed)
+
+
+def waited_for(lack: Lack, reviews: Iterable[Task]) -> list[Task]:
+    """Return the reviews for which a change waits: as many as approvals are missing, parked ones only where others are too few."""
+    return not_done(lack, reviews)[: lack.missing]
+
+
+def still_to_open(lack: Lack, reviews: Iterable[Task]) -> int:
+    """Return how many more reviews a change needs. One that is parked, by whomever, keeps its place until it is opened."""
+    return max(0, lack.missing - len(not_done(lack, reviews)))
+
+
+def with_followers(queue: Mapping[str, Queued], waits: Mapping[str, Iterable[str]]) -> dict[str, frozenset[str]]:
+    """Return for which reviews each queued change waits, by key: for its own, and for those of what it comes after.
+
+    `waits` has its own, by key; a change that waits for none is left out.
+    """
+    found = {record.change.id: frozenset(waits.get(key, ())) for key, record in queue.items()} if waits else {}
+    grows = bool(found)
+    while grows:
+        grows = False
+        for record in queue.values():
+            own = found[record.change.id]
+            found[record.change.id] = own.union(*(found.get(name, ()) for name in record.change.after))
+            grows = grows or own != found[record.change.id]
+    return {key: reviews for key, record in queue.items() if (reviews := found.get(record.change.id))}
+
+
+def told(parked: Mapping[str, Iterable[str]]) -> str:
+    """Return what to do about the changes whose reviews are parked, by key; empty if there is none."""
+    if not parked:
+        return ""
+    first = sorted({name for names in parked.values() for name in names})
+    more = f" (and {len(first) - NAMED} more)" if len(first) > NAMED else ""
+    waits = "1 change waits" if len(parked) == 1 else f"{len(parked)} changes wait"
+    whose = "its" if len(parked) == 1 else "their"
+    are = "review is" if len(first) == 1 else "reviews are"
+    return f"{waits} for approvals, and {whose} {are} parked: agentctl task open {' '.join(first[:NAMED])}{more}"
 
 
 def task_for(record: Queued, lack: Lack, number: int, about: Task | None, now: float) -> Task:

@@ -1,0 +1,60 @@
+"""How many tasks review a change, and which of them it waits for."""
+
+from agentctl.core.policy.policy import ApprovalRule
+from agentctl.core.queue.approvals import Lack
+from agentctl.core.queue.model import Change
+from agentctl.core.queue.records import Queued, Work
+from agentctl.core.tasks.reviewing import names, still_to_open, told, waited_for, with_followers
+from agentctl.core.tasks.task import Task
+
+
+def lack(count=1, by="reviewer"):
+    return Lack(ApprovalRule(("**",), by, count), ("a",), ())
+
+
+def review(number, closed="", role="reviewer"):
+    return Task(names("fix/1")[number - 1], "Review fix/1: it", "judge it", closed=closed, role=role, avoid=("ann",))
+
+
+def waiting(lack, *reviews):
+    return [task.id for task in waited_for(lack, reviews)]
+
+
+def test_a_change_has_as_many_reviews_as_approvals_are_missing():
+    assert still_to_open(lack(2), []) == 2 and still_to_open(lack(2), [review(1)]) == 1
+    assert still_to_open(lack(), [review(1)]) == still_to_open(lack(), [review(1), review(2)]) == 0
+    # One that is parked keeps its place, whoever parked it; one that is done and no approval does not.
+    assert still_to_open(lack(), [review(1, "parked")]) == 0
+    assert still_to_open(lack(), [review(1, "done")]) == 1
+    # Each role has its own.
+    assert still_to_open(lack(), [review(1, role="guard")]) == 1
+
+
+def test_a_change_waits_for_parked_reviews_where_others_are_too_few():
+    one, two, parked = review(1), review(2), review(3, "parked")
+    assert waiting(lack(), parked) == [parked.id] and waiting(lack(2), parked, one) == [one.id, parked.id]
+    assert waiting(lack(2), parked, one, two) == [one.id, two.id]
+    assert waiting(lack(), review(1, "done")) == waiting(lack(by="guard"), one) == []
+
+
+def test_what_comes_after_a_change_waits_for_its_reviews_too():
+    after = {"top": ("middle",), "middle": ("low", "gone"), "low": (), "free": ()}
+    queue = {
+        f"{name}/1": Queued(Change(name, 1, f"h-{name}", "ann", n, 1.0, after=ahead), Work("b" * 40))
+        for n, (name, ahead) in enumerate(after.items())
+    }
+    low, middle = frozenset({"review-low-1"}), frozenset({"review-low-1", "review-middle-1"})
+    waits = {"low/1": low, "middle/1": {"review-middle-1"}}
+    assert with_followers(queue, waits) == {"low/1": low, "middle/1": middle, "top/1": middle}
+    assert with_followers(queue, {}) == {}
+
+
+def test_what_to_do_about_parked_reviews_is_told():
+    assert told({}) == ""
+    only = "1 change waits for approvals, and its review is parked: agentctl task open review-a-1"
+    assert told({"a/1": ["review-a-1"]}) == only
+    many = told({f"c{n:02}/1": [f"review-c{n:02}-1"] for n in range(30)})
+    assert many.startswith(
+        "30 changes wait for approvals, and their reviews are parked: agentctl task open review-c00-1 review-c01"
+    )
+    assert many.endswith(" review-c19-1 (and 10 more)")
