@@ -101,7 +101,7 @@ def demo(given: Given, keep: bool) -> int:
         else:
             _page(given, summary, report)
             _where(given, place) if keep else _own(given)
-    if summary.finished < summary.tasks:
+    if not summary.complete:
         return 7
     return 0 if report.sound else 9
 

@@ -200,7 +200,7 @@ def run(given: Given, job: RunPlan) -> int:
         given.note(f"agentctl: stopped; nothing is lost, and the same command goes on from here{rest}")
         raise
     report(given, outcome)
-    return 0 if outcome.summary.finished == outcome.summary.tasks and not outcome.summary.unpublished else 7
+    return 0 if outcome.summary.complete else 7
 
 
 def watched(given: Given, job: RunPlan, also: Callable[[Told], None] = lambda event: None) -> RunOutcome:

@@ -6,6 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Collection, Mapping
 
+from agentctl.core.tasks import reviewing
 from agentctl.core.tasks.archiving import to_archive
 from agentctl.core.tasks.task import Status, Task
 from agentctl.errors import Contended, Infrastructure, Malformed, NotFound
@@ -21,7 +22,9 @@ class Archiving:
     def __init__(self, hub: Hub) -> None:
         self._hub, self._next = hub, 0.0
         self.finished: Counter[Status] = Counter()
-        """How many tasks of this fleet are in the archive, by how they ended."""
+        """How many tasks of this fleet are in the archive, by how they ended; without the reviews."""
+        self.reviews = 0
+        """How many reviews of this fleet are there."""
 
     def turn(self, known: Mapping[str, Task], statuses: Mapping[str, Status], busy: Collection[str]) -> None:
         """Put away what is over, of the list that is `known`; where that fails, later."""
@@ -44,5 +47,8 @@ class Archiving:
                     continue
                 if there:
                     found.add(name)
-                    self.finished[Status.DONE if there[0].closed == Status.DONE else Status.LANDED] += 1
+                    if reviewing.is_review(there[0]):
+                        self.reviews += 1
+                    else:
+                        self.finished[Status.DONE if there[0].closed == Status.DONE else Status.LANDED] += 1
         return found

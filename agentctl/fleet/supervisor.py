@@ -75,7 +75,7 @@ class Fleet:
         self._cache: dict[str, Task] = {}
         self._told: set[str] = set()
         """The refs that were named as passed over."""
-        self._outcomes, self._archiving = Outcomes(hub), Archiving(hub)
+        self._outcomes, self.archive = Outcomes(hub), Archiving(hub)
         self._before: dict[str, Task] | None = None
         """The tasks of the list as earlier turns saw them; those that went into the archive are out of it."""
         self._lost: list[str] = []
@@ -200,7 +200,7 @@ class Fleet:
         if self.only is not None:
             # What a task of this run planned belongs to the run, whoever planned it when.
             self.only.update(live_list.below(self.listed, self.only))
-        away = self._archiving.count(((self._before or {}) if self.only is None else self.only) - self.listed.keys())
+        away = self.archive.count(((self._before or {}) if self.only is None else self.only) - self.listed.keys())
         for name in away:
             (self._before or {}).pop(name, None)
             if self.only is not None:
@@ -220,7 +220,7 @@ class Fleet:
             if statuses.get(name) == Status.READY:
                 statuses[name] = Status.WORKING
         self.statuses = statuses
-        self._archiving.turn(self.listed, statuses, {*self.runs, *claims})
+        self.archive.turn(self.listed, statuses, {*self.runs, *claims})
 
     @property
     def listed(self) -> dict[str, Task]:
@@ -356,11 +356,6 @@ class Fleet:
     def mine(self) -> dict[str, Status | None]:
         """Where each task of this fleet stands; None for one that cannot be read."""
         return {name: self.statuses.get(name) for name in ([*self.listed, *self._lost] if self.only is None else self.only)}
-
-    @property
-    def archived(self) -> Counter[Status]:
-        """How many tasks of this fleet went into the archive, by how they ended."""
-        return self._archiving.finished
 
     @property
     def held_up(self) -> dict[str, HeldUp]:

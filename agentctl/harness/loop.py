@@ -16,7 +16,7 @@ from agentctl.core.notices import HubAway, Told, TrunkRed
 from agentctl.core.policy.policy import Policy
 from agentctl.core.queue.spending import Spent
 from agentctl.core.tasks import reviewing
-from agentctl.core.tasks.task import Status
+from agentctl.core.tasks.task import FINISHED, Status
 from agentctl.engine import memory, open_files
 from agentctl.errors import Infrastructure, PolicyError, is_full
 from agentctl.fleet import session
@@ -107,10 +107,13 @@ class _SoFar:
     archived: Counter[Status] = field(default_factory=Counter)
     only: frozenset[str] | None = None
     """The tasks that the run works on: those of its list, and what was taken in; None at the beginning, or if it has no list."""
+    reviews: int = 0
+    """The reviews in the archive, which `archived` is without."""
 
     def add(self, fleet: Fleet) -> None:
         self.spent, self.only = fleet.spent, None if fleet.only is None else frozenset(fleet.only)
-        self.archived += fleet.archived
+        self.archived += fleet.archive.finished
+        self.reviews += fleet.archive.reviews
 
 
 def run(hub: Hub, trunk: str, job: RunPlan, tell: Callable[[Told], None], watch: Watch) -> RunOutcome:
@@ -203,13 +206,16 @@ def _over(fleet: Fleet, bot: Bot | None) -> bool:
 
 def _summed_up(fleet: Fleet, seat: Seat, so_far: _SoFar, unpublished: str) -> Summary:
     now, tally = time.time(), so_far.tally
-    paused, ended = fleet.pace.paused(now), so_far.archived + Counter(fleet.mine.values())
+    reviews = {name for name in fleet.mine if (task := fleet.tasks.get(name)) and reviewing.is_review(task)}
+    paused, ended = fleet.pace.paused(now), so_far.archived + Counter(s for name, s in fleet.mine.items() if name not in reviews)
     return Summary(
         tasks=sum(ended.values()),
         landed=ended[Status.LANDED],
         done=ended[Status.DONE],
-        parked=len(fleet.parked),
+        parked=len(fleet.parked.keys() - reviews),
         blocked=len(fleet.blocked),
+        reviews=so_far.reviews + len(reviews),
+        reviewed=so_far.reviews + sum(fleet.mine[name] in FINISHED for name in reviews),
         unreviewed=reviewing.told(fleet.reviews.parked(fleet.statuses)),
         changes=tally.landed,
         rejected=tally.rejected,

@@ -12,6 +12,7 @@ from agentctl.messages import ago
 @dataclass(frozen=True)
 class Summary:
     tasks: int
+    """All of the run but those for reviews."""
     landed: int
     parked: int
     changes: int
@@ -24,9 +25,13 @@ class Summary:
     """Seconds in which the fleet started nothing, or only one session as a try."""
     pauses: int = 0
     done: int = 0
-    """Tasks that are done without a change: a planner's, a reviewer's, or closed by hand."""
+    """Tasks that are done without a change: a planner's, or closed by hand."""
     blocked: int = 0
     """Tasks that wait for one that is parked or cannot be read, or whose change waits for such a review."""
+    reviews: int = 0
+    """Tasks to review a change."""
+    reviewed: int = 0
+    """Those of them that are done."""
     unreviewed: str = ""
     """Which changes wait for reviews that are parked, and what to do; empty if none does."""
     why_paused: str = ""
@@ -42,8 +47,9 @@ class Summary:
     """True if the bot worked at another station: what it landed and tested is not counted here."""
 
     @property
-    def finished(self) -> int:
-        return self.landed + self.done
+    def complete(self) -> bool:
+        """True if every task has come to its end, and trunk is where it belongs."""
+        return self.landed + self.done == self.tasks and self.reviewed == self.reviews and not self.unpublished
 
     @property
     def lines(self) -> list[str]:
@@ -59,6 +65,7 @@ class Summary:
             + (f", {self.done} done without a change" if self.done else "")
             + f", {self.parked} parked"
             + (f", {self.blocked} blocked" if self.blocked else ""),
+            *([f"reviews     {self.reviewed} of {self.reviews} done"] if self.reviews else []),
             *([f"approvals   {self.unreviewed}"] if self.unreviewed else []),
             *(["changes     tested and landed by the bot at another station: agentctl queue --all"] if self.elsewhere else queue),
             f"time        {self.seconds:.1f} s" + ("" if self.elsewhere else f"; {rate} landed an hour"),

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from agentctl.bot.bot import Bot
 from agentctl.core import notices
 from agentctl.core.queue import events
+from agentctl.core.tasks import reviewing
 from agentctl.core.tasks.task import Status
 from agentctl.core.text.plural import many
 from agentctl.core.text.printable import printable, visible
@@ -56,7 +57,8 @@ def _draw(fleet: Fleet, bot: Bot | None, begun: float, height: int) -> Group:
     from rich.console import Group
     from rich.text import Text
 
-    where = fleet.archived + Counter(fleet.statuses[name] for name in fleet.listed)
+    listed = (name for name, task in fleet.listed.items() if not reviewing.is_review(task))
+    where = fleet.archive.finished + Counter(fleet.statuses[name] for name in listed)
     head = Text(ago(begun) + "   " + "  ".join(f"{where[s]} {s}" for s in COUNTED if where[s]))
     if spent := str(fleet.spent):
         head.append(f"   {spent}")

@@ -28,7 +28,9 @@ def test_what_a_reviewer_approves_lands_and_not_before(make_repo):
     repo = reviewed(make_repo)
     add(repo, "one")
     said = run(repo, judge(APPROVE)).stdout
-    assert repo.landings() == ["one/1"] and "1 of 2 landed, 1 done without a change" in said
+    assert repo.landings() == ["one/1"]
+    # Reviews are no part of what was asked for.
+    assert "tasks       1 of 1 landed, 0 parked\nreviews     1 of 1 done\n" in said
     review = task(repo, "review-one-1")
     assert (review["status"], review["role"]) == ("done", "reviewer")
     # Nobody judges what is their own.
@@ -121,7 +123,7 @@ def test_a_parked_review_keeps_its_place_whatever_else_lands_and_the_run_ends_an
         "review-two-1",
     ]
     assert ends(repo, "review-one-1") == ["empty", "empty"]
-    assert "tasks       1 of 5 landed, 1 done without a change, 1 parked, 2 blocked\n" in said
+    assert "tasks       1 of 3 landed, 0 parked, 2 blocked\nreviews     1 of 2 done\n" in said
     said = " ".join(said.split())
     assert "1 change waits for approvals, and its review is parked: agentctl task open review-one-1" in said
     why = "review-one-1, which is parked: "
