@@ -14,11 +14,12 @@ from agentctl.core.notices import Unapproved
 from agentctl.core.policy.policy import ApprovalRule, Policy
 from agentctl.core.queue import approvals
 from agentctl.core.queue.admission_rules import protector
-from agentctl.core.queue.approvals import Asked
+from agentctl.core.queue.approvals import Asked, Lack
 from agentctl.core.queue.events import Paused, Resumed
 from agentctl.core.queue.model import Change
 from agentctl.core.queue.records import PATHS, AgainstRules, Queued
 from agentctl.core.queue.state import State
+from agentctl.core.tasks import reviewing
 from agentctl.core.text.printable import printable
 from agentctl.errors import fault_of
 from agentctl.git.merge import changed
@@ -50,25 +51,26 @@ class HeldBack:
         """Return the queued changes that are neither frozen nor lack approvals, and tell once of each that lacks some."""
         frozen = self.paused or Pause()
         lacking = self._lacking(turn, policy)
-        for key, needed in lacking.items():
+        for key, lacks in lacking.items():
             if key not in self._told:
-                turn.notice(Unapproved(key, needed))
+                needed = approvals.whole(lacks, turn.state.queue[key].change.agent)
+                turn.notice(Unapproved(key, needed, "; ".join(reviewing.ways(key, lacks, policy.agents))))
         self._told = {*lacking}
         free = tuple(c for c in turn.state.changes if not frozen.holds(c.priority) and c.key not in lacking)
         self._held = turn.state.queue.keys() - {c.key for c in free}
         return free
 
-    def _lacking(self, turn: Turn, policy: Policy) -> dict[str, str]:
-        """Return what each queued change needs that lacks approvals, by key."""
+    def _lacking(self, turn: Turn, policy: Policy) -> dict[str, tuple[Lack, ...]]:
+        """Return the rules that queued changes do not satisfy, by key."""
         queue = turn.state.queue if policy.approvals else {}
         if self._rules != policy.approvals:
             self._rules, self._asked = policy.approvals, {}
         self._asked = {key: self._asked[key] for key in self._asked.keys() & queue.keys()}
         found = {
-            key: (approvals.lacking(self._of(policy, queued), queued.change.agent, queued.approvals), queued.change.agent)
+            key: approvals.lacking(self._of(policy, queued), queued.change.agent, queued.approvals)
             for key, queued in queue.items()
         }
-        return {key: approvals.whole(*lacks) for key, lacks in found.items() if lacks[0]}
+        return {key: lacks for key, lacks in found.items() if lacks}
 
     def _of(self, policy: Policy, queued: Queued) -> tuple[Asked, ...]:
         if queued.key not in self._asked:

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import click
 
 from agentctl.core import refnames
+from agentctl.core.policy.schema import ANYBODY, PERSON
 from agentctl.core.queue import approvals as rules
 from agentctl.core.queue.approvals import Asked, Lack
 from agentctl.core.queue.lifecycle import Stage
 from agentctl.core.queue.records import Approval, Queued
 from agentctl.core.queue.request import Submit
+from agentctl.core.tasks import reviewing
 from agentctl.core.text.json_form import Plain, facts
 from agentctl.core.text.plural import many
 from agentctl.core.text.printable import printable
 from agentctl.errors import Refused, UsageError
-from agentctl.fleet import session_folder
+from agentctl.fleet import reviews, session_folder
 from agentctl.git.objects import ObjectError
 from agentctl.hub import approvals, inbox, rights, status, tasks
 from agentctl.hub.ledger import Ledger
@@ -85,12 +87,12 @@ def listing(given: Given) -> int:
     for one in waiting:
         given.say(f"{one.key} of {one.agent}: {printable(one.subject)}", hang=2)
         for lack in one.lacks:
-            given.say(f"  lacks {rules.needed(lack, one.agent)}", hang=4)
+            given.say(f"  lacks {rules.needed(lack, one.agent)}: {'; '.join(ways(given, one.key, [lack]))}", hang=4)
         given.say(f"  see it: {how_to_see(one)}; agentctl why {one.key}", hang=4)
-    if waiting:
-        key = waiting[0].key
-        given.say(f"hint: agentctl approve {key}, or agentctl approve {key} --refuse WHY")
-    else:
+    ours = next((one.key for one in waiting if any(lack.rule.by in (ANYBODY, PERSON) for lack in one.lacks)), "")
+    if ours:
+        given.say(f"hint: agentctl approve {ours}, or agentctl approve {ours} --refuse WHY")
+    if not waiting:
         given.say("nothing waits for approvals")
     return 0
 
@@ -168,6 +170,19 @@ def of(given: Given, record: Queued) -> Open:
 
 def how_to_see(one: Open) -> str:
     return f"git diff {one.base[:12]} {one.head[:12]}" if one.base else f"git show {one.head[:12]}"
+
+
+def next_step(given: Given, one: Open) -> str:
+    """Return how a change that lacks approvals gets them."""
+    person, *others = ways(given, one.key, sorted(one.lacks, key=lambda lack: lack.rule.by not in (ANYBODY, PERSON)))
+    if person == f"agentctl approve {one.key}":
+        person = f"{how_to_see(one)}, then somebody else than {one.agent}: {person}"
+    return "; ".join((person, *others))
+
+
+def ways(given: Given, key: str, lacks: Iterable[Lack]) -> list[str]:
+    """Return what brings the approvals that a change lacks."""
+    return reviewing.ways(key, lacks, given.policy.agents, reviews.of(given.hub, key))
 
 
 def count(number: int) -> str:

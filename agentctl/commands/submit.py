@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 
 import click
 
+from agentctl.commands import approve
 from agentctl.core import refnames
 from agentctl.core.queue.approvals import lacking, whole
 from agentctl.core.queue.lifecycle import Stage
@@ -65,7 +66,7 @@ def command(
                 hint="git commit -a, or name the commit: agentctl submit HEAD~0",
             )
         receipt = _submit(given, head, branch, change, agent, after, priority, again, mends_trunk)
-        return report(given, receipt, _undone(given, head) if receipt.new else [], _needed(given, receipt))
+        return report(given, receipt, _undone(given, head) if receipt.new else [], *_needed(given, receipt))
 
 
 def _submit(
@@ -145,18 +146,20 @@ def _undone(given: Given, head: str) -> list[str]:
         return []
 
 
-def _needed(given: Given, receipt: inbox.Receipt) -> str:
-    """Return which approvals a new submission needs, in words; empty if it needs none, or if that cannot be known yet.
+def _needed(given: Given, receipt: inbox.Receipt) -> tuple[str, str]:
+    """Return which approvals a new submission needs and what brings them, in words.
 
-    For one that holds the commits of other open changes the bot says it.
+    Both are empty if it needs none, or if that cannot be known yet: for one that holds the commits of other open changes the
+    bot says it.
     """
     with contextlib.suppress(AgentctlError):
         change, _, revision = receipt.key.rpartition("/")
         request = next((r for r in inbox.read(given.hub, change) if str(r.revision) == revision and r.submits), None)
         if receipt.new and request and not status.within(given.hub, receipt.head, change, given.tip):
             _, asked = approvals.ahead(given.hub, given.policy, receipt.head, given.tip)
-            return whole(lacking(asked, request.agent, ()), request.agent)
-    return ""
+            lacks = lacking(asked, request.agent, ())
+            return whole(lacks, request.agent), "; ".join(approve.ways(given, receipt.key, lacks))
+    return "", ""
 
 
 def _refuse_again(hub: Hub, head: str, there: inbox.Receipt | None) -> None:
@@ -177,10 +180,11 @@ def _refuse_again(hub: Hub, head: str, there: inbox.Receipt | None) -> None:
         raise Refused(why, hint=hint)
 
 
-def report(given: Given, receipt: inbox.Receipt, undone: Sequence[str] = (), needed: str = "") -> int:
+def report(given: Given, receipt: inbox.Receipt, undone: Sequence[str] = (), needed: str = "", how: str = "") -> int:
     """Say what became of a submission.
 
-    `undone` are the paths in which it takes back what landed lately, and `needed` says which approvals it needs.
+    `undone` are the paths in which it takes back what landed lately, `needed` says which approvals it needs, and `how`
+    what brings them.
     """
     change = receipt.key.split("/")[0]
     if receipt.stage == Stage.LANDED:
@@ -205,7 +209,7 @@ def report(given: Given, receipt: inbox.Receipt, undone: Sequence[str] = (), nee
             f"agentctl withdraw {change}"
         )
     if needed:
-        given.say(f"note: before it is tested it needs {needed}: agentctl approve {receipt.key}")
+        given.say(f"note: before it is tested it needs {needed}: {how}")
     if receipt.new and (below := status.within(given.hub, receipt.head, change, given.tip)):
         given.say(f"note: it holds the commits of {', '.join(below)}, and brings them also where that is withdrawn or replaced")
     if receipt.stage == Stage.REJECTED:

@@ -7,6 +7,7 @@ import time
 
 import click
 
+from agentctl.commands import approve
 from agentctl.core.queue.approvals import whole
 from agentctl.core.queue.records import AnyEnded, Ended, Landed, Queued, Record, reason_kind
 from agentctl.core.text.printable import printable
@@ -51,7 +52,8 @@ def _held(given: Given, record: Record | None) -> str:
         return f"; the queue is {printable(str(paused))}"
     with contextlib.suppress(AgentctlError):
         if isinstance(record, Queued) and (lacks := approvals.lacking(given.hub, given.policy, record)):
-            return f"; it needs {whole(lacks, record.change.agent)}: agentctl approve {record.key}"
+            how = "; ".join(approve.ways(given, record.key, lacks))
+            return f"; it needs {whole(lacks, record.change.agent)}: {how}"
     return "" if lease.bot_works(given.hub) else "; no bot runs here: agentctl bot run"
 
 

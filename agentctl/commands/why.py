@@ -49,7 +49,7 @@ def command(given: Given, change: str, log: bool) -> int:
     lacking = approve.of(given, found.record) if isinstance(found.record, Queued) else None
     if lacking and lacking.lacks:
         reason += f"; it waits for {whole(lacking.lacks, lacking.agent)}"
-        step = f"{approve.how_to_see(lacking)}, then somebody else than {lacking.agent}: agentctl approve {found.key}"
+        step = approve.next_step(given, lacking)
     step = moved.ways if moved else AFTER_LOSS.format(change=change) if gone else step
     past = status.history(given.hub, found.key)
     answer = outbox.read(given.hub, found.record) if found.record and found.stage == Stage.REJECTED else None

@@ -84,6 +84,8 @@ class Unapproved(Notice, frozen=True, tag="unapproved"):
 
     key: str
     needed: str
+    how: str
+    """What brings them."""
 
 
 # Of the fleet.
@@ -193,8 +195,8 @@ def _told(event: Notice) -> str:
                 f"local changes keep the checkout {path} from following trunk: a commit there would undo what landed; "
                 "agentctl doctor --mend checkout keeps them on a branch"
             )
-        case Unapproved(key=key, needed=needed):
-            return f"{key} waits for {needed}: agentctl approve {key}"
+        case Unapproved(key=key, needed=needed, how=how):
+            return f"{key} waits for {needed}: {how}"
         case HubBack():
             return "the hub takes what is pushed again"
         case Upstream(how=how):

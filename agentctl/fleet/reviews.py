@@ -6,6 +6,7 @@ import contextlib
 import time
 from collections.abc import Collection, Mapping
 
+from agentctl.core import refnames
 from agentctl.core.policy import roles
 from agentctl.core.policy.policy import Policy
 from agentctl.core.queue.approvals import Lack
@@ -13,10 +14,20 @@ from agentctl.core.queue.records import Queued
 from agentctl.core.tasks import reviewing
 from agentctl.core.tasks.task import Status, Task
 from agentctl.core.text.json_form import replace
-from agentctl.errors import AgentctlError
+from agentctl.errors import AgentctlError, Malformed
 from agentctl.git.repository import Hub
 from agentctl.hub import approvals, tasks
 from agentctl.hub.ledger import Ledger
+
+
+def of(hub: Hub, key: str) -> list[Task]:
+    """Return the tasks of the list that review a revision and can be read."""
+    found = list[Task]()
+    for name in reviewing.names(key):
+        with contextlib.suppress(Malformed):
+            if tip := hub.refs.get(refnames.TASKS + name):
+                found.append(tasks.read(hub, name, tip))
+    return found
 
 
 class Reviews:

@@ -131,6 +131,15 @@ def test_a_parked_review_keeps_its_place_whatever_else_lands_and_the_run_ends_an
     assert f"blocked late: it comes after one, which waits for {why}" in said
     nothing_is_left(repo)
 
+    # No person can approve it, so nobody is told to: what is said names the review.
+    assert "one/1 waits for 1 approval by an agent of the role reviewer for one.txt: the task review-one-1 is for that" in said
+    parked = "review-one-1 is parked: agentctl task open review-one-1"
+    why = repo.cli("why", "one").stdout
+    assert f"next: {parked}" in why and "agentctl approve" not in why
+    assert parked in " ".join(repo.cli("approve").stdout.split()) and "hint:" not in repo.cli("approve").stdout
+    waits = " ".join(repo.cli("wait", "one", "--timeout", "1ms", ok=124).stderr.split())
+    assert f"waiting for one/1; it needs 1 approval by an agent of the role reviewer for one.txt: {parked}" in waits
+
     # The next run does not wait either, until somebody opens it.
     run(repo, judge(APPROVE), ok=7)
     repo.cli("task", "open", "review-one-1")

@@ -1,10 +1,10 @@
 """How many tasks review a change, and which of them it waits for."""
 
-from agentctl.core.policy.policy import ApprovalRule
+from agentctl.core.policy.policy import ApprovalRule, parse
 from agentctl.core.queue.approvals import Lack
 from agentctl.core.queue.model import Change
 from agentctl.core.queue.records import Queued, Work
-from agentctl.core.tasks.reviewing import names, still_to_open, told, waited_for, with_followers
+from agentctl.core.tasks.reviewing import names, still_to_open, told, waited_for, ways, with_followers
 from agentctl.core.tasks.task import Task
 
 
@@ -47,6 +47,21 @@ def test_what_comes_after_a_change_waits_for_its_reviews_too():
     waits = {"low/1": low, "middle/1": {"review-middle-1"}}
     assert with_followers(queue, waits) == {"low/1": low, "middle/1": middle, "top/1": middle}
     assert with_followers(queue, {}) == {}
+
+
+def test_what_brings_an_approval_is_a_command_or_the_task_of_a_reviewer():
+    agents = parse("version: 1\ngates: [{name: test, run: make}]\n", "p").agents
+
+    def says(lack, reviews=None):
+        return ways("fix/1", [lack], agents, reviews)
+
+    assert says(lack(by="person")) == says(lack(by="anybody")) == ["agentctl approve fix/1"]
+    assert says(lack(by="worker")) == ["agentctl approve fix/1, in a session of the role worker"]
+    # Who reads it may not know which reviews there are, as the bot does not.
+    assert says(lack()) == ["the task review-fix-1 is for that"] and says(lack(), []) == ["agentctl run opens review-fix-1"]
+    parked = "review-fix-1 is parked: agentctl task open review-fix-1"
+    assert says(lack(), [review(1, "parked")]) == [parked]
+    assert says(lack(2), [review(1, "parked"), review(2)]) == ["review-fix-1-2 is on the list", parked]
 
 
 def test_what_to_do_about_parked_reviews_is_told():

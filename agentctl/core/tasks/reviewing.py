@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from agentctl.core import refnames
+from agentctl.core.policy import roles
+from agentctl.core.policy.policy import Agents
+from agentctl.core.policy.schema import ANYBODY, PERSON
 from agentctl.core.queue.approvals import Lack
 from agentctl.core.queue.records import Queued
 from agentctl.core.queue.request import PRIORITY
@@ -69,6 +72,30 @@ def with_followers(queue: Mapping[str, Queued], waits: Mapping[str, Iterable[str
             found[record.change.id] = own.union(*(found.get(name, ()) for name in record.change.after))
             grows = grows or own != found[record.change.id]
     return {key: reviews for key, record in queue.items() if (reviews := found.get(record.change.id))}
+
+
+def ways(key: str, lacks: Iterable[Lack], agents: Agents, reviews: Iterable[Task] | None = None) -> list[str]:
+    """Return what brings the approvals that a change lacks: a command for whoever may approve, else the task of a reviewer.
+
+    `reviews` are the tasks that review the change; None if they are not known.
+    """
+    found, there = list[str](), list(reviews or ())
+    for lack in lacks:
+        by = lack.rule.by
+        if by in (ANYBODY, PERSON):
+            found.append(f"agentctl approve {key}")
+        elif roles.does(agents, by) != "review":
+            found.append(f"agentctl approve {key}, in a session of the role {by}")
+        elif waited := waited_for(lack, there):
+            found += (
+                f"{task.id} is parked: agentctl task open {task.id}" if task.closed else f"{task.id} is on the list"
+                for task in waited
+            )
+        else:
+            found.append(
+                f"the task {name_of(key, 1)} is for that" if reviews is None else f"agentctl run opens {name_of(key, 1)}"
+            )
+    return list(dict.fromkeys(found))
 
 
 def told(parked: Mapping[str, Iterable[str]]) -> str:
