@@ -99,6 +99,8 @@ def test_a_review_that_was_parked_is_done_by_whoever_opens_it_and_closed_if_it_i
         eventually(lambda: task(repo, "review-one-1")["status"] == "parked")
         repo.cli("withdraw", "two")
         eventually(lambda: task(repo, "review-two-1")["status"] == "done")
+        # What else happened opens no other in its place.
+        assert task(repo, "review-one-1")["status"] == "parked" and not repo.refs("refs/agentctl/tasks/review-one-1-2")
         (repo.path / "judges").touch()
         repo.cli("task", "open", "review-one-1")
         fleet.communicate(timeout=PATIENCE)
