@@ -17,6 +17,7 @@ import tempfile
 import threading
 import time
 
+from agentctl.git.remote import Remote
 from agentctl.git.station import Station
 from agentctl.git.transactions import Move
 from bench.common import git, table
@@ -43,7 +44,7 @@ def station(folder: str, server: Server, name: str, number: int) -> Station:
     git(path, "remote", "add", "origin", server.url(name))
     for setting in server.settings:
         git(path, "config", *setting.split("=", 1))
-    made = Station(os.path.join(path, ".git"), "origin", lambda: "main")
+    made = Station(Remote(os.path.join(path, ".git"), "origin"), lambda: "main")
     made.refresh()
     return made
 

@@ -59,7 +59,7 @@ class Publisher:
 
     def _exchange(self, policy: Policy, trunk: str) -> None:
         """Look at trunk at the remote, and push the commit `trunk` if that goes forward; raise what hinders it."""
-        remote, ref, seen = Remote(self._hub.git_dir, policy.publish), refnames.branch(policy.trunk), upstream.followed(policy)
+        remote, ref, seen = self._hub.remote(policy.publish), refnames.branch(policy.trunk), upstream.followed(policy)
         before, there = self._hub.here.get(seen), self._look(remote, ref)
         if there and before and not self._hub.holds(there, before):
             raise Refused(

@@ -22,10 +22,10 @@ MANY = 500
 """The objects that one command uploads."""
 
 
-def upload(git_dir: str, remote: str, new: Iterable[str], known: Iterable[str]) -> None:
+def upload(git_dir: str, cwd: str, remote: str, new: Iterable[str], known: Iterable[str]) -> None:
     """Upload the large files that commits `new` name and that are here; raise GitError or Timeout.
 
-    `known` are commits that the remote has, besides those that were seen there.
+    Git is called in the folder `cwd`. `known` are commits that the remote has, besides those that were seen there.
     """
     objects = os.path.join(_storage(git_dir), "objects")
     if not os.path.isdir(objects):
@@ -35,7 +35,7 @@ def upload(git_dir: str, remote: str, new: Iterable[str], known: Iterable[str]) 
     ]
     for begin in range(0, len(here), MANY):
         words = ["lfs", "push", "--object-id", remote, *here[begin : begin + MANY]]
-        done = process.called_as_user(words, cwd=git_dir, env={"GIT_TERMINAL_PROMPT": "0"}, limit=LIMIT)
+        done = process.called_as_user(words, cwd=cwd, env={"GIT_DIR": git_dir, "GIT_TERMINAL_PROMPT": "0"}, limit=LIMIT)
         if done.returncode:
             raise GitError(words[:4], done.returncode, done.stderr.decode(errors="replace") or process.decoded(done))
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from agentctl.core import refnames
@@ -114,12 +114,19 @@ class Remote:
     git_dir: str
     name: str
     """The name of a remote in the configuration of this repository."""
+    top: str | None = None
+    """The folder of the main worktree; None if there is none."""
+
+    @property
+    def cwd(self) -> str:
+        """The folder in which Git is called: from there a relative path to the remote leads where it leads the user."""
+        return self.top if self.top and os.path.isdir(self.top) else self.git_dir
 
     @property
     def url(self) -> str:
         """Where the remote is fetched from; a path is absolute."""
-        url = process.as_user(["ls-remote", "--get-url", self.name], cwd=self.git_dir)
-        path = os.path.normpath(os.path.join(self.git_dir, url))
+        url = process.as_user(["ls-remote", "--get-url", self.name], cwd=self.cwd, env={"GIT_DIR": self.git_dir})
+        path = os.path.normpath(os.path.join(self.cwd, url))
         return path if os.path.exists(path) else url
 
     def fetch(self, refspecs: Sequence[str]) -> None:
@@ -153,9 +160,8 @@ class Remote:
         """Carry out moves of the remote's refs, all or none; return an empty Pushed if it is done."""
         leases, refspecs, moves = [], [], list(moves)
         try:
-            lfs.upload(
-                self.git_dir, self.name, *([oid for move in moves if (oid := getattr(move, end))] for end in ("new", "old"))
-            )
+            new, old = ([oid for move in moves if (oid := getattr(move, end))] for end in ("new", "old"))
+            lfs.upload(self.git_dir, self.cwd, self.name, new, old)
         except (GitError, Timeout) as error:
             said = words(error.stderr) if isinstance(error, GitError) else error.message
             return Pushed(unknown=True, said=f"its large files cannot be uploaded: {said}")
@@ -172,11 +178,11 @@ class Remote:
         return Pushed()
 
     def _git(self, *args: str) -> str:
-        environment: Mapping[str, str] = {"GIT_TERMINAL_PROMPT": "0", "GCM_INTERACTIVE": "never"}
+        environment = {"GIT_DIR": self.git_dir, "GIT_TERMINAL_PROMPT": "0", "GCM_INTERACTIVE": "never"}
         settings = [word for setting in (*_SETTINGS, f"remote.{self.name}.mirror=false") for word in ("-c", setting)]
         if not {"GIT_SSH", "GIT_SSH_COMMAND"} & os.environ.keys() and not self._configured("core.sshCommand"):
-            environment = {**environment, "GIT_SSH_COMMAND": SSH}
-        done = process.called_as_user([*settings, *args], cwd=self.git_dir, env=environment, limit=LIMIT)
+            environment["GIT_SSH_COMMAND"] = SSH
+        done = process.called_as_user([*settings, *args], cwd=self.cwd, env=environment, limit=LIMIT)
         if done.returncode:
             raise _Failed(args, done.returncode, done.stderr.decode(errors="replace"), done.stdout.decode(errors="replace"))
         return process.decoded(done)

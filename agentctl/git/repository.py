@@ -20,6 +20,7 @@ from agentctl.git import folders, modes, plain, process, stale_locks
 from agentctl.git.ancestry import FirstParents
 from agentctl.git.objects import Objects, Person
 from agentctl.git.refs import Refs
+from agentctl.git.remote import Remote
 from agentctl.git.station import Station
 from agentctl.messages import quoted
 
@@ -58,7 +59,11 @@ class Hub:
     def station(self) -> Station | None:
         """The station that this repository is, if the hub stands on a remote: `git config agentctl.remote NAME`."""
         name = self.config("agentctl.remote")
-        return Station(self.git_dir, name, lambda: self.config("agentctl.trunk")) if name else None
+        return Station(self.remote(name), lambda: self.config("agentctl.trunk")) if name else None
+
+    def remote(self, name: str) -> Remote:
+        """Return the remote of this name, which there may not be."""
+        return Remote(self.git_dir, name, self.main_worktree)
 
     @functools.cached_property
     def line(self) -> FirstParents:

@@ -59,10 +59,10 @@ class _Batch:
 
 
 class Station:
-    def __init__(self, git_dir: str, remote: str, trunk: Callable[[], str | None]) -> None:
-        """Stand on a remote, by its name; `trunk` tells the branch that is trunk, or None while that is not known."""
-        self.git_dir, self.remote, self._trunk = git_dir, Remote(git_dir, remote), trunk
-        self._tracking = f"refs/remotes/{remote}/"
+    def __init__(self, remote: Remote, trunk: Callable[[], str | None]) -> None:
+        """Stand on a remote; `trunk` tells the branch that is trunk, or None while that is not known."""
+        self.git_dir, self.remote, self._trunk = remote.git_dir, remote, trunk
+        self._tracking = f"refs/remotes/{remote.name}/"
         self._default = self._tracking + "HEAD"
         self._own = threading.local()
         self._since: dict[str, tuple[str | None, float]] = {}

@@ -25,12 +25,12 @@ def stand_on(hub: Hub, remote: str) -> None:
     if remote not in hub.git("remote").split("\n"):
         raise NotFound(f"there is no remote {remote!r} here", hint=f"git remote add {remote} URL")
     own = {name: oid for name, oid in hub.here.names([refnames.ROOT]).oids.items() if not name.startswith(HERE)}
-    station = Station(hub.git_dir, remote, lambda: None)
+    station = Station(hub.remote(remote), lambda: None)
     there = station.remote.refs([refnames.ROOT + "*"])
     if there and (odd := sorted(name for name, oid in own.items() if there.get(name) != oid)):
         raise Refused(
             f"this repository and {remote} are two hubs: {odd[0]} differs, for one",
-            hint=f"use a fresh clone: git clone {quoted(hub.git('remote', 'get-url', remote))} ../other",
+            hint=f"use a fresh clone: git clone {quoted(station.remote.url)} ../other",
         )
     if own and not there:
         station.send([Move(name, None, oid) for name, oid in own.items()])

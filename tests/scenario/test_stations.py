@@ -21,6 +21,7 @@ from agentctl.engine.local import LOCAL
 from agentctl.errors import Contended
 from agentctl.fleet.takeover import end_claims
 from agentctl.git.remote import Away, Declined
+from agentctl.git.repository import find
 from agentctl.hub import claims, lease, presence, tasks
 from agentctl.hub.policy_file import in_force
 from bench.git_servers import serving
@@ -130,6 +131,15 @@ def test_two_hubs_are_not_made_one(team, ann, make_repo):
 
 def test_a_remote_that_there_is_not(ann):
     assert "git remote add" in ann.cli("init", "--remote", "nowhere", ok=4).stderr
+
+
+def test_a_relative_path_leads_where_it_leads_the_users_git(team):
+    clone = team.clone("carl")
+    git(clone.path, "remote", "set-url", "origin", "../hub.git")
+    clone.cli("init", "--remote", "origin")
+    cli("task", "add", "Count the words", "--id", "count", cwd=clone.path / ".agentctl")
+    assert "refs/agentctl/tasks/count" in team.refs
+    assert find(str(clone.path)).station.remote.url == str(team.path)
 
 
 # people

@@ -9,7 +9,7 @@ import pytest
 from agentctl.bot import publish, upstream
 from agentctl.core.policy.policy import parse
 from agentctl.core.text.yaml_document import Problems
-from tests.support.hub import Repo, finish, git, policy, told, until, write
+from tests.support.hub import Repo, cli, finish, git, policy, told, until, write
 from tests.support.team import Team
 
 PUBLISHED = policy().replace("trunk: main", "trunk: main\npublish: origin")
@@ -256,6 +256,21 @@ def test_what_shares_no_history_is_told_and_left(tmp_path, monkeypatch):
         repo.submit("one", {"one": "1\n"})
         finish(bot)
     assert repo.stage("one") == "landed"
+
+
+@pytest.mark.parametrize("bare", [False, True])
+def test_a_relative_path_leads_where_it_leads_the_users_git(tmp_path, bare):
+    hub = Repo.create(tmp_path / "hub", {".agentctl/policy.yaml": PUBLISHED}, bare=bare)
+    git(tmp_path, "clone", "-q", "--bare", str(hub.path), "origin.git")
+    hub.git("config", "remote.origin.url", "../origin.git")
+    hub.submit("one", {"one": "1\n"})
+    hub.cli("bot", "run", "--once")
+    assert git(tmp_path / "origin.git", "rev-parse", "main").strip() == hub.tip
+    # A worktree of the hub is no other place.
+    hub.git("worktree", "add", "-q", "--detach", str(tmp_path / "far" / "away"))
+    hub.submit("two", {"two": "1\n"})
+    cli("bot", "run", "--once", cwd=tmp_path / "far" / "away")
+    assert git(tmp_path / "origin.git", "rev-parse", "main").strip() == hub.tip
 
 
 # a branch of the bot's own
