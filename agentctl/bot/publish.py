@@ -72,7 +72,9 @@ class Publisher:
         if there and not self._hub.holds(trunk, there):
             self._refused = trunk, there
             return
-        done = remote.push([Move(ref, there, trunk)])
+        move = Move(ref, there, trunk)
+        remote.upload([move])
+        done = remote.push([move])
         if done.declined:
             raise Declined(remote=policy.publish, ref=ref, said=done.said)
         if done.unknown:

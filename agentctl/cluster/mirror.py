@@ -73,7 +73,7 @@ class Mirrors:
                 make(path, address)
             hub = repository.find(path)
             assert hub.station
-            hub.station.patience = lambda error: PATIENCE
+            hub.station.patience = lambda: PATIENCE
             hub.station.refresh()
             _clear(hub, address.trunk, self.tell)
             return hub, held

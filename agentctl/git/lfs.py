@@ -20,6 +20,8 @@ LIMIT = 1800.0
 """Seconds that an upload may take."""
 MANY = 500
 """The objects that one command uploads."""
+_ASIDE = re.compile(r"(?m)^(?:warning: |Uploading LFS objects: |Errors logged to |Use `git lfs logs ).*\n?")
+"""What Git LFS says besides the cause: how far it came, and where its log of this time lies."""
 
 
 def upload(git_dir: str, cwd: str, remote: str, new: Iterable[str], known: Iterable[str]) -> None:
@@ -37,7 +39,8 @@ def upload(git_dir: str, cwd: str, remote: str, new: Iterable[str], known: Itera
         words = ["lfs", "push", "--object-id", remote, *here[begin : begin + MANY]]
         done = process.called_as_user(words, cwd=cwd, env={"GIT_DIR": git_dir, "GIT_TERMINAL_PROMPT": "0"}, limit=LIMIT)
         if done.returncode:
-            raise GitError(words[:4], done.returncode, done.stderr.decode(errors="replace") or process.decoded(done))
+            said = done.stderr.decode(errors="replace") or process.decoded(done)
+            raise GitError(words[:4], done.returncode, _ASIDE.sub("", said))
 
 
 def _storage(git_dir: str) -> str:

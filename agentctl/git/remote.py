@@ -32,6 +32,14 @@ class Away(Infrastructure):
     hint = "git ls-remote {remote}"
 
 
+class NoUpload(Away):
+    """large files cannot be uploaded to {remote}: {said}"""  # noqa: D400, D415
+
+    # Git may reach the remote all the same: large files often have a server of their own.
+
+    hint = "git lfs env"
+
+
 class Declined(Infrastructure):
     """the remote {remote} declines {ref}: {said}"""  # noqa: D400, D415
 
@@ -156,15 +164,20 @@ class Remote:
             raise self._away(error) from error
         return {name: oid for oid, _, name in (line.partition("\t") for line in listed.splitlines()) if name}
 
-    def push(self, moves: Iterable[Move]) -> Pushed:
-        """Carry out moves of the remote's refs, all or none; return an empty Pushed if it is done."""
-        leases, refspecs, moves = [], [], list(moves)
+    def upload(self, moves: Sequence[Move]) -> None:
+        """Upload the large files that a push of these moves needs at the remote; raise NoUpload."""
+        new, old = ([oid for move in moves if (oid := getattr(move, end))] for end in ("new", "old"))
         try:
-            new, old = ([oid for move in moves if (oid := getattr(move, end))] for end in ("new", "old"))
             lfs.upload(self.git_dir, self.cwd, self.name, new, old)
         except (GitError, Timeout) as error:
-            said = words(error.stderr) if isinstance(error, GitError) else error.message
-            return Pushed(unknown=True, said=f"its large files cannot be uploaded: {said}")
+            raise NoUpload(remote=self.name, said=_said(error)) from error
+
+    def push(self, moves: Iterable[Move]) -> Pushed:
+        """Carry out moves of the remote's refs, all or none; return an empty Pushed if it is done.
+
+        Large files are not uploaded.
+        """
+        leases, refspecs = [], []
         for move in moves:
             leases.append(f"--force-with-lease={move.ref}:{move.old or ''}")
             refspecs.append(f"{move.new or ''}:{move.ref}")
@@ -188,10 +201,14 @@ class Remote:
         return process.decoded(done)
 
     def _away(self, error: Timeout | GitError) -> Away:
-        return Away(remote=self.name, said=words(error.stderr) if isinstance(error, GitError) else error.message)
+        return Away(remote=self.name, said=_said(error))
 
     def _configured(self, key: str) -> bool:
         return bool(process.as_user(["config", "--get", key], cwd=self.git_dir, ok=(0, 1)))
+
+
+def _said(error: Timeout | GitError) -> str:
+    return words(error.stderr) if isinstance(error, GitError) else error.message
 
 
 class NoSuchRef(Exception):

@@ -74,8 +74,10 @@ class Station:
         """The seconds of the last look of this process."""
         self.offline = False
         """True if nobody is to look at the remote; then nothing can be written either."""
-        self.patience: Callable[[Away | Declined], float] = lambda error: 0.0
-        """For how many seconds a transaction waits for a remote that is away or declines it, by what it says."""
+        self.patience: Callable[[], float] = lambda: 0.0
+        """For how many seconds a transaction waits for a remote that is away or declines it."""
+        self.waiting: dict[int, Away | Declined] = {}
+        """What each thread waits for whose transaction waits. Words that change while the kind of trouble does not are left out."""
 
     # names
 
@@ -242,17 +244,22 @@ class Station:
         if self._batch is not None:
             self._batch.add(moves, self._now)
             return
-        begun, pause = time.monotonic(), FIRST_PAUSE
-        while True:
-            try:
-                return self._publish(moves, message)
-            except (Away, Declined) as error:
-                # A remote that takes other things meanwhile will not take this one.
-                alone = isinstance(error, Declined) and self._taken > begun
-                if time.monotonic() - begun + pause > min(self.patience(error), DECLINED if alone else math.inf):
-                    raise
-            time.sleep(pause)
-            pause = min(2 * pause, LONGEST_PAUSE)
+        begun, pause, me = time.monotonic(), FIRST_PAUSE, threading.get_ident()
+        try:
+            while True:
+                try:
+                    return self._publish(moves, message)
+                except (Away, Declined) as error:
+                    # A remote that takes other things meanwhile will not take this one.
+                    alone = isinstance(error, Declined) and self._taken > begun
+                    if time.monotonic() - begun + pause > min(self.patience(), DECLINED if alone else math.inf):
+                        raise
+                    if type(self.waiting.get(me)) is not type(error):
+                        self.waiting[me] = error
+                time.sleep(pause)
+                pause = min(2 * pause, LONGEST_PAUSE)
+        finally:
+            self.waiting.pop(me, None)
 
     def _publish(self, moves: list[Move], message: str) -> None:
         moves = [move for move in moves if move.old != move.new]
@@ -261,6 +268,9 @@ class Station:
             return
         if shared and self.offline:
             raise Away(remote=self.remote.name, said="--offline was given", hint="run the same command without --offline")
+        # Others push meanwhile, however long it takes.
+        if shared:
+            self.remote.upload(shared)
         with self._locked():
             for move in moves:
                 if (found := ref_files.at(self.git_dir, self.local(move.ref))) != move.old:
@@ -282,6 +292,7 @@ class Station:
 
     def send(self, moves: list[Move]) -> None:
         """Have the remote carry out moves of refs that are here already."""
+        self.remote.upload(moves)
         with self._locked():
             self._push(moves)
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from agentctl import signals
 from agentctl.bot.bot import Bot
-from agentctl.core.notices import HubAway, Told, TrunkRed
+from agentctl.core.notices import Told, TrunkRed
 from agentctl.core.policy.policy import Policy
 from agentctl.core.queue.spending import Spent
 from agentctl.core.tasks import reviewing
@@ -28,6 +28,7 @@ from agentctl.gate.pool import Gates
 from agentctl.git.remote import Away, Declined
 from agentctl.git.repository import Hub
 from agentctl.harness import full_disk
+from agentctl.harness.held_back import HeldBack
 from agentctl.harness.lacking import Lacking
 from agentctl.harness.seat import Seat
 from agentctl.harness.summary import Summary
@@ -76,25 +77,14 @@ Watch = Callable[[Fleet, Seat], AbstractContextManager[Callable[[], None]]]
 """A context that is open from the first turn to the last; the function that it gives is called after each turn."""
 
 
-@dataclass
-class _Patience:
-    """For how many seconds a session waits for a hub that is away before what it has to say is lost to the hub.
+def _patience() -> float:
+    """Return for how many seconds a session waits for a hub that is away before what it has to say is lost to the hub.
 
-    Its work stays in the worktree then, and the next start makes it safe. The loop itself does not wait. What a session waits for
-    because the hub declines it is told once.
+    Its work stays in the worktree then, and the next start makes it safe. The loop itself does not wait.
     """
-
-    tell: Callable[[Told], None]
-    told: set[str] = field(default_factory=set)
-
-    def __call__(self, error: Away | Declined) -> float:
-        if threading.current_thread() is threading.main_thread():
-            return 0.0
-        # That the hub is away is told by the loop.
-        if isinstance(error, Declined) and error.message not in self.told:
-            self.told.add(error.message)
-            self.tell(HubAway(f"a session waits: {error.message}"))
-        return STOPPING if signals.heard() else PATIENCE
+    if threading.current_thread() is threading.main_thread():
+        return 0.0
+    return STOPPING if signals.heard() else PATIENCE
 
 
 @dataclass
@@ -154,8 +144,8 @@ def _go_on(hub: Hub, trunk: str, job: RunPlan, heard: Callable[[Told], None], wa
             stack.callback(fleet.close)
         stack.callback(fleet.stop)
         if hub.station:
-            hub.station.patience = _Patience(heard)
-        hindrance, lacking = Hindrance(hub), Lacking(heard)
+            hub.station.patience = _patience
+        hindrance, lacking, held_back = Hindrance(hub), Lacking(heard), HeldBack(heard)
         stack.callback(hindrance.close)
         show = stack.enter_context(watch(fleet, seat))
         while True:
@@ -176,7 +166,8 @@ def _go_on(hub: Hub, trunk: str, job: RunPlan, heard: Callable[[Told], None], wa
             red = "no task begins until trunk is green" if fleet.held_by_trunk else ""
             red = fleet.unusable or red
             lacks = lacking.look(job.sessions.lacking, job.gates.lacking if bot else "")
-            hindrance.tell((bot or seat).reach.told, red, fleet.pace.held, fleet.lacks_agent, lacks)
+            waits = held_back.look(list(hub.station.waiting.values()) if hub.station else [])
+            hindrance.tell((bot or seat).reach.told, *waits, red, fleet.pace.held, fleet.lacks_agent, lacks)
             show()
             if _over(fleet, bot):
                 unpublished = bot.publisher.trouble if bot else ""

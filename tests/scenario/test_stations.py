@@ -25,7 +25,7 @@ from agentctl.git.repository import find
 from agentctl.hub import claims, lease, presence, tasks
 from agentctl.hub.policy_file import in_force
 from bench.git_servers import serving
-from tests.conftest import CONNECT, forget
+from tests.conftest import CONNECT, NOWHERE, forget
 from tests.support.agents import task
 from tests.support.hub import PATIENCE, Repo, cli, command, environment, eventually, finish, git, policy, told, until
 from tests.support.team import Team
@@ -500,6 +500,18 @@ def test_a_hub_that_takes_nothing_says_so(team, ann):
     assert ann.seen.stage("fix") == "waiting"
 
 
+def test_words_that_change_with_each_try_are_one_trouble(team, ann, monkeypatch):
+    count = team.folder / "count"
+    count.write_text("")
+    team.hook("pre-receive", f"echo x >> {count}; n=$(wc -l < {count}); [ $n -gt 3 ] || {{ echo try number $n; exit 1; }}\n")
+    station, waits = ann.hub.station, []
+    station.patience = lambda: PATIENCE
+    monkeypatch.setattr("time.sleep", lambda seconds: waits.extend(error.message for error in station.waiting.values()))
+    make(ann, "refs/agentctl/pause")
+    assert len(waits) == 3 and len(set(waits)) == 1 and "try number 1" in waits[0]
+    assert not station.waiting
+
+
 def test_a_lock_that_a_killed_git_left_here_is_cleared(team, ann):
     team.push({"a": "1\n"})
     for name in ("refs/remotes/origin/main.lock", "refs/agentctl/pause.lock"):
@@ -758,6 +770,27 @@ def test_a_session_that_ends_while_the_hub_is_away_hands_in_later(team, ann, tmp
     assert run.returncode == 0, said
     assert said.count("cannot be reached") == 1
     assert git(team.path, "show", "main:x") == "done\n"
+
+
+@pytest.mark.skipif(not shutil.which("git-lfs"), reason="git-lfs is not installed")
+def test_sessions_wait_while_only_large_files_cannot_be_uploaded(team, ann):
+    subprocess.run(["git", "lfs", "install", "--skip-repo"], check=True, capture_output=True)
+    team.push({".gitattributes": "*.big filter=lfs diff=lfs merge=lfs -text\n"})
+    git(ann.path, "config", "lfs.url", NOWHERE)
+    for name in ("one", "two"):
+        ann.cli("task", "add", name, "--id", name)
+    script = "echo $AGENTCTL_TASK > $AGENTCTL_TASK.big; git add -A; git commit -qm large"
+    argv = command("run", "--agents", "2", "--", "sh", "-c", script)
+    run = subprocess.Popen(argv, cwd=ann.path, env=environment(), stdout=PIPE, stderr=subprocess.STDOUT, text=True)
+    held = "held up: a session waits to hand in: large files cannot be uploaded to origin: "
+    eventually(lambda: held in (said := ann.cli("ps").stdout.replace("\n         ", " ")) and "one" in said and "two" in said)
+    git(ann.path, "config", "--unset", "lfs.url")
+    said = run.communicate(timeout=PATIENCE)[0]
+    assert run.returncode == 0 and said.count("large files cannot be uploaded") == 1, said
+    assert sorted(ann.seen.stages().values()) == ["landed", "landed"]
+    assert [len(task(ann, name)["sessions"]) for name in ("one", "two")] == [1, 1]
+    git(team.folder, "clone", "-q", str(team.path), "fresh")
+    assert (team.folder / "fresh/two.big").read_text() == "two\n"
 
 
 def test_a_run_whose_hub_stays_away_ends_when_it_is_asked_to_and_keeps_the_work(team, ann, tmp_path):
