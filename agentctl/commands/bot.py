@@ -107,7 +107,7 @@ def run(
         try:
             while True:
                 bot.take_turn()
-                hindrance.tell(bot.reach.told, room.look(gates.lacking))
+                hindrance.tell(bot.reach.told, room.look(gates.lacking), bot.publisher.trouble)
                 over = most is not None and time.monotonic() - begun >= most
                 lasting = bot.reach.lasting if once and not bot.runs else None
                 if over or lasting or once and (bot.idle or bot.halted):

@@ -236,15 +236,20 @@ def _last_setup(patient: Patient) -> Iterator[Symptom]:
 
 
 def _published(patient: Patient) -> Iterator[Symptom]:
-    """Find out whether trunk is published as the policy says."""
+    """Find out whether trunk is published as the policy says, once a bot has worked here."""
     hub, remote = patient.hub, patient.policy.publish
-    there = hub.here.get(f"{SEEN}heads/{patient.trunk}") if remote and not hub.station else None
-    if there and there != patient.tip and hub.holds(patient.tip, there):
-        count = int(hub.git("rev-list", "--count", "--first-parent", f"{there}..{patient.tip}"))
-        yield Symptom(
-            f"{many(count, 'commit')} of trunk {'is' if count == 1 else 'are'} not published at {remote}",
-            note=f"{patient.agentctl} bot run --once pushes them, or says why {remote} does not take them",
-        )
+    if not remote or hub.station or not Ledger.read(hub).trunk():
+        return
+    there = hub.here.get(f"{SEEN}heads/{patient.trunk}")
+    if there == patient.tip or there and not hub.holds(patient.tip, there):
+        return
+    count = int(hub.git("rev-list", "--count", "--first-parent", patient.tip, *([f"^{there}"] if there else [])))
+    yield Symptom(
+        f"{many(count, 'commit')} of trunk {'is' if count == 1 else 'are'} not published at {remote}"
+        if there
+        else f"trunk was never published at {remote} ({many(count, 'commit')})",
+        note=f"{patient.agentctl} bot run --once pushes {'them' if there else 'it'}, or says why that does not succeed",
+    )
 
 
 def _held(patient: Patient) -> Iterator[Symptom]:

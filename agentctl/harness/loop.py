@@ -167,10 +167,10 @@ def _go_on(hub: Hub, trunk: str, job: RunPlan, heard: Callable[[Told], None], wa
             red = fleet.unusable or red
             lacks = lacking.look(job.sessions.lacking, job.gates.lacking if bot else "")
             waits = held_back.look(list(hub.station.waiting.values()) if hub.station else [])
-            hindrance.tell((bot or seat).reach.told, *waits, red, fleet.pace.held, fleet.lacks_agent, lacks)
+            unpublished = bot.publisher.trouble if bot else ""
+            hindrance.tell((bot or seat).reach.told, *waits, red, fleet.pace.held, fleet.lacks_agent, lacks, unpublished)
             show()
             if _over(fleet, bot):
-                unpublished = bot.publisher.trouble if bot else ""
                 break
             if bot and bot.blocked and bot.halted and not fleet.runs and not (bot.green.was and fleet.held_by_trunk):
                 raise bot.blocked

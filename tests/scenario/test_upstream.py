@@ -9,7 +9,7 @@ import pytest
 from agentctl.bot import publish, upstream
 from agentctl.core.policy.policy import parse
 from agentctl.core.text.yaml_document import Problems
-from tests.support.hub import Repo, cli, finish, git, policy, told, until, write
+from tests.support.hub import Repo, cli, command, environment, eventually, finish, git, policy, told, until, write
 from tests.support.team import Team
 
 PUBLISHED = policy().replace("trunk: main", "trunk: main\npublish: origin")
@@ -207,6 +207,25 @@ def test_a_run_whose_work_is_not_published_says_so_at_its_end_and_afterwards(rep
     assert "1 commit of trunk is not published at origin" in found
     assert "trunk is not published" in repo.cli("bot", "run", "--once", ok=7).stdout
     hook.unlink()
+    repo.cli("bot", "run", "--once")
+    assert repo.published == repo.tip
+    repo.cli("doctor")
+
+
+def test_that_trunk_was_never_published_is_told_while_a_bot_runs_and_afterwards(repo):
+    shutil.rmtree(repo.there)
+    repo.cli("doctor")
+    with subprocess.Popen(command("bot", "run"), cwd=repo.path, env=environment(), stderr=subprocess.DEVNULL) as bot:
+        try:
+            held = "held up: trunk is not published: the remote origin cannot be reached"
+            eventually(lambda: held in repo.cli("ps").stdout)
+            assert held in repo.cli("queue").stdout
+        finally:
+            bot.terminate()
+    assert "held up" not in repo.cli("ps").stdout
+    said = repo.cli("doctor", ok=9).stdout
+    assert "trunk was never published at origin (1 commit)" in said and "agentctl bot run --once pushes it, or says why" in said
+    git(repo.there.parent, "init", "-q", "--bare", str(repo.there))
     repo.cli("bot", "run", "--once")
     assert repo.published == repo.tip
     repo.cli("doctor")
