@@ -42,6 +42,8 @@ NOTEBOOK = ROOT + "notebook"
 ARCHIVE = ROOT + "archive"
 BOT = ROOT + "bot"
 STATIONS = ROOT + "stations/"
+KEPT = "refs/agentctl-kept/"
+"""Below it are salvage refs that a station has for itself: they hold work that the remote declines."""
 AGENT_BRANCH = "refs/heads/agent/"
 
 REVISION = 10**9

@@ -9,10 +9,11 @@ import contextlib
 import os
 from collections.abc import Iterator
 
+from agentctl.core.tasks.ending import End
 from agentctl.doctor import Check, Patient, Symptom
 from agentctl.engine import locks
 from agentctl.errors import AgentctlError, Contended
-from agentctl.fleet import agents, takeover
+from agentctl.fleet import agents, conclusion, takeover
 from agentctl.gate import slots
 from agentctl.git import worktrees
 from agentctl.git.worktrees import Worktree
@@ -86,11 +87,18 @@ def _unsafe(patient: Patient, tree: Worktree) -> bool:
 def _aside(patient: Patient) -> Iterator[Symptom]:
     """Find what was moved aside: somebody has to look at it, and nothing deletes it."""
     folder = os.path.join(patient.hub.worktrees, worktrees.ASIDE)
-    for name in sorted(os.listdir(folder)) if os.path.isdir(folder) else ():
-        yield Symptom(
-            f"{os.path.join(folder, name)} stood in the place of a worktree, or held work that cannot be read",
-            note="look into it, take what you need, and delete it",
-        )
+    paths = [os.path.join(folder, name) for name in sorted(os.listdir(folder))] if os.path.isdir(folder) else []
+    ended = [(session, task) for task in tasks.listed(patient.hub).values() for session in task.sessions] if paths else []
+    for path in paths:
+        look = "look into it, take what you need, and delete it"
+        said = f"{path} stood in the place of a worktree, or holds work that could not be read or handed in"
+        for session, task in ended:
+            if f"{conclusion.STAYS}{path}: " in session.note:
+                said = f"{path} holds the work of {session.agent} on {task.id} that could not be handed in: agentctl task show {task.id}"
+                if session.end == End.BLOCKED and session is task.sessions[-1]:
+                    kept = f", whose next session is told of {session.salvage}, where it is kept too" if session.salvage else ""
+                    look = f"once its cause is mended: agentctl task open {task.id}{kept}; then delete the folder"
+        yield Symptom(said, note=look)
 
 
 def _slots(patient: Patient) -> Iterator[Symptom]:

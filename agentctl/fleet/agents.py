@@ -18,6 +18,7 @@ from agentctl.git import conversion, crossing, files, folders, modes, private_re
 from agentctl.git.files import Files
 from agentctl.git.objects import ObjectError, Objects, Person
 from agentctl.git.process import GitError
+from agentctl.git.remote import Declined
 from agentctl.git.repository import Hub
 from agentctl.git.worktrees import Condition, Worktree, of_agent
 from agentctl.messages import some
@@ -313,33 +314,44 @@ def unsafe(hub: Hub, agent: str, tree: Worktree, trunk: str) -> str:
             return "commits" if unreached else ""
 
 
-def keep(hub: Hub, agent: str, there: Found, besides: bool = False) -> str:
+@contextlib.contextmanager
+def kept_if_declined(hub: Hub, agent: str, there: Found) -> Iterator[None]:
+    """If the remote declines what the context writes, keep all that was found in a ref of this repository, and name it in the error."""
+    try:
+        yield
+    except Declined as error:
+        error.values["kept"] = keep(hub, agent, there, here=True)
+        raise
+
+
+def keep(hub: Hub, agent: str, there: Found, besides: bool = False, here: bool = False) -> str:
     """Make a salvage ref for all that was found and no ref reaches; return its name, or "" if nothing was left to do.
 
     With `besides` a result was submitted, so the agent itself passed over what is left. That goes to one ref that
-    grows, not to a new one.
+    grows, not to a new one. With `here` the ref is one of this repository, where the hub stands on a remote.
     """
     unreached = _unreached(hub, agent, there.tips)
     if not unreached:
         return ""
     tips = _ends(hub, unreached)
-    listed = hub.refs.read([refnames.SALVAGE + agent])
+    refs, folder = (hub.here, refnames.KEPT) if here else (hub.refs, refnames.SALVAGE)
+    listed = refs.read([folder + agent])
     now = time.time()
     top = there.whole if there.whole in tips else there.head
     # A commit that is all there is, such as one of a stash, is named itself.
     parents = tips if len(tips) == 1 else [top, *(tip for tip in tips if tip != top)]
     if besides:
-        ref = f"{refnames.SALVAGE}{agent}/{REST}"
+        ref = f"{folder}{agent}/{REST}"
         before = listed[ref].oid if ref in listed else None
         parents = ([before] if before else []) + [tip for tip in tips]
     else:
         # A ref that somebody else named may have no number.
         numbers = [int(last) for name in listed if (last := name.rsplit("/", 1)[1]).isdecimal()]
-        ref, before = f"{refnames.SALVAGE}{agent}/{max(numbers, default=0) + 1}", None
+        ref, before = f"{folder}{agent}/{max(numbers, default=0) + 1}", None
     made = parents[0]
     if len(parents) > 1:
         made = hub.objects.write_commit(hub.objects.commit(top).tree, parents, f"salvage of {agent}\n", now)
-    move = hub.refs.transaction(f"salvage of {agent}")
+    move = refs.transaction(f"salvage of {agent}")
     move.update(ref, made, before)
     hub.objects.store.flush()
     move.commit()

@@ -125,7 +125,7 @@ def check_template(hub: Hub, tip: str, role: str = "") -> None:
 def situation(hub: Hub, policy: Policy, task: Task, tip: str) -> Situation:
     """Return what there is to tell a session on `task` that begins, or goes on, at `tip`."""
     record, answer = _answer(hub, task)
-    salvage = next((s.salvage for s in reversed(task.sessions) if s.salvage), "")
+    salvage = next((s.salvage for s in reversed(task.sessions) if s.salvage and hub.refs.get(s.salvage)), "")
     return Situation(
         task,
         policy.agents.attempts,

@@ -30,6 +30,9 @@ from agentctl.hub import claims, inbox, landed, tasks
 from agentctl.hub.ledger import Ledger
 from agentctl.messages import some
 
+STAYS = "its work stays in "
+"""What a session's note says of a folder that was moved aside, before its path and a colon."""
+
 
 @dataclass(frozen=True, slots=True)
 class Assignment:
@@ -75,7 +78,8 @@ def conclude(
         revision = _submitted_in_session(hub, work, claim, time.time() - spent.seconds)
         return session(End.SUBMITTED if revision else end or End.EMPTY, "its worktree is not there any more", revision=revision)
     try:
-        with agents.found(hub, claim.agent, tree, tip, f"{work.task.title}\n\nTask: {work.task.id}\n") as there:
+        message = f"{work.task.title}\n\nTask: {work.task.id}\n"
+        with agents.found(hub, claim.agent, tree, tip, message) as there, agents.kept_if_declined(hub, claim.agent, there):
             got = result.of(hub, work.task.id, there, tip, sweep=policy.agents.dirty == "all" and not failure)
             meant, use = ending.meaning(end, got.left, policy.agents.dirty, bool(failure))
             if failure and end is None and meant == End.CRASHED:
@@ -92,15 +96,13 @@ def conclude(
     except (Declined, Refused, process.GitError) as error:
         # What a remote declines by a rule of its own no further session would change: a person has to see to it.
         why = End.BLOCKED if isinstance(error, Declined) else End.CRASHED
-        return session(why, f"its work stays in {worktrees.set_aside(tree)}: {error.message}")
+        return session(why, f"{STAYS}{worktrees.set_aside(tree)}: {error.message}", salvage=str(error.values.get("kept", "")))
     loose = () if submitted == there.whole else _passed_over(there, use, got.left_out)
-    undone = landed.undoes(hub, submitted, tip) if submitted else []
-    taken = f"it makes {some(undone)} again as before something that came to trunk lately" if undone else ""
     return session(
         end,
         got.note if end in (End.EMPTY, End.GAVE_UP) else "",
         _swept_in(there, use, got.left_out),
-        taken,
+        _undone(hub, submitted, tip),
         _rest(there, loose, kept),
         revision=revision,
         salvage=kept if told else "",
@@ -133,6 +135,11 @@ def _swept_in(there: Found, use: Use, left_out: tuple[str, ...]) -> str:
     files = there.files.added if there.new else there.files.dirty
     swept = [path for path in files if path not in left_out] if use == Use.SWEEP else []
     return f"it had not committed {some(swept)}, which is part of the change" if swept else ""
+
+
+def _undone(hub: Hub, submitted: str | None, tip: str) -> str:
+    undone = landed.undoes(hub, submitted, tip) if submitted else []
+    return f"it makes {some(undone)} again as before something that came to trunk lately" if undone else ""
 
 
 def _commit_to_submit(hub: Hub, agent: str, there: Found, use: Use, left_out: tuple[str, ...]) -> str | None:

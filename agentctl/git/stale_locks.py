@@ -118,7 +118,7 @@ def ref_locks(git_dir: str) -> Iterator[str]:
         path = os.path.join(git_dir, name)
         if os.path.lexists(path):
             yield path
-    for folder in ("refs/agentctl", "refs/agentctl-seen", "refs/heads", "refs/remotes"):
+    for folder in ("refs/agentctl", "refs/agentctl-seen", "refs/agentctl-kept", "refs/heads", "refs/remotes"):
         for where, below, names in os.walk(os.path.join(git_dir, folder)):
             yield from (os.path.join(where, name) for name in [*names, *below] if name.endswith(".lock"))
 

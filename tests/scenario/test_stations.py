@@ -317,9 +317,18 @@ def test_a_result_that_the_hub_declines_stays_here_and_a_person_is_asked(team, a
     (aside,) = os.listdir(ann.hub.worktrees + "/aside")
     assert f"its work stays in {ann.hub.worktrees}/aside/{aside}" in session["note"]
     assert (ann.path.parent / f"{ann.path.name}.agentctl/aside" / aside / "one").read_text() == "1\n"
+    # Its commits are kept here too, and named to whoever goes on.
+    kept = session["salvage"]
+    assert git(ann.path, "show", f"{kept}:one") == "1\n" and kept not in team.refs
+    said = " ".join(ann.cli("doctor", ok=9).stdout.split())
+    assert f"aside/{aside} holds the work of bob on one that could not be handed in: agentctl task show one" in said
+    assert f"once its cause is mended: agentctl task open one, whose next session is told of {kept}, where it is kept too" in said
     team.hook("update", "")
     ann.cli("task", "open", "one")
-    ann.cli("spawn", "bob", "--task", "one", "--", "sh", "-c", "echo 1 >one")
+    script = f'case "$0" in *{kept}*) git cherry-pick {kept};; *) exit 1;; esac'
+    ann.cli("spawn", "bob", "--task", "one", "--", "sh", "-c", script, "{prompt}")
+    assert task(ann, "one")["sessions"][-1]["end"] == "submitted"
+    assert "look into it, take what you need, and delete it" in " ".join(ann.cli("doctor", ok=9).stdout.split())
 
 
 def test_a_lock_that_a_killed_git_left_at_the_hub_is_told(team, ann, monkeypatch):
