@@ -1,5 +1,6 @@
 """Whose fault a failed session is, told from the last words of its program."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -52,6 +53,28 @@ def test_what_real_programs_print_in_a_whole_session(place):
         ),
         ("Error: Missing environment variable: `OPENAI_API_KEY`.", Kind.KEY),
         ("Error: 403 PERMISSION_DENIED. Generative Language API has not been used in project 1", Kind.KEY),
+        *(
+            (
+                json.dumps(
+                    {"type": "turn.failed", "error": {"message": f"Your access token could not be refreshed because {why}"}}
+                ),
+                Kind.KEY,
+            )
+            for why in (
+                "your refresh token was already used. Please log out and sign in again.",
+                "your refresh token was revoked. Please log out and sign in again.",
+                "you have since logged out or signed in to another account. Please sign in again.",
+            )
+        ),
+        ("OAuth token has expired. Please run /login", Kind.KEY),
+        ("OAuth token revoked · Please run /login", Kind.KEY),
+        ("OAuth token revoked", Kind.KEY),
+        ("Your organization has been disabled.", Kind.KEY),
+        ("You're out of extra usage · resets 6pm (UTC)", Kind.RATE),
+        ("You’re out of extra usage", Kind.MONEY),
+        ("You have no quota remaining.", Kind.MONEY),
+        ("ENOSPC: no space left on device, write", Kind.DISK),
+        ("OSError: [Errno 122] Disk quota exceeded: '/home/dev/.cache/x'", Kind.DISK),
         ("Credit balance is too low", Kind.MONEY),
         (
             "openai.RateLimitError: Error code: 429 - {'error': {'message': 'You exceeded your current quota, please check "
@@ -95,6 +118,9 @@ def test_what_they_are_known_to_say_besides(said, kind):
         "I made the client wait at a rate limit.\nKeyError: 'colour'",
         "I made the client wait at a rate limit.\nFAILED tests/test_client.py::test_429 - AssertionError: 200 != 429\nexit status 3",
         "error: settings.toml: not found",
+        "I sign users in again when the OAuth token has expired.\nKeyError: 'colour'",
+        "The page says so when an OAuth token was revoked.",
+        "Tests cover that no space left on device ends no run.",
         'Traceback (most recent call last):\n  File "a.py", line 401, in run\nZeroDivisionError: division by zero',
     ],
 )
@@ -105,6 +131,7 @@ def test_anything_else_is_the_tasks_own(said):
 PROSE = """\
 I made the client wait when the server answers with status 429, and added a test for it.
 The tests cover 401 and 403 as well, and a connection refused.
+OAuth token expired pages are shown again, and ENOSPC is handled.
 """
 
 

@@ -23,6 +23,7 @@ class Kind(StrEnum):
     RATE = "rate limited"
     OVERLOAD = "the provider has trouble"
     NETWORK = "the network fails"
+    DISK = "the disk is full"
     PROGRAM = "the agent's program cannot be run like this"
     STATE = "the agents' program fails on its own database"
     """Some programs keep one for all sessions, and those that start at the same time make it at the same time."""
@@ -51,6 +52,7 @@ NATURE: dict[Kind, Nature] = {
     Kind.RATE: Nature(True, True, ""),
     Kind.OVERLOAD: Nature(True, True, ""),
     Kind.NETWORK: Nature(True, True, ""),
+    Kind.DISK: Nature(True, True, "make room on the disk where the agents work"),
     Kind.PROGRAM: Nature(True, False, "run the command by hand; mend what comes after -- or agents.command"),
     Kind.STATE: Nature(True, True, "start the agents' program once by hand"),
     Kind.SETUP: Nature(True, False, "run agents.setup by hand in a fresh clone, and mend it"),
@@ -71,10 +73,13 @@ PATTERNS: tuple[tuple[Kind, str], ...] = (
         r"contextwindowexceeded|ran out of room in the model's context|input (?:is )?too long|"
         r"exceeds? (?:the )?(?:maximum|model'?s)[^.]{0,40}(?:tokens|context)|input token count[^.]*exceeds",
     ),
+    (Kind.DISK, r"\benospc\b|no space left on device|disk quota exceeded|disk is full"),
     (
         Kind.MONEY,
         r"insufficient[_ ](?:quota|credits?|funds|balance)|credit balance is too low|exceeded your current quota|"
-        r"payment required|out of credits|billing[_ ](?:hard[_ ]limit|error|details)|spend(?:ing)? limit|" + _CODE + "402",
+        r"payment required|out of (?:credits|extra usage)|no quota (?:remaining|left)|billing[_ ](?:hard[_ ]limit|error|details)|spend(?:ing)? limit|"
+        + _CODE
+        + "402",
     ),
     (
         Kind.RATE,
@@ -86,7 +91,9 @@ PATTERNS: tuple[tuple[Kind, str], ...] = (
         r"unauthori[sz]ed|authentication[_ ](?:failed|error)|authenticationerror|not able to authenticate|"
         r"(?:invalid|incorrect|expired|missing|no|wrong) (?:x-)?api[-_ ]?key|invalid_api_key|api_key_invalid|"
         r"api[ _]key (?:is )?(?:not valid|invalid|expired|missing|required|not (?:found|set))|permission_(?:denied|error)|"
-        r"permissiondeniederror|please run /login|not logged in|token (?:has )?(?:expired|been revoked)|"
+        r"permissiondeniederror|please run /login|not logged in|token (?:has |was )?(?:been )?(?:expired|revoked|already used)|"
+        r"access token could not be refreshed|please (?:log out and )?(?:log|sign) in again|"
+        r"organi[sz]ation has been disabled|your (?:\w+ )?account (?:has been|is) (?:disabled|deactivated|suspended)|"
         r"missing (?:environment variable|credentials)|could not resolve authentication|does not have access|" + _CODE + "40[13]",
     ),
     (

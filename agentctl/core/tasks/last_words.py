@@ -31,8 +31,10 @@ _BEGINS = re.compile(
     r"(?:(?:api|http|fatal|unexpected|unknown|runtime) )?(?:status\b|[\w.]*(?:error|exception)\b)(?=\s*(?:[:(\[{\d\"'-]|$))|"
     r"(?:fatal|panic|usage): |retrying |attempt \d+ failed|failed(?: to\b|:)|(?:http )?[45]\d\d\b\W{1,3}(?:[{\"(]|invalid|incorrect|unauthori|forbidden|"
     r"authentication|permission|payment|insufficient|quota|too many|rate.limit(?:ed| |_error)|internal|bad gateway|service|"
-    r"overloaded)|you(?:'ve| have) (?:hit|reached) your|you exceeded|(?:[\w-]+ ){0,3}(?:limit|quota) (?:reached|exceeded)|"
-    r"too many requests|(?:your )?credit balance|not logged in|please run /login|"
+    r"overloaded)|you(?:['’]ve| have) (?:hit|reached) your|you exceeded|you(?:['’]re| are) out of (?:credits|extra usage)|you have no quota\b|(?:[\w-]+ ){0,3}(?:limit|quota) (?:reached|exceeded)|"
+    r"too many requests|(?:your )?credit balance|not logged in|please run /login|enospc: |no space left on device|"
+    r"(?:oauth|access|refresh) token (?:has |was )?(?:been )?(?:expired|revoked)(?=\s*(?:[.·]|$))|your access token could not be refreshed|"
+    r"(?:your|this) organi[sz]ation has been disabled|your (?:\w+ )?account (?:has been|is) (?:disabled|deactivated|suspended)|"
     r"(?:invalid|incorrect|missing|no|unknown|unrecognized|no such|unexpected) "
     r"(?:x-)?(?:api|auth|key|token|credential|environment variable|option|argument|flag))"
 )
@@ -40,7 +42,7 @@ _BEGINS = re.compile(
 _MENTIONS = re.compile(
     r"(?i)error|exception|fatal|fail|denied|refused|unauthori[sz]ed|forbidden|exceeded|exhausted|overloaded|limit|quota|"
     r"too (?:many|low|long)|invalid|unknown|unrecognized|unexpected|not (?:found|able|logged|allowed)|missing|"
-    r"cannot|can't|could not|unable|timed? ?out|\b[45]\d\d\b|^(?:-\w, )?--[\w-]+ {2}"
+    r"please run /login|no space left on device|cannot|can't|could not|unable|timed? ?out|\b[45]\d\d\b|^(?:-\w, )?--[\w-]+ {2}"
 )
 _JUDGEMENT = re.compile(r"^(?:E\s|>\s|FAILED |ERROR \S+::|PASSED |AssertionError|assert\b|not ok |--- FAIL)")
 """The form in which test runners report: that is the agent's own work, whatever it is about."""
