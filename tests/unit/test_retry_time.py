@@ -69,6 +69,41 @@ def test_a_clock_shows_local_time():
     assert resumes("try again at 11:00 AM", NOON, -3 * HOUR) == NOON + 2 * HOUR + 60
 
 
+FRIDAY_NIGHT = NOON + 11.5 * HOUR
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("try again at Nov 29th, 2025 3:07 AM", 3.5 * HOUR + 7 * 60 + 60),
+        ("resets Nov 29 at 3am (Europe/Berlin)", 2.5 * HOUR + 60),
+        ("resets Saturday 1am", 1.5 * HOUR + 60),
+        ("resets Sat, 1:30 AM UTC", 2 * HOUR + 60),
+        ("resets Friday 11:45pm", HOUR / 4 + 60),
+        ("try again at Dec 2nd, 2026 3:07 PM", FARTHEST),
+        ("resets Dec 4 at 3pm (Europe/Berlin)", FARTHEST),
+        ("resets Thursday 9am", FARTHEST),
+        ("resets Friday 3pm", FARTHEST),
+    ],
+)
+def test_a_day_may_be_said(text, seconds):
+    zones = {"Europe/Berlin": HOUR}.get
+    assert resumes(text, FRIDAY_NIGHT, 0.0, zones) == FRIDAY_NIGHT + seconds
+
+
+@pytest.mark.parametrize(
+    "text", ["resets Nov 28 at 3pm", "resets Friday 11pm", "again at Nov 29, 2024 3:07 AM", "resets Nov 27, 5pm"]
+)
+def test_a_day_may_lie_behind(text):
+    assert resumes(text, FRIDAY_NIGHT, 0.0) == 0.0
+
+
+def test_a_day_without_a_year_is_the_nearest_one():
+    new_year = NOON + 33.5 * 24 * HOUR
+    assert resumes("resets Jan 1 at 1am", new_year - 3 * HOUR, 0.0) == new_year + HOUR + 60
+    assert resumes("resets Dec 31 at 11pm", new_year + HOUR, 0.0) == 0.0
+
+
 def test_nobody_waits_for_days():
     assert resumes("try again in 5 days", NOON, 0.0) == NOON + FARTHEST
 

@@ -3,6 +3,7 @@
 retry-after: 30                         try again in 20s, in 1h2m3s, in 2 days 3 hours
 usage limit reached|1764331200          resets at 2026-01-31T15:00:00Z
 resets 3pm, try again at 3:46 PM        (local time, or that of the zone that is said, such as UTC or America/New_York)
+resets Thursday 9am, at Dec 2nd, 2026 3:07 PM
 """
 
 from __future__ import annotations
@@ -31,8 +32,16 @@ _DATE = re.compile(
     r"(?i)(?:resets?|again|until|at|after)\s+(?:at\s+|on\s+)?(\d{4})-(\d\d)-(\d\d)[T ](\d\d):(\d\d)(?::(\d\d))?"
     r"(?:\.\d+)?\s?(Z|UTC|[+-]\d\d:?\d\d)?"
 )
+_WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+_MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+_DAY = (
+    rf"(?P<weekday>{'|'.join(_WEEKDAYS)})(?:day|s|sday|nesday|rs|rsday|urday)?\b|"
+    rf"(?P<month>{'|'.join(_MONTHS)})[a-z]*\.?\s+(?P<day>\d{{1,2}})(?:st|nd|rd|th)?\b(?:,?\s+(?P<year>\d{{4}})\b)?"
+)
 _CLOCK = re.compile(
-    r"(?i)(?:resets?|again|until)\s+(?:at\s+)?(\d{1,2})(?::(\d\d))?\s?(am|pm)?\b(?:\s?\(?([A-Z]{3}\b|[A-Z][a-z]{2,20}/[\w/+-]{2,40}))?"
+    rf"(?i)(?:resets?|again|until)\s+(?:(?:at|on)\s+)?(?:(?:{_DAY}),?\s+)?(?:at\s+)?"
+    r"(?P<hour>\d{1,2})(?::(?P<minute>\d\d))?\s?(?P<half>am|pm)?\b"
+    r"(?:\s?\(?(?P<zone>[A-Z]{3}\b|[A-Z][a-z]{2,20}/[\w/+-]{2,40}))?"
 )
 _ZONES = {"UTC": 0, "GMT": 0, "EST": -5, "EDT": -4, "CST": -6, "CDT": -5, "MST": -7, "MDT": -6, "PST": -8, "PDT": -7}
 """The hours from UTC, to the east, of the zones that have short names in what providers say."""
@@ -56,8 +65,8 @@ def _told(text: str, now: float, offset: float, zones: Zones) -> float:
         return float(found[1])
     if found := _DATE.search(text):
         return _date(found, offset)
-    if (found := _CLOCK.search(text)) and (found[2] or found[3]):
-        zone = found[4] or ""
+    if (found := _CLOCK.search(text)) and (found["minute"] or found["half"]):
+        zone = found["zone"] or ""
         there = _ZONES[zone.upper()] * 3600.0 if zone.upper() in _ZONES else zones(zone) if zone else None
         return _clock(found, now, offset if there is None else there)
     return 0.0
@@ -85,9 +94,27 @@ def _days(year: int, month: int, day: int) -> int:
 
 
 def _clock(found: re.Match[str], now: float, offset: float) -> float:
-    """Return the next time at which a clock has shown this for a minute; 0 if it did within the last hour."""
-    hour = int(found[1]) % 12 + 12 * (found[3].lower() == "pm") if found[3] else int(found[1])
-    wanted = (hour % 24) * 3600 + int(found[2] or 0) * 60
-    today = (now + offset) % 86400
-    ahead = (wanted - today) % 86400
-    return now + ahead + MINUTE if ahead < 86400 - BEHIND else 0.0
+    """Return the time at which a clock has shown this for a minute, on the day that is said or else on the next one.
+
+    It is 0 if it did within the last hour.
+    """
+    hour, minute = int(found["hour"]), int(found["minute"] or 0)
+    hour = hour % 12 + 12 * (found["half"].lower() == "pm") if found["half"] else hour % 24
+    wanted = hour * 3600 + minute * 60
+    if found["month"]:
+        return _on_day(found, now + offset) * 86400.0 + wanted + MINUTE - offset
+    period, since = 86400.0, now + offset
+    if found["weekday"]:
+        # The first day of 1970 was a Thursday.
+        period, since = 7 * period, since + 3 * period
+        wanted += 86400 * _WEEKDAYS.index(found["weekday"].lower())
+    ahead = (wanted - since) % period
+    return now + ahead + MINUTE if ahead < period - BEHIND else 0.0
+
+
+def _on_day(found: re.Match[str], there: float) -> int:
+    """Return the days since 1970 of the day that is said; without a year it is the one nearest to the time `there`."""
+    month, day = 1 + _MONTHS.index(found["month"].lower()), int(found["day"])
+    around = 1970 + int(there / (365.2425 * 86400))
+    years = [int(found["year"])] if found["year"] else [around - 1, around, around + 1]
+    return min((_days(year, month, day) for year in years), key=lambda days: abs(days - there / 86400))
