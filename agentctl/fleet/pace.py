@@ -69,8 +69,11 @@ class Pace:
         # The failure of a session that ran already may only name a later time. A time that is told holds within a minute.
         if not failed and self.state.until <= max(self._told + LATER, now):
             return
-        what = f"{self.program or 'the fleet'} pauses" if self._since is None else "the try failed" if failed else "it is later"
-        self.tell(self._braked(f"{what}: {self.held}"))
+        if self._since is None:
+            what = f"{self.program or 'the fleet'} pauses"
+        else:
+            what = ("" if self.state.odd else "the try failed") if failed else "it is later"
+        self.tell(self._braked(": ".join(filter(None, (what, self.held)))))
         self._since = now if self._since is None else self._since
 
     def room(self, running: Iterable[float], now: float) -> int:
@@ -139,9 +142,19 @@ class Pace:
         failure = self.state.failure
         if not failure:
             return ""
-        todo = NATURE[self.state.held_by.kind].todo
-        parts = (str(failure.kind), f"the next try is at {clock(self.state.until)}", todo)
+        before, todo = f"before that, {failure.kind}" if self.state.odd else str(failure.kind), NATURE[failure.kind].todo
+        parts = (self._odd, before, f"the next try is at {clock(self.state.until)}", todo)
         return "; ".join(filter(None, parts)) + (f": {failure.said}" if failure.said else "")
+
+    @property
+    def _odd(self) -> str:
+        """How the last try failed, if what holds the fleet does not explain it; else empty."""
+        odd = self.state.odd
+        if not odd:
+            return ""
+        return (
+            f"the try {'crashed, why is not known' if odd.end == End.CRASHED else f'ended empty-handed ({odd.end})'}: {odd.note}"
+        )
 
     def paused(self, now: float) -> PauseTimes:
         """Return the time of all pauses, the present one included."""

@@ -44,6 +44,18 @@ def test_a_pause_is_told_once_and_so_is_its_end():
     assert str(told.pace.paused(5000.0)) == "paused 5 min: the key is refused: 401 its words"
 
 
+def test_a_try_that_fails_for_another_reason_tells_its_own_words():
+    told = Told()
+    told.ended("t", session(1000.0, Kind.RATE))
+    told.ended("u", session(1040.0))
+    assert told.events[1].how.startswith(
+        "the try crashed, why is not known: exit status 1: odd; before that, rate limited; the next"
+    )
+    assert told.events[1].how.endswith(": 401 its words") and told.pace.held == told.events[1].how
+    told.ended("v", session(1140.0, Kind.KEY))
+    assert told.events[2].how.startswith("the try failed: the key is refused; ")
+
+
 def test_a_pause_for_several_reasons_tells_how_long_for_each():
     told = Told()
     told.ended("t", session(1000.0, Kind.KEY))

@@ -68,6 +68,8 @@ class Brakes:
     paused: float = 0.0
     """When the newest pause began: a session that started later is a try."""
     until: float = 0.0
+    odd: Session | None = None
+    """The try that failed last, if what holds the fleet does not explain it; None if it does."""
     row: int = 0
     """The number of failed tries in a row, the first failure included; that a program cannot be run begins a row of its own."""
     passed: int = 0
@@ -120,8 +122,8 @@ def after(
             return brakes  # It says nothing of the provider, which it may not have asked.
         proves = is_try and not (outcome.crash and session.seconds < QUICK or empty_handed(session))
         if brakes.failure and is_try and not proves and not brakes.passed:
-            return _pause(brakes, brakes.failure, outcome, base, jitter)
-        return replace(brakes, passed=brakes.passed + 1) if brakes.failure and proves else brakes
+            return replace(_pause(brakes, brakes.failure, outcome, base, jitter), odd=session)
+        return replace(brakes, passed=brakes.passed + 1, odd=None) if brakes.failure and proves else brakes
     if alone:
         return brakes
     if brakes.failure and not is_try:
@@ -136,7 +138,7 @@ def _pause(brakes: Brakes, failure: Failure, outcome: EndedSession, base: float,
     until = max(now + pause(failure.kind, row, base) * (1 + JITTER * jitter), _named(brakes, failure, now, base))
     tells = brakes.failure or 3 * outcome.session.seconds <= LONGEST * base
     lasted = outcome.session.seconds if tells else 0.0
-    return replace(brakes, failure=failure, paused=now, until=until, row=row, passed=0, lasted=lasted)
+    return replace(brakes, failure=failure, paused=now, until=until, odd=None, row=row, passed=0, lasted=lasted)
 
 
 def _named(brakes: Brakes, failure: Failure, now: float, base: float) -> float:
