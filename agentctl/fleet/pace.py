@@ -73,7 +73,7 @@ class Pace:
             what = f"{self.program or 'the fleet'} pauses"
         else:
             what = ("" if self.state.odd else "the try failed") if failed else "it is later"
-        self.tell(self._braked(": ".join(filter(None, (what, self.held)))))
+        self.tell(self._braked(": ".join(filter(None, (what, self.held(now))))))
         self._since = now if self._since is None else self._since
 
     def room(self, running: Iterable[float], now: float) -> int:
@@ -133,9 +133,8 @@ class Pace:
         failure = self.state.failure
         return f"{failure.kind}{': ' + failure.said if failure.said else ''}" if failure else ""
 
-    @property
-    def held(self) -> str:
-        """What holds the fleet, until when, what a person can do, and last the program's own words; empty if nothing does.
+    def held(self, now: float) -> str:
+        """Return what holds the fleet, how it goes on, what a person can do, and the program's own words; empty if nothing does.
 
         The words are last because they are long: a line on a terminal may be cut.
         """
@@ -143,7 +142,13 @@ class Pace:
         if not failure:
             return ""
         before, todo = f"before that, {failure.kind}" if self.state.odd else str(failure.kind), NATURE[failure.kind].todo
-        parts = (self._odd, before, f"the next try is at {clock(self.state.until)}", todo)
+        if now < self.state.until:
+            goes_on = f"the next try is at {clock(self.state.until)}"
+        elif self.trying:
+            goes_on = "one try at a time until one does not fail"
+        else:
+            goes_on, todo = "a try did not fail, so it goes on with more agents bit by bit", ""
+        parts = (self._odd, before, goes_on, todo)
         return "; ".join(filter(None, parts)) + (f": {failure.said}" if failure.said else "")
 
     @property

@@ -95,11 +95,10 @@ class Paces:
         """Return those of the roles of which sessions start only to see whether their program can work again."""
         return frozenset(role for role in roles if self._paces[self._of_role(role)].trying)
 
-    @property
-    def held(self) -> str:
-        """What holds the fleet or a part of it; empty if nothing does."""
-        several = len(self._paces) > 1
-        held = [f"{name}: {pace.held}" if several else pace.held for name, pace in self._paces.items() if pace.held]
+    def held(self, now: float) -> str:
+        """Return what holds the fleet or a part of it; empty if nothing does."""
+        several, by_name = len(self._paces) > 1, {name: pace.held(now) for name, pace in self._paces.items()}
+        held = [f"{name}: {why}" if several else why for name, why in by_name.items() if why]
         return "; ".join(filter(None, (self._short_of, *held)))
 
     def paused(self, now: float) -> PauseTimes:

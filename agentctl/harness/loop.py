@@ -167,8 +167,8 @@ def _go_on(hub: Hub, trunk: str, job: RunPlan, heard: Callable[[Told], None], wa
             red = fleet.unusable or red
             lacks = lacking.look(job.sessions.lacking, job.gates.lacking if bot else "")
             waits = held_back.look(list(hub.station.waiting.values()) if hub.station else [])
-            unpublished = bot.publisher.trouble if bot else ""
-            hindrance.tell((bot or seat).reach.told, *waits, red, fleet.pace.held, fleet.lacks_agent, lacks, unpublished)
+            unpublished, held = bot.publisher.trouble if bot else "", fleet.pace.held(time.time())
+            hindrance.tell((bot or seat).reach.told, *waits, red, held, fleet.lacks_agent, lacks, unpublished)
             show()
             if _over(fleet, bot):
                 break

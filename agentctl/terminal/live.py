@@ -66,8 +66,8 @@ def _draw(fleet: Fleet, bot: Bot | None, begun: float, height: int) -> Group:
         head.append(f"   {bot.moved.text}: nothing lands", style=COLORS[events.Moved])
     if bot and bot.paused:
         head.append(f"   {printable(str(bot.paused))}", style=COLORS[events.Paused])
-    if fleet.pace.held:
-        head.append(visible(f"   held back: {fleet.pace.held}"), style=COLORS[notices.Braked])
+    if held := fleet.pace.held(time.time()):
+        head.append(visible(f"   held back: {held}"), style=COLORS[notices.Braked])
     rows = [(run.work.agent, name, ago(run.started), "") for name, (run, _) in sorted(fleet.runs.items())[: max(3, height // 3)]]
     rows += [
         (f"probe {staged.probe.number}", many(len(staged.probe.chain), "change"), ago(staged.started), staged.probe.reason)

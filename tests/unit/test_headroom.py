@@ -33,10 +33,10 @@ def test_nothing_starts_without_room_and_it_is_told_once():
     told, short = [], ["no disk"]
     paces = Paces(4, 30.0, (), 1000.0, told.append, lambda: short[0], {"": "claude"})
     assert [paces.room((), {""}, 1000.0 + n) for n in range(5)] == [[(frozenset({""}), 0)]] * 5
-    assert [type(event) for event in told] == [Braked] and "no disk" in told[0].how and "no disk" in paces.held
+    assert [type(event) for event in told] == [Braked] and "no disk" in told[0].how and "no disk" in paces.held(1004.0)
     short[0] = ""
     assert paces.room((), {""}, 1004.0 + LOOK) == [(frozenset({""}), 4)]
-    assert [type(event) for event in told] == [Braked, Released] and paces.held == ""
+    assert [type(event) for event in told] == [Braked, Released] and paces.held(1006.0) == ""
 
 
 def test_a_program_that_is_refused_holds_up_no_other():
@@ -47,7 +47,7 @@ def test_a_program_that_is_refused_holds_up_no_other():
     assert "claude pauses: the key is refused" in told[0].how
     roles = {"", "reviewer"}
     assert dict(paces.room((), roles, 1011.0)) == {frozenset({""}): 0, frozenset({"reviewer"}): 4}
-    assert paces.trying([""]) and "the key is refused" in paces.held
+    assert paces.trying([""]) and "the key is refused" in paces.held(1011.0)
     # Then one is tried, and the other goes on.
     assert dict(paces.room((), roles, 1100.0)) == {frozenset({""}): 1, frozenset({"reviewer"}): 4}
     assert paces.paused(1100.0).why == "the key is refused: 401"

@@ -51,7 +51,7 @@ def test_a_try_that_fails_for_another_reason_tells_its_own_words():
     assert told.events[1].how.startswith(
         "the try crashed, why is not known: exit status 1: odd; before that, rate limited; the next"
     )
-    assert told.events[1].how.endswith(": 401 its words") and told.pace.held == told.events[1].how
+    assert told.events[1].how.endswith(": 401 its words") and told.pace.held(1041.0) == told.events[1].how
     told.ended("v", session(1140.0, Kind.KEY))
     assert told.events[2].how.startswith("the try failed: the key is refused; ")
 
@@ -64,6 +64,21 @@ def test_a_pause_for_several_reasons_tells_how_long_for_each():
     told.pace.room([], 1330.0)
     why = "the key is refused for 4 min, rate limited for 2 min; the last time: rate limited: 401 its words"
     assert told.pace.paused(2000.0).why == why
+
+
+def test_what_holds_a_fleet_is_told_as_it_is_now():
+    told = Told(size=9)
+    told.ended("t", session(1000.0, Kind.KEY))
+    assert told.pace.held(1001.0).startswith("the key is refused; the next try is at ")
+    waits = "the key is refused; one try at a time until one does not fail; renew the key"
+    assert told.pace.room([], 1050.0) == 1 and told.pace.held(1050.0).startswith(waits)
+    told.ended("u", session(1100.0, end=End.SUBMITTED, seconds=20.0))
+    assert told.pace.room([], 1100.0) == 4
+    more = "the key is refused; a try did not fail, so it goes on with more agents bit by bit: 401 its words"
+    assert told.pace.held(1100.0) == more
+    told.ended("v", session(1200.0, end=End.SUBMITTED, seconds=20.0))
+    told.ended("w", session(1200.0, end=End.SUBMITTED, seconds=20.0))
+    assert told.pace.room([], 1200.0) == 9 and told.pace.held(1200.0) == ""
 
 
 def test_pauses_add_up_the_present_one_included():
