@@ -15,7 +15,7 @@ from agentctl.core import refnames
 from agentctl.core.policy.policy import fingerprint, in_parts, parts
 from agentctl.core.queue.events import Probed
 from agentctl.core.queue.model import Verdict
-from agentctl.core.tasks.failure import Kind
+from agentctl.core.tasks.failure import NATURE, Kind
 from agentctl.core.text.plural import many
 from agentctl.doctor import Check, Patient, Symptom
 from agentctl.errors import AgentctlError
@@ -255,7 +255,9 @@ def _published(patient: Patient) -> Iterator[Symptom]:
 def _held(patient: Patient) -> Iterator[Symptom]:
     """Find out what holds up the bot and the fleet that run here."""
     for line in hindrance.read(patient.hub):
-        yield Symptom(f"what runs here is held up: {line}", note="it goes on by itself when that is over")
+        todo = next((nature.todo for nature in NATURE.values() if not nature.mends and nature.todo in line), "")
+        note = f"{todo}; then it goes on by itself" if todo else "it goes on by itself when that is over"
+        yield Symptom(f"what runs here is held up: {line}", note=note)
 
 
 CONFIG = (Check("bare", _bare),)

@@ -15,9 +15,13 @@ import pytest
 
 from agentctl.core.tasks import claim
 from agentctl.core.tasks.claim import Claim
+from agentctl.core.tasks.ending import End
+from agentctl.core.tasks.failure import Failure, Kind
+from agentctl.core.tasks.task import Session, Task
 from agentctl.doctor import examination, machine
 from agentctl.engine import owner
 from agentctl.engine.processes import MARK
+from agentctl.fleet.pace import Pace
 from agentctl.hub import claims
 from agentctl.hub.hindrance import Hindrance
 from tests.support.agents import kill
@@ -517,6 +521,16 @@ def test_what_a_person_has_to_decide_has_a_note_and_no_command(make_repo, fault)
     repo, words = fault(make_repo)
     [finding] = [f for f in doctor(repo, ok=9) if f["what"].startswith(words)]
     assert finding["mend"] == "" and finding["note"]
+
+
+def test_what_only_a_person_can_end_is_said(repo):
+    for kind, hint in ((Kind.KEY, "renew the key that "), (Kind.RATE, "it goes on by itself when ")):
+        told = Pace(1, 30.0, (), 1000.0, lambda event: None)
+        failed = Session(1, "ann", End.CRASHED, 2000.0, 1.0, "tip", failure=Failure(kind, "its words"))
+        told.ended(Task("t", "", ""), 1999.0, failed, 2000.0)
+        Hindrance(repo.hub).tell(told.held(2001.0))
+        [finding] = doctor(repo, ok=9)
+        assert finding["note"].startswith(hint)
 
 
 def test_a_full_disk(repo, monkeypatch, capsys):
