@@ -78,7 +78,21 @@ def test_the_same_with_the_same_outcome_is_counted(name):
 @pytest.mark.parametrize("name", SPENT)
 def test_who_is_refused_uses_up_nothing(name):
     spent = heard(name, lines(name, "refused")).spent
-    assert (spent.tokens, spent.money) == (0, 0.0)
+    assert spent == Spent()
+
+
+def test_a_request_that_was_refused_is_no_turn():
+    failed, good = lines("pi", "refused"), heard("pi", lines("pi")).spent
+    assert heard("pi", [*failed[:-1] * 8, *lines("pi")]).spent == good
+    said = {
+        "model": "<synthetic>",
+        "content": [{"type": "text", "text": "API Error: 529 Overloaded"}],
+        "usage": {"input_tokens": 0},
+    }
+    over = {"type": "result", "subtype": "success", "is_error": True, "num_turns": 1, "result": "API Error: 529 Overloaded"}
+    told = [json.dumps(event).encode() for event in ({"type": "assistant", "message": said}, over)]
+    assert heard("claude", told).spent == Spent()
+    assert heard("claude", [*lines("claude")[:-1], *told]).spent.turns == heard("claude", lines("claude")).spent.turns
 
 
 def test_what_a_program_calls_its_own_wait():

@@ -91,7 +91,7 @@ _AIDER = re.compile(
 _LITELLM = re.compile(rb"^(?:\w+: )?litellm\.\w*(?:Error|Exception)\b")
 """How aider and mini tell that a request failed; if they try again and are answered, what they tell of each answer follows."""
 _API_ERROR = re.compile(r"^\[?API Error\b")
-"""The beginning of a result with which a program ends that calls it no error: qwen does."""
+"""The beginning of a message or a result that tells of a failed request, by a program that calls it no error: qwen does."""
 _MINI = re.compile(rb"^mini-swe-agent \(step (\d+), \$([\d.]+)\)")
 
 
@@ -129,6 +129,8 @@ def _claude(heard: Heard, event: Event, now: float) -> Heard:
             return replace(heard, conversation=_text(event, "session_id"))
         case "assistant":
             usage = _at(event, "message", "usage")
+            if _refused(event):
+                return _said(heard, "\n".join(_text(part, "text") for part in _parts(event, "message")))
             called = [part for part in _parts(event, "message") if part.get("type") == "tool_use"]
             heard = _said(heard, "\n".join(_text(part, "text") for part in _parts(event, "message")))
             heard = replace(heard, call=_print([(part.get("name"), part.get("input")) for part in called]), waits=0.0, refused=0)
@@ -141,15 +143,23 @@ def _claude(heard: Heard, event: Event, now: float) -> Heard:
         case "result":
             usage = _at(event, "usage")
             paid = sum(_number(usage, f"{kind}_tokens") for kind in ("input", "cache_creation_input", "output"))
+            failed = event.get("is_error") is True or _text(event, "subtype").startswith("error")
+            well = not (failed or _API_ERROR.match(_text(event, "result")))
             spent = Spent(
-                int(_number(event, "num_turns")) or heard.spent.turns,
+                # It counts requests, of which the last was not answered if it failed.
+                well and int(_number(event, "num_turns")) or heard.spent.turns,
                 int(paid) or heard.spent.tokens,
                 _number(event, "total_cost_usd") or heard.spent.money,
             )
-            failed = event.get("is_error") is True or _text(event, "subtype").startswith("error")
-            well = not (failed or _API_ERROR.match(_text(event, "result")))
             return replace(_said(heard, _text(event, "result")), spent=spent, finished=True, well=well)
     return heard
+
+
+def _refused(event: Event) -> bool:
+    """Tell whether a message of the assistant is the program's own, to say that its request failed."""
+    first = next((_text(part, "text") for part in _parts(event, "message")), "")
+    unanswered = not _number(event, "message", "usage", "output_tokens")
+    return _at(event, "message").get("model") == "<synthetic>" or unanswered and bool(_API_ERROR.match(first))
 
 
 def _codex(heard: Heard, event: Event, now: float) -> Heard:
@@ -185,8 +195,9 @@ def _gemini(heard: Heard, event: Event, now: float) -> Heard:
             return _acted(heard, heard.call, [event.get("status"), event.get("output")])
         case "result":
             stats = _at(event, "stats")
-            spent = Spent(heard.spent.turns + 1, int(_number(stats, "input") + _number(stats, "output_tokens")), 0.0)
-            return replace(heard, spent=spent, finished=True, well=event.get("status") != "error")
+            well = event.get("status") != "error"
+            spent = Spent(heard.spent.turns + well, int(_number(stats, "input") + _number(stats, "output_tokens")), 0.0)
+            return replace(heard, spent=spent, finished=True, well=well)
     return heard
 
 
@@ -221,6 +232,8 @@ def _pi(heard: Heard, event: Event, now: float) -> Heard:
             said = "\n".join(_text(part, "text") for part in _parts(event, "message"))
             full = int(_number(usage, "input") + _number(usage, "cacheRead") + _number(usage, "cacheWrite"))
             paid = full - int(_number(usage, "cacheRead")) + int(_number(usage, "output"))
+            if _at(event, "message").get("stopReason") == "error":
+                return replace(_said(heard, said), spent=heard.spent + Spent(0, max(0, paid), _number(usage, "cost", "total")))
             return _answered(_said(heard, said), "", paid, _number(usage, "cost", "total"), full)
         case "tool_execution_start":
             return replace(heard, call=_print((event.get("toolName"), event.get("args"))), finished=False)
