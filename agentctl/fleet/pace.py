@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from agentctl.core.notices import Braked, Released, Told
 from agentctl.core.tasks import brakes
-from agentctl.core.tasks.brakes import EndedSession
+from agentctl.core.tasks.brakes import EndedSession, RunningSession
 from agentctl.core.tasks.ending import End
 from agentctl.core.tasks.failure import NATURE
 from agentctl.core.tasks.task import Session, Task
@@ -57,10 +57,10 @@ class Pace:
             self._since = now
             self.tell(self._braked(f"one agent begins, as a try: the last sessions failed: {self.why}"))
 
-    def ended(self, task: Task, started: float, session: Session, now: float, running: Iterable[float] = ()) -> None:
+    def ended(self, task: Task, started: float, session: Session, now: float, running: Iterable[RunningSession] = ()) -> None:
         """Take note of the end of a session.
 
-        `task` is its task as it was before the session, and `running` are the start times of those that run.
+        `task` is its task as it was before the session, and `running` are those that run.
         """
         before, outcome = self.state, EndedSession(task.id, started, session)
         self._count(now)
@@ -76,8 +76,8 @@ class Pace:
         self.tell(self._braked(": ".join(filter(None, (what, self.held(now))))))
         self._since = now if self._since is None else self._since
 
-    def room(self, running: Iterable[float], now: float) -> int:
-        """Return how many sessions may start; `running` are the start times of those that run.
+    def room(self, running: Iterable[RunningSession], now: float) -> int:
+        """Return how many sessions may start; `running` are those that run.
 
         Raises Infrastructure if the agents' program cannot be run, so that there is no sense in trying.
         """

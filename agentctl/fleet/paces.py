@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from agentctl.core.notices import Braked, Released, Told
+from agentctl.core.tasks.brakes import RunningSession
 from agentctl.core.tasks.task import Session, Task
 from agentctl.fleet.pace import Pace, PauseTimes
 
 LOOK = 2.0
 """Seconds between two looks at what the machine has left."""
-Under = tuple[Task, float]
-"""(task, start) of a session."""
+Under = tuple[Task, RunningSession]
+"""A session that runs, after its task."""
 
 
 class Paces:
@@ -53,7 +54,7 @@ class Paces:
     def ended(self, task: Task, started: float, session: Session, now: float, running: Iterable[Under]) -> None:
         """Take note of the end of a session; `running` are those that run."""
         program = self._of_role(task.role)
-        others = [start for other, start in running if self._of_role(other.role) == program]
+        others = [one for other, one in running if self._of_role(other.role) == program]
         self._paces[program].ended(task, started, session, now, others)
 
     def room(self, running: Sequence[Under], roles: Iterable[str], now: float) -> list[tuple[frozenset[str], int]]:
@@ -65,8 +66,7 @@ class Paces:
         found = []
         for program, pace in self._paces.items():
             own = frozenset(role for role in asked if self._of_role(role) == program)
-            started = [start for task, start in running if self._of_role(task.role) == program]
-            count = pace.room(started, now)
+            count = pace.room([one for task, one in running if self._of_role(task.role) == program], now)
             found.append((own, 0 if short else count))
         return found
 

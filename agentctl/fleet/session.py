@@ -290,6 +290,11 @@ class SessionRun:
         """What the session has used up so far."""
         return self._listener.spent if self._listener else Spent()
 
+    @property
+    def answered(self) -> bool | None:
+        """See `Heard.answered`."""
+        return self._heard.answered
+
     def _missed(self) -> str:
         output = environ.tail(self.log, result.TAIL)
         return environ.missed(self._env, output, "agents.pass_env")

@@ -18,6 +18,7 @@ from agentctl.core.policy.policy import Policy
 from agentctl.core.queue.records import Landed
 from agentctl.core.queue.spending import Spent, over
 from agentctl.core.tasks import headroom, live_list
+from agentctl.core.tasks.brakes import RunningSession
 from agentctl.core.tasks.dispatch import Rules, dispatch, fate, hopeless, on_red_trunk, without_agent
 from agentctl.core.tasks.failed_starts import FailedStarts, Step
 from agentctl.core.tasks.live_list import HeldUp
@@ -33,7 +34,7 @@ from agentctl.fleet.crew import Crew, Program
 from agentctl.fleet.headcount import Headcount
 from agentctl.fleet.hot_files import HotFiles
 from agentctl.fleet.outcomes import Outcomes
-from agentctl.fleet.paces import Paces
+from agentctl.fleet.paces import Paces, Under
 from agentctl.fleet.radar import Radar
 from agentctl.fleet.reviews import Reviews
 from agentctl.fleet.session import HERE, SessionRun, Sessions
@@ -246,10 +247,10 @@ class Fleet:
         self.statuses[name] = Status.WORKING
         self.tell(notices.SessionBegun(name, agent))
 
-    def _under(self) -> list[tuple[Task, float]]:
-        """Return (task, when its program was called) of each session that runs; one that is still prepared is called now."""
-        now = time.time()
-        return [(run.work.task, run.called or now) for run, future in self.runs.values() if not future.done()]
+    def _under(self) -> list[Under]:
+        """Return each session that runs, from when its program was called; one that is still prepared is called now."""
+        now, runs = time.time(), [run for run, future in self.runs.values() if not future.done()]
+        return [(run.work.task, RunningSession(run.called or now, run.answered)) for run in runs]
 
     def _room(self) -> list[tuple[frozenset[str], int]]:
         """Return how many more sessions of each role may start, where that is limited; none of a role that does not exist."""

@@ -18,6 +18,7 @@ from agentctl.core.queue.model import Change
 from agentctl.core.queue.records import GateFailed, Landed, Passed, Proof, Record, Rejected
 from agentctl.core.queue.spending import Spent
 from agentctl.core.tasks import ending, failure, watchdog
+from agentctl.core.tasks.brakes import RunningSession
 from agentctl.core.tasks.claim import Claim
 from agentctl.core.tasks.dispatch import Rules, dispatch
 from agentctl.core.tasks.ending import End, Left, Use
@@ -220,7 +221,7 @@ class Simulation:
         seen = time.process_time()
         busy = {run.agent for run in self.runs.values()}
         free = self.pace.able((name for name in self.agents if name not in busy), now)
-        room = self.pace.room([run.started for run in self.runs.values()], now)
+        room = self.pace.room(self._running(), now)
         paced = time.process_time()
         scene = Scene(tuple(task.paths for name, task in self.tasks.items() if statuses[name] in UNDER_WAY))
         trunk = f"trunk {self._trunk}"
@@ -234,6 +235,9 @@ class Simulation:
             self._start(name, agent)
         self._tidy()
         self._add(self.size // 2 - sum(status == Status.READY for status in statuses.values()) + len(plan.start))
+
+    def _running(self) -> list[RunningSession]:
+        return [RunningSession(run.started, run.course.answered(self.now - run.started)) for run in self.runs.values()]
 
     def _add(self, count: int) -> None:
         for _ in range(count):
@@ -317,6 +321,7 @@ class Simulation:
             str(course.cause),
             "kept" if use == Use.SALVAGE else "",
             failure.written_down(end, why),
+            spent=Spent(turns=int(course.begun)),
         )
         self._written(task, run, session, left)
         if revision:
@@ -329,7 +334,7 @@ class Simulation:
         self.causes[name].append(cause)
         before = self.pace.state
         begun = time.process_time()
-        self.pace.ended(run.task, run.started, session, self.now, [other.started for other in self.runs.values()])
+        self.pace.ended(run.task, run.started, session, self.now, self._running())
         tally.deciding["pace"] += time.process_time() - begun
         if self.pace.state.paused != before.paused:
             tally.tries += self.pace.state.row > 1

@@ -157,6 +157,21 @@ class Course:
     weathered: bool = False
     """True if the provider had a part in it."""
 
+    @property
+    def begun(self) -> bool:
+        """True if the provider answers it at its start."""
+        return self.segments[0][0] not in ("mute", "retry")
+
+    def answered(self, after: float) -> bool | None:
+        """Tell as `Heard.answered` does what its program has told after so many seconds."""
+        told = None
+        for what, seconds in self.segments:
+            told = told if what == "mute" else what != "retry"
+            after -= seconds
+            if after < 0:
+                break
+        return told
+
 
 @dataclass
 class World:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from agentctl.core.tasks import brakes
-from agentctl.core.tasks.brakes import Brakes, EndedSession
+from agentctl.core.tasks.brakes import Brakes, EndedSession, RunningSession
 from agentctl.core.tasks.dispatch import Rules, dispatch
 from agentctl.core.tasks.ending import End
 from agentctl.core.tasks.failure import Failure, Kind
@@ -52,7 +52,7 @@ class World:
         while now < until and len(self.landed) + len(self.parked) < self.tasks:
             for name in [n for n, run in running.items() if self._over(n, run[0], now)]:
                 state = self._end(state, name, *running.pop(name), now)
-            starts = [start for start, _ in running.values()]
+            starts = [RunningSession(start) for start, _ in running.values()]
             state = brakes.released(state, starts, self.agents, self.base, now)
             room = brakes.room(state, starts, self.agents, self.base, now)
             busy = {agent for _, agent in running.values()}

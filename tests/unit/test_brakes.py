@@ -2,8 +2,20 @@
 
 import pytest
 
+from agentctl.core.queue.spending import Spent
 from agentctl.core.tasks import brakes
-from agentctl.core.tasks.brakes import CRASHES, CRASHES_WITHIN, Brakes, EndedSession, inherited, pause, released, resting, room
+from agentctl.core.tasks.brakes import (
+    CRASHES,
+    CRASHES_WITHIN,
+    Brakes,
+    EndedSession,
+    RunningSession,
+    inherited,
+    pause,
+    released,
+    resting,
+    room,
+)
 from agentctl.core.tasks.ending import End
 from agentctl.core.tasks.failure import Failure, Kind
 from agentctl.core.tasks.task import Session
@@ -26,7 +38,8 @@ def state(*outcomes, jitter=0.0):
     return found
 
 
-def may_start(found, now, running=(), size=8):
+def may_start(found, now, running=(), size=8, answered=None):
+    running = [RunningSession(start, answered) for start in running]
     return room(released(found, running, size, BASE, now), running, size, BASE, now)
 
 
@@ -64,12 +77,26 @@ def test_a_try_that_has_outlived_what_failed_counts_as_passed():
 
 
 def test_a_session_that_had_worked_for_long_does_not_tell_how_long_a_try_takes_to_fail():
-    found = state(outcome(kind=Kind.KEY, seconds=1200.0))
+    first = outcome(kind=Kind.KEY, seconds=1200.0)
+    found = state(replace(first, session=replace(first.session, spent=Spent(turns=9))))
     assert may_start(found, BASE + 2 * BASE, [BASE]) == 3
     # A try that took as long tells it.
     again = brakes.after(found, outcome("u", 1300.0, Kind.KEY, seconds=200.0), None, BASE, 0.0)
     assert may_start(again, again.until + 299, [again.until]) == 0
     assert may_start(again, again.until + 300, [again.until]) == 3
+
+
+def test_a_first_session_that_nobody_answered_tells_how_long_a_try_takes_to_fail():
+    found = state(outcome(kind=Kind.OVERLOAD, seconds=180.0))
+    assert may_start(found, BASE + 299, [BASE]) == 0
+    assert may_start(found, BASE + 300, [BASE]) == 3
+
+
+def test_a_running_try_whose_requests_are_not_answered_proves_nothing():
+    found = state(outcome(kind=Kind.OVERLOAD))
+    assert may_start(found, BASE + 1000, [BASE], answered=False) == 0
+    assert may_start(found, BASE + 2 * BASE, [BASE], answered=True) == 3
+    assert may_start(found, BASE + 2 * BASE - 1, [BASE], answered=True) == 0, "a limit may only come after some answers"
 
 
 def test_pauses_grow_and_more_so_where_only_a_person_can_help():
@@ -116,7 +143,7 @@ def test_three_deaths_in_a_large_fleet_do_not_while_others_live_that_started_the
     before = state(*deaths[:2])
 
     def held(*running):
-        return brakes.after(before, deaths[2], None, BASE, 0.0, running).failure is not None
+        return brakes.after(before, deaths[2], None, BASE, 0.0, map(RunningSession, running)).failure is not None
 
     assert not held(-3.0, 5.0, 16.0)
     assert held(-3.0, 5.0), "too few"

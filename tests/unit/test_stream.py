@@ -114,6 +114,16 @@ def test_who_is_refused_and_goes_on_trying():
     assert heard("claude", [*lines("claude", "refused"), busy]).refused == 0
 
 
+def test_whether_the_provider_answers():
+    retry = json.dumps({"type": "system", "subtype": "api_retry", "retry_delay_ms": 500, "error_status": 529}).encode()
+    told = lines("claude")
+    assert Heard().answered is None and heard("claude", told[:1]).answered is False
+    assert heard("claude", told).answered is True and heard("claude", [*told[:-1], retry]).answered is False
+    assert not any(heard(name, lines(name, "refused")).answered for name in SPENT)
+    again = json.dumps({"type": "auto_retry_start", "delayMs": 2000}).encode()
+    assert heard("pi", [*lines("pi", "refused")[:-1], again, *lines("pi", "refused")[-3:-2]]).answered is False
+
+
 def test_money_of_programs_that_print_plain_lines():
     told = hear(
         Heard(), b"Tokens: 1.5k sent, 2k cache write, 300 received. Cost: $0.02 message, $1.25 session.", stream.aider, NOW

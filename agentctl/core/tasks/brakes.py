@@ -62,6 +62,13 @@ class EndedSession:
 
 
 @dataclass(frozen=True, slots=True)
+class RunningSession:
+    started: float
+    answered: bool | None = None
+    """Whether the provider answers it; None if its program tells nothing of that."""
+
+
+@dataclass(frozen=True, slots=True)
 class Brakes:
     failure: Failure | None = None
     """The failure that holds the fleet; None if nothing does."""
@@ -75,7 +82,7 @@ class Brakes:
     passed: int = 0
     """The number of tries that have not failed since the newest pause began."""
     lasted: float = 0.0
-    """How many seconds the failing session took to fail; 0 if it had worked for so long before that this tells nothing."""
+    """How many seconds the failing session took to fail; 0 if it was answered for so long before that this tells nothing."""
     crashes: tuple[EndedSession, ...] = ()
     """The unexplained crashes of the last CRASHES_WITHIN seconds."""
     silent: tuple[tuple[str, float], ...] = ()
@@ -93,12 +100,17 @@ class Brakes:
 
 
 def after(
-    brakes: Brakes, outcome: EndedSession, earlier: Session | None, base: float, jitter: float, running: Iterable[float] = ()
+    brakes: Brakes,
+    outcome: EndedSession,
+    earlier: Session | None,
+    base: float,
+    jitter: float,
+    running: Iterable[RunningSession] = (),
 ) -> Brakes:
     """Return the state after a session has ended.
 
     `earlier` is the session before it on the same task. `base` is the first pause in seconds. `jitter` is a number
-    between 0 and 1. `running` are the start times of the sessions that run.
+    between 0 and 1. `running` are the sessions that run.
     """
     session = outcome.session
     if session.end in (End.INTERRUPTED, End.BEHIND):
@@ -136,7 +148,7 @@ def _pause(brakes: Brakes, failure: Failure, outcome: EndedSession, base: float,
     again = known and not brakes.passed and (known.kind == Kind.PROGRAM) == (failure.kind == Kind.PROGRAM)
     row = brakes.row + 1 if again else 1
     until = max(now + pause(failure.kind, row, base) * (1 + JITTER * jitter), _named(brakes, failure, now, base))
-    tells = brakes.failure or 3 * outcome.session.seconds <= LONGEST * base
+    tells = brakes.failure or not outcome.session.spent.turns or 3 * outcome.session.seconds <= LONGEST * base
     lasted = outcome.session.seconds if tells else 0.0
     return replace(brakes, failure=failure, paused=now, until=until, odd=None, row=row, passed=0, lasted=lasted)
 
@@ -179,7 +191,7 @@ def _recent(crashes: tuple[EndedSession, ...], outcome: EndedSession) -> tuple[E
     return tuple(one for one in listed if outcome.session.ended - one.session.ended < CRASHES_WITHIN)
 
 
-def _deaths(brakes: Brakes, outcome: EndedSession, running: Iterable[float]) -> Failure | None:
+def _deaths(brakes: Brakes, outcome: EndedSession, running: Iterable[RunningSession]) -> Failure | None:
     """Return the failure that several quick crashes make together, if this outcome completes them; else None.
 
     They make none if a session that started after the first of them had a result, or if as many of the running ones
@@ -191,7 +203,7 @@ def _deaths(brakes: Brakes, outcome: EndedSession, running: Iterable[float]) -> 
     first, now = last[0].session.ended - last[0].session.seconds, outcome.session.ended
     longest = max(one.session.seconds for one in last)
     quick = now - last[0].session.ended <= DEATHS_WITHIN and longest < QUICK
-    lived = brakes.good[1] > first or sum(first <= start <= now - longest for start in running) >= DEATHS
+    lived = brakes.good[1] > first or sum(first <= one.started <= now - longest for one in running) >= DEATHS
     return Failure(Kind.CRASHES, outcome.session.note) if quick and not lived else None
 
 
@@ -206,28 +218,30 @@ def _silence(brakes: Brakes, outcome: EndedSession) -> Failure | None:
     return Failure(Kind.SILENT, outcome.session.note) if found else None
 
 
-def room(brakes: Brakes, running: Iterable[float], size: int, base: float, now: float) -> int:
-    """Return how many sessions may start in a fleet of `size`; `running` are the start times of those that run."""
+def room(brakes: Brakes, running: Iterable[RunningSession], size: int, base: float, now: float) -> int:
+    """Return how many sessions may start in a fleet of `size`; `running` are those that run."""
     if brakes.failure is None:
         return size
     if now < brakes.until:
         return 0
-    tries = [start for start in running if start >= brakes.paused]
+    tries = [one for one in running if one.started >= brakes.paused]
     return max(0, max(1, SURGE * proven(brakes, tries, base, now)) - len(tries))
 
 
-def proven(brakes: Brakes, running: Iterable[float], base: float, now: float) -> int:
+def proven(brakes: Brakes, running: Iterable[RunningSession], base: float, now: float) -> int:
     """Return how many tries did not fail, or have run for so long that they would have failed by now.
 
-    If the failure was silence, the running tries do not count: a long silence proves nothing.
+    A running try does not count as long as its program tells that no request is answered: it may try for minutes before
+    it fails. If the failure was silence, no running try counts: a long silence proves nothing.
     """
     if brakes.failure and brakes.failure.kind == Kind.SILENT:
         return brakes.passed
     settled = max(SETTLED, min(LONGEST * base, max(2 * base, 3 * brakes.lasted)))
-    return brakes.passed + sum(start >= brakes.paused and now - start >= settled for start in running)
+    lasting = (one for one in running if one.started >= brakes.paused and now - one.started >= settled)
+    return brakes.passed + sum(one.answered is not False for one in lasting)
 
 
-def released(brakes: Brakes, running: Iterable[float], size: int, base: float, now: float) -> Brakes:
+def released(brakes: Brakes, running: Iterable[RunningSession], size: int, base: float, now: float) -> Brakes:
     """Return the state without its failure, once as many sessions may run as the fleet has agents."""
     if brakes.failure is None or SURGE * proven(brakes, running, base, now) < size:
         return brakes

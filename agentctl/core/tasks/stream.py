@@ -56,6 +56,11 @@ class Heard:
     """The id of the model's answer that was counted last, or its kind where there is no id: some programs tell one answer in
     several events."""
 
+    @property
+    def answered(self) -> bool | None:
+        """Whether the provider answers: False before the first answer and while a request is tried again; None if nothing is told."""
+        return None if self == Heard() else self.spent.turns > 0 and not self.waits
+
 
 Event = dict[str, Any]
 
