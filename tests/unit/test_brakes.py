@@ -90,6 +90,11 @@ def test_a_first_session_that_nobody_answered_tells_how_long_a_try_takes_to_fail
     found = state(outcome(kind=Kind.OVERLOAD, seconds=180.0))
     assert may_start(found, BASE + 299, [BASE]) == 0
     assert may_start(found, BASE + 300, [BASE]) == 3
+    assert may_start(found, BASE + 2 * BASE, [BASE], answered=True) == 3, "it has come further"
+    limited = outcome("u", 300.0, kind=Kind.RATE, seconds=90.0)
+    found = brakes.after(found, replace(limited, session=replace(limited.session, spent=Spent(turns=3))), None, BASE, 0.0)
+    assert may_start(found, found.until + 269, [found.until], answered=True) == 0, "so had this one"
+    assert may_start(found, found.until + 270, [found.until], answered=True) == 3
 
 
 def test_a_running_try_whose_requests_are_not_answered_proves_nothing():

@@ -83,6 +83,8 @@ class Brakes:
     """The number of tries that have not failed since the newest pause began."""
     lasted: float = 0.0
     """How many seconds the failing session took to fail; 0 if it was answered for so long before that this tells nothing."""
+    unanswered: bool = False
+    """True if the failing session told no answer: a try that tells one has come further."""
     crashes: tuple[EndedSession, ...] = ()
     """The unexplained crashes of the last CRASHES_WITHIN seconds."""
     silent: tuple[tuple[str, float], ...] = ()
@@ -148,9 +150,12 @@ def _pause(brakes: Brakes, failure: Failure, outcome: EndedSession, base: float,
     again = known and not brakes.passed and (known.kind == Kind.PROGRAM) == (failure.kind == Kind.PROGRAM)
     row = brakes.row + 1 if again else 1
     until = max(now + pause(failure.kind, row, base) * (1 + JITTER * jitter), _named(brakes, failure, now, base))
-    tells = brakes.failure or not outcome.session.spent.turns or 3 * outcome.session.seconds <= LONGEST * base
+    unanswered = not outcome.session.spent.turns
+    tells = brakes.failure or unanswered or 3 * outcome.session.seconds <= LONGEST * base
     lasted = outcome.session.seconds if tells else 0.0
-    return replace(brakes, failure=failure, paused=now, until=until, odd=None, row=row, passed=0, lasted=lasted)
+    return replace(
+        brakes, failure=failure, paused=now, until=until, odd=None, row=row, passed=0, lasted=lasted, unanswered=unanswered
+    )
 
 
 def _named(brakes: Brakes, failure: Failure, now: float, base: float) -> float:
@@ -236,9 +241,14 @@ def proven(brakes: Brakes, running: Iterable[RunningSession], base: float, now: 
     """
     if brakes.failure and brakes.failure.kind == Kind.SILENT:
         return brakes.passed
-    settled = max(SETTLED, min(LONGEST * base, max(2 * base, 3 * brakes.lasted)))
-    lasting = (one for one in running if one.started >= brakes.paused and now - one.started >= settled)
-    return brakes.passed + sum(one.answered is not False for one in lasting)
+    tries = (one for one in running if one.started >= brakes.paused and one.answered is not False)
+    return brakes.passed + sum(now - one.started >= _settled(brakes, one, base) for one in tries)
+
+
+def _settled(brakes: Brakes, one: RunningSession, base: float) -> float:
+    """Return how many seconds a running try must last until it would have failed by now."""
+    lasted = 0.0 if one.answered and brakes.unanswered else brakes.lasted
+    return max(SETTLED, min(LONGEST * base, max(2 * base, 3 * lasted)))
 
 
 def released(brakes: Brakes, running: Iterable[RunningSession], size: int, base: float, now: float) -> Brakes:
