@@ -263,6 +263,20 @@ def test_a_far_off_time_that_one_task_names_is_not_believed_at_once():
     assert state(far, running).until == 20_000.0
 
 
+def test_a_far_off_time_that_one_task_names_is_not_believed_while_another_has_a_result():
+    far = [outcome("evil", 1000.0 * n, Kind.RATE, after=20_000.0 + 1000.0 * n) for n in range(5)]
+    assert state(*far[:3]).until == 2000.0 + 10 * BASE
+    assert state(*far).until == 24_000.0, "nobody else can tell"
+    works = outcome("good", 500.0, end=End.SUBMITTED, seconds=600.0)
+    found = state(far[0], works, *far[1:])
+    assert (found.row, found.until) == (5, 4000.0 + 10 * BASE)
+    # What was so in an earlier row says nothing of a new one.
+    over = outcome("good", 5000.0, end=End.SUBMITTED)
+    later = [outcome("other", 6000.0 + 1000.0 * n, Kind.RATE, after=30_000.0) for n in range(4)]
+    assert state(far[0], works, *far[1:], over, later[0]).until == 6000.0 + 10 * BASE
+    assert state(far[0], works, *far[1:], over, *later).until == 30_000.0
+
+
 def test_a_try_that_did_not_fail_ends_the_row():
     found = state(*(outcome(f"t{n}", 1000.0 * n, Kind.KEY) for n in range(3)), outcome("u", 3000.0, end=End.SUBMITTED))
     assert (found.row, found.passed) == (3, 1)

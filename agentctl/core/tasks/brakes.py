@@ -79,6 +79,8 @@ class Brakes:
     """The try that failed last, if what holds the fleet does not explain it; None if it does."""
     row: int = 0
     """The number of failed tries in a row, the first failure included; that a program cannot be run begins a row of its own."""
+    worked: bool = False
+    """True if a session that was running already has had a result since the row began."""
     passed: int = 0
     """The number of tries that have not failed since the newest pause began."""
     lasted: float = 0.0
@@ -124,7 +126,10 @@ def after(
     )
     if session.end == End.SUBMITTED:
         brakes = replace(
-            brakes, good=max(brakes.good, (outcome.task, outcome.started), key=lambda pair: pair[1]), failed=frozenset()
+            brakes,
+            good=max(brakes.good, (outcome.task, outcome.started), key=lambda pair: pair[1]),
+            failed=frozenset(),
+            worked=brakes.failure is not None,
         )
     alone = _alone(brakes, outcome, earlier)
     if outcome.failure:
@@ -149,18 +154,20 @@ def _pause(brakes: Brakes, failure: Failure, outcome: EndedSession, base: float,
     known, now = brakes.failure, outcome.session.ended
     again = known and not brakes.passed and (known.kind == Kind.PROGRAM) == (failure.kind == Kind.PROGRAM)
     row = brakes.row + 1 if again else 1
+    brakes = replace(brakes, row=row, worked=bool(again) and brakes.worked)
     until = max(now + pause(failure.kind, row, base) * (1 + JITTER * jitter), _named(brakes, failure, now, base))
     unanswered = not outcome.session.spent.turns
     tells = brakes.failure or unanswered or 3 * outcome.session.seconds <= LONGEST * base
     lasted = outcome.session.seconds if tells else 0.0
-    return replace(
-        brakes, failure=failure, paused=now, until=until, odd=None, row=row, passed=0, lasted=lasted, unanswered=unanswered
-    )
+    return replace(brakes, failure=failure, paused=now, until=until, odd=None, passed=0, lasted=lasted, unanswered=unanswered)
 
 
 def _named(brakes: Brakes, failure: Failure, now: float, base: float) -> float:
-    """Return the time that a failure names, or a nearer one as long as only one task has met it: that may be its own doing."""
-    sure = len(brakes.failed) > 1 or brakes.row >= HOPELESS
+    """Return the time that a failure names, or a nearer one as long as only one task has met it: that may be its own doing.
+
+    After some failed tries it is believed all the same, unless another task has had a result meanwhile.
+    """
+    sure = len(brakes.failed) > 1 or brakes.row > HOPELESS and not brakes.worked
     return failure.after if sure else min(failure.after, now + LONGEST * base)
 
 
