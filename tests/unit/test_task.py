@@ -251,12 +251,14 @@ def test_who_gave_up_after_a_rejection_needs_a_person():
 
 def test_a_failure_that_no_other_task_has_is_its_own_in_the_end():
     row = [failed(Kind.RATE, 100.0 * n) for n in range(STUBBORN)]
-    worked = replace(session(End.SUBMITTED, 1), ended=500.0, seconds=60.0)
-    others = [a_task("y", worked, created=1.0)]
+    worked = [replace(session(End.SUBMITTED, 1), ended=100.0 * n + 90.0, seconds=60.0) for n in range(STUBBORN)]
+    others = [a_task("y", *worked[: STUBBORN // 2], created=1.0)]
     assert plan([a_task("x", *row), *others], y=Status.LANDED).park[0][0] == "x"
     assert plan([a_task("x", *row[1:]), *others], y=Status.LANDED).park == ()
-    before = [a_task("y", replace(worked, ended=50.0), created=1.0)]
-    assert plan([a_task("x", *row), *before], y=Status.LANDED).park == (), "nobody else has worked since"
+    once = [a_task("y", *worked[2:4], created=1.0)]
+    assert plan([a_task("x", *row), *once], y=Status.LANDED).park == (), "between two outages the provider worked for a while"
+    longer = [a_task("y", *(replace(one, seconds=95.0) for one in worked), created=1.0)]
+    assert plan([a_task("x", *row), *longer], y=Status.LANDED).park == (), "what began before a failure says nothing of it"
 
 
 def test_as_a_try_the_task_that_was_tried_least_is_chosen():

@@ -231,7 +231,7 @@ def _given_up(task: Task, others: Mapping[str, Task], rules: Rules) -> str:
         output = cut[-1].end == End.CRASHED and cut[-1].failure and cut[-1].failure.kind == Kind.LIMIT
         larger = "limits.output" if output else "agents.timeout or agents.budget, or smaller tasks,"
         return f"cut off {len(cut)} times; the last one: {_ended(cut[-1])}; a larger {larger} may help"
-    if len(row) >= STUBBORN and _others_worked(task, others, row[0].ended, row[len(row) // 2 - 1].ended):
+    if len(row) >= STUBBORN and _others_worked(task, others, row):
         return f"{len(row)} failures in a row, while other tasks were worked on; the last one: {_ended(row[-1])}"
     return ""
 
@@ -250,18 +250,16 @@ def _own(cut: Sequence[Session], task: Task, others: Mapping[str, Task]) -> list
     return [s for s in cut if not shared(s, elsewhere)]
 
 
-def _others_worked(task: Task, others: Mapping[str, Task], since: float, half: float) -> bool:
-    """Tell whether another task was worked on to a result, all of it after `since`, and its end after `half`.
+def _others_worked(task: Task, others: Mapping[str, Task], row: Sequence[Session]) -> bool:
+    """Tell whether in half of the times between two failures in a row another task was worked on to a result, all of it.
 
-    After a short time in which it worked, a provider may fail again for long, and the one task that is left fails alone.
+    One such time is not enough: a provider may fail for long, work for a while, and fail again for the one task that is left.
     """
-    last = task.sessions[-1].ended
-    return any(
-        s.end == End.SUBMITTED and s.ended - s.seconds > since and half < s.ended < last
-        for other in others.values()
-        if other.id != task.id
-        for s in other.sessions
-    )
+    results = [
+        (s.ended - s.seconds, s.ended) for o in others.values() if o.id != task.id for s in o.sessions if s.end == End.SUBMITTED
+    ]
+    between = sum(any(one.ended < began and ended < two.ended for began, ended in results) for one, two in zip(row, row[1:]))
+    return 2 * between >= len(row) - 1
 
 
 def _ended(last: Session) -> str:
