@@ -206,6 +206,15 @@ def called(node: ast.AST | None) -> str:
     return node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
 
 
+@of_each([p for p in MODULES if p.parent.name in ("fleet", "gate", "cluster")])
+def test_what_a_job_can_replace_is_opened_with_care(path):
+    """A session or a gate can put a link, a device or a FIFO in the place of each file: see `git.folders` and `git.modes`."""
+    for node in nodes(path):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "open":
+            words = [ast.unparse(one) for one in (*node.args, *(word.value for word in node.keywords))]
+            assert words[0].startswith(("'/proc/", "handle")) or "modes.opener" in words, node.lineno
+
+
 PRINTS = {
     "agentctl/terminal/parser.py": "say, show, emit and note, through which all others print",
     "agentctl/commands/run_hook.py": "what Git calls, which waits for each import",

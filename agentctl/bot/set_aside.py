@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 
 from agentctl.core.text.json_form import dump, load
 from agentctl.errors import is_ours, told
-from agentctl.git import plain
+from agentctl.git import modes, plain
 from agentctl.git.repository import Hub
 
 TIMES = 2
@@ -26,7 +26,7 @@ def try_machine(hub: Hub) -> None:
     This is done before a change is blamed.
     """
     path = hub.own_path("at-work", "trial")
-    with open(path, "wb") as file:
+    with open(path, "wb", opener=modes.opener) as file:
         file.write(bytes(4096))
         os.fsync(file.fileno())
     os.unlink(path)

@@ -7,7 +7,6 @@ for the order: its state says so when the caller has cancelled it or is gone, wh
 from __future__ import annotations
 
 import contextlib
-import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -21,7 +20,7 @@ from agentctl.engine import open_files
 from agentctl.errors import AgentctlError, Contended, Infrastructure, Refused
 from agentctl.fleet.session import SessionRun
 from agentctl.gate.judging import GateRun
-from agentctl.git import process
+from agentctl.git import folders, process
 from agentctl.git.repository import Hub
 from agentctl.hub.verdicts import Judgement
 
@@ -91,8 +90,8 @@ def _attend(order: SessionOrder) -> SessionAnswer:
     try:
         with _wanted(run.stop):
             session = run.attend(order.claim)
-        printed = os.path.getsize(run.log) if os.path.exists(run.log) else 0
-        return SessionAnswer(session, printed, _piece(run.log, max(0, printed - PIECE)))
+        printed = folders.size(run.log)
+        return SessionAnswer(session, printed, folders.piece(run.log, max(0, printed - PIECE), PIECE))
     finally:
         del _sessions[key]
 
@@ -107,7 +106,7 @@ def exchange(words: Mapping[str, Word]) -> dict[str, bytes]:
         if run := _sessions.get(key):
             if word.stop and not run.stopping:
                 run.stop()
-            said[key] = _piece(run.log, word.heard)
+            said[key] = folders.piece(run.log, word.heard, PIECE)
     return said
 
 
@@ -116,15 +115,6 @@ def _hub(address: Address) -> Hub:
         raise Infrastructure(f"this worker has agentctl {__version__}, and the caller {address.version}")
     open_files.allow_many()
     return mirrors.of(address)
-
-
-def _piece(path: str, begin: int) -> bytes:
-    try:
-        with open(path, "rb") as file:
-            file.seek(begin)
-            return file.read(PIECE)
-    except OSError:
-        return b""
 
 
 def _key() -> str:

@@ -28,7 +28,7 @@ from agentctl.fleet.conclusion import Assignment, without_worktree
 from agentctl.fleet.listening import Listener
 from agentctl.fleet.logs import link_log
 from agentctl.fleet.session import SessionRun
-from agentctl.git import modes
+from agentctl.git import folders, modes
 from agentctl.git.repository import Hub
 
 IN_THE_MIDDLE = "in the middle of it"
@@ -96,6 +96,7 @@ class RemoteSession(SessionRun):
         with self._hearing:
             end = begin + len(piece)
             if new := piece[max(0, self._printed - begin) :]:
+                folders.make_way(self.log)
                 with open(self.log, "ab", opener=modes.opener) as file:
                     file.write(new)
                     self.called = self.called or time.time()

@@ -13,6 +13,7 @@ from agentctl.core import refnames
 from agentctl.core.text.printable import split_colour, uncoloured
 from agentctl.errors import NotFound
 from agentctl.fleet.logs import log_of, log_of_task
+from agentctl.git import folders
 from agentctl.terminal.parser import Given, as_command, given
 
 
@@ -27,12 +28,16 @@ def command(given: Given, name: str, follow: bool) -> int:
     is the very text, in pieces.
     """
     found = (log_of(given.hub, name), log_of_task(given.hub, name)) if refnames.valid_name(name) else ()
-    path = next(filter(os.path.exists, found), None)
+    path = next(filter(os.path.lexists, found), None)
     if not path:
         raise NotFound(f"no session of an agent or a task {name!r} has been logged here", hint="agentctl ps")
+    try:
+        file = folders.opened(path)
+    except OSError as error:
+        raise NotFound(f"what {name} printed cannot be read: {path} is no plain file") from error
     decoder = codecs.getincrementaldecoder("utf-8")("replace" if given.json else "surrogateescape")
     held = ""
-    with open(path, "rb") as file:
+    with file:
         while True:
             chunk = file.read(1 << 16)
             text, held = split_colour(held + decoder.decode(chunk, not (chunk or follow)))

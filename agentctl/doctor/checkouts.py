@@ -19,7 +19,7 @@ from agentctl.core import refnames
 from agentctl.core.text.plural import many
 from agentctl.doctor import Check, Patient, Symptom
 from agentctl.errors import Contended
-from agentctl.git import checkouts, files, private_repository, stale_locks
+from agentctl.git import checkouts, files, folders, private_repository, stale_locks
 from agentctl.git.repository import Hub
 from agentctl.git.scratch import Scratch
 from agentctl.messages import quoted, some
@@ -118,10 +118,10 @@ class Seen:
         The entry that was staged does not tell which version it is an edit of.
         """
         log = os.path.join(self.hub.git_dir, "logs", refnames.branch(self.trunk))
-        with contextlib.suppress(OSError), open(log, errors="replace") as file:
+        with contextlib.suppress(OSError), folders.opened(log) as file:
             written = int(os.lstat(os.path.join(self.tree.path, path)).st_mtime)
             for line in file:
-                facts = line.partition("\t")[0].split(" ")
+                facts = line.decode(errors="replace").partition("\t")[0].split(" ")
                 if len(facts) > 3 and facts[-2].isdigit() and int(facts[-2]) >= written and self._is_past(facts[0]):
                     return facts[0]
         return self.tip

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from agentctl.core.policy import environment
 from agentctl.core.text import secrets
 from agentctl.engine.processes import LINUX, MARK
-from agentctl.git import process
+from agentctl.git import folders, process
 
 SLACK = 8192
 """Bytes that are read before the wanted end of a log, so that a key which begins there is redacted as a whole."""
@@ -23,12 +23,8 @@ def given(*granted: Iterable[str]) -> dict[str, str]:
 
 def tail(log: str, size: int) -> str:
     """Return at most `size` bytes of the end of a log, with keys redacted; empty if the log cannot be read."""
-    try:
-        with open(log, "rb") as file:
-            file.seek(max(0, os.fstat(file.fileno()).st_size - size - SLACK))
-            text = file.read().decode(errors="replace")
-    except OSError:
-        return ""
+    begin = max(0, folders.size(log) - size - SLACK)
+    text = folders.piece(log, begin, size + SLACK).decode(errors="replace")
     return redact(text).encode()[-size:].decode(errors="ignore")
 
 

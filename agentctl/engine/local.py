@@ -20,7 +20,7 @@ from agentctl.engine import environ, open_files, process_tree, processes
 from agentctl.engine.guard_protocol import GuardReport, GuardRequest
 from agentctl.engine.processes import MARK, tree_activity
 from agentctl.engine.runner import Activity, Job, JobEnded
-from agentctl.git import modes, process
+from agentctl.git import folders, modes, process
 
 GUARD = str(Path(__file__).with_name("guard.py"))
 LINGER = 10.0
@@ -36,6 +36,8 @@ class Local:
 
     def start(self, job: Job) -> LocalJob:
         environ.hide()
+        # An earlier job may have put something else in its place.
+        folders.make_way(job.log)
         with open(job.log, "ab", opener=modes.opener) as log, signals.kept_from_children(), _starting:
             process_tree.adopt()
             guard = subprocess.Popen(

@@ -103,7 +103,7 @@ def ready(tree: Worktree, by_setup: bool, setup_on: Sequence[str] = ()) -> None:
     if by_setup:
         set_up.note(tree, setup_on)
         worktrees.keep_template(tree)
-    modes.write(tree.own("ready"), "")
+    folders.put(tree.own("ready"), "")
 
 
 @contextlib.contextmanager

@@ -23,7 +23,7 @@ from agentctl.core.text.yaml_document import Problems
 from agentctl.errors import AgentctlError
 from agentctl.fleet import adapters, session_folder
 from agentctl.fleet.conclusion import Assignment
-from agentctl.git import modes
+from agentctl.git import folders
 from agentctl.git.merge import changed
 from agentctl.git.objects import EMPTY_TREE, ObjectError
 from agentctl.git.repository import Hub
@@ -74,9 +74,9 @@ def brief(hub: Hub, policy: Policy, work: Assignment, worktree: str, tip: str, f
             ("gate.log", answer.log),
             ("conflict.diff", answer.conflict),
         ):
-            modes.write(os.path.join(folder, name), content)
+            folders.put(os.path.join(folder, name), content)
     text = prompt.render(situation(hub, policy, task, tip), template(hub, tip, task.role)[0])
-    modes.write(file, text)
+    folders.put(file, text)
     if len(text.encode()) <= adapters.LONGEST:
         env["AGENTCTL_PROMPT"] = text
     values = {
@@ -95,13 +95,8 @@ def own_program(hub: Hub) -> str:
     program = hub.own_path("bin", "agentctl")
     # -P keeps the worktree's own folders out of the import path.
     text = f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -P -m agentctl "$@"\n'
-    try:
-        with open(program) as file:
-            known = file.read() == text
-    except OSError:
-        known = False
-    if not known:
-        modes.write(program, text)
+    if folders.content(program) != text.encode(errors="surrogateescape"):
+        folders.put(program, text)
         os.chmod(program, 0o700)
     return os.path.dirname(program)
 

@@ -10,7 +10,7 @@ from agentctl.core.queue.spending import Spent
 from agentctl.core.tasks import stream
 from agentctl.core.tasks.stream import Heard, Reader
 from agentctl.core.text.json_form import dump, load, replace
-from agentctl.git import folders, modes
+from agentctl.git import folders
 
 PIECE = 1 << 20
 """The most bytes that are read at a time."""
@@ -23,7 +23,7 @@ class Listener:
         self.heard = Heard()
         self._log, self._reader = log, reader
         # What is there already is of the set-up command.
-        self._read = os.path.getsize(log) if os.path.exists(log) else 0
+        self._read = folders.size(log)
         self._rest = b""
         self._begun = time.time()
 
@@ -34,7 +34,7 @@ class Listener:
     def listen(self) -> Heard:
         """Read what is new, up to the last whole line, and return what is known then."""
         before = self.heard.spent
-        while piece := self._piece():
+        while piece := folders.piece(self._log, self._read, PIECE):
             self._read += len(piece)
             *lines, rest = (self._rest + piece).split(b"\n")
             # A line without end is no event.
@@ -43,23 +43,18 @@ class Listener:
             for line in lines:
                 self.heard = stream.hear(self.heard, line, self._reader, now)
         if self.heard.spent != before:
-            modes.write(os.path.join(os.path.dirname(self._log), FILE), dump(self.heard.spent).decode())
+            told = os.path.join(os.path.dirname(self._log), FILE)
+            # What a session does to its own files is its own affair.
+            with contextlib.suppress(OSError):
+                folders.put(told, dump(self.heard.spent).decode())
         return self.heard
-
-    def _piece(self) -> bytes:
-        try:
-            with open(self._log, "rb") as file:
-                file.seek(self._read)
-                return folders.read(file, PIECE)
-        except OSError:
-            return b""
 
 
 def spent_so_far(log: str) -> Spent:
     """Return what the session used up whose output is `log`, as far as it told, and the seconds until it wrote last."""
-    folder, spent = os.path.dirname(os.path.realpath(log)), Spent()
-    with contextlib.suppress(OSError, ValueError), open(os.path.join(folder, FILE), "rb") as file:
-        told = load(Spent, file.read(1 << 16))
+    folder, spent = os.path.dirname(log), Spent()
+    with contextlib.suppress(ValueError):
+        told = load(Spent, folders.content(os.path.join(folder, FILE)) or b"")
         spent = told if told.is_sane else spent
     with contextlib.suppress(OSError):
         seconds = os.stat(log).st_mtime - os.stat(os.path.join(folder, "prompt.md")).st_mtime

@@ -98,7 +98,7 @@ def _accounted(hub: Hub, commit: str, since: str, trunk: str) -> bool:
 def tail(path: str, begin: int = 0) -> str:
     """Return the end of an output from the byte `begin` on, in whole lines; empty if there is none."""
     try:
-        with open(path, "rb") as file:
+        with folders.opened(path) as file:
             size = os.fstat(file.fileno()).st_size
             file.seek(max(begin, size - TAIL))
             data = folders.read(file, TAIL)

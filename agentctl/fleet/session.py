@@ -37,7 +37,7 @@ from agentctl.fleet.how_it_ended import how, quoting
 from agentctl.fleet.listening import Listener
 from agentctl.fleet.logs import link_log
 from agentctl.fleet.watching import watch
-from agentctl.git import worktrees
+from agentctl.git import folders, worktrees
 from agentctl.git.repository import Hub
 from agentctl.git.worktrees import Worktree
 from agentctl.hub import claims, tasks
@@ -246,7 +246,7 @@ class SessionRun:
     def _run(
         self, tree: Worktree, argv: tuple[str, ...], env: dict[str, str], stdin: str | None, adapter: Adapter = NONE
     ) -> JobEnded:
-        self._begin = os.path.getsize(self.log) if os.path.exists(self.log) else 0
+        self._begin = folders.size(self.log)
         who = agents.person(self.work.agent)
         names = {
             f"GIT_{role}_{what}": value

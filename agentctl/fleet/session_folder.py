@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import stat
 from collections.abc import Iterator
 
 from agentctl.core.text.printable import printable
@@ -61,10 +60,8 @@ def tell(worktree: str, text: str) -> None:
 def said(worktree: str, name: str, most: int = LONGEST) -> str:
     """Return what the agent wrote into a file of the folder, up to `most` bytes of it; empty if there is none."""
     with contextlib.suppress(OSError), _opened(worktree, make=False) as folder:
-        handle = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder)
-        with open(handle, "rb") as file:
-            if stat.S_ISREG(os.fstat(handle).st_mode):
-                return folders.read(file, most).decode(errors="replace").strip()
+        with folders.opened(name, folder) as file:
+            return folders.read(file, most).decode(errors="replace").strip()
     return ""
 
 

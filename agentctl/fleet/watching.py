@@ -13,7 +13,7 @@ from agentctl.core.tasks.watchdog import Patience, Verdict
 from agentctl.engine.runner import JobEnded, Running
 from agentctl.fleet import session_folder
 from agentctl.fleet.listening import Listener
-from agentctl.git import files, private_repository
+from agentctl.git import files, folders, private_repository
 from agentctl.git.scratch import Scratch
 from agentctl.git.worktrees import Worktree
 
@@ -39,7 +39,7 @@ def watch(
         heard = listener.listen()
         if ended:
             return ended, ending
-        activity, now, size = running.activity(), time.monotonic(), os.path.getsize(log) if os.path.exists(log) else 0
+        activity, now, size = running.activity(), time.monotonic(), folders.size(log)
         if now >= due and (not samples or size == samples[-1].output or heard.same > 1):
             # It takes a Git; while the program goes on printing, nothing depends on it.
             diff, due = _fingerprint(look), now + rest

@@ -336,7 +336,7 @@ def _setup_due(policy: Policy, place: Worktree) -> bool:
 
 
 def _setup_done(policy: Policy, place: Worktree) -> None:
-    modes.write(place.own("setup"), _setup_state(policy, place))
+    folders.put(place.own("setup"), _setup_state(policy, place))
 
 
 def _prune(folder: str) -> None:

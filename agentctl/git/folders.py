@@ -302,20 +302,46 @@ def read(file: BinaryIO, most: int) -> bytes:
     return file.read(max(0, min(most, os.fstat(file.fileno()).st_size - file.tell())))
 
 
-def content(path: str, limit: int = 1 << 20) -> bytes | None:
-    """Return the content of a plain file, or None if there is none or it has more than `limit` bytes.
+def opened(path: str, at: int | None = None) -> BinaryIO:
+    """Open a plain file to read it, below the folder that is open as `at` if there is one.
 
-    A link is not followed, and a FIFO is not waited for.
+    Raises OSError for anything else: others can put a link, a device or a FIFO in the place of a file, and whoever opens
+    that may read what was not meant, or wait without end.
     """
-    try:
-        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError:
-        return None
-    try:
-        found = os.fstat(handle)
-        if not stat.S_ISREG(found.st_mode) or found.st_size > limit:
-            return None
-        with open(handle, "rb", closefd=False) as file:
-            return read(file, limit)
-    finally:
-        os.close(handle)
+    return open(modes.plain(path, os.O_RDONLY | os.O_CLOEXEC, at), "rb")
+
+
+def content(path: str, limit: int = 1 << 20) -> bytes | None:
+    """Return the content of a plain file, or None if there is none or it has more than `limit` bytes."""
+    with contextlib.suppress(OSError), opened(path) as file:
+        return read(file, limit) if os.fstat(file.fileno()).st_size <= limit else None
+    return None
+
+
+def piece(path: str, begin: int, most: int) -> bytes:
+    """Return up to `most` bytes of a plain file from the byte `begin` on; none if there is no such file."""
+    with contextlib.suppress(OSError), opened(path) as file:
+        file.seek(begin)
+        return read(file, most)
+    return b""
+
+
+def size(path: str) -> int:
+    """Return the size of a plain file; 0 if there is none."""
+    with contextlib.suppress(OSError):
+        found = os.lstat(path)
+        return found.st_size if stat.S_ISREG(found.st_mode) else 0
+    return 0
+
+
+def make_way(path: str) -> None:
+    """Remove what is at `path`, unless it is a plain file, so that one can be written there."""
+    with contextlib.suppress(FileNotFoundError):
+        if not stat.S_ISREG(os.lstat(path).st_mode):
+            remove(path)
+
+
+def put(path: str, text: str) -> None:
+    """Write a plain file, whatever somebody else has put in its place."""
+    make_way(path)
+    modes.write(path, text)

@@ -7,7 +7,9 @@ The umask itself is not changed, because gates, agents and what Git writes are s
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
+import stat
 
 TRIES = 10
 """How often making a folder is tried when somebody else removes its empty parent."""
@@ -41,8 +43,24 @@ def narrow(path: str) -> None:
 
 
 def opener(path: str, flags: int) -> int:
-    """Open a file for `open`; a file that is made has mode 0600."""
-    return os.open(path, flags, 0o600)
+    """Open a plain file for `open`; a file that is made has mode 0600.
+
+    Raises OSError if something else is there: no link is followed, and nobody is waited for at a FIFO.
+    """
+    return plain(path, flags | os.O_CLOEXEC)
+
+
+def plain(path: str, flags: int, at: int | None = None) -> int:
+    """Open a plain file, below the folder that is open as `at` if there is one; raise OSError for anything else."""
+    handle = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600, dir_fd=at)
+    try:
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            raise OSError(errno.EINVAL, "it is no plain file", path)
+        os.set_blocking(handle, True)
+    except OSError:
+        os.close(handle)
+        raise
+    return handle
 
 
 def write(path: str, text: str) -> None:

@@ -157,7 +157,7 @@ class Station:
             for branch in branches:
                 self._look_at(branch)
         self._show([f"refs/{branch}".removesuffix("*") for branch in branches])
-        with open(os.open(self._path("seen"), os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW, 0o600), "wb") as file:
+        with open(self._path("seen"), "wb", opener=modes.opener) as file:
             os.utime(file.fileno(), (begun, begun))
         self.took = time.time() - begun
 

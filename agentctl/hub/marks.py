@@ -25,7 +25,7 @@ from agentctl.core.queue.marks import Marks
 from agentctl.core.text.json_form import replace
 from agentctl.engine.locks import Held
 from agentctl.errors import Contended, Refused
-from agentctl.git import folders
+from agentctl.git import folders, modes
 from agentctl.git.repository import Hub
 from agentctl.git.transactions import Blocked, Transaction
 
@@ -55,7 +55,7 @@ def edit(hub: Hub, change: Callable[[Marks], Marks], sync: bool = True) -> None:
     os.makedirs(hub.own, exist_ok=True)
     with _locked(hub):
         data, made = codec.encode(change(read(hub))), path(hub) + ".new"
-        with open(os.open(made, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600), "wb") as file:
+        with open(made, "wb", opener=modes.opener) as file:
             file.write(data)
             if sync:
                 file.flush()

@@ -12,7 +12,7 @@ import msgspec
 
 from agentctl.core.text.json_form import Plain, Struct, dump, load
 from agentctl.engine import owner
-from agentctl.git import folders, modes
+from agentctl.git import folders
 
 LONGEST = 1 << 16
 """The most bytes of such a file."""
@@ -26,7 +26,7 @@ class Told(Struct, frozen=True):
 
 
 def write(path: str, said: object) -> None:
-    modes.write(path, dump(Told(owner.identity(), said)).decode())
+    folders.put(path, dump(Told(owner.identity(), said)).decode())
 
 
 def read(path: str, kind: type[Kind]) -> Kind | None:
