@@ -12,7 +12,7 @@ from agentctl.core.tasks import brakes
 from agentctl.core.tasks.brakes import EndedSession, RunningSession
 from agentctl.core.tasks.ending import End
 from agentctl.core.tasks.failure import NATURE
-from agentctl.core.tasks.task import Session, Task
+from agentctl.core.tasks.task import Session, Task, dated
 from agentctl.errors import Infrastructure
 from agentctl.messages import ago, clock
 
@@ -43,7 +43,7 @@ class Pace:
         """
         self.size, self.base, self.tell = size, base, tell
         self.program = program
-        self.state = brakes.inherited(_history(tasks), base, now)
+        self.state = brakes.inherited(_history(dated(task, now) for task in tasks), base, now)
         self._past = PauseTimes()
         self._told = 0.0
         """When the next try is, as was told last."""

@@ -9,7 +9,8 @@ import pytest
 
 from agentctl.core.tasks import claim
 from agentctl.core.tasks.claim import Claim
-from agentctl.core.tasks.task import End, Session
+from agentctl.core.tasks.failure import Failure, Kind
+from agentctl.core.tasks.task import End, Session, encode
 from agentctl.core.text.json_form import replace
 from agentctl.fleet import conclusion
 from agentctl.git.objects import EMPTY_TREE
@@ -54,6 +55,18 @@ ODD = [
     ("tasks/zz/yy", work),
 ]
 IDS = [f"{name} {make.__name__}" for name, make in ODD]
+
+
+def test_sessions_that_ended_in_the_future_keep_nobody_from_work(repo):
+    add(repo, "zz", "one")
+    crashed = Session(1, "agent-1", End.CRASHED, time.time() + 10 * 86400, 1.0, repo.tip)
+    row = [replace(crashed, generation=n + 1, agent=f"agent-{n % 2 + 1}") for n in range(11)]
+    row[-1] = replace(row[-1], failure=Failure(Kind.RATE, "rate limited", row[-1].ended))
+    forged = replace(tasks.get(repo.hub, "zz"), sessions=tuple(row), closed="done")
+    data = repo.hub.objects.replace(EMPTY_TREE, {"task.json": encode(forged)})
+    put(repo, "tasks/zz", repo.hub.objects.write_commit(data, (), "x\n", 1))
+    run(repo, WORK)
+    assert repo.landings() == ["one/1"]
 
 
 @pytest.mark.parametrize(("name", "make"), ODD, ids=IDS)

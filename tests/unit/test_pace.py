@@ -143,3 +143,14 @@ def test_a_program_that_cannot_be_run_is_an_error():
         told.ended(f"t{n}", session(1000.0 + 1000 * n, Kind.PROGRAM))
     with pytest.raises(Infrastructure, match="cannot be run: 401 its words"):
         told.pace.room([], 3000.0)
+
+
+def test_what_ended_in_the_future_holds_nobody():
+    for ahead in (1060.0, 1000.0 + 10 * 86400):
+        crashed = [session(ahead, agent="ann") for _ in range(CRASHES)]
+        told = Told(Task("t", "", "", sessions=(*crashed, session(ahead, Kind.RATE))))
+        assert told.pace.room([], 1000.0) == 1
+        # The try began after the pause did, so it is one, and its good end ends the pause.
+        told.pace.ended(Task("u", "", ""), 1000.0, session(1030.0, end=End.SUBMITTED), 1030.0)
+        assert told.pace.room([], 1030.0) == 2
+    assert told.pace.able(["ann"], 1000.0) == ("ann",)

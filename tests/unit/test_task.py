@@ -7,6 +7,7 @@ from agentctl.core.queue.model import Change
 from agentctl.core.queue.records import AgainstRules, AlreadyThere, Landed, Passed, Proof, Queued, Record, Rejected, Work
 from agentctl.core.queue.request import GENERATION, PRIORITY
 from agentctl.core.queue.spending import Spent
+from agentctl.core.refnames import REVISION
 from agentctl.core.tasks import claim as claims
 from agentctl.core.tasks import task
 from agentctl.core.tasks.claim import CLAIM_SLACK, SKEW, Claim, unfounded
@@ -340,6 +341,13 @@ def test_where_tasks_stand_follows_from_those_before_them():
     "facts",
     [
         {"generation": GENERATION},
+        {"generation": GENERATION - 1},
+        {"generation": GENERATION // 2 + 1},
+        {"revision": REVISION},
+        {"seconds": -1.0},
+        {"seconds": 1e300},
+        {"ended": -1.0},
+        {"ended": 1e300},
         {"generation": -1},
         {"revision": -3},
         {"spent": Spent(tokens=-1)},
@@ -349,6 +357,24 @@ def test_where_tasks_stand_follows_from_those_before_them():
 def test_a_session_that_nobody_can_have_written(facts):
     with pytest.raises(ValueError, match="nobody can have written"):
         task.decode(task.encode(a_task("x", replace(session(End.CRASHED), **facts))))
+
+
+def test_the_next_session_of_a_task_that_can_be_read_can_be_read_too():
+    found = a_task("x", replace(session(End.CRASHED), generation=GENERATION // 2))
+    for _ in range(3):
+        found = task.decode(task.encode(found.add(replace(session(End.CRASHED), generation=found.generation))))
+
+
+def test_no_pause_waits_for_a_session_that_ended_in_the_future():
+    now, ahead = 1e9, 1e9 + 10 * 86400
+    rate = Failure(Kind.RATE, "no", 0.0)
+    for forged in (replace(failed(Kind.RATE), ended=ahead), replace(session(End.DEFERRED, trunk="t0"), ended=ahead)):
+        others = {"other": Status.WORKING}
+        assert plan([a_task("x", forged), a_task("other")], now=now, **others).start == (("x", "ann"),)
+        assert plan([a_task("x", replace(forged, ended=now + 1)), a_task("other")], now=now, **others).start == ()
+    known = a_task("x", replace(session(End.CRASHED), ended=now - 5), replace(session(End.CRASHED), ended=ahead, failure=rate))
+    assert [s.ended for s in task.dated(known, now).sessions] == [now - 5, 0.0]
+    assert task.dated(known, ahead - SKEW) is known
 
 
 def test_what_no_submission_and_no_program_can_have_is_read_as_what_they_can():

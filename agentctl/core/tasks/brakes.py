@@ -297,5 +297,6 @@ def inherited(outcomes: Iterable[tuple[EndedSession, Session | None]], base: flo
         brakes = after(brakes, outcome, earlier, base, 0.0)
         brakes = released(brakes, (), 2, base, outcome.session.ended)
     if brakes.failure:
-        return replace(brakes, until=min(brakes.until, now), row=1)
+        # The clock of the machine where a session ended may be ahead.
+        return replace(brakes, until=min(brakes.until, now), paused=min(brakes.paused, now), row=1)
     return replace(brakes, crashes=())

@@ -14,7 +14,7 @@ from agentctl.core.tasks import overlap
 from agentctl.core.tasks.cut_off import in_silence, shared
 from agentctl.core.tasks.ending import End
 from agentctl.core.tasks.failure import NATURE, Kind
-from agentctl.core.tasks.task import UNDER_WAY, Session, Status, Task
+from agentctl.core.tasks.task import UNDER_WAY, Session, Status, Task, dated
 from agentctl.core.text.plural import many
 
 DEFERRALS = 3
@@ -113,6 +113,7 @@ def dispatch(
     A task whose change is gone from trunk is given up too, once that trunk is `adopted`: until then the change may come
     back.
     """
+    tasks = {name: dated(task, now) for name, task in tasks.items()}
     found = _by_status(tasks, statuses)
     ready, blocked = found.get(Status.READY, []), found.get(Status.BLOCKED, [])
     given_up = {t.id: reason for t in ready if (reason := _given_up(t, tasks, rules))}

@@ -17,8 +17,9 @@ import msgspec
 from agentctl.core.queue.lifecycle import Stage
 from agentctl.core.queue.records import AlreadyThere, Landed, Record, Rejected
 from agentctl.core.queue.request import GENERATION, PRIORITY
-from agentctl.core.queue.spending import Spent
-from agentctl.core.tasks.claim import Claim
+from agentctl.core.queue.spending import MOST, Spent
+from agentctl.core.refnames import REVISION
+from agentctl.core.tasks.claim import SKEW, Claim
 from agentctl.core.tasks.ending import End
 from agentctl.core.tasks.failure import Failure
 from agentctl.core.text.json_form import Struct, dump, load, replace
@@ -129,6 +130,11 @@ class Task(Struct, frozen=True, dict=True):
         """The generation that the next session would have."""
         return max((s.generation for s in self.sessions), default=0) + 1
 
+    @cached_property
+    def ended(self) -> float:
+        """When the last of its sessions ended; 0 if there is none."""
+        return max((s.ended for s in self.sessions), default=0.0)
+
     def add(self, session: Session) -> Task:
         """Return the task with one more session. If the agent is blocked, the task is parked."""
         after = replace(self, sessions=(*self.sessions, session))
@@ -157,10 +163,24 @@ def decode(data: bytes) -> Task:
     task = load(Task, data if b"\\u0000" not in data else msgspec.json.encode(_without_zeros(msgspec.json.decode(data))))
     if task.closed not in ("", Status.DONE, Status.PARKED):
         raise ValueError(f"closed is {task.closed!r}")
+    # Each next session still has a generation that can be read.
+    highest = GENERATION // 2 + len(task.sessions)
     for session in task.sessions:
-        if not (session.spent.is_sane and 0 <= session.generation < GENERATION and session.revision >= 0):
+        numbers = 0 <= session.generation < highest and 0 <= session.revision < REVISION
+        if not (session.spent.is_sane and numbers and 0 <= session.ended <= MOST and 0 <= session.seconds <= MOST):
             raise ValueError("a session has a number that nobody can have written")
     return replace(task, priority=max(-PRIORITY, min(PRIORITY, task.priority)))
+
+
+def dated(task: Task, now: float) -> Task:
+    """Return the task with no session that ended in the future.
+
+    Whoever can push can write such a one, and no pause may wait for it: it counts as one that ended long ago. SKEW is
+    left to the clocks of other machines.
+    """
+    if task.ended <= now + SKEW:
+        return task
+    return replace(task, sessions=tuple(replace(s, ended=0.0) if s.ended > now + SKEW else s for s in task.sessions))
 
 
 def _without_zeros(value: Any) -> Any:
