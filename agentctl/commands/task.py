@@ -21,7 +21,7 @@ from agentctl.core.text.json_form import Plain, facts, replace
 from agentctl.core.text.printable import printable
 from agentctl.errors import NotFound, Refused, UsageError
 from agentctl.fleet import blocking, in_session, planning, session_folder, stopping
-from agentctl.hub import hindrance, landed, status, tasks
+from agentctl.hub import handed_in, hindrance, landed, status, tasks
 from agentctl.hub.ledger import Ledger
 from agentctl.hub.tasks import Survey
 from agentctl.messages import aligned, some
@@ -268,7 +268,7 @@ def open_command(given: Given, names: tuple[str, ...], reason: str) -> int:
         raise Refused(
             f"{some(over)}: it has landed", hint="agentctl revert CHANGE takes it back; agentctl task add asks for more"
         )
-    tasks.change_all(given.hub, names, "opened again", lambda t: t.open(reason))
+    tasks.change_all(given.hub, names, "opened again", lambda t: handed_in.corrected(given.hub, t).open(reason))
     for name in names:
         if given.json:
             given.emit({"task": name, "closed": "", "reason": reason})

@@ -20,7 +20,7 @@ from agentctl.errors import AgentctlError, Contended, Malformed
 from agentctl.git import folders, refs, stale_locks, transactions
 from agentctl.git.refs import Ref
 from agentctl.git.repository import Hub
-from agentctl.hub import claims, foreign, inbox, outbox, tasks
+from agentctl.hub import claims, foreign, handed_in, inbox, outbox, tasks
 from agentctl.hub.archive import Archive
 from agentctl.hub.ledger import Ledger
 from agentctl.hub.policy_file import read_policy
@@ -295,5 +295,23 @@ def _go_back(patient: Patient) -> Iterator[str]:
         yield f"{ref.name} {'is ' + good[:12] + ' again' if good else 'is gone'}; what it held is {kept}"
 
 
+# tasks that wait for what was never handed in
+
+
+def _never_handed_in(patient: Patient) -> Iterator[Symptom]:
+    for task in tasks.listed(patient.hub).values():
+        if untrue := [] if task.closed else handed_in.never(patient.hub, task):
+            yield Symptom(
+                f"task {task.id} waits for {task.id}/{max(untrue)}, which is neither in the inbox nor in the ledger",
+                f"{patient.agentctl} task open {task.id}",
+                "somebody wrote into the task that a session submitted it; opened again, it is worked on",
+            )
+
+
 FILES = Check("refs", _broken, _move_aside)
-CHECKS = (Check("moved", _moved), Check("kinds", _of_another_kind, _set_aside), Check("records", _malformed, _go_back))
+CHECKS = (
+    Check("moved", _moved),
+    Check("kinds", _of_another_kind, _set_aside),
+    Check("records", _malformed, _go_back),
+    Check("handed-in", _never_handed_in),
+)

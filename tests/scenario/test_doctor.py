@@ -22,7 +22,7 @@ from agentctl.doctor import examination, machine
 from agentctl.engine import owner
 from agentctl.engine.processes import MARK
 from agentctl.fleet.pace import Pace
-from agentctl.hub import claims
+from agentctl.hub import claims, tasks
 from agentctl.hub.hindrance import Hindrance
 from tests.support.agents import kill
 from tests.support.hub import command, environment, eventually, git, policy, write
@@ -243,6 +243,13 @@ def an_inbox_ref_of_another_form(repo):
     return "refs/agentctl/inbox/ann/fix is not a submission"
 
 
+def a_submission_that_never_was(repo):
+    repo.cli("task", "add", "--id", "fix-it", "do it")
+    forged = Session(1, "agent-1", End.SUBMITTED, 1.0, 1.0, repo.tip, 999)
+    tasks.change(repo.hub, "fix-it", "forged", lambda task: task.add(forged))
+    return "task fix-it waits for fix-it/999, which is neither in the inbox nor in the ledger"
+
+
 def a_claim_that_is_none(repo):
     repo.git("update-ref", "refs/agentctl/claims/fix", repo.change({"claim.txt": "a claim?\n"}))
     return "refs/agentctl/claims/fix is not a claim"
@@ -290,6 +297,7 @@ def trunk_moved_back(repo):
 MENDED = {
     "locks": (a_lock_that_git_left, a_lock_from_the_future, the_lock_of_an_index),
     "processes": (a_process_that_nobody_watches,),
+    "handed-in": (a_submission_that_never_was,),
     "slots": (a_bot_that_was_killed,),
     "claims": (a_claim_whose_supervisor_died, a_claim_that_no_session_made),
     "agents": (an_agent_without_a_session, an_agent_with_work_that_was_not_submitted),

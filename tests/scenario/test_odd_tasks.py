@@ -57,6 +57,23 @@ ODD = [
 IDS = [f"{name} {make.__name__}" for name, make in ODD]
 
 
+def test_a_submission_that_never_was_is_named_and_goes_when_its_task_is_opened(repo):
+    add(repo, "one", "two")
+    done = Session(1, "agent-1", End.SUBMITTED, 1.0, 1.0, repo.tip)
+    repo.submit("two", {"two.txt": "two\n"})
+    conclusion.record(repo.hub, "two", replace(done, revision=1))
+    assert "neither in the inbox" not in repo.cli("doctor").stdout
+    conclusion.record(repo.hub, "one", replace(done, revision=999))
+    named = repo.cli("doctor", ok=9).stdout
+    assert "task one waits for one/999, which is neither in the inbox nor in the ledger" in named
+    assert "agentctl task open one" in named and "two/1" not in named
+    repo.cli("task", "open", "one", "two")
+    assert (task(repo, "one")["status"], task(repo, "two")["status"]) == ("ready", "submitted")
+    run(repo, WORK)
+    assert sorted(repo.landings()) == ["one/1", "two/1"]
+    assert "neither in the inbox" not in repo.cli("doctor").stdout
+
+
 def test_sessions_that_ended_in_the_future_keep_nobody_from_work(repo):
     add(repo, "zz", "one")
     crashed = Session(1, "agent-1", End.CRASHED, time.time() + 10 * 86400, 1.0, repo.tip)
