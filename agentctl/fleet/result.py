@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 from dataclasses import dataclass
@@ -10,9 +11,11 @@ from agentctl.core.queue.records import Rejected
 from agentctl.core.tasks import ending
 from agentctl.core.tasks.ending import Left
 from agentctl.core.text.printable import printable
+from agentctl.errors import AgentctlError
 from agentctl.fleet.agents import Found
 from agentctl.git import folders
 from agentctl.git.repository import Hub
+from agentctl.git.worktrees import Worktree
 from agentctl.hub.ledger import Ledger
 from agentctl.messages import some
 
@@ -107,3 +110,17 @@ def tail(path: str, begin: int = 0) -> str:
     if size - TAIL > begin:
         data = data.partition(b"\n")[2]
     return data.decode(errors="replace")
+
+
+def unseen(tree: Worktree, since: float) -> str:
+    """Tell which files a session has written that Git ignores; empty if it has written none.
+
+    `since` is when its program began: what is older was made by a set-up, or by an earlier session. Litter is left out.
+    """
+    found = []
+    with contextlib.suppress(AgentctlError, OSError):
+        for path in tree.look().fields("ls-files", "-z", "-o", "-i", "--exclude-standard"):
+            with contextlib.suppress(OSError):
+                if os.lstat(os.path.join(tree.path, path)).st_mtime >= since and not ending.is_litter(path, lambda _: False):
+                    found.append(path)
+    return f"it wrote only files that .gitignore names: {some(found)}" if found else ""

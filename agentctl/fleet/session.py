@@ -162,6 +162,9 @@ class SessionRun:
         spent = replace(heard.spent, seconds=round(ended.seconds, 3))
         if planning.hands_in(self.policy, self.work.task):
             session = conclude(self.hub, self.policy, self.work, claim, tree, end, note, spent, failure)
+            if session.end == End.EMPTY and not session.salvage:
+                unseen = result.unseen(tree, self.called or self.started)
+                session = replace(session, note="; ".join(filter(None, [session.note, unseen])))
         else:
             session = planning.conclude(self.hub, self.work, claim, tree, end, note, self.started, spent, failure)
         session = replace(session, said=heard.said, conversation=heard.conversation)

@@ -29,6 +29,17 @@ def run_again(repo, script, program="/bin/sh"):
     return session.SessionRun(repo.hub, policy, work).go()
 
 
+def test_files_that_git_ignores_are_named_if_a_session_wrote_nothing_else(make_repo):
+    repo = make_repo(agents="  setup: mkdir -p src && echo made >src/made.txt\n")
+    repo.push({".gitignore": "*\n"})
+    ended = run(repo, "mkdir -p src .cache; echo new | tee src/new.py .cache/new >/dev/null")
+    assert (ended.end, ended.salvage) == (End.EMPTY, "")
+    assert "it wrote only files that .gitignore names: src/new.py" in ended.note
+    assert "made.txt" not in ended.note and ".cache" not in ended.note
+    assert ".gitignore" not in run_again(repo, "true").note
+    assert ".gitignore" not in run_again(repo, "echo x >src/new.py; echo y >>README").note
+
+
 @pytest.mark.parametrize("commit", ["", "git add half && git commit -q -m half && "])
 def test_death_by_a_signal_is_a_crash_and_its_work_is_salvaged(repo, commit):
     ended = run(repo, f"echo half > half && {commit}kill -9 $$")
