@@ -81,7 +81,8 @@ class Pace:
 
         Raises Infrastructure if the agents' program cannot be run, so that there is no sense in trying.
         """
-        running = tuple(running)
+        # As long as nothing is or was held, it does not matter what runs.
+        running = tuple(running) if self.state.failure or self._since is not None else ()
         if brakes.hopeless(self.state, bool(running)):
             failure = self.state.held_by
             raise Infrastructure(f"the agents' program cannot be run: {failure.said}", hint=NATURE[failure.kind].todo)

@@ -10,6 +10,7 @@ import heapq
 import random
 import time
 from collections import Counter, defaultdict, deque
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
 
@@ -236,8 +237,8 @@ class Simulation:
         self._tidy()
         self._add(self.size // 2 - sum(status == Status.READY for status in statuses.values()) + len(plan.start))
 
-    def _running(self) -> list[RunningSession]:
-        return [RunningSession(run.started, run.course.answered(self.now - run.started)) for run in self.runs.values()]
+    def _running(self) -> Iterator[RunningSession]:
+        return (RunningSession(run.started, run.course.answered(self.now - run.started)) for run in self.runs.values())
 
     def _add(self, count: int) -> None:
         for _ in range(count):
