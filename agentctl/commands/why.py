@@ -24,9 +24,9 @@ from agentctl.core.text.printable import printable, uncoloured
 from agentctl.engine.locks import holder
 from agentctl.errors import AgentctlError
 from agentctl.git.merge import changed
-from agentctl.hub import foreign, landed, lease, outbox, pause, red_trunk, status, verdicts
+from agentctl.hub import foreign, landed, lease, outbox, pause, red_trunk, status, tasks, verdicts
 from agentctl.hub.ledger import Ledger
-from agentctl.messages import ago, clock, next_step, some
+from agentctl.messages import ago, clock, next_step, quoted, some
 from agentctl.terminal.parser import Given, as_command, given
 
 
@@ -46,6 +46,9 @@ def command(given: Given, change: str, log: bool) -> int:
     protected = isinstance(refused, AgainstRules) and refused.protected
     head = found.record.change.head if found.record else ""
     step = next_step(found.stage, change, head, given.trunk, protected)
+    task = found.record.change.task if found.record else None
+    if refused and not protected and task and tasks.offered(given.hub, task):
+        step = f"agentctl run works on the task {quoted(task)} again; or {step}"
     lacking = approve.of(given, found.record) if isinstance(found.record, Queued) else None
     if lacking and lacking.lacks:
         reason += f"; it waits for {whole(lacking.lacks, lacking.agent)}"

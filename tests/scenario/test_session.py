@@ -244,6 +244,7 @@ def test_what_was_rejected_is_not_submitted_again_unchanged(repo, again):
 def test_nothing_to_do_is_no_answer_to_a_rejection(repo):
     run(repo, "echo BUG > w; git add w; git commit -qm work")
     repo.drain()
+    assert "next: agentctl run works on the task job again; or mend it (git switch" in repo.cli("why", "job").stdout
     ended = run_again(repo, "git commit -q --allow-empty -m 'It works for me'")
     assert (ended.end, ended.revision) == (End.GAVE_UP, 0)
     assert "job/1 was rejected" in ended.note and "It works for me" in ended.note
