@@ -299,7 +299,9 @@ def done_command(given: Given, names: tuple[str, ...], reason: str) -> int:
 
     def closed(task: Task) -> Task:
         if claim := tasks.held(given.hub, task.id):
-            raise Refused(f"{claim.agent} is working on {task.id}", hint=f"agentctl stop {claim.agent}, then again")
+            own = in_session.own_task(given.hub)
+            end = "commit and end the session: the rest happens by itself" if own and own.id == task.id else ""
+            raise Refused(f"{claim.agent} is working on {task.id}", hint=end or f"agentctl stop {claim.agent}, then again")
         return replace(task, closed="done", reason=reason)
 
     tasks.change_all(given.hub, names, f"done: {reason}" if reason else "done", closed)

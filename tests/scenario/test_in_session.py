@@ -32,10 +32,12 @@ def test_an_agent_does_nothing_to_others(repo):
     repo.drain()
     add(repo, "one", "other")
     tried = "; ".join(f'agentctl {words} </dev/null >>said 2>&1; echo "$?" >>said' for words in OTHERS)
+    tried += "; agentctl task done one >>said 2>&1"
     script = f'if [ "$AGENTCTL_TASK" = one ]; then {tried}; git add said; git commit -qm said; else {WORK}; fi'
     run(repo, script, "-n", "1")
     said = repo.show("said")
     assert said.count("agentctl: an agent does not do this in its session") == len(OTHERS)
+    assert "hint: commit and end the session: the rest happens by itself" in said
     assert [line for line in said.splitlines() if line.isdigit()] == ["5"] * len(OTHERS)
     assert ends(repo, "other") == ["submitted"] and len(repo.landings()) == 3
 
