@@ -28,6 +28,7 @@ def outlived(hub: Hub, claim: Claim) -> bool:
 
 def take_over(hub: Hub, trunk: str, policy: Policy, runner: Runner = LOCAL) -> list[str]:
     """End the sessions of supervisors that died, release claims that no session made, and return their tasks."""
+    worktrees.follow(hub)
     done = end_claims(hub, trunk, policy, tasks.survey(hub, policy.agents.timeout), runner)
     for name in agents.names(hub):
         try:

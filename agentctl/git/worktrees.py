@@ -35,6 +35,8 @@ EXCLUDE = "exclude"
 """The file, beside the record of a worktree, with more patterns of files that are no work, as in .gitignore."""
 MARKER = "hub"
 """The name of a file beside the folders that names the hub's Git directory."""
+PLACE = "worktrees.at"
+"""The name of a file in the hub's own folder that names the folder of worktrees."""
 TRIES = 3
 
 
@@ -161,7 +163,25 @@ def set_aside(tree: Worktree) -> str:
     return folders.set_aside(tree.path, os.path.join(tree.hub.worktrees, ASIDE))
 
 
+def follow(hub: Hub) -> None:
+    """Move the folder of worktrees to where it belongs, if the repository was moved or renamed without it.
+
+    A folder of which another repository says that it is its own, such as the one that this is a copy of, stays where it is.
+    """
+    old = os.fsdecode(folders.content(hub.own_path(PLACE)) or b"").rstrip("\n")
+    if not old or old == hub.worktrees or os.path.lexists(hub.worktrees):
+        return
+    theirs = folders.content(os.path.join(old, MARKER))
+    if theirs and not os.path.lexists(os.fsdecode(theirs).rstrip("\n")):
+        with contextlib.suppress(OSError):
+            os.rename(old, hub.worktrees)
+            _mark(hub)
+
+
 def _mark(hub: Hub) -> None:
+    """Write down in the folder of worktrees whose it is, and in the repository where it is."""
+    if folders.content(hub.own_path(PLACE)) != (place := os.fsencode(hub.worktrees) + b"\n"):
+        folders.replace(hub.own_path(PLACE), place)
     said = os.fsencode(hub.git_dir) + b"\n"
     for _ in range(TRIES):
         # Somebody else may remove an empty folder at this very moment.

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -11,7 +12,8 @@ import pytest
 from agentctl.fleet import agents
 from agentctl.git import folders, private_repository
 from agentctl.git.folders import clear
-from tests.support.hub import write
+from tests.support.agents import WORK, add, run, task
+from tests.support.hub import PATIENCE, Repo, eventually, write
 
 
 @pytest.mark.parametrize("count", [50, pytest.param(200, marks=pytest.mark.slow)])
@@ -130,3 +132,24 @@ def test_the_hubs_objects_are_lent_by_both_paths(repo):
     assert not os.path.isabs(second)
     done = subprocess.run(["git", "-C", tree.path, "log", "-1", "--format=%H"], capture_output=True, text=True)
     assert (done.stdout.strip(), done.stderr) == (repo.tip, "")
+
+
+def test_a_repository_that_is_renamed_keeps_what_a_dead_supervisor_left(live, repo):
+    add(repo, "one")
+    fleet = live("echo half >half.txt; touch $GO.half; sleep 100", "-n", "1")
+    fleet.working("one")
+    eventually(lambda: fleet.go.with_name("go.half").exists())
+    fleet.process.kill()
+    fleet.process.wait(PATIENCE)
+    copied = Path(shutil.copytree(repo.path, repo.path.with_name("copy"), symlinks=True))
+    renamed = Repo(repo.path.rename(repo.path.with_name("renamed")))
+    run(renamed, WORK, "-n", "1")
+    first, second = task(renamed, "one")["sessions"]
+    assert (first["end"], second["end"]) == ("interrupted", "submitted")
+    assert renamed.show("half.txt", first["salvage"]) == "half\n"
+    renamed.proven()
+    assert not Path(repo.hub.worktrees).exists()
+    # A copy leaves alone what is not its own.
+    run(Repo(copied), "exit 1", "-n", "1", ok=7)
+    assert task(renamed, "one")["status"] == "landed"
+    renamed.path.rename(repo.path)
