@@ -71,12 +71,13 @@ def listing(given: Given, everything: bool) -> int:
             f"{_usual(found.state, staged)}: {staged.probe.reason}",
             hang=2,
         )
-    for told in hindrance.read(given.hub):
+    held = hindrance.read(given.hub)
+    for told in held:
         given.say(f"held up: {told}", hang=9)
     queued = found.state.queue or found.waiting
     if not (queued or found.ended):
         given.say("the queue is empty" if found.state.trunk else "the queue is empty; no bot has run here yet")
-    elif queued and not lease.bot_works(given.hub):
+    elif queued and not held and not lease.bot_works(given.hub):
         given.say("hint: no bot runs: agentctl bot run")
     return 0
 

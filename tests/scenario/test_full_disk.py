@@ -45,6 +45,7 @@ def test_a_run_goes_on_by_itself_when_there_is_room_again(small, tmp_path):
         (tmp_path / "go").touch()
         eventually(lambda: "it goes on by itself when there is room" in (tmp_path / "log").read_text())
         eventually(lambda: "it goes on by itself when there is room" in repo.cli("ps").stdout)
+        assert "no bot runs" not in repo.cli("queue").stdout
         (small / "fill").unlink()
         assert run.wait(PATIENCE) == 0, (tmp_path / "log").read_text()
     assert "2 of 2 landed" in (tmp_path / "log").read_text()
