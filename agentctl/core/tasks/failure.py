@@ -118,7 +118,7 @@ PATTERNS: tuple[tuple[Kind, str], ...] = (
     ),
     (Kind.CONVERSATION, r"no (?:conversation|session|thread|rollout) found|(?:conversation|session|thread) (?:id )?not found"),
     # A query over several lines is one of a migration.
-    (Kind.STATE, r"^failed query:$|sqliteerror: database is locked|sqlite_busy"),
+    (Kind.STATE, r"^failed query:$|sqliteerror: database is locked|^database (?:table )?is locked$|sqlite_busy"),
 )
 """The patterns of each kind, in the order in which they are tried: the plainest words first.
 

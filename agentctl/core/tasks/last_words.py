@@ -41,7 +41,7 @@ _BEGINS = re.compile(
 """The beginnings of an error, chosen so that prose about errors does not begin like this."""
 _MENTIONS = re.compile(
     r"(?i)error|exception|fatal|fail|denied|refused|unauthori[sz]ed|forbidden|exceeded|exhausted|overloaded|limit|quota|"
-    r"too (?:many|low|long)|invalid|unknown|unrecognized|unexpected|not (?:found|able|logged|allowed)|missing|"
+    r"too (?:many|low|long)|invalid|unknown|unrecognized|unexpected|not (?:found|able|logged|allowed)|missing|is locked|"
     r"please run /login|no space left on device|cannot|can't|could not|unable|timed? ?out|\b[45]\d\d\b|^(?:-\w, )?--[\w-]+ {2}"
 )
 _JUDGEMENT = re.compile(r"^(?:E\s|>\s|FAILED |ERROR \S+::|PASSED |AssertionError|assert\b|not ok |--- FAIL)")
