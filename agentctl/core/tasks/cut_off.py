@@ -28,6 +28,11 @@ def in_silence(session: Session) -> bool:
     return _cut_off(session) and (session.end == End.STUCK or not session.salvage)
 
 
+def tells(session: Session) -> bool:
+    """Tell whether a session is a witness: see `shared`."""
+    return empty_handed(session) or not in_silence(session)
+
+
 def shared(session: Session, others: Iterable[Session]) -> bool:
     """Tell whether a silence in which a session was cut off is that of the provider, by the sessions of other tasks.
 
@@ -37,7 +42,7 @@ def shared(session: Session, others: Iterable[Session]) -> bool:
     """
     if not in_silence(session):
         return False
-    telling = (other for other in others if empty_handed(other) or not in_silence(other))
+    telling = filter(tells, others)
     nearest = heapq.nsmallest(2, telling, key=lambda other: abs(other.ended - session.ended))
     return any((empty_handed(other) or _failed_by_provider(other)) and _near(session, other) for other in nearest)
 

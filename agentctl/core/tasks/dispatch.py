@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import accumulate, islice
 
 from agentctl.core.policy import roles
 from agentctl.core.policy.policy import Agents, Budget
@@ -11,7 +14,7 @@ from agentctl.core.queue.priority_lending import lent
 from agentctl.core.queue.records import Ended, Landed, Record
 from agentctl.core.queue.spending import over
 from agentctl.core.tasks import overlap
-from agentctl.core.tasks.cut_off import in_silence, shared
+from agentctl.core.tasks.cut_off import in_silence, shared, tells
 from agentctl.core.tasks.ending import End
 from agentctl.core.tasks.failure import NATURE, Kind
 from agentctl.core.tasks.task import UNDER_WAY, Session, Status, Task, dated
@@ -116,7 +119,8 @@ def dispatch(
     tasks = {name: dated(task, now) for name, task in tasks.items()}
     found = _by_status(tasks, statuses)
     ready, blocked = found.get(Status.READY, []), found.get(Status.BLOCKED, [])
-    given_up = {t.id: reason for t in ready if (reason := _given_up(t, tasks, rules))}
+    elsewhere = _Elsewhere(tasks)
+    given_up = {t.id: reason for t in ready if (reason := _given_up(t, elsewhere, rules))}
     open_still = {name for name in given_up if _too_early(tasks[name], tasks, statuses)}
     gone = "its change {} landed, and trunk no longer holds it: opened, it is done anew"
     park = [(name, reason) for name, reason in given_up.items() if name not in open_still]
@@ -214,7 +218,7 @@ def _asked(task: Task, trunk: str) -> int:
     return sum(s.trunk == trunk for s in _deferrals(task))
 
 
-def _given_up(task: Task, others: Mapping[str, Task], rules: Rules) -> str:
+def _given_up(task: Task, elsewhere: _Elsewhere, rules: Rules) -> str:
     """Return why a task is to be parked; empty if it is not."""
     told = [s for s in task.sessions[task.opened :] if s.end != End.INTERRUPTED]
     if not told:
@@ -228,11 +232,11 @@ def _given_up(task: Task, others: Mapping[str, Task], rules: Rules) -> str:
         return f"{many(task.attempts, 'attempt')}; the last one: {_ended(last)}"
     row = [s for s, _ in task.failures]
     cut = [s for s, failure in task.failures if not NATURE[failure.kind].fleet]
-    if len(cut) >= STUBBORN or len(cut) >= rules.attempts and len(_own(cut, task, others)) >= rules.attempts:
+    if len(cut) >= STUBBORN or len(cut) >= rules.attempts and len(_own(cut, task, elsewhere)) >= rules.attempts:
         output = cut[-1].end == End.CRASHED and cut[-1].failure and cut[-1].failure.kind == Kind.LIMIT
         larger = "limits.output" if output else "agents.timeout or agents.budget, or smaller tasks,"
         return f"cut off {len(cut)} times; the last one: {_ended(cut[-1])}; a larger {larger} may help"
-    if len(row) >= STUBBORN and _others_worked(task, others, row):
+    if len(row) >= STUBBORN and _others_worked(row, elsewhere):
         return f"{len(row)} failures in a row, while other tasks were worked on; the last one: {_ended(row[-1])}"
     return ""
 
@@ -245,21 +249,49 @@ def _too_early(task: Task, others: Mapping[str, Task], statuses: Mapping[str, St
     return all(s.ended <= last.ended for other in others.values() if other.id != task.id for s in other.sessions[-1:])
 
 
-def _own(cut: Sequence[Session], task: Task, others: Mapping[str, Task]) -> list[Session]:
+class _Elsewhere:
+    """The sessions of all tasks in order of time; an order is made when it is first needed, and once for each look."""
+
+    def __init__(self, tasks: Mapping[str, Task]) -> None:
+        self._tasks = tasks
+
+    @cached_property
+    def _telling(self) -> list[tuple[float, str, Session]]:
+        found = [(s.ended, task.id, s) for task in self._tasks.values() for s in task.sessions if tells(s)]
+        return sorted(found, key=lambda one: one[0])
+
+    def near(self, session: Session, task: Task) -> list[Session]:
+        """Return the sessions of other tasks among which are the two witnesses that ended nearest in time."""
+        told, at = self._telling, bisect_left(self._telling, session.ended, key=lambda one: one[0])
+        before = (told[n] for n in range(at - 1, -1, -1))
+        after = (told[n] for n in range(at, len(told)))
+        return [s for side in (before, after) for _, _, s in islice((one for one in side if one[1] != task.id), 2)]
+
+    @cached_property
+    def _results(self) -> tuple[list[float], list[float]]:
+        """When each session with a result began, in order, and when the first ended of those that did not begin before it."""
+        found = sorted((s.ended - s.seconds, s.ended) for t in self._tasks.values() for s in t.sessions if s.end == End.SUBMITTED)
+        first = list(accumulate((ended for _, ended in reversed(found)), min))[::-1]
+        return [began for began, _ in found], first
+
+    def worked(self, since: float, until: float) -> bool:
+        """Tell whether a session began after `since` and ended with a result before `until`."""
+        began, first = self._results
+        at = bisect_right(began, since)
+        return at < len(first) and first[at] < until
+
+
+def _own(cut: Sequence[Session], task: Task, elsewhere: _Elsewhere) -> list[Session]:
     """Return those of the sessions that were cut off for which the provider's silence is no excuse."""
-    elsewhere = [s for other in others.values() if other.id != task.id for s in other.sessions]
-    return [s for s in cut if not shared(s, elsewhere)]
+    return [s for s in cut if not shared(s, elsewhere.near(s, task))]
 
 
-def _others_worked(task: Task, others: Mapping[str, Task], row: Sequence[Session]) -> bool:
+def _others_worked(row: Sequence[Session], elsewhere: _Elsewhere) -> bool:
     """Tell whether in half of the times between two failures in a row another task was worked on to a result, all of it.
 
     One such time is not enough: a provider may fail for long, work for a while, and fail again for the one task that is left.
     """
-    results = [
-        (s.ended - s.seconds, s.ended) for o in others.values() if o.id != task.id for s in o.sessions if s.end == End.SUBMITTED
-    ]
-    between = sum(any(one.ended < began and ended < two.ended for began, ended in results) for one, two in zip(row, row[1:]))
+    between = sum(elsewhere.worked(one.ended, two.ended) for one, two in zip(row, row[1:]))
     return 2 * between >= len(row) - 1
 
 
