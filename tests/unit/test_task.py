@@ -258,8 +258,10 @@ def test_a_failure_that_no_other_task_has_is_its_own_in_the_end():
     assert plan([a_task("x", *row[1:]), *others], y=Status.LANDED).park == ()
     once = [a_task("y", *worked[2:4], created=1.0)]
     assert plan([a_task("x", *row), *once], y=Status.LANDED).park == (), "between two outages the provider worked for a while"
-    longer = [a_task("y", *(replace(one, seconds=95.0) for one in worked), created=1.0)]
-    assert plan([a_task("x", *row), *longer], y=Status.LANDED).park == (), "what began before a failure says nothing of it"
+    spanning = [a_task("y", *(replace(one, seconds=95.0) for one in worked), created=1.0)]
+    assert plan([a_task("x", *row), *spanning], y=Status.LANDED).park[0][0] == "x", "their work takes longer than a pause"
+    earlier = [a_task("y", *(replace(one, seconds=one.ended + 1) for one in worked), created=1.0)]
+    assert plan([a_task("x", *row), *earlier], y=Status.LANDED).park == (), "what began before the row says nothing of it"
 
 
 def test_as_a_try_the_task_that_was_tried_least_is_chosen():

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
+from bisect import bisect_left
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import accumulate, islice
+from itertools import islice
 
 from agentctl.core.policy import roles
 from agentctl.core.policy.policy import Agents, Budget
@@ -268,17 +268,14 @@ class _Elsewhere:
         return [s for side in (before, after) for _, _, s in islice((one for one in side if one[1] != task.id), 2)]
 
     @cached_property
-    def _results(self) -> tuple[list[float], list[float]]:
-        """When each session with a result began, in order, and when the first ended of those that did not begin before it."""
-        found = sorted((s.ended - s.seconds, s.ended) for t in self._tasks.values() for s in t.sessions if s.end == End.SUBMITTED)
-        first = list(accumulate((ended for _, ended in reversed(found)), min))[::-1]
-        return [began for began, _ in found], first
+    def _results(self) -> list[tuple[float, float]]:
+        """When each session with a result ended, in order, and when it began."""
+        return sorted((s.ended, s.ended - s.seconds) for t in self._tasks.values() for s in t.sessions if s.end == End.SUBMITTED)
 
-    def worked(self, since: float, until: float) -> bool:
-        """Tell whether a session began after `since` and ended with a result before `until`."""
-        began, first = self._results
-        at = bisect_right(began, since)
-        return at < len(first) and first[at] < until
+    def worked(self, since: float, after: float, until: float) -> bool:
+        """Tell whether a session that began after `since` ended with a result between two times."""
+        first, last = (bisect_left(self._results, (when,)) for when in (after, until))
+        return any(began > since for _, began in islice(self._results, first, last))
 
 
 def _own(cut: Sequence[Session], task: Task, elsewhere: _Elsewhere) -> list[Session]:
@@ -287,11 +284,11 @@ def _own(cut: Sequence[Session], task: Task, elsewhere: _Elsewhere) -> list[Sess
 
 
 def _others_worked(row: Sequence[Session], elsewhere: _Elsewhere) -> bool:
-    """Tell whether in half of the times between two failures in a row another task was worked on to a result, all of it.
+    """Tell whether in half of the times between two failures in a row another task, begun since the first, had a result.
 
     One such time is not enough: a provider may fail for long, work for a while, and fail again for the one task that is left.
     """
-    between = sum(elsewhere.worked(one.ended, two.ended) for one, two in zip(row, row[1:]))
+    between = sum(elsewhere.worked(row[0].ended, one.ended, two.ended) for one, two in zip(row, row[1:]))
     return 2 * between >= len(row) - 1
 
 
