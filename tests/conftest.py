@@ -8,7 +8,7 @@ import pytest
 
 from agentctl.engine import processes
 from agentctl.git import process
-from tests.support.hub import Repo
+from tests.support.hub import Repo, write
 from tests.support.live_run import LiveRun
 
 GITCONFIG = """\
@@ -113,6 +113,18 @@ def make_repo(tmp_path):
 def repo(make_repo):
     """A hub with trunk checked out and a gate that fails where a file holds BUG."""
     return make_repo()
+
+
+@pytest.fixture
+def claude(tmp_path, monkeypatch):
+    """Put a program called claude on the PATH that is this script."""
+
+    def put(script):
+        write(tmp_path, {"bin/claude": f"#!/bin/sh\n{script}\n"})
+        (tmp_path / "bin/claude").chmod(0o755)
+
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"), prepend=":")
+    return put
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import pytest
 
 from agentctl.git import folders
 from tests.support.agents import WORK, add, nothing_is_left, run, task
-from tests.support.hub import policy, write
+from tests.support.hub import policy
 
 PUT = {
     "fifo": "put() { mkfifo $1; }",
@@ -21,18 +21,6 @@ EVENT = '{"type": "assistant", "message": {"id": "m", "usage": {"input_tokens": 
 OWN = 'D=$(dirname "$AGENTCTL_PROMPT_FILE"); cd "$D"; '
 
 each = pytest.mark.parametrize("put", PUT.values(), ids=PUT)
-
-
-@pytest.fixture
-def claude(tmp_path, monkeypatch):
-    """Put a program called claude on the PATH that is this script."""
-
-    def put(script):
-        write(tmp_path, {"bin/claude": f"#!/bin/sh\n{script}\n"})
-        (tmp_path / "bin/claude").chmod(0o755)
-
-    monkeypatch.setenv("PATH", str(tmp_path / "bin"), prepend=":")
-    return put
 
 
 @each

@@ -4,21 +4,7 @@ import json
 
 import pytest
 
-from tests.support.hub import write
-
 RESULT = json.dumps({"type": "result", "num_turns": 2, "total_cost_usd": 0.25, "usage": {"input_tokens": 500}})
-
-
-@pytest.fixture
-def claude(tmp_path, monkeypatch):
-    """Put a program called claude on the PATH."""
-
-    def put(script):
-        write(tmp_path, {"bin/claude": f"#!/bin/sh\n{script}\n"})
-        (tmp_path / "bin/claude").chmod(0o755)
-
-    monkeypatch.setenv("PATH", str(tmp_path / "bin"), prepend=":")
-    return put
 
 
 def test_a_program_that_does_it(repo, claude):

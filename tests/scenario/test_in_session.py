@@ -1,7 +1,6 @@
 """What an agent may say in its session: what is about itself, and what it has planned."""
 
 from tests.support.agents import WORK, add, ends, run, task
-from tests.support.hub import PATIENCE, eventually
 
 OTHERS = [
     "stop agent-2",
@@ -62,9 +61,7 @@ def test_removing_an_agent_hides_nothing_that_a_dead_supervisor_left(live, repo)
     add(repo, "one")
     fleet = live("echo half >half.txt; git add half.txt; git commit -qm half; touch $GO.half; sleep 100", "-n", "1")
     fleet.working("one")
-    eventually(lambda: fleet.go.with_name("go.half").exists())
-    fleet.process.kill()
-    fleet.process.wait(PATIENCE)
+    fleet.dies("half")
     assert "removed" in repo.cli("rm", "--force", "agent-1").stdout
     (session,) = task(repo, "one")["sessions"]
     assert (session["end"], repo.show("half.txt", session["salvage"])) == ("interrupted", "half\n")

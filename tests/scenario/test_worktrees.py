@@ -13,7 +13,7 @@ from agentctl.fleet import agents
 from agentctl.git import folders, private_repository
 from agentctl.git.folders import clear
 from tests.support.agents import WORK, add, run, task
-from tests.support.hub import PATIENCE, Repo, eventually, write
+from tests.support.hub import Repo, write
 
 
 @pytest.mark.parametrize("count", [50, pytest.param(200, marks=pytest.mark.slow)])
@@ -138,9 +138,7 @@ def test_a_repository_that_is_renamed_keeps_what_a_dead_supervisor_left(live, re
     add(repo, "one")
     fleet = live("echo half >half.txt; touch $GO.half; sleep 100", "-n", "1")
     fleet.working("one")
-    eventually(lambda: fleet.go.with_name("go.half").exists())
-    fleet.process.kill()
-    fleet.process.wait(PATIENCE)
+    fleet.dies("half")
     copied = Path(shutil.copytree(repo.path, repo.path.with_name("copy"), symlinks=True))
     renamed = Repo(repo.path.rename(repo.path.with_name("renamed")))
     run(renamed, WORK, "-n", "1")

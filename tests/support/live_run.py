@@ -38,6 +38,12 @@ class LiveRun:
         claims = [name.removeprefix("refs/agentctl/claims/") for name in self.repo.refs("refs/agentctl/claims")]
         return [name for name in claims if (self.go.parent / f"begun-{name}").exists()]
 
+    def dies(self, reached):
+        """Kill the run with nothing made safe once an agent has made a file beside `go`, with this ending of its name."""
+        eventually(self.go.with_name(f"{self.go.name}.{reached}").exists)
+        self.process.kill()
+        self.process.wait(PATIENCE)
+
     def ends(self, status=0):
         self.go.touch()
         assert self.process.wait(PATIENCE) == status, self.said
