@@ -14,13 +14,13 @@ from agentctl.core.policy import roles
 from agentctl.core.queue.lifecycle import Stage
 from agentctl.core.queue.records import Landed
 from agentctl.core.queue.request import PRIORITY
-from agentctl.core.tasks import live_list, task_list
+from agentctl.core.tasks import live_list, reviewing, task_list
 from agentctl.core.tasks.live_list import HeldUp
 from agentctl.core.tasks.task import Status, Task, standings
 from agentctl.core.text.json_form import Plain, facts, replace
 from agentctl.core.text.printable import printable
 from agentctl.errors import NotFound, Refused, UsageError
-from agentctl.fleet import blocking, in_session, planning, session_folder, stopping
+from agentctl.fleet import blocking, in_session, planning, reviews, session_folder, stopping
 from agentctl.hub import handed_in, hindrance, landed, status, tasks
 from agentctl.hub.ledger import Ledger
 from agentctl.hub.tasks import Survey
@@ -288,6 +288,11 @@ def done_command(given: Given, names: tuple[str, ...], reason: str) -> int:
     """
     own = in_session.own_task(given.hub)
     if own and not planning.hands_in(given.policy, own) and names in ((), (own.id,)):
+        if reviewing.is_review(own) and not reviews.judged(given.hub, own.id, os.environ.get("AGENTCTL_AGENT", "")):
+            raise Refused(
+                "you have judged nothing yet",
+                hint="agentctl approve CHANGE, or agentctl approve CHANGE --refuse WHY; if a person has to, agentctl task block 'REASON'",
+            )
         session_folder.finish(os.environ[session_folder.VARIABLE], reason or "done")
         given.emit({"task": own.id, "closed": "done", "reason": reason}) if given.json else given.say(
             f"{own.id}: done at the end"

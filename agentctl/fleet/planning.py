@@ -16,7 +16,7 @@ from agentctl.core.text.json_form import replace
 from agentctl.core.text.plural import many
 from agentctl.core.text.yaml_document import Problems
 from agentctl.errors import AgentctlError
-from agentctl.fleet import agents, session_folder
+from agentctl.fleet import agents, reviews, session_folder
 from agentctl.fleet.conclusion import Assignment
 from agentctl.git.repository import Hub
 from agentctl.git.worktrees import Worktree
@@ -47,6 +47,8 @@ def conclude(
     if blocked := session_folder.reason(tree.path, session_folder.BLOCKED) if tree.there else "":
         end, note, failure = End.BLOCKED, blocked, None
     done, handoff = session_folder.reason(tree.path, session_folder.DONE), session_folder.said(tree.path, session_folder.HANDOFF)
+    if done and reviewing.is_review(task) and not reviews.judged(hub, task.id, claim.agent):
+        done = ""
     added = _added(hub, task, tree) if end is None else ""
     if end is not None and (planned := session_folder.said(tree.path, session_folder.TASKS)):
         handoff = f"{handoff}\n\nIts list of tasks was not added, because its session did not end well:\n\n{planned}".strip()

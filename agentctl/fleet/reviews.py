@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from agentctl.core import refnames
 from agentctl.core.policy import roles
 from agentctl.core.policy.policy import Policy
 from agentctl.core.queue.approvals import Lack
 from agentctl.core.queue.records import Queued
+from agentctl.core.queue.request import Review
 from agentctl.core.tasks import reviewing
 from agentctl.core.tasks.task import Status, Task
 from agentctl.core.text.json_form import replace
 from agentctl.errors import AgentctlError, Malformed
 from agentctl.git.repository import Hub
-from agentctl.hub import approvals, tasks
+from agentctl.hub import approvals, inbox, tasks
 from agentctl.hub.ledger import Ledger
 
 
@@ -30,38 +31,41 @@ def of(hub: Hub, key: str) -> list[Task]:
     return found
 
 
+def judged(hub: Hub, name: str, agent: str) -> bool:
+    """Tell whether an agent has judged what the task `name` reviews, or nothing is left to judge."""
+    # What leaves the inbox after this look is in the ledger by then.
+    given = [request for request in inbox.read(hub) if isinstance(request, Review) and request.agent == agent]
+    for record in Ledger.read(hub).state().queue.values():
+        if name in reviewing.names(record.key):
+            approved = any(one.by == agent for one in record.approvals)
+            return approved or any(request.head == record.change.head for request in given)
+    return True
+
+
 class Reviews:
     def __init__(self, hub: Hub) -> None:
         self._hub = hub
-        self._tip: str | None = None
+        self._by: object = None
+        """By which ledger and which policy these two are."""
         self._queue: Mapping[str, Queued] = {}
         self._lacks: dict[str, list[Lack]] = {}
-        """What queued changes lack that reviewers can give, by key. This and `_queue` are by the ledger at `_tip`."""
+        """What queued changes lack that reviewers can give, by key: one for each role."""
         self._own: dict[str, frozenset[str]] = {}
-        """The reviews of itself for which a queued change waits, by key."""
+        """The reviews of a queued change for which it waits, by its key."""
         self._all: dict[str, frozenset[str]] = {}
-        """The reviews for which a queued change waits, by key: those of what it comes after too."""
+        """The same, with those of what it comes after."""
 
     def follow(self, policy: Policy, ledger: Ledger, known: Mapping[str, Task], busy: Collection[str]) -> None:
         """Open the tasks that are lacking by policy and ledger, and close those by which nothing is left to judge, parked ones too.
 
         `busy` are tasks on which a session works: it may have something to say still.
         """
-        if not policy.approvals:
-            self._tip, self._queue, self._lacks, self._own, self._all = None, {}, {}, {}, {}
-            return
-        if ledger.tip != self._tip:
-            self._tip, self._queue = ledger.tip, ledger.state().queue
+        by = ledger.tip, policy.approvals, policy.agents.roles
+        if by != self._by:
+            self._by, self._queue = by, ledger.state().queue if policy.approvals else {}
             found = {key: self._lacking(policy, record, known) for key, record in self._queue.items()}
             self._lacks = {key: lacks for key, lacks in found.items() if lacks}
-            for key, lacks in self._lacks.items():
-                for lack in lacks:
-                    self._open(self._queue[key], lack, known)
-        reviews = {key: [known[name] for name in reviewing.names(key) if name in known] for key in self._lacks}
-        self._own = {
-            key: frozenset(task.id for lack in lacks for task in reviewing.waited_for(lack, reviews[key]))
-            for key, lacks in self._lacks.items()
-        }
+        self._own = {key: self._waits(ledger, key, lacks, known) for key, lacks in self._lacks.items()}
         self._all = reviewing.with_followers(self._queue, self._own)
         # One that was parked may be opened again.
         wanted = {name for key in self._lacks for name in reviewing.names(key)}
@@ -69,6 +73,27 @@ class Reviews:
             over = reviewing.is_review(task) and task.closed != "done" and task.id not in wanted
             if over and task.id not in busy:
                 self._close(task)
+
+    def _waits(self, ledger: Ledger, key: str, lacks: Iterable[Lack], known: Mapping[str, Task]) -> frozenset[str]:
+        """Return the reviews for which a change waits, and open those that are missing."""
+        names = reviewing.names(key)
+        there, waits = [known[name] for name in names if name in known], set[str]()
+        for lack in lacks:
+            waits.update(task.id for task in reviewing.waited_for(lack, there))
+            missing = reviewing.still_to_open(lack, there)
+            if not missing or any(task.closed == "done" for task in there) and self._on_its_way(ledger, self._queue[key]):
+                continue
+            free = [n + 1 for n, name in enumerate(names) if name not in known and not tasks.exists(self._hub, name)]
+            for number in free[:missing]:
+                self._open(self._queue[key], lack, number, known)
+            if not free:
+                self._ask_for_a_person([task for task in there if task.role == lack.rule.by])
+        return frozenset(waits)
+
+    def _on_its_way(self, ledger: Ledger, record: Queued) -> bool:
+        """Tell whether what somebody said of a change may not be in this ledger yet."""
+        waiting = any(isinstance(request, Review) for request in inbox.read(self._hub, record.change.id))
+        return waiting or Ledger.read(self._hub).tip != ledger.tip
 
     @property
     def needed(self) -> frozenset[str]:
@@ -97,21 +122,21 @@ class Reviews:
         try:
             found = approvals.lacking(self._hub, policy, record)
         except AgentctlError:
-            return []
-        return [lack for lack in found if roles.does(policy.agents, lack.rule.by) == "review"]
+            return self._lacks.get(record.key, [])
+        return reviewing.of_roles(lack for lack in found if roles.does(policy.agents, lack.rule.by) == "review")
 
-    def _open(self, record: Queued, lack: Lack, known: Mapping[str, Task]) -> None:
-        """Open the tasks that are missing for a change to get what it lacks."""
-        names = reviewing.names(record.key)
-        missing = reviewing.still_to_open(lack, (known[name] for name in names if name in known))
-        if not missing:
-            return
-        free = [n + 1 for n, name in enumerate(names) if name not in known and not tasks.exists(self._hub, name)]
+    def _open(self, record: Queued, lack: Lack, number: int, known: Mapping[str, Task]) -> None:
         about = known.get(record.change.task or "")
-        for number in free[:missing]:
-            # If something stands in the way of its ref, a person sees by `queue` that the change waits.
-            with contextlib.suppress(AgentctlError):
-                tasks.add(self._hub, [reviewing.task_for(record, lack, number, about, time.time())])
+        # If something stands in the way of its ref, a person sees by `queue` that the change waits.
+        with contextlib.suppress(AgentctlError):
+            tasks.add(self._hub, [reviewing.task_for(record, lack, number, about, time.time())])
+
+    def _ask_for_a_person(self, closed: Iterable[Task]) -> None:
+        """Park one of the reviews that were closed, and none of which brought the approval."""
+        why = f"{reviewing.MOST} reviews of this change are closed, and it lacks its approval still"
+        with contextlib.suppress(AgentctlError, StopIteration):
+            name = next(iter(closed)).id
+            tasks.change(self._hub, name, f"parked: {why}", lambda t: replace(t, closed="parked", reason=why))
 
     def _close(self, task: Task) -> None:
         with contextlib.suppress(AgentctlError):

@@ -137,7 +137,16 @@ def _go_on(hub: Hub, trunk: str, job: RunPlan, heard: Callable[[Told], None], wa
         seat = Seat(hub, lambda held: Bot(hub, held, trunk, heard, job.slots, job.batch, wake, job.gates), heard, job.bot)
         stack.callback(seat.leave)
         fleet = Fleet(
-            hub, trunk, job.policy, job.crew, so_far.only or job.only, heard, wake, job.sessions, job.by_trunk, so_far.spent
+            hub,
+            trunk,
+            job.policy,
+            job.crew,
+            job.only if so_far.only is None else so_far.only,
+            heard,
+            wake,
+            job.sessions,
+            job.by_trunk,
+            so_far.spent,
         )
         stack.callback(so_far.add, fleet)
         if not job.keep:

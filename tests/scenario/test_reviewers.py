@@ -2,6 +2,8 @@
 
 import json
 
+import pytest
+
 from tests.support.agents import WORK, add, ends, nothing_is_left, run, started, task
 from tests.support.hub import PATIENCE, eventually, write
 
@@ -100,7 +102,7 @@ def test_a_review_that_was_parked_is_done_by_whoever_opens_it_and_closed_if_it_i
         repo.cli("withdraw", "two")
         eventually(lambda: task(repo, "review-two-1")["status"] == "done")
         # What else happened opens no other in its place.
-        assert task(repo, "review-one-1")["status"] == "parked" and not repo.refs("refs/agentctl/tasks/review-one-1-2")
+        assert task(repo, "review-one-1")["status"] == "parked" and not repo.refs("refs/agentctl/tasks/review-one-1.2")
         (repo.path / "judges").touch()
         repo.cli("task", "open", "review-one-1")
         fleet.communicate(timeout=PATIENCE)
@@ -206,6 +208,55 @@ def test_a_reviewer_that_only_judges_is_done(make_repo):
     (session,) = task(repo, "review-one-1")["sessions"]
     assert (session["end"], session["note"]) == ("done", "it has approved one/1")
     assert repo.landings() == ["one/1"]
+
+
+@pytest.mark.parametrize("says", ["agentctl task done; true", 'echo "it is good" >"$AGENTCTL_SESSION/done"'])
+def test_a_reviewer_that_says_it_is_done_and_judges_nothing_has_no_result(make_repo, says):
+    repo = reviewed(make_repo, attempts=2)
+    add(repo, "one")
+    run(repo, judge(says), ok=7)
+    assert ends(repo, "review-one-1") == ["empty", "empty"] and task(repo, "review-one-1")["status"] == "parked"
+    assert "it approved and refused nothing" in task(repo, "review-one-1")["reason"]
+    assert not repo.refs("refs/agentctl/tasks/review-one-1.2")
+
+
+def test_a_review_that_a_person_closes_is_followed_by_another_until_none_can_be_opened(make_repo):
+    repo = reviewed(make_repo, attempts=1)
+    add(repo, "one")
+    reviews = ["review-one-1", *(f"review-one-1.{n}" for n in range(2, 6))]
+    for name in reviews:
+        run(repo, judge("true"), ok=7)
+        assert ends(repo, name) == ["empty"]
+        repo.cli("task", "done", name)
+    said = " ".join(run(repo, judge("true"), ok=7).stdout.split())
+    assert "its review is parked: agentctl task open review-one-1 " in said and repo.stage("one") == "queued"
+    assert "5 reviews of this change are closed" in task(repo, "review-one-1")["reason"]
+    assert "agentctl task open review-one-1" in repo.cli("why", "one").stdout
+    repo.cli("task", "open", "review-one-1")
+    run(repo, judge(APPROVE))
+    assert repo.landings() == ["one/1"]
+
+
+def test_one_approval_is_asked_for_by_one_review_whatever_number_of_rules_want_it(make_repo):
+    repo = reviewed(make_repo)
+    policy = repo.path / ".agentctl/policy.yaml"
+    write(repo.path, {".agentctl/policy.yaml": policy.read_text() + "  - {paths: ['one*'], by: reviewer}\n"})
+    repo.git("commit", "-qam", "a second rule")
+    add(repo, "one")
+    assert "reviews     1 of 1 done" in run(repo, judge(APPROVE)).stdout
+    assert repo.landings() == ["one/1"]
+
+
+def test_a_policy_that_asks_for_no_approval_any_more_closes_the_reviews(make_repo):
+    repo = reviewed(make_repo)
+    add(repo, "one")
+    run(repo, judge("exit 1"), "--attempts", 1, ok=7)
+    repo.cli("task", "open", "review-one-1")
+    policy = repo.path / ".agentctl/policy.yaml"
+    write(repo.path, {".agentctl/policy.yaml": policy.read_text().replace(RULES, "")})
+    repo.git("commit", "-qam", "nothing is to be approved")
+    run(repo, judge("exit 1"))
+    assert repo.landings() == ["one/1"] and task(repo, "review-one-1")["status"] == "done"
 
 
 def test_a_reviewer_that_judges_nothing_is_told_so(make_repo):

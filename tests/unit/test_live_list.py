@@ -66,20 +66,20 @@ def test_a_run_with_a_list_waits_for_others_only_while_somebody_works_on_them():
 
 def test_a_change_that_waits_for_a_parked_review_holds_up_its_task_and_all_behind_it():
     known = tasks(work="", then="work", free="")
-    known |= {name: replace(Task(name, name, "judge it"), avoid=("ann",)) for name in ("review-work-1", "review-work-1-2")}
+    known |= {name: replace(Task(name, name, "judge it"), avoid=("ann",)) for name in ("review-work-1", "review-work-1.2")}
     known["goal"], known["work"] = Task("goal", "goal", "plan it"), replace(known["work"], parent="goal")
     where = {"work": Status.SUBMITTED, "then": BLOCKED, "free": Status.SUBMITTED, "goal": READY}
-    where |= {"review-work-1": Status.DONE, "review-work-1-2": PARKED}
-    reviews = {"work": frozenset({"review-work-1", "review-work-1-2"})}
+    where |= {"review-work-1": Status.DONE, "review-work-1.2": PARKED}
+    reviews = {"work": frozenset({"review-work-1", "review-work-1.2"})}
     held = held_up(known, where, reviews=reviews)
-    assert held == {"work": HeldUp("review-work-1-2", "review-work-1-2"), "then": HeldUp("work", "review-work-1-2")}
-    assert why(held["work"], known, where) == "its change waits for review-work-1-2, which is parked"
-    assert why(held["then"], known, where) == "it comes after work, which waits for review-work-1-2, which is parked"
+    assert held == {"work": HeldUp("review-work-1.2", "review-work-1.2"), "then": HeldUp("work", "review-work-1.2")}
+    assert why(held["work"], known, where) == "its change waits for review-work-1.2, which is parked"
+    assert why(held["then"], known, where) == "it comes after work, which waits for review-work-1.2, which is parked"
     # To a planner it is over.
     assert with_planners(known, where, reviews)["goal"] == READY and with_planners(known, where)["goal"] == BLOCKED
     # One that can be worked on holds up nothing, nor does one of a change that has left the queue.
     for stands in (READY, Status.WORKING, Status.DONE):
-        assert held_up(known, {**where, "review-work-1-2": stands}, reviews=reviews) == {}
+        assert held_up(known, {**where, "review-work-1.2": stands}, reviews=reviews) == {}
     assert held_up(known, {**where, "work": Status.LANDED, "then": READY}, reviews=reviews) == {}
 
 

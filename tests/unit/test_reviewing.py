@@ -4,7 +4,7 @@ from agentctl.core.policy.policy import ApprovalRule, parse
 from agentctl.core.queue.approvals import Lack
 from agentctl.core.queue.model import Change
 from agentctl.core.queue.records import Queued, Work
-from agentctl.core.tasks.reviewing import names, still_to_open, told, waited_for, ways, with_followers
+from agentctl.core.tasks.reviewing import MOST, names, of_roles, still_to_open, told, waited_for, ways, with_followers
 from agentctl.core.tasks.task import Task
 
 
@@ -28,6 +28,20 @@ def test_a_change_has_as_many_reviews_as_approvals_are_missing():
     assert still_to_open(lack(), [review(1, "done")]) == 1
     # Each role has its own.
     assert still_to_open(lack(), [review(1, role="guard")]) == 1
+
+
+def test_one_approval_counts_for_all_rules_so_a_review_is_for_a_role():
+    all_, docs = (
+        Lack(ApprovalRule(("**",), "reviewer", 2), ("a", "d"), ("ann",)),
+        Lack(ApprovalRule(("d",), "reviewer", 2), ("d", "e"), ()),
+    )
+    guard = lack(by="guard")
+    assert of_roles([all_, guard, docs]) == [Lack(docs.rule, ("a", "d", "e"), ()), guard]
+
+
+def test_each_review_of_each_revision_has_a_name_of_its_own():
+    keys = ("fix/1", "fix-1/2", "fix-1.2/1", "fix/12", "fix-1/1")
+    assert len({name for key in keys for name in names(key)}) == len(keys) * MOST
 
 
 def test_a_change_waits_for_parked_reviews_where_others_are_too_few():
@@ -61,7 +75,8 @@ def test_what_brings_an_approval_is_a_command_or_the_task_of_a_reviewer():
     assert says(lack()) == ["the task review-fix-1 is for that"] and says(lack(), []) == ["agentctl run opens review-fix-1"]
     parked = "review-fix-1 is parked: agentctl task open review-fix-1"
     assert says(lack(), [review(1, "parked")]) == [parked]
-    assert says(lack(2), [review(1, "parked"), review(2)]) == ["review-fix-1-2 is on the list", parked]
+    assert says(lack(), [review(1, "done")]) == ["agentctl run opens review-fix-1.2"]
+    assert says(lack(2), [review(1, "parked"), review(2)]) == ["review-fix-1.2 is on the list", parked]
 
 
 def test_what_to_do_about_parked_reviews_is_told():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 from agentctl.core import refnames
 from agentctl.core.policy import roles
@@ -15,7 +16,7 @@ from agentctl.core.tasks.task import Task
 from agentctl.core.text.printable import printable
 
 MOST = 5
-"""The most tasks that are opened to review one revision, if reviewers say that they are done and judge nothing."""
+"""The most tasks that are opened to review one revision, if some are closed and nothing is judged."""
 NAMED = 20
 """The most paths that a task names, and the most reviews that a sentence does."""
 
@@ -31,7 +32,7 @@ because it touches:
 
 def name_of(key: str, number: int) -> str:
     """Return the id of the n-th task that reviews a revision, such as fix/1."""
-    return refnames.distinct(f"review-{key.replace('/', '-')}" + (f"-{number}" if number > 1 else ""))
+    return refnames.distinct(f"review-{key.replace('/', '-')}" + (f".{number}" if number > 1 else ""))
 
 
 def names(key: str) -> tuple[str, ...]:
@@ -43,19 +44,29 @@ def is_review(task: Task) -> bool:
     return task.id.startswith("review-") and bool(task.avoid)
 
 
-def not_done(lack: Lack, reviews: Iterable[Task]) -> list[Task]:
+def of_roles(lacks: Iterable[Lack]) -> list[Lack]:
+    """Return one lack for each role: one approval counts for all rules, and who gives it is told the paths of all."""
+    found = dict[str, Lack]()
+    for lack in lacks:
+        before = found.get(lack.rule.by, lack)
+        paths = tuple(dict.fromkeys((*before.paths, *lack.paths)))
+        found[lack.rule.by] = replace(max(before, lack, key=lambda one: one.missing), paths=paths)
+    return [*found.values()]
+
+
+def _not_done(lack: Lack, reviews: Iterable[Task]) -> list[Task]:
     """Return those of the reviews of a change that may bring what it lacks, parked ones last."""
     return sorted((task for task in reviews if task.closed != "done" and task.role == lack.rule.by), key=lambda task: task.closed)
 
 
 def waited_for(lack: Lack, reviews: Iterable[Task]) -> list[Task]:
     """Return the reviews for which a change waits: as many as approvals are missing, parked ones only where others are too few."""
-    return not_done(lack, reviews)[: lack.missing]
+    return _not_done(lack, reviews)[: lack.missing]
 
 
 def still_to_open(lack: Lack, reviews: Iterable[Task]) -> int:
     """Return how many more reviews a change needs. One that is parked, by whomever, keeps its place until it is opened."""
-    return max(0, lack.missing - len(not_done(lack, reviews)))
+    return max(0, lack.missing - len(_not_done(lack, reviews)))
 
 
 def with_followers(queue: Mapping[str, Queued], waits: Mapping[str, Iterable[str]]) -> dict[str, frozenset[str]]:
@@ -91,10 +102,11 @@ def ways(key: str, lacks: Iterable[Lack], agents: Agents, reviews: Iterable[Task
                 f"{task.id} is parked: agentctl task open {task.id}" if task.closed else f"{task.id} is on the list"
                 for task in waited
             )
+        elif reviews is None:
+            found.append(f"the task {name_of(key, 1)} is for that")
         else:
-            found.append(
-                f"the task {name_of(key, 1)} is for that" if reviews is None else f"agentctl run opens {name_of(key, 1)}"
-            )
+            new = (name for name in names(key) if name not in {task.id for task in there})
+            found.append(f"agentctl run opens {next(new, name_of(key, 1))}")
     return list(dict.fromkeys(found))
 
 
@@ -102,12 +114,12 @@ def told(parked: Mapping[str, Iterable[str]]) -> str:
     """Return what to do about the changes whose reviews are parked, by key; empty if there is none."""
     if not parked:
         return ""
-    first = sorted({name for names in parked.values() for name in names})
-    more = f" (and {len(first) - NAMED} more)" if len(first) > NAMED else ""
+    ids = sorted({name for names in parked.values() for name in names})
+    more = f" (and {len(ids) - NAMED} more)" if len(ids) > NAMED else ""
     waits = "1 change waits" if len(parked) == 1 else f"{len(parked)} changes wait"
     whose = "its" if len(parked) == 1 else "their"
-    are = "review is" if len(first) == 1 else "reviews are"
-    return f"{waits} for approvals, and {whose} {are} parked: agentctl task open {' '.join(first[:NAMED])}{more}"
+    are = "review is" if len(ids) == 1 else "reviews are"
+    return f"{waits} for approvals, and {whose} {are} parked: agentctl task open {' '.join(ids[:NAMED])}{more}"
 
 
 def task_for(record: Queued, lack: Lack, number: int, about: Task | None, now: float) -> Task:
