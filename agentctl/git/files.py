@@ -219,6 +219,11 @@ def tree_with(look: Scratch, paths: tuple[str, ...]) -> str:
 
 def enter(look: Scratch, paths: tuple[str, ...]) -> None:
     """Make the index hold `paths` as the files have them now."""
+    beyond = beyond_links(look.work_tree or "", paths)
+    if beyond:
+        lines = "".join(f"0 {'0' * 40}\t{path}\0" for path in beyond)
+        look.run("update-index", "-z", "--index-info", stdin=lines.encode(errors="surrogateescape"))
+        paths = tuple(path for path in paths if path not in beyond)
     look.run(
         "update-index",
         "--add",
@@ -228,6 +233,18 @@ def enter(look: Scratch, paths: tuple[str, ...]) -> None:
         "--stdin",
         stdin="".join(path + "\0" for path in paths).encode(errors="surrogateescape"),
     )
+
+
+def beyond_links(top: str, paths: Iterable[str]) -> set[str]:
+    """Return those of the paths of which a folder is a link now: what is there is no part of the worktree."""
+    links = dict[str, bool]()
+
+    def linked(folder: str) -> bool:
+        if folder and folder not in links:
+            links[folder] = linked(os.path.dirname(folder)) or os.path.islink(os.path.join(top, folder))
+        return links.get(folder, False)
+
+    return {path for path in paths if linked(os.path.dirname(path))}
 
 
 def fresh_index(copy: str, source: str) -> None:

@@ -287,6 +287,13 @@ FILES = (
         lands=(),
     ),
     Setup(
+        "a link that leads nowhere in the place of a folder, beside commits",
+        """
+        rm -rf src; ln -s nowhere src; commit work.txt""",
+        END,
+        lands=("work.txt",),
+    ),
+    Setup(
         "folders too deep for a path",
         """
         commit work.txt; deep 30 $(printf %0200d 0)""",
