@@ -14,7 +14,18 @@ from agentctl.core.queue.answer import Other
 from agentctl.core.queue.approvals import whole
 from agentctl.core.queue.lifecycle import Stage
 from agentctl.core.queue.model import Verdict
-from agentctl.core.queue.records import AgainstRules, AnyEnded, Conflicts, GateFailed, Landed, Queued, Record, Rejected, outline
+from agentctl.core.queue.records import (
+    AgainstRules,
+    AlreadyThere,
+    AnyEnded,
+    Conflicts,
+    GateFailed,
+    Landed,
+    Queued,
+    Record,
+    Rejected,
+    outline,
+)
 from agentctl.core.queue.red_trunk import tried as tried_on
 from agentctl.core.queue.request import Request
 from agentctl.core.queue.state import State
@@ -47,7 +58,9 @@ def command(given: Given, change: str, log: bool) -> int:
     head = found.record.change.head if found.record else ""
     step = next_step(found.stage, change, head, given.trunk, protected)
     task = found.record.change.task if found.record else None
-    if refused and not protected and task and tasks.offered(given.hub, task):
+    if isinstance(refused, AlreadyThere) and task:
+        step = f"nothing: the task {quoted(task)} counts as done; agentctl task add asks for more"
+    elif refused and not protected and task and tasks.offered(given.hub, task):
         step = f"agentctl run works on the task {quoted(task)} again; or {step}"
     lacking = approve.of(given, found.record) if isinstance(found.record, Queued) else None
     if lacking and lacking.lacks:

@@ -68,14 +68,17 @@ def of(hub: Hub, change: str, found: Found, trunk: str, sweep: bool) -> SessionR
         else (rejected if rejected and _same(hub, rejected, commit, base) else None)
     )
     since = rejected.base if rejected else ""
-    excuse = bool(base and _tree(hub, base) == _tree(hub, commit) and not _accounted(hub, commit, since, trunk))
+    loose = [path for path in found.files.dirty if path not in left_out]
+    excuse = bool(base and _tree(hub, base) == _tree(hub, commit) and (loose or not _accounted(hub, commit, since, trunk)))
     left = ending.left(True, forgotten, bool(again), excuse)
     if again and left == Left.REPEATED:
         return SessionResult(left, f"the same was rejected already as {again.key}", left_out)
     if left == Left.EXCUSE:
         subject = printable(hub.objects.commit(commit).subject, 120)
         before = f"{rejected.key} was rejected, and now " if rejected else ""
-        return SessionResult(left, f"{before}the agent says by an empty commit that nothing is to be done: {subject}", left_out)
+        besides = f", and has not committed {some(loose)}" if loose else ""
+        said = f"{before}the agent says by an empty commit that nothing is to be done{besides}: {subject}"
+        return SessionResult(left, said, left_out)
     return SessionResult(left, left_out=left_out)
 
 
@@ -91,9 +94,11 @@ def _tree(hub: Hub, commit: str) -> str:
 def _accounted(hub: Hub, commit: str, since: str, trunk: str) -> bool:
     """Tell whether an empty commit names a commit of trunk that has done the work.
 
-    That commit must be newer than `since`, on which a rejected change began; empty if none was.
+    That commit must be newer than `since`, on which a rejected change began; empty if none was. A merge does not count:
+    Git itself writes ids into its message.
     """
-    named = re.findall(r"\b[0-9a-f]{7,40}\b", hub.objects.commit(commit).message.decode(errors="replace"))
+    found = hub.objects.commit(commit)
+    named = re.findall(r"\b[0-9a-f]{7,40}\b", found.message.decode(errors="replace")) if len(found.parents) < 2 else ()
     landed = hub.git("rev-list", f"-n{FAR}", trunk, *(["^" + since] if since else [])).split() if named else []
     return any(oid.startswith(word) for word in named for oid in landed)
 

@@ -259,6 +259,23 @@ def test_nothing_to_do_is_a_question_to_a_person_unless_it_is_said_what_did_it(r
         in task(repo, "odd")["reason"]
     )
     assert (task(repo, "done")["status"], ends(repo, "done")) == ("landed", ["submitted"]) and repo.landings() == []
+    assert "next: nothing: the task done counts as done" in repo.cli("why", "done").stdout
+
+
+@pytest.mark.parametrize("dirty", ["commit", "all"])
+def test_an_empty_commit_beside_work_that_is_not_committed_does_not_say_that_nothing_is_to_be_done(make_repo, dirty):
+    repo = make_repo(dirty=dirty)
+    repo.push({"code": "1\n"}, "code")
+    ended = run(repo, "echo 2 >code; git commit -q --allow-empty -m 'Start from '$(git rev-parse HEAD)")
+    assert (ended.end, ended.revision) == (End.GAVE_UP, 0)
+    assert "and has not committed code: Start from" in ended.note
+    assert repo.git("show", f"{ended.salvage}:code") == "2\n"
+
+
+def test_the_message_of_a_merge_is_no_word_of_the_agent(repo):
+    merges = "git commit -q --allow-empty -m start; git fetch -q origin; git merge -q --no-edit $(git rev-parse origin/main)"
+    ended = run(repo, f"cd {repo.path}; echo 1 >new; git add new; git commit -qm new; cd -; {merges}")
+    assert ended.end == End.GAVE_UP and "Merge commit" in ended.note
 
 
 def test_nothing_to_do_is_an_answer_where_a_commit_of_trunk_did_it(repo):
