@@ -80,16 +80,16 @@ def prepare(
     tree = of_agent(hub, agent)
     worktrees.finish(tree)
     if tree.there:
-        make_safe(hub, agent, tree, commit, ignored=not os.path.exists(tree.own("ready")))
+        make_safe(hub, agent, tree, commit, ignored=not os.path.exists(tree.own(worktrees.READY)))
     worktrees.make(tree)
-    if os.path.exists(tree.own("ready")) and not set_up.whole(tree):
-        os.unlink(tree.own("ready"))
-    new = not os.path.exists(tree.own("ready"))
+    if os.path.exists(tree.own(worktrees.READY)) and not set_up.whole(tree):
+        os.unlink(tree.own(worktrees.READY))
+    new = not os.path.exists(tree.own(worktrees.READY))
     if new:
         set_up.forget(tree)
     due = worktrees.check_out(tree, commit, ignored=new) or set_up.stale(tree, setup_on)
     if due and not new:
-        os.unlink(tree.own("ready"))
+        os.unlink(tree.own(worktrees.READY))
     worktrees.give(tree, trunk, refnames.AGENT_BRANCH + agent, known)
     return tree, new or due
 
@@ -103,7 +103,7 @@ def ready(tree: Worktree, by_setup: bool, setup_on: Sequence[str] = ()) -> None:
     if by_setup:
         set_up.note(tree, setup_on)
         worktrees.keep_template(tree)
-    folders.put(tree.own("ready"), "")
+    folders.put(tree.own(worktrees.READY), "")
 
 
 @contextlib.contextmanager

@@ -331,12 +331,12 @@ def _setup_due(policy: Policy, place: Worktree) -> bool:
     """
     if not policy.slot.setup:
         return False
-    done = folders.content(place.own("setup"))
+    done = folders.content(place.own(worktrees.SETUP))
     return done is None or not policy.slot.keep or done.decode(errors="replace") != _setup_state(policy, place)
 
 
 def _setup_done(policy: Policy, place: Worktree) -> None:
-    folders.put(place.own("setup"), _setup_state(policy, place))
+    folders.put(place.own(worktrees.SETUP), _setup_state(policy, place))
 
 
 def _prune(folder: str) -> None:

@@ -6,6 +6,7 @@ hub's Git directory, where whoever runs in the folder has nothing to write:
     agentctl/worktrees/<kind>/<name>/record.json    which folder it is, and whether it may hold work
                                      index          what was checked out there
                                      template/      its Git directory as a setup left it
+                                     ready, setup   that an agent's, or a slot's, setup has run
 
 The folder is looked into through that index and a scratch directory, never through its own Git directory.
 """
@@ -33,6 +34,7 @@ from agentctl.git.repository import Hub
 AGENTS, SLOTS, ASIDE = "agents", "slots", "aside"
 EXCLUDE = "exclude"
 """The file, beside the record of a worktree, with more patterns of files that are no work, as in .gitignore."""
+READY, SETUP, TEMPLATE = "ready", "setup", "template"
 MARKER = "hub"
 """The name of a file beside the folders that names the hub's Git directory."""
 PLACE = "worktrees.at"
@@ -138,6 +140,9 @@ def make(tree: Worktree) -> None:
     finish(tree)
     if tree.there:
         return
+    follow(tree.hub)
+    if tree.there:
+        return
     with contextlib.suppress(OSError):
         os.rmdir(tree.path)
     if os.path.lexists(tree.path):
@@ -166,13 +171,19 @@ def set_aside(tree: Worktree) -> str:
 def follow(hub: Hub) -> None:
     """Move the folder of worktrees to where it belongs, if the repository was moved or renamed without it.
 
-    A folder of which another repository says that it is its own, such as the one that this is a copy of, stays where it is.
+    What a setup made there may name its old place, so it is made anew. A folder of which another repository says that it is
+    its own, such as the one that this is a copy of, stays where it is.
     """
     old = os.fsdecode(folders.content(hub.own_path(PLACE)) or b"").rstrip("\n")
     if not old or old == hub.worktrees or os.path.lexists(hub.worktrees):
         return
     theirs = folders.content(os.path.join(old, MARKER))
     if theirs and not os.path.lexists(os.fsdecode(theirs).rstrip("\n")):
+        for tree in (Worktree(hub, kind, name) for kind in (AGENTS, SLOTS) for name in known(hub, kind)):
+            for name in (READY, SETUP, TEMPLATE):
+                folders.remove(tree.own(name))
+            if record := tree.record:
+                tree.note(replace(record, git=""))
         with contextlib.suppress(OSError):
             os.rename(old, hub.worktrees)
             _mark(hub)
@@ -292,14 +303,14 @@ def give(tree: Worktree, trunk: str, branch: str | None, extra: dict[str, str] |
     record = tree.record
     assert record, tree.path
     start = private_repository.Setup(record.base, branch, trunk, tree.own("index"), tuple((extra or {}).items()))
-    made = private_repository.write(tree.hub, tree.git_dir, start, tree.own("template"), record.git)
+    made = private_repository.write(tree.hub, tree.git_dir, start, tree.own(TEMPLATE), record.git)
     tree.note(replace(record, state=Condition.GIVEN, git=made))
 
 
 def keep_template(tree: Worktree) -> None:
     """Keep the Git directory as the setup left it: the next Git directory begins with it."""
     private_repository.exclude_session(tree.git_dir)
-    private_repository.keep(tree.git_dir, tree.own("template"))
+    private_repository.keep(tree.git_dir, tree.own(TEMPLATE))
 
 
 def remove(tree: Worktree) -> None:

@@ -151,3 +151,29 @@ def test_a_repository_that_is_renamed_keeps_what_a_dead_supervisor_left(live, re
     run(Repo(copied), "exit 1", "-n", "1", ok=7)
     assert task(renamed, "one")["status"] == "landed"
     renamed.path.rename(repo.path)
+
+
+def test_what_a_set_up_made_is_made_anew_where_a_repository_is_moved_to(make_repo):
+    repo = make_repo(agents="  setup: mkdir -p deps; pwd >deps/where\n")
+    add(repo, "one")
+    agent = f'test "$(cat deps/where)" = "$PWD" && git fetch -q origin && git log -1 --format=%H 2>&1 | grep -q "^[0-9a-f]*$" && {{ {WORK}; }}'
+    run(repo, agent, "-n", "1", "--keep")
+    moved = Repo(repo.path.rename(repo.path.with_name("moved")))
+    add(moved, "two")
+    run(moved, agent, "-n", "1", "--keep")
+    assert [len(task(moved, name)["sessions"]) for name in ("one", "two")] == [1, 1]
+    moved.proven()
+    moved.path.rename(repo.path)
+
+
+def test_a_bot_alone_takes_the_worktrees_along(live, repo):
+    add(repo, "one")
+    fleet = live("echo half >half.txt; touch $GO.half; sleep 100", "-n", "1")
+    fleet.working("one")
+    fleet.dies("half")
+    moved = Repo(repo.path.rename(repo.path.with_name("moved")))
+    moved.submit("other", {"other": "1\n"})
+    moved.drain()
+    run(moved, WORK, "-n", "1")
+    assert moved.show("half.txt", task(moved, "one")["sessions"][0]["salvage"]) == "half\n"
+    moved.path.rename(repo.path)
