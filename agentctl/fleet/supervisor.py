@@ -27,7 +27,7 @@ from agentctl.core.tasks.scale import MOST
 from agentctl.core.tasks.task import FINISHED, UNDER_WAY, Session, Status, Task, standings
 from agentctl.core.text.json_form import replace
 from agentctl.engine.local import LOCAL
-from agentctl.errors import AgentctlError, Contended, Infrastructure, Malformed, NotFound
+from agentctl.errors import AgentctlError, Contended, Infrastructure, Malformed, NotFound, is_full
 from agentctl.fleet import agents, conclusion, machine
 from agentctl.fleet.archiving import Archiving
 from agentctl.fleet.crew import Crew, Program
@@ -309,7 +309,9 @@ class Fleet:
                     continue
                 by_machine = isinstance(error, (OSError, GitError, Infrastructure))
                 self._failed, step = self._failed.one_failed(name, by_machine, bool(self.runs))
-                if step is Step.PARK:
+                if is_full(error) and not self.runs:
+                    raise
+                if step is Step.PARK and not is_full(error):
                     self.park(name, f"agentctl could not run its sessions: {why}")
                 elif step is Step.END and not self._stopping:
                     several = f"{len(self._failed.tasks)} sessions in a row could not be run"

@@ -36,8 +36,8 @@ GRACE = 2.0
 awaited: set[int] = set()
 """The pids of the Git processes that run: a thread of this process waits for each of them."""
 
-FULL = (os.strerror(errno.ENOSPC), "Out of diskspace")
-"""The words by which Git says that the disk is full."""
+FULL = (os.strerror(errno.ENOSPC), os.strerror(errno.EDQUOT), "Out of diskspace", "error: unable to write file ")
+"""The words by which Git says that the disk is full; of a file that it could make and not fill it gives no reason."""
 
 _QUIET = (
     "core.hooksPath=/dev/null",

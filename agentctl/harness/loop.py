@@ -18,7 +18,7 @@ from agentctl.core.queue.spending import Spent
 from agentctl.core.tasks import reviewing
 from agentctl.core.tasks.task import FINISHED, Status
 from agentctl.engine import memory, open_files
-from agentctl.errors import Infrastructure, PolicyError, is_full
+from agentctl.errors import Infrastructure, PolicyError
 from agentctl.fleet import session
 from agentctl.fleet.crew import Crew
 from agentctl.fleet.session import Sessions
@@ -124,7 +124,7 @@ def run(hub: Hub, trunk: str, job: RunPlan, tell: Callable[[Told], None], watch:
         try:
             return _go_on(hub, trunk, job, heard, watch, so_far)
         except (OSError, Infrastructure) as error:
-            if not is_full(error):
+            if not full_disk.explains(hub, error):
                 raise
             full_disk.wait(hub, job.policy.agents.headroom, error, heard)
 
