@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from agentctl.core.notices import Braked, Released, Told
 from agentctl.core.tasks import brakes
-from agentctl.core.tasks.brakes import EndedSession, RunningSession
+from agentctl.core.tasks.brakes import EndedSession, Row, RunningSession
 from agentctl.core.tasks.ending import End
 from agentctl.core.tasks.failure import NATURE
 from agentctl.core.tasks.task import Session, Task, dated
@@ -64,7 +64,7 @@ class Pace:
         """
         before, outcome = self.state, EndedSession(task.id, started, session)
         self._count(now)
-        self.state = brakes.after(before, outcome, _told(task.sessions), self.base, random.random(), running)
+        self.state = brakes.after(before, outcome, brakes.row_of(task.sessions), self.base, random.random(), running)
         failed = self.state.paused != before.paused
         # The failure of a session that ran already may only name a later time. A time that is told holds within a minute.
         if not failed and self.state.until <= max(self._told + LATER, now):
@@ -182,15 +182,12 @@ class Pace:
         return Braked(how, self.state.until, failure.kind, failure.said, self.state.row)
 
 
-def _told(sessions: tuple[Session, ...]) -> Session | None:
-    return next((s for s in reversed(sessions) if s.end != End.INTERRUPTED), None)
-
-
-def _history(tasks: Iterable[Task]) -> list[tuple[EndedSession, Session | None]]:
-    """List (ended session, the one before it on its task that was not interrupted) in order of time."""
-    found = [
-        (EndedSession(task.id, s.ended - s.seconds, s), _told(task.sessions[:n]))
-        for task in tasks
-        for n, s in enumerate(task.sessions)
-    ]
+def _history(tasks: Iterable[Task]) -> list[tuple[EndedSession, Row | None]]:
+    """List (ended session, the failures of its task right before it) in order of time."""
+    found = []
+    for task in tasks:
+        row: Row | None = None
+        for session in task.sessions:
+            found.append((EndedSession(task.id, session.ended - session.seconds, session), row))
+            row = brakes.continued(row, session)
     return sorted(found, key=lambda pair: pair[0].session.ended)

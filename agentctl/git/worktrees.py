@@ -138,8 +138,6 @@ def known(hub: Hub, kind: str) -> list[str]:
 def make(tree: Worktree) -> None:
     """Make the folder of a worktree, if it does not exist; what stands in its place is moved aside."""
     finish(tree)
-    if tree.there:
-        return
     follow(tree.hub)
     if tree.there:
         return
@@ -171,8 +169,7 @@ def set_aside(tree: Worktree) -> str:
 def follow(hub: Hub) -> None:
     """Move the folder of worktrees to where it belongs, if the repository was moved or renamed without it.
 
-    What a setup made there may name its old place, so it is made anew. A folder of which another repository says that it is
-    its own, such as the one that this is a copy of, stays where it is.
+    What a setup made may name the old place, so it is made anew. A folder that another repository calls its own stays there.
     """
     old = os.fsdecode(folders.content(hub.own_path(PLACE)) or b"").rstrip("\n")
     if not old or old == hub.worktrees or os.path.lexists(hub.worktrees):

@@ -1,5 +1,6 @@
 """Whatever fails that is no fault of the tasks': none is given up for it, and little is spent."""
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -58,6 +59,16 @@ def test_one_bad_task_ends_and_the_others_land(tasks, agents, kind):
         return
     assert set(world.parked) == {"t0"}
     assert len(world.known["t0"].sessions) <= STUBBORN + tasks
+
+
+@pytest.mark.parametrize("agents, work", [(2, 600.0), (2, 1200.0), (4, 1800.0)])
+def test_one_bad_task_hardly_slows_a_fleet_whose_sessions_last_longer_than_its_pauses(agents, work):
+    world = World(100, agents, work=work, own=lambda task, nth: Failure(Kind.OVERLOAD, "odd") if task == "t0" else None)
+    end = 8 * work
+    world.run(end)
+    assert len(world.landed) >= 0.8 * agents * end / work - agents
+    world.run(16 * work)
+    assert list(world.parked) == ["t0"] and "while other tasks were worked on" in world.parked["t0"]
 
 
 @settings(max_examples=40, deadline=None)

@@ -50,20 +50,21 @@ class World:
         self.known = {f"t{n}": Task(f"t{n}", "", "", created=float(n)) for n in range(self.tasks)}
         state, running, now = Brakes(), {}, 0.0
         while now < until and len(self.landed) + len(self.parked) < self.tasks:
-            for name in [n for n, run in running.items() if self._over(n, run[0], now)]:
+            over = [n for n, run in running.items() if self._over(n, run[0], now)]
+            for name in over:
                 state = self._end(state, name, *running.pop(name), now)
             starts = [RunningSession(start) for start, _ in running.values()]
             state = brakes.released(state, starts, self.agents, self.base, now)
             room = brakes.room(state, starts, self.agents, self.base, now)
             busy = {agent for _, agent in running.values()}
             free = tuple(a for a in (f"a{n}" for n in range(self.agents)) if a not in busy and not brakes.resting(state, a, now))
-            trying = bool(state.failure) and not brakes.proven(state, starts, self.base, now)
-            plan = dispatch(
-                self.known, self._statuses(running), free, "tip", Rules(self.attempts, self.base), now, ("",) if trying else ()
-            )
-            self.parked.update(plan.park)
-            for name, agent in plan.start[:room]:
-                running[name] = (now, agent)
+            # Where nothing has ended, and nothing may start, nothing is decided.
+            if over or free and room:
+                trying = bool(state.failure) and not brakes.proven(state, starts, self.base, now)
+                rules, roles = Rules(self.attempts, self.base), ("",) if trying else ()
+                plan = dispatch(self.known, self._statuses(running), free, "tip", rules, now, roles)
+                self.parked.update(plan.park)
+                running.update((name, (now, agent)) for name, agent in plan.start[:room])
             self.most.append((now, len(running)))
             now += STEP
         return self
@@ -100,9 +101,7 @@ class World:
         self.sessions.append((start, name, session))
         if end == End.SUBMITTED:
             self.landed.add(name)
-        return brakes.after(
-            state, EndedSession(name, start, session), task.sessions[-1] if task.sessions else None, self.base, self.jitter
-        )
+        return brakes.after(state, EndedSession(name, start, session), brakes.row_of(task.sessions), self.base, self.jitter)
 
     @property
     def wasted(self) -> int:

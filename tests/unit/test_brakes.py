@@ -9,6 +9,7 @@ from agentctl.core.tasks.brakes import (
     CRASHES_WITHIN,
     Brakes,
     EndedSession,
+    Row,
     RunningSession,
     inherited,
     pause,
@@ -34,7 +35,7 @@ def state(*outcomes, jitter=0.0):
     found, last = Brakes(), {}
     for one in outcomes:
         found = brakes.after(found, one, last.get(one.task), BASE, jitter)
-        last[one.task] = one.session
+        last[one.task] = brakes.continued(last.get(one.task), one.session)
     return found
 
 
@@ -205,10 +206,12 @@ def test_a_task_that_fails_alone_stops_nobody_again():
     works = outcome("good", 100.0, end=End.SUBMITTED, seconds=60.0)
     found = released(state(first, works), (), 2, BASE, 100.0)
     again = outcome("bad", 110.0, Kind.RATE)
-    assert brakes.after(found, again, first.session, BASE, 0.0).failure is None
+    assert brakes.after(found, again, Row(first.session.ended, first.session.ended), BASE, 0.0).failure is None
     assert brakes.after(found, replace(again, task="new"), None, BASE, 0.0).failure.kind == Kind.RATE
     others = brakes.after(found, outcome("new", 105.0, Kind.RATE, seconds=1.0), None, BASE, 0.0)
-    assert brakes.after(others, again, first.session, BASE, 0.0).failure, "not alone: another failed, too"
+    assert brakes.after(others, again, Row(first.session.ended, first.session.ended), BASE, 0.0).failure, (
+        "not alone: another failed, too"
+    )
 
 
 def test_who_starts_it_again_has_mended_something():
@@ -315,3 +318,31 @@ def test_a_fleet_is_soon_as_large_as_before():
 def test_deaths_are_near_each_other_whatever_the_hour():
     found = state(*(outcome(f"t{n}", 1e9 + 10.0 * n) for n in range(3)))
     assert found.failure == Failure(Kind.CRASHES, "a note")
+
+
+def test_a_result_of_those_that_run_brings_a_far_time_nearer():
+    far = 1000.0 + 5 * 3600
+    found = state(outcome("a", 1000.0, Kind.RATE, after=far), outcome("b", 1001.0, Kind.RATE, after=far, seconds=20.0))
+    assert found.until == far
+    assert brakes.after(found, outcome("c", 1002.0, end=End.SUBMITTED, seconds=30.0), None, BASE, 0.0).until == 1002.0 + 10 * BASE
+
+
+def test_a_result_right_after_a_pause_began_does_not_keep_a_far_time_from_being_believed():
+    far = 1000.0 + 5 * 3600
+    for late, tries in ((1.0, range(1, 6)), (300.0, range(50, 70))):
+        found = state(outcome("a", 1000.0, Kind.RATE, after=far))
+        found, count = brakes.after(found, outcome("b", 1000.0 + late, end=End.SUBMITTED, seconds=600.0), None, BASE, 0.0), 0
+        while found.until < far:
+            found, count = brakes.after(found, outcome("a", found.until + 2.0, Kind.RATE, after=far), None, BASE, 0.0), count + 1
+        assert count in tries
+
+
+def test_a_deferred_session_says_nothing_of_a_silence():
+    silent = [outcome(name, 2000.0, Kind.LIMIT, End.STUCK, seconds=600.0) for name in "abd"]
+    assert state(*silent[:2], outcome("c", 2000.0, end=End.DEFERRED), silent[2]).failure.kind == Kind.SILENT
+
+
+def test_a_new_supervisor_rests_nobody_for_the_crashes_before_it():
+    crashed = [(outcome("t", 100.0 + n, agent="ann"), None) for n in range(CRASHES)]
+    for last in ([], [(outcome("u", 110.0, Kind.RATE), None)]):
+        assert not resting(inherited([*crashed, *last], BASE, 120.0), "ann", 120.0)

@@ -197,7 +197,13 @@ def test_a_task_that_is_cut_off_again_and_again_is_parked():
     cut = [failed(Kind.LIMIT, end=End.TIMEOUT), failed(Kind.CONTEXT)]
     assert plan([a_task("x", *cut)], attempts=3).park == ()
     ((name, reason),) = plan([a_task("x", *cut)], attempts=2).park
-    assert reason.startswith("cut off 2 times; the last one: crashed, a note; a larger agents.timeout")
+    assert reason == "2 failures of its own in a row; the last one: crashed, a note; smaller tasks may help"
+    helps = {End.TIMEOUT: "agents.timeout", End.STUCK: "agents.silence", End.CRASHED: "limits.output"}
+    for end, larger in helps.items():
+        ((_, reason),) = plan([a_task("x", failed(Kind.LIMIT, end=end))], attempts=1).park
+        assert reason.endswith(f"; a larger {larger}, or smaller tasks, may help")
+    for odd in (failed(Kind.LIMIT, end=End.CIRCLES), failed(Kind.CONVERSATION)):
+        assert "may help" not in plan([a_task("x", odd)], attempts=1).park[0][1]
     assert plan([a_task("x", cut[0], session(End.EMPTY), cut[1])], attempts=2).park == (), "not in a row"
 
 
@@ -206,6 +212,8 @@ def test_a_task_is_not_given_up_for_a_silence_that_others_share():
     theirs = [replace(failed(Kind.LIMIT, ended, End.STUCK), seconds=200.0) for ended in (1010.0, 2010.0, 3010.0)]
     assert plan([a_task("x", *mine), a_task("y", *theirs)], now=4000.0).park == ()
     assert plan([a_task("x", *mine), a_task("y", session(End.SUBMITTED, 1))], now=4000.0).park[0][0] == "x"
+    near = [replace(session(End.SUBMITTED, 1), ended=one.ended + by) for one in mine for by in (-0.1, 0.1)]
+    assert plan([a_task("x", *mine), a_task("y", *theirs), a_task("z", *near)], z=Status.LANDED).park == (), "z is one witness"
     refused = [replace(failed(Kind.RATE, ended), seconds=2.0) for ended in (1010.0, 2010.0, 3010.0)]
     assert plan([a_task("x", *mine), a_task("y", *refused)], now=4000.0).park == (), "the provider failed others then"
     worked = [replace(s, salvage="refs/x") for s in mine]

@@ -13,6 +13,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import reduce
+from itertools import takewhile
 
 from agentctl.core.tasks.cut_off import empty_handed
 from agentctl.core.tasks.ending import End
@@ -35,10 +37,14 @@ QUICK = 30.0
 """A try that crashes within so many seconds does not show that the fleet can work again, and counts as failed."""
 CRASHES, CRASHES_WITHIN = 5, 900.0
 """So many crashes of one agent within so many seconds hold that agent."""
+REMEMBERED = 1000
+"""The most crashes that are remembered."""
 SETTLED = 10.0
 """The least number of seconds that a running try must last to count as one that does not fail."""
 SURGE = 4
 """How many tries may run for each one that did not fail. With twice as many, a thousand agents need ten steps."""
+BELIEVED = 3
+"""After so many failed tries in a row, the first failure included, the far time that only one task was told is believed."""
 HOPELESS = 3
 """After so many failed tries in a row, the first failure included, a program that cannot be run ends the fleet."""
 
@@ -62,6 +68,15 @@ class EndedSession:
 
 
 @dataclass(frozen=True, slots=True)
+class Row:
+    """The failures of a task in a row, of kinds that may hold the fleet."""
+
+    first: float
+    """When the first of them ended."""
+    last: float
+
+
+@dataclass(frozen=True, slots=True)
 class RunningSession:
     started: float
     answered: bool | None = None
@@ -80,7 +95,7 @@ class Brakes:
     row: int = 0
     """The number of failed tries in a row, the first failure included; that a program cannot be run begins a row of its own."""
     worked: bool = False
-    """True if a session that was running already has had a result since the row began."""
+    """True if a session that was running already had a result since the row began, and not right after a pause did."""
     passed: int = 0
     """The number of tries that have not failed since the newest pause began."""
     lasted: float = 0.0
@@ -91,8 +106,8 @@ class Brakes:
     """The unexplained crashes of the last CRASHES_WITHIN seconds."""
     silent: tuple[tuple[str, float], ...] = ()
     """The tasks and the starts of the last sessions, in a row, that were cut off empty-handed."""
-    good: tuple[str, float] = ("", float("-inf"))
-    """The task and the start of the session that started last among those with a result."""
+    good: tuple[str, float, float] = ("", float("-inf"), float("-inf"))
+    """The task, the start and the end of the session that started last among those with a result."""
     failed: frozenset[str] = frozenset()
     """The tasks that had a failure that may hold the fleet, since the last session with a result."""
 
@@ -104,34 +119,20 @@ class Brakes:
 
 
 def after(
-    brakes: Brakes,
-    outcome: EndedSession,
-    earlier: Session | None,
-    base: float,
-    jitter: float,
-    running: Iterable[RunningSession] = (),
+    brakes: Brakes, outcome: EndedSession, row: Row | None, base: float, jitter: float, running: Iterable[RunningSession] = ()
 ) -> Brakes:
     """Return the state after a session has ended.
 
-    `earlier` is the session before it on the same task. `base` is the first pause in seconds. `jitter` is a number
+    `row` are the failures of its task right before it, None if there are none. `base` is the first pause in seconds. `jitter` is a number
     between 0 and 1. `running` are the sessions that run.
     """
     session = outcome.session
     if session.end in (End.INTERRUPTED, End.BEHIND):
         return brakes
-    brakes = replace(
-        brakes,
-        crashes=_recent(brakes.crashes, outcome),
-        silent=(*brakes.silent, (outcome.task, outcome.started))[-DEATHS:] if empty_handed(session) else (),
-    )
+    brakes = replace(brakes, crashes=_recent(brakes.crashes, outcome), silent=_silent(brakes.silent, outcome))
     if session.end == End.SUBMITTED:
-        brakes = replace(
-            brakes,
-            good=max(brakes.good, (outcome.task, outcome.started), key=lambda pair: pair[1]),
-            failed=frozenset(),
-            worked=brakes.failure is not None,
-        )
-    alone = _alone(brakes, outcome, earlier)
+        brakes = _with_result(brakes, outcome, base)
+    alone = _alone(brakes, outcome, row)
     if outcome.failure:
         brakes = replace(brakes, failed=brakes.failed | {outcome.task})
     failure = outcome.failure or _deaths(brakes, outcome, running) or _silence(brakes, outcome)
@@ -150,15 +151,27 @@ def after(
     return _pause(brakes, failure, outcome, base, jitter)
 
 
+def _with_result(brakes: Brakes, outcome: EndedSession, base: float) -> Brakes:
+    """Return the state after a result: whatever time was named, the next try is not far then."""
+    ended = outcome.session.ended
+    return replace(
+        brakes,
+        good=max(brakes.good, (outcome.task, outcome.started, ended), key=lambda one: one[1]),
+        failed=frozenset(),
+        # Right after a pause began, a session may hand in what it had before.
+        worked=brakes.worked or brakes.failure is not None and ended >= brakes.paused + 2 * base,
+        until=min(brakes.until, ended + LONGEST * base),
+    )
+
+
 def _pause(brakes: Brakes, failure: Failure, outcome: EndedSession, base: float, jitter: float) -> Brakes:
     known, now = brakes.failure, outcome.session.ended
-    again = known and not brakes.passed and (known.kind == Kind.PROGRAM) == (failure.kind == Kind.PROGRAM)
+    again = known is not None and not brakes.passed and (known.kind == Kind.PROGRAM) == (failure.kind == Kind.PROGRAM)
     row = brakes.row + 1 if again else 1
-    brakes = replace(brakes, row=row, worked=bool(again) and brakes.worked)
+    brakes = replace(brakes, row=row, worked=again and brakes.worked)
     until = max(now + pause(failure.kind, row, base) * (1 + JITTER * jitter), _named(brakes, failure, now, base))
     unanswered = not outcome.session.spent.turns
-    tells = brakes.failure or unanswered or 3 * outcome.session.seconds <= LONGEST * base
-    lasted = outcome.session.seconds if tells else 0.0
+    lasted = outcome.session.seconds if unanswered or 3 * outcome.session.seconds <= LONGEST * base else 0.0
     return replace(brakes, failure=failure, paused=now, until=until, odd=None, passed=0, lasted=lasted, unanswered=unanswered)
 
 
@@ -167,7 +180,7 @@ def _named(brakes: Brakes, failure: Failure, now: float, base: float) -> float:
 
     After some failed tries it is believed all the same, unless another task has had a result meanwhile.
     """
-    sure = len(brakes.failed) > 1 or brakes.row > HOPELESS and not brakes.worked
+    sure = len(brakes.failed) > 1 or brakes.row > BELIEVED and not brakes.worked
     return failure.after if sure else min(failure.after, now + LONGEST * base)
 
 
@@ -181,26 +194,47 @@ def pause(kind: Kind, row: int, base: float) -> float:
     return float(base * min(longest, growth ** min(row - 1, 30)))
 
 
-def _alone(brakes: Brakes, outcome: EndedSession, earlier: Session | None) -> bool:
+def _alone(brakes: Brakes, outcome: EndedSession, row: Row | None) -> bool:
     """Tell whether the failure is the task's own and does not concern the fleet.
 
     This is so if the task failed before, another task has since been worked on from the beginning to a result, and no
-    other task has failed after that.
+    other task has failed after that. Such a result tells something for as long as it took: the next one may take as long.
     """
+    task, began, ended = brakes.good
     return bool(
         outcome.failure
-        and earlier
-        and earlier.failure
-        and NATURE[earlier.failure.kind].fleet
-        and brakes.good[0] != outcome.task
-        and brakes.good[1] > earlier.ended
+        and row
+        and task != outcome.task
+        and began > row.first
+        and row.last < ended + (ended - began)
         and not brakes.failed - {outcome.task}
     )
 
 
+def continued(row: Row | None, session: Session) -> Row | None:
+    """Return the failures in a row of a task after one more session; None if it is none."""
+    if session.end == End.INTERRUPTED:
+        return row
+    if not (session.failure and NATURE[session.failure.kind].fleet):
+        return None
+    return Row(row.first if row else session.ended, session.ended)
+
+
+def row_of(sessions: Iterable[Session]) -> Row | None:
+    """Return the failures in a row with which these sessions of a task end; None if the last one is none."""
+    return reduce(continued, sessions, None)
+
+
 def _recent(crashes: tuple[EndedSession, ...], outcome: EndedSession) -> tuple[EndedSession, ...]:
-    listed = (*crashes, outcome) if outcome.crash else crashes
-    return tuple(one for one in listed if outcome.session.ended - one.session.ended < CRASHES_WITHIN)
+    listed = (*crashes, outcome)[-REMEMBERED:] if outcome.crash else crashes
+    old = sum(1 for _ in takewhile(lambda one: outcome.session.ended - one.session.ended >= CRASHES_WITHIN, listed))
+    return listed[old:]
+
+
+def _silent(silent: tuple[tuple[str, float], ...], outcome: EndedSession) -> tuple[tuple[str, float], ...]:
+    if outcome.session.end == End.DEFERRED:
+        return silent  # It may not have asked the provider.
+    return (*silent, (outcome.task, outcome.started))[-DEATHS:] if empty_handed(outcome.session) else ()
 
 
 def _deaths(brakes: Brakes, outcome: EndedSession, running: Iterable[RunningSession]) -> Failure | None:
@@ -286,17 +320,16 @@ def _given_up(brakes: Brakes) -> bool:
     return bool(brakes.failure and brakes.failure.kind == Kind.PROGRAM and brakes.row >= HOPELESS)
 
 
-def inherited(outcomes: Iterable[tuple[EndedSession, Session | None]], base: float, now: float) -> Brakes:
+def inherited(outcomes: Iterable[tuple[EndedSession, Row | None]], base: float, now: float) -> Brakes:
     """Return the state that a supervisor begins with, from the earlier outcomes in order of time.
 
     Its first session is a try at once, whatever time the provider named: whoever starts it again may have mended
     something, such as a quota.
     """
     brakes = Brakes()
-    for outcome, earlier in outcomes:
-        brakes = after(brakes, outcome, earlier, base, 0.0)
+    for outcome, row in outcomes:
+        brakes = after(brakes, outcome, row, base, 0.0)
         brakes = released(brakes, (), 2, base, outcome.session.ended)
-    if brakes.failure:
-        # The clock of the machine where a session ended may be ahead.
-        return replace(brakes, until=min(brakes.until, now), paused=min(brakes.paused, now), row=1)
-    return replace(brakes, crashes=())
+    # Why those crashed may be mended, too. The clock of the machine where a session ended may be ahead.
+    brakes = replace(brakes, crashes=())
+    return replace(brakes, until=min(brakes.until, now), paused=min(brakes.paused, now), row=1) if brakes.failure else brakes

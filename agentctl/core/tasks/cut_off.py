@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Iterable
 
 from agentctl.core.tasks.ending import End
@@ -33,18 +32,16 @@ def tells(session: Session) -> bool:
     return empty_handed(session) or not in_silence(session)
 
 
-def shared(session: Session, others: Iterable[Session]) -> bool:
+def shared(session: Session, witnesses: Iterable[Session]) -> bool:
     """Tell whether a silence in which a session was cut off is that of the provider, by the sessions of other tasks.
 
-    It is if one of them was cut off empty-handed, or failed by the provider, at about the same time. The two count that
-    ended nearest in time: one of them may just have handed in what it had before the provider fell silent. One that was
-    stuck with work in its hands is in the same doubt as the session itself, so it is no witness.
+    It is if one of the witnesses was cut off empty-handed, or failed by the provider, at about the same time. They are the two
+    that ended nearest in time, of different tasks: one of them may just have handed in what it had before the provider fell
+    silent. One that was stuck with work in its hands is in the same doubt as the session itself, so it is no witness (`tells`).
     """
-    if not in_silence(session):
-        return False
-    telling = filter(tells, others)
-    nearest = heapq.nsmallest(2, telling, key=lambda other: abs(other.ended - session.ended))
-    return any((empty_handed(other) or _failed_by_provider(other)) and _near(session, other) for other in nearest)
+    return in_silence(session) and any(
+        (empty_handed(other) or _failed_by_provider(other)) and _near(session, other) for other in witnesses
+    )
 
 
 def _cut_off(session: Session) -> bool:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import heapq
 from bisect import bisect_left
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import islice
+from statistics import median
 
 from agentctl.core.policy import roles
 from agentctl.core.policy.policy import Agents, Budget
@@ -28,6 +29,8 @@ FIRST_PAUSE, LONGEST_PAUSE = 5.0, 60.0
 
 STUBBORN = 10
 """A task is parked after so many failures in a row that are said not to be its fault, but hit no other task."""
+WITNESSES = 2
+"""So many sessions of other tasks tell whether the provider was silent."""
 LONGEST_BACKOFF = 10
 """The longest pause of a task that fails like this, as a multiple of its first pause."""
 
@@ -231,14 +234,26 @@ def _given_up(task: Task, elsewhere: _Elsewhere, rules: Rules) -> str:
         last = next(s for s in reversed(told) if s.charged)
         return f"{many(task.attempts, 'attempt')}; the last one: {_ended(last)}"
     row = [s for s, _ in task.failures]
-    cut = [s for s, failure in task.failures if not NATURE[failure.kind].fleet]
-    if len(cut) >= STUBBORN or len(cut) >= rules.attempts and len(_own(cut, task, elsewhere)) >= rules.attempts:
-        output = cut[-1].end == End.CRASHED and cut[-1].failure and cut[-1].failure.kind == Kind.LIMIT
-        larger = "limits.output" if output else "agents.timeout or agents.budget, or smaller tasks,"
-        return f"cut off {len(cut)} times; the last one: {_ended(cut[-1])}; a larger {larger} may help"
+    own = [s for s, failure in task.failures if not NATURE[failure.kind].fleet]
+    if len(own) >= STUBBORN or len(own) >= rules.attempts and len(_own(own, task, elsewhere)) >= rules.attempts:
+        return f"{many(len(own), 'failure')} of its own in a row; the last one: {_ended(own[-1])}{_what_helps(own[-1])}"
     if len(row) >= STUBBORN and _others_worked(row, elsewhere):
         return f"{len(row)} failures in a row, while other tasks were worked on; the last one: {_ended(row[-1])}"
     return ""
+
+
+def _what_helps(last: Session) -> str:
+    """Return what may help a task after its last session; empty if that is not known."""
+    limits = {
+        End.TIMEOUT: "agents.timeout",
+        End.STUCK: "agents.silence",
+        End.SPENT: "agents.budget",
+        End.CRASHED: "limits.output",
+    }
+    if last.failure and last.failure.kind == Kind.CONTEXT:
+        return "; smaller tasks may help"
+    of_limit = last.failure and last.failure.kind == Kind.LIMIT
+    return f"; a larger {limits[last.end]}, or smaller tasks, may help" if of_limit and last.end in limits else ""
 
 
 def _too_early(task: Task, others: Mapping[str, Task], statuses: Mapping[str, Status]) -> bool:
@@ -261,35 +276,53 @@ class _Elsewhere:
         return sorted(found, key=lambda one: one[0])
 
     def near(self, session: Session, task: Task) -> list[Session]:
-        """Return the sessions of other tasks among which are the two witnesses that ended nearest in time."""
+        """Return the two witnesses, of different other tasks, that ended nearest to a session in time."""
         told, at = self._telling, bisect_left(self._telling, session.ended, key=lambda one: one[0])
-        before = (told[n] for n in range(at - 1, -1, -1))
-        after = (told[n] for n in range(at, len(told)))
-        return [s for side in (before, after) for _, _, s in islice((one for one in side if one[1] != task.id), 2)]
+        sides = (told[n] for n in range(at - 1, -1, -1)), (told[n] for n in range(at, len(told)))
+        found = dict[str, Session]()
+        for _, other, one in heapq.merge(*sides, key=lambda one: abs(one[0] - session.ended)):
+            if other != task.id:
+                found.setdefault(other, one)
+            if len(found) == WITNESSES:
+                break
+        return [*found.values()]
 
     @cached_property
     def _results(self) -> list[tuple[float, float]]:
         """When each session with a result ended, in order, and when it began."""
         return sorted((s.ended, s.ended - s.seconds) for t in self._tasks.values() for s in t.sessions if s.end == End.SUBMITTED)
 
-    def worked(self, since: float, after: float, until: float) -> bool:
-        """Tell whether a session that began after `since` ended with a result between two times."""
-        first, last = (bisect_left(self._results, (when,)) for when in (after, until))
-        return any(began > since for _, began in islice(self._results, first, last))
+    def results(self, since: float, until: float) -> list[tuple[float, float]]:
+        """Return (end, seconds) of the sessions that began after `since` and ended with a result before `until`, in order."""
+        first, last = (bisect_left(self._results, (when,)) for when in (since, until))
+        return [(ended, ended - began) for ended, began in self._results[first:last] if began > since]
 
 
 def _own(cut: Sequence[Session], task: Task, elsewhere: _Elsewhere) -> list[Session]:
-    """Return those of the sessions that were cut off for which the provider's silence is no excuse."""
+    """Return those of the sessions for which the provider's silence is no excuse."""
     return [s for s in cut if not shared(s, elsewhere.near(s, task))]
 
 
 def _others_worked(row: Sequence[Session], elsewhere: _Elsewhere) -> bool:
-    """Tell whether in half of the times between two failures in a row another task, begun since the first, had a result.
+    """Tell whether others, begun since the first of the failures in a row, had results in at least half of the time.
 
-    One such time is not enough: a provider may fail for long, work for a while, and fail again for the one task that is left.
+    The time is that between two failures, or several such times together, that are as long as a result takes. A few with a
+    result are not enough: a provider may fail for long, work for a while, and fail again for the one task that is left.
     """
-    between = sum(elsewhere.worked(row[0].ended, one.ended, two.ended) for one, two in zip(row, row[1:]))
-    return 2 * between >= len(row) - 1
+    results = elsewhere.results(row[0].ended, row[-1].ended)
+    usual = median(seconds for _, seconds in results) if results else 0.0
+    return any(_in_half([s.ended for s in row], [ended for ended, _ in results], least) for least in (0.0, usual))
+
+
+def _in_half(failures: Sequence[float], results: Sequence[float], least: float) -> bool:
+    """Tell whether results are in half of the periods from failure to failure that last so many seconds at least."""
+    periods, worked, begin = 0, 0, failures[0]
+    for end in failures[1:]:
+        if end - begin >= least:
+            periods += 1
+            worked += bisect_left(results, begin) < bisect_left(results, end)
+            begin = end
+    return worked >= STUBBORN // 2 and 2 * worked >= periods
 
 
 def _ended(last: Session) -> str:
