@@ -269,7 +269,7 @@ class Simulation:
         nature, causes = self.nature[name], self.causes[name]
         if nature in SPOILT:
             self.tally.parked[nature] += 1
-        elif reason.startswith("cut off") and sum(c in HUNG for c in causes[-len(task.failures) :]) >= ATTEMPTS:
+        elif " of its own in a row" in reason and sum(c in HUNG for c in causes[-len(task.failures) :]) >= ATTEMPTS:
             self.tally.parked["plain, and its own sessions hung"] += 1
         elif "attempt" in reason and not [
             s for s, c in zip(task.sessions, causes) if s.charged and not s.revision and c not in CHARGED
