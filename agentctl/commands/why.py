@@ -51,12 +51,13 @@ def command(given: Given, change: str, log: bool) -> int:
     found = status.find(given.hub, change, ledger)
     moved = foreign.stop(given.hub, given.trunk, ledger.state())
     gone = found.record is not None and landed.has_gone(given.hub, given.tip, found.record)
-    reason = _reason(given, found, ledger.state()) + _of_trunk(found.stage, moved, gone)
+    reason = _reason(given, found, ledger) + _of_trunk(found.stage, moved, gone)
     change = found.key.split("/")[0]
     refused = found.record.reason if isinstance(found.record, Rejected) else None
     protected = isinstance(refused, AgainstRules) and refused.protected
     head = found.record.change.head if found.record else ""
-    step = next_step(found.stage, change, head, given.trunk, protected)
+    idle = found.stage == Stage.QUEUED and not lease.bot_works(given.hub)
+    step = "agentctl bot run" if idle else next_step(found.stage, change, head, given.trunk, protected)
     task = found.record.change.task if found.record else None
     if isinstance(refused, AlreadyThere) and task:
         step = f"nothing: the task {quoted(task)} counts as done; agentctl task add asks for more"
@@ -108,11 +109,11 @@ def _of_trunk(stage: Stage, moved: foreign.Move | None, gone: bool) -> str:
     return f"; nothing lands: {moved.text}" if moved and stage in (Stage.WAITING, Stage.QUEUED) else ""
 
 
-def _reason(given: Given, found: status.ChangeStatus, state: State) -> str:
+def _reason(given: Given, found: status.ChangeStatus, ledger: Ledger) -> str:
     if found.request:
-        return _waiting(given, found.request, state)
+        return _waiting(given, found.request, ledger.state())
     if isinstance(found.record, Queued):
-        return _admitted(given, found.record, state)
+        return _admitted(given, found.record, ledger)
     return _ended(given, found.record) if found.record else ""
 
 
@@ -139,7 +140,9 @@ def _ended(given: Given, record: AnyEnded) -> str:
     )
 
 
-def _admitted(given: Given, record: Queued, state: State) -> str:
+def _admitted(given: Given, record: Queued, ledger: Ledger) -> str:
+    state, last = ledger.state(), status.last_run(ledger)
+    unclear = last.why if last and last.verdict is Verdict.INDETERMINATE else ""
     paused = pause.read(given.hub)
     held = "; it is held back" if paused and paused.holds(record.change.priority) else ""
     trouble = red_trunk.red(given.hub, given.policy, state)
@@ -147,6 +150,7 @@ def _admitted(given: Given, record: Queued, state: State) -> str:
     return (
         _queued(record, state, failed)
         + (_red(given, record, state, trouble) if trouble else "")
+        + (f"; the last gate run gave no verdict: {printable(unclear, 400)}" if unclear else "")
         + (f"; the queue is {printable(str(paused))}" if paused else "")
         + held
     )

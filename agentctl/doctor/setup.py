@@ -13,7 +13,6 @@ from collections.abc import Iterator
 
 from agentctl.core import refnames
 from agentctl.core.policy.policy import fingerprint, in_parts, parts
-from agentctl.core.queue.events import Probed
 from agentctl.core.queue.model import Verdict
 from agentctl.core.tasks.failure import NATURE, Kind
 from agentctl.core.text.plural import many
@@ -25,15 +24,13 @@ from agentctl.git import process
 from agentctl.git.objects import EMPTY_TREE, TREE
 from agentctl.git.repository import POLICY_PATH
 from agentctl.git.station import SEEN
-from agentctl.hub import hindrance, policy_file, tasks, verdicts
+from agentctl.hub import hindrance, policy_file, status, tasks, verdicts
 from agentctl.hub.ledger import Ledger
 from agentctl.hub.verdicts import Judgement
 from agentctl.messages import quoted
 
 _FIRST_WORD = re.compile(r"\s*(?:\w+=[^\s'\"$`]*\s+)*([\w./+-]+)(?=\s|$)")
 _FILTER = re.compile(r"(?:^|\s)filter=(\S+)")
-RECENT = 50
-"""How many turns of the bot are searched for its last gate run."""
 
 
 def _bare(patient: Patient) -> Iterator[Symptom]:
@@ -210,16 +207,20 @@ def _last(patient: Patient, ours: str, tree: str) -> Judgement | None:
     return failed if failed and (not passed or passed.at < failed.at) else None
 
 
+def _unclear(patient: Patient) -> Iterator[Symptom]:
+    """Find out whether the last gate run came past its setup and gave no verdict."""
+    last = status.last_run(Ledger.read(patient.hub))
+    if last and last.verdict is Verdict.INDETERMINATE and last.step != judging.SETUP:
+        yield Symptom(
+            f"the last gate run gave no verdict: {last.why}",
+            note=f"no change is blamed for it; mend it, then: {patient.agentctl} bot run",
+        )
+
+
 def _last_setup(patient: Patient) -> Iterator[Symptom]:
     """Find out whether the last gate run and the last session failed in their setup."""
     hub = patient.hub
-    runs = (
-        event
-        for _, happened in Ledger.read(hub).history(most=RECENT)
-        for event in reversed(happened)
-        if isinstance(event, Probed) and event.verdict != Verdict.ABORTED and not event.known
-    )
-    last = next(runs, None)
+    last = status.last_run(Ledger.read(hub))
     if last and last.step == judging.SETUP:
         yield Symptom(
             f"the last gate run did not come past its setup: {last.why}",
@@ -269,6 +270,7 @@ CHECKS = (
     Check("adapter", _adapter),
     Check("filters", _filters),
     Check("red", _red),
+    Check("verdict", _unclear),
     Check("setup", _last_setup),
     Check("published", _published),
     Check("held", _held),

@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from agentctl.core import refnames
+from agentctl.core.queue.events import Probed
 from agentctl.core.queue.history import about
 from agentctl.core.queue.lifecycle import Stage
+from agentctl.core.queue.model import Verdict
 from agentctl.core.queue.records import Ended, Record
 from agentctl.core.queue.request import Request
 from agentctl.core.queue.state import State
@@ -117,6 +119,21 @@ def history(hub: Hub, key: str) -> list[tuple[int, str]]:
 
 SLACK = 60.0
 """Seconds by which the clock that dated a record may differ from the one that dated a commit."""
+
+
+RECENT = 50
+"""How many turns of the bot are searched for its last gate run."""
+
+
+def last_run(ledger: Ledger) -> Probed | None:
+    """Return how the last gate run ended that nobody stopped; None if there was none lately."""
+    runs = (
+        event
+        for _, happened in ledger.history(most=RECENT)
+        for event in reversed(happened)
+        if isinstance(event, Probed) and event.verdict != Verdict.ABORTED and not event.known
+    )
+    return next(runs, None)
 
 
 def position(state: State, key: str) -> int:

@@ -467,6 +467,13 @@ def a_gate_whose_setup_fails(make):
     return repo, "the last gate run did not come past its setup: slot setup: exit status 3"
 
 
+def a_gate_that_gives_no_verdict(make):
+    repo = make(gate="exit 125")
+    repo.submit("one", {"one.txt": "one\n"})
+    repo.cli("bot", "run", "--once", ok=125)
+    return repo, "the last gate run gave no verdict: check: exit status 125"
+
+
 def agents_whose_setup_fails(make):
     repo = make(files={".agentctl/policy.yaml": policy(attempts=1).replace("agents:\n", "agents:\n  setup: exit 3\n")})
     repo.cli("task", "add", "--id", "one", "Do one")
@@ -518,6 +525,7 @@ NOTED = {
     "red": (a_red_trunk,),
     "published": (a_trunk_that_is_not_published,),
     "held": (a_fleet_that_is_held_up,),
+    "verdict": (a_gate_that_gives_no_verdict,),
     "setup": (a_gate_whose_setup_fails, agents_whose_setup_fails),
     "checkout": (a_merge_under_way,),
     "aside": (something_in_the_place_of_a_worktree,),

@@ -32,8 +32,15 @@ def test_nobody_is_blamed_and_it_lands_when_the_port_is_free(make_repo):
         with pytest.raises(Infrastructure, match="something else here has that port"):
             repo.drain()
         assert repo.stage("one") == "queued"
+        why, doctor = repo.cli("why", "one").stdout, repo.cli("doctor", ok=9).stdout
+        unclear = (
+            "the last gate run gave no verdict: check: exit status 1; Address already in use: something else here has that port"
+        )
+        assert unclear in why and "next: agentctl bot run\n" in why
+        assert unclear in doctor and "agentctl bot run" in doctor and "all well" not in doctor
     repo.drain()
     assert repo.landings() == ["one/1"]
+    assert "all well" in repo.cli("doctor").stdout
 
 
 def test_a_gate_rests_until_the_port_is_given_back(make_repo, monkeypatch):
