@@ -11,7 +11,7 @@ from agentctl.engine.locks import holder
 from agentctl.fleet import agents
 from agentctl.fleet.listening import spent_so_far
 from agentctl.fleet.logs import log_of
-from agentctl.hub import hindrance, tasks
+from agentctl.hub import tasks
 from agentctl.messages import ago, aligned
 from agentctl.terminal.parser import Given, as_command, given
 
@@ -74,8 +74,7 @@ def command(given: Given) -> int:
         ]
     ):
         given.say(line, hang=12)
-    for told in hindrance.read(hub):
-        given.say(f"held up: {told}", hang=9)
+    given.tell_held_up()
     if not rows:
         given.say("no agent has a worktree here")
     for notice in passed_over(found.passed_over):

@@ -24,7 +24,7 @@ from agentctl.core.text.printable import printable
 from agentctl.errors import AgentctlError, Refused
 from agentctl.fleet import in_session
 from agentctl.git.repository import Hub
-from agentctl.hub import foreign, hindrance, inbox, landed, lease, pause, red_trunk, rights, status
+from agentctl.hub import foreign, inbox, landed, lease, pause, red_trunk, rights, status
 from agentctl.hub.ledger import Ledger
 from agentctl.messages import ago, aligned
 from agentctl.terminal.parser import Given, as_command, given, group
@@ -71,9 +71,7 @@ def listing(given: Given, everything: bool) -> int:
             f"{_usual(found.state, staged)}: {staged.probe.reason}",
             hang=2,
         )
-    held = hindrance.read(given.hub)
-    for told in held:
-        given.say(f"held up: {told}", hang=9)
+    held = given.tell_held_up()
     queued = found.state.queue or found.waiting
     if not (queued or found.ended):
         given.say("the queue is empty" if found.state.trunk else "the queue is empty; no bot has run here yet")

@@ -21,7 +21,7 @@ from agentctl.core.text.json_form import Plain, facts, replace
 from agentctl.core.text.printable import printable
 from agentctl.errors import NotFound, Refused, UsageError
 from agentctl.fleet import blocking, in_session, planning, reviews, session_folder, stopping
-from agentctl.hub import handed_in, hindrance, landed, status, tasks
+from agentctl.hub import handed_in, landed, status, tasks
 from agentctl.hub.ledger import Ledger
 from agentctl.hub.tasks import Survey
 from agentctl.messages import aligned, some
@@ -177,8 +177,7 @@ def list_command(given: Given, wanted: str | None) -> int:
     rows = [(task, _why(task, found.tasks, where, held)) for task in shown]
     for line in aligned([(where[t.id], t.id, printable(t.title) + (f" ({printable(why)})" if why else "")) for t, why in rows]):
         given.say(line, hang=11)
-    for told in hindrance.read(given.hub):
-        given.say(f"held up: {told}", hang=9)
+    given.tell_held_up()
     for notice in passed_over(found.passed_over):
         given.say(f"note: {notice.how}")
     return 0
@@ -206,7 +205,7 @@ def statuses(given: Given, found: Survey) -> dict[str, Status]:
     """Return where each task stands now."""
     ledger = Ledger.read(given.hub)
     newest = {name: record for name, task in found.tasks.items() if (record := tasks.newest(ledger, task))}
-    away = landed.gone(given.hub, given.tip, [r.commit for r in newest.values() if isinstance(r, Landed)])
+    away = landed.gone(given.hub, given.seen[1], [r.commit for r in newest.values() if isinstance(r, Landed)])
     gone = {name for name, record in newest.items() if isinstance(record, Landed) and record.commit in away}
     where = standings(found.tasks, {name: claim for name, (claim, _) in found.claims.items()}, newest, gone)
     return live_list.with_planners(found.tasks, where)
@@ -247,6 +246,8 @@ def show_command(given: Given, task: str) -> int:
         given.say(f"\nspent: {total}")
     if found.revision:
         given.say(f"\nits change: agentctl why {found.id}")
+    if where[task] in (Status.BLOCKED, Status.READY, Status.WORKING, Status.SUBMITTED):
+        given.tell_held_up()
     return 0
 
 

@@ -35,6 +35,7 @@ from agentctl.core.text.printable import printable, uncoloured
 from agentctl.engine.locks import holder
 from agentctl.errors import AgentctlError
 from agentctl.git.merge import changed
+from agentctl.git.repository import POLICY_PATH
 from agentctl.hub import foreign, landed, lease, outbox, pause, red_trunk, status, tasks, verdicts
 from agentctl.hub.ledger import Ledger
 from agentctl.messages import ago, clock, next_step, quoted, some
@@ -49,21 +50,21 @@ def command(given: Given, change: str, log: bool) -> int:
     """Say why CHANGE is where it is, and what comes next."""
     ledger = Ledger.read(given.hub)
     found = status.find(given.hub, change, ledger)
-    moved = foreign.stop(given.hub, given.trunk, ledger.state())
-    gone = found.record is not None and landed.has_gone(given.hub, given.tip, found.record)
-    reason = _reason(given, found, ledger) + _of_trunk(found.stage, moved, gone)
+    trunk, tip = given.seen
+    moved = foreign.stop(given.hub, trunk, ledger.state())
+    gone = found.record is not None and landed.has_gone(given.hub, tip, found.record)
+    reason = _reason(given, found, ledger) + _of_trunk(given, found.stage, moved, gone)
     change = found.key.split("/")[0]
     refused = found.record.reason if isinstance(found.record, Rejected) else None
     protected = isinstance(refused, AgainstRules) and refused.protected
     head = found.record.change.head if found.record else ""
-    idle = found.stage == Stage.QUEUED and not lease.bot_works(given.hub)
-    step = "agentctl bot run" if idle else next_step(found.stage, change, head, given.trunk, protected)
+    step = _waits_for(given, found.stage) or next_step(found.stage, change, head, trunk, protected)
     task = found.record.change.task if found.record else None
     if isinstance(refused, AlreadyThere) and task:
         step = f"nothing: the task {quoted(task)} counts as done; agentctl task add asks for more"
     elif refused and not protected and task and tasks.offered(given.hub, task):
         step = f"agentctl run works on the task {quoted(task)} again; or {step}"
-    lacking = approve.of(given, found.record) if isinstance(found.record, Queued) else None
+    lacking = approve.of(given, found.record) if isinstance(found.record, Queued) and not given.unusable else None
     if lacking and lacking.lacks:
         reason += f"; it waits for {whole(lacking.lacks, lacking.agent)}"
         step = approve.next_step(given, lacking)
@@ -102,11 +103,23 @@ NONE = (0, "0" * 40)
 AFTER_LOSS = "agentctl queue retry {change} submits it anew"
 
 
-def _of_trunk(stage: Stage, moved: foreign.Move | None, gone: bool) -> str:
-    """Return what somebody else's move of trunk means for a change, as the end of a sentence."""
+OPEN = (Stage.WAITING, Stage.QUEUED)
+
+
+def _waits_for(given: Given, stage: Stage) -> str:
+    """Return what a person has to do before an open change can go on; empty if there is nothing of the kind."""
+    if given.unusable and stage in OPEN:
+        return f"mend {POLICY_PATH} on {given.seen[0]}, then: agentctl doctor"
+    return "agentctl bot run" if stage == Stage.QUEUED and not lease.bot_works(given.hub) else ""
+
+
+def _of_trunk(given: Given, stage: Stage, moved: foreign.Move | None, gone: bool) -> str:
+    """Return what the state of trunk, which somebody else may have moved, means for a change, as the end of a sentence."""
     if gone:
         return "; but it is gone: trunk no longer holds that commit"
-    return f"; nothing lands: {moved.text}" if moved and stage in (Stage.WAITING, Stage.QUEUED) else ""
+    if moved and stage in OPEN:
+        return f"; nothing lands: {moved.text}"
+    return f"; nothing lands: {given.unusable_text}" if given.unusable and stage in OPEN else ""
 
 
 def _reason(given: Given, found: status.ChangeStatus, ledger: Ledger) -> str:
@@ -145,7 +158,7 @@ def _admitted(given: Given, record: Queued, ledger: Ledger) -> str:
     unclear = last.why if last and last.verdict is Verdict.INDETERMINATE else ""
     paused = pause.read(given.hub)
     held = "; it is held back" if paused and paused.holds(record.change.priority) else ""
-    trouble = red_trunk.red(given.hub, given.policy, state)
+    trouble = None if given.unusable else red_trunk.red(given.hub, given.policy, state)
     failed = 0 if trouble else sum(record.key in staged.probe.chain for staged in state.failed)
     return (
         _queued(record, state, failed)
@@ -167,7 +180,7 @@ def _undone(given: Given, record: Landed) -> str:
     landed = objects.commit(record.commit)
     if not landed.parents or not objects.exists(landed.parents[0]):
         return ""
-    before, now = objects.commit(landed.parents[0]).tree, objects.commit(given.tip).tree
+    before, now = objects.commit(landed.parents[0]).tree, objects.commit(given.seen[1]).tree
     own = [(path, (mode, oid)) for path, mode, oid, _ in changed(given.hub, before, landed.tree)]
     undone = [
         path

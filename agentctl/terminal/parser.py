@@ -22,6 +22,7 @@ from agentctl.messages import ago, folded
 
 if TYPE_CHECKING:
     from agentctl.core.policy.policy import Policy
+    from agentctl.errors import AgentctlError
     from agentctl.git.repository import Hub
     from agentctl.git.station import Station
 
@@ -151,6 +152,50 @@ class Given:
     def tip(self) -> str:
         """The commit that trunk is at now."""
         return self.hub.trunk_tip(self.trunk)
+
+    @functools.cached_property
+    def unusable(self) -> AgentctlError | None:
+        """Why trunk's policy cannot be used; None if it can."""
+        from agentctl.errors import AgentctlError
+
+        self.hub  # noqa: B018  A repository that is not there is no fault of the policy.
+        try:
+            self._in_force  # noqa: B018
+        except AgentctlError as error:
+            return error
+        return None
+
+    @property
+    def unusable_text(self) -> str:
+        return f"trunk's policy cannot be used: {self.unusable.message}" if self.unusable else ""
+
+    @property
+    def seen(self) -> tuple[str, str]:
+        """Trunk's branch and tip, for what only reads.
+
+        Where the policy cannot be used, trunk is the branch on which the bot last landed. Raises what is wrong with the policy
+        where no such branch is known and there.
+        """
+        from agentctl.core import refnames
+        from agentctl.hub.foreign import known_trunk
+
+        if not self.unusable:
+            return self.trunk, self.tip
+        trunk = known_trunk(self.hub) or self.hub.config("agentctl.trunk")
+        if trunk and (tip := self.hub.refs.get(refnames.branch(trunk))):
+            return trunk, tip
+        raise self.unusable
+
+    def tell_held_up(self) -> bool:
+        """Say what holds up what runs here, and whether trunk's policy cannot be used; tell whether there is anything to say."""
+        from agentctl.hub import hindrance
+
+        held, error = list(hindrance.read(self.hub)), self.unusable
+        if error and not any(error.message in told for told in held):
+            held.append(self.unusable_text)
+        for told in held:
+            self.say(f"held up: {told}", hang=9)
+        return bool(held)
 
     # All that commands print goes through these four methods; tests/test_tidy.py checks it.
 

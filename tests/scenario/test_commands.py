@@ -11,7 +11,7 @@ import sys
 import pytest
 
 from tests.support.agents import add, run
-from tests.support.hub import ROOT, git, write
+from tests.support.hub import ROOT, git, policy, write
 
 WORK = "echo done > $AGENTCTL_AGENT.txt; echo said by $AGENTCTL_AGENT"
 
@@ -169,3 +169,25 @@ def test_debug_shows_each_git_and_each_transaction(repo):
     shown = repo.cli("--debug", "submit", "topic", "--change", "two").stderr
     assert re.search(r"^\d\d:\d\d:\d\d\.\d{3} git .*update-ref .*: exit status 0 after [\d.]+ ms in ", shown, re.MULTILINE)
     assert re.search(r"transaction submit two/1: create refs/agentctl/inbox/\S+/two/1 [0-9a-f]{40}\n", shown)
+
+
+def test_what_only_reads_lists_what_is_there_where_the_policy_cannot_be_used(repo):
+    for name in ("done", "next"):
+        repo.cli("task", "add", "--id", name, f"Do {name}")
+    repo.cli("spawn", "ann", "--task", "done", "--", "sh", "-c", "echo 1 > done.txt")
+    repo.drain()
+    repo.push({".agentctl/policy.yaml": "version: 1\n"})
+    repo.submit("late", {"late.txt": "1\n"})
+    unusable = "trunk's policy cannot be used: .agentctl/policy.yaml:1:1: missing key 'gates'"
+    for command in (["queue"], ["ps"], ["task", "list"], ["task", "show", "next"]):
+        assert f"held up: {unusable}" in repo.cli(*command).stdout
+    listed = repo.cli("task", "list").stdout.splitlines()
+    assert [line.split()[:2] for line in listed[:2]] == [["landed", "done"], ["ready", "next"]]
+    assert "held up" not in repo.cli("task", "show", "done").stdout
+    waiting = repo.cli("why", "late").stdout
+    assert f"nothing lands: {unusable}" in waiting and waiting.endswith(
+        "next: mend .agentctl/policy.yaml on main, then: agentctl doctor\n"
+    )
+    assert repo.cli("why", "done").stdout.startswith("done/1: landed\n")
+    repo.push({".agentctl/policy.yaml": policy()})
+    assert "held up" not in repo.cli("task", "list").stdout
