@@ -24,8 +24,8 @@ def command(given: Given, wanted: str | None, agents: bool, adapters: tuple[str,
     """Find what is wrong with machine and hub, and how to mend it.
 
     Looks at the policy and the programs it calls, the configuration, trunk's last verdict, its
-    checkouts, what killed processes left behind, refs that are not of the protocol, locks and disk
-    space. No gate is run, and without --mend nothing is changed.
+    checkouts, what killed processes left behind, refs that are not of the protocol, the
+    hub's own folder, locks and disk space. No gate is run, and without --mend nothing is changed.
 
     A mend loses nothing: files in the way are moved aside, edits become a commit on a branch, what
     a ref held is kept by another one. What only a person can decide comes with a note and no

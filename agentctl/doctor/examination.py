@@ -12,10 +12,10 @@ from agentctl.git import stale_locks
 from agentctl.hub import policy_file
 
 FIRST = (*machine.CHECKS, *setup.CONFIG, refs.FILES)
-"""Checks that work even if nothing of the hub is sound.
+"""Checks that work even if nothing of the hub is sound."""
 
-While a ref is broken, whatever reads refs is left out.
-"""
+ALONE = (machine.OWN, refs.FILES)
+"""Checks of what all checks after them rely on: while one of these finds something, those are left out."""
 
 REST = (*machine.LEFT, *refs.CHECKS, *setup.POLICY)
 NEED_TRUNK = (*setup.CHECKS, *checkouts.CHECKS, *worktrees.CHECKS)
@@ -55,8 +55,9 @@ def left(patient: Patient, names: list[str]) -> list[Symptom]:
 
 def _findings(patient: Patient) -> Iterator[Symptom]:
     for check in FIRST:
-        yield from _by(check, patient)
-        if check is refs.FILES and refs.broken(patient.hub):
+        found = [*_by(check, patient)]
+        yield from found
+        if found and check in ALONE:
             return
     # Checks that have mends go first, as another check may fail on the same fault.
     patient = _with_trunk(patient)

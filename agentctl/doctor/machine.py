@@ -1,7 +1,8 @@
-"""Checks of the machine: disk, locks, and what killed processes left."""
+"""Checks of the machine: disk, our own files, locks, and what killed processes left."""
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
 import time
@@ -12,6 +13,7 @@ from agentctl.doctor import Check, Patient, Symptom
 from agentctl.engine import locks, processes
 from agentctl.errors import AgentctlError, Contended
 from agentctl.git import checkouts, stale_locks
+from agentctl.git.repository import Hub
 from agentctl.messages import quoted
 
 ROOM = 1 << 30
@@ -29,6 +31,44 @@ def _disk(patient: Patient) -> Iterator[Symptom]:
                 f"only {free >> 20} MiB are free where {folder} is",
                 note=f"what takes the room: du -xh {quoted(folder)} | sort -h | tail -n 20",
             )
+
+
+FOLDERS = (
+    *("at-work", "bin", "broken", "locks", "logs", "scratch", "sessions", "worktrees"),
+    *(
+        "locks/agents",
+        "locks/inbox",
+        "locks/slots",
+        "logs/agents",
+        "logs/defects",
+        "logs/gate",
+        "worktrees/agents",
+        "worktrees/slots",
+    ),
+)
+FILES = ("hindrance.json", "marks.json", "scale.json", "working.json", "worktrees.at", "logs/upkeep.log")
+"""What agentctl keeps in the hub's own folder, each folder before what is in it."""
+
+
+def _of_another_kind(patient: Patient) -> Iterator[Symptom]:
+    for path, kind in _misplaced(patient.hub):
+        yield Symptom(f"{path} is no {kind}", patient.mend("files"), "it is moved aside")
+
+
+def _misplaced(hub: Hub) -> Iterator[tuple[str, str]]:
+    """Yield (path, what has to be there) of what stands in the place of a folder or file of ours."""
+    for names, kind, right in ((FOLDERS, "folder", os.path.isdir), (FILES, "file", os.path.isfile)):
+        for path in (os.path.join(hub.own, name) for name in names):
+            if os.path.lexists(path) and not right(path):
+                yield path, kind
+
+
+def _move_aside(patient: Patient) -> Iterator[str]:
+    for path, kind in list(_misplaced(patient.hub)):
+        names = (f"{path}.aside{n or ''}" for n in itertools.count())
+        free = next(name for name in names if not os.path.lexists(name))
+        os.rename(path, free)
+        yield f"{path}, no {kind}, is {free} now"
 
 
 def _locking(patient: Patient) -> Iterator[Symptom]:
@@ -73,5 +113,6 @@ def _end_orphans(patient: Patient) -> Iterator[str]:
     yield f"killed {many(processes.end_orphans(patient.hub.mark), 'process')}"
 
 
-CHECKS = (Check("disk", _disk), Check("locking", _locking))
+OWN = Check("files", _of_another_kind, _move_aside)
+CHECKS = (Check("disk", _disk), OWN, Check("locking", _locking))
 LEFT = (Check("locks", _stale, _clear), Check("processes", _orphans, _end_orphans))

@@ -294,7 +294,43 @@ def trunk_moved_back(repo):
     return "trunk was moved"
 
 
+def a_file_in_the_place_of_a_folder(repo):
+    return _in_the_place_of(repo, "sessions")
+
+
+def a_file_in_the_place_of_the_scratch_folder(repo):
+    return _in_the_place_of(repo, "scratch")
+
+
+def a_link_to_nothing_in_the_place_of_logs(repo):
+    (repo.path / ".git/agentctl/logs").mkdir(parents=True, exist_ok=True)
+    (repo.path / ".git/agentctl/logs/agents").symlink_to("nowhere")
+    return f"{repo.path}/.git/agentctl/logs/agents is no folder"
+
+
+def a_folder_in_the_place_of_the_marks(repo):
+    repo.submit("one", {"one.txt": "one\n"})
+    repo.drain()
+    return _in_the_place_of(repo, "marks.json")
+
+
+def _in_the_place_of(repo, name):
+    """Put a file in the place of a folder of ours, or a folder in the place of a file; what was there is beside it."""
+    path, folder = repo.path / ".git/agentctl" / name, name.endswith(".json")
+    if path.exists():
+        path.rename(path.parent / "x")
+    path.parent.mkdir(exist_ok=True)
+    path.mkdir() if folder else path.write_text("mine\n")
+    return f"{path} is no {'file' if folder else 'folder'}"
+
+
 MENDED = {
+    "files": (
+        a_file_in_the_place_of_a_folder,
+        a_file_in_the_place_of_the_scratch_folder,
+        a_link_to_nothing_in_the_place_of_logs,
+        a_folder_in_the_place_of_the_marks,
+    ),
     "locks": (a_lock_that_git_left, a_lock_from_the_future, the_lock_of_an_index),
     "processes": (a_process_that_nobody_watches,),
     "handed-in": (a_submission_that_never_was,),
