@@ -46,8 +46,9 @@ FOLDERS = (
         "worktrees/slots",
     ),
 )
+"""The folders that agentctl keeps in the hub's own folder, each before those in it."""
 FILES = ("hindrance.json", "marks.json", "scale.json", "working.json", "worktrees.at", "logs/upkeep.log")
-"""What agentctl keeps in the hub's own folder, each folder before what is in it."""
+"""The files that it keeps there, except in folders for many."""
 
 
 def _of_another_kind(patient: Patient) -> Iterator[Symptom]:

@@ -599,6 +599,16 @@ def test_every_check_is_tested():
     assert here | {"locking"} == {check.name for check in examination.ALL}
 
 
+def test_it_knows_what_agentctl_keeps_in_the_hubs_own_folder(repo):
+    repo.cli("task", "add", "--id", "one", "Do one")
+    repo.cli("spawn", "ann", "--task", "one", "--", "sh", "-c", "echo 1 > one.txt")
+    repo.cli("bot", "run", "--once")
+    repo.cli("scale", "1")
+    own = repo.path / ".git/agentctl"
+    there = {path for top in ("", "locks", "logs", "worktrees") for path in (own / top).iterdir() if path.suffix != ".lock"}
+    assert {str(path.relative_to(own)) for path in there} <= {*machine.FOLDERS, *machine.FILES}
+
+
 def test_what_is_mended_is_not_found_again(make_repo):
     # A red trunk that was mended, and a filter that was configured for all.
     repo, _ = a_red_trunk(make_repo)
