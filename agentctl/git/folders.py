@@ -217,6 +217,15 @@ def walk(top: str) -> Iterator[tuple[str, list[str], list[str]]]:
         waiting += [os.path.join(where, name) for name in below]
 
 
+def permit(path: str) -> None:
+    """Give ourselves the right to write in all folders below `path`."""
+    for where, below, _ in walk(path):
+        for name in below:
+            with contextlib.suppress(OSError):
+                if identity(os.path.join(where, name)):
+                    os.chmod(os.path.join(where, name), 0o755)
+
+
 def fingerprint(path: str, skip: tuple[str, ...] = ()) -> str:
     """Return a digest of a folder and everything below it.
 

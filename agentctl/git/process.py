@@ -12,7 +12,7 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import IO, TypedDict, Unpack
 
 from agentctl import signals
@@ -30,6 +30,8 @@ others: they may walk the whole history. Without a limit, a FIFO among the refs 
 for ever.
 """
 _QUICK = frozenset(("config", "rev-parse", "symbolic-ref", "update-ref"))
+STUCK = 1.0
+"""The seconds after which a Git may be waiting for something that we can take out of its way."""
 GRACE = 2.0
 """The seconds that such a Git has to remove its locks before it is killed."""
 
@@ -124,17 +126,18 @@ def run(
     source: str | None = None,
     ok: Sequence[int] = (0,),
     limit: float | None = None,
+    free: Callable[[], None] | None = None,
 ) -> subprocess.CompletedProcess[bytes]:
     """Run git, closed off from system and global configuration, hooks and prompts.
 
-    Its input is `stdin`, or the content of the file `source`. Raises GitError for an exit status not in `ok`,
-    DiskFull, and Timeout after `limit` seconds (by default QUICK or SLOW, as the command
-    needs).
+    Its input is `stdin`, or the content of the file `source`. While it does not end, `free` is called now and then: that
+    frees it of what it may wait for. Raises GitError for an exit status not in `ok`, DiskFull, and Timeout after `limit`
+    seconds (by default QUICK or SLOW, as the command needs).
     """
     argv, closed = command(args, git_dir)
     with open(source, "rb") if source else contextlib.nullcontext(subprocess.PIPE) as feed, _told(args):
         done = _called(
-            argv, cwd=cwd or git_dir, env=closed | dict(env or {}), input=stdin, feed=feed, limit=limit or _limit(args)
+            argv, cwd=cwd or git_dir, env=closed | dict(env or {}), input=stdin, feed=feed, limit=limit or _limit(args), free=free
         )
     if done.returncode not in ok:
         said = done.stderr.decode(errors="replace")
@@ -215,6 +218,7 @@ def _called(
     input: bytes = b"",
     feed: IO[bytes] | int = subprocess.PIPE,
     limit: float = SLOW,
+    free: Callable[[], None] | None = None,
 ) -> subprocess.CompletedProcess[bytes]:
     """Run Git in a process group of its own, so that Ctrl-C on the terminal reaches agentctl alone.
 
@@ -236,16 +240,14 @@ def _called(
             ends.enter_context(_interruptible(git))
         if leash:
             ends.enter_context(leash.on(git))
-        # A timer instead of Popen's own timeout: that polls for the end of Git, and its pauses of milliseconds are long for
+        # A thread instead of Popen's own timeout: that polls for the end of Git, and its pauses of milliseconds are long for
         # a Git that takes two.
-        over = threading.Event()
-        watch = threading.Timer(limit, _expire, (git, over))
-        watch.daemon = True
-        watch.start()
+        ended, over = threading.Event(), threading.Event()
+        threading.Thread(target=_watch, args=(git, limit, free, ended, over), daemon=True).start()
         try:
             out, said = git.communicate(input if feed == subprocess.PIPE else None)
         finally:
-            watch.cancel()
+            ended.set()
     log.debug(
         "git %s: exit status %d after %.1f ms in %s",
         printable(" ".join(argv[1:]), 500),
@@ -268,7 +270,18 @@ def _interruptible(git: subprocess.Popen[bytes]) -> Iterator[None]:
         raise
 
 
-def _expire(git: subprocess.Popen[bytes], over: threading.Event) -> None:
+def _watch(
+    git: subprocess.Popen[bytes], limit: float, free: Callable[[], None] | None, ended: threading.Event, over: threading.Event
+) -> None:
+    """End Git after `limit` seconds. Until then it is freed of what it may wait for, at intervals that double."""
+    until, pause = time.monotonic() + limit, STUCK
+    while free and pause < until - time.monotonic():
+        if ended.wait(pause):
+            return
+        free()
+        pause *= 2
+    if ended.wait(max(0.0, until - time.monotonic())):
+        return
     over.set()
     _end(git)
     time.sleep(GRACE)

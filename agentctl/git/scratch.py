@@ -7,12 +7,13 @@ holds only what is written here, and it reads and writes objects in the folders 
 
 from __future__ import annotations
 
+import functools
 import os
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from agentctl.git import conversion, modes, process
+from agentctl.git import conversion, fifos, modes, process
 from agentctl.git.repository import Hub
 
 PRIVATE: tuple[conversion.Setting, ...] = (("core.sharedrepository", "0600"),)
@@ -54,7 +55,14 @@ class Scratch:
         self, *args: str, stdin: bytes = b"", source: str | None = None, ok: Sequence[int] = (0,)
     ) -> subprocess.CompletedProcess[bytes]:
         return process.run(
-            args, git_dir=self.path, cwd=self.work_tree or self.path, env=self.environment, stdin=stdin, source=source, ok=ok
+            args,
+            git_dir=self.path,
+            cwd=self.work_tree or self.path,
+            env=self.environment,
+            stdin=stdin,
+            source=source,
+            ok=ok,
+            free=functools.partial(fifos.clear, self.work_tree) if self.work_tree else None,
         )
 
     def text(self, *args: str, stdin: bytes = b"", source: str | None = None, ok: Sequence[int] = (0,)) -> str:

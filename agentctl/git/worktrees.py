@@ -23,7 +23,7 @@ from enum import StrEnum
 from agentctl.core.text.json_form import Struct, dump, load, replace
 from agentctl.core.text.printable import printable
 from agentctl.errors import Infrastructure, Refused
-from agentctl.git import conversion, folders, modes, private_repository, scratch
+from agentctl.git import conversion, fifos, folders, modes, private_repository, scratch
 from agentctl.git.files import ListedFile, listed, only_converted, submodules
 from agentctl.git.folders import Identity
 from agentctl.git.merge import changed
@@ -240,7 +240,7 @@ def _made(tree: Worktree, look: scratch.Scratch, commit: str, keep: tuple[str, .
         except GitError:
             if attempt == TRIES - 1:
                 raise
-            _permit(tree.path)
+            folders.permit(tree.path)
     return wrong
 
 
@@ -280,16 +280,8 @@ def _settle(tree: Worktree) -> None:
             if mode & 0o700 != 0o700:
                 os.chmod(entry.path, mode | 0o700)
         elif not (entry.is_symlink() or entry.is_file(follow_symlinks=False)):
+            fifos.remove(entry.path)
             folders.drop(tree.path, path)
-
-
-def _permit(path: str) -> None:
-    """Give ourselves the right to write in all folders below `path`."""
-    for where, below, _ in folders.walk(path):
-        for name in below:
-            with contextlib.suppress(OSError):
-                if folders.identity(os.path.join(where, name)):
-                    os.chmod(os.path.join(where, name), 0o755)
 
 
 def give(tree: Worktree, trunk: str, branch: str | None, extra: dict[str, str] | None = None) -> None:
