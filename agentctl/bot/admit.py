@@ -43,7 +43,7 @@ from agentctl.git import fsck
 from agentctl.git.merge import added, changed, collisions
 from agentctl.git.objects import EMPTY_TREE, SYMLINK, ObjectError
 from agentctl.git.repository import Hub
-from agentctl.hub import landed, outbox, rights, tasks
+from agentctl.hub import landed, outbox, policy_file, rights, tasks
 
 WALK = 1000
 """The most commits that one change may have; a longer one is refused."""
@@ -265,6 +265,7 @@ def _measured(turn: Turn, policy: Policy, change: Change) -> Queued | AgainstRul
     if any(_files(hub, oid, most) > most for oid in alone):
         return AgainstRules((f"one of its commits has more than limits.change_files ({most}) files",))
     refusals = admission_rules.check([_entry(hub, *e, policy.limits.path) for e in entries], policy.limits, policy.protect)
+    refusals = refusals or policy_file.refusals(hub, base, head, policy.trunk)
     refusals = refusals or added_keys.refusals(hub, policy, base, head, own[: own.index(base)] if base in own else own)
     refusals = refusals or _unfit(hub, own, most)
     refusals = refusals or [admission_rules.same_name(*pair) for pair in islice(collisions(hub, base, head), 10)]

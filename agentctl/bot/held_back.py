@@ -25,6 +25,7 @@ from agentctl.errors import fault_of
 from agentctl.git.merge import changed
 from agentctl.git.repository import Hub
 from agentctl.hub import approvals as known_approvals
+from agentctl.hub import policy_file
 from agentctl.hub.pause import Pause
 
 
@@ -96,7 +97,7 @@ class HeldBack:
     def _elsewhere(self, policy: Policy, queued: Queued, base: str, carrying: str) -> tuple[str, bool]:
         """Return (which rule about paths a change breaks only where it lands, whether a path is protected); "" for none.
 
-        The rules that look at paths are those of protected files, of approvals and of keys.
+        These are the rules of protected files, of approvals, of the policy file and of keys.
         """
         if queued.change.joins:
             return "", False
@@ -105,6 +106,8 @@ class HeldBack:
             return f"it would change {_named(protected)}, which no change may touch", True
         if paths := known_approvals.beyond(self._hub, policy, queued, base, carrying):
             return f"it would change {_named(paths)}, which needs approvals", False
+        if wrong := policy_file.refusals(self._hub, base, carrying, policy.trunk):
+            return wrong[0], False
         own = {*queued.work.places}
         if len(own) >= PATHS or not own.issuperset(landing):
             return "; ".join(added_keys.refusals(self._hub, policy, base, carrying, [])[:1]), False

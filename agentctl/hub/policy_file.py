@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from agentctl.core import refnames
 from agentctl.core.policy.policy import Policy, parse
+from agentctl.core.text.yaml_document import Problems
 from agentctl.errors import NotFound, PolicyError
 from agentctl.git import process, stale_locks
 from agentctl.git.repository import POLICY_PATH, Hub
@@ -26,13 +27,32 @@ def read_policy(hub: Hub, tip: str, branch: str = "trunk") -> Policy:
     try:
         text = data.decode()
     except UnicodeDecodeError as error:
-        raise PolicyError(f"{POLICY_PATH}: not UTF-8: {error}") from None
+        line = data.count(b"\n", 0, error.start) + 1
+        raise PolicyError(f"{POLICY_PATH}:{line}: not UTF-8: {error}") from None
     return parse(text, POLICY_PATH)
 
 
 def same_policy(hub: Hub, one: str, other: str) -> bool:
     """Tell whether two commits have exactly the same policy file."""
     return one == other or len({hub.objects.at(hub.objects.commit(c).tree, POLICY_PATH) for c in (one, other)}) == 1
+
+
+def refusals(hub: Hub, before: str, after: str, trunk: str) -> list[str]:
+    """List why trunk could not go by the policy of the commit `after`; none if that is the policy of `before`, too.
+
+    Raises ObjectError.
+    """
+    if same_policy(hub, before, after):
+        return []
+    if hub.objects.read(hub.objects.commit(after).tree, POLICY_PATH) is None:
+        return [f"{POLICY_PATH}: trunk cannot do without this file"]
+    try:
+        _followed(hub, trunk, read_policy(hub, after, trunk))
+    except Problems as error:
+        return [str(problem) for problem in error.problems]
+    except (PolicyError, NotFound) as error:
+        return [error.message]
+    return []
 
 
 def in_force(hub: Hub) -> tuple[str, Policy]:

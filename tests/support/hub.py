@@ -119,7 +119,7 @@ class Repo:
     def change(self, files, message="work", base=None):
         """A commit on `base` (trunk) with `files` (None removes one)."""
         base, objects = base or self.tip, self.hub.objects
-        data = {path: text if text is None else text.encode() for path, text in files.items()}
+        data = {path: text if text is None else text.encode(errors="surrogateescape") for path, text in files.items()}
         tree = objects.replace(objects.commit(base).tree, data)
         return objects.write_commit(tree, [base], message + "\n", time.time(), author=ANN, committer=ANN)
 

@@ -211,7 +211,8 @@ SCHEMA: Plain = {
         "queue": QUEUE,
         "agents": AGENTS,
         "protect": globs(
-            "Files that no change may touch, as globs. They are compared without regard to case and Unicode form.",
+            "Files that no change may touch, as globs. They are compared without regard to case and Unicode form. "
+            "A change that would leave trunk without a valid policy is rejected, whatever stands here.",
             [".agentctl/**"],
         ),
         "approvals": {"type": "array", "description": "Rules: which changes others approve.", "default": [], "items": APPROVAL},
