@@ -45,7 +45,7 @@ class Found:
     inner: tuple[str, ...]
     """Those of `files.added` that are in a repository without a worktree, such as a renamed .git."""
     in_set_up: tuple[str, ...]
-    """Those of `files.added` that are in what agents.setup has made."""
+    """Those of `files.added` that are in what agents.setup has made, and that `head` does not hold."""
     new: bool
     """True if `head` holds commits that trunk lacks, even an empty one: it says that nothing was left to do."""
 
@@ -129,7 +129,7 @@ def found(hub: Hub, agent: str, tree: Worktree, trunk: str, message: str, ignore
     look = tree.look(store, (theirs,), "look.index")
     differing = files.differing(look, head, seen.absent, _base(tree), alien=_alien(hub, git_dir))
     as_made = set_up.unchanged(tree, look, differing.changed)
-    in_set_up = set_up.written_into(tree)
+    in_set_up = set_up.written_into(tree, look)
     differing = replace(
         differing,
         changed=tuple(path for path in differing.changed if path not in as_made),

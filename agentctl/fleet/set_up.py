@@ -77,11 +77,16 @@ def whole(tree: Worktree) -> bool:
     return bool(known and there and _files(tree, known.apart) == known.files)
 
 
-def written_into(tree: Worktree) -> tuple[str, ...]:
-    """Return the files that were written since into what the set-up has made, where no .gitignore names that."""
+def written_into(tree: Worktree, look: Scratch) -> tuple[str, ...]:
+    """Return the files that were written since into what the set-up has made, where no .gitignore names that.
+
+    A file that the index of `look` has is none: somebody has committed it, and it is compared as any other.
+    """
     if not (known := _record(tree)):
         return ()
-    return tuple(unquoted(path) for path, state in _files(tree, known.apart).items() if known.files.get(path) != state)
+    written = [unquoted(path) for path, state in _files(tree, known.apart).items() if known.files.get(path) != state]
+    committed = files.facts(look, set(written))
+    return tuple(path for path in written if path not in committed)
 
 
 def stale(tree: Worktree, on: Sequence[str]) -> bool:

@@ -6,9 +6,9 @@ from tests.support.hub import policy, write
 MAKES = "echo hush >config.local; mkdir -p build/x; echo made >build/x/dep; ln -s /usr/share linked; echo set up >>README; echo s >>.git/ran"
 
 
-def with_set_up(make_repo, command, files=()):
+def with_set_up(make_repo, command, files=(), **values):
     repo = make_repo()
-    text = policy().replace("  count: 2", f"  count: 2\n  setup: '{command}'")
+    text = policy(**values).replace("  count: 2", f"  count: 2\n  setup: '{command}'")
     write(repo.path, {".agentctl/policy.yaml": text, ".gitignore": "build/\n", **dict(files)})
     repo.git("add", ".")
     repo.git("commit", "-qm", "a set-up")
@@ -117,3 +117,24 @@ def test_what_is_written_into_a_folder_of_it_is_kept_and_told(make_repo):
     repo.cli("spawn", "bob", "--", "sh", "-c", "echo bob >bob; echo kept >gen/kept")
     repo.cli("rm", "bob")
     assert "kept" in repo.git("log", "--all", "-p", "--", "gen/kept")
+
+
+def test_what_an_agent_commits_inside_a_folder_of_it_is_part_of_the_change_and_no_more(make_repo):
+    repo = with_set_up(make_repo, "mkdir deps; echo made >deps/made; echo made >deps/out")
+    ended = run(repo, "echo mine >deps/patch; echo out >deps/out; git add -f deps/patch deps/out; git commit -qm one")
+    assert (ended.revision, ended.note, ended.salvage) == (1, "", "")
+    repo.drain()
+    assert [repo.show(f"deps/{name}") for name in ("patch", "out", "made")] == ["mine\n", "out\n", None]
+
+
+def test_what_an_agent_commits_there_stays_in_a_change_that_more_is_swept_into(make_repo):
+    repo = with_set_up(make_repo, "mkdir deps; echo made >deps/made", dirty="all")
+    ended = run(
+        repo,
+        "echo mine >deps/patch; git add -f deps/patch; git commit -qm one; echo more >>deps/patch; echo x >deps/x; echo 2 >two",
+    )
+    assert "deps/x is in what agents.setup has made, and no part of the change" in ended.note
+    assert "it had not committed two" in ended.note
+    assert [repo.show(f"deps/{name}", ended.salvage) for name in ("patch", "x")] == ["mine\nmore\n", "x\n"]
+    repo.drain()
+    assert [repo.show(name) for name in ("deps/patch", "deps/x", "two")] == ["mine\n", None, "2\n"]
