@@ -26,6 +26,8 @@ from agentctl.hub import approvals, inbox, rights, status, tasks
 from agentctl.hub.ledger import Ledger
 from agentctl.terminal.parser import Given, as_command, given
 
+OTHER_NAME = "a person whose name an agent has takes another one: git config user.name NAME"
+
 
 @dataclass(frozen=True)
 class Open:
@@ -100,9 +102,10 @@ def listing(given: Given) -> int:
 def review(given: Given, names: tuple[str, ...], refusal: str) -> int:
     """Approve or refuse all of these changes, or none of them if one cannot be."""
     hub = given.hub
-    by = os.environ.get("AGENTCTL_AGENT") or hub.agent or refnames.of_person(hub.person(given.path).name) or "somebody"
-    mine = rights.Agents.read(hub).approval(by, 0.0)
-    found = [_reviewable(given, name, mine) for name in dict.fromkeys(names)]
+    by = _agent(given) or refnames.of_person(hub.person(given.path).name) or "somebody"
+    agents = rights.Agents.read(hub)
+    mine, grounds = agents.approval(by, 0.0), agents.grounds.get(by, "")
+    found = [_reviewable(given, name, mine, grounds) for name in dict.fromkeys(names)]
     done, judges = [], _is_reviewer(given)
     for one in found:
         receipt = inbox.review(hub, one.change, one.head, by, refusal)
@@ -131,8 +134,16 @@ def _is_reviewer(given: Given) -> bool:
     return tasks.purpose(given.hub, given.policy.agents, task) == "review"
 
 
-def _reviewable(given: Given, name: str, mine: Approval) -> Open:
-    """Return the open change that somebody means and may review; raise NotFound or Refused."""
+def _agent(given: Given) -> str | None:
+    """Return the agent that calls; None if a person does."""
+    return os.environ.get("AGENTCTL_AGENT") or given.hub.agent
+
+
+def _reviewable(given: Given, name: str, mine: Approval, grounds: str) -> Open:
+    """Return the open change that somebody means and may review; raise NotFound or Refused.
+
+    `grounds` says why somebody is taken for an agent.
+    """
     found = status.find(given.hub, name)
     one = next((one for one in every(given) if one.key == found.key), None)
     hint = f"agentctl why {found.key}"
@@ -140,8 +151,9 @@ def _reviewable(given: Given, name: str, mine: Approval) -> Open:
         raise Refused(f"{found.key} is {found.stage}" + ("" if found.stage == Stage.WAITING else " already"), hint=hint)
     if found.record and rights.allows(given.hub, mine.by, found.record) or mine.by == one.agent:
         raise Refused(f"{one.key} is {mine.by}'s own; somebody else has to approve or refuse it", hint=hint)
-    if why := rules.no_use(one.asked, one.agent, mine):
-        raise Refused(f"{one.key}: {why}", hint="agentctl policy explain approvals")
+    if why := rules.no_use(one.asked, one.agent, mine, grounds):
+        is_taken = grounds and not _agent(given) and any(asked.rule.by == PERSON for asked in one.asked)
+        raise Refused(f"{one.key}: {why}", hint=OTHER_NAME if is_taken else "agentctl policy explain approvals")
     return one
 
 

@@ -58,14 +58,21 @@ class Agents:
 
     roles: Mapping[str, str]
     """The role of each agent; empty for one that has none."""
+    grounds: Mapping[str, str]
+    """What says of each that it is one, in words."""
 
     @classmethod
     def read(cls, hub: Hub) -> Agents:
         found = tasks.survey(hub)
-        roles = dict.fromkeys([*worktrees.known(hub, "agents"), *Archive.if_readable(hub).agents], "")
-        last = sorted(((s.ended, s.agent, role_of(task)) for task in found.tasks.values() for s in task.sessions))
-        roles |= {agent: role for _, agent, role in last}
-        return cls(roles | {claim.agent: role_of(found.tasks[name]) for name, (claim, _) in found.claims.items()})
+        known = {name: ("", "it has a worktree") for name in worktrees.known(hub, "agents")}
+        known |= {name: ("", "it had a session of a task in the archive") for name in Archive.if_readable(hub).agents}
+        last = sorted((s.ended, s.agent, role_of(task), task.id) for task in found.tasks.values() for s in task.sessions)
+        known |= {agent: (role, f"it had a session of task {task}") for _, agent, role, task in last}
+        known |= {
+            claim.agent: (role_of(found.tasks[name]), f"it has the claim of task {name}")
+            for name, (claim, _) in found.claims.items()
+        }
+        return cls({name: role for name, (role, _) in known.items()}, {name: why for name, (_, why) in known.items()})
 
     def approval(self, name: str, now: float) -> Approval:
         """Return the approval of an agent or a person of that name.

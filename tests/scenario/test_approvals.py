@@ -205,7 +205,7 @@ def test_an_agent_is_no_person_and_has_no_role_that_its_task_has_not(asked):
     approve(repo, "x", "agent-2")
     approve(repo, "x", "agent-2", '{"refuse": "no"}', revision=10)
     settled(repo)
-    needs = "x/1: it needs approvals by person and reviewer, and agent-2 is an agent of the role worker"
+    needs = "x/1: it needs approvals by person and reviewer, and agent-2 is an agent of the role worker: it has the claim of task other"
     assert answer(repo, "agent-2", "x") == answer(repo, "agent-2", "x", 10) == needs
     assert needs in as_agent(repo, "agent-2", "approve", "x").stderr and repo.stage("x") == "queued"
     # For a role alone no person will do.
@@ -235,6 +235,28 @@ def test_a_reviewer_is_whose_task_says_so_as_long_as_that_is_its_last(asked):
     approve(repo, "x", "agent-3", revision=10)
     repo.drain()
     assert [(a.by, a.role) for a in repo.record("x").approvals] == [("agent-2", "reviewer"), ("agent-3", "reviewer")]
+    repo.proven()
+
+
+def test_a_person_whose_name_a_record_gives_to_an_agent_is_told_which_and_what_to_do(asked):
+    repo = asked(PERSON)
+    add(repo, "old")
+    session.record(repo.hub, "old", Session(1, "tess-tester", End.DEFERRED, 1.0, 1.0, repo.tip))
+    repo.submit("x", {"src/x": "x\n"})
+    settled(repo)
+    said = repo.cli("approve", "x", ok=5).stderr
+    assert "tess-tester is an agent of the role worker: it had a session of task old" in " ".join(said.split())
+    assert "git config user.name NAME" in said
+    approve(repo, "x", "tess-tester")
+    settled(repo)
+    assert answer(repo, "tess-tester", "x").endswith("it had a session of task old") and not approvers(repo, "x")
+    # An agent is never told to take another name.
+    said = as_agent(repo, "tess-tester", "approve", "x").stderr
+    assert "it had a session of task old" in " ".join(said.split()) and "user.name" not in said
+    repo.git("config", "user.name", "Tess T")
+    repo.cli("approve", "x")
+    repo.drain()
+    assert approvers(repo, "x") == ["tess-t"]
     repo.proven()
 
 

@@ -92,12 +92,16 @@ def whole(lacks: Iterable[Lack], author: str) -> str:
     return ", and ".join(needed(lack, author) for lack in lacks)
 
 
-def no_use(wanted: Sequence[Asked], author: str, new: Approval) -> str:
-    """Return why a review of a change of `author` has no effect by these rules; empty if it has one."""
+def no_use(wanted: Sequence[Asked], author: str, new: Approval, grounds: str = "") -> str:
+    """Return why a review of a change of `author` has no effect by these rules; empty if it has one.
+
+    `grounds` says why the reviewer is taken for an agent.
+    """
     if not wanted:
         return "no rule of the policy in force asks for approvals of it"
     if any(counts(one.rule, new, author) for one in wanted):
         return ""
     what = f"an agent of the role {new.role}" if new.role else "an agent without a role"
     by = " and ".join(dict.fromkeys(one.rule.by for one in wanted))
-    return f"it needs approvals by {by}, and {new.by} is {'a person' if new.person else what}"
+    who = "a person" if new.person else f"{what}: {grounds}" if grounds else what
+    return f"it needs approvals by {by}, and {new.by} is {who}"
