@@ -35,8 +35,8 @@ def tells(session: Session) -> bool:
 def shared(session: Session, witnesses: Iterable[Session]) -> bool:
     """Tell whether a silence in which a session was cut off is that of the provider, by the sessions of other tasks.
 
-    It is if one of the witnesses was cut off empty-handed, or failed by the provider, at about the same time. They are the two
-    that ended nearest in time, of different tasks: one of them may just have handed in what it had before the provider fell
+    It is if one of the witnesses was cut off empty-handed, or failed by the provider, at about the same time. They are the few
+    that ended nearest in time, of different tasks: some of them may just have handed in what they had before the provider fell
     silent. One that was stuck with work in its hands is in the same doubt as the session itself, so it is no witness (`tells`).
     """
     return in_silence(session) and any(

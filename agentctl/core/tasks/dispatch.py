@@ -15,6 +15,7 @@ from agentctl.core.queue.priority_lending import lent
 from agentctl.core.queue.records import Ended, Landed, Record
 from agentctl.core.queue.spending import over
 from agentctl.core.tasks import overlap
+from agentctl.core.tasks.claim import SKEW
 from agentctl.core.tasks.cut_off import in_silence, shared, tells
 from agentctl.core.tasks.ending import End
 from agentctl.core.tasks.failure import NATURE, Kind
@@ -29,7 +30,7 @@ FIRST_PAUSE, LONGEST_PAUSE = 5.0, 60.0
 
 STUBBORN = 10
 """A task is parked after so many failures in a row that are said not to be its fault, but hit no other task."""
-WITNESSES = 2
+WITNESSES = 3
 """So many sessions of other tasks tell whether the provider was silent."""
 LONGEST_BACKOFF = 10
 """The longest pause of a task that fails like this, as a multiple of its first pause."""
@@ -119,11 +120,13 @@ def dispatch(
     A task whose change is gone from trunk is given up too, once that trunk is `adopted`: until then the change may come
     back.
     """
-    tasks = {name: dated(task, now) for name, task in tasks.items()}
+    if any(task.ended > now + SKEW for task in tasks.values()):
+        tasks = {name: dated(task, now) for name, task in tasks.items()}
     found = _by_status(tasks, statuses)
     ready, blocked = found.get(Status.READY, []), found.get(Status.BLOCKED, [])
     elsewhere = _Elsewhere(tasks)
-    given_up = {t.id: reason for t in ready if (reason := _given_up(t, elsewhere, rules))}
+    # Of the tasks of a long list most have no session yet, and each turn looks at all of them.
+    given_up = {t.id: reason for t in ready if t.sessions and (reason := _given_up(t, elsewhere, rules))}
     open_still = {name for name in given_up if _too_early(tasks[name], tasks, statuses)}
     gone = "its change {} landed, and trunk no longer holds it: opened, it is done anew"
     park = [(name, reason) for name, reason in given_up.items() if name not in open_still]
@@ -134,13 +137,14 @@ def dispatch(
         (t for t in ready if t.id not in held),
         key=lambda t: (len(t.sessions) if t.role in trying else 0, -rank[t.id], t.created, t.id),
     )
-    backing_off = {t.id for t in able if _backs_off(t, rules, now)}
-    waiting = [t for t in able if t.id not in backing_off and _due(t, trunk, now)]
+    backing_off = {t.id for t in able if t.sessions and _backs_off(t, rules, now)}
+    waiting = [t for t in able if not t.sessions or t.id not in backing_off and _due(t, trunk, now)]
     if able and not waiting and not backing_off and not UNDER_WAY & set(statuses.values()):
         waiting = [t for t in able if _asked(t, trunk) < DEFERRALS]
         park += [(t.id, "not yet, it says, and nothing is left that moves trunk") for t in able if t not in waiting]
     # What nobody who is free may take, such as the review of the only free agent's own change, keeps no other from starting.
-    waiting = _with_room([t for t in waiting if any(name not in t.avoid for name in free)], rules.room)
+    able_to = [t for t in waiting if not t.avoid or any(name not in t.avoid for name in free)] if free else []
+    waiting = _with_room(able_to, rules.room)
     offered = [
         overlap.Waiting(t.id, (len(t.sessions) if t.role in trying else 0, -rank[t.id]), t.created, t.paths) for t in waiting
     ]
@@ -172,9 +176,11 @@ def _by_status(tasks: Mapping[str, Task], statuses: Mapping[str, Status]) -> dic
 def _with_room(waiting: list[Task], room: Sequence[tuple[frozenset[str], int]]) -> list[Task]:
     """Return the first of the tasks of each role, so many as may start."""
     left = [count for _, count in room]
-    kept = []
+    kept, of_role = list[Task](), dict[str, list[int]]()
     for task in waiting:
-        limits = [n for n, (names, _) in enumerate(room) if task.role in names]
+        if task.role not in of_role:
+            of_role[task.role] = [n for n, (names, _) in enumerate(room) if task.role in names]
+        limits = of_role[task.role]
         if all(left[n] > 0 for n in limits):
             kept.append(task)
             for n in limits:
@@ -276,7 +282,7 @@ class _Elsewhere:
         return sorted(found, key=lambda one: one[0])
 
     def near(self, session: Session, task: Task) -> list[Session]:
-        """Return the two witnesses, of different other tasks, that ended nearest to a session in time."""
+        """Return the WITNESSES, of different other tasks, that ended nearest to a session in time."""
         told, at = self._telling, bisect_left(self._telling, session.ended, key=lambda one: one[0])
         sides = (told[n] for n in range(at - 1, -1, -1)), (told[n] for n in range(at, len(told)))
         found = dict[str, Session]()

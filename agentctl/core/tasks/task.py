@@ -210,7 +210,7 @@ def status(task: Task, claim: Claim | None, record: Record | None, gone: bool = 
     """
     if task.closed == Status.DONE:
         return Status.DONE
-    landed = isinstance(record, Landed) or isinstance(record, Rejected) and isinstance(record.reason, AlreadyThere)
+    landed = record and (isinstance(record, Landed) or isinstance(record, Rejected) and isinstance(record.reason, AlreadyThere))
     if landed and not (gone and (task.closed or task.opened == len(task.sessions))):
         return Status.GONE if gone else Status.LANDED
     if task.closed:
