@@ -19,12 +19,12 @@ OF_PROVIDER = frozenset({Kind.KEY, Kind.MONEY, Kind.RATE, Kind.OVERLOAD, Kind.NE
 
 def empty_handed(session: Session) -> bool:
     """Tell whether agentctl cut the session off and it has nothing to show: perhaps the provider did not answer."""
-    return _cut_off(session) and not session.salvage
+    return in_silence(session) and not session.salvage
 
 
 def in_silence(session: Session) -> bool:
     """Tell whether the provider may have fallen silent before agentctl cut the session off, whatever it had done until then."""
-    return _cut_off(session) and (session.end == End.STUCK or not session.salvage)
+    return bool(session.failure and session.failure.kind == Kind.LIMIT and session.end in CUT_OFF)
 
 
 def tells(session: Session) -> bool:
@@ -37,15 +37,11 @@ def shared(session: Session, witnesses: Iterable[Session]) -> bool:
 
     It is if one of the witnesses was cut off empty-handed, or failed by the provider, at about the same time. They are the few
     that ended nearest in time, of different tasks: some of them may just have handed in what they had before the provider fell
-    silent. One that was stuck with work in its hands is in the same doubt as the session itself, so it is no witness (`tells`).
+    silent. One that was cut off with work in its hands is in the same doubt as the session itself, so it is no witness (`tells`).
     """
     return in_silence(session) and any(
         (empty_handed(other) or _failed_by_provider(other)) and _near(session, other) for other in witnesses
     )
-
-
-def _cut_off(session: Session) -> bool:
-    return bool(session.failure and session.failure.kind == Kind.LIMIT and session.end in CUT_OFF)
 
 
 def _failed_by_provider(session: Session) -> bool:
