@@ -225,6 +225,13 @@ def test_a_task_is_not_given_up_for_a_silence_that_others_share():
     both = [a_task("x", *hung), a_task("y", *(replace(s, salvage="refs/y") for s in theirs))]
     assert [name for name, _ in plan(both, now=4000.0).park] == ["x", "y"], "perhaps a test of trunk's hangs"
     assert plan([*both, *empty[1:], a_task("v", *theirs)], now=4000.0).park == (), "those two have witnesses"
+    # The provider may be back when the timeout comes: then those tell that ended while the session was silent.
+    before = [a_task(f"b{n}", *(replace(s, ended=s.ended - 150.0 + n) for s in theirs)) for n in range(3)]
+    back = [replace(session(End.SUBMITTED, 1), ended=s.ended + by) for s in mine for by in (-1.0, 1.0)]
+    after = [a_task(f"a{n}", *back) for n in range(3)]
+    done = {t.id: Status.LANDED for t in after}
+    assert plan([a_task("x", *hung), *before, *after], now=4000.0, **done).park == ()
+    assert plan([a_task("x", *hung), *after], now=4000.0, **done).park[0][0] == "x"
     circles = [replace(s, end=End.CIRCLES) for s in mine]
     assert plan([a_task("x", *circles), *empty], now=4000.0).park[0][0] == "x", "it was answered each time"
     set_up = [replace(failed(Kind.SETUP, ended), seconds=2.0) for ended in (1010.0, 2010.0, 3010.0)]

@@ -39,13 +39,12 @@ def shared(session: Session, witnesses: Iterable[Session]) -> bool:
     that ended nearest in time, of different tasks: some of them may just have handed in what they had before the provider fell
     silent. One that was cut off with work in its hands is in the same doubt as the session itself, so it is no witness (`tells`).
     """
-    return in_silence(session) and any(
-        (empty_handed(other) or _failed_by_provider(other)) and _near(session, other) for other in witnesses
-    )
+    return in_silence(session) and any(hit(other) and _near(session, other) for other in witnesses)
 
 
-def _failed_by_provider(session: Session) -> bool:
-    return bool(session.failure and session.failure.kind in OF_PROVIDER)
+def hit(session: Session) -> bool:
+    """Tell whether a session had no answer of its provider, as far as can be told."""
+    return empty_handed(session) or bool(session.failure and session.failure.kind in OF_PROVIDER)
 
 
 def _near(one: Session, other: Session) -> bool:

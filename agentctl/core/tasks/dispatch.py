@@ -16,7 +16,7 @@ from agentctl.core.queue.records import Ended, Landed, Record
 from agentctl.core.queue.spending import over
 from agentctl.core.tasks import overlap
 from agentctl.core.tasks.claim import SKEW
-from agentctl.core.tasks.cut_off import in_silence, shared, tells
+from agentctl.core.tasks.cut_off import hit, in_silence, shared, tells
 from agentctl.core.tasks.ending import End
 from agentctl.core.tasks.failure import NATURE, Kind
 from agentctl.core.tasks.task import UNDER_WAY, Session, Status, Task, dated
@@ -32,6 +32,8 @@ STUBBORN = 10
 """A task is parked after so many failures in a row that are said not to be its fault, but hit no other task."""
 WITNESSES = 3
 """So many sessions of other tasks tell whether the provider was silent."""
+TROUBLED = 0.1
+"""The share of sessions without an answer by which a provider was in trouble: a program hangs by itself far less often."""
 LONGEST_BACKOFF = 10
 """The longest pause of a task that fails like this, as a multiple of its first pause."""
 
@@ -294,6 +296,17 @@ class _Elsewhere:
         return [*found.values()]
 
     @cached_property
+    def _hit(self) -> list[float]:
+        return [ended for ended, _, one in self._telling if hit(one)]
+
+    def troubled(self, session: Session) -> bool:
+        """Tell whether a good part of the sessions that ended while this one ran had no answer of their provider."""
+        begin, end = session.ended - session.seconds, session.ended
+        count = bisect_left(self._hit, end) - bisect_left(self._hit, begin)
+        first, last = (bisect_left(self._telling, when, key=lambda one: one[0]) for when in (begin, end))
+        return count >= WITNESSES and count >= TROUBLED * (last - first)
+
+    @cached_property
     def _results(self) -> list[tuple[float, float]]:
         """When each session with a result ended, in order, and when it began."""
         return sorted((s.ended, s.ended - s.seconds) for t in self._tasks.values() for s in t.sessions if s.end == End.SUBMITTED)
@@ -306,7 +319,7 @@ class _Elsewhere:
 
 def _own(cut: Sequence[Session], task: Task, elsewhere: _Elsewhere) -> list[Session]:
     """Return those of the sessions for which the provider's silence is no excuse."""
-    return [s for s in cut if not shared(s, elsewhere.near(s, task))]
+    return [s for s in cut if not (shared(s, elsewhere.near(s, task)) or in_silence(s) and elsewhere.troubled(s))]
 
 
 def _others_worked(row: Sequence[Session], elsewhere: _Elsewhere) -> bool:
