@@ -195,11 +195,22 @@ def standings(
     tasks: Mapping[str, Task], claims: Mapping[str, Claim], records: Mapping[str, Record], gone: Collection[str]
 ) -> dict[str, Status]:
     """Return where every task stands; `gone` are the tasks whose change landed and is no longer on trunk."""
-    found = {name: status(task, claims.get(name), records.get(name), name in gone) for name, task in tasks.items()}
+    found = dict[str, Status]()
+    for name, task in tasks.items():
+        # Most tasks of a long list have handed in nothing yet, and each turn looks at all of them.
+        begun = task.closed or task.revision or name in records
+        found[name] = (
+            status(task, claims.get(name), records.get(name), name in gone)
+            if begun
+            else Status.WORKING
+            if name in claims
+            else Status.READY
+        )
     # Only whether a task is blocked depends on other tasks.
-    done = {name for name, where in found.items() if where in FINISHED}
-    blocked = {name for name, where in found.items() if where == Status.READY and not done.issuperset(tasks[name].after)}
-    return found | dict.fromkeys(blocked, Status.BLOCKED)
+    for name, task in tasks.items():
+        if task.after and found[name] == Status.READY and any(found.get(other) not in FINISHED for other in task.after):
+            found[name] = Status.BLOCKED
+    return found
 
 
 def status(task: Task, claim: Claim | None, record: Record | None, gone: bool = False) -> Status:
