@@ -43,7 +43,7 @@ def shared(session: Session, witnesses: Iterable[Session]) -> bool:
 
 
 def hit(session: Session) -> bool:
-    """Tell whether a session had no answer of its provider, as far as can be told."""
+    """Tell whether its provider may have failed a session: it was cut off empty-handed, or by a failure of the provider's."""
     return empty_handed(session) or bool(session.failure and session.failure.kind in OF_PROVIDER)
 
 
