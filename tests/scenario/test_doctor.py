@@ -7,6 +7,7 @@ a shell; afterwards the finding is gone, and every byte and commit that somebody
 import hashlib
 import json
 import os
+import shlex
 import subprocess
 import sys
 import time
@@ -24,18 +25,22 @@ from agentctl.engine.processes import MARK
 from agentctl.fleet.pace import Pace
 from agentctl.hub import claims, tasks
 from agentctl.hub.hindrance import Hindrance
+from tests.support import zygote
 from tests.support.agents import kill
-from tests.support.hub import command, environment, eventually, git, policy, write
+from tests.support.hub import PATIENCE, cli, command, environment, eventually, git, policy, write
 
 
 def doctor(repo, ok=None):
-    done = subprocess.run(command("doctor", "--json"), cwd=repo.path, env=environment(), capture_output=True, text=True)
+    done = zygote.run(["doctor", "--json"], repo.path, environment(), "", PATIENCE)
     assert done.returncode == (ok if ok is not None else done.returncode) and done.returncode in (0, 9), done
     return json.loads(done.stdout)
 
 
 def typed(repo, line, tmp_path, ok=0):
-    """Type a command, with an agentctl on the PATH."""
+    """Type a command into a shell, with an agentctl on the PATH; where a shell would only split its words, they are split here."""
+    words = shlex.split(line)
+    if words[0] == "agentctl" and shlex.join(words) == line:
+        return cli(*words[1:], cwd=repo.path, ok=ok).stdout
     shim = tmp_path / "bin" / "agentctl"
     shim.parent.mkdir(exist_ok=True)
     shim.write_text(f'#!/bin/sh\nexec {sys.executable} -m agentctl "$@"\n')
