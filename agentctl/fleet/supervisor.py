@@ -151,7 +151,7 @@ class Fleet:
         scene = Scene(busy_paths, tuple(self._hot.crowded))
         plan = dispatch(
             chosen,
-            self.statuses,
+            live_list.standing_still(self.statuses, self.held_up),
             free,
             self._tip,
             rules,

@@ -1,6 +1,6 @@
 """Which tasks a run takes in, and what holds the others up."""
 
-from agentctl.core.tasks.live_list import HeldUp, asked_for, held_up, unfinished, waits_for, why, with_planners
+from agentctl.core.tasks.live_list import HeldUp, asked_for, held_up, standing_still, unfinished, waits_for, why, with_planners
 from agentctl.core.tasks.task import End, Session, Status, Task
 from agentctl.core.text.json_form import replace
 
@@ -81,6 +81,11 @@ def test_a_change_that_waits_for_a_parked_review_holds_up_its_task_and_all_behin
     for stands in (READY, Status.WORKING, Status.DONE):
         assert held_up(known, {**where, "review-work-1.2": stands}, reviews=reviews) == {}
     assert held_up(known, {**where, "work": Status.LANDED, "then": READY}, reviews=reviews) == {}
+
+
+def test_a_change_that_is_held_up_moves_no_trunk():
+    where = {"work": Status.SUBMITTED, "then": Status.BLOCKED, "other": Status.SUBMITTED, "later": READY}
+    assert standing_still(where, ["work", "then"]) == {**where, "work": Status.BLOCKED}
 
 
 def test_a_long_row_is_held_up_by_its_first():

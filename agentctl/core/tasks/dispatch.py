@@ -267,7 +267,7 @@ def _what_helps(last: Session) -> str:
 def _too_early(task: Task, others: Mapping[str, Task], statuses: Mapping[str, Status]) -> bool:
     """Tell whether it is open still whose silence cut a task off last: sessions of others run, and none has ended since."""
     last = task.sessions[-1]
-    if not in_silence(last) or not any(where in UNDER_WAY for name, where in statuses.items() if name != task.id):
+    if not in_silence(last) or Status.WORKING not in {where for name, where in statuses.items() if name != task.id}:
         return False
     return all(s.ended <= last.ended for other in others.values() if other.id != task.id for s in other.sessions[-1:])
 

@@ -157,6 +157,12 @@ def held_up(
     return {**found, **circle}
 
 
+def standing_still(statuses: Mapping[str, Status], held: Collection[str]) -> dict[str, Status]:
+    """Return where every task stands, a change that is held up as blocked: what waits for trunk to move waits for it in vain."""
+    still = {name: Status.BLOCKED for name in held if statuses.get(name) == Status.SUBMITTED}
+    return {**statuses, **still}
+
+
 def _goes_on(name: str, statuses: Mapping[str, Status], mine: Collection[str] | None) -> bool:
     """Tell whether a task that is not blocked can still be done by itself."""
     where = statuses.get(name)
