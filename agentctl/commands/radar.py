@@ -60,7 +60,7 @@ def command(given: Given) -> int:
     are those that many of these change, or that many changes were rejected for lately. It only looks: what it finds
     while a fleet runs, the agents have been told.
     """
-    hub, tip, found = given.hub, given.tip, tasks.survey(given.hub)
+    hub, tip, found = given.hub, given.seen.tip, tasks.survey(given.hub)
     work = {claim.agent: name for name, (claim, _) in found.claims.items()}
     running = [name for name in agents.names(hub) if holder(hub.own_path("locks", "agents", f"{name}.lock"))]
     with ThreadPoolExecutor(LOOKS, thread_name_prefix="look") as pool:

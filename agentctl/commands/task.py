@@ -205,7 +205,7 @@ def statuses(given: Given, found: Survey) -> dict[str, Status]:
     """Return where each task stands now."""
     ledger = Ledger.read(given.hub)
     newest = {name: record for name, task in found.tasks.items() if (record := tasks.newest(ledger, task))}
-    away = landed.gone(given.hub, given.seen[1], [r.commit for r in newest.values() if isinstance(r, Landed)])
+    away = landed.gone(given.hub, given.seen.tip, [r.commit for r in newest.values() if isinstance(r, Landed)])
     gone = {name for name, record in newest.items() if isinstance(record, Landed) and record.commit in away}
     where = standings(found.tasks, {name: claim for name, (claim, _) in found.claims.items()}, newest, gone)
     return live_list.with_planners(found.tasks, where)

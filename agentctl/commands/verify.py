@@ -18,7 +18,7 @@ def command(given: Given) -> int:
     tested, that every submission ended once, that each rejection has its evidence, and
     that all work is reachable. Exit status 9 if something is broken.
     """
-    counts, findings = prove(given.hub, given.trunk)
+    counts, findings = prove(given.hub, given.seen.branch)
     grave = [f for f in findings if f.grave]
     if given.json:
         given.emit({**facts(counts), "findings": [facts(f) for f in findings]})

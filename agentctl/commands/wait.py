@@ -60,7 +60,7 @@ def _held(given: Given, record: Record | None) -> str:
 def ended(given: Given, record: AnyEnded) -> int:
     """Print that a change landed, or raise how it ended otherwise."""
     if isinstance(record, Landed):
-        if landed.has_gone(given.hub, given.tip, record):
+        if landed.has_gone(given.hub, given.seen.tip, record):
             raise Refused(
                 f"{record.key} landed as {record.commit[:12]}, but it is gone: trunk no longer holds that commit",
                 hint=f"agentctl why {record.key}",

@@ -109,7 +109,7 @@ OPEN = (Stage.WAITING, Stage.QUEUED)
 def _waits_for(given: Given, stage: Stage) -> str:
     """Return what a person has to do before an open change can go on; empty if there is nothing of the kind."""
     if given.unusable and stage in OPEN:
-        return f"mend {POLICY_PATH} on {given.seen[0]}, then: agentctl doctor"
+        return f"mend {POLICY_PATH} on {given.seen.branch}, then: agentctl doctor"
     return "agentctl bot run" if stage == Stage.QUEUED and not lease.bot_works(given.hub) else ""
 
 
@@ -180,7 +180,7 @@ def _undone(given: Given, record: Landed) -> str:
     landed = objects.commit(record.commit)
     if not landed.parents or not objects.exists(landed.parents[0]):
         return ""
-    before, now = objects.commit(landed.parents[0]).tree, objects.commit(given.seen[1]).tree
+    before, now = objects.commit(landed.parents[0]).tree, objects.commit(given.seen.tip).tree
     own = [(path, (mode, oid)) for path, mode, oid, _ in changed(given.hub, before, landed.tree)]
     undone = [
         path

@@ -10,7 +10,7 @@ import shutil
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import click
 
@@ -83,6 +83,11 @@ class Root(Group):
         for title, names in self.sections.items():
             with formatter.section(title):
                 formatter.write_dl([(name, self.loaded(name).get_short_help_str(85)) for name in names])
+
+
+class Trunk(NamedTuple):
+    branch: str
+    tip: str
 
 
 @dataclass
@@ -170,8 +175,8 @@ class Given:
         return f"trunk's policy cannot be used: {self.unusable.message}" if self.unusable else ""
 
     @property
-    def seen(self) -> tuple[str, str]:
-        """Trunk's branch and tip, for what only reads.
+    def seen(self) -> Trunk:
+        """Trunk for what only reads.
 
         Where the policy cannot be used, trunk is the branch on which the bot last landed. Raises what is wrong with the policy
         where no such branch is known and there.
@@ -180,10 +185,10 @@ class Given:
         from agentctl.hub.foreign import known_trunk
 
         if not self.unusable:
-            return self.trunk, self.tip
+            return Trunk(self.trunk, self.tip)
         trunk = known_trunk(self.hub) or self.hub.config("agentctl.trunk")
         if trunk and (tip := self.hub.refs.get(refnames.branch(trunk))):
-            return trunk, tip
+            return Trunk(trunk, tip)
         raise self.unusable
 
     def tell_held_up(self) -> bool:

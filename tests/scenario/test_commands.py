@@ -189,5 +189,8 @@ def test_what_only_reads_lists_what_is_there_where_the_policy_cannot_be_used(rep
         "next: mend .agentctl/policy.yaml on main, then: agentctl doctor\n"
     )
     assert repo.cli("why", "done").stdout.startswith("done/1: landed\n")
+    assert repo.cli("wait", "done").stdout.startswith("done/1: landed as ")
+    assert repo.cli("radar").stdout == "no session runs here\n"
+    assert "1 landed in 1 moves of trunk, 0 rejected, 0 queued: all invariants hold" in repo.cli("verify").stdout
     repo.push({".agentctl/policy.yaml": policy()})
     assert "held up" not in repo.cli("task", "list").stdout
