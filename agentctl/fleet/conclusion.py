@@ -155,14 +155,16 @@ def _passed_over(there: Found, use: Use, left_out: tuple[str, ...]) -> tuple[str
 def _swept(hub: Hub, agent: str, there: Found, left_out: tuple[str, ...]) -> str:
     """Return the commit with all that was found, without left_out.
 
-    If the agent has made commits too, edits of files in them are left out.
+    If the agent has made commits too, it is what they have, and the new files: nothing of theirs is edited.
     """
-    out = {path: hub.objects.at(hub.objects.commit(there.head).tree, path) for path in there.files.changed} if there.new else {}
-    out |= dict.fromkeys(left_out)
-    if not out:
-        return there.whole
     whole = hub.objects.commit(there.whole)
-    tree = hub.objects.replace(whole.tree, out)
+    if there.new:
+        new = {path: hub.objects.at(whole.tree, path) for path in there.files.added if path not in left_out}
+        tree = hub.objects.replace(hub.objects.commit(there.head).tree, new)
+    else:
+        tree = hub.objects.replace(whole.tree, dict.fromkeys(left_out))
+    if tree == whole.tree:
+        return there.whole
     who = agents.person(agent)
     return hub.objects.write_commit(tree, whole.parents, whole.message, whole.time, author=who, committer=who)
 

@@ -14,6 +14,7 @@ from agentctl.core.text.printable import printable
 from agentctl.errors import AgentctlError
 from agentctl.fleet.agents import Found
 from agentctl.git import folders
+from agentctl.git.objects import TREE
 from agentctl.git.repository import Hub
 from agentctl.git.worktrees import Worktree
 from agentctl.hub.ledger import Ledger
@@ -37,8 +38,8 @@ class SessionResult:
 def of(hub: Hub, change: str, found: Found, trunk: str, sweep: bool) -> SessionResult:
     """Judge what was found in a worktree as work on a change; `trunk` is trunk's tip.
 
-    With `sweep`, new files that an agent forgot to commit beside its commits are a part of the result. Without commits
-    all files are, but for new hidden ones.
+    With `sweep`, new files that an agent forgot to commit beside its commits are a part of the result, unless they stand in
+    the place of what it committed. Without commits all files are, but for new hidden ones.
     """
     commit = found.head
     if found.unfinished:
@@ -50,6 +51,7 @@ def of(hub: Hub, change: str, found: Found, trunk: str, sweep: bool) -> SessionR
         if path in found.inner
         or path in found.in_set_up
         or ending.is_litter(path, lambda part: hub.objects.at(tree, part) is not None)
+        or (found.new and _in_the_place(hub, tree, path))
     )
     if not found.new:
         hidden = [path for path in left_out if path not in (*found.inner, *found.in_set_up)]
@@ -80,6 +82,13 @@ def of(hub: Hub, change: str, found: Found, trunk: str, sweep: bool) -> SessionR
         said = f"{before}the agent says by an empty commit that nothing is to be done{besides}: {subject}"
         return SessionResult(left, said, left_out)
     return SessionResult(left, left_out=left_out)
+
+
+def _in_the_place(hub: Hub, tree: str, path: str) -> bool:
+    """Tell whether a new file stands where `tree` has a folder, or in a folder that stands where it has a file."""
+    parts = path.split("/")
+    above = (hub.objects.at(tree, "/".join(parts[:n])) for n in range(1, len(parts)))
+    return hub.objects.at(tree, path) is not None or any(entry and entry[0] != TREE for entry in above)
 
 
 def _same(hub: Hub, rejected: Rejected, commit: str, base: str) -> bool:

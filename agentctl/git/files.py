@@ -39,7 +39,7 @@ class Files:
     """How the files of a folder differ from a commit."""
 
     changed: tuple[str, ...] = ()
-    """Paths of the commit whose files are changed or gone."""
+    """Paths of the commit whose files are changed or gone; where a folder is a link now, all that the commit has in it."""
     added: tuple[str, ...] = ()
     """Paths that are not in the commit and that Git does not ignore."""
     submodules: tuple[str, ...] = ()
@@ -144,7 +144,9 @@ def differing(
         look.run("read-tree", "--reset", commit)
     top = look.work_tree or ""
     # The option goes before what a .gitignore says, which may take all folders in.
-    found = listed(look, "-o", "--exclude-standard", f"--exclude=/{SESSION}/")
+    behind = behind_links(look)
+    found = [e for e in listed(look, "-o", "--exclude-standard", f"--exclude=/{SESSION}/") if e.path not in behind]
+    found += behind.values()
     strange = under(look, (entry.path for entry in found if not entry.gone), alien)
     same = only_converted(look, [entry for entry in found if entry.mode and entry.path not in strange])
     changed: list[str] = []
@@ -162,10 +164,15 @@ def differing(
     return Files(*map(tuple, (changed, added, submodules(look), hidden)))
 
 
-def states(look: Scratch, paths: Iterable[str]) -> dict[str, str]:
-    """Return what is at each path: mode and object id of a file, the target of a link, "" if nothing is; others are left out."""
-    found, plain = dict[str, str](), dict[str, int]()
+def states(look: Scratch, paths: Sequence[str]) -> dict[str, str]:
+    """Return what is at each path: mode and object id of a file, the target of a link, "" if nothing is; others are left out.
+
+    Nothing is at a path of which a folder is a link.
+    """
+    found, plain = dict.fromkeys(beyond_links(look.work_tree or "", paths), ""), dict[str, int]()
     for path in paths:
+        if path in found:
+            continue
         full = os.path.join(look.work_tree or "", path)
         mode = _mode(full)
         if mode == SYMLINK:
@@ -233,6 +240,15 @@ def enter(look: Scratch, paths: tuple[str, ...]) -> None:
         "--stdin",
         stdin="".join(path + "\0" for path in paths).encode(errors="surrogateescape"),
     )
+
+
+def behind_links(look: Scratch) -> dict[str, ListedFile]:
+    """Return, by path, those files of the index that are gone since one of their folders is a link now.
+
+    Git lists none of them that reads the same through the link.
+    """
+    beyond = beyond_links(look.work_tree or "", (path for _, _, path in staged(look)))
+    return {path: ListedFile(path, *known, gone=True) for path, known in facts(look, beyond).items()}
 
 
 def beyond_links(top: str, paths: Iterable[str]) -> set[str]:

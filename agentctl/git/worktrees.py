@@ -27,7 +27,7 @@ from agentctl.git import conversion, fifos, folders, modes, private_repository, 
 from agentctl.git.files import ListedFile, listed, only_converted, submodules
 from agentctl.git.folders import Identity
 from agentctl.git.merge import changed
-from agentctl.git.objects import FILE, GITLINK, ObjectError
+from agentctl.git.objects import FILE, GITLINK, TREE, ObjectError
 from agentctl.git.process import GitError
 from agentctl.git.repository import Hub
 
@@ -219,7 +219,7 @@ def check_out(tree: Worktree, commit: str, keep: tuple[str, ...] = (), ignored: 
     with contextlib.suppress(FileNotFoundError):
         os.unlink(tree.own("index.lock"))
     emptied = _empty_submodules(tree, look)
-    _settle(tree)
+    _settle(tree, commit)
     wrong = _made(tree, look, commit, keep, ignored)
     if wrong:
         raise NotLaidOut(path=tree.path, commit=commit[:12], name=printable(wrong[0].path))
@@ -268,10 +268,11 @@ def _empty_submodules(tree: Worktree, look: scratch.Scratch) -> bool:
     return bool(full)
 
 
-def _settle(tree: Worktree) -> None:
-    """Give folders back the permissions that a run took from them, and remove FIFOs, sockets and devices.
+def _settle(tree: Worktree, commit: str) -> None:
+    """Give folders back the permissions that a run took from them, and remove what would mislead Git.
 
-    Git sees neither of these, and whoever opens a FIFO may wait for ever.
+    These are FIFOs, sockets and devices: Git sees neither of them, and whoever opens a FIFO may wait for ever. They are also
+    links where `commit` has a folder: Git takes what it finds through one for the files of that folder.
     """
     os.chmod(tree.path, 0o700)
     for path, entry in folders.entries(tree.path):
@@ -279,7 +280,11 @@ def _settle(tree: Worktree) -> None:
             mode = stat.S_IMODE(entry.stat(follow_symlinks=False).st_mode)
             if mode & 0o700 != 0o700:
                 os.chmod(entry.path, mode | 0o700)
-        elif not (entry.is_symlink() or entry.is_file(follow_symlinks=False)):
+        elif entry.is_symlink():
+            with contextlib.suppress(ObjectError):
+                if (there := tree.hub.objects.at(tree.hub.objects.tree_of(commit), path)) and there[0] == TREE:
+                    folders.drop(tree.path, path)
+        elif not entry.is_file(follow_symlinks=False):
             fifos.remove(entry.path)
             folders.drop(tree.path, path)
 

@@ -181,6 +181,64 @@ def test_litter_beside_commits_is_kept_but_no_part_of_the_change(repo):
     assert repo.show("README", ended.salvage) == "read me\nmore\n"
 
 
+SWAPS = {
+    "a link for a folder": ("mv src lib; ln -s lib src; echo more >>lib/b", "lib/a, lib/b", "src"),
+    "a link for a folder, unchanged": ("mv src lib; ln -s lib src", "lib/a, lib/b", "src"),
+    "an ignored link for a folder": ("mv tmp lib; ln -s lib tmp; echo more >>lib/b", "lib/a, lib/b", "tmp"),
+    "a file for a folder": ("mv src lib; echo mine >src", "lib/a, lib/b", "src"),
+    "a folder for a file": (
+        "mkdir new; mv file new; mkdir -p file/.x; echo mine >file/y; echo mine >file/.x/y",
+        "new/file",
+        "file",
+    ),
+    "a folder for a link": ("rm link; mkdir link; echo mine >link/y; echo mine >new", "new", "link"),
+}
+"""By name: how the agent leaves its files, the new ones among them, and the path at which something else is now."""
+
+
+def with_folders(make_repo, dirty):
+    repo = make_repo(dirty=dirty)
+    write(repo.path, {f"{folder}/{name}": f"{name}\n" for folder in ("src", "tmp") for name in "ab"})
+    write(repo.path, {"file": "file\n", ".gitignore": "tmp\n"})
+    (repo.path / "link").symlink_to("file")
+    repo.git("add", "-f", ".")
+    repo.git("commit", "-qm", "folders")
+    return repo
+
+
+def held(repo, commit):
+    return dict(reversed(line.split("\t")[:2]) for line in repo.git("ls-tree", "-r", commit).splitlines())
+
+
+@pytest.mark.parametrize("name", SWAPS)
+def test_beside_commits_what_they_hold_stays_whatever_is_in_its_place(make_repo, name):
+    repo, (script, new, at) = with_folders(make_repo, "all"), SWAPS[name]
+    before = held(repo, "main")
+    ended = run(repo, f"echo w >w; git add w; git commit -qm work; {script}")
+    assert f"it had not committed {new}, which is part of the change" in ended.note
+    repo.drain()
+    after = held(repo, "main")
+    assert sorted(set(after) - set(before)) == sorted([*new.split(", "), "w"])
+    assert {path: after[path] for path in before} == before
+    there = held(repo, ended.salvage)
+    assert all(there.get(path) != before[path] for path in before if path == at or path.startswith(at + "/"))
+
+
+@pytest.mark.parametrize("name", SWAPS)
+def test_without_commits_what_is_in_the_place_of_something_is_the_change(make_repo, name):
+    repo, (script, _, at) = with_folders(make_repo, "commit"), SWAPS[name]
+    before = held(repo, "main")
+    ended = run(repo, script)
+    assert ended.revision == 1
+    repo.drain()
+    after = held(repo, "main")
+    inside = {path for path in after if path == at or path.startswith(at + "/")}
+    assert inside == {"src": {"src"}, "tmp": set(), "file": {"file/y"}, "link": {"link/y"}}[at]
+    assert {path: after.get(path) for path in before if not (path + "/").startswith(at + "/")} == {
+        path: entry for path, entry in before.items() if not (path + "/").startswith(at + "/")
+    }
+
+
 def test_who_is_cut_off_with_nothing_but_hidden_files_has_nothing_to_show(repo):
     repo.push({".agentctl/policy.yaml": policy(agent_timeout="1s")})
     ended = run(repo, "echo chat >.history; sleep 60")

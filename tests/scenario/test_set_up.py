@@ -83,6 +83,15 @@ def test_what_it_deletes_or_puts_a_link_in_place_of_is_no_change(make_repo):
     assert [repo.show(name) for name in (*files, "one", ".agent/k")] == ["1\n", "2\n", "4\n", "one\n", None]
 
 
+def test_a_folder_that_it_puts_a_link_in_place_of_is_no_change(make_repo):
+    files = {"src/a": "1\n", "src/b": "2\n"}
+    repo = with_set_up(make_repo, "mv src .cache; ln -s .cache src; echo set up >.cache/b", files, dirty="all")
+    ended = run(repo, "echo one >one; git add one; git commit -qm one; echo 2 >two; echo 3 >>src/a")
+    assert (ended.revision, ended.note) == (1, "it had not committed two, which is part of the change")
+    repo.drain()
+    assert [repo.show(name) for name in (*files, "one", "two")] == ["1\n", "2\n", "one\n", "2\n"]
+
+
 def test_after_a_record_that_cannot_be_read_it_is_made_anew(make_repo):
     repo = with_set_up(make_repo, "echo hush >config.local; echo x >>ran")
     run(

@@ -108,6 +108,20 @@ def test_a_git_directory_that_was_moved_is_made_anew(repo, tmp_path):
     assert sorted(os.listdir(tmp_path / "elsewhere")) == sorted(os.listdir(tree.git_dir))
 
 
+def test_a_link_in_the_place_of_a_folder_does_not_stay_though_it_is_ignored(repo, tmp_path):
+    write(repo.path, {".gitignore": "data\n", "data/one": "1\n"})
+    repo.git("add", "-f", ".")
+    repo.git("commit", "-qm", "data")
+    tree, _ = agents.prepare(repo.hub, "ann", repo.tip, "main")
+    agents.ready(tree, by_setup=False)
+    data = Path(tree.path, "data")
+    # The very same file is found through the link, and so Git takes it for what was checked out.
+    data.symlink_to(data.rename(tmp_path / "data"))
+    agents.prepare(repo.hub, "ann", repo.tip, "main")
+    assert not data.is_symlink() and (data / "one").read_text() == "1\n"
+    assert (tmp_path / "data/one").exists()
+
+
 def test_a_worktree_that_was_left_behind_is_not_called_safe(repo):
     """As where the repository was moved, and the folder beside it was not."""
     tree, _ = agents.prepare(repo.hub, "ann", repo.tip, "main")

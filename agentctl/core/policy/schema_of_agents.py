@@ -93,8 +93,9 @@ AGENTS = section(
         "dirty": choice(
             "What happens to uncommitted files of a session that ends well. commit: if the agent has "
             "committed nothing, all are committed and submitted but new files that are hidden, or in __pycache__ or node_modules. all: so are new "
-            "files beside commits of its own, as if it forgot to add them. salvage: nothing is. What "
-            "is not submitted is kept under a salvage ref, and the next session is told.",
+            "files beside commits of its own, as if it forgot to add them, unless they stand in the place of a "
+            "file or folder of these. salvage: nothing is. What is not "
+            "submitted is kept under a salvage ref, and the next session is told.",
             "commit",
             "commit",
             "all",
