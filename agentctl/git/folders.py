@@ -226,8 +226,8 @@ def permit(path: str) -> None:
                     os.chmod(os.path.join(where, name), 0o755)
 
 
-def fingerprint(path: str, skip: tuple[str, ...] = ()) -> str:
-    """Return a digest of a folder and everything below it.
+def fingerprint(path: str, skip: tuple[str, ...] = (), seed: str = "") -> str:
+    """Return a digest of a folder and everything below it, and of the seed.
 
     It differs if anything was written, made, linked or given other permissions; nobody can set the time of such a
     change back. What the files `skip` at the top of the folder hold does not count. The digest is empty if there is no
@@ -248,7 +248,7 @@ def fingerprint(path: str, skip: tuple[str, ...] = ()) -> str:
                 continue
             changed = 0 if stat.S_ISDIR(found.st_mode) else found.st_ctime_ns
             seen.append((full, found.st_mode, found.st_ino, found.st_size if changed else 0, changed))
-    return hashlib.sha1(repr(sorted(seen)).encode(errors="surrogateescape")).hexdigest()
+    return hashlib.sha1((seed + repr(sorted(seen))).encode(errors="surrogateescape")).hexdigest()
 
 
 def entries(top: str) -> Iterator[tuple[str, os.DirEntry[str]]]:

@@ -69,10 +69,10 @@ class Setup:
 def write(hub: Hub, git_dir: str, start: Setup, template: str, made: str) -> str:
     """Make the Git directory at `git_dir` anew in the place of what is there, or bring it up to date.
 
-    It is brought up to date only if it is exactly as an earlier call made it; `made` is what that call returned.
+    It is brought up to date only if it is exactly as an earlier call made it for the hub at this place; `made` is what that call returned.
     `template` is a folder to begin with, if a setup left one.
     """
-    if not made or folders.fingerprint(git_dir, REWRITTEN) != made:
+    if not made or folders.fingerprint(git_dir, REWRITTEN, hub.git_dir) != made:
         _anew(hub, git_dir, template)
     exclude_session(git_dir)
     # Trunk may be deleted at this moment; the gates and sessions that run go on.
@@ -86,7 +86,7 @@ def write(hub: Hub, git_dir: str, start: Setup, template: str, made: str) -> str
     _put(os.path.join(git_dir, "HEAD"), f"ref: {start.branch}\n" if start.branch else start.commit + "\n")
     # The copy keeps the date, by which Git knows which entries to look at twice.
     shutil.copy2(start.index, os.path.join(git_dir, "index"))
-    return folders.fingerprint(git_dir, REWRITTEN)
+    return folders.fingerprint(git_dir, REWRITTEN, hub.git_dir)
 
 
 def exclude_session(git_dir: str) -> None:

@@ -167,23 +167,22 @@ def set_aside(tree: Worktree) -> str:
 
 
 def follow(hub: Hub) -> None:
-    """Move the folder of worktrees to where it belongs, if the repository was moved or renamed without it.
+    """Have the folder of worktrees where it belongs, if the repository was moved or renamed, with that folder or without it.
 
     What a setup made may name the old place, so it is made anew. A folder that another repository calls its own stays there.
     """
     old = os.fsdecode(folders.content(hub.own_path(PLACE)) or b"").rstrip("\n")
-    if not old or old == hub.worktrees or os.path.lexists(hub.worktrees):
+    here = hub.worktrees if os.path.lexists(hub.worktrees) or not old else old
+    theirs = os.fsdecode(folders.content(os.path.join(here, MARKER)) or b"").rstrip("\n")
+    if not theirs or os.path.lexists(theirs):
         return
-    theirs = folders.content(os.path.join(old, MARKER))
-    if theirs and not os.path.lexists(os.fsdecode(theirs).rstrip("\n")):
-        for tree in (Worktree(hub, kind, name) for kind in (AGENTS, SLOTS) for name in known(hub, kind)):
-            for name in (READY, SETUP, TEMPLATE):
-                folders.remove(tree.own(name))
-            if record := tree.record:
-                tree.note(replace(record, git=""))
-        with contextlib.suppress(OSError):
-            os.rename(old, hub.worktrees)
-            _mark(hub)
+    for tree in (Worktree(hub, kind, name) for kind in (AGENTS, SLOTS) for name in known(hub, kind)):
+        for name in (READY, SETUP, TEMPLATE):
+            folders.remove(tree.own(name))
+    with contextlib.suppress(OSError):
+        if here != hub.worktrees:
+            os.rename(here, hub.worktrees)
+        _mark(hub)
 
 
 def _mark(hub: Hub) -> None:

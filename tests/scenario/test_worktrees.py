@@ -12,8 +12,8 @@ import pytest
 from agentctl.fleet import agents
 from agentctl.git import folders, private_repository
 from agentctl.git.folders import clear
-from tests.support.agents import WORK, add, run, task
-from tests.support.hub import Repo, write
+from tests.support.agents import WORK, add, ends, run, task
+from tests.support.hub import Repo, git, write
 
 
 @pytest.mark.parametrize("count", [50, pytest.param(200, marks=pytest.mark.slow)])
@@ -167,15 +167,29 @@ def test_a_repository_that_is_renamed_keeps_what_a_dead_supervisor_left(live, re
     renamed.path.rename(repo.path)
 
 
-def test_what_a_set_up_made_is_made_anew_where_a_repository_is_moved_to(make_repo):
-    repo = make_repo(agents="  setup: mkdir -p deps; pwd >deps/where\n")
+ALONE, WITH_ITS_FOLDER, AWAY_FROM_IT = "alone", "with its folder", "away from its folder"
+
+
+@pytest.mark.parametrize("how", [ALONE, WITH_ITS_FOLDER, AWAY_FROM_IT])
+def test_what_names_the_old_place_is_made_anew_where_a_repository_is_moved_to(make_repo, tmp_path, how):
+    repo = make_repo(agents="  setup: mkdir -p deps; git config remote.origin.url | tee deps/from; pwd >deps/where\n")
+    if how == AWAY_FROM_IT:
+        git(repo.path, "config", "agentctl.worktrees", str(tmp_path / "trees"))
     add(repo, "one")
-    agent = f'test "$(cat deps/where)" = "$PWD" && git fetch -q origin && git log -1 --format=%H 2>&1 | grep -q "^[0-9a-f]*$" && {{ {WORK}; }}'
+    agent = f"""
+        test "$(cat deps/where)" = "$PWD" -a "$(cat deps/from)" = "$AGENTCTL_HUB" || exit 1
+        test "$(git config remote.origin.url)" = "$AGENTCTL_HUB" && git fetch origin || exit 1
+        test "$(git log -1 --format=%H 2>&1)" = "$(git rev-parse HEAD 2>/dev/null)" && {{ {WORK}; }}
+    """
     run(repo, agent, "-n", "1", "--keep")
-    moved = Repo(repo.path.rename(repo.path.with_name("moved")))
+    above = tmp_path / "above"
+    above.mkdir()
+    moved = Repo(repo.path.rename(above / repo.path.name))
+    if how == WITH_ITS_FOLDER:
+        Path(repo.hub.worktrees).rename(moved.hub.worktrees)
     add(moved, "two")
     run(moved, agent, "-n", "1", "--keep")
-    assert [len(task(moved, name)["sessions"]) for name in ("one", "two")] == [1, 1]
+    assert [ends(moved, name) for name in ("one", "two")] == [["submitted"], ["submitted"]]
     moved.proven()
     moved.path.rename(repo.path)
 
