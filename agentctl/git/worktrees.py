@@ -279,6 +279,8 @@ def _settle(tree: Worktree, commit: str) -> None:
             mode = stat.S_IMODE(entry.stat(follow_symlinks=False).st_mode)
             if mode & 0o700 != 0o700:
                 os.chmod(entry.path, mode | 0o700)
+            if entry.name == fifos.REPOSITORY and entry.name != path:
+                fifos.clear(entry.path)
         elif entry.is_symlink():
             with contextlib.suppress(ObjectError):
                 if (there := tree.hub.objects.at(tree.hub.objects.tree_of(commit), path)) and there[0] == TREE:

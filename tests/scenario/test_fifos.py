@@ -11,8 +11,8 @@ from agentctl.git import process, worktrees
 from tests.support.agents import add, ends, run
 from tests.support.hub import PATIENCE
 
-NAMES = [".gitattributes", ".gitignore", "sub/.gitattributes", "sub/.gitignore"]
-MAKE = "mkdir -p sub; mkfifo " + " ".join(NAMES)
+NAMES = [".gitattributes", ".gitignore", "sub/.gitattributes", "sub/.gitignore", "sub/.git/HEAD"]
+MAKE = "mkdir -p sub/.git; mkfifo " + " ".join(NAMES)
 
 
 @pytest.fixture(autouse=True)
@@ -54,6 +54,22 @@ def test_a_repository_in_a_worktree_is_looked_into_as_well(repo, ann):
     )
     kept = agents.remove(repo.hub, "ann", repo.tip)
     assert any(repo.git("ls-tree", "--name-only", oid).split() == ["y"] for oid in repo.git("rev-list", kept).split())
+
+
+@pytest.mark.parametrize("name", ["HEAD", "commondir", "config", "packed-refs", "refs/heads/main"])
+def test_none_in_the_repository_of_a_submodule_holds_a_look(ann, name):
+    place = Path(ann.path, "in")
+    subprocess.run(["git", "init", "-q", "-b", "main", place], check=True)
+    subprocess.run(["git", "commit", "-q", "--allow-empty", "-m", "one"], cwd=place, check=True)
+    head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=place, check=True, capture_output=True, text=True).stdout.strip()
+    look = ann.look(index="watch.index")
+    look.run("update-index", "--add", "--cacheinfo", f"160000,{head},in")
+    subprocess.run(["git", "pack-refs", "--all"], cwd=place, check=True)
+    (place / ".git" / name).unlink(missing_ok=True)
+    (place / ".git" / name).parent.mkdir(parents=True, exist_ok=True)
+    os.mkfifo(place / ".git" / name)
+    look.run("ls-files", "-z", "-t", "-m", "-o")
+    assert not (place / ".git" / name).exists()
 
 
 def test_files_and_other_fifos_stay(repo, ann):
