@@ -34,9 +34,9 @@ def command(given: Given, wanted: str | None, agents: bool, adapters: tuple[str,
     if agents or adapters:
         return _try_agents(given, adapters)
     where = "agentctl" if given.path == "." else f"agentctl -C {quoted(given.path)}"
-    patient = Patient(given.hub, where)
+    patient = Patient(given.here, where, look=lambda: given.hub)
     if wanted:
-        in_session.refuse(given.hub)
+        in_session.refuse(given.here)
         names, done = [*examination.MENDS] if wanted == "all" else [wanted], 0
         for done, line in enumerate(examination.mend(patient, names), 1):
             given.say(printable(line, 4096))

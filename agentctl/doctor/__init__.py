@@ -37,6 +37,8 @@ class Patient:
     """Trunk's commit; empty if trunk is not known."""
     in_force: Policy | None = None
     """Trunk's policy; None if trunk is not known."""
+    look: Callable[[], object] = lambda: None
+    """Brings what the remote has, if the hub stands on one. It needs the folders that agentctl keeps in the hub."""
 
     @property
     def policy(self) -> Policy:

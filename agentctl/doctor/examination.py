@@ -12,14 +12,11 @@ from agentctl.git import stale_locks
 from agentctl.hub import policy_file
 
 FIRST = (*machine.CHECKS, *setup.CONFIG, refs.FILES)
-"""Checks that work even if nothing of the hub is sound."""
-
-ALONE = (machine.OWN, refs.FILES)
-"""Checks of what all checks after them rely on: while one of these finds something, those are left out."""
+"""Checks that work even if nothing of the hub is sound but its own folder."""
 
 REST = (*machine.LEFT, *refs.CHECKS, *setup.POLICY)
 NEED_TRUNK = (*setup.CHECKS, *checkouts.CHECKS, *worktrees.CHECKS)
-ALL = (*FIRST, *REST, *NEED_TRUNK)
+ALL = (machine.OWN, *FIRST, *REST, *NEED_TRUNK)
 MENDS = {check.name: check for check in ALL if check.mend}
 """Checks that have a mend, by name, in an order in which none fails on a fault that a later one mends."""
 
@@ -41,10 +38,12 @@ def mend(patient: Patient, names: list[str]) -> Iterator[str]:
         # A mend that was killed at its very end may have left these locks.
         stale_locks.clear(patient.hub.git_dir, stale_locks.ref_locks(patient.hub.git_dir))
     for check in [MENDS[name] for name in names]:
+        if check is not machine.OWN:
+            patient.look()
         if check in NEED_TRUNK:
             policy_file.in_force(patient.hub)
         if check.mend:
-            yield from check.mend(_with_trunk(patient))
+            yield from check.mend(patient if check is machine.OWN else _with_trunk(patient))
 
 
 def left(patient: Patient, names: list[str]) -> list[Symptom]:
@@ -54,10 +53,16 @@ def left(patient: Patient, names: list[str]) -> list[Symptom]:
 
 
 def _findings(patient: Patient) -> Iterator[Symptom]:
+    if own := [*_by(machine.OWN, patient)]:
+        # All else relies on the hub's own folder, also a look at the remote.
+        yield from own
+        return
+    patient.look()
     for check in FIRST:
         found = [*_by(check, patient)]
         yield from found
-        if found and check in ALONE:
+        if found and check is refs.FILES:
+            # All checks after it rely on refs.
             return
     # Checks that have mends go first, as another check may fail on the same fault.
     patient = _with_trunk(patient)

@@ -34,7 +34,8 @@ def _disk(patient: Patient) -> Iterator[Symptom]:
 
 
 FOLDERS = (
-    *("at-work", "bin", "broken", "locks", "logs", "scratch", "sessions", "worktrees"),
+    ".",
+    *("at-work", "bin", "broken", "locks", "logs", "scratch", "sessions", "station", "worktrees"),
     *(
         "locks/agents",
         "locks/inbox",
@@ -46,8 +47,11 @@ FOLDERS = (
         "worktrees/slots",
     ),
 )
-"""The folders that agentctl keeps in the hub's own folder, each before those in it."""
-FILES = ("hindrance.json", "marks.json", "scale.json", "working.json", "worktrees.at", "logs/upkeep.log")
+"""The hub's own folder and the folders that agentctl keeps in it, each before those in it."""
+FILES = (
+    *("hindrance.json", "marks.json", "scale.json", "working.json", "worktrees.at"),
+    *("logs/upkeep.log", "station/lock", "station/seen"),
+)
 """The files that it keeps there, except in folders for many."""
 
 
@@ -59,7 +63,7 @@ def _of_another_kind(patient: Patient) -> Iterator[Symptom]:
 def _misplaced(hub: Hub) -> Iterator[tuple[str, str]]:
     """Yield (path, what has to be there) of what stands in the place of a folder or file of ours."""
     for names, kind, right in ((FOLDERS, "folder", os.path.isdir), (FILES, "file", os.path.isfile)):
-        for path in (os.path.join(hub.own, name) for name in names):
+        for path in (os.path.normpath(os.path.join(hub.own, name)) for name in names):
             if os.path.lexists(path) and not right(path):
                 yield path, kind
 
@@ -115,5 +119,5 @@ def _end_orphans(patient: Patient) -> Iterator[str]:
 
 
 OWN = Check("files", _of_another_kind, _move_aside)
-CHECKS = (Check("disk", _disk), OWN, Check("locking", _locking))
+CHECKS = (Check("disk", _disk), Check("locking", _locking))
 LEFT = (Check("locks", _stale, _clear), Check("processes", _orphans, _end_orphans))

@@ -105,28 +105,35 @@ class Given:
     """Called before the command begins."""
 
     @functools.cached_property
-    def hub(self) -> Hub:
+    def here(self) -> Hub:
+        """The hub as it is here: nobody looks at the remote that it may stand on."""
         from agentctl.errors import NotFound
-        from agentctl.git.repository import apart_from, find
+        from agentctl.git.repository import find
 
         try:
             os.getcwd()
         except FileNotFoundError:
             raise NotFound("the folder that this was started in is gone", hint="cd to one that is there") from None
         try:
-            hub = find(self.path)
+            return find(self.path)
         except NotFound:
             # An agent may be anywhere when it says something about its task.
             if self.path != "." or not os.environ.get("AGENTCTL_HUB"):
                 raise
-            hub = find(os.environ["AGENTCTL_HUB"])
-        if hub.station:
-            self._look(hub, hub.station)
-        elif remote := apart_from(hub):
+            return find(os.environ["AGENTCTL_HUB"])
+
+    @functools.cached_property
+    def hub(self) -> Hub:
+        """The hub, after a look at the remote that it may stand on."""
+        from agentctl.git.repository import apart_from
+
+        if self.here.station:
+            self._look(self.here, self.here.station)
+        elif remote := apart_from(self.here):
             self.note(
                 f"agentctl: by its policy this is a clone of the hub at {remote}, but it has a queue of its own: agentctl init --remote {remote}"
             )
-        return hub
+        return self.here
 
     def _look(self, hub: Hub, station: Station) -> None:
         """Look at the remote that the hub stands on or, with --offline, say how old the last look is."""

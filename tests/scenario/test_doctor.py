@@ -28,6 +28,7 @@ from agentctl.hub.hindrance import Hindrance
 from tests.support import zygote
 from tests.support.agents import kill
 from tests.support.hub import PATIENCE, cli, command, environment, eventually, git, policy, write
+from tests.support.team import Team
 
 
 def doctor(repo, ok=None):
@@ -303,6 +304,10 @@ def a_file_in_the_place_of_a_folder(repo):
     return _in_the_place_of(repo, "sessions")
 
 
+def a_file_in_the_place_of_all_that_is_kept(repo):
+    return _in_the_place_of(repo, ".")
+
+
 def a_file_in_the_place_of_the_scratch_folder(repo):
     return _in_the_place_of(repo, "scratch")
 
@@ -332,6 +337,7 @@ def _in_the_place_of(repo, name):
 MENDED = {
     "files": (
         a_file_in_the_place_of_a_folder,
+        a_file_in_the_place_of_all_that_is_kept,
         a_file_in_the_place_of_the_scratch_folder,
         a_link_to_nothing_in_the_place_of_logs,
         a_folder_in_the_place_of_the_marks,
@@ -604,13 +610,29 @@ def test_every_check_is_tested():
     assert here | {"locking"} == {check.name for check in examination.ALL}
 
 
-def test_it_knows_what_agentctl_keeps_in_the_hubs_own_folder(repo):
+@pytest.mark.parametrize("name", [".", "station", "station/seen", "station/lock"])
+def test_what_is_in_the_place_of_something_at_a_station_is_found_without_a_look_at_the_remote(tmp_path, name):
+    station = Team(tmp_path).station("ann")
+    path = station.path / ".git/agentctl" / name
+    path.rename(tmp_path / "x")
+    path.write_text("mine\n") if (tmp_path / "x").is_dir() else path.mkdir()
+    [finding] = doctor(station, ok=9)
+    assert finding["what"] == f"{path} is no {'folder' if path.is_file() else 'file'}"
+    typed(station, finding["mend"], tmp_path)
+    assert doctor(station, ok=0) == [] and os.path.lexists(f"{path}.aside")
+
+
+@pytest.mark.parametrize("at_a_station", [False, True])
+def test_it_knows_what_agentctl_keeps_in_the_hubs_own_folder(repo, tmp_path, at_a_station):
+    if at_a_station:
+        repo = Team(tmp_path).station("ann")
     repo.cli("task", "add", "--id", "one", "Do one")
     repo.cli("spawn", "ann", "--task", "one", "--", "sh", "-c", "echo 1 > one.txt")
     repo.cli("bot", "run", "--once")
     repo.cli("scale", "1")
     own = repo.path / ".git/agentctl"
-    there = {path for top in ("", "locks", "logs", "worktrees") for path in (own / top).iterdir() if path.suffix != ".lock"}
+    tops = [name for name in ("", "locks", "logs", "station", "worktrees") if at_a_station or name != "station"]
+    there = {path for top in tops for path in (own / top).iterdir() if path.suffix != ".lock"}
     assert {str(path.relative_to(own)) for path in there} <= {*machine.FOLDERS, *machine.FILES}
 
 
