@@ -29,7 +29,7 @@ def outcome(turn: Turn, policy: Policy, review: Review, queued: Queued | None) -
         return f"{queued.key}: {why}"
     if review.refusal:
         return RefusedByReview(review.agent)
-    if any(known.by == new.by for known in queued.approvals):
+    if any((known.by, known.person, known.role) == (new.by, new.person, new.role) for known in queued.approvals):
         return None
     if not is_kept(wanted, author, queued.approvals, new):
         return f"{queued.key} has {len(queued.approvals)} approvals, and this one would add nothing"

@@ -289,7 +289,7 @@ def done_command(given: Given, names: tuple[str, ...], reason: str) -> int:
     """
     own = in_session.own_task(given.hub)
     if own and not planning.hands_in(given.policy, own) and names in ((), (own.id,)):
-        if reviewing.is_review(own) and not reviews.judged(given.hub, own.id, os.environ.get("AGENTCTL_AGENT", "")):
+        if reviewing.is_review(own) and not reviews.judged(given.hub, own, os.environ.get("AGENTCTL_AGENT", "")):
             raise Refused(
                 "you have judged nothing yet",
                 hint="agentctl approve CHANGE, or agentctl approve CHANGE --refuse WHY; if a person has to, agentctl task block 'REASON'",

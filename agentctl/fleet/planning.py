@@ -47,7 +47,7 @@ def conclude(
     if blocked := session_folder.reason(tree.path, session_folder.BLOCKED) if tree.there else "":
         end, note, failure = End.BLOCKED, blocked, None
     done, handoff = session_folder.reason(tree.path, session_folder.DONE), session_folder.said(tree.path, session_folder.HANDOFF)
-    if done and reviewing.is_review(task) and not reviews.judged(hub, task.id, claim.agent):
+    if done and reviewing.is_review(task) and not reviews.judged(hub, task, claim.agent):
         done = ""
     added = _added(hub, task, tree) if end is None else ""
     if end is not None and (planned := session_folder.said(tree.path, session_folder.TASKS)):

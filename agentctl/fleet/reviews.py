@@ -31,14 +31,13 @@ def of(hub: Hub, key: str) -> list[Task]:
     return found
 
 
-def judged(hub: Hub, name: str, agent: str) -> bool:
-    """Tell whether an agent has judged what the task `name` reviews, or nothing is left to judge."""
+def judged(hub: Hub, task: Task, agent: str) -> bool:
+    """Tell whether an agent has judged in the role of a review what that is about, or nothing is left to judge."""
     # What leaves the inbox after this look is in the ledger by then.
-    given = [request for request in inbox.read(hub) if isinstance(request, Review) and request.agent == agent]
+    waiting = inbox.read(hub)
     for record in Ledger.read(hub).state().queue.values():
-        if name in reviewing.names(record.key):
-            approved = any(one.by == agent for one in record.approvals)
-            return approved or any(request.head == record.change.head for request in given)
+        if task.id in reviewing.names(record.key):
+            return agent in reviewing.judges(record, task.role, waiting)
     return True
 
 
@@ -68,11 +67,23 @@ class Reviews:
         self._own = {key: self._waits(ledger, key, lacks, known) for key, lacks in self._lacks.items()}
         self._all = reviewing.with_followers(self._queue, self._own)
         # One that was parked may be opened again.
-        wanted = {name for key in self._lacks for name in reviewing.names(key)}
+        wanted = {(name, lack.rule.by) for key, lacks in self._lacks.items() for lack in lacks for name in reviewing.names(key)}
         for task in known.values():
-            over = reviewing.is_review(task) and task.closed != "done" and task.id not in wanted
+            over = reviewing.is_review(task) and task.closed != "done" and (task.id, task.role) not in wanted
             if over and task.id not in busy:
                 self._close(task)
+
+    def for_others(self, ledger: Ledger, known: Mapping[str, Task]) -> dict[str, Task]:
+        """Return the open reviews as `reviewing.for_others` does, by what is said of their changes by now."""
+        about = {name: key for key in self._lacks for name in reviewing.names(key)}
+        there = [task for name in about if (task := known.get(name)) and not task.closed]
+        if not there:
+            return {}
+        # What leaves the inbox after this look is in the ledger by then.
+        waiting, now = inbox.read(self._hub), Ledger.read(self._hub)
+        queue = self._queue if now.tip == ledger.tip else now.state().queue
+        queued = ((task, queue[about[task.id]]) for task in there if about[task.id] in queue)
+        return {t.id: reviewing.for_others(t, reviewing.judges(record, t.role, waiting)) for t, record in queued}
 
     def _waits(self, ledger: Ledger, key: str, lacks: Iterable[Lack], known: Mapping[str, Task]) -> frozenset[str]:
         """Return the reviews for which a change waits, and open those that are missing."""

@@ -207,6 +207,7 @@ class Fleet:
             if self.only is not None:
                 self.only.discard(name)
         self.reviews.follow(self.policy, ledger, self.tasks, self.runs)
+        self.tasks = self.tasks | self.reviews.for_others(ledger, self.tasks)
         if self.only is not None:
             # The queue does not become empty without them.
             self.only.update(self.reviews.needed)

@@ -18,10 +18,10 @@ def judge(verdict):
 APPROVE = """agentctl approve "$(echo "$AGENTCTL_TASK" | cut -d- -f2)" && agentctl task done --reason "it is good" """
 
 
-def reviewed(make_repo, **values):
+def reviewed(make_repo, rules=RULES, **values):
     repo = make_repo(**values)
     text = (repo.path / ".agentctl/policy.yaml").read_text()
-    write(repo.path, {".agentctl/policy.yaml": text + RULES})
+    write(repo.path, {".agentctl/policy.yaml": text + rules})
     repo.git("commit", "-qam", "what is to be approved")
     return repo
 
@@ -86,6 +86,48 @@ def test_one_agent_alone_cannot_review_and_that_is_said_until_there_is_another(m
     assert fleet.returncode == 0
     assert sorted(repo.landings()) == ["one/1", "two/1"]
     assert len([name for name in repo.refs("refs/agentctl/tasks/") if "review" in name]) <= 2
+
+
+def test_who_has_approved_gets_no_other_review_of_the_same_and_one_who_is_busy_is_waited_for(make_repo):
+    repo = reviewed(make_repo, "approvals:\n  - {paths: [one.txt], by: reviewer, count: 2}\n")
+    add(repo, "one", "long")
+    judged = 'until agentctl task show review-one-1 --json | grep -q \'"status": "done"\'; do sleep 0.05; done'
+    agent = f'case "$AGENTCTL_TASK" in review-*) agentctl approve one ;; long) {judged}; {WORK} ;; *) {WORK} ;; esac'
+    assert "reviews     2 of 2 done" in run(repo, agent, "--agents", 3).stdout
+    assert sorted(repo.landings()) == ["long/1", "one/1"]
+    assert len({approval.by for approval in repo.record("one").approvals}) == 2
+
+
+def test_where_all_have_approved_who_may_that_is_said_until_there_is_another(make_repo):
+    repo = reviewed(make_repo, "approvals:\n  - {paths: ['*.txt'], by: reviewer, count: 2}\n")
+    add(repo, "one")
+    fleet = started(repo, judge("agentctl approve one"), "--agents", "2")
+    alone = "for another agent than agent-1, agent-2, and there is no other: agentctl scale 3"
+    try:
+        eventually(lambda: f"held up: review-one-1.2: {alone}" in repo.cli("queue").stdout)
+        repo.cli("scale", "3")
+        fleet.communicate(timeout=PATIENCE)
+    finally:
+        fleet.kill()
+    assert (fleet.returncode, repo.landings()) == (0, ["one/1"])
+    reviews = [task(repo, name) for name in ("review-one-1", "review-one-1.2")]
+    assert [[session["agent"] for session in review["sessions"]] for review in reviews] == [["agent-2"], ["agent-3"]]
+
+
+def test_one_agent_may_approve_once_in_each_role(make_repo):
+    rules = "approvals:\n  - {paths: ['*.txt'], by: reviewer}\n  - {paths: ['*.txt'], by: guard}\n"
+    repo = reviewed(make_repo, rules)
+    policy = repo.path / ".agentctl/policy.yaml"
+    write(
+        repo.path,
+        {".agentctl/policy.yaml": policy.read_text().replace("agents:\n", "agents:\n  roles: {guard: {does: review}}\n")},
+    )
+    repo.git("commit", "-qam", "a second role that reviews")
+    add(repo, "one")
+    assert "reviews     2 of 2 done" in run(repo, judge("agentctl approve one"), "--agents", 2).stdout
+    assert repo.landings() == ["one/1"]
+    assert {(a.by, a.role) for a in repo.record("one").approvals} == {("agent-2", "reviewer"), ("agent-2", "guard")}
+    repo.proven()
 
 
 def test_a_review_that_was_parked_is_done_by_whoever_opens_it_and_closed_if_it_is_not_needed(make_repo):

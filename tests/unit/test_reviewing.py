@@ -3,9 +3,22 @@
 from agentctl.core.policy.policy import ApprovalRule, parse
 from agentctl.core.queue.approvals import Lack
 from agentctl.core.queue.model import Change
-from agentctl.core.queue.records import Queued, Work
-from agentctl.core.tasks.reviewing import MOST, names, of_roles, still_to_open, told, waited_for, ways, with_followers
-from agentctl.core.tasks.task import Task
+from agentctl.core.queue.records import Approval, Queued, Work
+from agentctl.core.queue.request import Review, Submit
+from agentctl.core.tasks.dispatch import Rules, dispatch, without_agent
+from agentctl.core.tasks.reviewing import (
+    MOST,
+    for_others,
+    judges,
+    names,
+    of_roles,
+    still_to_open,
+    told,
+    waited_for,
+    ways,
+    with_followers,
+)
+from agentctl.core.tasks.task import Status, Task
 
 
 def lack(count=1, by="reviewer"):
@@ -37,6 +50,26 @@ def test_one_approval_counts_for_all_rules_so_a_review_is_for_a_role():
     )
     guard = lack(by="guard")
     assert of_roles([all_, guard, docs]) == [Lack(docs.rule, ("a", "d", "e"), ()), guard]
+
+
+def test_who_has_judged_in_a_role_gets_no_other_review_of_the_same_in_that_role():
+    said = tuple(Approval(by, 1.0, role=role) for by, role in (("bob", "reviewer"), ("cleo", "guard"), ("dan", "worker")))
+    record = Queued(Change("fix", 1, "head", "ann", 1, 1.0), Work("b" * 40), approvals=said)
+    assert judges(record, "reviewer", []) == {"bob"} and judges(record, "guard", []) == {"cleo"}
+    # What the bot has not heard yet may be said in any role, but of another head it says nothing.
+    waiting = [
+        kind("ref", "oid", by, "fix", 2, head)
+        for kind, by, head in ((Review, "eve", "head"), (Review, "fay", "old"), (Submit, "gus", "head"))
+    ]
+    assert judges(record, "reviewer", waiting) == {"bob", "eve"}
+    left = for_others(review(2), judges(record, "reviewer", waiting))
+    assert left.avoid == ("ann", "bob", "eve")
+
+    def goes_to(*free):
+        return [who for _, who in dispatch({left.id: left}, {left.id: Status.READY}, free, "t", Rules(3), 1.0).start]
+
+    assert goes_to("ann", "bob", "cleo", "eve") == ["cleo"] and goes_to("ann", "bob", "eve") == []
+    assert without_agent([left], ["ann", "bob", "eve"]) and not without_agent([left], ["ann", "bob", "cleo", "eve"])
 
 
 def test_each_review_of_each_revision_has_a_name_of_its_own():

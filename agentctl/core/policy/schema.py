@@ -108,12 +108,13 @@ APPROVAL = section(
         "paths": globs("Globs. A change of such a file is not tested until it is approved. They are compared as protect.", None),
         "by": text(
             "Whose approvals count. anybody: anyone but who submitted the change. person: the same, but no agent. "
-            "Any other name: agents with a task of this role.",
+            "Any other name: agents with a task of this role. Each rule is counted by itself: one agent may approve once "
+            "in each role that it has a task of.",
             ANYBODY,
             pattern=NAME,
             **{"x-expected": "anybody, person or the name of a role of agents"},
         ),
-        "count": number("How many have to approve.", 1, 1, 100),
+        "count": number("How many different ones have to approve.", 1, 1, 100),
     },
     required=("paths",),
 )

@@ -1,7 +1,8 @@
 """Which approvals a change lacks, by the rules of the policy in force.
 
 A rule asks for approvals of every change that touches one of its paths. Each rule is counted by itself, so one approval
-may count for several. Paths are compared in the form that `admission_rules.folded` gives them, like protected ones.
+may count for several, and one agent may approve once in each role. Paths are compared in the form that
+`admission_rules.folded` gives them, like protected ones.
 """
 
 from __future__ import annotations

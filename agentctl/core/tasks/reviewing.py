@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 
 from agentctl.core import refnames
 from agentctl.core.policy import roles
@@ -11,8 +10,9 @@ from agentctl.core.policy.policy import Agents
 from agentctl.core.policy.schema import ANYBODY, PERSON
 from agentctl.core.queue.approvals import Lack
 from agentctl.core.queue.records import Queued
-from agentctl.core.queue.request import PRIORITY
+from agentctl.core.queue.request import PRIORITY, Request, Review
 from agentctl.core.tasks.task import Task
+from agentctl.core.text.json_form import replace
 from agentctl.core.text.printable import printable
 
 MOST = 5
@@ -42,6 +42,17 @@ def names(key: str) -> tuple[str, ...]:
 
 def is_review(task: Task) -> bool:
     return task.id.startswith("review-") and bool(task.avoid)
+
+
+def judges(record: Queued, role: str, waiting: Iterable[Request]) -> frozenset[str]:
+    """Return who has judged a queued change as an agent of a role; what is `waiting` in the inbox may be of any role."""
+    said = (one.agent for one in waiting if isinstance(one, Review) and one.head == record.change.head)
+    return frozenset((*said, *(one.by for one in record.approvals if one.role == role)))
+
+
+def for_others(review: Task, judged: Iterable[str]) -> Task:
+    """Return the review as one that none of those gets who have `judged` the same in its role: they have nothing to add."""
+    return replace(review, avoid=tuple(dict.fromkeys((*review.avoid, *sorted(judged)))))
 
 
 def of_roles(lacks: Iterable[Lack]) -> list[Lack]:
