@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from agentctl.core import refnames
 from agentctl.core.policy import roles
@@ -98,7 +98,7 @@ class Reviews:
             for number in free[:missing]:
                 self._open(self._queue[key], lack, number, known)
             if not free:
-                self._ask_for_a_person([task for task in there if task.role == lack.rule.by])
+                self._ask_for_a_person(reviewing.closed(lack, there))
         return frozenset(waits)
 
     def _on_its_way(self, ledger: Ledger, record: Queued) -> bool:
@@ -142,12 +142,14 @@ class Reviews:
         with contextlib.suppress(AgentctlError):
             tasks.add(self._hub, [reviewing.task_for(record, lack, number, about, time.time())])
 
-    def _ask_for_a_person(self, closed: Iterable[Task]) -> None:
-        """Park one of the reviews that were closed, and none of which brought the approval."""
-        why = f"{reviewing.MOST} reviews of this change are closed, and it lacks its approval still"
-        with contextlib.suppress(AgentctlError, StopIteration):
-            name = next(iter(closed)).id
-            tasks.change(self._hub, name, f"parked: {why}", lambda t: replace(t, closed="parked", reason=why))
+    def _ask_for_a_person(self, closed: Sequence[Task]) -> None:
+        """Park one of the reviews that are closed; together they did not bring what the change lacks."""
+        if not closed:
+            return
+        are = "1 review of this change is" if len(closed) == 1 else f"{len(closed)} reviews of this change are"
+        why = f"{are} closed, and it lacks an approval still"
+        with contextlib.suppress(AgentctlError):
+            tasks.change(self._hub, closed[0].id, f"parked: {why}", lambda t: replace(t, closed="parked", reason=why))
 
     def _close(self, task: Task) -> None:
         with contextlib.suppress(AgentctlError):

@@ -4,8 +4,13 @@ import json
 
 import pytest
 
+from agentctl.core.tasks import reviewing
+from agentctl.fleet.reviews import Reviews
+from agentctl.hub import tasks
+from agentctl.hub.ledger import Ledger
+from agentctl.hub.policy_file import in_force
 from tests.support.agents import WORK, add, ends, nothing_is_left, run, started, task
-from tests.support.hub import PATIENCE, eventually, write
+from tests.support.hub import PATIENCE, eventually, until, write
 
 RULES = "approvals:\n  - {paths: ['*.txt'], by: reviewer}\n"
 
@@ -275,6 +280,22 @@ def test_a_review_that_a_person_closes_is_followed_by_another_until_none_can_be_
     repo.cli("task", "open", "review-one-1")
     run(repo, judge(APPROVE))
     assert repo.landings() == ["one/1"]
+
+
+def test_a_review_that_is_open_stays_so_when_a_person_has_closed_all_others(make_repo):
+    repo = reviewed(make_repo, "approvals:\n  - {paths: ['*.txt'], by: reviewer, count: 2}\n")
+    repo.submit("one", {"one.txt": "one\n"})
+    with repo.bot() as bot:
+        until(bot, lambda: bot.halted)
+    fleet, (_, policy) = Reviews(repo.hub), in_force(repo.hub)
+    first, *others = reviewing.names("one/1")
+    for name in (*others, None):
+        fleet.follow(policy, Ledger.read(repo.hub), tasks.listed(repo.hub), ())
+        if name:
+            repo.cli("task", "done", name)
+    there = tasks.listed(repo.hub)
+    assert [there[name].closed for name in (first, *others)] == ["", "parked", "done", "done", "done"]
+    assert there[others[0]].reason == "4 reviews of this change are closed, and it lacks an approval still"
 
 
 def test_one_approval_is_asked_for_by_one_review_whatever_number_of_rules_want_it(make_repo):

@@ -8,6 +8,7 @@ from agentctl.core.queue.request import Review, Submit
 from agentctl.core.tasks.dispatch import Rules, dispatch, without_agent
 from agentctl.core.tasks.reviewing import (
     MOST,
+    closed,
     for_others,
     judges,
     names,
@@ -25,8 +26,8 @@ def lack(count=1, by="reviewer"):
     return Lack(ApprovalRule(("**",), by, count), ("a",), ())
 
 
-def review(number, closed="", role="reviewer"):
-    return Task(names("fix/1")[number - 1], "Review fix/1: it", "judge it", closed=closed, role=role, avoid=("ann",))
+def review(number, state="", role="reviewer"):
+    return Task(names("fix/1")[number - 1], "Review fix/1: it", "judge it", closed=state, role=role, avoid=("ann",))
 
 
 def waiting(lack, *reviews):
@@ -82,6 +83,11 @@ def test_a_change_waits_for_parked_reviews_where_others_are_too_few():
     assert waiting(lack(), parked) == [parked.id] and waiting(lack(2), parked, one) == [one.id, parked.id]
     assert waiting(lack(2), parked, one, two) == [one.id, two.id]
     assert waiting(lack(), review(1, "done")) == waiting(lack(by="guard"), one) == []
+
+
+def test_a_person_is_asked_by_a_review_that_is_done_in_the_role_that_is_lacking():
+    there = [review(1), review(2, "parked"), review(3, "done", "guard"), review(4, "done")]
+    assert closed(lack(), there) == [there[3]] and closed(lack(by="guard"), there) == [there[2]]
 
 
 def test_what_comes_after_a_change_waits_for_its_reviews_too():

@@ -80,6 +80,11 @@ def still_to_open(lack: Lack, reviews: Iterable[Task]) -> int:
     return max(0, lack.missing - len(_not_done(lack, reviews)))
 
 
+def closed(lack: Lack, reviews: Iterable[Task]) -> list[Task]:
+    """Return those of the reviews of a change that are done, in the role that the change lacks still."""
+    return [task for task in reviews if task.closed == "done" and task.role == lack.rule.by]
+
+
 def with_followers(queue: Mapping[str, Queued], waits: Mapping[str, Iterable[str]]) -> dict[str, frozenset[str]]:
     """Return for which reviews each queued change waits, by key: for its own, and for those of what it comes after.
 
