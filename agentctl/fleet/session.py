@@ -14,6 +14,7 @@ import time
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from agentctl.core.policy import roles
 from agentctl.core.policy.policy import Policy
 from agentctl.core.queue.spending import Spent
 from agentctl.core.tasks import conversation, last_words
@@ -244,7 +245,8 @@ class SessionRun:
         if found and found.kind == Kind.KEY and (missed := self._missed()):
             # A key that we kept from the program is not one that its provider refused.
             found = replace(found, said=found.said + missed)
-        return found
+        ended_by_us = self._ended_by_us if found and found.kind == Kind.LIMIT else None
+        return replace(found, limit=ended_by_us.limit) if found and ended_by_us else found
 
     def _run(
         self, tree: Worktree, argv: tuple[str, ...], env: dict[str, str], stdin: str | None, adapter: Adapter = NONE
@@ -277,7 +279,14 @@ class SessionRun:
         if self.stopping:
             running.stop()
         rules = self.policy.agents
-        patience = Patience(rules.silence, QUIET_START * rules.silence, rules.budget.session, rules.context, rules.timeout)
+        patience = Patience(
+            silence=rules.silence,
+            start=QUIET_START * rules.silence,
+            budget=rules.budget.session,
+            context=rules.context,
+            timeout=rules.timeout,
+            of_budget=roles.budget_key(rules, self.work.task.role),
+        )
         self._listener = Listener(self.log, adapters.reader(rules.adapter, argv))
         ended, self._ended_by_us = watch(
             tree, running, self.log, patience, self._listener, lambda text: self.tell("limits", text)

@@ -90,6 +90,22 @@ def test_a_session_over_its_budget_is_ended_and_the_next_is_told(make_repo, clau
     assert first["failure"]["kind"] == "cut off by our limit"
 
 
+LIMITS = {
+    "agents.context": "context: 100",
+    "agents.budget.session": "budget: {session: {turns: 1}}",
+    "agents.roles.careful.budget": "roles: {careful: {budget: {turns: 1}}}",
+}
+
+
+@pytest.mark.parametrize("key", LIMITS)
+def test_a_task_that_is_cut_off_by_a_limit_is_parked_and_the_key_of_that_limit_named(make_repo, claude, key):
+    repo = make_repo(agents=f"  {LIMITS[key]}\n")
+    claude("begin; answer; exec sleep 1000")
+    add(repo, {"id": "one", "role": "careful" if "careful" in key else ""})
+    run(repo, "--attempts", 1, ok=7)
+    assert task(repo, "one")["reason"].endswith(f"; a larger {key}, or smaller tasks, may help")
+
+
 def test_an_agent_is_told_that_its_budget_is_nearly_used_up(make_repo, claude):
     repo = make_repo(agents="  budget: {session: {turns: 5}}\n")
     wait = 'until grep -q "nearly over" "$AGENTCTL_SESSION/news.md"; do sleep 0.05; done'

@@ -202,7 +202,11 @@ def test_a_task_that_is_cut_off_again_and_again_is_parked():
     for end, larger in helps.items():
         ((_, reason),) = plan([a_task("x", failed(Kind.LIMIT, end=end))], attempts=1).park
         assert reason.endswith(f"; a larger {larger}, or smaller tasks, may help")
-    for odd in (failed(Kind.LIMIT, end=End.CIRCLES), failed(Kind.CONVERSATION)):
+    for limit in ("agents.context", "agents.budget.session", "agents.roles.guard.budget"):
+        spent = failed(Kind.LIMIT, end=End.SPENT)
+        ((_, reason),) = plan([a_task("x", replace(spent, failure=replace(spent.failure, limit=limit)))], attempts=1).park
+        assert reason.endswith(f"; a larger {limit}, or smaller tasks, may help")
+    for odd in (failed(Kind.LIMIT, end=End.SPENT), failed(Kind.LIMIT, end=End.CIRCLES), failed(Kind.CONVERSATION)):
         assert "may help" not in plan([a_task("x", odd)], attempts=1).park[0][1]
     assert plan([a_task("x", cut[0], session(End.EMPTY), cut[1])], attempts=2).park == (), "not in a row"
 

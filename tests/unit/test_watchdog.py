@@ -104,6 +104,12 @@ def test_a_session_that_has_used_up_its_budget_is_ended():
     assert ended(flat(30), Spent(money=5.25)) == (End.SPENT, "its budget is used up: $5.25 of $5.00")
 
 
+def test_what_ends_a_session_names_the_key_of_its_limit():
+    full = verdict(flat(30, context=100), 30, Spent(), Patience(SILENCE, START, context=100))
+    used = verdict(flat(30), 30, Spent(turns=100), replace(PATIENCE, of_budget="agents.roles.guard.budget"))
+    assert (full.limit, used.limit) == ("agents.context", "agents.roles.guard.budget")
+
+
 def test_a_program_that_lives_on_after_its_result_is_ended_and_has_ended_well():
     told = [replace(s, finished=s.time >= 300) for s in flat(330)]
     assert ended(told) == (None, f"it told its result and did not end within {GRACE:.0f} s, so it was ended")

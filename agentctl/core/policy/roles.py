@@ -27,6 +27,13 @@ def does(agents: Agents, name: str) -> str:
     return found.does if found else "work"
 
 
+def budget_key(agents: Agents, name: str) -> str:
+    """Return the key of the policy that limits what a session of a role may use up; `agents` are the settings for that role."""
+    own = role(agents, name)
+    of_role = own and own.budget == agents.budget.session != Budget()
+    return f"agents.roles.{name or WORKER}.budget" if of_role else "agents.budget.session"
+
+
 def settings(agents: Agents, role: Role) -> Agents:
     """Return the settings of agents as they are for a role: what it does not say is as for all."""
     own = role.adapter or role.command

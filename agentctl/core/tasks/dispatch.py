@@ -252,16 +252,13 @@ def _given_up(task: Task, elsewhere: _Elsewhere, rules: Rules) -> str:
 
 def _what_helps(last: Session) -> str:
     """Return what may help a task after its last session; empty if that is not known."""
-    limits = {
-        End.TIMEOUT: "agents.timeout",
-        End.STUCK: "agents.silence",
-        End.SPENT: "agents.budget",
-        End.CRASHED: "limits.output",
-    }
+    limits = {End.TIMEOUT: "agents.timeout", End.STUCK: "agents.silence", End.CRASHED: "limits.output"}
     if last.failure and last.failure.kind == Kind.CONTEXT:
         return "; smaller tasks may help"
-    of_limit = last.failure and last.failure.kind == Kind.LIMIT
-    return f"; a larger {limits[last.end]}, or smaller tasks, may help" if of_limit and last.end in limits else ""
+    if not last.failure or last.failure.kind != Kind.LIMIT:
+        return ""
+    limit = last.failure.limit or limits.get(last.end)
+    return f"; a larger {limit}, or smaller tasks, may help" if limit else ""
 
 
 def _too_early(task: Task, others: Mapping[str, Task], statuses: Mapping[str, Status]) -> bool:

@@ -141,6 +141,8 @@ class Failure(Struct, frozen=True):
     """The program's own words, fit to print."""
     after: float = 0.0
     """The time before which a new try is useless, as the program was told; 0 if it was told none."""
+    limit: str = ""
+    """The key of the policy whose limit cut the session off; empty if how it ended says which that is."""
 
 
 def classify(

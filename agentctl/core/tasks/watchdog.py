@@ -69,6 +69,8 @@ class Patience:
     """Tokens of one request."""
     timeout: float = 0.0
     """Seconds in all."""
+    of_budget: str = "agents.budget.session"
+    """The key of the policy that the budget is from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,16 +80,19 @@ class Verdict:
     end: End | None
     """How it ends then; None if it has ended well, but for its program that lives on."""
     why: str
+    limit: str = ""
+    """The key of the policy whose limit is met; empty if how it ends says which that is."""
 
 
 def verdict(samples: Sequence[Sample], now: float, spent: Spent, patience: Patience) -> Verdict | None:
     """Return why the session is to be ended, or None. For `samples` and `now` see `stuck`."""
     if used := over(patience.budget, spent):
-        return Verdict(End.SPENT, f"its budget is used up: {used}")
+        return Verdict(End.SPENT, f"its budget is used up: {used}", patience.of_budget)
     if samples and samples[-1].refused >= REFUSALS:
         return Verdict(End.CRASHED, f"its provider refused it {samples[-1].refused} times, and it went on trying")
     if samples and 0 < patience.context <= samples[-1].context and not samples[-1].finished:
-        return Verdict(End.SPENT, f"its context is full: {samples[-1].context:,} of {patience.context:,} tokens")
+        full = f"its context is full: {samples[-1].context:,} of {patience.context:,} tokens"
+        return Verdict(End.SPENT, full, "agents.context")
     grace = min(GRACE, patience.silence or GRACE)
     if _lives_on(samples, grace):
         return Verdict(None, f"it told its result and did not end within {grace:g} s, so it was ended")
