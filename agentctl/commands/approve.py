@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import click
 
 from agentctl.core import refnames
+from agentctl.core.policy import roles
 from agentctl.core.policy.schema import ANYBODY, PERSON
 from agentctl.core.queue import approvals as rules
 from agentctl.core.queue.approvals import Asked, Lack
@@ -16,13 +17,14 @@ from agentctl.core.queue.lifecycle import Stage
 from agentctl.core.queue.records import Approval, Queued
 from agentctl.core.queue.request import Submit
 from agentctl.core.tasks import reviewing
+from agentctl.core.tasks.task import Task
 from agentctl.core.text.json_form import Plain, facts
 from agentctl.core.text.plural import many
 from agentctl.core.text.printable import printable
 from agentctl.errors import Refused, UsageError
-from agentctl.fleet import reviews, session_folder
+from agentctl.fleet import in_session, reviews, session_folder
 from agentctl.git.objects import ObjectError
-from agentctl.hub import approvals, inbox, rights, status, tasks
+from agentctl.hub import approvals, inbox, rights, status
 from agentctl.hub.ledger import Ledger
 from agentctl.terminal.parser import Given, as_command, given
 
@@ -106,7 +108,7 @@ def review(given: Given, names: tuple[str, ...], refusal: str) -> int:
     agents = rights.Agents.read(hub)
     mine, grounds = agents.approval(by, 0.0), agents.grounds.get(by, "")
     found = [_reviewable(given, name, mine, grounds) for name in dict.fromkeys(names)]
-    done, judges = [], _is_reviewer(given)
+    done, own = [], in_session.own_task(hub)
     for one in found:
         receipt = inbox.review(hub, one.change, one.head, by, refusal)
         left = rules.lacking(one.asked, one.agent, (*one.approvals, mine))
@@ -119,19 +121,22 @@ def review(given: Given, names: tuple[str, ...], refusal: str) -> int:
             else f"approved by {by}; then {after}"
         )
         given.say(f"{one.key}: {said}", hang=2)
-        if judges:
+        if own and _is_result(given, own, by):
             session_folder.finish(os.environ[session_folder.VARIABLE], f"it has {'refused' if refusal else 'approved'} {one.key}")
+            own = None
     if given.json:
         given.emit({"reviewed": done})
     return 0
 
 
-def _is_reviewer(given: Given) -> bool:
-    """Tell whether this is called in the session of a reviewer, which comes to its result by that."""
-    task = os.environ.get("AGENTCTL_TASK")
-    if not task or session_folder.VARIABLE not in os.environ:
+def _is_result(given: Given, own: Task, by: str) -> bool:
+    """Tell whether a session on the task `own` has come to its result by what was just approved or refused.
+
+    That is so for a reviewer; if its task is about one change, only once it has judged that.
+    """
+    if roles.does(given.policy.agents, own.role) != "review":
         return False
-    return tasks.purpose(given.hub, given.policy.agents, task) == "review"
+    return not reviewing.is_review(own) or reviews.judged(given.hub, own, by)
 
 
 def _agent(given: Given) -> str | None:

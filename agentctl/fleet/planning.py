@@ -64,7 +64,11 @@ def conclude(
         added,
         done if end == End.DONE else "",
         f"it planned {many(len(below), 'task')}" if end == End.PLANNED else "",
-        ("it approved and refused nothing" if reviewing.is_review(task) else "it added no task, and did not say that it is done")
+        (
+            "it approved and refused nothing of what its task is about"
+            if reviewing.is_review(task)
+            else "it added no task, and did not say that it is done"
+        )
         if end == End.EMPTY
         else "",
         f"files that it changed are kept in {kept}, and are no result" if kept else "",

@@ -1,12 +1,14 @@
 """From a goal to what lands: one agent plans, others work, and others again judge their work before it may land."""
 
 import json
+import time
 
 import pytest
 
 from agentctl.core.tasks import reviewing
+from agentctl.core.tasks.claim import Claim
 from agentctl.fleet.reviews import Reviews
-from agentctl.hub import tasks
+from agentctl.hub import claims, tasks
 from agentctl.hub.ledger import Ledger
 from agentctl.hub.policy_file import in_force
 from tests.support.agents import WORK, add, ends, nothing_is_left, run, started, task
@@ -280,6 +282,23 @@ def test_a_review_that_a_person_closes_is_followed_by_another_until_none_can_be_
     repo.cli("task", "open", "review-one-1")
     run(repo, judge(APPROVE))
     assert repo.landings() == ["one/1"]
+
+
+def test_a_reviewer_comes_to_its_result_by_the_change_that_its_task_is_about(make_repo, tmp_path, monkeypatch):
+    repo = reviewed(make_repo)
+    for name in ("one", "two"):
+        repo.submit(name, {f"{name}.txt": f"{name}\n"})
+    with repo.bot() as bot:
+        until(bot, lambda: bot.halted)
+    Reviews(repo.hub).follow(in_force(repo.hub)[1], Ledger.read(repo.hub), {}, ())
+    claims.claim(repo.hub, "review-one-1", Claim("agent-2", 1, time.time() + 1000))
+    words = {"HUB": repo.hub.git_dir, "AGENT": "agent-2", "TASK": "review-one-1", "SESSION": str(tmp_path)}
+    for word, value in words.items():
+        monkeypatch.setenv(f"AGENTCTL_{word}", value)
+    repo.cli("approve", "two")
+    assert not (tmp_path / "done").exists()
+    repo.cli("approve", "one", "two")
+    assert (tmp_path / "done").read_text() == "it has approved one/1\n"
 
 
 def test_a_review_that_is_open_stays_so_when_a_person_has_closed_all_others(make_repo):
