@@ -12,7 +12,7 @@ import os
 import re
 import shutil
 import stat
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from agentctl.core.text import globs
@@ -144,7 +144,7 @@ def differing(
         look.run("read-tree", "--reset", commit)
     top = look.work_tree or ""
     # The option goes before what a .gitignore says, which may take all folders in.
-    behind = behind_links(look)
+    inner, behind = by_folders(look)
     found = [e for e in listed(look, "-o", "--exclude-standard", f"--exclude=/{SESSION}/") if e.path not in behind]
     found += behind.values()
     strange = under(look, (entry.path for entry in found if not entry.gone), alien)
@@ -161,7 +161,7 @@ def differing(
                 (changed if entry.gone or _mode(full) and _readable(full) else hidden).append(entry.path)
         elif not entry.mode and not entry.path.endswith("/") and _mode(full):
             (added if _readable(full) else hidden).append(entry.path)
-    return Files(*map(tuple, (changed, added, submodules(look), hidden)))
+    return Files(*map(tuple, (changed, added, inner, hidden)))
 
 
 def states(look: Scratch, paths: Sequence[str]) -> dict[str, str]:
@@ -195,11 +195,21 @@ def digest(look: Scratch, patterns: Sequence[str], seed: str = "") -> str:
     return known.hexdigest()
 
 
-def submodules(look: Scratch) -> list[str]:
-    """List the submodules in the index whose folders hold files."""
+def by_folders(look: Scratch) -> tuple[list[str], dict[str, ListedFile]]:
+    """Return what of the index only a look at the folders tells.
+
+    These are (the submodules whose folders hold files; the files, by path, that are gone since one of their folders is a
+    link now). Git lists none of those files that reads the same through the link.
+    """
     top = look.work_tree or ""
-    links = [path for mode, _, path in staged(look) if mode == GITLINK]
-    return [path for path in links if folders.identity(os.path.join(top, path)) and os.listdir(os.path.join(top, path))]
+    linked, full = _linked(top), list[str]()
+    gone = dict[str, ListedFile]()
+    for mode, oid, path in staged(look):
+        if mode == GITLINK and folders.identity(os.path.join(top, path)) and os.listdir(os.path.join(top, path)):
+            full.append(path)
+        if linked(path.rpartition("/")[0]):
+            gone[path] = ListedFile(path, mode, oid, gone=True)
+    return full, gone
 
 
 def _readable(path: str) -> bool:
@@ -242,25 +252,22 @@ def enter(look: Scratch, paths: tuple[str, ...]) -> None:
     )
 
 
-def behind_links(look: Scratch) -> dict[str, ListedFile]:
-    """Return, by path, those files of the index that are gone since one of their folders is a link now.
-
-    Git lists none of them that reads the same through the link.
-    """
-    beyond = beyond_links(look.work_tree or "", (path for _, _, path in staged(look)))
-    return {path: ListedFile(path, *known, gone=True) for path, known in facts(look, beyond).items()}
-
-
 def beyond_links(top: str, paths: Iterable[str]) -> set[str]:
     """Return those of the paths of which a folder is a link now: what is there is no part of the worktree."""
-    links = dict[str, bool]()
+    linked = _linked(top)
+    return {path for path in paths if linked(path.rpartition("/")[0])}
+
+
+def _linked(top: str) -> Callable[[str], bool]:
+    """Return a function that tells whether a folder below `top` is a link, or is in one."""
+    links = {"": False}
 
     def linked(folder: str) -> bool:
-        if folder and folder not in links:
-            links[folder] = linked(os.path.dirname(folder)) or os.path.islink(os.path.join(top, folder))
-        return links.get(folder, False)
+        if folder not in links:
+            links[folder] = linked(folder.rpartition("/")[0]) or os.path.islink(os.path.join(top, folder))
+        return links[folder]
 
-    return {path for path in paths if linked(os.path.dirname(path))}
+    return linked
 
 
 def fresh_index(copy: str, source: str) -> None:

@@ -24,7 +24,7 @@ from agentctl.core.text.json_form import Struct, dump, load, replace
 from agentctl.core.text.printable import printable
 from agentctl.errors import Infrastructure, Refused
 from agentctl.git import conversion, fifos, folders, modes, private_repository, scratch
-from agentctl.git.files import ListedFile, listed, only_converted, submodules
+from agentctl.git.files import ListedFile, by_folders, listed, only_converted
 from agentctl.git.folders import Identity
 from agentctl.git.merge import changed
 from agentctl.git.objects import FILE, GITLINK, TREE, ObjectError
@@ -261,7 +261,7 @@ def _differing(look: scratch.Scratch, keep: tuple[str, ...], ignored: bool) -> l
 
 def _empty_submodules(tree: Worktree, look: scratch.Scratch) -> bool:
     """Remove the files of submodules, which a run may have changed, and tell whether there were any."""
-    full = submodules(look) if os.path.exists(tree.own("index")) else []
+    full = by_folders(look)[0] if os.path.exists(tree.own("index")) else []
     for path in full:
         folders.drop(tree.path, path)
     return bool(full)
