@@ -24,7 +24,7 @@ def outcome(turn: Turn, policy: Policy, review: Review, queued: Queued | None) -
     if rights.allows(turn.hub, review.agent, queued):
         return f"{review.agent} works on the task of {queued.key}; somebody else has to approve or refuse it"
     wanted = approvals.asked(turn.hub, policy, queued)
-    new = turn.agents.approval(review.agent, turn.now)
+    new = turn.agents.approval(review.agent, turn.now, review.task)
     if why := no_use(wanted, author, new, turn.agents.grounds.get(new.by, "")):
         return f"{queued.key}: {why}"
     if review.refusal:

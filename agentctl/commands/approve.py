@@ -106,11 +106,13 @@ def review(given: Given, names: tuple[str, ...], refusal: str) -> int:
     hub = given.hub
     by = _agent(given) or refnames.of_person(hub.person(given.path).name) or "somebody"
     agents = rights.Agents.read(hub)
-    mine, grounds = agents.approval(by, 0.0), agents.grounds.get(by, "")
+    own = in_session.own_task(hub)
+    task = own.id if own else ""
+    mine, grounds = agents.approval(by, 0.0, task), agents.grounds.get(by, "")
     found = [_reviewable(given, name, mine, grounds) for name in dict.fromkeys(names)]
-    done, own = [], in_session.own_task(hub)
+    done = []
     for one in found:
-        receipt = inbox.review(hub, one.change, one.head, by, refusal)
+        receipt = inbox.review(hub, one.change, one.head, by, refusal, task=task)
         left = rules.lacking(one.asked, one.agent, (*one.approvals, mine))
         done.append({"key": one.key, "head": one.head, "by": by, "refused": bool(refusal), "new": receipt.new})
         done[-1]["lacking"] = [facts(lack) for lack in left]

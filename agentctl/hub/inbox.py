@@ -118,16 +118,19 @@ def bump(hub: Hub, change: str, priority: int, by: str | None = None, now: float
     return _ask(hub, head, agent, change, now, {"bump": True, "priority": priority})
 
 
-def review(hub: Hub, change: str, head: str, by: str, refusal: str = "", now: float | None = None) -> Receipt:
+def review(hub: Hub, change: str, head: str, by: str, refusal: str = "", now: float | None = None, task: str = "") -> Receipt:
     """Ask the bot to note that `by` approves `head` as the newest revision of `change`, or refuses it.
 
-    A review holds for this very commit. Raises UsageError for a refusal that is too long.
+    A review holds for this very commit. An agent names the `task` in whose session it says so. Raises UsageError for a
+    refusal that is too long.
     """
     check_name("agent", by)
     for request in read(hub, change):
-        if isinstance(request, Review) and (request.agent, request.head, request.refusal) == (by, head, refusal.strip()):
+        same = (request.agent, request.head) == (by, head)
+        if same and isinstance(request, Review) and (request.refusal, request.task) == (refusal.strip(), task):
             return Receipt(request.key, head, False, Stage.WAITING)
-    return _ask(hub, head, by, change, now, {"refuse": refusal} if refusal else {"approve": True})
+    said: Plain = {"refuse": refusal} if refusal else {"approve": True}
+    return _ask(hub, head, by, change, now, said | ({"task": task} if task else {}))
 
 
 def owner(hub: Hub, change: str, by: str | None) -> str | None:

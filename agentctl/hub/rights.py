@@ -60,6 +60,8 @@ class Agents:
     """The role of each agent; empty for one that has none."""
     grounds: Mapping[str, str]
     """What says of each that it is one, in words."""
+    worked: Mapping[tuple[str, str], str]
+    """The role of each task that an agent has now, or had a session of, by agent and task."""
 
     @classmethod
     def read(cls, hub: Hub) -> Agents:
@@ -72,14 +74,19 @@ class Agents:
             claim.agent: (role_of(found.tasks[name]), f"it has the claim of task {name}")
             for name, (claim, _) in found.claims.items()
         }
-        return cls({name: role for name, (role, _) in known.items()}, {name: why for name, (_, why) in known.items()})
+        worked = {(agent, task): role for _, agent, role, task in last}
+        worked |= {(claim.agent, name): role_of(found.tasks[name]) for name, (claim, _) in found.claims.items()}
+        roles, grounds = ({name: one[n] for name, one in known.items()} for n in range(2))
+        return cls(roles, grounds, worked)
 
-    def approval(self, name: str, now: float) -> Approval:
+    def approval(self, name: str, now: float, task: str = "") -> Approval:
         """Return the approval of an agent or a person of that name.
 
-        An agent has the role of the task that it has claimed, or else of its last session: a claim ends with its session.
+        An agent has the role of the `task` in whose session it says so: by the time that the bot hears of it, it may work on
+        another one. If it names none of its own, it has that of the task that it has claimed, or else of its last session.
         """
-        return Approval(name, now, person=name not in self.roles, role=self.roles.get(name, ""))
+        role = self.worked.get((name, task), self.roles.get(name, ""))
+        return Approval(name, now, person=name not in self.roles, role=role)
 
 
 def role_of(task: Task) -> str:

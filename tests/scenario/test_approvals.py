@@ -238,6 +238,24 @@ def test_a_reviewer_is_whose_task_says_so_as_long_as_that_is_its_last(asked):
     repo.proven()
 
 
+def test_an_agent_approves_in_the_role_of_the_task_that_it_names_whatever_it_works_on_when_that_is_heard(asked):
+    repo = asked("{paths: [src/**], by: reviewer, count: 3}")
+    add(repo, {"id": "look", "role": "reviewer"}, {"id": "other", "role": "reviewer"}, "code", "more")
+    repo.submit("x", {"src/x": "x\n"}, agent="agent-1")
+    settled(repo)
+    for by in ("agent-2", "agent-3"):
+        session.record(repo.hub, "look", Session(int(by[-1]), by, End.DONE, float(by[-1]), 1.0, repo.tip))
+    claims.claim(repo.hub, "code", Claim("agent-2", 1, time.time() + 1000))
+    claims.claim(repo.hub, "more", Claim("agent-3", 1, time.time() + 1000))
+    head = repo.record("x").change.head
+    inbox.review(repo.hub, "x", head, "agent-2", task="look")
+    # That of a task that was never its own counts for nothing.
+    false = inbox.review(repo.hub, "x", head, "agent-3", task="other")
+    settled(repo)
+    assert [(a.by, a.role) for a in repo.record("x").approvals] == [("agent-2", "reviewer")]
+    assert "agent-3 is an agent of the role worker" in answer(repo, "agent-3", "x", int(false.key.split("/")[1]))
+
+
 def test_a_person_whose_name_a_record_gives_to_an_agent_is_told_which_and_what_to_do(asked):
     repo = asked(PERSON)
     add(repo, "old")

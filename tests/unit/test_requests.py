@@ -74,6 +74,7 @@ def test_the_other_requests():
     assert asked(bump=True, priority=7) == Bump(REF, OID, "ann", "one", 2, HEAD, priority=7)
     assert asked(mends=True).mends and asked(bump=True, priority=0).priority == 0
     assert asked(approve=True) == Review(REF, OID, "ann", "one", 2, HEAD)
+    assert asked(approve=True, task="look") == Review(REF, OID, "ann", "one", 2, HEAD, task="look")
     assert asked(refuse=" it\nleaks ") == Review(REF, OID, "ann", "one", 2, HEAD, refusal="it\nleaks")
     for request in (asked(withdraw=True), asked(bump=True, priority=7), asked(approve=True), asked(refuse="no")):
         assert not request.submits and not request.waits

@@ -84,6 +84,8 @@ class Review(Request):
 
     refusal: str = ""
     """Why the change is refused; empty if it is approved."""
+    task: str = ""
+    """The task in whose session the agent says so; empty if it says none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +144,7 @@ def _asked(named: _Named, said: _Said) -> Request:
     if len(kinds) > 1:
         raise ValueError(f"{' and '.join(kinds)} in one")
     if approve or refuse:
-        return Review(*named, refusal=_refusal(said))
+        return Review(*named, refusal=_refusal(said), task=said.task or "")
     if said.withdraw:
         return Withdraw(*named)
     if said.bump:
