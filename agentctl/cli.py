@@ -120,7 +120,7 @@ def run(args: list[str], begin: Callable[[], None] = lambda: None) -> int:
     import click
 
     from agentctl import signals
-    from agentctl.errors import AgentctlError, DiskFull, Infrastructure, UsageError, is_full, told
+    from agentctl.errors import AgentctlError, UsageError
     from agentctl.terminal.parser import Given, root
 
     as_json = "--json" in args[: args.index("--")] if "--" in args else "--json" in args
@@ -141,6 +141,9 @@ def run(args: list[str], begin: Callable[[], None] = lambda: None) -> int:
         return _fail(error, as_json)
     except (KeyboardInterrupt, click.Abort):
         # click turns every KeyboardInterrupt into Abort.
+        left = signals.undone()
+        if left and not isinstance(left, BrokenPipeError):
+            return _fail(_left(_understood(left, given)), as_json)
         return signals.status()
     except BrokenPipeError:
         _give_up_output()
@@ -149,10 +152,27 @@ def run(args: list[str], begin: Callable[[], None] = lambda: None) -> int:
         if signals.heard():
             # When a terminal is closed, a write to it fails before its SIGHUP is seen.
             return signals.status()
-        hint = DiskFull.hint if is_full(error) else "agentctl doctor"
-        return _fail(Infrastructure(told(error), hint=hint), as_json)
+        return _fail(_understood(error, given), as_json)
     except Exception as error:
-        return _fail(_defect(error, given), as_json)
+        return _fail(_understood(error, given), as_json)
+
+
+def _understood(error: Exception, given: Given) -> AgentctlError:
+    """Return an error as what is told of it."""
+    from agentctl.errors import AgentctlError, DiskFull, Infrastructure, is_full, told
+
+    if isinstance(error, AgentctlError):
+        return error
+    if isinstance(error, OSError):
+        return Infrastructure(told(error), hint=DiskFull.hint if is_full(error) else "agentctl doctor")
+    return _defect(error, given)
+
+
+def _left(error: AgentctlError) -> AgentctlError:
+    """Return what is told of an error that cut the clean-up after a signal short."""
+    from agentctl.errors import Infrastructure
+
+    return Infrastructure(f"while it stopped: {error.message}; what is left, the next start clears away", hint=error.hint)
 
 
 def _defect(error: Exception, given: Given) -> Defect:
@@ -178,15 +198,18 @@ def _defect(error: Exception, given: Given) -> Defect:
 
 
 def _fail(error: AgentctlError, as_json: bool) -> int:
+    """Print an error and return its exit status; after a signal the status is that of the signal, whatever failed on the way."""
+    from agentctl import signals
     from agentctl.core.text.printable import visible
 
+    status = signals.status() if signals.heard() else error.exit
     hint = f"\nhint: {error.hint}" if error.hint else ""
     text = visible(f"agentctl: {error.message}{hint}")
     if as_json:
         import json
 
-        text = json.dumps({"code": error.code, "message": error.message, "hint": error.hint, "exit": error.exit})
+        text = json.dumps({"code": error.code, "message": error.message, "hint": error.hint, "exit": status})
     # If this cannot be printed, the exit status still tells that there was an error.
     with contextlib.suppress(OSError):
         print(text, file=sys.stderr)
-    return error.exit
+    return status

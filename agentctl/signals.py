@@ -45,6 +45,7 @@ class _Asked:
         self.holds = 0
         self.told = False
         """Whether Stopped was raised."""
+        self.undone: Exception | None = None
         self.terminals: list[int] = []
 
 
@@ -113,11 +114,18 @@ def _say(words: str) -> None:
 def held() -> Iterator[None]:
     """Hold signals back: within the block a signal interrupts nothing.
 
-    Stopped is raised for it by `check`, or at the end of the block (of the outermost one, if blocks are nested).
+    Stopped is raised for it by `check`, or at the end of the block (of the outermost one, if blocks are nested). An error
+    that leaves the block after a signal becomes Stopped, so that nobody outside takes it for an error to go on after;
+    `undone` returns it.
     """
     _asked.holds += 1
     try:
         yield
+    except Exception as error:
+        if not heard():
+            raise
+        _asked.told, _asked.undone = True, error
+        raise Stopped from error
     finally:
         _asked.holds -= 1
     if not _asked.holds:
@@ -148,6 +156,11 @@ def check() -> None:
 def heard() -> bool:
     """Tell whether there was a signal."""
     return bool(_asked.numbers)
+
+
+def undone() -> Exception | None:
+    """Return the error that cut the clean-up after a signal short; None if none did."""
+    return _asked.undone
 
 
 def status() -> int:

@@ -310,7 +310,7 @@ class Fleet:
                     continue
                 by_machine = isinstance(error, (OSError, GitError, Infrastructure))
                 self._failed, step = self._failed.one_failed(name, by_machine, bool(self.runs))
-                if is_full(error) and not self.runs:
+                if is_full(error) and not (self.runs or self._stopping):
                     raise
                 if step is Step.PARK and not is_full(error):
                     self.park(name, f"agentctl could not run its sessions: {why}")

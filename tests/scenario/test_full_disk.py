@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import subprocess
 
 import pytest
@@ -85,5 +86,31 @@ def test_a_run_goes_on_by_itself_when_there_is_room_again(small, tmp_path):
         assert run.wait(PATIENCE) == 0, (tmp_path / "log").read_text()
     assert "2 of 2 landed" in (tmp_path / "log").read_text()
     assert ends(repo, "two") == ["submitted"]
+    repo.proven()
+    shutil.rmtree(repo.path)
+
+
+@pytest.mark.parametrize("waits", [False, True])
+def test_a_run_that_is_asked_to_stop_waits_for_no_room(small, tmp_path, waits):
+    small = small("small")
+    repo = Repo.create(small / "repo", agents="  headroom: {disk: 1MiB}\n")
+    add(repo, "one")
+    script = f'touch "{tmp_path}/begun"; while [ ! -e "{tmp_path}/go" ]; do sleep 0.05; done; echo 1 >one.txt'
+    with open(tmp_path / "log", "w+") as log:
+        run = started(repo, log, script)
+        eventually((tmp_path / "begun").exists)
+        fill(small)
+        if waits:
+            (tmp_path / "go").touch()
+            eventually(lambda: GOES_ON in (tmp_path / "log").read_text())
+        run.send_signal(signal.SIGTERM)
+        status, said = run.wait(PATIENCE), (tmp_path / "log").read_text()
+        assert status == 128 + signal.SIGTERM, said
+        assert (GOES_ON in said) == waits
+        assert waits or "while it stopped: " in said and "the next start clears away" in said
+        (small / "fill").unlink()
+        (tmp_path / "go").touch()
+        assert started(repo, log, "echo 1 >one.txt").wait(PATIENCE) == 0, (tmp_path / "log").read_text()
+    assert ends(repo, "one")[-1] == "submitted"
     repo.proven()
     shutil.rmtree(repo.path)
