@@ -369,7 +369,7 @@ class Bot:
             turn.happen(events.Replanned(f"probe {probe.number} cannot land any more"))
             return ()
         if self._held_back.keeps(turn, self.policy, turn.state.trunk, rest):
-            turn.happen(events.Replanned(f"probe {probe.number} holds what lacks approvals"))
+            turn.happen(events.Replanned(f"probe {probe.number} holds what may not land"))
             return ()
         staged = Staged(probe, built.commit, built.tree, rest, self.gate, turn.now)
         under_way = Landing(turn.state.trunk, staged, Passed(judgement.tree, judgement.gate, judgement.at, judgement.commit))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from agentctl.bot import added_keys
+from agentctl.bot import added_keys, upstream
 from agentctl.bot.turn import Turn
 from agentctl.core.notices import Unapproved
 from agentctl.core.policy.policy import ApprovalRule, Policy
@@ -80,34 +80,43 @@ class HeldBack:
         return self._asked[queued.key]
 
     def keeps(self, turn: Turn, policy: Policy, base: str, landing: Iterable[tuple[str, str]]) -> bool:
-        """Tell whether some change that is about to land may not, and reject those whose edit would go elsewhere.
+        """Tell whether some change that is about to land may not, and reject those that break a rule only there.
 
         `landing` has (key, commit that carries the change) in order, on top of `base`.
         """
         free, kept = {c.key for c in self.thawed(turn, policy)}, False
         for key, carrying in landing:
             queued = turn.state.queue[key]
-            wrong, protected = self._elsewhere(policy, queued, base, carrying)
-            if key in free and wrong:
-                why = f"trunk has moved what it edits: {wrong}; rebase it on trunk"
-                turn.reject(key, AgainstRules((why,), protected), why)
-            kept, base = kept or key not in free or bool(wrong), carrying
+            broken = self._broken(policy, queued, base, carrying)
+            if key in free and broken:
+                turn.reject(key, broken, broken.rules[0])
+            kept, base = kept or key not in free or bool(broken), carrying
         return kept
+
+    def _broken(self, policy: Policy, queued: Queued, base: str, carrying: str) -> AgainstRules | None:
+        """Return the rule that a change breaks only where it lands; None if it breaks none.
+
+        What trunk takes in from the branch that it follows may edit everything, but leaves a policy by which trunk can go.
+        """
+        joins = queued.change.joins
+        moved, protected = ("", False) if joins else self._elsewhere(policy, queued, base, carrying)
+        if moved:
+            return AgainstRules((f"trunk has moved what it edits: {moved}; rebase it on trunk",), protected)
+        if wrong := policy_file.refusals(self._hub, base, carrying, policy.trunk):
+            mend = f"mend it on {upstream.name(policy)}" if joins else "rebase it on trunk, and mend it"
+            return AgainstRules((f"trunk could not go by the policy that it would leave there: {wrong[0]}; {mend}",))
+        return None
 
     def _elsewhere(self, policy: Policy, queued: Queued, base: str, carrying: str) -> tuple[str, bool]:
         """Return (which rule about paths a change breaks only where it lands, whether a path is protected); "" for none.
 
-        These are the rules of protected files, of approvals, of the policy file and of keys.
+        These are the rules of protected files, of approvals and of keys.
         """
-        if queued.change.joins:
-            return "", False
         landing = tuple(path for path, *_ in changed(self._hub, base, carrying))
         if protected := [path for path in landing if protector(path, policy.protect)]:
             return f"it would change {_named(protected)}, which no change may touch", True
         if paths := known_approvals.beyond(self._hub, policy, queued, base, carrying):
             return f"it would change {_named(paths)}, which needs approvals", False
-        if wrong := policy_file.refusals(self._hub, base, carrying, policy.trunk):
-            return wrong[0], False
         own = {*queued.work.places}
         if len(own) >= PATHS or not own.issuperset(landing):
             return "; ".join(added_keys.refusals(self._hub, policy, base, carrying, [])[:1]), False

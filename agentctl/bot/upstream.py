@@ -2,7 +2,8 @@
 
 That branch is one of the hub, which the bot does not move (`upstream:`), or trunk's namesake at a remote (`publish:`). What is
 new there and builds on trunk is taken as a push to trunk itself would be. Anything else is queued like a submission: it is
-merged, tested, and lands under a merge commit, so that the branch can go on from trunk.
+merged, tested, and lands under a merge commit, so that the branch can go on from trunk. What would leave a policy by which trunk
+cannot go is queued too, and rejected where it would land.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from agentctl.core.text.json_form import quoted
 from agentctl.git.merge import changed
 from agentctl.git.repository import Hub
 from agentctl.git.station import SEEN
+from agentctl.hub import policy_file
 
 NAME = "upstream"
 """The change, and the author, as which what is taken in stands in the queue."""
@@ -64,9 +66,14 @@ class Upstream:
         """A commit that was rejected, and until when it rests."""
 
     def forward(self, policy: Policy) -> None:
-        """Move trunk to what builds on it, unless the policy has a person decide of such moves; the caller adopts it."""
+        """Move trunk to what builds on it, unless the policy has a person decide of such moves; the caller adopts it.
+
+        Trunk is not moved to a policy by which it cannot go.
+        """
         new, old = tip(self._hub, policy), self._hub.refs.get(refnames.branch(self._trunk))
-        if new and old and policy.foreign != "stop" and self._stands(new, old) is Stands.AHEAD:
+        if not new or not old or policy.foreign == "stop" or self._stands(new, old) is not Stands.AHEAD:
+            return
+        if not policy_file.refusals(self._hub, old, new, self._trunk):
             move = self._hub.refs.transaction(f"taken in from {name(policy)}")
             move.update(refnames.branch(self._trunk), new, old)
             move.commit()

@@ -292,6 +292,68 @@ def test_a_relative_path_leads_where_it_leads_the_users_git(tmp_path, bare):
     assert git(tmp_path / "origin.git", "rev-parse", "main").strip() == hub.tip
 
 
+# a policy by which trunk cannot go
+
+PATH = ".agentctl/policy.yaml"
+
+
+class Branched(Mirrored):
+    """A hub whose trunk follows its branch `dev`."""
+
+    @classmethod
+    def begin(cls, folder, text=PUBLISHED):
+        made = cls.create(folder / "hub", {PATH: text.replace("publish: origin", "upstream: dev")})
+        made.git("branch", "dev")
+        made.trunk_judged()
+        return made
+
+    def colleague(self, files):
+        new = self.change(files, "a colleague's work", self.hub.trunk_tip("dev"))
+        self.git("update-ref", "refs/heads/dev", new)
+        return new
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "apart"), [(Mirrored, "origin/main", False), (Branched, "dev", False), (Branched, "dev", True)]
+)
+def test_a_policy_by_which_trunk_cannot_go_is_taken_in_when_it_is_mended(tmp_path, monkeypatch, kind, name, apart):
+    monkeypatch.setattr(publish, "REST", 0.05)
+    repo = kind.begin(tmp_path)
+    text = repo.show(PATH)
+    if apart:
+        repo.submit("ours", {"ours": "1\n"})
+        repo.drain()
+    bad = repo.colleague({PATH: text + "nonsense: 1\n"})
+    with repo.bot() as bot:
+        until(bot, lambda: repo.stages().get("upstream/1") == "rejected")
+        repo.submit("more", {"more": "1\n"})
+        until(bot, lambda: repo.stage("more") == "landed")
+        assert len([event for event in told(bot, "rejected") if "upstream" in event]) == 1
+        why = repo.record("upstream").why
+        assert f": {PATH}:{len(text.splitlines()) + 1}:1: " in why and why.endswith(f"; mend it on {name}")
+        assert repo.kind("upstream") == "policy" and bad not in repo.git("rev-list", "main").split()
+        mended = repo.colleague({PATH: text, "mended": "1\n"})
+        until(bot, lambda: mended in repo.git("rev-list", "main").split())
+    assert repo.show(PATH) == text
+    repo.proven()
+
+
+def test_two_policies_that_are_valid_apart_and_not_together_are_not_joined(tmp_path):
+    repo = Branched.begin(tmp_path, PUBLISHED.replace("protect:\n  - .agentctl/**\n", "protect: []\n"))
+    text = repo.show(PATH)
+    ours = text.replace("version: 1\n", "version: 1\nlimits: {path: 400}\n")
+    repo.submit("ours", {PATH: ours})
+    repo.drain()
+    repo.colleague({PATH: text + "limits: {path: 500}\n"})
+    repo.drain()
+    assert repo.stages() == {"ours/1": "landed", "upstream/1": "rejected"} and repo.kind("upstream") == "policy"
+    assert f": {PATH}:{len(ours.splitlines()) + 1}:1: " in repo.record("upstream").why
+    repo.colleague({PATH: text, "mended": "1\n"})
+    repo.drain()
+    assert (repo.show(PATH), repo.show("mended")) == (ours, "1\n")
+    repo.proven()
+
+
 # a branch of the bot's own
 
 OWN = policy().replace("trunk: main", "trunk: landed\nupstream: main")
