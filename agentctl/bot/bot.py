@@ -177,8 +177,8 @@ class Bot:
             with self.hub.objects.store.together():
                 self._decide(now)
             checkouts.follow(self.hub, self.trunk)
-        if self.green.hopeless:
-            raise self.green.hopeless
+        if not self.contended and (hopeless := self.green.hopeless or self._retries.hopeless):
+            raise hopeless
         self.launch()
         self.upkeep.turn()
         self.publisher.turn(self.policy, self.state.trunk)
@@ -216,10 +216,9 @@ class Bot:
         self.take_in(turn, seen)
         turn.fall_together()
         self.collect(turn)
-        if self._proven(turn, turn.state.trunk):
-            self._work(turn)
-        else:
-            self._mend(turn)
+        if not self._retries.hopeless:
+            work = self._work if self._proven(turn, turn.state.trunk) else self._mend
+            work(turn)
         self.end_turn(turn)
 
     def take_in(self, turn: Turn, seen: Names) -> None:

@@ -10,7 +10,7 @@ from agentctl.hub.verdicts import Judgement
 
 
 class Retries:
-    """A count of runs without a verdict, which ends the bot if the gate gives none for trunk either."""
+    """A count of runs without a verdict, after too many of which the bot gives up if the gate gives none for trunk either."""
 
     def __init__(self) -> None:
         self._row = 0
@@ -18,6 +18,8 @@ class Retries:
         self._unclear: Counter[str] = Counter()
         """The number of runs without a verdict, by tree."""
         self._doubted: set[str] = set()
+        self.hopeless: Infrastructure | None = None
+        """The error with which the bot is to end, once the turn that heard of it is recorded; None if it goes on."""
 
     def doubts(self, tree: str, retries: int) -> bool:
         """Tell whether a run of `tree` without a verdict is to be followed by a run on the trunk below."""
@@ -27,7 +29,7 @@ class Retries:
         return True
 
     def hear(self, judgement: Judgement, retries: int) -> None:
-        """Count a run, and raise Infrastructure if too many had no verdict.
+        """Count a run; too many that had no verdict are hopeless.
 
         Too many are more than `retries` runs, in a row or of one tree, if `doubts` has been true for the tree.
         """
@@ -40,7 +42,7 @@ class Retries:
         self._unclear[judgement.tree] += 1
         times = max(self._row, self._unclear[judgement.tree])
         if times > retries and judgement.tree in self._doubted:
-            raise Infrastructure(
+            self.hopeless = Infrastructure(
                 f"the gate gave no verdict {times} times in a row: {judgement.why}, at {judgement.commit[:12]}; nobody is blamed",
                 hint="mend it, then run this again. The gate said:\n" + judgement.log[-2000:],
             )

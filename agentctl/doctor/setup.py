@@ -13,6 +13,7 @@ from collections.abc import Iterator
 
 from agentctl.core import refnames
 from agentctl.core.policy.policy import fingerprint, in_parts, parts
+from agentctl.core.queue.events import Probed
 from agentctl.core.queue.model import Verdict
 from agentctl.core.tasks.failure import NATURE, Kind
 from agentctl.core.text.plural import many
@@ -207,9 +208,16 @@ def _last(patient: Patient, ours: str, tree: str) -> Judgement | None:
     return failed if failed and (not passed or passed.at < failed.at) else None
 
 
+def _last_run(patient: Patient) -> Probed | None:
+    """Return how the last gate run ended; None if no gate has anything to judge now, so that no run would tell more."""
+    ledger = Ledger.read(patient.hub)
+    proven = all(verdicts.lookup(patient.hub, ours, tree, Verdict.PASSED) for ours, tree in _judged(patient))
+    return None if proven and not ledger.state().queue else status.last_run(ledger)
+
+
 def _unclear(patient: Patient) -> Iterator[Symptom]:
     """Find out whether the last gate run came past its setup and gave no verdict."""
-    last = status.last_run(Ledger.read(patient.hub))
+    last = _last_run(patient)
     if last and last.verdict is Verdict.INDETERMINATE and last.step != judging.SETUP:
         yield Symptom(
             f"the last gate run gave no verdict: {last.why}",
@@ -219,8 +227,7 @@ def _unclear(patient: Patient) -> Iterator[Symptom]:
 
 def _last_setup(patient: Patient) -> Iterator[Symptom]:
     """Find out whether the last gate run and the last session failed in their setup."""
-    hub = patient.hub
-    last = status.last_run(Ledger.read(hub))
+    hub, last = patient.hub, _last_run(patient)
     if last and last.step == judging.SETUP:
         yield Symptom(
             f"the last gate run did not come past its setup: {last.why}",

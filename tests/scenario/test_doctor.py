@@ -22,6 +22,7 @@ from agentctl.core.tasks.task import Session, Task
 from agentctl.doctor import examination, machine
 from agentctl.engine import owner
 from agentctl.engine.processes import MARK
+from agentctl.errors import Infrastructure
 from agentctl.fleet.pace import Pace
 from agentctl.hub import claims, tasks
 from agentctl.hub.hindrance import Hindrance
@@ -641,6 +642,42 @@ def test_what_is_mended_is_not_found_again(make_repo):
     repo, _ = a_red_trunk(make_repo)
     repo.push({"trunk.txt": "fine\n", ".gitattributes": "*.bin filter=secret\n"})
     git(repo.path, "config", "--global", "filter.secret.smudge", "cat")
+    repo.drain()
+    assert doctor(repo, ok=0) == []
+
+
+@pytest.mark.parametrize("retries", [0, 1])
+@pytest.mark.parametrize("step", ["gate", "setup"])
+def test_a_gate_run_without_a_verdict_is_told_as_long_as_a_gate_has_something_to_judge(make_repo, tmp_path, retries, step):
+    gone = tmp_path / "gone"
+    line = f"if [ -e {gone} ]; then exit 125; fi"
+    text = policy(gate=line if step == "gate" else "exit 0", retries=retries) + (f"slot:\n  setup: {line}\n" * (step == "setup"))
+    repo = make_repo(files={".agentctl/policy.yaml": text})
+    repo.trunk_judged()
+    gone.touch()
+    repo.submit("one", {"one.txt": "one\n"})
+    with pytest.raises(Infrastructure, match="the gate gave no verdict"):
+        repo.drain()
+    [finding] = doctor(repo, ok=9)
+    assert "exit status 125" in finding["what"]
+    told = repo.cli("why", "one").stdout
+    assert "the last gate run gave no verdict" in told
+    assert told.count(" indeterminate: ") == told.count(" of one/1: ") == retries + 1, "no probe begins that nobody runs"
+    repo.cli("withdraw", "one")
+    gone.unlink()
+    repo.drain()
+    assert doctor(repo, ok=0) == []
+
+
+def test_a_gate_run_of_trunk_itself_without_a_verdict_is_told_until_trunk_is_proven(make_repo, tmp_path):
+    gone = tmp_path / "gone"
+    gone.touch()
+    repo = make_repo(gate=f"if [ -e {gone} ]; then exit 125; fi", retries=0)
+    with pytest.raises(Infrastructure, match="the gate gave no verdict"):
+        repo.drain()
+    [finding] = doctor(repo, ok=9)
+    assert finding["what"].startswith("the last gate run gave no verdict")
+    gone.unlink()
     repo.drain()
     assert doctor(repo, ok=0) == []
 
