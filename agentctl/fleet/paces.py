@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from agentctl.core.notices import Braked, Released, Told
+from agentctl.core.policy import roles
 from agentctl.core.tasks.brakes import RunningSession
 from agentctl.core.tasks.task import Session, Task
 from agentctl.fleet.pace import Pace, PauseTimes
@@ -33,7 +34,7 @@ class Paces:
         """
         self._programs, self._tell = programs, tell
         self._lacking, self._looked, self._short_of = lacking, float("-inf"), ""
-        by_program: dict[str, list[Task]] = {self._of_role(role): [] for role in programs}
+        by_program: dict[str, list[Task]] = {program: [] for program in programs.values()}
         for task in known:
             by_program[self._of_role(task.role)].append(task)
         several = len(by_program) > 1
@@ -41,7 +42,7 @@ class Paces:
         self.size = size
 
     def _of_role(self, role: str) -> str:
-        return self._programs.get(role) or self._programs[""]
+        return self._programs.get(roles.named(role)) or self._programs[""]
 
     def follow(self, size: int, base: float, programs: Mapping[str, str], now: float) -> None:
         """Go on with these; a program that no role has had until now begins with nothing behind it."""
@@ -57,12 +58,12 @@ class Paces:
         others = [one for other, one in running if self._of_role(other.role) == program]
         self._paces[program].ended(task, started, session, now, others)
 
-    def room(self, running: Sequence[Under], roles: Iterable[str], now: float) -> list[tuple[frozenset[str], int]]:
-        """Return how many more sessions of some roles together may start, for all of the `roles`.
+    def room(self, running: Sequence[Under], asked: Iterable[str], now: float) -> list[tuple[frozenset[str], int]]:
+        """Return how many more sessions of some roles together may start, for all of the roles that are `asked` for.
 
         Raises Infrastructure if a program cannot be run, so that there is no sense in trying.
         """
-        short, asked = self._short(now), set(roles)
+        short, asked = self._short(now), set(asked)
         found = []
         for program, pace in self._paces.items():
             own = frozenset(role for role in asked if self._of_role(role) == program)
@@ -91,9 +92,9 @@ class Paces:
         """See `Pace.blames`."""
         return self._paces[self._of_role(task.role)].blames(task.id)
 
-    def trying(self, roles: Iterable[str]) -> frozenset[str]:
-        """Return those of the roles of which sessions start only to see whether their program can work again."""
-        return frozenset(role for role in roles if self._paces[self._of_role(role)].trying)
+    def trying(self, asked: Iterable[str]) -> frozenset[str]:
+        """Return those of the roles that are `asked` for of which sessions start only to see whether their program can work again."""
+        return frozenset(role for role in asked if self._paces[self._of_role(role)].trying)
 
     def held(self, now: float) -> str:
         """Return what holds the fleet or a part of it; empty if nothing does."""

@@ -239,7 +239,7 @@ class Fleet:
 
     def _start(self, name: str, agent: str) -> None:
         task = self.tasks[name]
-        program = self.crew.roles.get(task.role) or Program(self.policy.agents, self.crew.argv, self.crew.stdin)
+        program = self.crew.roles.get(roles.named(task.role)) or Program(self.policy.agents, self.crew.argv, self.crew.stdin)
         work = conclusion.Assignment(task, agent, program.argv, program.stdin, self.trunk)
         run = self._sessions.begin(self.hub, replace(self.policy, agents=program.settings), work)
         future = self._pool.submit(run.go)
@@ -255,12 +255,13 @@ class Fleet:
 
     def _room(self) -> list[tuple[frozenset[str], int]]:
         """Return how many more sessions of each role may start, where that is limited; none of a role that does not exist."""
-        running = Counter(run.work.task.role for run, _ in self.runs.values())
-        room = []
-        for name in {task.role for task in self.tasks.values()}:
+        running = Counter(roles.named(run.work.task.role) for run, _ in self.runs.values())
+        asked, room = {task.role for task in self.tasks.values()}, []
+        for name in set(map(roles.named, asked)):
             role = roles.role(self.policy.agents, name)
             if role is None or role.count:
-                room.append((frozenset({name}), max(0, role.count - running[name]) if role else 0))
+                own = frozenset(one for one in asked if roles.named(one) == name)
+                room.append((own, max(0, role.count - running[name]) if role else 0))
         return room
 
     def _follow_policy(self) -> None:

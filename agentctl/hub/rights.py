@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from agentctl.core.policy.schema import WORKER
+from agentctl.core.policy import roles
 from agentctl.core.queue.records import Approval, Record
 from agentctl.core.tasks.task import Task
 from agentctl.errors import AgentctlError
@@ -91,4 +91,4 @@ class Agents:
 
 def role_of(task: Task) -> str:
     """Return the role of the agents that work on a task."""
-    return task.role or WORKER
+    return roles.named(task.role)

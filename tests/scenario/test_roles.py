@@ -103,6 +103,14 @@ def test_each_role_has_its_own_program_and_prompt(make_repo):
     assert repo.landings() == ["one/1"] and ends(repo, "goal")[0] == "planned"
 
 
+def test_a_task_that_names_no_role_is_a_workers(make_repo):
+    roles = "{worker: {command: [sh, -c, 'echo $WHO >$AGENTCTL_TASK.txt; git add -A; git commit -qm x'], env: {WHO: worker}, count: 1}}"
+    repo = make_repo(agents=f"  roles: {roles}\n")
+    add(repo, "one", {"id": "two", "role": "worker"})
+    run(repo, "exit 1")
+    assert repo.show("one.txt") == repo.show("two.txt") == "worker\n"
+
+
 def test_a_role_that_does_not_exist_is_refused_or_parks_its_task(repo):
     said = repo.cli("task", "add", "--role", "gardener", "water it", ok=2).stderr
     assert "there is no role 'gardener'" in said and "planner" in said

@@ -15,9 +15,14 @@ def names(agents: Agents) -> tuple[str, ...]:
     return tuple(dict.fromkeys((*BUILT_IN, *agents.roles)))
 
 
+def named(name: str) -> str:
+    """Return what a role is called that a task names; no name means a worker."""
+    return name or WORKER
+
+
 def role(agents: Agents, name: str) -> Role | None:
-    """Return a role by its name, or None; no name means a worker."""
-    name = name or WORKER
+    """Return a role as a task names it, or None."""
+    name = named(name)
     return agents.roles.get(name) or BUILT_IN.get(name)
 
 
@@ -31,7 +36,7 @@ def budget_key(agents: Agents, name: str) -> str:
     """Return the key of the policy that limits what a session of a role may use up; `agents` are the settings for that role."""
     own = role(agents, name)
     of_role = own and own.budget == agents.budget.session != Budget()
-    return f"agents.roles.{name or WORKER}.budget" if of_role else "agents.budget.session"
+    return f"agents.roles.{named(name)}.budget" if of_role else "agents.budget.session"
 
 
 def settings(agents: Agents, role: Role) -> Agents:
