@@ -22,8 +22,9 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from agentctl.core import refnames
-from agentctl.errors import AgentctlError, Contended
-from agentctl.git import modes, ref_files, transactions
+from agentctl.errors import AgentctlError, Contended, Timeout
+from agentctl.git import modes, process, ref_files, stale_locks, transactions
+from agentctl.git.process import GitError
 from agentctl.git.ref_files import Names
 from agentctl.git.remote import Away, Declined, NoSuchRef, Pushed, Remote
 from agentctl.git.transactions import Blocked, Move
@@ -36,6 +37,8 @@ TRIES = 3
 """How often a push is sent whose answer did not come."""
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0
 """The seconds between two tries to reach a remote, doubled each time."""
+MANY = 500
+"""A look that brings so many refs packs them: each look after it would open a file for each."""
 DECLINED = 60.0
 """Seconds after which what a remote declines, while it takes other things, is given up."""
 
@@ -189,6 +192,10 @@ class Station:
             # One ref has taken the place of a folder of others.
             for moves in filter(None, (deleted, written)):
                 transactions.carry_out(self.git_dir, moves, "as seen")
+        if len(written) >= MANY:
+            # Where somebody holds a lock, they stay in files of their own.
+            with contextlib.suppress(GitError, Timeout, Contended):
+                stale_locks.retrying(self.git_dir, lambda: process.run(["pack-refs", "--all"], git_dir=self.git_dir))
 
     def _path(self, name: str) -> str:
         folder = os.path.join(self.git_dir, "agentctl", "station")

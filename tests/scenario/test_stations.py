@@ -22,6 +22,7 @@ from agentctl.errors import Contended
 from agentctl.fleet.takeover import end_claims
 from agentctl.git.remote import Away, Declined
 from agentctl.git.repository import find
+from agentctl.git.station import MANY
 from agentctl.hub import claims, lease, presence, tasks
 from agentctl.hub.policy_file import in_force
 from bench.git_servers import serving
@@ -94,6 +95,16 @@ def test_a_clone_joins_by_the_policy_that_is_checked_out(team):
     carl.cli("task", "add", "Count the words", "--id", "count")
     assert "refs/agentctl/tasks/count" in team.refs
     assert git(carl.path, "config", "agentctl.remote") == "origin\n"
+
+
+def test_many_refs_that_are_new_are_packed_here(team, ann):
+    names = [f"refs/agentctl/tasks/t-{n:03}" for n in range(MANY)]
+    made = "".join(f"create {name} {team.tip}\n" for name in names)
+    subprocess.run(["git", "update-ref", "--stdin"], cwd=team.path, input=made, text=True, check=True)
+    ann.hub.refs.refresh()
+    packed = (ann.path / ".git/packed-refs").read_text()
+    assert packed.count(" refs/agentctl/tasks/t-") == packed.count(" refs/agentctl-seen/agentctl/tasks/t-") == MANY
+    assert ann.refs("refs/agentctl/tasks/") == names
 
 
 def test_a_shallow_clone_is_deepened(team):
