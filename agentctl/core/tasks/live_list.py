@@ -11,10 +11,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from agentctl.core.tasks import reviewing
-from agentctl.core.tasks.task import FINISHED, Status, Task
-
-MOVING = frozenset({Status.WORKING, Status.SUBMITTED})
-"""Where a task stands that goes on whoever runs."""
+from agentctl.core.tasks.task import FINISHED, UNDER_WAY, Status, Task
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +163,8 @@ def standing_still(statuses: Mapping[str, Status], held: Collection[str]) -> dic
 def _goes_on(name: str, statuses: Mapping[str, Status], mine: Collection[str] | None) -> bool:
     """Tell whether a task that is not blocked can still be done by itself."""
     where = statuses.get(name)
-    return where in MOVING or where not in (None, Status.PARKED) and (mine is None or name in mine)
+    # What is under way goes on whoever runs.
+    return where in UNDER_WAY or where not in (None, Status.PARKED) and (mine is None or name in mine)
 
 
 def why(held: HeldUp, tasks: Mapping[str, Task], statuses: Mapping[str, Status]) -> str:
