@@ -135,7 +135,7 @@ def main(plan_file: str) -> int:
     unexplained = len(notes.kinds) - explained
     here = git("rev-parse", "HEAD^{tree}")
     if task in landed:
-        return hand_in(piece, here, bug, notes, "", f"Landed with {commits[task]}")
+        return hand_in(piece, here, bug, notes, "", commits[task])
     if unexplained and not all_before:
         return not_yet("waits for the tasks before it")
     tree, conflicts = merge(piece["base"], here, piece["target"])
@@ -149,7 +149,7 @@ def main(plan_file: str) -> int:
         write(os.path.join(folder, task + ".joined"), joined)
     if unexplained and f"{base} {tree}" in notes.attempts:
         return not_yet("was rejected like this before")
-    return hand_in(piece, tree, bug, notes, f"{base} {tree}")
+    return hand_in(piece, tree, bug, notes, f"{base} {tree}", base)
 
 
 def resolved(
@@ -219,11 +219,11 @@ def moved(path: str, old: str, new: str) -> str:
     return renames.get(path, path)
 
 
-def hand_in(piece: Piece, tree: str, bug: Bug | None, notes: Notes, attempt: str, reason: str = "") -> int:
+def hand_in(piece: Piece, tree: str, bug: Bug | None, notes: Notes, attempt: str, done_by: str) -> int:
     """Commit `tree` in the way of the last commit of the piece, and return the exit status.
 
-    The bug is added if there is to be one. After a rejection the message gets `reason`, which says why nothing is
-    left to do.
+    The bug is added if there is to be one. If nothing is left to do, the message names the commit `done_by` of trunk, with
+    which it is done.
     """
     notes.save("" if bug else attempt)
     git("read-tree", "--reset", "-u", tree)
@@ -235,8 +235,8 @@ def hand_in(piece: Piece, tree: str, bug: Bug | None, notes: Notes, attempt: str
         git("add", "--", path)
     last = piece["commits"][-1]
     author, date, message = git("log", "-1", "--format=%an <%ae>%x00%ad%x00%B", "--date=raw", last).split("\0")
-    if reason and notes.kinds:
-        message = f"{message.rstrip()}\n\n{reason}\n"
+    if not bug and tree == git("rev-parse", "HEAD^{tree}"):
+        message = f"{message.rstrip()}\n\nLanded with {done_by}\n"
     git(
         "commit",
         "--quiet",

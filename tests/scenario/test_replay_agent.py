@@ -134,6 +134,23 @@ def test_a_rejected_change_waits_for_those_before_it_and_comes_again_only_on_ano
     assert trunk.agent("second", {"change": "second/2", "kind": "conflict"}) == 0
 
 
+def test_what_is_done_already_is_said_with_the_commit_that_did_it(repo, tmp_path):
+    first = repo.change({"first": "1\n"}, "first")
+    second = repo.change({"second": "2\n"}, "second", base=first)
+    trunk = Trunk(repo, tmp_path, first=first, second=second)
+    joined = repo.push({"first": "1\n", "second": "2\n"}, "first\n\nAgentctl-Task: first")
+    (tmp_path / "first.joined").write_text(json.dumps(["second"]))
+    assert trunk.agent("second") == 0
+    assert repo.git("log", "-1", "--format=%B").split() == ["second", "Landed", "with", joined]
+
+    # Nobody says that he did it, but trunk has it all.
+    (tmp_path / "first.joined").unlink()
+    repo.git("reset", "-q", "--hard", joined)
+    assert trunk.agent("second") == 0
+    assert repo.git("log", "-1", "--format=%B").split() == ["second", "Landed", "with", joined]
+    assert repo.git("diff", "--stat", joined) == ""
+
+
 def test_a_bug_follows_its_file_to_the_folder_that_a_later_task_gave_it(repo, monkeypatch):
     monkeypatch.chdir(repo.path)
     body = "".join(f"line {n}\n" for n in range(20))
