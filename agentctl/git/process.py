@@ -157,8 +157,11 @@ def _told(args: Sequence[str]) -> Iterator[None]:
     try:
         yield
     except subprocess.TimeoutExpired as error:
+        words = list(args)
+        while words[:1] == ["-c"]:
+            del words[:2]
         raise Timeout(
-            f"git {' '.join(args[:3])} did not end within {error.timeout:g} s and was stopped",
+            f"git {' '.join(words[:3])} did not end within {error.timeout:g} s and was stopped",
             hint="agentctl doctor tells of what may hold a Git",
         ) from None
 

@@ -18,8 +18,8 @@ from agentctl.git import lfs, process, stale_locks
 from agentctl.git.process import GitError
 from agentctl.git.transactions import Move
 
-LIMIT = 300.0
-"""The seconds that one fetch or push may take."""
+LIMIT, LONGEST = 300.0, 6 * 3600.0
+"""The seconds that one fetch or push may take, and one that brings all that there is. Git itself notices that a link is dead."""
 SSH = "ssh -o BatchMode=yes -o ConnectTimeout=20 -o ServerAliveInterval=15 -o ServerAliveCountMax=4"
 """How ssh is called unless the user says it: it asks nothing, and notices that a link is dead."""
 _SETTINGS = ("core.hooksPath=/dev/null", "gc.auto=0", "maintenance.auto=false", "http.lowSpeedLimit=1", "http.lowSpeedTime=60")
@@ -137,11 +137,15 @@ class Remote:
         path = os.path.normpath(os.path.join(self.cwd, url))
         return path if os.path.exists(path) else url
 
-    def fetch(self, refspecs: Sequence[str]) -> None:
-        """Bring what the refspecs name, and delete here what is no longer there; raise Away, or NoSuchRef."""
+    def fetch(self, refspecs: Sequence[str], limit: float = LIMIT) -> None:
+        """Bring what the refspecs name, and delete here what is no longer there; raise Away, or NoSuchRef.
+
+        If it takes longer than `limit` seconds, a Timeout is the cause of Away.
+        """
         options = ("--no-tags", "--no-write-fetch-head", "--no-auto-maintenance", "--no-recurse-submodules", "--refmap=")
         try:
-            stale_locks.retrying(self.git_dir, lambda: self._git("fetch", "--quiet", "--prune", *options, self.name, *refspecs))
+            words = ("fetch", "--quiet", "--prune", *options, self.name, *refspecs)
+            stale_locks.retrying(self.git_dir, lambda: self._git(*words, limit=limit))
         except (Timeout, GitError) as error:
             if isinstance(error, GitError) and "couldn't find remote ref" in error.stderr:
                 raise NoSuchRef(error.stderr) from error
@@ -150,9 +154,8 @@ class Remote:
     def deepen(self) -> None:
         """Bring the history that a shallow clone lacks; raise Away."""
         try:
-            self._git(
-                "fetch", "--quiet", "--unshallow", "--no-tags", "--no-write-fetch-head", "--no-recurse-submodules", self.name
-            )
+            options = ("--no-tags", "--no-write-fetch-head", "--no-recurse-submodules")
+            self._git("fetch", "--quiet", "--unshallow", *options, self.name, limit=LONGEST)
         except (Timeout, GitError) as error:
             raise self._away(error) from error
 
@@ -172,7 +175,7 @@ class Remote:
         except (GitError, Timeout) as error:
             raise NoUpload(remote=self.name, said=_said(error)) from error
 
-    def push(self, moves: Iterable[Move]) -> Pushed:
+    def push(self, moves: Iterable[Move], limit: float = LIMIT) -> Pushed:
         """Carry out moves of the remote's refs, all or none; return an empty Pushed if it is done.
 
         Large files are not uploaded.
@@ -183,19 +186,19 @@ class Remote:
             refspecs.append(f"{move.new or ''}:{move.ref}")
         try:
             options = ("--porcelain", "--atomic", "--no-verify", "--no-follow-tags", "--recurse-submodules=no")
-            self._git("push", *options, *leases, self.name, *refspecs)
+            self._git("push", *options, *leases, self.name, *refspecs, limit=limit)
         except Timeout as error:
             return Pushed(unknown=True, said=error.message)
         except _Failed as error:
             return parse(error.out, error.stderr)
         return Pushed()
 
-    def _git(self, *args: str) -> str:
+    def _git(self, *args: str, limit: float = LIMIT) -> str:
         environment = {"GIT_DIR": self.git_dir, "GIT_TERMINAL_PROMPT": "0", "GCM_INTERACTIVE": "never"}
         settings = [word for setting in (*_SETTINGS, f"remote.{self.name}.mirror=false") for word in ("-c", setting)]
         if not {"GIT_SSH", "GIT_SSH_COMMAND"} & os.environ.keys() and not self._configured("core.sshCommand"):
             environment["GIT_SSH_COMMAND"] = SSH
-        done = process.called_as_user([*settings, *args], cwd=self.cwd, env=environment, limit=LIMIT)
+        done = process.called_as_user([*settings, *args], cwd=self.cwd, env=environment, limit=limit)
         if done.returncode:
             raise _Failed(args, done.returncode, done.stderr.decode(errors="replace"), done.stdout.decode(errors="replace"))
         return process.decoded(done)

@@ -26,7 +26,7 @@ from agentctl.errors import AgentctlError, Contended, Timeout
 from agentctl.git import modes, process, ref_files, stale_locks, transactions
 from agentctl.git.process import GitError
 from agentctl.git.ref_files import Names
-from agentctl.git.remote import Away, Declined, NoSuchRef, Pushed, Remote
+from agentctl.git.remote import LIMIT, LONGEST, Away, Declined, NoSuchRef, Pushed, Remote
 from agentctl.git.transactions import Blocked, Move
 
 HERE = (refnames.STAGE,)
@@ -69,6 +69,8 @@ class Station:
         self._default = self._tracking + "HEAD"
         self._own = threading.local()
         self._since: dict[str, tuple[str | None, float]] = {}
+        self._limit = LIMIT
+        """The seconds that the next look may take."""
         self._taken = 0.0
         """When the remote took a push of this process last, by the monotonic clock."""
         self.also = ""
@@ -145,28 +147,44 @@ class Station:
         if self.offline:
             return False
         with self._locked():
-            self.remote.deepen()
+            # Another command may have done it while this waited.
+            if os.path.exists(os.path.join(self.git_dir, "shallow")):
+                self.remote.deepen()
         return True
 
     def _look(self) -> None:
+        """Bring what the remote has; raise Away.
+
+        A look that did not come to its end in time begins anew the next time, and is given twice as long.
+        """
+        limit = self._limit if self.seen else LONGEST
+        try:
+            self._look_within(limit)
+            self._limit = LIMIT
+        except Away as error:
+            if isinstance(error.__cause__, Timeout):
+                self._limit = min(2 * limit, LONGEST)
+            raise
+
+    def _look_within(self, limit: float) -> None:
         begun = time.time()
         shared = [f"+refs/agentctl/*:{SEEN}agentctl/*", *(f"^{folder}*" for folder in HERE)]
         trunk = self._trunk()
         branches = [f"heads/{name}" for name in (trunk, self.also) if name] if trunk else ["heads/*"]
         try:
-            self.remote.fetch([*shared, *(f"+refs/{branch}:{SEEN}{branch}" for branch in branches)])
+            self.remote.fetch([*shared, *(f"+refs/{branch}:{SEEN}{branch}" for branch in branches)], limit)
         except NoSuchRef:
-            self.remote.fetch(shared)
+            self.remote.fetch(shared, limit)
             for branch in branches:
-                self._look_at(branch)
+                self._look_at(branch, limit)
         self._show([f"refs/{branch}".removesuffix("*") for branch in branches])
         with open(self._path("seen"), "wb", opener=modes.opener) as file:
             os.utime(file.fileno(), (begun, begun))
         self.took = time.time() - begun
 
-    def _look_at(self, branch: str) -> None:
+    def _look_at(self, branch: str, limit: float) -> None:
         try:
-            self.remote.fetch([f"+refs/{branch}:{SEEN}{branch}"])
+            self.remote.fetch([f"+refs/{branch}:{SEEN}{branch}"], limit)
         except NoSuchRef:
             # The branch is gone there, and so it is here.
             if gone := ref_files.at(self.git_dir, SEEN + branch):
@@ -179,6 +197,15 @@ class Station:
         gone, and a change in the ledger before it has left the inbox.
         """
         looked = [refnames.ROOT, *branches]
+        # The user's own `git fetch` moves remote-tracking branches, too.
+        written = transactions.retrying(TRIES, lambda: self._write_down(looked))
+        if written >= MANY:
+            # Where somebody holds a lock, they stay in files of their own.
+            with contextlib.suppress(GitError, Timeout, Contended):
+                stale_locks.retrying(self.git_dir, lambda: process.run(["pack-refs", "--all"], git_dir=self.git_dir))
+
+    def _write_down(self, looked: list[str]) -> int:
+        """Move the refs here that differ from what was seen, and return how many were written."""
         seen = ref_files.names(self.git_dir, [SEEN + folder.removeprefix("refs/") for folder in looked]).oids
         there = {self.local("refs/" + name.removeprefix(SEEN)): oid for name, oid in seen.items()}
         found = ref_files.names(self.git_dir, map(self.local, looked)).oids
@@ -192,10 +219,7 @@ class Station:
             # One ref has taken the place of a folder of others.
             for moves in filter(None, (deleted, written)):
                 transactions.carry_out(self.git_dir, moves, "as seen")
-        if len(written) >= MANY:
-            # Where somebody holds a lock, they stay in files of their own.
-            with contextlib.suppress(GitError, Timeout, Contended):
-                stale_locks.retrying(self.git_dir, lambda: process.run(["pack-refs", "--all"], git_dir=self.git_dir))
+        return len(written)
 
     def _path(self, name: str) -> str:
         folder = os.path.join(self.git_dir, "agentctl", "station")
@@ -252,11 +276,14 @@ class Station:
             self._batch.add(moves, self._now)
             return
         begun, pause, me = time.monotonic(), FIRST_PAUSE, threading.get_ident()
+        sent = False
         try:
             while True:
                 try:
-                    return self._publish(moves, message)
+                    return self._publish(moves, message, sent)
                 except (Away, Declined) as error:
+                    # It may have been taken all the same, if its answer was lost and nobody could look.
+                    sent = True
                     # A remote that takes other things meanwhile will not take this one.
                     alone = isinstance(error, Declined) and self._taken > begun
                     if time.monotonic() - begun + pause > min(self.patience(), DECLINED if alone else math.inf):
@@ -268,7 +295,7 @@ class Station:
         finally:
             self.waiting.pop(me, None)
 
-    def _publish(self, moves: list[Move], message: str) -> None:
+    def _publish(self, moves: list[Move], message: str, sent: bool) -> None:
         moves = [move for move in moves if move.old != move.new]
         shared = [move for move in moves if not move.ref.startswith(HERE)]
         if not moves:
@@ -279,10 +306,13 @@ class Station:
         if shared:
             self.remote.upload(shared)
         with self._locked():
+            found = {move.ref: ref_files.at(self.git_dir, self.local(move.ref)) for move in moves}
+            if sent and all(found[move.ref] == move.new for move in moves):
+                return
             for move in moves:
-                if (found := ref_files.at(self.git_dir, self.local(move.ref))) != move.old:
-                    raise Contended(f"contended: {move.ref} is at {found}, not at {move.old}", ref=move.ref)
-            if shared and not self._push(shared):
+                if found[move.ref] != move.old:
+                    raise Contended(f"contended: {move.ref} is at {found[move.ref]}, not at {move.old}", ref=move.ref)
+            if shared and not self._push(shared, sent):
                 # What was written here is what the look has found there.
                 return
             # A push writes remote-tracking branches by itself.
@@ -298,10 +328,24 @@ class Station:
                 self._look()
 
     def send(self, moves: list[Move]) -> None:
-        """Have the remote carry out moves of refs that are here already."""
+        """Have the remote carry out moves of refs that are here already; raise Away, Declined or Contended.
+
+        Nothing is changed here, whatever comes of it.
+        """
         self.remote.upload(moves)
         with self._locked():
-            self._push(moves)
+            for n in range(TRIES):
+                came = self.remote.push(moves, LIMIT * 2**n)
+                if came == Pushed():
+                    return
+                if came.declined:
+                    raise Declined(remote=self.remote.name, ref=came.declined, said=came.said)
+                there = self.remote.refs([refnames.ROOT + "*"])
+                if all(there.get(move.ref) == move.new for move in moves):
+                    return
+                if came.contended or any(there.get(move.ref) != move.old for move in moves):
+                    raise Contended(f"contended: somebody else writes to {self.remote.name}: {came.said}", ref=moves[0].ref)
+        raise Declined(remote=self.remote.name, ref="a push", said=came.said)
 
     def _obstructed(self, ref: str) -> bool:
         """Tell whether a ref of the hub stands where another one needs a folder, or the other way round."""
@@ -309,10 +353,13 @@ class Station:
         above = ("/".join(parts[:n]) for n in range(3, len(parts)))
         return any(ref_files.at(self.git_dir, name) for name in above) or bool(ref_files.names(self.git_dir, [ref + "/"]).oids)
 
-    def _push(self, moves: list[Move]) -> bool:
-        """Have the remote carry out moves; tell whether they are still to be written here."""
-        for _ in range(TRIES):
-            came = self.remote.push(moves)
+    def _push(self, moves: list[Move], sent: bool) -> bool:
+        """Have the remote carry out moves; tell whether they are still to be written here.
+
+        If they were `sent` before, or once they are, refs that are where they should be are taken for our own work.
+        """
+        for n in range(TRIES):
+            came = self.remote.push(moves, LIMIT * 2**n)
             if came == Pushed():
                 self._taken = time.monotonic()
                 return True
@@ -322,11 +369,12 @@ class Station:
             for move in moves:
                 if move.old is None and self._obstructed(move.ref):
                     raise Blocked(ref=move.ref, why="another ref is in its way at the hub")
+            found = {move.ref: ref_files.at(self.git_dir, self.local(move.ref)) for move in moves}
+            sent = sent or came.unknown
+            if sent and all(found[move.ref] == move.new for move in moves):
+                return False
             if came.contended:
                 raise Contended(f"contended: {came.contended}: {came.said}", ref=came.contended)
-            found = {move.ref: ref_files.at(self.git_dir, self.local(move.ref)) for move in moves}
-            if all(found[move.ref] == move.new for move in moves):
-                return False
             if any(found[move.ref] != move.old for move in moves):
                 raise Contended("contended: the hub was moved while a push was under way", ref=moves[0].ref)
         # A look is answered, and a push is not.

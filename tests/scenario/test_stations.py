@@ -1,5 +1,6 @@
 """A hub on a remote: each clone is a station, and what the remote has is what counts."""
 
+import contextlib
 import json
 import os
 import shutil
@@ -20,6 +21,7 @@ from agentctl.core.tasks.task import Session
 from agentctl.engine.local import LOCAL
 from agentctl.errors import Contended
 from agentctl.fleet.takeover import end_claims
+from agentctl.git import transactions
 from agentctl.git.remote import Away, Declined
 from agentctl.git.repository import find
 from agentctl.git.station import MANY
@@ -509,6 +511,61 @@ def test_a_link_that_breaks_before_the_answer(team, ann, when):
     keys = git(team.path, "log", "--format=%(trailers:key=Agentctl-Change,valueonly,separator=%x2c)", "main").split()
     assert sorted(keys) == ["fix-0/1", "fix-1/1", "fix-2/1"]
     ann.proven()
+
+
+def test_what_was_taken_is_our_own_whoever_sees_it_first(team, ann, monkeypatch):
+    """The answer is lost, and the link with it; once it is back, another thread looks before this one tries again."""
+    gone = team.folder / "gone.git"
+    team.hook("post-receive", f"mv {team.path} {gone}; kill -9 $PPID\n")
+    station = ann.hub.station
+    station.patience = lambda: PATIENCE
+
+    def back(seconds):
+        gone.rename(team.path)
+        station.refresh()
+        assert ann.hub.refs.get("refs/agentctl/pause")
+
+    monkeypatch.setattr("time.sleep", back)
+    make(ann, "refs/agentctl/pause")
+    assert team.refs["refs/agentctl/pause"] == ann.hub.refs.get("refs/agentctl/pause")
+
+
+def test_what_another_has_made_is_not_our_own(team, ann, bob):
+    make(ann, "refs/agentctl/pause")
+    with pytest.raises(Contended):
+        make(bob, "refs/agentctl/pause", bob.change({"a": "1\n"}))
+
+
+def test_the_users_own_fetch_during_a_look_does_no_harm(team, ann, monkeypatch):
+    team.push({"a": "1\n"})
+    carry_out = transactions.carry_out
+
+    def after_a_fetch(*args):
+        monkeypatch.setattr(transactions, "carry_out", carry_out)
+        git(ann.path, "fetch", "-q")
+        carry_out(*args)
+
+    monkeypatch.setattr(transactions, "carry_out", after_a_fetch)
+    ann.hub.refs.refresh()
+    assert ann.tip == team.tip
+
+
+def test_a_look_that_does_not_end_in_time_is_given_longer(team, ann):
+    git(ann.path, "config", "remote.origin.uploadpack", "sleep 0.5; git-upload-pack")
+    team.push({"a": "1\n"})
+    station = ann.hub.station
+    station._limit = 0.1
+    with pytest.raises(Away, match=r"git fetch --quiet --prune did not end within 0\.1 s"):
+        station.refresh()
+    for _ in range(10):
+        with contextlib.suppress(Away):
+            station.refresh()
+            break
+    assert ann.tip == team.tip
+
+
+def test_of_two_who_deepen_a_clone_the_second_has_nothing_to_do(ann):
+    assert ann.hub.station.deepen()
 
 
 def test_a_hub_that_takes_nothing_says_so(team, ann):
