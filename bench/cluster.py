@@ -251,7 +251,7 @@ def strike(site: Site, fault: Fault, journal: str) -> bool:
         site.scheduler.kill()
         site.scheduler.wait()
         marks = [_mark(site, name) for name in site.workers]
-        while any(processes.marked(mark + "gate") for mark in marks):
+        while any(True for mark in marks for _ in processes.marked(mark + "gate")):
             time.sleep(0.02)
         fault.quiet = time.time() - fault.at
         site.schedule()
