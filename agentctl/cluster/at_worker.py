@@ -15,7 +15,7 @@ from typing import Any
 
 from agentctl import __version__
 from agentctl.cluster.mirror import Mirrors, cache
-from agentctl.cluster.orders import Address, GateOrder, SessionAnswer, SessionOrder, Word
+from agentctl.cluster.orders import Address, GateOrder, Said, SessionAnswer, SessionOrder, Unable, Word
 from agentctl.engine import open_files
 from agentctl.errors import AgentctlError, Contended, Infrastructure, Refused
 from agentctl.fleet.session import SessionRun
@@ -31,7 +31,11 @@ PIECE = 1 << 18
 
 mirrors = Mirrors(cache())
 under_way: set[str] = set()
-"""The keys of the orders that are being carried out."""
+"""The keys of the orders that have begun and are being carried out."""
+_early: set[str] = set()
+"""The keys of those that are here and have not begun: they wait for the hub."""
+_given_back: set[str] = set()
+"""The keys of those that are given back, and do not begin any more."""
 _sessions: dict[str, SessionRun] = {}
 """The sessions under way, by the key of their order."""
 
@@ -39,7 +43,7 @@ _sessions: dict[str, SessionRun] = {}
 def judge(order: GateOrder) -> Judgement:
     """Run the gates on a commit; see `gate.judging.judge`.
 
-    Raises Infrastructure for what keeps this worker from it, and Refused for what would keep any.
+    Raises Unable or, once it has begun, Infrastructure for what keeps this worker from it, and Refused for what would keep any.
     """
     with _told():
         return _judge(order)
@@ -48,7 +52,7 @@ def judge(order: GateOrder) -> Judgement:
 def attend(order: SessionOrder) -> SessionAnswer:
     """Run a session and make its work safe at the hub; the caller writes down what became of it.
 
-    Raises Infrastructure for what keeps this worker from it, and Refused for what would keep any.
+    Raises Unable or, once it has begun, Infrastructure for what keeps this worker from it, and Refused for what would keep any.
     """
     with _told():
         return _attend(order)
@@ -58,11 +62,11 @@ def attend(order: SessionOrder) -> SessionAnswer:
 def _told() -> Iterator[None]:
     """Raise what goes wrong as Infrastructure with the words alone, since not every error comes through the wire.
 
-    What is refused is the fault of the order, not of this worker, and stays Refused; and so does Contended.
+    What is refused is the fault of the order, not of this worker, and stays Refused; and so do Contended and Unable.
     """
     try:
         yield
-    except (Refused, Contended) as error:
+    except (Refused, Contended, Unable) as error:
         raise type(error)(str(error)) from None
     except (AgentctlError, OSError) as error:
         mirrors.tell(str(error))
@@ -70,21 +74,20 @@ def _told() -> Iterator[None]:
 
 
 def _judge(order: GateOrder) -> Judgement:
-    hub = _hub(order.hub)
-    assert hub.station
-    if not hub.objects.exists(order.landed):
-        hub.station.refresh()
-    process.run(["unpack-objects", "-q"], git_dir=hub.git_dir, stdin=order.pack)
+    with _not_begun():
+        hub = _hub(order.hub)
+        if not hub.objects.exists(order.landed):
+            hub = _hub(order.hub, fresh=True)
     run = GateRun()
     with _wanted(run.stop):
+        process.run(["unpack-objects", "-q"], git_dir=hub.git_dir, stdin=order.pack)
         return run.judge(hub, order.policy, order.commit, order.known, order.base, order.doubted)
 
 
 def _attend(order: SessionOrder) -> SessionAnswer:
-    hub = _hub(order.hub)
-    assert hub.station
-    # What the station has just seen, such as an answer, is to be seen here too.
-    hub.station.refresh()
+    with _not_begun():
+        # What the station has just seen, such as an answer, is to be seen here too.
+        hub = _hub(order.hub, fresh=True)
     run, key = SessionRun(hub, order.policy, order.work), _key()
     _sessions[key] = run
     try:
@@ -96,25 +99,53 @@ def _attend(order: SessionOrder) -> SessionAnswer:
         del _sessions[key]
 
 
-def exchange(words: Mapping[str, Word]) -> dict[str, bytes]:
-    """Hear what callers say to the sessions that run here, and return what those have printed since, by key of the order.
+def exchange(words: Mapping[str, Word], dask_worker: Any = None) -> dict[str, Said]:
+    """Hear what callers say to their orders, and return what is to be said of those, by key.
 
-    It is called in the thread of the worker's own loop, so it does not wait for anything.
+    Dask calls it in the thread of the worker's own loop, so it does not wait for anything.
     """
     said = {}
     for key, word in words.items():
         if run := _sessions.get(key):
             if word.stop and not run.stopping:
                 run.stop()
-            said[key] = folders.piece(run.log, word.heard, PIECE)
+            said[key] = Said(runs=run.running is not None, piece=folders.piece(run.log, word.heard, PIECE))
+        elif key in under_way:
+            said[key] = Said(runs=True)
+        elif word.give_back and _give_back(key, dask_worker):
+            said[key] = Said(given_back=True)
     return said
 
 
-def _hub(address: Address) -> Hub:
+def _give_back(key: str, worker: Any) -> bool:
+    """See that an order does not begin any more; tell whether that is so. One that is over has begun."""
+    with _watch.lock:
+        task = worker.state.tasks.get(key)
+        back = key in _early or bool(task) and task.state in ("waiting", "constrained", "ready")
+        if back:
+            _given_back.add(key)
+        return back
+
+
+@contextlib.contextmanager
+def _not_begun() -> Iterator[None]:
+    """Raise what goes wrong as Unable. An order that comes here may be given back until it has begun."""
+    key = _key()
+    _early.add(key)
+    try:
+        yield
+    except (AgentctlError, OSError) as error:
+        _early.discard(key)
+        if not isinstance(error, Unable):
+            mirrors.tell(str(error))
+        raise Unable(str(error)) from None
+
+
+def _hub(address: Address, fresh: bool = False) -> Hub:
     if address.version != __version__:
         raise Infrastructure(f"this worker has agentctl {__version__}, and the caller {address.version}")
     open_files.allow_many()
-    return mirrors.of(address)
+    return mirrors.of(address, fresh)
 
 
 def _key() -> str:
@@ -125,17 +156,24 @@ def _key() -> str:
 
 @contextlib.contextmanager
 def _wanted(stop: Callable[[], None]) -> Iterator[None]:
-    """Call `stop` once if nobody waits any more for the order that this thread carries out."""
+    """Begin the order that this thread carries out, and call `stop` once if nobody waits for it any more.
+
+    Raises Unable if nobody does already.
+    """
     from distributed import get_worker
 
-    key = _key()
-    under_way.add(key)
+    key, worker = _key(), get_worker()
+    with _watch.lock:
+        _early.discard(key)
+        if key in _given_back or not _is_wanted(worker, key):
+            _given_back.discard(key)
+            raise Unable("nobody waits for it any more")
+        under_way.add(key)
+        _watch.orders[key] = worker, stop
+        if not _watch.runs:
+            threading.Thread(target=_watch.run, name="wanted", daemon=True).start()
+            _watch.runs = True
     try:
-        with _watch.lock:
-            _watch.orders[key] = get_worker(), stop
-            if not _watch.runs:
-                threading.Thread(target=_watch.run, name="wanted", daemon=True).start()
-                _watch.runs = True
         yield
     finally:
         under_way.discard(key)

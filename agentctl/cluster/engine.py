@@ -21,14 +21,13 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from agentctl.cluster import at_worker, placement
-from agentctl.cluster.orders import Word
-from agentctl.cluster.placement import WorkerSeen
+from agentctl.cluster.orders import Said, Unable, Word
+from agentctl.cluster.placement import Trouble, WorkerSeen
+from agentctl.core.text.json_form import replace
 from agentctl.errors import AgentctlError, Infrastructure, UsageError
 
 PATIENCE, AGAIN = 10.0, 2.0
 """Seconds that a scheduler has to answer at first, and in each try after it was lost: Dask pauses longer and longer in one."""
-REST = 30.0
-"""Seconds for which a worker gets nothing that could not do what it got, as one does that cannot reach the hub."""
 GLANCE = 0.5
 """Seconds between two exchanges with the workers."""
 
@@ -69,6 +68,12 @@ class Unfit(Lost):
     """{worker} could not do it: {said}"""  # noqa: D400, D415
 
 
+class NotBegun(Lost):
+    """{worker} could not do it: {said}"""  # noqa: D400, D415
+
+    # Nothing of the order has begun there, so it is as if it had never been sent.
+
+
 class _Gone(Exception):
     """An order that nobody carries out any more."""
 
@@ -96,9 +101,13 @@ class _Order:
     """The address of the worker that has it."""
     worker: str = ""
     """The name of that worker."""
+    placed: float = 0.0
+    """When it was sent there, by the monotonic clock."""
     listening: Listening | None = None
     heard: bool = False
-    """True once the worker has told something of it: from then on its listener tells the worker what is wanted."""
+    """True once the worker has told that it has begun: from then on its listener tells the worker what is wanted."""
+    given_back: bool = False
+    """True if the worker has told that it does not begin any more."""
 
 
 class Engine:
@@ -117,8 +126,8 @@ class Engine:
         self._workers: dict[str, WorkerSeen] = {}
         self._doubted: set[str] = set()
         """Those of which an order was lost since the scheduler was asked last; nothing goes there until it is asked again."""
-        self._resting: dict[str, tuple[float, str]] = {}
-        """Until when a worker gets nothing, and why, by address."""
+        self._troubles: dict[str, Trouble] = {}
+        """Of each worker that could not do what it got, by address."""
         self._orders: dict[str, _Order] = {}
         self._threads = ThreadPoolExecutor(64, thread_name_prefix="exchange")
         self._exchanges: dict[str, Future[None]] = {}
@@ -131,12 +140,12 @@ class Engine:
     def room(self, resource: str) -> int:
         """Return how many orders that need one of a resource the cluster can carry out at a time, as it is now."""
         with self._lock:
-            return placement.room(self._fit(), resource)
+            return placement.room(self._fit(), resource, self._troubles)
 
     def _fit(self) -> dict[str, WorkerSeen]:
-        now = time.monotonic()
-        self._resting = {address: rest for address, rest in self._resting.items() if rest[0] > now}
-        return {address: worker for address, worker in self._workers.items() if address not in self._resting}
+        """Return the workers that do not rest."""
+        now, never = time.monotonic(), Trouble("", 0.0)
+        return {address: worker for address, worker in self._workers.items() if self._troubles.get(address, never).until <= now}
 
     def lacking(self, resource: str) -> str:
         """Return why no order that needs a resource can be carried out now; empty if one can, or could if others were over."""
@@ -144,7 +153,8 @@ class Engine:
             return f"no scheduler answers at {self.address}; it is tried again until one does"
         if self.room(resource):
             return ""
-        if resting := [why for _, why in self._resting.values()]:
+        now = time.monotonic()
+        if resting := [trouble.why for trouble in [*self._troubles.values()] if trouble.until > now]:
             return f"{resting[0]}; it is tried again"
         return f"no worker of {self.address} offers {resource}; start one where they are to run: agentctl worker {self.address} --{resource} N"
 
@@ -158,8 +168,9 @@ class Engine:
     ) -> Any:
         """Have a worker call `work` with the order, and return what that returns; wait for a worker with room before.
 
-        Raises Lost if the worker or the scheduler was lost before, Unfit if `work` raised Infrastructure, and Unwanted as soon
-        as `wanted` says no: of an order without a listener at any time, else only until the worker hears the listener.
+        Raises Lost if the worker or the scheduler was lost before, Unfit if `work` raised Infrastructure, NotBegun if it could
+        not begin there, and Unwanted as soon as `wanted` says no: of an order without a listener at any time, else only until
+        the worker hears the listener.
         """
         sent = _Order(f"agentctl-{resource}-{uuid.uuid4().hex}", resource, listening=listening)
         self._place(sent, wanted)
@@ -172,14 +183,18 @@ class Engine:
             except Exception as error:
                 raise _Gone from error
             while not sent.over.wait(GLANCE):
-                if not sent.heard and not wanted():
+                if not (sent.heard and listening) and not wanted():
                     raise Unwanted()
+                if sent.given_back:
+                    raise NotBegun(worker=sent.worker, said="it has trouble with other orders")
                 if sent.place not in self._workers or client is not self._client:
                     raise _Gone
             if future.status == "cancelled":
                 raise _Gone
             try:
-                return future.result(placement.LOST_AFTER)
+                result = future.result(placement.LOST_AFTER)
+                self._works(sent)
+                return result
             except (OSError, CancelledError) as error:
                 # It was over, and the worker that had its result was lost before that came here.
                 raise _Gone from error
@@ -190,9 +205,10 @@ class Engine:
                 raise SchedulerLost(worker=self.address) from error
             raise Lost(worker=sent.worker) from error
         except Infrastructure as error:
-            unfit = Unfit(worker=sent.worker, said=error.message)
+            unfit = (NotBegun if isinstance(error, Unable) else Unfit)(worker=sent.worker, said=error.message)
             with self._lock:
-                self._resting[sent.place] = time.monotonic() + REST, unfit.message
+                before = self._troubles.get(sent.place)
+                self._troubles[sent.place] = placement.failed(before, unfit.message, time.monotonic())
             raise unfit from error
         finally:
             if future is not None and not sent.over.is_set():
@@ -202,6 +218,12 @@ class Engine:
                 self._orders.pop(sent.key, None)
                 self._lock.notify_all()
 
+    def _works(self, order: _Order) -> None:
+        """Forget the trouble of a worker that does an order which it got after its rest."""
+        with self._lock:
+            if (trouble := self._troubles.get(order.place)) and order.placed >= trouble.until:
+                del self._troubles[order.place]
+
     def _place(self, order: _Order, wanted: Callable[[], bool]) -> None:
         with self._lock:
             while True:
@@ -209,8 +231,8 @@ class Engine:
                     raise Unwanted()
                 used = Counter(other.place for other in self._orders.values() if other.resource == order.resource)
                 trusted = {address: worker for address, worker in self._fit().items() if address not in self._doubted}
-                if place := placement.choose(trusted, order.resource, used):
-                    order.place, order.worker = place, self._workers[place].name
+                if place := placement.choose(trusted, order.resource, used, self._troubles):
+                    order.place, order.worker, order.placed = place, self._workers[place].name, time.monotonic()
                     self._orders[order.key] = order
                     return
                 self._lock.wait(GLANCE)
@@ -276,12 +298,13 @@ class Engine:
         with self._lock:
             self._seen, self._workers = seen, placement.alive(workers)
             self._doubted.clear()
+            self._troubles = {address: trouble for address, trouble in self._troubles.items() if address in told}
             self._lock.notify_all()
 
     def _exchange(self) -> None:
-        """Begin an exchange with each worker that carries out orders with listeners, if the last one is over."""
+        """Begin an exchange with each worker that has orders with listeners, or has trouble, if the last one is over."""
         with self._lock:
-            places = {order.place for order in self._orders.values() if order.listening}
+            places = {order.place for order in self._orders.values() if order.listening or order.place in self._troubles}
         self._exchanges = {place: future for place, future in self._exchanges.items() if not future.done()}
         for place in places - self._exchanges.keys():
             self._exchanges[place] = self._threads.submit(self._exchange_with, place)
@@ -289,13 +312,19 @@ class Engine:
     def _exchange_with(self, place: str) -> None:
         with self._lock:
             orders = {key: order for key, order in self._orders.items() if order.place == place}
-        heard = {key: order.listening for key, order in orders.items() if order.listening}
-        words = {key: listening.word() for key, listening in heard.items()}
+            rests = place not in self._fit()
+        words = {key: order.listening.word() if order.listening else Word() for key, order in orders.items()}
+        words = {key: replace(word, give_back=rests and not orders[key].heard) for key, word in words.items()}
         with contextlib.suppress(Exception):
-            said = self._client.run(at_worker.exchange, words, workers=[place])[place]
-            for key, piece in said.items():
-                orders[key].heard = True
-                heard[key].hear(words[key].heard, piece)
+            told: dict[str, Said] = self._client.run(at_worker.exchange, words, workers=[place])[place]
+            for key, said in told.items():
+                order = orders[key]
+                order.given_back = said.given_back
+                order.heard = not said.given_back
+                if said.runs:
+                    self._works(order)
+                if order.listening:
+                    order.listening.hear(words[key].heard, said.piece)
 
     def close(self) -> None:
         self._closing.set()

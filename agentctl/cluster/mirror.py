@@ -11,10 +11,11 @@ import hashlib
 import os
 import shutil
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from agentctl.cluster.orders import Address
+from agentctl.cluster.orders import Address, Unable
 from agentctl.engine import locks
 from agentctl.engine.local import LOCAL
 from agentctl.engine.locks import Held
@@ -36,6 +37,19 @@ def cache() -> str:
 
 
 @dataclass
+class _Mirror:
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    """Held while the hub is looked at: whoever comes meanwhile waits for what that look finds."""
+    hub: Hub | None = None
+    held: Held | None = None
+    looked: float = float("-inf")
+    """When the last look began that reached the hub, by the monotonic clock."""
+    failed: float = float("-inf")
+    """When the last one ended that did not."""
+    why: str = ""
+
+
+@dataclass
 class Mirrors:
     """The mirrors of this worker, by the address of their hub."""
 
@@ -43,14 +57,36 @@ class Mirrors:
     tell: Callable[[str], None] = lambda text: None
     """Tells whoever watches this worker what became of work that was found here, and what went wrong."""
     _lock: threading.Lock = field(default_factory=threading.Lock)
-    _known: dict[str, tuple[Hub, Held]] = field(default_factory=dict)
+    _known: dict[str, _Mirror] = field(default_factory=dict)
 
-    def of(self, address: Address) -> Hub:
-        """Return the mirror of a hub, and make it if need be; raise Away if the hub cannot be reached."""
+    def of(self, address: Address, fresh: bool = False) -> Hub:
+        """Return the mirror of a hub, and make it if need be; with `fresh`, as the hub is now.
+
+        Raises Unable if the hub cannot be reached. All that wait for one look share what comes of it: hundreds of sessions
+        would otherwise wait one after the other for a hub that does not answer.
+        """
+        asked = time.monotonic()
         with self._lock:
-            if address.url not in self._known:
-                self._known[address.url] = self._taken(address)
-            return self._known[address.url][0]
+            one = self._known.setdefault(address.url, _Mirror())
+        if one.hub and not fresh:
+            return one.hub
+        with one.lock:
+            if one.hub and (not fresh or one.looked >= asked):
+                return one.hub
+            if one.failed >= asked:
+                raise Unable(one.why)
+            begun = time.monotonic()
+            try:
+                if not one.hub:
+                    one.hub, one.held = self._taken(address)
+                else:
+                    one.hub.refs.refresh()
+            except (AgentctlError, OSError) as error:
+                one.failed, one.why = time.monotonic(), str(error)
+                self.tell(one.why)
+                raise Unable(one.why) from None
+            one.looked = begun
+            return one.hub
 
     def place(self, address: Address) -> str:
         """Return the folder of the mirrors of a hub, of which each worker takes one."""
@@ -84,10 +120,12 @@ class Mirrors:
     def close(self) -> None:
         """Make safe and remove the worktrees of agents and the slots, as far as the hub can be reached."""
         with self._lock:
-            for hub, held in self._known.values():
-                with contextlib.suppress(AgentctlError, OSError):
-                    _clear(hub, hub.config("agentctl.trunk") or "", self.tell)
-                held.release()
+            for one in self._known.values():
+                with one.lock:
+                    if one.hub and one.held:
+                        with contextlib.suppress(AgentctlError, OSError):
+                            _clear(one.hub, one.hub.config("agentctl.trunk") or "", self.tell)
+                        one.held.release()
             self._known.clear()
 
 

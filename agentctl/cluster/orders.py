@@ -7,10 +7,17 @@ from dataclasses import dataclass
 from agentctl.core.policy.policy import Policy
 from agentctl.core.tasks.claim import Claim
 from agentctl.core.tasks.task import Session
+from agentctl.errors import Infrastructure
 from agentctl.fleet.conclusion import Assignment
 
 GATES, AGENTS = "gates", "agents"
 """The resources of a worker: how many gates, and how many sessions, it runs at a time."""
+
+
+class Unable(Infrastructure):
+    """{message}"""  # noqa: D400, D415
+
+    # A worker raises it for what kept it from an order before anything of that began.
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +68,22 @@ class SessionAnswer:
 
 @dataclass(frozen=True, slots=True)
 class Word:
-    """What the caller has to say to a session that runs."""
+    """What the caller has to say to an order."""
 
-    heard: int
+    heard: int = 0
     """How many bytes of its output the caller has."""
     stop: bool = False
+    give_back: bool = False
+    """True if it is to be given back, unless it has begun."""
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What a worker says of an order that has begun, or that it gives back."""
+
+    given_back: bool = False
+    """True if nothing of it has begun, and nothing will."""
+    runs: bool = False
+    """True once its processes run."""
+    piece: bytes = b""
+    """What it has printed since."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from agentctl import __version__
 from agentctl.cluster import at_worker
-from agentctl.cluster.engine import Engine, Lost, SchedulerLost, Unwanted
+from agentctl.cluster.engine import Engine, Lost, NotBegun, SchedulerLost, Unwanted
 from agentctl.cluster.orders import GATES, Address, GateOrder
 from agentctl.core.policy.policy import Policy, fingerprint
 from agentctl.core.queue.model import Verdict
@@ -74,7 +74,7 @@ class RemoteGate:
                 return judgement
             except Unwanted:
                 return none(Verdict.ABORTED, "stopped")
-            except SchedulerLost:
+            except (NotBegun, SchedulerLost):
                 continue
             except Lost as error:
                 lost.append(error.message)

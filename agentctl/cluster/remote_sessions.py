@@ -13,7 +13,7 @@ import time
 from dataclasses import dataclass, field
 
 from agentctl.cluster import at_worker
-from agentctl.cluster.engine import Engine, Lost, SchedulerLost, Unfit, Unwanted
+from agentctl.cluster.engine import Engine, Lost, NotBegun, SchedulerLost, Unfit, Unwanted
 from agentctl.cluster.orders import AGENTS, SessionAnswer, SessionOrder, Word
 from agentctl.cluster.remote_gates import LOSSES, address_of
 from agentctl.core.policy.policy import Policy
@@ -22,7 +22,7 @@ from agentctl.core.tasks.claim import Claim
 from agentctl.core.tasks.ending import End
 from agentctl.core.tasks.task import Session
 from agentctl.core.text.json_form import replace
-from agentctl.errors import Infrastructure
+from agentctl.errors import Contended, Infrastructure
 from agentctl.fleet import adapters
 from agentctl.fleet.conclusion import Assignment, without_worktree
 from agentctl.fleet.listening import Listener
@@ -65,6 +65,9 @@ class RemoteSession(SessionRun):
             answer = self.engine.carry_out(at_worker.attend, order, AGENTS, lambda: not self.stopping, self)
         except Unwanted:
             return self._cut_off(claim, End.INTERRUPTED, "stopped")
+        except NotBegun as error:
+            # There was no session, so none is written down: the task is given out anew.
+            raise Contended(error.message) from error
         except (Unfit, SchedulerLost) as error:
             return self._cut_off(claim, End.INTERRUPTED, error.message)
         except Lost as error:

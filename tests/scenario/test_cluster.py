@@ -4,6 +4,7 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -185,16 +186,62 @@ def test_a_hub_on_a_remote_and_the_bot_alone(tmp_path, cluster):
     assert cluster.worktrees("w1")
 
 
-def test_a_worker_that_cannot_reach_the_hub_gets_nothing_for_a_while(make_repo, cluster, tmp_path):
-    repo = make_repo()
-    (tmp_path / "gitconfig").write_text('[url "nowhere://"]\n\tinsteadOf = /\n')
-    cluster.work("blind", env={"GIT_CONFIG_GLOBAL": str(tmp_path / "gitconfig")})
-    add(repo, "one")
-    run = start(repo, cluster, WORK)
+def test_a_worker_that_cannot_reach_the_hub_keeps_no_task(make_repo, cluster, tmp_path):
+    repo, looks, fail = make_repo(), tmp_path / "looks", tmp_path / "fail"
+    blind = tmp_path / "blind"
+    blind.write_text(f"#!/bin/sh\necho >>{looks}\nwhile [ ! -e {fail} ]; do sleep 0.05; done\nexit 1\n")
+    blind.chmod(0o755)
+    (tmp_path / "gitconfig").write_text(f'[protocol "ext"]\n\tallow = always\n[url "ext::{blind} "]\n\tinsteadOf = /\n')
+    cluster.work("blind", agents=8, env={"GIT_CONFIG_GLOBAL": str(tmp_path / "gitconfig"), "GIT_ALLOW_PROTOCOL": "file:ext"})
+    names = ["one", "two", "three", "four"]
+    add(repo, *names)
+    run = start(repo, cluster, WORK, "-n", "4")
+    eventually(lambda: looks.exists() and len(repo.refs("refs/agentctl/claims/")) == 4)
+    fail.touch()
     eventually(lambda: "blind could not do it: the remote hub cannot be reached" in repo.cli("queue").stdout)
+    eventually(lambda: not repo.refs("refs/agentctl/claims/"))
+    # All that waited for the hub there share what came of one look, and leave no trace in their tasks.
+    assert looks.read_text() == "\n" and cluster.said("blind").count("cannot be reached") == 1
     cluster.work("w1")
-    assert "1 of 1 landed" in ended(run)
-    assert set(ends(repo, "one")[:-1]) <= {"interrupted"}
+    assert "4 of 4 landed" in ended(run)
+    assert [ends(repo, name) for name in names] == [["submitted"]] * 4
+
+
+TWO_STATIONS = """
+import sys, threading, time
+from concurrent.futures import ThreadPoolExecutor
+from agentctl.cluster import placement
+from agentctl.cluster.engine import Engine, NotBegun, Unwanted
+from tests.support.hub import eventually
+
+def states(dask_worker):
+    return sorted(task.state for task in dask_worker.state.tasks.values())
+
+first, second, stop = Engine(sys.argv[1]), Engine(sys.argv[1]), threading.Event()
+[place] = first._workers
+there = lambda: first._client.run(states)[place]
+with ThreadPoolExecutor() as threads:
+    send = lambda engine, seconds: threads.submit(engine.carry_out, time.sleep, seconds, "agents", lambda: not stop.is_set())
+    begun = send(first, 1000)
+    eventually(lambda: there() == ["executing"])
+    waits = send(second, 0)
+    eventually(lambda: len(there()) == 2)
+    for engine in (first, second):
+        engine._troubles[place] = placement.failed(None, "it is blind", time.monotonic())
+    print(type(waits.exception(60)).__name__, begun.done())
+    stop.set()
+    print(type(begun.exception(60)).__name__)
+first.close()
+second.close()
+"""
+
+
+def test_an_order_that_has_not_begun_is_given_back_by_a_worker_with_trouble(cluster):
+    cluster.work("w1", agents=1)
+    ran = subprocess.run(
+        [sys.executable, "-c", TWO_STATIONS, cluster.address], env=environment(), capture_output=True, text=True, timeout=PATIENCE
+    )
+    assert ran.stdout == "NotBegun False\nUnwanted\n", ran.stderr
 
 
 def test_what_is_no_engine(repo):
