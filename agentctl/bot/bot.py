@@ -13,7 +13,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import chain
 
-from agentctl.bot import bot_deaths, conflicts, landing, lanes, recheck, recovery, upkeep
+from agentctl.bot import bot_deaths, conflicts, landing, lanes, recheck, recovery
 from agentctl.bot.border import Border
 from agentctl.bot.gate_retries import Retries
 from agentctl.bot.green_trunk import Green
@@ -38,6 +38,7 @@ from agentctl.core.queue.state import State
 from agentctl.core.text.json_form import replace
 from agentctl.engine.local import LOCAL
 from agentctl.engine.locks import Held
+from agentctl.engine.upkeep import Upkeep
 from agentctl.errors import AgentctlError, Contended, Fault, PolicyError
 from agentctl.gate import slots
 from agentctl.gate.pool import HERE, Gates, Pool
@@ -88,7 +89,7 @@ class Bot:
         marks.begin(hub, held)
         self._put_back = marks.make_sound(hub, held)
         hub.objects.store.lasting = True
-        self.upkeep = upkeep.Upkeep(hub, LOCAL)
+        self.upkeep = Upkeep(hub, LOCAL)
         self._border = Border(hub)
         self._blame = bot_deaths.Blame(hub, self._border)
         self._read()

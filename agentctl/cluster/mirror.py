@@ -19,6 +19,7 @@ from agentctl.cluster.orders import Address, Unable
 from agentctl.engine import locks
 from agentctl.engine.local import LOCAL
 from agentctl.engine.locks import Held
+from agentctl.engine.upkeep import Upkeep
 from agentctl.errors import AgentctlError, Contended, NotFound
 from agentctl.fleet import agents
 from agentctl.gate import slots
@@ -42,6 +43,7 @@ class _Mirror:
     """Held while the hub is looked at: whoever comes meanwhile waits for what that look finds."""
     hub: Hub | None = None
     held: Held | None = None
+    upkeep: Upkeep | None = None
     looked: float = float("-inf")
     """When the last look began that reached the hub, by the monotonic clock."""
     failed: float = float("-inf")
@@ -79,6 +81,7 @@ class Mirrors:
             try:
                 if not one.hub:
                     one.hub, one.held = self._taken(address)
+                    one.upkeep = Upkeep(one.hub, LOCAL)
                 else:
                     one.hub.refs.refresh()
             except (AgentctlError, OSError) as error:
@@ -117,11 +120,20 @@ class Mirrors:
             held.release()
             raise
 
+    def turn(self) -> None:
+        """Look after the objects of the mirrors, without waiting: each gate leaves some here, and no Git's own gc runs."""
+        for one in [*self._known.values()]:
+            if one.upkeep:
+                with contextlib.suppress(AgentctlError, OSError):
+                    one.upkeep.turn()
+
     def close(self) -> None:
         """Make safe and remove the worktrees of agents and the slots, as far as the hub can be reached."""
         with self._lock:
             for one in self._known.values():
                 with one.lock:
+                    if one.upkeep:
+                        one.upkeep.close()
                     if one.hub and one.held:
                         with contextlib.suppress(AgentctlError, OSError):
                             _clear(one.hub, one.hub.config("agentctl.trunk") or "", self.tell)

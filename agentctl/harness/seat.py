@@ -13,10 +13,10 @@ from collections.abc import Callable
 from agentctl.bot.bot import Bot
 from agentctl.bot.lock import lock
 from agentctl.bot.reach import Reach
-from agentctl.bot.upkeep import Upkeep
 from agentctl.core.notices import Elsewhere, Told
 from agentctl.engine.local import LOCAL
 from agentctl.engine.locks import Held
+from agentctl.engine.upkeep import Upkeep
 from agentctl.errors import AgentctlError, Contended
 from agentctl.git.remote import Away, Declined
 from agentctl.git.repository import Hub

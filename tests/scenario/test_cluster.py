@@ -1,5 +1,7 @@
 """Gates and sessions on a Dask cluster: what happens there is what would have happened here, whatever the cluster loses."""
 
+import hashlib
+import itertools
 import os
 import signal
 import socket
@@ -12,8 +14,9 @@ import pytest
 from agentctl import __version__
 from agentctl.cluster import at_worker
 from agentctl.cluster.orders import Address
-from agentctl.engine import processes
+from agentctl.engine import processes, upkeep
 from agentctl.errors import Infrastructure
+from agentctl.git.store import Store
 from tests.support.agents import WORK, add, ends, marked, task
 from tests.support.hub import PATIENCE, command, environment, eventually, git
 from tests.support.team import Team
@@ -242,6 +245,22 @@ def test_an_order_that_has_not_begun_is_given_back_by_a_worker_with_trouble(clus
         [sys.executable, "-c", TWO_STATIONS, cluster.address], env=environment(), capture_output=True, text=True, timeout=PATIENCE
     )
     assert ran.stdout == "NotBegun False\nUnwanted\n", ran.stderr
+
+
+def test_a_worker_packs_the_loose_objects_of_its_mirrors(make_repo, cluster):
+    repo = make_repo()
+    cluster.work("w1")
+    repo.submit("fix", {"a": "1\n"})
+    assert "landed 1" in repo.cli("bot", "run", "--once", "--engine", cluster.address).stdout
+    [mirror] = cluster.folder.glob("w1/*/*.git")
+    there = mirror / "objects" / upkeep.SAMPLE
+    there.mkdir(exist_ok=True)
+    texts = (f"loose {n}".encode() for n in itertools.count())
+    blobs = (text for text in texts if hashlib.sha1(b"blob %d\0" % len(text) + text).hexdigest().startswith(upkeep.SAMPLE))
+    objects = Store(mirror)
+    oids = [objects.write(b"blob", next(blobs)) for _ in range(upkeep.LOOSE + 1)]
+    eventually(lambda: not there.exists())
+    assert all(Store(mirror).exists(oid) for oid in oids)
 
 
 def test_what_is_no_engine(repo):

@@ -14,7 +14,7 @@ import time
 
 import pytest
 
-from agentctl.bot import upkeep
+from agentctl.engine import upkeep
 from tests.scenario.test_upkeep import written
 from tests.support.agents import add, nothing_is_left, nothing_runs, run, task
 from tests.support.hub import PATIENCE, command, environment, eventually

@@ -1,10 +1,11 @@
 """Packs are put together while others read, and nothing is lost by it."""
 
+import hashlib
 import os
 import threading
 import time
 
-from agentctl.bot import upkeep
+from agentctl.engine import upkeep
 from agentctl.git.store import FEW, ObjectError, Store
 from tests.support.hub import Repo, eventually, git
 
@@ -68,6 +69,27 @@ def test_what_is_borrowed_from_another_repository_is_not_copied(repo, tmp_path):
     borrower.cli("bot", "run", "--once")
     listed = borrower.git("verify-pack", "-v", *(str(path) for path in (borrower.path / "objects/pack").glob("*.idx")))
     assert oids[0] in listed and repo.tip not in listed
+
+
+def loose(repo, count):
+    """Ids of loose blobs that no ref holds, so many in the folder in which loose objects are counted."""
+    texts = (f"loose {n}".encode() for n in range(count * 1000))
+    counted = (t for t in texts if hashlib.sha1(b"blob %d\0" % len(t) + t).hexdigest().startswith(upkeep.SAMPLE))
+    return [repo.hub.objects.write_blob(next(counted)) for _ in range(count)]
+
+
+def test_many_loose_objects_are_packed(repo):
+    folder = repo.path / ".git/objects" / upkeep.SAMPLE
+    # The bot's own objects may have any name.
+    loose(repo, upkeep.LOOSE - 9)
+    repo.cli("bot", "run", "--once")
+    assert folder.exists()
+    oids = loose(repo, upkeep.LOOSE + 1)
+    repo.cli("bot", "run", "--once")
+    assert not folder.exists()
+    fresh = Store(repo.hub.git_dir)
+    assert all(fresh.exists(oid) for oid in oids)
+    repo.git("fsck", "--full", "--no-dangling")
 
 
 def test_few_packs_are_left_alone(repo):

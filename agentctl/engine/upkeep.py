@@ -1,8 +1,8 @@
-"""The upkeep of the object folder: its packs are put together.
+"""The upkeep of the object folder: its packs are put together, and loose objects with them.
 
 Each session and each large turn of the bot leave a pack. Every Git that looks for an object looks into all packs, and
-each one is a few open files of agentctl. `git repack --geometric` puts small packs together, and loose objects with
-them, reachable or not: it forgets nothing. It runs beside the bot's turns, below a guard. Git and `git.store` look
+each one is a few open files of agentctl. Each gate on a worker leaves loose objects, each of them a file. `git repack --geometric` puts
+small packs together, and loose objects with them, reachable or not: it forgets nothing. It runs beside all other work, below a guard. Git and `git.store` look
 again for objects that moved while they read.
 """
 
@@ -22,6 +22,8 @@ from agentctl.git.repository import Hub
 
 MANY = 50
 """Above so many packs they are put together."""
+SAMPLE, LOOSE = "17", 27
+"""The folder in which loose objects are counted, a 256th of all, and above how many of them all are packed: as `git gc --auto` does it."""
 
 REST, PAUSE = 5.0, 600.0
 """Seconds until the next try after one that helped, and after one that did not, since that would fail again.
@@ -37,32 +39,35 @@ LEFT = 86_400.0
 
 
 class Upkeep:
-    """The upkeep of one repository: its bot's or, where the bot works at another station, its fleet's.
+    """The upkeep of one repository: its bot's or, where the bot works at another station, its fleet's; of a mirror, its worker's.
 
     A lock keeps two of them from it at a time.
     """
 
     def __init__(self, hub: Hub, runner: Runner) -> None:
-        self._runner, self._hub, self._folder = runner, hub, os.path.join(hub.git_dir, "objects", "pack")
+        self._runner, self._hub, self._objects = runner, hub, os.path.join(hub.git_dir, "objects")
         self._running: Running | None = None
         self._held: Held | None = None
         self._next = 0.0
         self._tried: set[str] = set()
-        """The packs that the last try was to put together."""
+        """The packs and the counted loose objects that the last try was to put together."""
 
     def turn(self) -> None:
         """Begin to put packs together if that is due, without waiting for the end."""
         if self._running and self._running.wait(0):
             self._over()
-            helped = len(self._tried & self._packs()) <= len(self._tried) / 2
+            helped = len(self._tried & (self._packs() | self._loose())) <= len(self._tried) / 2
             self._next = time.monotonic() + (REST if helped else PAUSE)
-        if not self._running and time.monotonic() >= self._next and len(packs := self._packs()) > MANY:
+        if self._running or time.monotonic() < self._next:
+            return
+        packs, loose = self._packs(), self._loose()
+        if len(packs) > MANY or len(loose) > LOOSE:
             try:
                 self._held = locks.acquire(self._hub.own_path("locks", "upkeep.lock"), "the upkeep")
             except Contended:
                 self._next = time.monotonic() + PAUSE
                 return
-            self._tried = packs
+            self._tried = packs | loose
             self._sweep()
             argv, env = process.command(["repack", "--geometric=2", "-d", "-l", "--quiet"], self._hub.git_dir)
             self._running = self._runner.start(
@@ -87,13 +92,19 @@ class Upkeep:
             self._held.release()
 
     def _packs(self) -> set[str]:
+        return {name for name in self._listed("pack") if name.endswith(".pack")}
+
+    def _loose(self) -> set[str]:
+        return set(self._listed(SAMPLE))
+
+    def _listed(self, folder: str) -> list[str]:
         with contextlib.suppress(FileNotFoundError):
-            return {name for name in os.listdir(self._folder) if name.endswith(".pack")}
-        return set()
+            return os.listdir(os.path.join(self._objects, folder))
+        return []
 
     def _sweep(self) -> None:
-        for name in os.listdir(self._folder):
-            path = os.path.join(self._folder, name)
+        for name in self._listed("pack"):
+            path = os.path.join(self._objects, "pack", name)
             with contextlib.suppress(OSError):
                 if name.startswith((".tmp-", "tmp_")) and time.time() - os.stat(path).st_mtime > LEFT:
                     os.unlink(path)
