@@ -22,6 +22,7 @@ from agentctl.engine.locks import Held
 from agentctl.engine.upkeep import Upkeep
 from agentctl.errors import AgentctlError, Contended, NotFound
 from agentctl.fleet import agents
+from agentctl.fleet.old_sessions import OldSessions
 from agentctl.gate import slots
 from agentctl.git import modes, process, repository
 from agentctl.git.repository import Hub
@@ -44,6 +45,7 @@ class _Mirror:
     hub: Hub | None = None
     held: Held | None = None
     upkeep: Upkeep | None = None
+    old: OldSessions | None = None
     looked: float = float("-inf")
     """When the last look began that reached the hub, by the monotonic clock."""
     failed: float = float("-inf")
@@ -81,9 +83,11 @@ class Mirrors:
             try:
                 if not one.hub:
                     one.hub, one.held = self._taken(address)
-                    one.upkeep = Upkeep(one.hub, LOCAL)
+                    one.upkeep, one.old = Upkeep(one.hub, LOCAL), OldSessions(one.hub)
                 else:
                     one.hub.refs.refresh()
+                if one.old:
+                    one.old.turn()
             except (AgentctlError, OSError) as error:
                 one.failed, one.why = time.monotonic(), str(error)
                 self.tell(one.why)

@@ -10,6 +10,7 @@ from agentctl.core.tasks import reviewing
 from agentctl.core.tasks.archiving import to_archive
 from agentctl.core.tasks.task import Status, Task
 from agentctl.errors import Contended, Infrastructure, Malformed, NotFound
+from agentctl.fleet.old_sessions import OldSessions
 from agentctl.git.repository import Hub
 from agentctl.hub import tasks
 from agentctl.hub.archive import Archive
@@ -20,14 +21,15 @@ REST = 60.0
 
 class Archiving:
     def __init__(self, hub: Hub) -> None:
-        self._hub, self._next = hub, 0.0
+        self._hub, self._next, self._old = hub, 0.0, OldSessions(hub)
         self.finished: Counter[Status] = Counter()
         """How many tasks of this fleet are in the archive, by how they ended; without the reviews."""
         self.reviews = 0
         """How many reviews of this fleet are there."""
 
     def turn(self, known: Mapping[str, Task], statuses: Mapping[str, Status], busy: Collection[str]) -> None:
-        """Put away what is over, of the list that is `known`; where that fails, later."""
+        """Put away what is over, of the list that is `known`; where that fails, later. What old sessions left here goes."""
+        self._old.turn()
         if time.monotonic() < self._next or not (over := to_archive(known, statuses, busy)):
             return
         try:

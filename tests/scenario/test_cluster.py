@@ -14,6 +14,7 @@ import pytest
 from agentctl import __version__
 from agentctl.cluster import at_worker
 from agentctl.cluster.orders import Address
+from agentctl.core.tasks.old_sessions import KEPT
 from agentctl.engine import processes, upkeep
 from agentctl.errors import Infrastructure
 from agentctl.git.store import Store
@@ -261,6 +262,24 @@ def test_a_worker_packs_the_loose_objects_of_its_mirrors(make_repo, cluster):
     oids = [objects.write(b"blob", next(blobs)) for _ in range(upkeep.LOOSE + 1)]
     eventually(lambda: not there.exists())
     assert all(Store(mirror).exists(oid) for oid in oids)
+
+
+def test_what_old_sessions_left_at_a_worker_goes(make_repo, cluster):
+    repo = make_repo()
+    cluster.work("w1")
+    add(repo, "one")
+    ended(start(repo, cluster, WORK))
+    cluster.end("w1")
+    [kept] = cluster.folder.glob("w1/*/*.git/agentctl/sessions/one/1")
+    for number in range(KEPT + 3):
+        old = kept.parents[1] / "away" / str(number)
+        old.mkdir(parents=True)
+        os.utime(old, (number, number))
+    cluster.work("w1")
+    add(repo, "two")
+    ended(start(repo, cluster, WORK))
+    left = sorted(int(path.name) for path in (kept.parents[1] / "away").iterdir())
+    assert (left[0], len(left), kept.exists()) == (3, KEPT, True)
 
 
 def test_what_is_no_engine(repo):
