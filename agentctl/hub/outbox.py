@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import msgspec
 
 from agentctl.core import refnames
-from agentctl.core.queue.answer import Facts, decode, encode
+from agentctl.core.queue.answer import ENOUGH, Facts, decode, encode, outdated
 from agentctl.core.queue.model import Change
 from agentctl.core.queue.records import Ended, Record, reason_kind
 from agentctl.core.text.json_form import Plain
@@ -44,7 +44,8 @@ class Answer:
 def write(hub: Hub, change: Change, why: str, answer: Answer, refs: Transaction, now: float, keep: bool = True) -> None:
     """Write the answer to a change, and add the update of its outbox ref to the transaction.
 
-    With `keep`, the parent of the answer's commit is the submitted head; without, it has none.
+    With `keep`, the parent of the answer's commit is the submitted head; without, it has none. Where answers are many, old
+    ones go in the same transaction.
     """
     files = {"verdict.json": encode(answer.said)}
     if answer.log:
@@ -57,7 +58,29 @@ def write(hub: Hub, change: Change, why: str, answer: Answer, refs: Transaction,
     old = None
     with contextlib.suppress(Infrastructure):
         old = hub.refs.get(ref)
+    # One look is enough for all answers of a turn.
+    if not refs.named(refnames.OUTBOX):
+        for name, oid in _outdated(hub, now).items():
+            if name != ref:
+                refs.delete(name, oid)
     refs.update(ref, made, old)
+
+
+def _outdated(hub: Hub, now: float) -> dict[str, str]:
+    """Return the object ids of the answers that are to go, by the names of their refs."""
+    there = hub.refs.names([refnames.OUTBOX]).oids
+    if len(there) < ENOUGH:
+        return {}
+    listed = {name.removeprefix(refnames.TASKS) for name in hub.refs.names([refnames.TASKS]).oids}
+    written, newest = dict[str, float](), dict[str, tuple[int, str]]()
+    for name, oid in there.items():
+        # What somebody else has put there is left to doctor.
+        with contextlib.suppress(Malformed, Infrastructure), decoding(name):
+            _, change, revision = refnames.split_submission(name, refnames.OUTBOX)
+            written[name] = hub.objects.commit(oid).time
+            if change in listed:
+                newest[change] = max(newest.get(change, (0, "")), (revision, name))
+    return {name: there[name] for name in outdated(written, {name for _, name in newest.values()}, now)}
 
 
 def read(hub: Hub, record: Record) -> Answer | None:

@@ -11,6 +11,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -20,6 +21,7 @@ from agentctl.core import refnames
 from agentctl.core.policy.policy import Policy, fingerprint, in_parts, parts
 from agentctl.core.queue import events, ledger_format_v1
 from agentctl.core.queue import ledger_format as codec
+from agentctl.core.queue.answer import KEPT, is_old
 from agentctl.core.queue.approvals import whole
 from agentctl.core.queue.model import Verdict
 from agentctl.core.queue.records import AnyEnded, Conflicts, Ended, GateFailed, Landed, Record, Rejected
@@ -319,7 +321,9 @@ def _evidence(hub: Hub, rejected: list[Rejected]) -> Iterator[Finding]:
                 yield Finding(4, f"{record.key} was rejected for a conflict that names no path")
             case _ if not record.why:
                 yield Finding(4, f"{record.key} was rejected without a reason")
-        if refnames.outbox(change.agent, change.id, change.revision) not in answered:
+        # Where there are many, old ones have gone.
+        due = len(answered) < KEPT or not is_old(record.at, time.time())
+        if due and refnames.outbox(change.agent, change.id, change.revision) not in answered:
             yield Finding(4, f"the answer to {record.key} is gone from the outbox", grave=False)
 
 

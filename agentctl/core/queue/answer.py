@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from typing import Annotated
 
 import msgspec
@@ -60,3 +61,19 @@ def encode(said: Facts) -> bytes:
 def decode(data: bytes) -> Facts:
     """Return the facts from JSON. Raise ValueError if one of them is not of its type."""
     return load(Facts, data)
+
+
+KEPT, YOUNG = 1000, 86_400.0
+"""How many answers are kept, the newest, and the seconds for which each is: what they are about stands in the ledger too."""
+ENOUGH, AT_A_TIME = KEPT + 100, 200
+"""From how many answers on old ones go, and how many at a time."""
+
+
+def outdated(written: Mapping[str, float], needed: Collection[str], now: float) -> list[str]:
+    """Return the answers that go, the oldest first; `written` has when each was written, and no `needed` one goes."""
+    oldest = sorted(written, key=lambda name: (written[name], name))[: max(0, len(written) - KEPT)]
+    return [name for name in oldest if is_old(written[name], now) and name not in needed][:AT_A_TIME]
+
+
+def is_old(written: float, now: float) -> bool:
+    return written <= now - YOUNG
