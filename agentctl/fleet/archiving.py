@@ -14,6 +14,7 @@ from agentctl.fleet.old_sessions import OldSessions
 from agentctl.git.repository import Hub
 from agentctl.hub import tasks
 from agentctl.hub.archive import Archive
+from agentctl.hub.gone_stations import GoneStations
 
 REST = 60.0
 """Seconds until the next try where one failed."""
@@ -21,15 +22,16 @@ REST = 60.0
 
 class Archiving:
     def __init__(self, hub: Hub) -> None:
-        self._hub, self._next, self._old = hub, 0.0, OldSessions(hub)
+        self._hub, self._next, self._old, self._gone = hub, 0.0, OldSessions(hub), GoneStations(hub)
         self.finished: Counter[Status] = Counter()
         """How many tasks of this fleet are in the archive, by how they ended; without the reviews."""
         self.reviews = 0
         """How many reviews of this fleet are there."""
 
     def turn(self, known: Mapping[str, Task], statuses: Mapping[str, Status], busy: Collection[str]) -> None:
-        """Put away what is over, of the list that is `known`; where that fails, later. What old sessions left here goes."""
+        """Put away what is over, of the list that is `known`; where that fails, later. What old sessions and stations left goes."""
         self._old.turn()
+        self._gone.turn()
         if time.monotonic() < self._next or not (over := to_archive(known, statuses, busy)):
             return
         try:

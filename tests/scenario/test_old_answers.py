@@ -1,11 +1,15 @@
 """Old answers leave the outbox when there are many, and nobody takes that for a loss."""
 
+import subprocess
+
 import pytest
 
 from agentctl.core.queue.answer import ENOUGH, KEPT, YOUNG
 from agentctl.hub import verification
 from agentctl.hub.verification import prove
 from tests.support.agents import add
+from tests.support.hub import git
+from tests.support.team import Team
 
 OUTBOX = "refs/agentctl/outbox/"
 
@@ -57,3 +61,21 @@ def test_few_answers_stay_however_old(repo):
     repo.submit("bad", {"bad.txt": "BUG\n"})
     repo.drain()
     assert f"{OUTBOX}ann/old/1" in repo.refs(OUTBOX)
+
+
+def test_they_go_from_a_remote_too(tmp_path):
+    team = Team(tmp_path)
+    ann = team.station("ann")
+    told = "".join(f"create {OUTBOX}ann/old{number:04}/1 {team.tip}\n" for number in range(ENOUGH))
+    subprocess.run(["git", "update-ref", "--stdin"], cwd=team.path, input=told, text=True, check=True)
+    ann.submit("bad", {"bad.txt": "BUG\n"})
+    ann.cli("bot", "run", "--once", ok=7)
+    assert sum(name.startswith(OUTBOX) for name in team.refs) == ENOUGH + 1, "they are young"
+    old = ann.hub.objects.write_commit(ann.hub.objects.commit(team.tip).tree, (), "rejected long ago\n", 1)
+    git(ann.path, "push", "-q", "origin", f"{old}:refs/heads/old")
+    told = "".join(f"update {OUTBOX}ann/old{number:04}/1 {old}\n" for number in range(ENOUGH))
+    subprocess.run(["git", "update-ref", "--stdin"], cwd=team.path, input=told, text=True, check=True)
+    ann.submit("bad2", {"bad2.txt": "BUG\n"})
+    ann.cli("bot", "run", "--once", ok=7)
+    assert sum(name.startswith(OUTBOX) for name in team.refs) == KEPT + 1
+    assert {f"{OUTBOX}ann/bad/1", f"{OUTBOX}ann/bad2/1"} < team.refs.keys()
