@@ -31,9 +31,8 @@ from agentctl.core.notices import Told
 from agentctl.core.policy.policy import Policy, fingerprint
 from agentctl.core.policy.schema import SLOTS
 from agentctl.core.queue import events
-from agentctl.core.queue.events import Landing, Staged
-from agentctl.core.queue.model import BASELINE, Cancel, Land, Plan, Probe, Reject, Result, Start, Verdict
-from agentctl.core.queue.records import Passed
+from agentctl.core.queue.events import Staged
+from agentctl.core.queue.model import BASELINE, Cancel, Land, Probe, Reject, Result, Start, Verdict
 from agentctl.core.queue.state import State
 from agentctl.core.text.json_form import replace
 from agentctl.engine.local import LOCAL
@@ -267,11 +266,7 @@ class Bot:
 
     def _over(self, turn: Turn, staged: Staged, judgement: Judgement, known: bool = False) -> None:
         number = staged.probe.number
-        turn.happen(
-            events.Probed(
-                staged.probe, judgement.verdict, staged.tree, staged.gate, judgement.seconds, judgement.step, judgement.why, known
-            )
-        )
+        turn.happen(judgement.of(staged, known))
         if any(s.probe.number == number for s in turn.before.probes) and number != BASELINE:
             turn.refs.delete(f"{refnames.STAGE}{number}", staged.commit)
         if judgement.verdict == Verdict.FAILED and number == BASELINE:
@@ -306,7 +301,9 @@ class Bot:
         landed: tuple[str, ...] = ()
         while True:
             before = len(turn.state.queue), len(turn.state.clashes)
-            plan = self._plan(turn, found, landed)
+            thawed = self._held_back.thawed(turn, self.policy)
+            view = viewed(turn, self.policy, thawed, self._follower, self.stager, found, landed, self._stopped)
+            plan = planner.plan(view, self._limits, turn.now)
             turn.draft.remember(plan.memory)
             found, landed = [], ()
             for action in plan.actions:
@@ -332,12 +329,6 @@ class Bot:
         failed = judgement.verdict is Verdict.FAILED
         return Verdict.ABORTED if failed and not self._proven(turn, staged.probe.base) else judgement.verdict
 
-    def _plan(self, turn: Turn, found: list[Result], landed: tuple[str, ...]) -> Plan:
-        thawed = self._held_back.thawed(turn, self.policy)
-        view = viewed(turn, self.policy, thawed, self._follower, self.stager)
-        seen = replace(view, finished=tuple(found), landed=landed, withheld=self._stopped)
-        return planner.plan(seen, self._limits, turn.now)
-
     # perform
 
     def stage(self, turn: Turn, probe: Probe) -> list[Result]:
@@ -359,20 +350,16 @@ class Bot:
     def land(self, turn: Turn, probe: Probe, reason: str) -> tuple[str, ...]:
         """Land the changes of a probe that are not on trunk yet, and return their keys.
 
-        These are all of them or, where a shorter probe has moved trunk part of the way, the rest. The commit is built
-        once more instead of remembered: this works after a restart too, and gives the tested commit or none.
+        The commit is built once more instead of remembered: this works after a restart too, and gives the tested commit or none.
         """
-        built = self.stager.chain(probe.base, turn.members(probe.chain))
-        rest = landing.rest(probe, built, turn.state.trunk)
-        judgement = verdicts.lookup(self.hub, self.gate, built.tree, Verdict.PASSED)
-        if not rest or not judgement or any(key not in turn.state.queue for key, _ in rest):
+        under_way = landing.planned(turn, probe, self.stager.chain(probe.base, turn.members(probe.chain)), self.gate)
+        if not under_way:
             turn.happen(events.Replanned(f"probe {probe.number} cannot land any more"))
             return ()
+        rest = under_way.staged.landing
         if self._held_back.keeps(turn, self.policy, turn.state.trunk, rest):
             turn.happen(events.Replanned(f"probe {probe.number} holds what may not land"))
             return ()
-        staged = Staged(probe, built.commit, built.tree, rest, self.gate, turn.now)
-        under_way = Landing(turn.state.trunk, staged, Passed(judgement.tree, judgement.gate, judgement.at, judgement.commit))
         recheck.check(self.hub, self.policy.strategy, under_way, [turn.state.queue[key] for key, _ in rest])
         turn.happen(events.LandingBegun(under_way, reason))
         self.end_turn(turn)

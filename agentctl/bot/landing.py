@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from agentctl.bot.stage import Built
+from agentctl.bot.turn import Turn
 from agentctl.core import refnames
-from agentctl.core.queue.events import Landing
+from agentctl.core.queue.events import Landing, Staged
 from agentctl.core.queue.model import Probe, Verdict
+from agentctl.core.queue.records import Passed
 from agentctl.core.queue.state import State
 from agentctl.git import checkouts
 from agentctl.git.repository import Hub
@@ -21,6 +23,19 @@ def rest(probe: Probe, built: Built, trunk: str) -> tuple[tuple[str, str], ...]:
         return ()
     way = [probe.base, *(commit for _, commit in built.landing)]
     return built.landing[way.index(trunk) :] if trunk in way else ()
+
+
+def planned(turn: Turn, probe: Probe, built: Built, gate: str) -> Landing | None:
+    """Return the landing of the changes of a staged chain that are not on trunk yet; None if they cannot land any more.
+
+    These are all of them or, where a shorter probe has moved trunk part of the way, the rest.
+    """
+    left = rest(probe, built, turn.state.trunk)
+    judgement = verdicts.lookup(turn.hub, gate, built.tree, Verdict.PASSED)
+    if not left or not judgement or any(key not in turn.state.queue for key, _ in left):
+        return None
+    staged = Staged(probe, built.commit, built.tree, left, gate, turn.now)
+    return Landing(turn.state.trunk, staged, Passed(judgement.tree, judgement.gate, judgement.at, judgement.commit))
 
 
 def move(hub: Hub, trunk: str, landing: Landing) -> None:

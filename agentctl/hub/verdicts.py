@@ -21,6 +21,7 @@ from collections.abc import Iterable, Mapping
 
 from agentctl.core import refnames
 from agentctl.core.policy.policy import Policy, fingerprint, in_parts, parts
+from agentctl.core.queue.events import Probed, Staged
 from agentctl.core.queue.model import Verdict
 from agentctl.core.text.json_form import Struct, dump, load, replace
 from agentctl.errors import Malformed
@@ -55,6 +56,11 @@ class Judgement(Struct, frozen=True):
         if self.gate == gate:
             return self
         return replace(self, verdict=Verdict.ABORTED, why="the gate was changed meanwhile")
+
+    def of(self, staged: Staged, known: bool) -> Probed:
+        """Return the event that this ends a probe; `known` if the gate has judged that tree before."""
+        why = self.seconds, self.step, self.why, known
+        return Probed(staged.probe, self.verdict, staged.tree, staged.gate, *why)
 
 
 def _path(gate: str, tree: str, verdict: Verdict) -> str:
