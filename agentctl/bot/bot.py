@@ -98,7 +98,7 @@ class Bot:
         self._upstream = Upstream(hub, trunk)
         self.publisher = Publisher(hub, tell, self.wake.set)
         self.runs = Pool(hub, threads, self.wake, gates)
-        self.restart(died=True)
+        self.restart(died=held.after_death)
 
     # observe
 
@@ -185,6 +185,7 @@ class Bot:
 
     def _decide(self, now: float) -> None:
         seen = self.hub.refs.names([refnames.INBOX, refnames.PAUSE, *marks.OWN])
+        lease.heed(self.hub)
         self._put_back += marks.guard(self.hub, seen.oids, self._held)
         if seen.oids.get(refnames.STATE) != self.ledger.tip:
             self._read()
@@ -375,10 +376,15 @@ class Bot:
             self.runs.start(staged, self.policy, self._retries.doubts(staged.tree, self.policy.queue.retries))
 
     def close(self) -> None:
-        """Stop the gates that run; the next bot tests anew what they were testing."""
+        """Stop the gates that run; the next bot tests anew what they were testing.
+
+        Where another bot has taken over, the probes in the ledger are its own: nothing is written there any more.
+        """
         self.runs.close()
         slots.remove_slots(self.hub)
-        with contextlib.suppress(Contended, Away, Declined):
+        recovery.restage(self.hub, (), self._held)
+        with contextlib.suppress(Contended, Away, Declined, lease.Lost):
+            lease.heed(self.hub)
             self._read()
             self.restart(died=False)
         self._border.close()

@@ -19,7 +19,7 @@ def lock(hub: Hub) -> Iterator[Held]:
     Raises Contended if another bot runs, which is Elsewhere where the hub stands on a remote.
     """
     with _here(hub) as held:
-        lease.take(hub)
+        held.after_death = lease.take(hub)
         try:
             yield held
         finally:

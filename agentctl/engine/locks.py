@@ -53,6 +53,8 @@ class Held:
     def __init__(self, path: Path, lock: filelock.BaseFileLock) -> None:
         self.path = path
         self._lock = lock
+        self.after_death = True
+        """True if whoever held it before, and left something undone, has died; whoever gives it on may know better."""
 
     def release(self) -> None:
         """Free the lock; a second call does nothing."""

@@ -41,16 +41,22 @@ def read(hub: Hub, oid: str) -> Lease:
         return load(Lease, describe(hub.objects, refnames.BOT, oid).subject.encode())
 
 
-def take(hub: Hub) -> None:
-    """Take the lease, or raise Elsewhere if another bot has it; for a local hub there is none."""
+def take(hub: Hub) -> bool:
+    """Take the lease, or raise Elsewhere if another bot has it; for a local hub there is none.
+
+    Tells whether the bot before this one, if it has not ended by itself, is known to have died. Whose lease is over may only be
+    suspended, or cut off from the hub; and what became of a process on another machine nobody here can know.
+    """
     if not hub.station:
-        return
+        return True
     hub.refs.refresh()
     while True:
         found = _free(hub)
         # Another bot may be as fast.
         with contextlib.suppress(Contended):
-            return _write(hub, found)
+            died = found is not None and _died(hub, found)
+            _write(hub, found)
+            return died
 
 
 def _free(hub: Hub) -> str | None:
@@ -92,11 +98,17 @@ def renew(hub: Hub) -> None:
     """Renew the lease if a third of its time is over; raise Lost if another bot has it."""
     if not hub.station:
         return
+    heed(hub)
     found = hub.refs.get(refnames.BOT)
-    if found and (other := _other(hub, found, mine=True)):
-        raise Lost(name=other.name)
     if not found or _left(hub, found) < LASTS * 2 / 3:
         _write(hub, found)
+
+
+def heed(hub: Hub) -> None:
+    """Raise Lost if another bot has the lease, as of the last look; whoever was told so writes nothing more."""
+    found = hub.refs.get(refnames.BOT) if hub.station else None
+    if found and (other := _other(hub, found, mine=True)):
+        raise Lost(name=other.name)
 
 
 def release(hub: Hub) -> None:
@@ -129,6 +141,13 @@ def _other(hub: Hub, oid: str, mine: bool = False) -> Lease | None:
     if held.owner == owner.identity() or not mine and not owner.alive(held.owner):
         return None
     return held
+
+
+def _died(hub: Hub, oid: str) -> bool:
+    """Tell whether the process that has a lease is known to be dead."""
+    with contextlib.suppress(Malformed):
+        return not owner.alive(read(hub, oid).owner)
+    return False
 
 
 def _left(hub: Hub, oid: str) -> float:

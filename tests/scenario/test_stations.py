@@ -26,6 +26,7 @@ from agentctl.git.remote import Away, Declined
 from agentctl.git.repository import find
 from agentctl.git.station import MANY
 from agentctl.hub import claims, lease, presence, tasks
+from agentctl.hub.ledger import Ledger
 from agentctl.hub.policy_file import in_force
 from bench.git_servers import serving
 from tests.conftest import CONNECT, NOWHERE, forget
@@ -434,6 +435,67 @@ def test_a_bot_that_lost_its_lease_ends(team, ann):
         with pytest.raises(lease.Lost, match="another bot has taken over"):
             bot.reach.look()
             bot._decide(0.0)
+
+
+@pytest.fixture
+def at(monkeypatch):
+    """Says as which process of another machine, and that lives, a bot here takes its lease from now on."""
+    monkeypatch.setattr(lease, "LASTS", 0.3)
+    monkeypatch.setattr(lease, "WATCH", 0.1)
+    return lambda name: monkeypatch.setattr(lease.owner, "identity", lambda: {"host": name, "pid": 7})
+
+
+def test_a_bot_that_was_only_away_leaves_its_probes_to_its_successor_and_strikes_nothing(team, ann, bob, at):
+    ann.trunk_judged()
+    ann.submit("slow", {"slow": "SLOW\n"})
+    with contextlib.ExitStack() as stack:
+        at("a")
+        first = stack.enter_context(ann.bot())
+        until(first, lambda: first.runs)
+        # It renews its lease no more.
+        put_lease(ann, lease.Lease(1.0, {"host": "a", "pid": 7}))
+        at("b")
+        with bob.bot() as second:
+            until(second, lambda: second.runs)
+            running = second.state.probes
+            at("a")
+            with pytest.raises(lease.Lost):
+                first.take_turn()
+            stack.close()
+            assert not ann.refs("refs/agentctl/stage/")
+            state = Ledger.read(bob.seen.hub).state()
+            assert state.probes == running != () and state.struck == {}
+            at("b")
+
+
+def test_a_bot_that_does_not_know_yet_that_it_is_replaced_writes_nothing_at_its_end(team, ann, bob, at):
+    ann.trunk_judged()
+    ann.submit("slow", {"slow": "SLOW\n"})
+    with contextlib.ExitStack() as stack:
+        at("a")
+        first = stack.enter_context(ann.bot())
+        until(first, lambda: first.runs)
+        # It renews its lease no more.
+        put_lease(ann, lease.Lease(1.0, {"host": "a", "pid": 7}))
+        at("b")
+        with bob.bot() as second:
+            until(second, lambda: second.runs)
+            at("a")
+            # Somebody else of its station has looked.
+            ann.cli("queue")
+            stack.close()
+            assert Ledger.read(bob.seen.hub).state().probes == second.state.probes
+            at("b")
+
+
+def test_a_bot_that_died_here_strikes_what_it_asked_about(team, ann, bob):
+    ann.trunk_judged()
+    ann.submit("slow", {"slow": "SLOW\n"})
+    with subprocess.Popen(command("bot", "run"), cwd=ann.path, env=environment(), stdout=subprocess.DEVNULL) as running:
+        eventually(lambda: Ledger.read(bob.seen.hub).state().probes)
+        running.kill()
+    with bob.bot() as bot:
+        assert bot.state.struck == {"slow/1": 1}
 
 
 def put_lease(station, held):
