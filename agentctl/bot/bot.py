@@ -185,12 +185,13 @@ class Bot:
 
     def _decide(self, now: float) -> None:
         seen = self.hub.refs.names([refnames.INBOX, refnames.PAUSE, *marks.OWN])
-        lease.heed(self.hub)
-        self._put_back += marks.guard(self.hub, seen.oids, self._held)
-        if seen.oids.get(refnames.STATE) != self.ledger.tip:
-            self._read()
-        turn = self.begin_turn(now)
+        self._landed = False
         try:
+            lease.heed(self.hub)
+            self._put_back += marks.guard(self.hub, seen.oids, self._held)
+            if seen.oids.get(refnames.STATE) != self.ledger.tip:
+                self._read()
+            turn = self.begin_turn(now)
             with self.hub.refs.together():
                 lease.renew(self.hub)
                 self._do(turn, seen)
@@ -210,7 +211,6 @@ class Bot:
             raise
 
     def _do(self, turn: Turn, seen: Names) -> None:
-        self._landed = False
         for odd in self._put_back:
             turn.happen(events.PutBack(odd.ref, odd.found, odd.own, odd.text))
         self._held_back.heed(turn, pause.seen(self.hub, seen))
@@ -247,7 +247,8 @@ class Bot:
             self.wake.set()
             turn = self.begin_turn(time.time())
             self._blame.hear(turn, error)
-            with contextlib.suppress(Contended):  # If this is contended, the fault will occur and be counted again.
+            # If this cannot be written now, the fault will occur and be counted again.
+            with contextlib.suppress(Contended, Away, Declined):
                 self.end_turn(turn)
 
     @property

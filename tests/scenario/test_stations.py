@@ -630,6 +630,22 @@ def test_of_two_who_deepen_a_clone_the_second_has_nothing_to_do(ann):
     assert ann.hub.station.deepen()
 
 
+def test_a_bot_goes_on_when_the_hub_does_not_let_it_put_back_what_is_its_own(team, ann, monkeypatch):
+    monkeypatch.setattr(reach, "FIRST_PAUSE", 0.01)
+    ann.submit("fix", {"a": "1\n"})
+    with ann.bot() as bot:
+        finish(bot)
+        own = team.refs["refs/agentctl/state"]
+        git(team.path, "update-ref", "-d", "refs/agentctl/state")
+        team.hook("update", "echo not today; exit 1\n")
+        until(bot, lambda: told(bot, "away"))
+        assert "declines refs/agentctl/state: not today" in told(bot, "away")[0]
+        team.hook("update", "")
+        until(bot, lambda: told(bot, "back"))
+        git(team.path, "merge-base", "--is-ancestor", own, "refs/agentctl/state")
+        assert len(told(bot, "restored")) == 1
+
+
 def test_a_hub_that_takes_nothing_says_so(team, ann):
     team.hook("pre-receive", 'echo "this server is full" >&2; exit 1\n')
     with pytest.raises(Declined, match="this server is full"):
