@@ -22,6 +22,7 @@ from agentctl.bot.publish import Publisher
 from agentctl.bot.reach import Reach
 from agentctl.bot.rejection import convict
 from agentctl.bot.stage import Stager
+from agentctl.bot.telling import Telling
 from agentctl.bot.trunk import Trunk
 from agentctl.bot.turn import Turn
 from agentctl.bot.upstream import Upstream
@@ -70,7 +71,7 @@ class Bot:
         wake: threading.Event | None = None,
         gates: Gates = HERE,
     ) -> None:
-        self.hub, self.trunk, self._tell, self._slots, self._batch = hub, trunk, tell, slots, batch
+        self.hub, self.trunk, self._telling, self._slots, self._batch = hub, trunk, Telling(hub, tell), slots, batch
         self.wake = wake or threading.Event()
         self.fresh: list[tuple[Staged, Judgement]] = []
         self._held_back = HeldBack(hub)
@@ -123,10 +124,11 @@ class Bot:
         self._policy_at = tip
 
     def begin_turn(self, now: float) -> Turn:
-        return Turn(self.hub, self.ledger, self.state, now, self._tell)
+        return Turn(self.hub, self.ledger, self.state, now, self._telling)
 
     def end_turn(self, turn: Turn) -> None:
-        turn.commit()
+        with self.hub.refs.together():
+            turn.commit()
         self.ledger, self.state = turn.ledger, turn.state
 
     def restart(self, died: bool) -> None:
@@ -136,8 +138,8 @@ class Bot:
 
     @property
     def idle(self) -> bool:
-        """True if nothing is queued, running, landing or waiting to be admitted."""
-        busy = self.runs or self.fresh or self.state.queue or self.state.landing or inbox.waits(self.hub)
+        """True if nothing is queued, running, landing or waiting to be admitted, and nothing asks for another turn."""
+        busy = self.contended or self.runs or self.fresh or self.state.queue or self.state.landing or inbox.waits(self.hub)
         return not busy and not self.publisher.waits(self.policy, self.state.trunk)
 
     @property
@@ -191,6 +193,7 @@ class Bot:
             self._put_back += marks.guard(self.hub, seen.oids, self._held)
             if seen.oids.get(refnames.STATE) != self.ledger.tip:
                 self._read()
+            self._telling.catch_up(self.ledger.tip)
             turn = self.begin_turn(now)
             with self.hub.refs.together():
                 lease.renew(self.hub)
@@ -387,6 +390,7 @@ class Bot:
         with contextlib.suppress(Contended, Away, Declined, lease.Lost):
             lease.heed(self.hub)
             self._read()
+            self._telling.catch_up(self.ledger.tip)
             self.restart(died=False)
         self._border.close()
         self.publisher.close()

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from functools import cached_property
 
+from agentctl.bot.telling import Telling
 from agentctl.core import refnames
 from agentctl.core.notices import Notice, Odd, Told
 from agentctl.core.queue.events import Recorded
@@ -31,8 +32,8 @@ class Turn:
     too many, never one too few.
     """
 
-    def __init__(self, hub: Hub, ledger: Ledger, state: State, now: float, tell: Callable[[Told], None]) -> None:
-        self.hub, self.now, self._tell = hub, now, tell
+    def __init__(self, hub: Hub, ledger: Ledger, state: State, now: float, telling: Telling) -> None:
+        self.hub, self.now, self._telling = hub, now, telling
         self._begin(ledger, state)
 
     def _begin(self, ledger: Ledger, state: State) -> None:
@@ -83,13 +84,8 @@ class Turn:
         self.hub.objects.store.flush()
         with marks.moving(self.hub, refnames.STATE, self.ledger.tip, ledger.tip):
             self._move()
-        told = self._told
+        self._telling.wrote(ledger.tip, ledger.tip != self.ledger.tip, self._told)
         self._begin(ledger, self.state)
-        self.hub.refs.once_settled(lambda done: self._tell_all(told if done else []))
-
-    def _tell_all(self, told: Iterable[Told]) -> None:
-        for event in told:
-            self._tell(event)
 
     def _move(self) -> None:
         """Move the refs; an answer must not keep the turn from its end.

@@ -630,6 +630,24 @@ def test_of_two_who_deepen_a_clone_the_second_has_nothing_to_do(ann):
     assert ann.hub.station.deepen()
 
 
+@pytest.mark.parametrize(("ref", "what"), [("refs/heads/main", "landed"), ("refs/agentctl/outbox/", "rejected")])
+def test_what_the_hub_took_though_nobody_could_hear_it_is_told(team, ann, monkeypatch, ref, what):
+    monkeypatch.setattr(reach, "FIRST_PAUSE", 0.01)
+    gone = team.folder / "gone"
+    team.hook("post-receive", f"grep -q {ref} || exit 0\nmv {team.path} {gone} && kill -9 $PPID\n")
+    ann.trunk_judged()
+    ann.submit("good", {"a": "1\n"})
+    ann.submit("bad", {"b": "BUG\n"})
+    with ann.bot() as bot:
+        until(bot, gone.exists)
+        assert told(bot, "away") and not told(bot, what)
+        (gone / "hooks/post-receive").unlink()
+        os.rename(gone, team.path)
+        finish(bot)
+        assert len(told(bot, "landed")) == len(told(bot, "rejected")) == 1
+    ann.proven()
+
+
 def test_a_bot_goes_on_when_the_hub_does_not_let_it_put_back_what_is_its_own(team, ann, monkeypatch):
     monkeypatch.setattr(reach, "FIRST_PAUSE", 0.01)
     ann.submit("fix", {"a": "1\n"})
