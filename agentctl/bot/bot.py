@@ -119,8 +119,10 @@ class Bot:
         self._limits = planner.Settings(batch=queue.batch, rejection=queue.rejection)
         if self.stager.strategy != policy.strategy:
             self.stager = Stager(self.hub, policy.strategy)
-        if self.hub.station:
+        if self.hub.station and self.hub.station.also != policy.upstream:
+            # The next turn looks at it.
             self.hub.station.also = policy.upstream
+            self.wake.set()
         self._policy_at = tip
 
     def begin_turn(self, now: float) -> Turn:
@@ -139,7 +141,8 @@ class Bot:
     @property
     def idle(self) -> bool:
         """True if nothing is queued, running, landing or waiting to be admitted, and nothing asks for another turn."""
-        busy = self.contended or self.runs or self.fresh or self.state.queue or self.state.landing or inbox.waits(self.hub)
+        again = self.contended or self.wake.is_set()
+        busy = again or self.runs or self.fresh or self.state.queue or self.state.landing or inbox.waits(self.hub)
         return not busy and not self.publisher.waits(self.policy, self.state.trunk)
 
     @property

@@ -75,6 +75,8 @@ class Station:
         """When the remote took a push of this process last, by the monotonic clock."""
         self.also = ""
         """Another branch than trunk that is to be looked at."""
+        self._looked_at = ""
+        """The one of the last look of this process: another look is no look at it, however new."""
         self.took = 0.0
         """The seconds of the last look of this process."""
         self.offline = False
@@ -136,10 +138,10 @@ class Station:
     def refresh(self, at_most: float = 0.0) -> None:
         """Bring what the remote has, unless somebody here did within `at_most` seconds or while this waited; raise Away."""
         asked = time.time()
-        if self.offline or self._batch or 0 <= asked - self.seen < at_most:
+        if self.offline or self._batch or self._looked_at == self.also and 0 <= asked - self.seen < at_most:
             return
         with self._locked():
-            if not asked <= self.seen <= time.time():
+            if self._looked_at != self.also or not asked <= self.seen <= time.time():
                 self._look()
 
     def deepen(self) -> bool:
@@ -169,8 +171,8 @@ class Station:
     def _look_within(self, limit: float) -> None:
         begun = time.time()
         shared = [f"+refs/agentctl/*:{SEEN}agentctl/*", *(f"^{folder}*" for folder in HERE)]
-        trunk = self._trunk()
-        branches = [f"heads/{name}" for name in (trunk, self.also) if name] if trunk else ["heads/*"]
+        trunk, also = self._trunk(), self.also
+        branches = [f"heads/{name}" for name in (trunk, also) if name] if trunk else ["heads/*"]
         try:
             self.remote.fetch([*shared, *(f"+refs/{branch}:{SEEN}{branch}" for branch in branches)], limit)
         except NoSuchRef:
@@ -180,7 +182,7 @@ class Station:
         self._show([f"refs/{branch}".removesuffix("*") for branch in branches])
         with open(self._path("seen"), "wb", opener=modes.opener) as file:
             os.utime(file.fileno(), (begun, begun))
-        self.took = time.time() - begun
+        self.took, self._looked_at = time.time() - begun, also
 
     def _look_at(self, branch: str, limit: float) -> None:
         try:

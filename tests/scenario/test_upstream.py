@@ -409,6 +409,29 @@ def test_a_bot_that_may_not_push_main_lands_on_a_branch_of_its_own(team):
     assert team.tip == before
 
 
+def test_what_people_push_is_taken_in_though_nothing_waits(team, monkeypatch):
+    station = team.clone("ann")
+    station.cli("init", "--remote", "origin")
+    monkeypatch.setenv("PERSON", "ann")
+    for n in range(2):
+        new = team.push({f"{n}": "theirs\n"})
+        station.cli("bot", "run", "--once")
+        assert team.landed == new
+
+
+def test_a_branch_that_trunk_begins_to_follow_is_looked_at_before_the_bot_is_idle(team, monkeypatch):
+    monkeypatch.setenv("PERSON", "ann")
+    text = OWN.replace("upstream: main\n", "")
+    git(team.path, "update-ref", "refs/heads/landed", team.push({".agentctl/policy.yaml": text}))
+    station = team.clone("ann")
+    station.cli("init", "--remote", "origin")
+    new = team.push({".agentctl/policy.yaml": OWN})
+    git(team.path, "update-ref", "refs/heads/landed", new)
+    newer = team.push({"theirs": "1\n"})
+    station.cli("bot", "run", "--once")
+    assert team.landed == newer
+
+
 @pytest.mark.parametrize("way", ["--ff-only", "--no-ff", "--squash"])
 def test_what_people_merge_comes_back(team, way):
     land(team, "one")
