@@ -79,11 +79,16 @@ class Upstream:
             move.commit()
 
     def take_in(self, turn: Turn, policy: Policy) -> None:
-        """Queue what trunk and the branch that it follows do not share."""
+        """Queue what trunk and the branch that it follows do not share; what is queued and is that no longer, is ended."""
         new, queued, trunk = tip(self._hub, policy), turn.state.queued(NAME), turn.state.trunk
-        if not new or queued and queued.change.head == new or self._rests[0] == new and turn.now < self._rests[1]:
+        if not new:
             return
         stands = self._stands(new, trunk)
+        if queued and (stands is Stands.HELD or queued.change.head != new):
+            # What people took back since would land again.
+            self._end(turn, queued, f"{name(policy)} is at {new[:12]} now" + ", which trunk holds" * (stands is Stands.HELD))
+        elif queued or self._rests[0] == new and turn.now < self._rests[1]:
+            return
         if stands is Stands.HELD:
             return
         before = [*turn.ledger.all_of(NAME), *(record for record in turn.draft.ended if record.change.id == NAME)]
@@ -94,7 +99,10 @@ class Upstream:
         elif isinstance(last, Rejected) and turn.now < last.at + AGAIN:
             self._rests = new, last.at + AGAIN
         else:
-            self._admit(turn, policy, new, next_revision([*before, *([queued] if queued else [])], ()))
+            self._admit(turn, policy, new, next_revision(before, ()))
+
+    def _end(self, turn: Turn, queued: Queued, said: str) -> None:
+        turn.happen(Superseded(change=queued.change, at=turn.now, work=queued.work, approvals=queued.approvals, said=said))
 
     def _admit(self, turn: Turn, policy: Policy, head: str, revision: int) -> None:
         change = Change(
@@ -107,9 +115,6 @@ class Upstream:
             priority=PRIORITY,
             joins=True,
         )
-        if queued := turn.state.queued(NAME):
-            said = f"replaced by {change.key}"
-            turn.happen(Superseded(change=queued.change, at=turn.now, work=queued.work, approvals=queued.approvals, said=said))
         base = self._hub.git("merge-base", turn.state.trunk, head).split("\n")[0]
         paths = tuple(quoted(path) for path, *_ in islice(changed(self._hub, base, head), PATHS))
         turn.happen(Admitted(Queued(change, Work(base, f"what came to {name(policy)}", paths))))

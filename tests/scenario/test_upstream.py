@@ -338,6 +338,67 @@ def test_a_policy_by_which_trunk_cannot_go_is_taken_in_when_it_is_mended(tmp_pat
     repo.proven()
 
 
+@pytest.fixture
+def waiting(tmp_path):
+    """A hub whose trunk follows `dev` and is ahead of it, and whose gate waits until the file `repo.go` is there."""
+    go = tmp_path / "go"
+    go.touch()
+    text = PUBLISHED.replace("gates:", "gates:\n  - {name: wait, run: 'while [ ! -e " + str(go) + " ]; do sleep 0.02; done'}")
+    repo = Branched.begin(tmp_path, text)
+    repo.submit("ours", {"ours": "1\n"})
+    repo.drain()
+    go.unlink()
+    repo.go = go
+    return repo
+
+
+def merged(repo, files):
+    """A colleague merges trunk into `dev`, with `files`; the commit."""
+    theirs = repo.hub.trunk_tip("dev")
+    repo.git("branch", "-f", "merged", repo.change(files, "merge", repo.tip))
+    made = repo.git("commit-tree", "merged^{tree}", "-p", theirs, "-p", repo.tip, "-m", "merge").strip()
+    repo.git("update-ref", "refs/heads/dev", made)
+    return made
+
+
+def test_what_people_took_back_while_it_was_tested_does_not_land(waiting):
+    repo = waiting
+    repo.colleague({"feature": "a bad idea\n"})
+    with repo.bot() as bot:
+        until(bot, lambda: repo.stages().get("upstream/1") == "queued")
+        taken_back = merged(repo, {"instead": "1\n"})
+        until(bot, lambda: repo.tip == taken_back)
+        until(bot, lambda: repo.stages().get("upstream/1") == "superseded")
+        repo.go.touch()
+        finish(bot)
+    assert repo.tip == taken_back and repo.show("feature") is None
+    assert repo.record("upstream").why == f"dev is at {taken_back[:12]} now, which trunk holds"
+
+
+def test_what_people_mended_while_it_was_tested_is_not_rejected(tmp_path, waiting):
+    repo, text = waiting, waiting.show(PATH)
+    repo.colleague({PATH: text + "nonsense: 1\n"})
+    with repo.bot() as bot:
+        until(bot, lambda: repo.stages().get("upstream/1") == "queued")
+        mended = merged(repo, {PATH: text, "mended": "1\n"})
+        until(bot, lambda: repo.tip == mended)
+        repo.go.touch()
+        finish(bot)
+    assert repo.stages()["upstream/1"] == "superseded" and repo.show(PATH) == text
+
+
+def test_what_people_removed_from_their_branch_does_not_land(waiting):
+    repo, before = waiting, waiting.hub.trunk_tip("dev")
+    repo.colleague({"feature": "a bad idea\n"})
+    with repo.bot() as bot:
+        until(bot, lambda: repo.stages().get("upstream/1") == "queued")
+        repo.git("update-ref", "refs/heads/dev", before)
+        until(bot, lambda: repo.stages().get("upstream/1") == "superseded")
+        repo.go.touch()
+        finish(bot)
+    assert repo.show("feature") is None
+
+
 def test_two_policies_that_are_valid_apart_and_not_together_are_not_joined(tmp_path):
     repo = Branched.begin(tmp_path, PUBLISHED.replace("protect:\n  - .agentctl/**\n", "protect: []\n"))
     text = repo.show(PATH)
