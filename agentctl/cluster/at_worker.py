@@ -183,7 +183,7 @@ def _wanted(stop: Callable[[], None]) -> Iterator[None]:
 
 @dataclass
 class _Watch:
-    """One thread that looks after all orders that are being carried out, as long as there are some."""
+    """One thread that looks after all orders that are being carried out, and after the mirrors, as long as there are some."""
 
     orders: dict[str, tuple[Any, Callable[[], None]]] = field(default_factory=dict)
     """(Dask's worker, what stops the order), by the key of the order."""
@@ -201,6 +201,9 @@ class _Watch:
             for _, stop in unwanted:
                 with contextlib.suppress(Exception):  # One that cannot be stopped keeps no other from it.
                     stop()
+            # Orders alone bring objects here, whoever has started this worker.
+            with contextlib.suppress(Exception):
+                mirrors.turn()
             if not runs:
                 return
 

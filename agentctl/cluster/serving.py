@@ -97,7 +97,6 @@ async def _join(offer: Offer, tell: Callable[[str], None], giving_back: GivingBa
         tell(f"{offer.name} works for {offer.address}: gates {offer.gates}, agents {offer.agents}")
         while worker.status.name in ("running", "paused") and not signals.heard():
             giving_back.turn()
-            at_worker.mirrors.turn()
             await asyncio.sleep(GLANCE)
         with contextlib.suppress(Exception):
             await worker.close(timeout=AGAIN, executor_wait=False)

@@ -260,6 +260,8 @@ def test_a_worker_packs_the_loose_objects_of_its_mirrors(make_repo, cluster):
     blobs = (text for text in texts if hashlib.sha1(b"blob %d\0" % len(text) + text).hexdigest().startswith(upkeep.SAMPLE))
     objects = Store(mirror)
     oids = [objects.write(b"blob", next(blobs)) for _ in range(upkeep.LOOSE + 1)]
+    repo.submit("more", {"b": "1\n"})
+    assert "landed 1" in repo.cli("bot", "run", "--once", "--engine", cluster.address).stdout
     eventually(lambda: not there.exists())
     assert all(Store(mirror).exists(oid) for oid in oids)
 
