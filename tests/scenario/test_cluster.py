@@ -235,6 +235,10 @@ with ThreadPoolExecutor() as threads:
     print(type(waits.exception(60)).__name__, begun.done())
     stop.set()
     print(type(begun.exception(60)).__name__)
+# Its rest is over, and it does what it gets.
+first._troubles[place] = placement.Trouble("it is blind", time.monotonic())
+first.carry_out(time.sleep, 0, "gates", lambda: True)
+print(first._troubles, len(second._troubles))
 first.close()
 second.close()
 """
@@ -245,7 +249,7 @@ def test_an_order_that_has_not_begun_is_given_back_by_a_worker_with_trouble(clus
     ran = subprocess.run(
         [sys.executable, "-c", TWO_STATIONS, cluster.address], env=environment(), capture_output=True, text=True, timeout=PATIENCE
     )
-    assert ran.stdout == "NotBegun False\nUnwanted\n", ran.stderr
+    assert ran.stdout == "NotBegun False\nUnwanted\n{} 1\n", ran.stderr
 
 
 def test_a_worker_packs_the_loose_objects_of_its_mirrors(make_repo, cluster):
