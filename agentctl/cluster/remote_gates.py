@@ -13,6 +13,7 @@ from agentctl.core.policy.policy import Policy, fingerprint
 from agentctl.core.queue.model import Verdict
 from agentctl.gate.judging import GateRun
 from agentctl.git.repository import Hub
+from agentctl.hub import foreign
 from agentctl.hub.verdicts import Judgement
 
 LOSSES = 3
@@ -55,7 +56,7 @@ class RemoteGate:
             tree, seconds = hub.objects.commit(commit).tree, round(time.time() - begun, 3)
             return Judgement(verdict, tree, commit, fingerprint(policy), seconds, begun, why=why)
 
-        landed = hub.trunk_tip(policy.trunk)
+        landed = foreign.tip(hub, policy.trunk)
         order = GateOrder(
             address_of(hub, policy.trunk),
             policy,

@@ -26,7 +26,7 @@ from agentctl.git import process, transactions, worktrees
 from agentctl.git.remote import Declined
 from agentctl.git.repository import Hub
 from agentctl.git.worktrees import Worktree
-from agentctl.hub import claims, inbox, landed, tasks
+from agentctl.hub import claims, foreign, inbox, landed, tasks
 from agentctl.hub.ledger import Ledger
 from agentctl.messages import some
 
@@ -64,7 +64,7 @@ def conclude(
     `end` is None for a command that ended well. A `failure` that such a command printed before its end counts only if the
     agent has made no commit. What the session has `spent` is told with what it submits. An agent that says that it is blocked hands nothing in by its end, however that came.
     """
-    tip, handoff = hub.trunk_tip(work.trunk), session_folder.said(tree.path, session_folder.HANDOFF)
+    tip, handoff = foreign.tip(hub, work.trunk), session_folder.said(tree.path, session_folder.HANDOFF)
     if blocked := session_folder.reason(tree.path, session_folder.BLOCKED) if tree.there else "":
         end, note, failure = End.BLOCKED, blocked, None
 
@@ -113,7 +113,7 @@ def without_worktree(hub: Hub, work: Assignment, claim: Claim, end: End, note: s
     """Return what to write down of a session whose worktree is out of reach; what it handed in counts."""
     now = time.time()
     revision = _submitted_in_session(hub, work, claim, now - spent.seconds)
-    end, tip = End.SUBMITTED if revision else end, hub.trunk_tip(work.trunk)
+    end, tip = End.SUBMITTED if revision else end, foreign.tip(hub, work.trunk)
     return Session(claim.generation, claim.agent, end, now, spent.seconds, tip, revision, note, spent=spent)
 
 

@@ -20,7 +20,7 @@ from agentctl.fleet import agents, reviews, session_folder
 from agentctl.fleet.conclusion import Assignment
 from agentctl.git.repository import Hub
 from agentctl.git.worktrees import Worktree
-from agentctl.hub import tasks
+from agentctl.hub import foreign, tasks
 
 MOST = 500
 """The most tasks that a planner adds by one list."""
@@ -43,7 +43,7 @@ def conclude(
     failure: Failure | None,
 ) -> Session:
     """Take note of what a session planned or said, and make safe what it left in its worktree all the same."""
-    tip, task = hub.trunk_tip(work.trunk), work.task
+    tip, task = foreign.tip(hub, work.trunk), work.task
     if blocked := session_folder.reason(tree.path, session_folder.BLOCKED) if tree.there else "":
         end, note, failure = End.BLOCKED, blocked, None
     done, handoff = session_folder.reason(tree.path, session_folder.DONE), session_folder.said(tree.path, session_folder.HANDOFF)

@@ -41,7 +41,7 @@ from agentctl.fleet.watching import watch
 from agentctl.git import folders, worktrees
 from agentctl.git.repository import Hub
 from agentctl.git.worktrees import Worktree
-from agentctl.hub import claims, tasks
+from agentctl.hub import claims, foreign, tasks
 
 _PREPARING = threading.BoundedSemaphore(2 * (os.cpu_count() or 1))
 """Worktrees that may be made at a time: hundreds at once keep the machine from everything else for minutes."""
@@ -150,7 +150,7 @@ class SessionRun:
         return ""
 
     def _session(self, claim: Claim) -> Session:
-        tip = self.hub.trunk_tip(self.work.trunk)
+        tip = foreign.tip(self.hub, self.work.trunk)
         with _PREPARING:
             if self.stopping:
                 raise Contended("it was stopped before it began")

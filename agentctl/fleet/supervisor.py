@@ -41,7 +41,7 @@ from agentctl.fleet.session import HERE, SessionRun, Sessions
 from agentctl.fleet.takeover import end_claims, take_over
 from agentctl.git.process import GitError
 from agentctl.git.repository import Hub
-from agentctl.hub import defects, presence, tasks
+from agentctl.hub import defects, foreign, presence, tasks
 from agentctl.hub.ledger import Ledger
 from agentctl.hub.policy_file import same_policy
 from agentctl.hub.tasks import Survey
@@ -186,7 +186,7 @@ class Fleet:
         return self.trunk_red and not self._may_begin() and Status.READY in self.mine.values()
 
     def _observe(self) -> None:
-        self._tip = self.hub.trunk_tip(self.trunk)
+        self._tip = foreign.tip(self.hub, self.trunk)
         seen = self._survey()
         if end_claims(self.hub, self.trunk, self.policy, seen, LOCAL, self.runs):
             seen = self._survey()
@@ -392,7 +392,7 @@ class Fleet:
 
     def close(self) -> None:
         """Remove the crew's worktrees after work that no ref reaches is salvaged; those of running sessions stay."""
-        tip = self.hub.trunk_tip(self.trunk)
+        tip = foreign.tip(self.hub, self.trunk)
         for agent in sorted(self._count.ever):
             try:
                 agents.remove(self.hub, agent, tip)

@@ -165,9 +165,7 @@ def _go_on(hub: Hub, trunk: str, job: RunPlan, heard: Callable[[Told], None], wa
                 if not seat.bot:
                     raise
                 _hold(fleet, error, heard)
-            if (bot := seat.bot) and bot.moved and not bot.moved.new:
-                raise bot.moved.refusal
-            fleet.trunk_red = bool(bot and bot.green.red)
+            fleet.trunk_red = bool((bot := seat.bot) and bot.green.red)
             try:
                 fleet.take_turn()
             except (Away, Declined) as error:

@@ -121,6 +121,20 @@ def stopped(hub: Hub, state: State) -> Move | None:
     return stop(hub, name, state) if name else None
 
 
+def tip(hub: Hub, trunk: str) -> str:
+    """Return trunk's tip or, where the branch is gone, the commit at which the bot left it: work goes on from there.
+
+    Raises Refused, with the way back, if that commit is gone too, and NotFound if the bot has never been there.
+    """
+    if found := hub.refs.get(refnames.branch(trunk)):
+        return found
+    move = look(hub, trunk, Ledger.read(hub).state())
+    if move and not move.new and move.lost:
+        raise move.refusal
+    # Somebody may have put it back by now.
+    return move.old if move and not move.new else hub.trunk_tip(trunk)
+
+
 def known_trunk(hub: Hub) -> str:
     """Return the branch that the marks record as trunk; empty if they record none."""
     return next((ref.removeprefix("refs/heads/") for ref in marks.read(hub).refs if ref.startswith("refs/heads/")), "")

@@ -15,19 +15,22 @@ import pytest
 
 from agentctl.bot import reach
 from agentctl.bot.lock import lock
+from agentctl.cluster.remote_gates import RemoteGate
+from agentctl.core.queue.model import Verdict
 from agentctl.core.tasks.claim import Claim
 from agentctl.core.tasks.ending import End
 from agentctl.core.tasks.task import Session
 from agentctl.engine.local import LOCAL
-from agentctl.errors import Contended
+from agentctl.errors import Contended, NotFound, Refused
 from agentctl.fleet.takeover import end_claims
 from agentctl.git import transactions
 from agentctl.git.remote import Away, Declined
 from agentctl.git.repository import find
 from agentctl.git.station import MANY
-from agentctl.hub import claims, lease, presence, tasks
+from agentctl.hub import claims, foreign, lease, presence, tasks
 from agentctl.hub.ledger import Ledger
-from agentctl.hub.policy_file import in_force
+from agentctl.hub.policy_file import in_force, read_policy
+from agentctl.hub.verdicts import Judgement
 from bench.git_servers import serving
 from tests.conftest import CONNECT, NOWHERE, forget
 from tests.support.agents import task
@@ -211,6 +214,73 @@ def test_a_deleted_trunk_is_told_and_put_back(team, ann):
     assert "hint: agentctl bot restore" in ann.cli("bot", "run", "--once", ok=3).stderr
     ann.cli("bot", "restore")
     assert team.tip == landed
+
+
+HOLDS = "touch {0}/begun; until [ -e {0}/ends ]; do sleep 0.05; done; echo 1 >one; git add one; git commit -qm one"
+
+
+@pytest.mark.parametrize("bot", [False, True])
+def test_sessions_hand_in_while_trunk_is_gone_and_the_way_back_is_told(team, ann, tmp_path, bot):
+    ann.submit("fix", {"a": "1\n"})
+    ann.drain()
+    landed = team.tip
+    ann.cli("task", "add", "--id", "one", "one")
+    argv = command("run", "-n", "1", *([] if bot else ["--no-bot"]), "--", "sh", "-c", HOLDS.format(tmp_path))
+    run = subprocess.Popen(argv, cwd=ann.path, env=environment(), stdout=PIPE, stderr=subprocess.STDOUT, text=True)
+    try:
+        eventually((tmp_path / "begun").exists)
+        git(team.path, "branch", "-M", "main", "primary")
+        ann.hub.refs.refresh()
+        assert foreign.tip(ann.hub, "main") == landed
+        (tmp_path / "ends").touch()
+        handed_in = f"refs/agentctl/inbox/{ann.hub.place}-1/one/1"
+        eventually(lambda: handed_in in team.refs or ann.seen.stages().get("one/1") == "queued")
+        if bot:
+            said = run.communicate(timeout=PATIENCE)[0]
+            assert run.returncode == 5 and "hint: agentctl bot restore" in said
+        ann.cli("bot", "restore")
+        ann.cli("bot", "run", "--once")
+        if not bot:
+            said = run.communicate(timeout=PATIENCE)[0]
+            assert run.returncode == 0, said
+    finally:
+        run.kill()
+        run.communicate()
+    assert git(team.path, "show", "main:one") == "1\n"
+    assert [session["end"] for session in task(ann, "one")["sessions"]] == ["submitted"]
+
+
+def test_a_trunk_that_is_gone_with_all_that_was_on_it_is_told(team, ann):
+    with pytest.raises(NotFound, match="no branch 'gone'"):
+        foreign.tip(ann.hub, "gone")
+    ann.submit("fix", {"a": "1\n"})
+    ann.drain()
+    git(team.path, "update-ref", "-d", "refs/heads/main")
+    ann.hub.refs.refresh()
+    lost = foreign.Move("1" * 40, "", False, True)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(foreign, "look", lambda *_: lost)
+        with pytest.raises(Refused, match="no longer in the repository") as caught:
+            foreign.tip(ann.hub, "main")
+    assert caught.value.hint == "agentctl bot adopt"
+
+
+def test_gates_on_a_cluster_go_on_while_trunk_is_gone(team, ann):
+    ann.submit("fix", {"a": "1\n"})
+    ann.drain()
+    landed = team.tip
+    git(team.path, "update-ref", "-d", "refs/heads/main")
+    ann.hub.refs.refresh()
+    asked = []
+
+    class Engine:
+        def carry_out(self, act, order, *_):
+            asked.append(order.landed)
+            return Judgement(Verdict.PASSED, "", order.commit, "", 0.0, 0.0)
+
+    policy = read_policy(ann.hub, landed)
+    RemoteGate(Engine()).judge(ann.hub, policy, ann.change({"b": "1\n"}, base=landed), frozenset(), landed, False)
+    assert asked == [landed]
 
 
 def test_a_station_without_a_bot_puts_a_deleted_trunk_back_by_the_ledger(team, ann, bob):
