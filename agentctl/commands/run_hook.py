@@ -67,7 +67,8 @@ def reference_transaction() -> int:
 def pre_receive() -> int:
     """Refuse a push that goes around the merge queue, as a whole.
 
-    Trunk moves forward only, and only together with the ledger, as a landing does. Where `git config agentctl.botUser` names
+    Trunk moves forward only, and only together with the ledger, as a landing does; or back to where the ledger says that the bot
+    left it. Where `git config agentctl.botUser` names
     users, only they push what the bot alone writes.
     """
     trunk = "refs/heads/" + _trunk()
@@ -75,6 +76,7 @@ def pre_receive() -> int:
         ref: (old, new) for old, new, ref in (os.fsdecode(line).split(" ", 2) for line in sys.stdin.buffer.read().splitlines())
     }
     bots, who = _git("config", "--get-all", "agentctl.botUser").split("\n"), _pusher()
+    restored = trunk in moves and LEDGER not in moves and moves[trunk][1] == _left_at()
     for ref, (old, new) in moves.items():
         if ref != trunk and not ref.startswith(BOTS_OWN):
             continue
@@ -82,15 +84,25 @@ def pre_receive() -> int:
             return _refuse(f"only the merge queue's bot pushes {ref}, and {who or 'nobody'} is not it", "agentctl submit")
         if set(new) == {"0"} and ref in (trunk, LEDGER):
             return _refuse(f"{ref} is not deleted", "agentctl bot adopt, where it was meant")
-        if ref in (trunk, LEDGER) and set(old) != {"0"} and _git("merge-base", old, new) != old:
+        if ref in (trunk, LEDGER) and not restored and set(old) != {"0"} and _git("merge-base", old, new) != old:
             return _refuse(f"{ref} only moves forward", "git pull, and agentctl submit")
-    if trunk in moves and LEDGER not in moves:
+    if trunk in moves and LEDGER not in moves and not restored:
         return _refuse(f"a push to {trunk} goes around the merge queue", "agentctl submit")
     return 0
 
 
 LEDGER = "refs/agentctl/state"
 BOTS_OWN = (LEDGER, "refs/agentctl/verdicts", "refs/agentctl/outbox/", "refs/agentctl/bot")
+
+
+def _left_at() -> str:
+    """Return the commit at which the bot left trunk, by the ledger; empty if there is none."""
+    import json
+
+    try:
+        return str(json.loads(_git("cat-file", "blob", f"{LEDGER}:meta.json"))["trunk"])
+    except (ValueError, KeyError, TypeError):
+        return ""
 
 
 def _pusher() -> str:

@@ -788,6 +788,19 @@ def test_a_guarded_hub_takes_landings_and_no_push_around_them(guarded, ann, bob)
     ann.proven()
 
 
+@pytest.mark.parametrize("moved", [["-d", "refs/heads/main"], ["refs/heads/main", "main~1"], ["refs/heads/main", "aside"]])
+def test_a_guarded_hub_lets_trunk_be_put_back(guarded, ann, moved):
+    ann.submit("fix", {"a": "1\n"})
+    ann.drain()
+    landed = guarded.tip
+    aside = ann.change({"else": "1\n"}, base=ann.hub.commit_of(f"{landed}~1"))
+    git(ann.path, "push", "-q", "origin", f"{aside}:refs/heads/aside")
+    git(guarded.path, "update-ref", *moved)
+    ann.cli("bot", "restore")
+    assert guarded.tip == landed
+    ann.proven()
+
+
 def test_a_guarded_hub_knows_its_bot(guarded, ann, monkeypatch):
     git(guarded.path, "config", "agentctl.botUser", "robot")
     monkeypatch.setenv("REMOTE_USER", "ann")
