@@ -13,13 +13,13 @@ from agentctl.hub import lease
 
 
 @contextlib.contextmanager
-def lock(hub: Hub) -> Iterator[Held]:
+def lock(hub: Hub, wait: bool = True) -> Iterator[Held]:
     """Hold, in the context, the lock of the one bot of a hub; if that stands on a remote, its lease too.
 
-    Raises Contended if another bot runs, which is Elsewhere where the hub stands on a remote.
+    Raises Contended if another bot runs, which is Elsewhere where the hub stands on a remote. See `lease.take` for `wait`.
     """
     with _here(hub) as held:
-        held.after_death = lease.take(hub)
+        held.after_death = lease.take(hub, wait)
         try:
             yield held
         finally:

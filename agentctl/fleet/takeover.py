@@ -50,9 +50,12 @@ def take_over_of(hub: Hub, trunk: str, policy: Policy, agent: str, runner: Runne
 def end_claims(hub: Hub, trunk: str, policy: Policy, found: Survey, runner: Runner, own: Collection[str] = ()) -> list[str]:
     """Release the claims under which nobody works, and return their tasks; those of the tasks `own` are left alone.
 
-    Where the supervisor died, what runs is killed, its work made safe, and the session written down first.
+    Where the supervisor died, what runs is killed, its work made safe, and the session written down first. Nothing is done
+    unless the last look at the hub succeeded: whoever seems to be dead may have been heard of since.
     """
-    done = []
+    done = list[str]()
+    if hub.station and not hub.station.reached:
+        return done
     for name, (_, oid, _) in found.unheeded.items():
         if name not in own:
             claims.release(hub, name, oid)

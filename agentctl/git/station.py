@@ -23,11 +23,12 @@ from dataclasses import dataclass, field
 
 from agentctl.core import refnames
 from agentctl.errors import AgentctlError, Contended, Timeout
-from agentctl.git import modes, process, ref_files, stale_locks, transactions
+from agentctl.git import modes, process, ref_files, stale_locks, transactions, watch
 from agentctl.git.process import GitError
 from agentctl.git.ref_files import Names
 from agentctl.git.remote import LIMIT, LONGEST, Away, Declined, NoSuchRef, Pushed, Remote
 from agentctl.git.transactions import Blocked, Move
+from agentctl.git.watch import Watch
 
 HERE = (refnames.STAGE,)
 """The refs of the hub that each station has for itself: they keep what a bot tests from `git gc`."""
@@ -68,9 +69,9 @@ class Station:
         self._tracking = f"refs/remotes/{remote.name}/"
         self._default = self._tracking + "HEAD"
         self._own = threading.local()
-        self._since: dict[str, tuple[str | None, float]] = {}
         self._limit = LIMIT
         """The seconds that the next look may take."""
+        self._watches: dict[str, Watch] = {}
         self._taken = 0.0
         """When the remote took a push of this process last, by the monotonic clock."""
         self.also = ""
@@ -79,6 +80,8 @@ class Station:
         """The one of the last look of this process: another look is no look at it, however new."""
         self.took = 0.0
         """The seconds of the last look of this process."""
+        self._missed = -1.0
+        """When somebody here had last looked as this process last began to: still so if its look failed."""
         self.offline = False
         """True if nobody is to look at the remote; then nothing can be written either."""
         self.patience: Callable[[], float] = lambda: 0.0
@@ -127,13 +130,18 @@ class Station:
         except FileNotFoundError:
             return 0.0
 
-    def still(self, ref: str) -> float:
-        """Return for how many seconds a ref of the hub has been as it is, as far as this process has asked."""
-        found, now = ref_files.at(self.git_dir, self.local(ref)), time.monotonic()
-        known = self._since.get(ref)
-        if not known or known[0] != found:
-            known = self._since[ref] = found, now
-        return now - known[1]
+    @property
+    def reached(self) -> bool:
+        """False if this process could not look when it last tried, or is at it, and nobody here has looked since."""
+        return self.seen != self._missed
+
+    def watch(self, ref: str) -> Watch:
+        """Return what is known of how long a ref of the hub has been as it is; this process asks again and again."""
+        # What a look brings is here before the time of the look is.
+        looked = self.seen
+        found = ref_files.at(self.git_dir, self.local(ref))
+        known = self._watches[ref] = watch.after(self._watches.get(ref), found, looked, time.time())
+        return known
 
     def refresh(self, at_most: float = 0.0) -> None:
         """Bring what the remote has, unless somebody here did within `at_most` seconds or while this waited; raise Away."""
@@ -159,7 +167,8 @@ class Station:
 
         A look that did not come to its end in time begins anew the next time, and is given twice as long.
         """
-        limit = self._limit if self.seen else LONGEST
+        self._missed = self.seen
+        limit = self._limit if self._missed else LONGEST
         try:
             self._look_within(limit)
             self._limit = LIMIT

@@ -14,8 +14,8 @@ from agentctl.hub.presence import LASTS
 
 GONE = 86_400.0
 """Seconds after its last renewal, by its own clock, after which the ref of a station that has vanished is of no more use."""
-EVERY = 2 * LASTS
-"""Seconds between two looks."""
+EVERY = 10.0
+"""Seconds between two looks: a watch counts no longer gap than `watch.GAP`."""
 AT_A_TIME = 200
 """The most refs that go at one look."""
 
@@ -39,7 +39,7 @@ def bury(hub: Hub) -> None:
     """Delete the refs of the stations that vanished, as far as this process has watched them, and were renewed long ago."""
     assert hub.station
     others = {ref: oid for ref, oid in hub.refs.names([refnames.STATIONS]).oids.items() if ref != refnames.STATIONS + hub.place}
-    vanished = {ref: oid for ref, oid in others.items() if hub.station.still(ref) > LASTS and _old(hub, ref, oid)}
+    vanished = {ref: oid for ref, oid in others.items() if hub.station.watch(ref).still > LASTS and _old(hub, ref, oid)}
     moves = hub.refs.transaction("stations that are gone")
     for ref in sorted(vanished)[:AT_A_TIME]:
         moves.delete(ref, vanished[ref])

@@ -2,8 +2,8 @@
 
 It saves work and protects nothing: of two bots, the second push of the ledger fails, and it looks again. The bot renews
 it with the pushes that it makes anyhow. The clocks of two machines may differ: a lease that is over by the clock here, or
-lasts for longer than any, is taken only if nobody renews it while one watches for as long as a lease lasts. Whose process
-is dead on this machine loses it at once.
+lasts for longer than any, is taken only if nobody renews it while one watches for as long as a lease lasts; one that was
+renewed meanwhile is another bot's, whatever the clocks say. Whose process is dead on this machine loses it at once.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from agentctl.errors import AgentctlError, Contended, Malformed
 from agentctl.git.objects import EMPTY_TREE
 from agentctl.git.refs import decoding, describe
 from agentctl.git.repository import Hub
+from agentctl.git.watch import Watch
 
 LASTS = 60.0
 """Seconds."""
@@ -41,17 +42,27 @@ def read(hub: Hub, oid: str) -> Lease:
         return load(Lease, describe(hub.objects, refnames.BOT, oid).subject.encode())
 
 
-def take(hub: Hub) -> bool:
+def holds(left: float, watch: Watch) -> bool | None:
+    """Tell whether a lease holds that lasts for another `left` seconds by the clock here; None as long as that is not sure."""
+    if 0 < left <= LASTS or watch.moved and watch.still <= LASTS:
+        return True
+    return False if watch.still > LASTS else None
+
+
+def take(hub: Hub, wait: bool = True) -> bool:
     """Take the lease, or raise Elsewhere if another bot has it; for a local hub there is none.
+
+    As long as it is not sure whether another bot has it, this waits, or raises Unsure if nobody is to `wait`.
 
     Tells whether the bot before this one, if it has not ended by itself, is known to have died. Whose lease is over may only be
     suspended, or cut off from the hub; and what became of a process on another machine nobody here can know.
     """
     if not hub.station:
         return True
-    hub.refs.refresh()
+    if wait:
+        hub.refs.refresh()
     while True:
-        found = _free(hub)
+        found = _free(hub, wait)
         # Another bot may be as fast.
         with contextlib.suppress(Contended):
             died = found is not None and _died(hub, found)
@@ -59,34 +70,32 @@ def take(hub: Hub) -> bool:
             return died
 
 
-def _free(hub: Hub) -> str | None:
-    """Return what holds no other bot's lease now, once that is sure; raise Elsewhere if a bot is at work."""
-    found, renewed = hub.refs.get(refnames.BOT), False
-    while found and (other := _other(hub, found)):
-        left = other.until - time.time()
-        if 0 < left <= LASTS or left > LASTS and renewed:
+def _free(hub: Hub, wait: bool) -> str | None:
+    """Return what holds no other bot's lease now."""
+    while True:
+        found = hub.refs.get(refnames.BOT)
+        other, held = _others(hub, found)
+        if not other or held is False:
+            return found
+        if held:
             raise Elsewhere(name=other.name)
-        if _still(hub) > LASTS:
-            break
+        if not wait:
+            raise Unsure(name=other.name)
         time.sleep(WATCH)
         hub.refs.refresh()
-        before, found = found, hub.refs.get(refnames.BOT)
-        renewed = renewed or before != found
-    return found
 
 
-def _still(hub: Hub) -> float:
-    return hub.station.still(refnames.BOT) if hub.station else 0.0
+def _others(hub: Hub, oid: str | None) -> tuple[Lease | None, bool | None]:
+    """Return another bot's lease that a commit is, if it is one, and whether it holds."""
+    watch = hub.station.watch(refnames.BOT) if hub.station else None
+    other = _other(hub, oid) if oid else None
+    return other, holds(other.until - time.time(), watch) if other and watch else False
 
 
 def standing(hub: Hub) -> bool:
-    """Tell whether another bot's lease stands and is not over, as of the last look.
-
-    One that lasts for longer than any is over once this process has watched it for as long as one lasts.
-    """
-    found = hub.refs.get(refnames.BOT) if hub.station else None
-    other = _other(hub, found) if found else None
-    return other is not None and time.time() < other.until and (other.until <= time.time() + LASTS or _still(hub) <= LASTS)
+    """Tell whether another bot's lease stands, as of the last look; where that is not sure, it goes by the clock here."""
+    other, held = _others(hub, hub.refs.get(refnames.BOT) if hub.station else None)
+    return other is not None and (time.time() < other.until if held is None else held)
 
 
 def bot_works(hub: Hub) -> bool:
@@ -123,6 +132,10 @@ class Elsewhere(Contended):
     """a bot works at this hub already: {name}"""  # noqa: D400, D415
 
     hint = "let it do the work: agentctl queue shows what it does"
+
+
+class Unsure(Elsewhere):
+    """a bot may be at work at this hub, which only time can show: {name}"""  # noqa: D400, D415
 
 
 class Lost(AgentctlError):

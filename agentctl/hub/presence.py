@@ -1,7 +1,8 @@
 """Which stations are at work at a hub on a remote: refs/agentctl/stations/<station>, which each renews as it works.
 
 A station that has vanished is told by that alone: its ref has not changed for LASTS seconds, by the clock of whoever
-watches. So clocks that differ do no harm, and whoever only takes one look takes no claim away.
+watches (`git.watch`). So clocks that differ do no harm, and whoever only takes one look takes no claim away, nor does
+whoever was cut off from the hub.
 """
 
 from __future__ import annotations
@@ -62,11 +63,11 @@ def others(hub: Hub) -> list[str]:
     if not hub.station:
         return []
     refs = [ref for ref in hub.refs.names([refnames.STATIONS]).oids if ref != refnames.STATIONS + hub.place]
-    return [ref.removeprefix(refnames.STATIONS) for ref in refs if hub.station.still(ref) <= LASTS]
+    return [ref.removeprefix(refnames.STATIONS) for ref in refs if hub.station.watch(ref).still <= LASTS]
 
 
 def vanished(hub: Hub, claim: Claim) -> bool:
     """Tell whether the station whose supervisor made a claim has vanished, as far as this process has watched it."""
     if not hub.station or not claim.station or claim.station == hub.place or not owner.elsewhere(claim.owner):
         return False
-    return hub.station.still(refnames.STATIONS + claim.station) > LASTS
+    return hub.station.watch(refnames.STATIONS + claim.station).still > LASTS

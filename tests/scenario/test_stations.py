@@ -882,10 +882,10 @@ def test_away_is_no_answer_about_a_ref(team, ann):
 # several fleets
 
 
-def claimed(station, task, place, host="elsewhere"):
+def claimed(station, task, place, seconds=100):
     """A task that an agent of another station works on, by its claim."""
     station.cli("task", "add", task, "--id", task)
-    held = Claim(f"{place}-1", 1, time.time() + 100, {"host": host, "pid": 7}, place)
+    held = Claim(f"{place}-1", 1, time.time() + seconds, {"host": "elsewhere", "pid": 7}, place)
     return claims.claim(station.seen.hub, task, held)
 
 
@@ -895,6 +895,7 @@ def test_a_station_that_vanished_loses_its_claims(team, ann, monkeypatch):
     make(ann, "refs/agentctl/stations/far")
     assert not ended(ann)
     time.sleep(0.4)
+    ann.hub.refs.refresh()
     assert ended(ann) == ["count"]
     assert [s.end for s in tasks.get(ann.hub, "count").sessions] == ["interrupted"]
     assert "refs/agentctl/claims/count" not in team.refs
@@ -922,6 +923,7 @@ def test_a_station_that_renews_its_ref_keeps_them(ann, bob, monkeypatch):
     ann.hub.refs.refresh()
     assert not ended(ann)
     time.sleep(0.4)
+    ann.hub.refs.refresh()
     assert ended(ann) == ["count"]
 
 
