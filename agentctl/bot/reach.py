@@ -14,6 +14,8 @@ from agentctl.errors import AgentctlError, Contended
 from agentctl.git.remote import Away, Declined
 from agentctl.git.repository import Hub
 
+MORE = "nothing is lost, and it is tried again"
+
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
 """The seconds until the next try, doubled each time."""
 PASSING = 15.0
@@ -61,10 +63,12 @@ class Reach:
         except Away as error:
             self.failed(error, False)
             return False
+        if type(self._error) is Away and self._seen_since():
+            self._back()
         return True
 
     def _seen_since(self) -> bool:
-        """Tell whether somebody else of this station has reached the remote since it was away: nobody need wait then."""
+        """Tell whether somebody of this station has reached the remote since it was away: nobody need wait then."""
         station = self.hub.station
         return station is not None and isinstance(self._error, Away) and station.seen > self._away_at
 
@@ -77,20 +81,48 @@ class Reach:
                 return
         elif not isinstance(error, (Away, Declined)):
             return
-        again = time.monotonic() + self._pause
-        if landing and isinstance(error, Declined):
-            self._no_landing_until = again
-        else:
-            self._until = again
-        self._pause = min(2 * self._pause, LONGEST_PAUSE)
+        now, trunk = time.monotonic(), landing and isinstance(error, Declined)
+        # What else is tried during a pause does not make it longer.
+        if trunk or now >= self._until:
+            again, self._pause = now + self._pause, min(2 * self._pause, LONGEST_PAUSE)
+            if trunk:
+                self._no_landing_until = again
+            else:
+                self._until = again
         if error.message != self.told:
-            self._tell(HubAway(f"{error.message}; nothing is lost, and it is tried again"))
+            self._tell(HubAway(f"{error.message}; {MORE}"))
         self._since, self._away_at = self._since if self._error else time.monotonic(), time.time()
         self._error = error
 
     def well(self, landed: bool) -> None:
         """Hear that the remote has taken what a turn has pushed."""
         self._contended, self._until = 0.0, 0.0
-        if self._error and (landed or not self._no_landing_until):
-            self._tell(HubBack())
-            self._error, self._pause, self._no_landing_until = None, FIRST_PAUSE, 0.0
+        if landed:
+            self._no_landing_until = 0.0
+        if self._error and not self._no_landing_until:
+            self._back()
+
+    def _back(self) -> None:
+        self._tell(HubBack())
+        self._error, self._pause = None, FIRST_PAUSE
+
+
+class Declines:
+    """What the remote declines of what is pushed beside the bot's turns. That keeps nobody from looking, and is told once."""
+
+    def __init__(self, tell: Callable[[Told], None]) -> None:
+        self._tell = tell
+        self._said: dict[str, str] = {}
+
+    @property
+    def told(self) -> tuple[str, ...]:
+        """What is declined now, a line for each."""
+        return tuple(self._said.values())
+
+    def hear(self, what: str, error: Declined | None) -> None:
+        """Hear what came of a push of some kind: it was declined, or it was not."""
+        before, said = self._said.pop(what, ""), error.message if error else ""
+        if said:
+            self._said[what] = said
+        if said != before:
+            self._tell(HubAway(f"{said}; {MORE}") if said else HubBack())

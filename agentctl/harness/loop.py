@@ -25,7 +25,6 @@ from agentctl.fleet.session import Sessions
 from agentctl.fleet.supervisor import Fleet
 from agentctl.gate import pool
 from agentctl.gate.pool import Gates
-from agentctl.git.remote import Away, Declined
 from agentctl.git.repository import Hub
 from agentctl.harness import full_disk
 from agentctl.harness.held_back import HeldBack
@@ -166,16 +165,13 @@ def _go_on(hub: Hub, trunk: str, job: RunPlan, heard: Callable[[Told], None], wa
                     raise
                 _hold(fleet, error, heard)
             fleet.trunk_red = bool((bot := seat.bot) and bot.green.red)
-            try:
-                fleet.take_turn()
-            except (Away, Declined) as error:
-                (bot or seat).reach.failed(error, landing=False)
+            seat.attempt("tasks", fleet.take_turn)
             red = "no task begins until trunk is green" if fleet.held_by_trunk else ""
             red = fleet.unusable or red
             lacks = lacking.look(job.sessions.lacking, job.gates.lacking if bot else "")
             waits = held_back.look(list(hub.station.waiting.values()) if hub.station else [])
             unpublished, held = bot.publisher.trouble if bot else "", fleet.pace.held(time.time())
-            hindrance.tell((bot or seat).reach.told, *waits, red, held, fleet.lacks_agent, lacks, unpublished)
+            hindrance.tell(*seat.told, *waits, red, held, fleet.lacks_agent, lacks, unpublished)
             show()
             if _over(fleet, bot):
                 break

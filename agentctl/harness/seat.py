@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from agentctl.bot.bot import Bot
 from agentctl.bot.lock import lock
-from agentctl.bot.reach import Reach
+from agentctl.bot.reach import Declines, Reach
 from agentctl.core.notices import Elsewhere, Told
 from agentctl.engine.local import LOCAL
 from agentctl.engine.locks import Held
@@ -38,9 +38,10 @@ class Seat:
         """True if the bot was here for a while."""
         self.reach, self._upkeep = Reach(hub, tell, FRESH), Upkeep(hub, LOCAL)
         """Whether the hub can be reached, and the packs of this repository, as long as the bot is elsewhere."""
+        self._declines = Declines(tell)
         self.presence = Presence(hub)
         self._ends = contextlib.ExitStack()
-        self._next, self._told = 0.0, False
+        self._next, self._told = 0.0, ""
         if wanted:
             self._take(first=True)
         else:
@@ -49,7 +50,7 @@ class Seat:
     def take_turn(self) -> None:
         """Let the bot take its turn, if it is ours or can be; else look at the hub."""
         if not self.bot and self.reach.look() and time.monotonic() >= self._next:
-            self._take()
+            self.attempt("the bot's lease", self._take)
         if self.bot:
             try:
                 self.bot.take_turn()
@@ -57,10 +58,24 @@ class Seat:
                 self._stop()
         else:
             self._upkeep.turn()
+        if self.presence.due:
+            self.attempt("this station", self.presence.beat)
+
+    def attempt(self, what: str, act: Callable[[], None]) -> None:
+        """Do something that pushes beside the bot's turns; if the hub is away or declines it, that is told, and nothing else."""
         try:
-            self.presence.beat()
-        except (Away, Declined) as error:
+            act()
+        except Away as error:
             (self.bot or self).reach.failed(error, landing=False)
+        except Declined as error:
+            self._declines.hear(what, error)
+        else:
+            self._declines.hear(what, None)
+
+    @property
+    def told(self) -> tuple[str, ...]:
+        """What keeps the hub from being reached, or is declined there, a line for each."""
+        return (self.bot or self).reach.told, *self._declines.told
 
     def leave(self) -> None:
         """Stop the bot, and give back the seat."""
@@ -75,24 +90,21 @@ class Seat:
         self._ends.close()
 
     def _take(self, first: bool = False) -> None:
+        """Take the seat if it is free; raise Away or Declined. Nobody waits: the lease is watched from one try to the next."""
         self._next = time.monotonic() + AGAIN
         if not first and lease.standing(self.hub):
             return
         try:
-            held = self._ends.enter_context(lock(self.hub))
-        except (Away, Declined) as error:
-            if first:
-                raise
-            return self.reach.failed(error, False)
+            held = self._ends.enter_context(lock(self.hub, wait=False))
+            self.bot = self._make(held)
         except Contended as error:
+            self._ends.close()
             if not self.hub.station:
                 raise
-            if not self._told:
-                self._tell(Elsewhere(f"{error.message}; it does the queue's work, and agents work here"))
-            self._told = True
+            if isinstance(error, lease.Elsewhere) and error.message != self._told:
+                self._tell(Elsewhere(f"{error.message}; agents work here meanwhile"))
+                self._told = error.message
             return
-        try:
-            self.bot = self._make(held)
         except BaseException:
             self._ends.close()
             raise

@@ -18,6 +18,8 @@ from agentctl.git.repository import Hub
 
 BEAT, LASTS = 20.0, 90.0
 """Seconds between two renewals, and after which a station that renews its ref no more has vanished."""
+AGAIN = 5.0
+"""Seconds after which a renewal that failed is tried again."""
 
 
 class Presence:
@@ -27,11 +29,14 @@ class Presence:
         self.hub, self._ref = hub, refnames.STATIONS + hub.place
         self._next = 0.0
 
+    @property
+    def due(self) -> bool:
+        """True if the ref is to be renewed, and the hub could be reached."""
+        return bool(self.hub.station and self.hub.station.reached) and time.monotonic() >= self._next
+
     def beat(self) -> None:
-        """Renew the ref if it is time; raise Away or Declined."""
-        if not self.hub.station or time.monotonic() < self._next:
-            return
-        now = time.time()
+        """Renew the ref; raise Away or Declined."""
+        self._next, now = time.monotonic() + AGAIN, time.time()
         with self.hub.objects.store.together():
             self.hub.objects.write_tree({})
             made = self.hub.objects.write_commit(EMPTY_TREE, [], f"{self.hub.place} at {now:.3f}\n", now)

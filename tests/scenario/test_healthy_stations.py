@@ -7,10 +7,15 @@ from types import SimpleNamespace
 
 import pytest
 
+from agentctl.bot import reach
+from agentctl.bot.bot import Bot
 from agentctl.bot.lock import lock
-from agentctl.git.remote import Away
+from agentctl.core import notices
+from agentctl.git.remote import Away, Declined
+from agentctl.harness.seat import Seat
 from agentctl.hub import lease, presence
 from tests.scenario.test_stations import claimed, ended, make, put_lease
+from tests.support.hub import eventually
 from tests.support.team import Team
 
 CLAIM = "refs/agentctl/claims/count"
@@ -100,6 +105,65 @@ def test_whoever_was_cut_off_looks_before_it_takes_a_claim(team, ann, bob, clock
     assert not ended(ann) and CLAIM in team.refs
 
 
+# what a station says of itself
+
+
+def seat(station, make=None):
+    """A seat, with what it tells in `heard`."""
+    heard = []
+    made = Seat(station.hub, make, heard.append, wanted=make is not None)
+    made.heard = heard
+    return made
+
+
+def said(seat):
+    return [notices.told(event) for event in seat.heard]
+
+
+def objects(station):
+    return sum(len(files) for _, _, files in os.walk(station.path / ".git/objects"))
+
+
+def test_a_station_whose_hub_is_away_does_not_try_all_the_time(team, ann, monkeypatch):
+    monkeypatch.setattr(reach, "FIRST_PAUSE", 0.05)
+    here = seat(ann)
+    here.take_turn()
+    pushes, push = [], type(ann.hub.station.remote).push
+    monkeypatch.setattr(type(ann.hub.station.remote), "push", lambda self, moves: pushes.append(moves) or push(self, moves))
+    with away(team):
+        here.presence._next = 0.0
+        before = objects(ann)
+        for _ in range(100):
+            here.take_turn()
+        assert len(pushes) == 1 and objects(ann) <= before + 1
+        assert "cannot be reached" in said(here)[0] and len(said(here)) == 1
+    eventually(lambda: here.take_turn() or not here.told[0])
+    assert len(said(here)) == 2
+    here.presence._next = 0.0
+    here.take_turn()
+    assert len(pushes) == 2
+    here.leave()
+
+
+def test_a_hub_that_declines_a_stations_own_ref_has_all_else_done(team, ann):
+    team.hook("update", 'case $1 in refs/agentctl/stations/*) echo "no such refs here" >&2; exit 1;; esac\n')
+    ann.submit("fix", {"a": "1\n"})
+    here = seat(ann, lambda held: Bot(ann.hub, held, "main"))
+
+    def landed():
+        here.presence._next = 0.0
+        here.take_turn()
+        return ann.stage("fix") == "landed"
+
+    eventually(landed)
+    (once,) = said(here)
+    assert "no such refs here" in once and "no such refs here" in " ".join(here.told)
+    team.hook("update", "")
+    landed()
+    assert len(said(here)) == 2 and not any(here.told)
+    here.leave()
+
+
 # the bot
 
 
@@ -114,3 +178,50 @@ def test_a_bot_whose_clock_is_behind_is_at_work(ann, bob, monkeypatch):
     with pytest.raises(lease.Elsewhere), lock(bob.hub):
         pass
     assert lease.standing(bob.hub)
+
+
+def test_a_fleet_does_not_wait_to_see_whether_a_lease_is_over(ann, bob, clock, monkeypatch):
+    monkeypatch.setattr(time, "sleep", None)
+    put_lease(ann, lease.Lease(1.0, {"host": "elsewhere", "pid": 7}))
+    bob.hub.refs.refresh()
+    here = seat(bob, lambda held: Bot(bob.hub, held, "main"))
+
+    def turn():
+        here._next = 0.0
+        here.take_turn()
+
+    assert not here.bot and "which only time can show" in said(here)[0]
+    clock.watch(bob, turn, 50)
+    assert not here.bot and len(said(here)) == 1
+    clock.watch(bob, turn, 25)
+    assert here.bot
+    here.leave()
+
+
+def test_a_fleet_whose_bot_cannot_begin_goes_on(team, ann):
+    tries = []
+
+    def begin(held):
+        tries.append(held)
+        if len(tries) == 1:
+            put_lease(ann, lease.Lease(time.time() + 50, {"host": "elsewhere", "pid": 7}))
+            raise lease.Elsewhere(name="another")
+        if len(tries) == 2:
+            raise Away(remote="origin", said="no route")
+        if len(tries) == 3:
+            raise Declined(remote="origin", ref="refs/agentctl/state", said="not yours")
+        return Bot(ann.hub, held, "main")
+
+    here = seat(ann, begin)
+    assert not here.bot
+    ref = ann.hub.refs.get("refs/agentctl/bot")
+    give = ann.hub.refs.transaction("the other bot ends")
+    give.delete("refs/agentctl/bot", ref)
+    give.commit()
+    for failed in ("no route", "not yours"):
+        here._next = here.reach._until = 0.0
+        here.take_turn()
+        assert failed in said(here)[-1] and not here.bot
+        assert "refs/agentctl/bot" not in team.refs
+    eventually(lambda: setattr(here, "_next", 0.0) or here.take_turn() or here.bot)
+    here.leave()
