@@ -50,7 +50,7 @@ FOLDERS = (
 """The hub's own folder and the folders that agentctl keeps in it, each before those in it."""
 FILES = (
     *("hindrance.json", "marks.json", "scale.json", "working.json", "worktrees.at"),
-    *("logs/upkeep.log", "station/lock", "station/seen"),
+    *("logs/upkeep.log", "station/id", "station/lock", "station/seen"),
 )
 """The files that it keeps there, except in folders for many."""
 

@@ -12,38 +12,45 @@ from collections.abc import Mapping
 from agentctl.engine.processes import LINUX, stat
 
 Identity = dict[str, str | float]
-"""The identity of a process: {pid, started, host, boot, space}, with values that JSON can hold."""
+"""The identity of a process: {pid, started, host, boot, space}, with values that JSON can hold, and home if it has one.
+
+A home is the repository that the process works at, by an id of its own (`Hub.home`). It tells the machine before its last
+boot from another one of the same name, which only a hub on a remote can hear of.
+"""
 
 
-def identity(pid: int | None = None) -> Identity:
+def identity(pid: int | None = None, home: str = "") -> Identity:
     """Return the identity of this process, or of another; raise ProcessLookupError if there is no such process."""
     pid = os.getpid() if pid is None else pid
     started = _started(pid)
     if started is None:
         raise ProcessLookupError(pid)
-    return {"pid": pid, "started": started, "host": socket.gethostname(), "boot": _boot(), "space": _space()}
+    found: Identity = {"pid": pid, "started": started, "host": socket.gethostname(), "boot": _boot(), "space": _space()}
+    return found | {"home": home} if home else found
 
 
-def alive(who: Mapping[str, object]) -> bool:
-    """Tell whether the process of an identity runs; a zombie does not.
-
-    True for a process on another host, and for one that was started since this boot in another container or sandbox:
-    nobody here can know.
-    """
-    if who.get("host") != socket.gethostname():
+def alive(who: Mapping[str, object], home: str = "") -> bool:
+    """Tell whether the process of an identity runs; a zombie does not. True for one that is elsewhere."""
+    if elsewhere(who, home):
         return True
     if who.get("boot") != _boot():
         return False
-    if who.get("space") != _space():
-        return True
     pid = who.get("pid")
     started = _started(pid) if isinstance(pid, int) else None
     return started is not None and started == who.get("started")
 
 
-def elsewhere(who: Mapping[str, object]) -> bool:
-    """Tell whether nobody here can know if the process of an identity runs."""
-    return who.get("host") != socket.gethostname() or who.get("boot") == _boot() and who.get("space") != _space()
+def elsewhere(who: Mapping[str, object], home: str = "") -> bool:
+    """Tell whether nobody here can know if the process of an identity runs.
+
+    It is on another host, was started since this boot in another container or sandbox, or had another boot and not this
+    `home`: then its host is another one of the same name, for all one knows.
+    """
+    if who.get("host") != socket.gethostname():
+        return True
+    if who.get("boot") != _boot():
+        return bool(home) and who.get("home") != home
+    return who.get("space") != _space()
 
 
 def _started(pid: int) -> float | None:

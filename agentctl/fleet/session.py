@@ -113,7 +113,7 @@ class SessionRun:
             agent,
             task.generation,
             self.started + self.policy.agents.timeout + CLAIM_SLACK,
-            owner.identity(),
+            owner.identity(home=hub.home),
             hub.place if hub.station else "",
         )
         with agents.lock(hub, agent):

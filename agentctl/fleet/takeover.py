@@ -23,7 +23,7 @@ from agentctl.hub.tasks import Survey
 
 def outlived(hub: Hub, claim: Claim) -> bool:
     """Tell whether the supervisor that made a claim is dead or has vanished, or the claim has expired."""
-    return not owner.alive(claim.owner) or claim.expires <= time.time() or presence.vanished(hub, claim)
+    return not owner.alive(claim.owner, hub.home) or claim.expires <= time.time() or presence.vanished(hub, claim)
 
 
 def take_over(hub: Hub, trunk: str, policy: Policy, runner: Runner = LOCAL) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import fcntl
 import functools
 import hashlib
 import os
@@ -75,8 +76,29 @@ class Hub:
         """What the names of the agents here begin with: on a station, what sets them apart from those of other stations."""
         if not self.station:
             return "agent"
-        digest = hashlib.sha1(f"{socket.gethostname()}:{self.git_dir}".encode()).hexdigest()[:4]
+        # Machines made from one image have the same names, and folders in the same places.
+        digest = hashlib.sha1(f"{socket.gethostname()}:{self.git_dir}:{self.home}".encode()).hexdigest()[:4]
         return self.config("agentctl.station") or f"{refnames.slug(socket.gethostname(), 20) or 'host'}-{digest}"
+
+    @functools.cached_property
+    def home(self) -> str:
+        """An id of this station, at random, which no other repository has; empty if the hub is this repository itself."""
+        if not self.station:
+            return ""
+        path = self.own_path("station", "id")
+        if known := folders.content(path):
+            return known.decode("ascii", "replace")
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        try:
+            # Another process may be as fast, and whoever was killed here has written nothing.
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            known = os.read(handle, 64)
+            if not known:
+                known = os.urandom(8).hex().encode()
+                os.write(handle, known)
+            return known.decode("ascii", "replace")
+        finally:
+            os.close(handle)
 
     @property
     def own(self) -> str:
@@ -137,7 +159,7 @@ class Hub:
 
     def forget(self) -> None:
         """Forget what follows from the configuration, which has changed."""
-        for name in ("refs", "station", "place"):
+        for name in ("refs", "station", "home", "place"):
             self.__dict__.pop(name, None)
 
     @contextlib.contextmanager

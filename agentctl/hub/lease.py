@@ -151,7 +151,7 @@ def _other(hub: Hub, oid: str, mine: bool = False) -> Lease | None:
         held = read(hub, oid)
     except Malformed:
         return None
-    if held.owner == owner.identity() or not mine and not owner.alive(held.owner):
+    if held.owner == owner.identity(home=hub.home) or not mine and not owner.alive(held.owner, hub.home):
         return None
     return held
 
@@ -174,7 +174,9 @@ def _write(hub: Hub, old: str | None) -> None:
     now = time.time()
     with hub.objects.store.together():
         hub.objects.write_tree({})
-        made = hub.objects.write_commit(EMPTY_TREE, [], dump(Lease(now + LASTS, owner.identity())).decode().rstrip() + "\n", now)
+        made = hub.objects.write_commit(
+            EMPTY_TREE, [], dump(Lease(now + LASTS, owner.identity(home=hub.home))).decode().rstrip() + "\n", now
+        )
         move = hub.refs.transaction("the bot's lease")
         move.update(refnames.BOT, made, old)
         hub.objects.store.flush()

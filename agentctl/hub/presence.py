@@ -73,6 +73,6 @@ def others(hub: Hub) -> list[str]:
 
 def vanished(hub: Hub, claim: Claim) -> bool:
     """Tell whether the station whose supervisor made a claim has vanished, as far as this process has watched it."""
-    if not hub.station or not claim.station or claim.station == hub.place or not owner.elsewhere(claim.owner):
+    if not hub.station or not claim.station or claim.station == hub.place or not owner.elsewhere(claim.owner, hub.home):
         return False
     return hub.station.watch(refnames.STATIONS + claim.station).still > LASTS

@@ -611,9 +611,10 @@ def test_every_check_is_tested():
     assert here | {"locking"} == {check.name for check in examination.ALL}
 
 
-@pytest.mark.parametrize("name", [".", "station", "station/seen", "station/lock"])
+@pytest.mark.parametrize("name", [".", "station", "station/id", "station/seen", "station/lock"])
 def test_what_is_in_the_place_of_something_at_a_station_is_found_without_a_look_at_the_remote(tmp_path, name):
     station = Team(tmp_path).station("ann")
+    assert station.hub.home
     path = station.path / ".git/agentctl" / name
     path.rename(tmp_path / "x")
     path.write_text("mine\n") if (tmp_path / "x").is_dir() else path.mkdir()

@@ -11,7 +11,9 @@ from agentctl.bot import reach
 from agentctl.bot.bot import Bot
 from agentctl.bot.lock import lock
 from agentctl.core import notices
+from agentctl.engine import owner
 from agentctl.git.remote import Away, Declined
+from agentctl.git.repository import find
 from agentctl.harness.seat import Seat
 from agentctl.hub import lease, presence
 from tests.scenario.test_stations import claimed, ended, make, put_lease
@@ -103,6 +105,47 @@ def test_whoever_was_cut_off_looks_before_it_takes_a_claim(team, ann, bob, clock
     assert not ended(ann)
     ann.hub.refs.refresh()
     assert not ended(ann) and CLAIM in team.refs
+
+
+# machines of one name
+
+
+def of(station, **others):
+    """The identity of a process of this machine, or of one of the same name."""
+    return {**owner.identity(home=station.hub.home), **others}
+
+
+def test_another_machine_of_the_same_name_is_not_this_one_before_its_boot(ann, bob):
+    assert not owner.alive(of(ann, boot="before"), ann.hub.home)
+    for other in (of(bob, boot="another"), {**owner.identity(), "boot": "another"}):
+        assert owner.alive(other, ann.hub.home) and owner.elsewhere(other, ann.hub.home)
+    # A hub of this repository hears of no other machine.
+    assert not owner.alive({**owner.identity(), "boot": "before"})
+
+
+def test_the_bot_of_another_machine_of_the_same_name_keeps_its_lease(ann, bob):
+    put_lease(ann, lease.Lease(time.time() + 50, of(bob, boot="another")))
+    with pytest.raises(lease.Elsewhere), lock(ann.hub):
+        pass
+    put_lease(ann, lease.Lease(time.time() + 50, of(ann, boot="before")))
+    with lock(ann.hub):
+        pass
+
+
+def test_a_session_of_another_machine_of_the_same_name_keeps_its_claim(team, ann, bob):
+    claimed(ann, "count", bob.hub.place, who=of(bob, boot="another"))
+    assert not ended(ann) and CLAIM in team.refs
+    claimed(ann, "more", ann.hub.place, who=of(ann, boot="before"))
+    assert ended(ann) == ["more"]
+
+
+def test_stations_of_one_image_have_names_of_their_own(ann):
+    before = ann.hub.home, ann.hub.place
+    assert (find(str(ann.path)).home, find(str(ann.path)).place) == before
+    # The same path on a machine of the same name.
+    (ann.path / ".git/agentctl/station/id").unlink()
+    other = find(str(ann.path))
+    assert other.home != before[0] and other.place != before[1]
 
 
 # what a station says of itself

@@ -882,10 +882,10 @@ def test_away_is_no_answer_about_a_ref(team, ann):
 # several fleets
 
 
-def claimed(station, task, place, seconds=100):
+def claimed(station, task, place, seconds=100, who=None):
     """A task that an agent of another station works on, by its claim."""
     station.cli("task", "add", task, "--id", task)
-    held = Claim(f"{place}-1", 1, time.time() + seconds, {"host": "elsewhere", "pid": 7}, place)
+    held = Claim(f"{place}-1", 1, time.time() + seconds, who or {"host": "elsewhere", "pid": 7}, place)
     return claims.claim(station.seen.hub, task, held)
 
 
