@@ -10,7 +10,7 @@ from agentctl.core.queue.spending import Spent
 from agentctl.core.refnames import REVISION
 from agentctl.core.tasks import claim as claims
 from agentctl.core.tasks import task
-from agentctl.core.tasks.claim import CLAIM_SLACK, SKEW, Claim, unfounded
+from agentctl.core.tasks.claim import CLAIM_SLACK, LATER, SKEW, Claim, unfounded
 from agentctl.core.tasks.dispatch import FIRST_PAUSE, LONGEST_PAUSE, STUBBORN, Dispatch, Rules, dispatch
 from agentctl.core.tasks.failure import Failure, Kind
 from agentctl.core.tasks.task import End, Session, Status, Task, standings, status
@@ -69,7 +69,10 @@ def test_a_claim_that_no_session_can_have_made_is_unfounded():
     assert unfounded(replace(CLAIM, expires=0.0), once.generation, longest, now) == "", "it has expired, and was one"
     assert "generation 3" in unfounded(replace(CLAIM, generation=3), once.generation, longest, now)
     assert "generation 0" in unfounded(replace(CLAIM, generation=0), once.generation, longest, now)
-    assert "later" in unfounded(replace(CLAIM, expires=last + SKEW + 1), once.generation, longest, now)
+    ahead, before = replace(CLAIM, expires=last + 4 * 3600), replace(CLAIM, expires=now + 4 * 3600 + CLAIM_SLACK)
+    assert unfounded(ahead, once.generation, longest, now) == "", "a clock is ahead"
+    assert unfounded(before, once.generation, longest, now) == "", "the time limit was 4 h"
+    assert "later" in unfounded(replace(CLAIM, expires=last + LATER + 1), once.generation, longest, now)
     assert "later" in unfounded(replace(CLAIM, expires=float("nan")), once.generation, longest, now)
     assert unfounded(replace(CLAIM, expires=9e15), once.generation, float("inf"), now) == "", "no policy says what is too late"
     assert unfounded(CLAIM, None, longest, now) == "there is no such task"

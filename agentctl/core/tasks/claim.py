@@ -23,7 +23,13 @@ Only a claim of another machine or container has to end by expiry; a dead proces
 station that vanished is after a while.
 """
 SKEW = 600.0
-"""Seconds by which the clock of the machine that made a claim may be ahead."""
+"""Seconds by which the clock of the machine that wrote a session down may be ahead."""
+LATER = 86400.0
+"""Seconds by which a claim may last longer than that of the longest session that begins now.
+
+The clock of the machine that made it may be ahead, and the time limit may have been longer then: a session that works
+must not lose its claim for that. A claim that no session made holds its task up for so long at most.
+"""
 
 
 def unfounded(claim: Claim, newest: int | None, longest: float, now: float) -> str:
@@ -37,7 +43,7 @@ def unfounded(claim: Claim, newest: int | None, longest: float, now: float) -> s
         return "there is no such task"
     if not 1 <= claim.generation <= newest:
         return f"it is of generation {claim.generation}, and the next session of the task is of generation {newest}"
-    if not claim.expires <= now + longest + CLAIM_SLACK + SKEW:
+    if not claim.expires <= now + longest + CLAIM_SLACK + LATER:
         return "it expires later than the longest session ends"
     return ""
 
