@@ -383,10 +383,7 @@ class Bot:
             self.runs.start(staged, self.policy, self._retries.doubts(staged.tree, self.policy.queue.retries))
 
     def close(self) -> None:
-        """Stop the gates that run; the next bot tests anew what they were testing.
-
-        Where another bot has taken over, the probes in the ledger are its own: nothing is written there any more.
-        """
+        """Stop the gates that run, for the next bot to test anew; nothing is written of probes that are another bot's."""
         self.runs.close()
         slots.remove_slots(self.hub)
         recovery.restage(self.hub, (), self._held)
