@@ -159,7 +159,7 @@ def _other(hub: Hub, oid: str, mine: bool = False) -> Lease | None:
 def _died(hub: Hub, oid: str) -> bool:
     """Tell whether the process that has a lease is known to be dead."""
     with contextlib.suppress(Malformed):
-        return not owner.alive(read(hub, oid).owner)
+        return not owner.alive(read(hub, oid).owner, hub.home)
     return False
 
 

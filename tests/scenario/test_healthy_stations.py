@@ -173,7 +173,9 @@ def test_a_station_whose_hub_is_away_does_not_try_all_the_time(team, ann, monkey
     here = seat(ann)
     here.take_turn()
     pushes, push = [], type(ann.hub.station.remote).push
-    monkeypatch.setattr(type(ann.hub.station.remote), "push", lambda self, moves: pushes.append(moves) or push(self, moves))
+    monkeypatch.setattr(
+        type(ann.hub.station.remote), "push", lambda self, moves, limit: pushes.append(moves) or push(self, moves, limit)
+    )
     with away(team):
         here.presence._next = 0.0
         before = objects(ann)

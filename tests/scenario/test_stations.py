@@ -512,7 +512,7 @@ def at(monkeypatch):
     """Says as which process of another machine, and that lives, a bot here takes its lease from now on."""
     monkeypatch.setattr(lease, "LASTS", 0.3)
     monkeypatch.setattr(lease, "WATCH", 0.1)
-    return lambda name: monkeypatch.setattr(lease.owner, "identity", lambda: {"host": name, "pid": 7})
+    return lambda name: monkeypatch.setattr(lease.owner, "identity", lambda home: {"host": name, "pid": 7})
 
 
 def test_a_bot_that_was_only_away_leaves_its_probes_to_its_successor_and_strikes_nothing(team, ann, bob, at):
