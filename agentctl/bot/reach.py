@@ -59,7 +59,8 @@ class Reach:
             return False
         try:
             took = self.hub.station.took if self.hub.station else 0.0
-            self.hub.refs.refresh(max(self._fresh, took / SHARE))
+            # What came of a push that nobody answered, only a look after it can tell.
+            self.hub.refs.refresh(0.0 if isinstance(self._error, Away) else max(self._fresh, took / SHARE))
         except Away as error:
             self.failed(error, False)
             return False

@@ -23,7 +23,7 @@ class Remote:
         monkeypatch.setattr(reach, "time", SimpleNamespace(time=lambda: self.now, monotonic=lambda: self.now))
 
     def refresh(self, at_most):
-        self.looks += 1
+        self.looks, self.at_most = self.looks + 1, at_most
         if not self.up:
             raise AWAY
         self.station.seen = self.now
@@ -43,6 +43,15 @@ def test_what_else_fails_during_a_pause_does_not_make_it_longer(hub):
     hub.now += 0.6
     assert found.look() and hub.looks == 1
     assert [type(event) for event in hub.heard] == [HubAway, HubBack]
+
+
+def test_after_a_push_without_an_answer_no_look_before_it_is_new_enough(hub):
+    found, hub.station.took = Reach(hub, hub.heard.append), 30.0
+    assert found.look() and hub.at_most > 60
+    found.failed(AWAY, False)
+    hub.now += reach.FIRST_PAUSE
+    assert found.look() and hub.at_most == 0
+    assert found.look() and hub.at_most > 60
 
 
 def test_looks_that_fail_are_further_and_further_apart(hub):
