@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from agentctl.core.policy import roles
 from agentctl.core.policy.policy import Agents
 
 RUNS_OTHERS = re.compile(r"(?:ba|da|z)?sh|env|nice|timeout|python[\d.]*|node|ruby|perl|uv|npx")
@@ -41,3 +42,12 @@ class Crew:
     stdin: bool
     roles: Mapping[str, Program] = field(default_factory=dict)
     """How the program of a role is called, for roles that are not as all others."""
+
+    def program(self, role: str, settings: Agents) -> Program:
+        """Return how agents of a role are called; `settings` are those for all roles."""
+        return self.roles.get(roles.named(role)) or Program(settings, self.argv, self.stdin)
+
+    def programs(self, settings: Agents) -> dict[str, str]:
+        """Return what the program of each role is called, by the role; that of all others is that of ""."""
+        own = {role: program.name for role, program in self.roles.items()}
+        return own | {"": Program(settings, self.argv, self.stdin).name}

@@ -30,7 +30,7 @@ from agentctl.engine.local import LOCAL
 from agentctl.errors import AgentctlError, Contended, Infrastructure, Malformed, NotFound, is_full
 from agentctl.fleet import agents, conclusion, machine
 from agentctl.fleet.archiving import Archiving
-from agentctl.fleet.crew import Crew, Program
+from agentctl.fleet.crew import Crew
 from agentctl.fleet.headcount import Headcount
 from agentctl.fleet.hot_files import HotFiles
 from agentctl.fleet.outcomes import Outcomes
@@ -102,15 +102,18 @@ class Fleet:
         self._begun = time.time()
         self._count = Headcount(hub, crew.agents, policy.agents.count, tell)
         known = self._survey().tasks.values()
-        self.pace = Paces(self._count.size, policy.agents.backoff, known, self._begun, tell, self._lacking, self._programs())
+        self.pace = Paces(
+            self._count.size,
+            policy.agents.backoff,
+            known,
+            self._begun,
+            tell,
+            self._lacking,
+            self.crew.programs(self.policy.agents),
+        )
 
     def _lacking(self) -> str:
         return headroom.lacking(self.policy.agents.headroom, machine.seen(self.hub.worktrees))
-
-    def _programs(self) -> dict[str, str]:
-        """Return what the program of each role is called, by the role."""
-        own = {role: program.name for role, program in self.crew.roles.items()}
-        return own | {"": Program(self.policy.agents, self.crew.argv, self.crew.stdin).name}
 
     # a turn
 
@@ -126,11 +129,13 @@ class Fleet:
             self.tell(notice)
         now = time.time()
         settings = self.policy.agents
-        self.pace.follow(self._count.follow(settings.count), settings.backoff, self._programs(), now)
+        self.pace.follow(self._count.follow(settings.count), settings.backoff, self.crew.programs(self.policy.agents), now)
         self._busy = {name: until for name, until in self._busy.items() if until > time.monotonic()}
         busy = {run.work.agent for run, _ in self.runs.values()} | self._busy.keys()
         free = self.pace.able((name for name in self._count.names if name not in busy), now)
-        room = [*self.pace.room(self._under(), {t.role for t in self.tasks.values()}, now), *self._room()]
+        asked = {task.role for task in self.tasks.values()}
+        running = Counter(roles.named(run.work.task.role) for run, _ in self.runs.values())
+        room = [*self.pace.room(self._under(), asked, now), *roles.room(settings, asked, running)]
         chosen = self.tasks if self.only is None else {k: t for k, t in self.tasks.items() if k in self.only}
         if not self.over_budget and (used := over(settings.budget.fleet, self.spent)):
             self.over_budget = f"the fleet's budget is used up: {used}"
@@ -147,19 +152,11 @@ class Fleet:
                 if why:
                     self.park(name, why)
         self._tell_lacking_agent([*self._count.names, *presence.others(self.hub)])
-        busy_paths = tuple(t.paths for name, t in self.tasks.items() if self.statuses[name] in UNDER_WAY)
+        moving = live_list.standing_still(self.statuses, self.held_up)
+        busy_paths = tuple(t.paths for name, t in self.tasks.items() if moving[name] in UNDER_WAY)
         scene = Scene(busy_paths, tuple(self._hot.crowded))
         plan = dispatch(
-            chosen,
-            live_list.standing_still(self.statuses, self.held_up),
-            free,
-            self._tip,
-            rules,
-            now,
-            self.pace.trying({t.role for t in self.tasks.values()}),
-            self._adopted,
-            scene,
-            self._may_begin(),
+            chosen, moving, free, self._tip, rules, now, self.pace.trying(asked), self._adopted, scene, self._may_begin()
         )
         for name, reason in plan.park:
             self.park(name, reason + fate(self._outcomes.records.get(name)))
@@ -239,7 +236,7 @@ class Fleet:
 
     def _start(self, name: str, agent: str) -> None:
         task = self.tasks[name]
-        program = self.crew.roles.get(roles.named(task.role)) or Program(self.policy.agents, self.crew.argv, self.crew.stdin)
+        program = self.crew.program(task.role, self.policy.agents)
         work = conclusion.Assignment(task, agent, program.argv, program.stdin, self.trunk)
         run = self._sessions.begin(self.hub, replace(self.policy, agents=program.settings), work)
         future = self._pool.submit(run.go)
@@ -252,17 +249,6 @@ class Fleet:
         """Return each session that runs, from when its program was called; one that is still prepared is called now."""
         now, runs = time.time(), [run for run, future in self.runs.values() if not future.done()]
         return [(run.work.task, RunningSession(run.called or now, run.answered)) for run in runs]
-
-    def _room(self) -> list[tuple[frozenset[str], int]]:
-        """Return how many more sessions of each role may start, where that is limited; none of a role that does not exist."""
-        running = Counter(roles.named(run.work.task.role) for run, _ in self.runs.values())
-        asked, room = {task.role for task in self.tasks.values()}, []
-        for name in set(map(roles.named, asked)):
-            role = roles.role(self.policy.agents, name)
-            if role is None or role.count:
-                own = frozenset(one for one in asked if roles.named(one) == name)
-                room.append((own, max(0, role.count - running[name]) if role else 0))
-        return room
 
     def _follow_policy(self) -> None:
         """Go by the policy that trunk has now; by one that cannot be used, nothing changes."""
@@ -364,7 +350,7 @@ class Fleet:
 
     @property
     def held_up(self) -> dict[str, HeldUp]:
-        """What holds up the tasks of this fleet that work alone will not free, by task."""
+        """What holds up tasks that work alone will not free, by task: those of this fleet, and what others submitted."""
         return live_list.held_up(self.tasks, self.statuses, self.only, self.reviews.by_task)
 
     @property
@@ -379,7 +365,8 @@ class Fleet:
     @property
     def blocked(self) -> dict[str, str]:
         """Why each task of this fleet that is held up does not go on, by task."""
-        return {name: live_list.why(held, self.tasks, self.statuses) for name, held in self.held_up.items()}
+        held_up = {name: held for name, held in self.held_up.items() if self.only is None or name in self.only}
+        return {name: live_list.why(held, self.tasks, self.statuses) for name, held in held_up.items()}
 
     def stop(self) -> None:
         """Stop every session, and wait until their work is salvaged."""

@@ -74,3 +74,12 @@ def test_a_run_of_a_list_works_on_the_split_too(fought_for, tmp_path):
     (tmp_path / "tasks.yaml").write_text("- {id: a, prompt: do a}\n")
     assert "2 of 2 landed" in run(fought_for, WORK, tmp_path / "tasks.yaml").stdout
     assert sorted(fought_for.landings())[-1] == "split-README/1"
+
+
+def test_a_change_that_a_parked_review_holds_up_keeps_no_other_from_a_frozen_file(fought_for):
+    repo = fought_for
+    rule = "approvals:\n  - {paths: [a.txt], by: reviewer}\n"
+    repo.push({".agentctl/policy.yaml": repo.show(".agentctl/policy.yaml") + rule})
+    add(repo, {"id": "a", "paths": ["README"], "priority": 1}, {"id": "b", "paths": ["README"]})
+    run(repo, f"case $AGENTCTL_TASK in review-*) exit 1 ;; *) {WORK} ;; esac", "--attempts", 1, ok=7)
+    assert (task(repo, "a")["status"], task(repo, "b")["status"]) == ("submitted", "landed")

@@ -210,6 +210,23 @@ def test_a_run_on_a_list_has_the_changes_of_others_reviewed_too(make_repo, tmp_p
     assert sorted(repo.landings()) == ["more/1", "one/1"]
 
 
+@pytest.mark.parametrize("listed", [True, False])
+def test_a_change_that_a_parked_review_holds_up_is_waited_for_by_no_run(make_repo, tmp_path, listed):
+    repo = reviewed(make_repo, "approvals:\n  - {paths: [one.txt], by: reviewer}\n", attempts=1)
+    add(repo, "one")
+    run(repo, judge("exit 1"), ok=7)
+    # One says "not yet" until trunk moves, and the other comes after the change.
+    more = [{"id": "two", "prompt": "do two"}, {"id": "late", "prompt": "do late", "after": ["one"]}]
+    write(tmp_path, {"more.yaml": json.dumps(more)})
+    if not listed:
+        add(repo, *more)
+    said = run(repo, "exit 75", *([tmp_path / "more.yaml"] if listed else []), ok=7).stdout
+    assert task(repo, "two")["reason"] == "not yet, it says, and nothing is left that moves trunk"
+    said = " ".join(said.split())
+    assert "blocked late: it comes after one, which waits for review-one-1, which is parked: " in said
+    assert ("blocked one" in said) == (not listed), "it is not on the list"
+
+
 def test_a_fleet_over_its_budget_does_not_wait_for_reviews(make_repo):
     repo = reviewed(make_repo)
     add(repo, "one", "two")

@@ -77,6 +77,10 @@ def test_a_change_that_waits_for_a_parked_review_holds_up_its_task_and_all_behin
     assert why(held["then"], known, where) == "it comes after work, which waits for review-work-1.2, which is parked"
     # To a planner it is over.
     assert with_planners(known, where, reviews)["goal"] == READY and with_planners(known, where)["goal"] == BLOCKED
+    # Who works on a list learns of the changes of others: theirs may come after them, and wait for what they move.
+    listed = {"then", "free", "review-work-1.2"}
+    assert held_up(known, where, listed, reviews) == held
+    assert standing_still(where, held_up(known, where, listed, reviews))["work"] == BLOCKED
     # One that can be worked on holds up nothing, nor does one of a change that has left the queue.
     for stands in (READY, Status.WORKING, Status.DONE):
         assert held_up(known, {**where, "review-work-1.2": stands}, reviews=reviews) == {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 
 from agentctl.core.policy.policy import DOES, Agents, Budget, Role
@@ -50,3 +51,17 @@ def settings(agents: Agents, role: Role) -> Agents:
         env=agents.env | role.env,
         budget=replace(agents.budget, session=role.budget) if role.budget != Budget() else agents.budget,
     )
+
+
+def room(agents: Agents, asked: Collection[str], running: Mapping[str, int]) -> list[tuple[frozenset[str], int]]:
+    """Return how many more sessions of each role may start, where that is limited; none of a role that does not exist.
+
+    `asked` are the roles as tasks name them, and `running` how many sessions of each role run, by what the role is called.
+    """
+    found = []
+    for name in dict.fromkeys(map(named, asked)):
+        limit = role(agents, name)
+        if limit is None or limit.count:
+            own = frozenset(one for one in asked if named(one) == name)
+            found.append((own, max(0, limit.count - running.get(name, 0)) if limit else 0))
+    return found

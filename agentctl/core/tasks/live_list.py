@@ -122,12 +122,13 @@ def held_up(
 ) -> dict[str, HeldUp]:
     """Return the tasks that are held up; `mine` are the tasks that this run works on, None for all.
 
-    `reviews` are those for which the change of a task waits, by task. The time is linear in the number of dependencies.
+    What others submitted is held up too: the change may hold up ours. `reviews` are those for which the change of a task
+    waits, by task. The time is linear in the number of dependencies.
     """
     ours = tasks if mine is None else mine
     blocked = {name: waits_for(tasks[name], statuses) for name in ours if statuses.get(name) == Status.BLOCKED}
     for name in reviews:
-        if name in ours and statuses.get(name) == Status.SUBMITTED:
+        if statuses.get(name) == Status.SUBMITTED:
             blocked[name] = tuple(sorted(one for one in reviews[name] if statuses.get(one) not in FINISHED))
     behind: dict[str, list[str]] = {}
     for name, others in blocked.items():
