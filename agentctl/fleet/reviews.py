@@ -6,7 +6,6 @@ import contextlib
 import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
-from agentctl.core import refnames
 from agentctl.core.policy import roles
 from agentctl.core.policy.policy import Policy
 from agentctl.core.queue.approvals import Lack
@@ -15,20 +14,32 @@ from agentctl.core.queue.request import Review
 from agentctl.core.tasks import reviewing
 from agentctl.core.tasks.task import Status, Task
 from agentctl.core.text.json_form import replace
-from agentctl.errors import AgentctlError, Malformed
+from agentctl.errors import AgentctlError, Malformed, NotFound
 from agentctl.git.repository import Hub
 from agentctl.hub import approvals, inbox, tasks
 from agentctl.hub.ledger import Ledger
 
 
 def of(hub: Hub, key: str) -> list[Task]:
-    """Return the tasks of the list that review a revision and can be read."""
-    found = list[Task]()
-    for name in reviewing.names(key):
-        with contextlib.suppress(Malformed):
-            if tip := hub.refs.get(refnames.TASKS + name):
-                found.append(tasks.read(hub, name, tip))
-    return found
+    """Return the tasks that review a revision and can be read, those in the archive too."""
+    return _there(hub, key)[0]
+
+
+def _there(hub: Hub, key: str) -> tuple[list[Task], int]:
+    """Return (the tasks that review a revision and can be read, the first number that none has).
+
+    The number is 0 if so many cannot be read that the archive itself is likely to be broken.
+    """
+    found, number, unread = list[Task](), 1, 0
+    while unread <= reviewing.MOST:
+        try:
+            found.append(tasks.get(hub, reviewing.name_of(key, number)))
+        except NotFound:
+            return found, number
+        except Malformed:
+            unread += 1
+        number += 1
+    return found, 0
 
 
 def judged(hub: Hub, task: Task, agent: str) -> bool:
@@ -36,7 +47,7 @@ def judged(hub: Hub, task: Task, agent: str) -> bool:
     # What leaves the inbox after this look is in the ledger by then.
     waiting = inbox.read(hub)
     for record in Ledger.read(hub).state().queue.values():
-        if task.id in reviewing.names(record.key):
+        if reviewing.reviews_of(record.key, task):
             return agent in reviewing.judges(record, task.role, waiting)
     return True
 
@@ -64,41 +75,48 @@ class Reviews:
             self._by, self._queue = by, ledger.state().queue if policy.approvals else {}
             found = {key: self._lacking(policy, record, known) for key, record in self._queue.items()}
             self._lacks = {key: lacks for key, lacks in found.items() if lacks}
-        self._own = {key: self._waits(ledger, key, lacks, known) for key, lacks in self._lacks.items()}
+        there = reviewing.by_revision(known.values())
+        first = reviewing.name_of
+        self._own = {key: self._waits(ledger, key, lacks, known, there.get(first(key), ())) for key, lacks in self._lacks.items()}
         self._all = reviewing.with_followers(self._queue, self._own)
         # One that was parked may be opened again.
-        wanted = {(name, lack.rule.by) for key, lacks in self._lacks.items() for lack in lacks for name in reviewing.names(key)}
-        for task in known.values():
-            over = reviewing.is_review(task) and task.closed != "done" and (task.id, task.role) not in wanted
-            if over and task.id not in busy:
-                self._close(task)
+        wanted = {(first(key), lack.rule.by) for key, lacks in self._lacks.items() for lack in lacks}
+        for about, reviews in there.items():
+            for task in reviews:
+                over = reviewing.is_review(task) and task.closed != "done" and (about, task.role) not in wanted
+                if over and task.id not in busy:
+                    self._close(task)
 
     def for_others(self, ledger: Ledger, known: Mapping[str, Task]) -> dict[str, Task]:
         """Return the open reviews as `reviewing.for_others` does, by what is said of their changes by now."""
-        about = {name: key for key in self._lacks for name in reviewing.names(key)}
-        there = [task for name in about if (task := known.get(name)) and not task.closed]
+        reviews = reviewing.by_revision(task for task in known.values() if not task.closed)
+        there = [(task, key) for key in self._lacks for task in reviews.get(reviewing.name_of(key), ())]
         if not there:
             return {}
         # What leaves the inbox after this look is in the ledger by then.
         waiting, now = inbox.read(self._hub), Ledger.read(self._hub)
         queue = self._queue if now.tip == ledger.tip else now.state().queue
-        queued = ((task, queue[about[task.id]]) for task in there if about[task.id] in queue)
+        queued = ((task, queue[key]) for task, key in there if key in queue)
         return {t.id: reviewing.for_others(t, reviewing.judges(record, t.role, waiting)) for t, record in queued}
 
-    def _waits(self, ledger: Ledger, key: str, lacks: Iterable[Lack], known: Mapping[str, Task]) -> frozenset[str]:
-        """Return the reviews for which a change waits, and open those that are missing."""
-        names = reviewing.names(key)
-        there, waits = [known[name] for name in names if name in known], set[str]()
+    def _waits(
+        self, ledger: Ledger, key: str, lacks: Iterable[Lack], known: Mapping[str, Task], there: Sequence[Task]
+    ) -> frozenset[str]:
+        """Return the reviews for which a change waits, and open those that are missing; `there` are those of the list."""
+        waits = set[str]()
         for lack in lacks:
             waits.update(task.id for task in reviewing.waited_for(lack, there))
-            missing = reviewing.still_to_open(lack, there)
-            if not missing or any(task.closed == "done" for task in there) and self._on_its_way(ledger, self._queue[key]):
+            if not reviewing.still_to_open(lack, there):
                 continue
-            free = [n + 1 for n, name in enumerate(names) if name not in known and not tasks.exists(self._hub, name)]
-            for number in free[:missing]:
+            if any(task.closed == "done" for task in there) and self._on_its_way(ledger, self._queue[key]):
+                continue
+            every, free = _there(self._hub, key)
+            missing = reviewing.still_to_open(lack, every)
+            if missing and (done := reviewing.for_a_person(lack, every)):
+                self._ask_for_a_person(done)
+                continue
+            for number in range(free, free + missing) if free else ():
                 self._open(self._queue[key], lack, number, known)
-            if not free:
-                self._ask_for_a_person(reviewing.closed(lack, there))
         return frozenset(waits)
 
     def _on_its_way(self, ledger: Ledger, record: Queued) -> bool:
@@ -144,10 +162,7 @@ class Reviews:
 
     def _ask_for_a_person(self, closed: Sequence[Task]) -> None:
         """Park one of the reviews that are closed; together they did not bring what the change lacks."""
-        if not closed:
-            return
-        are = "1 review of this change is" if len(closed) == 1 else f"{len(closed)} reviews of this change are"
-        why = f"{are} closed, and it lacks an approval still"
+        why = f"{len(closed)} reviews of this change are closed, and it lacks an approval still"
         with contextlib.suppress(AgentctlError):
             tasks.change(self._hub, closed[0].id, f"parked: {why}", lambda t: replace(t, closed="parked", reason=why))
 

@@ -324,14 +324,59 @@ def test_a_review_that_is_open_stays_so_when_a_person_has_closed_all_others(make
     with repo.bot() as bot:
         until(bot, lambda: bot.halted)
     fleet, (_, policy) = Reviews(repo.hub), in_force(repo.hub)
-    first, *others = reviewing.names("one/1")
+    first, *others = (reviewing.name_of("one/1", n) for n in range(1, reviewing.MOST + 2))
     for name in (*others, None):
         fleet.follow(policy, Ledger.read(repo.hub), tasks.listed(repo.hub), ())
         if name:
             repo.cli("task", "done", name)
     there = tasks.listed(repo.hub)
-    assert [there[name].closed for name in (first, *others)] == ["", "parked", "done", "done", "done"]
-    assert there[others[0]].reason == "4 reviews of this change are closed, and it lacks an approval still"
+    assert [there[name].closed for name in (first, *others)] == ["", "parked", "done", "done", "done", "done"]
+    assert there[others[0]].reason == "5 reviews of this change are closed, and it lacks an approval still"
+
+
+def test_each_role_has_its_reviews_however_many_another_one_had(make_repo):
+    rules = "approvals:\n  - {paths: ['*.txt'], by: reviewer, count: 6}\n  - {paths: ['*.txt'], by: guard}\n"
+    repo = reviewed(make_repo, rules, agents="  roles: {guard: {does: review}}\n")
+    add(repo, "one")
+    assert "reviews     7 of 7 done" in run(repo, judge("agentctl approve one"), "--agents", 7).stdout
+    assert repo.landings() == ["one/1"]
+
+
+def test_reviews_in_the_archive_count_and_none_is_said_to_be_opened_that_is_there(make_repo):
+    repo = reviewed(make_repo)
+    repo.submit("one", {"one.txt": "one\n"})
+    with repo.bot() as bot:
+        until(bot, lambda: bot.halted)
+    fleet, (_, policy) = Reviews(repo.hub), in_force(repo.hub)
+    opens = "agentctl run opens review-one-1"
+    for number in range(1, reviewing.MOST + 1):
+        name = reviewing.name_of("one/1", number)
+        assert (opens if number == 1 else f"{opens}.{number}") in " ".join(repo.cli("approve").stdout.split())
+        fleet.follow(policy, Ledger.read(repo.hub), tasks.listed(repo.hub), ())
+        assert list(tasks.listed(repo.hub)) == [name]
+        repo.cli("task", "done", name)
+        tasks.put_away(repo.hub, tasks.listed(repo.hub).values())
+    assert "agentctl task open review-one-1" in " ".join(repo.cli("approve").stdout.split())
+    fleet.follow(policy, Ledger.read(repo.hub), {}, ())
+    (parked,) = tasks.listed(repo.hub).values()
+    assert (parked.id, parked.closed) == ("review-one-1", "parked")
+    assert parked.reason == "5 reviews of this change are closed, and it lacks an approval still"
+
+
+def test_a_review_takes_no_number_that_is_spoilt_and_none_where_nothing_can_be_read(make_repo):
+    repo = reviewed(make_repo)
+    repo.submit("one", {"one.txt": "one\n"})
+    with repo.bot() as bot:
+        until(bot, lambda: bot.halted)
+    fleet, (_, policy) = Reviews(repo.hub), in_force(repo.hub)
+    names = [reviewing.name_of("one/1", n) for n in range(1, reviewing.MOST + 3)]
+    for spoilt, opened in ((names[:-1], []), (names[:1], [names[1]])):
+        for name in names:
+            repo.git("update-ref", "-d", f"refs/agentctl/tasks/{name}")
+        for name in spoilt:
+            repo.git("update-ref", f"refs/agentctl/tasks/{name}", repo.tip)
+        fleet.follow(policy, Ledger.read(repo.hub), tasks.listed(repo.hub), ())
+        assert list(tasks.listed(repo.hub)) == opened
 
 
 def test_one_approval_is_asked_for_by_one_review_whatever_number_of_rules_want_it(make_repo):

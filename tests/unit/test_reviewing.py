@@ -5,14 +5,18 @@ from agentctl.core.queue.approvals import Lack
 from agentctl.core.queue.model import Change
 from agentctl.core.queue.records import Approval, Queued, Work
 from agentctl.core.queue.request import Review, Submit
+from agentctl.core.refnames import valid_name
 from agentctl.core.tasks.dispatch import Rules, dispatch, without_agent
 from agentctl.core.tasks.reviewing import (
     MOST,
-    closed,
+    by_revision,
+    for_a_person,
     for_others,
     judges,
-    names,
+    name_of,
+    numbered,
     of_roles,
+    reviews_of,
     still_to_open,
     told,
     waited_for,
@@ -27,7 +31,7 @@ def lack(count=1, by="reviewer"):
 
 
 def review(number, state="", role="reviewer"):
-    return Task(names("fix/1")[number - 1], "Review fix/1: it", "judge it", closed=state, role=role, avoid=("ann",))
+    return Task(name_of("fix/1", number), "Review fix/1: it", "judge it", closed=state, role=role, avoid=("ann",))
 
 
 def waiting(lack, *reviews):
@@ -74,8 +78,16 @@ def test_who_has_judged_in_a_role_gets_no_other_review_of_the_same_in_that_role(
 
 
 def test_each_review_of_each_revision_has_a_name_of_its_own():
-    keys = ("fix/1", "fix-1/2", "fix-1.2/1", "fix/12", "fix-1/1")
-    assert len({name for key in keys for name in names(key)}) == len(keys) * MOST
+    keys = ("fix/1", "fix-1/2", "fix-1.2/1", "fix/12", "fix-1/1", f"{'x' * 90}.2/1", f"{'x' * 100}/1", f"{'x' * 100}/2")
+    numbers = (1, 2, MOST, 99999)
+    named = {name_of(key, n): (key, n) for key in keys for n in numbers}
+    assert len(named) == len(keys) * len(numbers) and all(map(valid_name, named))
+    # Each says which revision it is about, however many there are.
+    for id, (key, n) in named.items():
+        assert numbered(id) == (name_of(key), n)
+        assert [other for other in keys if reviews_of(other, Task(id, "Review it", "judge it"))] == [key]
+    there = [review(10), review(2), review(1), Task("fix", "fix", "fix it"), Task("review-fix-1.x", "x", "x")]
+    assert by_revision(there) == {"review-fix-1": [there[2], there[1], there[0]], "review-fix-1.x": [there[4]]}
 
 
 def test_a_change_waits_for_parked_reviews_where_others_are_too_few():
@@ -85,9 +97,13 @@ def test_a_change_waits_for_parked_reviews_where_others_are_too_few():
     assert waiting(lack(), review(1, "done")) == waiting(lack(by="guard"), one) == []
 
 
-def test_a_person_is_asked_by_a_review_that_is_done_in_the_role_that_is_lacking():
-    there = [review(1), review(2, "parked"), review(3, "done", "guard"), review(4, "done")]
-    assert closed(lack(), there) == [there[3]] and closed(lack(by="guard"), there) == [there[2]]
+def test_a_person_is_asked_where_many_reviews_in_the_role_that_is_lacking_brought_no_approval():
+    of_guards, own = [review(n, "done", "guard") for n in range(1, 9)], [review(n, "done") for n in range(9, 9 + MOST)]
+    assert for_a_person(lack(), of_guards) == for_a_person(lack(), [*of_guards, *own[1:]]) == []
+    assert for_a_person(lack(), [*of_guards, *own]) == own
+    # Those that brought one are no reason to ask.
+    given = Lack(ApprovalRule(("**",), "reviewer", MOST + 1), ("a",), ("bob",))
+    assert for_a_person(given, own) == [] and for_a_person(given, [*own, review(20, "done")])
 
 
 def test_what_comes_after_a_change_waits_for_its_reviews_too():
@@ -115,6 +131,10 @@ def test_what_brings_an_approval_is_a_command_or_the_task_of_a_reviewer():
     parked = "review-fix-1 is parked: agentctl task open review-fix-1"
     assert says(lack(), [review(1, "parked")]) == [parked]
     assert says(lack(), [review(1, "done")]) == ["agentctl run opens review-fix-1.2"]
+    # None is named that exists, whatever its role; where no other is opened, one of those that there are helps.
+    assert says(lack(), [review(n, "done", "guard") for n in range(1, 6)]) == ["agentctl run opens review-fix-1.6"]
+    no_other = "review-fix-1 is done, and no other is opened: agentctl task open review-fix-1"
+    assert says(lack(), [review(n, "done") for n in range(1, MOST + 1)]) == [no_other]
     assert says(lack(2), [review(1, "parked"), review(2)]) == ["review-fix-1.2 is on the list", parked]
 
 

@@ -16,7 +16,9 @@ from agentctl.core.text.json_form import replace
 from agentctl.core.text.printable import printable
 
 MOST = 5
-"""The most tasks that are opened to review one revision, if some are closed and nothing is judged."""
+"""So many reviews of one revision in one role are closed without an approval before a person is asked."""
+LONGEST = refnames.LONGEST - 6
+"""The most characters of a review's id without its number."""
 NAMED = 20
 """The most paths that a task names, and the most reviews that a sentence does."""
 
@@ -30,14 +32,29 @@ because it touches:
 {task}"""
 
 
-def name_of(key: str, number: int) -> str:
+def name_of(key: str, number: int = 1) -> str:
     """Return the id of the n-th task that reviews a revision, such as fix/1."""
-    return refnames.distinct(f"review-{key.replace('/', '-')}" + (f".{number}" if number > 1 else ""))
+    return refnames.distinct(f"review-{key.replace('/', '-')}", limit=LONGEST) + (f".{number}" if number > 1 else "")
 
 
-def names(key: str) -> tuple[str, ...]:
-    """Return the ids of all tasks that may review a revision."""
-    return tuple(name_of(key, n + 1) for n in range(MOST))
+def numbered(id: str) -> tuple[str, int]:
+    """Return (id of the first review of the same revision, number of this one) for the id of a review."""
+    first, _, number = id.rpartition(".")
+    return (first, int(number)) if first and number.isdecimal() and number.isascii() else (id, 1)
+
+
+def reviews_of(key: str, task: Task) -> bool:
+    """Tell whether a task is one of those that review a revision."""
+    return numbered(task.id)[0] == name_of(key)
+
+
+def by_revision(tasks: Iterable[Task]) -> dict[str, list[Task]]:
+    """Return the tasks that review something in the order of their numbers, by the id of the first for the same revision."""
+    found: dict[str, list[Task]] = {}
+    for task in tasks:
+        if task.id.startswith("review-"):
+            found.setdefault(numbered(task.id)[0], []).append(task)
+    return {first: sorted(reviews, key=lambda task: numbered(task.id)[1]) for first, reviews in found.items()}
 
 
 def is_review(task: Task) -> bool:
@@ -80,9 +97,10 @@ def still_to_open(lack: Lack, reviews: Iterable[Task]) -> int:
     return max(0, lack.missing - len(_not_done(lack, reviews)))
 
 
-def closed(lack: Lack, reviews: Iterable[Task]) -> list[Task]:
-    """Return those of the reviews of a change that are done, in the role that the change lacks still."""
-    return [task for task in reviews if task.closed == "done" and task.role == lack.rule.by]
+def for_a_person(lack: Lack, reviews: Iterable[Task]) -> list[Task]:
+    """Return the reviews that are done in the role that a change lacks, if too many brought no approval to open others."""
+    done = [task for task in reviews if task.closed == "done" and task.role == lack.rule.by]
+    return done if len(done) - len(lack.given) >= MOST else []
 
 
 def with_followers(queue: Mapping[str, Queued], waits: Mapping[str, Iterable[str]]) -> dict[str, frozenset[str]]:
@@ -104,7 +122,7 @@ def with_followers(queue: Mapping[str, Queued], waits: Mapping[str, Iterable[str
 def ways(key: str, lacks: Iterable[Lack], agents: Agents, reviews: Iterable[Task] | None = None) -> list[str]:
     """Return what brings the approvals that a change lacks: a command for whoever may approve, else the task of a reviewer.
 
-    `reviews` are the tasks that review the change; None if they are not known.
+    `reviews` are the tasks that review the change, those in the archive too; None if they are not known.
     """
     found, there = list[str](), list(reviews or ())
     for lack in lacks:
@@ -119,10 +137,12 @@ def ways(key: str, lacks: Iterable[Lack], agents: Agents, reviews: Iterable[Task
                 for task in waited
             )
         elif reviews is None:
-            found.append(f"the task {name_of(key, 1)} is for that")
+            found.append(f"the task {name_of(key)} is for that")
+        elif done := for_a_person(lack, there):
+            found.append(f"{done[0].id} is done, and no other is opened: agentctl task open {done[0].id}")
         else:
-            new = (name for name in names(key) if name not in {task.id for task in there})
-            found.append(f"agentctl run opens {next(new, name_of(key, 1))}")
+            last = max((numbered(task.id)[1] for task in there), default=0)
+            found.append(f"agentctl run opens {name_of(key, last + 1)}")
     return list(dict.fromkeys(found))
 
 
