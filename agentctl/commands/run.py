@@ -103,15 +103,14 @@ def command(
     file, argv = split(words)
     if file and goal:
         raise UsageError("give TASKS or --goal, not both")
-    limits, variables = dict(map(_limit, budget)), dict(map(_variable, env))
+    limits, typed = dict(map(_limit, budget)), agent_program.Typed(argv, adapter, model, dict(map(_variable, env)))
 
     def by_trunk(tip: str) -> tuple[Policy, Crew]:
         policy = read_policy(given.hub, tip)
         settings = policy.agents
         budgets = replace(settings.budget, fleet=replace(settings.budget.fleet, **limits))
-        tuned = replace(settings, attempts=attempts or settings.attempts, budget=budgets, env=settings.env | variables)
-        program = agent_program.chosen(given, tip, tuned, adapter, argv, model)
-        by_role = agent_program.by_role(given, tip, program, adapter, argv)
+        tuned = replace(settings, attempts=attempts or settings.attempts, budget=budgets)
+        program, by_role = agent_program.chosen(given, tip, tuned, typed), agent_program.by_role(given, tip, tuned, typed)
         return replace(policy, agents=program.settings), Crew(agents, program.argv, program.stdin, by_role)
 
     policy, crew = by_trunk(given.tip)

@@ -50,10 +50,10 @@ def command(
         raise UsageError("--task goes with neither --count nor --prompt")
     policy = given.policy
     work = tasks.get(given.hub, task) if task else None
-    role = roles.role(policy.agents, work.role) if work else None
-    program = agent_program.chosen(
-        given, given.tip, roles.settings(policy.agents, role) if role else policy.agents, adapter, argv
-    )
+    # Work without a task is a worker's, as a task is that names no role.
+    role = roles.role(policy.agents, work.role if work else "")
+    settings = roles.settings(policy.agents, role) if role else policy.agents
+    program = agent_program.chosen(given, given.tip, settings, agent_program.Typed(argv, adapter))
     policy = replace(policy, agents=program.settings)
     queued = set() if task else set(status.open_heads(given.hub).values())
     names = [f"{name}-{n}" for n in range(1, count + 1)] if count else [name]

@@ -1,6 +1,7 @@
 """The agent's program: what was typed behind --, or what the policy says.
 
-To what an adapter runs, the arguments of the policy are added, and then those that were typed.
+To what an adapter runs, the arguments of the policy are added, and then those that were typed. What the policy says of one
+program, arguments and model, is not for another one that was typed.
 
 A program that was typed is looked for where the person stands, and becomes an absolute path. If it is not there, it
 is meant to be in the agent's worktree, as a script of the project; so is a program that the policy names.
@@ -9,7 +10,7 @@ is meant to be in the agent's worktree, as a script of the project; so is a prog
 from __future__ import annotations
 
 import os
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
 from agentctl.core.policy import roles
 from agentctl.core.policy.policy import Agents
@@ -21,33 +22,62 @@ from agentctl.messages import quoted
 from agentctl.terminal.parser import Given
 
 
-def chosen(
-    given: Given, tip: str, settings: Agents, adapter: str | None, typed: tuple[str, ...], model: str | None = None
-) -> Program:
+@dataclass(frozen=True)
+class Typed:
+    """What a person typed of the agents' program."""
+
+    argv: tuple[str, ...] = ()
+    adapter: str | None = None
+    model: str | None = None
+    env: dict[str, str] = field(default_factory=dict)
+
+
+def chosen(given: Given, tip: str, settings: Agents, typed: Typed) -> Program:
     """Return how agents are called by the settings and by what was typed; `tip` is the commit of trunk that counts.
 
-    Raises UsageError, NotFound, and Problems for a template of prompts that no session can be given.
+    The settings that it returns are those of this program. Raises UsageError, NotFound, and Problems for a template of
+    prompts that no session can be given.
     """
     for role in ("", *roles.names(settings)):
         briefing.check_template(given.hub, tip, role)
-    name = adapter or ("command" if typed else settings.adapter)
-    if name == settings.adapter != "command":
-        typed = (*settings.command, *typed)
-    if name == "command":
-        typed = (_here(given.path, typed[0]), *typed[1:]) if typed else tuple(settings.command)
-    argv = adapters.command(name, typed, lambda path: in_tree(given.hub, tip, path), model or settings.model)
+    if _another(settings, typed):
+        settings = replace(settings, command=(), model="")
+    name, argv = _adapter(settings, typed), typed.argv
+    settings = replace(settings, adapter=name, model=typed.model or settings.model, env=settings.env | typed.env)
+    if name != "command":
+        argv = (*settings.command, *argv)
+    else:
+        argv = (_here(given.path, argv[0]), *argv[1:]) if argv else tuple(settings.command)
+    argv = adapters.command(name, argv, lambda path: in_tree(given.hub, tip, path), settings.model)
     stdin = adapters.lookup(name).stdin and not any("{prompt" in word for word in argv)
-    return Program(replace(settings, adapter=name), argv, stdin)
+    return Program(settings, argv, stdin)
 
 
-def by_role(given: Given, tip: str, all_agents: Program, adapter: str | None, typed: tuple[str, ...]) -> dict[str, Program]:
-    """Return how agents of each role are called that the settings name: what was typed is for those without a program."""
+def by_role(given: Given, tip: str, settings: Agents, typed: Typed) -> dict[str, Program]:
+    """Return how agents of each role are called that the settings name.
+
+    A program that was typed is for the roles without one. A model that was typed is for those of them without one, too;
+    but what a role has is a model of the policy's program. Variables that were typed are for all roles.
+    """
     found = {}
-    for name, role in all_agents.settings.roles.items():
-        settings = roles.settings(all_agents.settings, role)
-        own = bool(role.adapter or role.command)
-        found[name] = chosen(given, tip, settings, None if own else adapter, () if own else typed)
+    for name, role in settings.roles.items():
+        of_role = typed
+        if role.adapter or role.command:
+            of_role = Typed(env=typed.env)
+        elif role.model and not _another(settings, typed):
+            of_role = replace(typed, model=None)
+        found[name] = chosen(given, tip, roles.settings(settings, role), of_role)
     return found
+
+
+def _adapter(settings: Agents, typed: Typed) -> str:
+    return typed.adapter or ("command" if typed.argv else settings.adapter)
+
+
+def _another(settings: Agents, typed: Typed) -> bool:
+    """Tell whether a program was typed in the place of the one that the settings name."""
+    named = settings.adapter != "command" or settings.command
+    return bool(named) and _adapter(settings, typed) != settings.adapter
 
 
 def in_tree(hub: Hub, tip: str, path: str) -> bool:

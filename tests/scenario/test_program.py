@@ -5,6 +5,12 @@ import subprocess
 
 import pytest
 
+from agentctl.core.text.json_form import replace
+from agentctl.fleet import adapters
+from agentctl.hub.policy_file import read_policy
+from agentctl.terminal import agent_program
+from agentctl.terminal.agent_program import Typed
+from agentctl.terminal.parser import Given
 from tests.support.agents import add
 from tests.support.hub import command, environment, policy, write
 
@@ -135,6 +141,73 @@ def test_what_the_policy_and_the_person_add_stands_behind_what_an_adapter_runs(m
     assert argv[0] == "-p" and argv[-4:] == ["--model", "opus", "--max-turns", "9"]
     assert repo.show("sandbox") == sandbox + "\n"
     assert repo.show("typed") == "9=x,red\n"
+
+
+PLAN = ("--permission-mode", "plan")
+CALLS = {
+    "nothing": ("", Typed(), ("claude", "--model", "sonnet", *PLAN), ("claude", "--model", "sonnet", *PLAN)),
+    "model": ("", Typed(model="opus"), ("claude", "--model", "opus", *PLAN), ("claude", "--model", "opus", *PLAN)),
+    "role's model": (
+        "model: haiku",
+        Typed(model="opus"),
+        ("claude", "--model", "opus", *PLAN),
+        ("claude", "--model", "haiku", *PLAN),
+    ),
+    "arguments": (
+        "",
+        Typed(("-x",), adapter="claude"),
+        ("claude", "--model", "sonnet", *PLAN, "-x"),
+        ("claude", "--model", "sonnet", *PLAN, "-x"),
+    ),
+    "program": ("model: haiku", Typed(adapter="codex"), ("codex",), ("codex",)),
+    "program and model": (
+        "model: haiku",
+        Typed(("-x",), "codex", "gpt"),
+        ("codex", "--model", "gpt", "-x"),
+        ("codex", "--model", "gpt", "-x"),
+    ),
+    "command": ("model: haiku", Typed(("sh", "-x")), ("sh", "-x"), ("sh", "-x")),
+    "role's program": (
+        "adapter: codex, command: [-y]",
+        Typed(("-x",), "claude", "opus"),
+        ("claude", "--model", "opus", *PLAN, "-x"),
+        ("codex", "-y"),
+    ),
+}
+
+
+@pytest.mark.parametrize(("role", "typed", "for_all", "for_workers"), CALLS.values(), ids=CALLS)
+def test_what_is_typed_is_for_roles_without_a_program_and_what_the_policy_says_of_its_own_is_for_no_other(
+    make_repo, tmp_path, monkeypatch, role, typed, for_all, for_workers
+):
+    for name in ("claude", "codex"):
+        write(tmp_path / "bin", {name: RECORDS})
+        (tmp_path / "bin" / name).chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"), prepend=":")
+    words = "  adapter: claude\n  model: sonnet\n  command: [--permission-mode, plan]\n  env: {A: policy, B: policy, C: policy}\n"
+    inner = ", ".join(filter(None, (role, "env: {B: role, C: role}")))
+    repo = make_repo(agents=f"{words}  roles: {{worker: {{{inner}}}}}\n")
+    given, settings = Given(path=str(repo.path)), read_policy(repo.hub, repo.tip).agents
+    typed = replace(typed, env={"C": "typed"})
+    crew = (
+        agent_program.chosen(given, repo.tip, settings, typed),
+        agent_program.by_role(given, repo.tip, settings, typed)["worker"],
+    )
+    for program, expected, b in zip(crew, (for_all, for_workers), ("policy", "role"), strict=True):
+        name, *rest = expected
+        own = adapters.lookup(program.settings.adapter).argv
+        assert program.settings.adapter == ("command" if name == "sh" else name)
+        assert program.argv[0].endswith(name) and program.argv[1 : len(own)] == own[1:]
+        assert program.argv[max(1, len(own)) :] == tuple(rest)
+        assert program.settings.env == {"A": "policy", "B": b, "C": "typed"}
+
+
+@pytest.mark.parametrize("words", [["--prompt", "do it"], ["--task", "one"]])
+def test_one_session_without_a_role_is_a_workers(make_repo, words):
+    worker = "{worker: {env: {WHO: worker}}}"
+    repo = make_repo(agents=f"  roles: {worker}\n")
+    add(repo, "one")
+    repo.cli("spawn", "ann", *words, "--", "sh", "-c", 'test "$WHO" = worker && echo x >x.txt')
 
 
 def test_a_variable_that_cannot_be_given(repo):
