@@ -6,7 +6,6 @@ import os
 
 import click
 
-from agentctl.core.tasks import prompt
 from agentctl.errors import UsageError
 from agentctl.fleet import briefing
 from agentctl.hub import tasks
@@ -35,8 +34,7 @@ def command(given: Given, task: str | None, template: bool, role: str) -> int:
     if not name:
         raise UsageError("whose prompt? no session runs here", hint="agentctl prime TASK; agentctl task list")
     found = tasks.get(given.hub, name)
-    seen = briefing.situation(given.hub, given.policy, found, given.tip)
-    text = prompt.render(seen, briefing.template(given.hub, given.tip, found.role)[0])
+    text = briefing.told(given.hub, given.policy, found, given.tip)
     if given.json:
         given.emit({"task": name, "prompt": text})
     else:

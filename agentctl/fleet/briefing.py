@@ -75,7 +75,7 @@ def brief(hub: Hub, policy: Policy, work: Assignment, worktree: str, tip: str, f
             ("conflict.diff", answer.conflict),
         ):
             folders.put(os.path.join(folder, name), content)
-    text = prompt.render(situation(hub, policy, task, tip), template(hub, tip, task.role)[0])
+    text = told(hub, policy, task, tip)
     folders.put(file, text)
     if len(text.encode()) <= adapters.LONGEST:
         env["AGENTCTL_PROMPT"] = text
@@ -101,8 +101,16 @@ def own_program(hub: Hub) -> str:
     return os.path.dirname(program)
 
 
+def told(hub: Hub, policy: Policy, task: Task, tip: str) -> str:
+    """Return the prompt of a session on `task` that begins, or goes on, at `tip`."""
+    return prompt.render(situation(hub, policy, task, tip), template(hub, tip, roles.named(task.role))[0])
+
+
 def template(hub: Hub, tip: str, role: str = "") -> tuple[str, str]:
-    """Return (template of the prompts of a role as of a commit of trunk, its path there or "" if it is the built-in one)."""
+    """Return (template of the prompts of a role as of a commit of trunk, its path there or "" if it is the built-in one).
+
+    Without a role it is that of all roles that have none of their own.
+    """
     tree = hub.objects.commit(tip).tree
     for path in (TEMPLATE.replace(".md", f"-{role}.md"), TEMPLATE) if role else (TEMPLATE,):
         with contextlib.suppress(ObjectError):

@@ -106,8 +106,14 @@ def test_each_role_has_its_own_program_and_prompt(make_repo):
 def test_a_task_that_names_no_role_is_a_workers(make_repo):
     roles = "{worker: {command: [sh, -c, 'echo $WHO >$AGENTCTL_TASK.txt; git add -A; git commit -qm x'], env: {WHO: worker}, count: 1}}"
     repo = make_repo(agents=f"  roles: {roles}\n")
-    add(repo, "one", {"id": "two", "role": "worker"})
-    run(repo, "exit 1")
+    write(repo.path, {".agentctl/prompt-worker.md": "Work: {{task}}\n"})
+    repo.git("add", ".agentctl")
+    repo.git("commit", "-qm", "how we work")
+    add(repo, "one", {"id": "two", "role": "worker"}, {"id": "goal", "role": "planner"})
+    assert [repo.cli("prime", name).stdout for name in ("one", "two")] == ["Work: do one\n", "Work: do it\n"]
+    assert not repo.cli("prime", "goal").stdout.startswith("Work") and "{{task}}\n" in repo.cli("prime", "--template").stdout
+    repo.cli("task", "park", "goal")
+    run(repo, "exit 1", ok=7)
     assert repo.show("one.txt") == repo.show("two.txt") == "worker\n"
 
 
