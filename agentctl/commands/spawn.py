@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import click
 
@@ -13,7 +13,7 @@ from agentctl.core.policy import roles
 from agentctl.core.tasks.ending import End
 from agentctl.core.tasks.task import Session, Task
 from agentctl.core.text.json_form import facts, replace
-from agentctl.errors import AgentctlError, Refused, UsageError
+from agentctl.errors import AgentctlError, Contended, Refused, UsageError, told
 from agentctl.fleet import in_session, session, takeover
 from agentctl.fleet.conclusion import Assignment
 from agentctl.hub import status, tasks
@@ -86,32 +86,41 @@ def _adhoc(agent: str, prompt: str) -> Task:
 def run(given: Given, runs: list[session.SessionRun]) -> int:
     """Run the sessions at the same time, and return 0 if each of them has a result, else 1.
 
-    If some could not be run, raises the error of the first of these when all have ended.
+    If some could not be run, raises the error of the first of these when all have ended. After a signal, an error of their
+    clean-up is told as what that left undone.
     """
     with ThreadPoolExecutor(max_workers=len(runs)) as pool:
+        futures: list[Future[Session | Exception]] = []
         try:
-            futures = [pool.submit(_one, given, each) for each in runs]
+            with signals.held():
+                for each in runs:
+                    futures.append(pool.submit(_one, given, each))
             results = [signals.result(future) for future in futures]
         except KeyboardInterrupt:
             for each in runs:
                 each.stop()
+            with signals.held():
+                for result in [signals.result(future) for future in futures]:
+                    # One that was stopped before it began has nothing to clean up.
+                    if isinstance(result, Exception) and not isinstance(result, Contended):
+                        raise result from None
             raise
     ended: list[Session] = []
     for result in results:
-        if isinstance(result, AgentctlError):
+        if isinstance(result, Exception):
             raise result
         ended.append(result)
     return 0 if all(s.end == End.SUBMITTED for s in ended) else 1
 
 
-def _one(given: Given, each: session.SessionRun) -> Session | AgentctlError:
+def _one(given: Given, each: session.SessionRun) -> Session | Exception:
     agent = each.work.agent
     try:
         ended = each.go()
-    except AgentctlError as error:
+    except (AgentctlError, OSError) as error:
         if given.json:
-            given.emit({"agent": agent, "error": error.message})
-        given.say(f"{agent}: {error.message}")
+            given.emit({"agent": agent, "error": told(error)})
+        given.say(f"{agent}: {told(error)}")
         return error
     if given.json:
         given.emit(facts(ended))

@@ -114,3 +114,18 @@ def test_a_run_that_is_asked_to_stop_waits_for_no_room(small, tmp_path, waits):
     assert ends(repo, "one")[-1] == "submitted"
     repo.proven()
     shutil.rmtree(repo.path)
+
+
+def test_a_session_that_is_asked_to_stop_says_that_there_is_no_room_to_keep_its_work(small, tmp_path):
+    small = small("small")
+    repo = Repo.create(small / "repo")
+    script = f'head -c 2000000 /dev/urandom >new; touch "{tmp_path}/begun"; exec sleep 1000'
+    words = command("spawn", "ann", "--", "sh", "-c", script)
+    spawn = subprocess.Popen(words, cwd=repo.path, env=environment(), stderr=subprocess.PIPE, text=True)
+    eventually((tmp_path / "begun").exists)
+    fill(small)
+    spawn.send_signal(signal.SIGINT)
+    said = spawn.communicate(timeout=PATIENCE)[1]
+    assert "while it stopped: " in said and "the next start clears away" in said
+    (small / "fill").unlink()
+    shutil.rmtree(repo.path)
