@@ -34,16 +34,20 @@ def mend(patient: Patient, names: list[str]) -> Iterator[str]:
 
     If one of them needs trunk or its policy, raises what keeps these from being read.
     """
+    checks = [MENDS[name] for name in names]
+    if machine.OWN in checks:
+        # All else relies on the hub's own folder, also the clearing of locks and a look at the remote.
+        checks.remove(machine.OWN)
+        yield from machine.move_aside(patient)
     with contextlib.suppress(Contended):
         # A mend that was killed at its very end may have left these locks.
         stale_locks.clear(patient.hub.git_dir, stale_locks.ref_locks(patient.hub.git_dir))
-    for check in [MENDS[name] for name in names]:
-        if check is not machine.OWN:
-            patient.look()
+    for check in checks:
+        patient.look()
         if check in NEED_TRUNK:
             policy_file.in_force(patient.hub)
         if check.mend:
-            yield from check.mend(patient if check is machine.OWN else _with_trunk(patient))
+            yield from check.mend(_with_trunk(patient))
 
 
 def left(patient: Patient, names: list[str]) -> list[Symptom]:

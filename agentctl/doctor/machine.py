@@ -50,7 +50,7 @@ FOLDERS = (
 """The hub's own folder and the folders that agentctl keeps in it, each before those in it."""
 FILES = (
     *("hindrance.json", "marks.json", "scale.json", "working.json", "worktrees.at"),
-    *("logs/upkeep.log", "station/id", "station/lock", "station/seen"),
+    *("locks/stale.lock", "logs/upkeep.log", "station/id", "station/lock", "station/seen"),
 )
 """The files that it keeps there, except in folders for many."""
 
@@ -68,7 +68,7 @@ def _misplaced(hub: Hub) -> Iterator[tuple[str, str]]:
                 yield path, kind
 
 
-def _move_aside(patient: Patient) -> Iterator[str]:
+def move_aside(patient: Patient) -> Iterator[str]:
     for path, kind in list(_misplaced(patient.hub)):
         names = (f"{path}.aside{n or ''}" for n in itertools.count())
         free = next(name for name in names if not os.path.lexists(name))
@@ -118,6 +118,6 @@ def _end_orphans(patient: Patient) -> Iterator[str]:
     yield f"killed {many(processes.end_orphans(patient.hub.mark), 'process')}"
 
 
-OWN = Check("files", _of_another_kind, _move_aside)
+OWN = Check("files", _of_another_kind, move_aside)
 CHECKS = (Check("disk", _disk), Check("locking", _locking))
 LEFT = (Check("locks", _stale, _clear), Check("processes", _orphans, _end_orphans))

@@ -24,6 +24,7 @@ from agentctl.engine import owner
 from agentctl.engine.processes import MARK
 from agentctl.errors import Infrastructure
 from agentctl.fleet.pace import Pace
+from agentctl.git import folders
 from agentctl.hub import claims, tasks
 from agentctl.hub.hindrance import Hindrance
 from tests.support import zygote
@@ -330,7 +331,7 @@ def _in_the_place_of(repo, name):
     path, folder = repo.path / ".git/agentctl" / name, name.endswith(".json")
     if path.exists():
         path.rename(path.parent / "x")
-    path.parent.mkdir(exist_ok=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
     path.mkdir() if folder else path.write_text("mine\n")
     return f"{path} is no {'file' if folder else 'folder'}"
 
@@ -622,6 +623,21 @@ def test_what_is_in_the_place_of_something_at_a_station_is_found_without_a_look_
     assert finding["what"] == f"{path} is no {'folder' if path.is_file() else 'file'}"
     typed(station, finding["mend"], tmp_path)
     assert doctor(station, ok=0) == [] and os.path.lexists(f"{path}.aside")
+
+
+@pytest.mark.parametrize("name", [".", "locks", "locks/stale.lock"])
+@pytest.mark.parametrize("mend", ["files", "all"])
+def test_the_hubs_own_folder_is_mended_before_the_locks_that_a_killed_git_left(repo, tmp_path, name, mend):
+    path, lock = repo.path / ".git/agentctl" / name, repo.path / ".git/refs/heads/main.lock"
+    folders.remove(str(path))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.mkdir() if path.suffix else path.write_text("mine\n")
+    lock.touch()
+    os.utime(lock, (1, 1))
+    [finding] = doctor(repo, ok=9)
+    assert finding["mend"] == "agentctl doctor --mend files"
+    typed(repo, f"agentctl doctor --mend {mend}", tmp_path)
+    assert doctor(repo, ok=0) == [] and os.path.lexists(f"{path}.aside") and not lock.exists()
 
 
 @pytest.mark.parametrize("at_a_station", [False, True])
