@@ -98,11 +98,14 @@ def ready(tree: Worktree, by_setup: bool, setup_on: Sequence[str] = ()) -> None:
     """Note that a new worktree is set up.
 
     With `by_setup` a command did that. The command may have put things into the worktree's Git directory, so that is
-    kept as a template.
+    kept as a template. What it has put in the place of a file or folder of trunk's is gone with the next check-out, so
+    the worktree is new to the next session too.
     """
     if by_setup:
         set_up.note(tree, setup_on)
         worktrees.keep_template(tree)
+        if files.other_kinds(tree.look()):
+            return
     folders.put(tree.own(worktrees.READY), "")
 
 

@@ -1,7 +1,8 @@
 """What `agents.setup` makes in a worktree: no part of any change, and there for each session.
 
 It is excluded from what Git sees as new, for the agent's Git and for ours. If a part of it is gone or changed when the next
-session begins, the set-up is run anew. Where no .gitignore names it, what somebody writes into it is found all the same.
+session begins, the set-up is run anew; so it is before each session if it puts a link, or the like, in the place of a tracked
+file or folder. Where no .gitignore names it, what somebody writes into it is found all the same.
 """
 
 from __future__ import annotations

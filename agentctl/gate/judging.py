@@ -336,7 +336,10 @@ def _setup_due(policy: Policy, place: Worktree) -> bool:
 
 
 def _setup_done(policy: Policy, place: Worktree) -> None:
-    folders.put(place.own(worktrees.SETUP), _setup_state(policy, place))
+    """Note that the setup has run, unless the next check-out takes away what it has made."""
+    folders.remove(place.own(worktrees.SETUP))
+    if not files.other_kinds(place.look()):
+        folders.put(place.own(worktrees.SETUP), _setup_state(policy, place))
 
 
 def _prune(folder: str) -> None:

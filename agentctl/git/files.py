@@ -212,6 +212,27 @@ def by_folders(look: Scratch) -> tuple[list[str], dict[str, ListedFile]]:
     return full, gone
 
 
+def other_kinds(look: Scratch) -> bool:
+    """Tell whether something of another kind stands in the place of a file or folder of the index, such as a link.
+
+    A check-out takes it away.
+    """
+    top = look.work_tree or ""
+    linked = _linked(top)
+    for mode, _, path in staged(look):
+        if linked(path.rpartition("/")[0]):
+            return True
+        try:
+            there = os.lstat(os.path.join(top, path)).st_mode
+        except NotADirectoryError:
+            return True
+        except OSError:
+            continue
+        if stat.S_IFMT(there) != (stat.S_IFDIR if mode == GITLINK else stat.S_IFMT(mode)):
+            return True
+    return False
+
+
 def _readable(path: str) -> bool:
     """Tell whether a path can be read; a file of ours is given the permission if it lacks it.
 

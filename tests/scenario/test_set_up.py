@@ -1,5 +1,7 @@
 """What `agents.setup` makes is no agent's work, and is there for each session."""
 
+import pytest
+
 from tests.scenario.test_session import run, run_again
 from tests.support.hub import policy, write
 
@@ -90,6 +92,38 @@ def test_a_folder_that_it_puts_a_link_in_place_of_is_no_change(make_repo):
     assert (ended.revision, ended.note) == (1, "it had not committed two, which is part of the change")
     repo.drain()
     assert [repo.show(name) for name in (*files, "one", "two")] == ["1\n", "2\n", "one\n", "2\n"]
+
+
+@pytest.mark.parametrize(
+    "command, link",
+    [
+        ("mv src .cache; ln -s .cache src", "src"),
+        ("mv file .cache; ln -s .cache file", "file"),
+        ("rm -r src; echo x >src", "src"),
+    ],
+)
+def test_what_it_puts_in_place_of_something_of_trunks_is_there_for_each_session(make_repo, command, link):
+    repo = with_set_up(make_repo, command, {"src/a": "1\n", "src/b": "2\n", "file": "3\n"})
+    for n, done in enumerate((run, run_again, run_again), 1):
+        ended = done(
+            repo, f"[ ! -e .cache/src ] || exit 1; ls -ld {link} | cut -c1 >kind{n}; git add kind{n}; git commit -qm one"
+        )
+        assert (ended.revision, ended.note) == (n, "")
+        repo.drain()
+        assert repo.show(f"kind{n}") == ("-\n" if command.startswith("rm") else "l\n")
+    assert [repo.show(name) for name in ("src/a", "src/b", "file", ".cache")] == ["1\n", "2\n", "3\n", None]
+
+
+def test_a_gate_finds_it_there_too_in_each_run(make_repo):
+    repo = make_repo(gate="'[ -L src ]'")
+    slot = "slot: {setup: 'mv src .cache; ln -s .cache src', keep: [.venv]}\n"
+    write(repo.path, {".agentctl/policy.yaml": policy(gate="'[ -L src ]'") + slot, "src/a": "1\n"})
+    repo.git("add", ".")
+    repo.git("commit", "-qm", "a set-up")
+    for name in ("one", "two", "three"):
+        repo.submit(name, {name: "1\n"})
+        repo.drain()
+        assert repo.stage(name) == "landed"
 
 
 def test_after_a_record_that_cannot_be_read_it_is_made_anew(make_repo):

@@ -69,7 +69,8 @@ SLOT = section(
     {
         "setup": text(
             "A command, run by sh -c when a slot is made, and again when a file that "
-            "setup_on names differs from the last run. It may take as long as the first gate; "
+            "setup_on names differs from the last run; before each run, if it puts something else, "
+            "such as a link, in the place of a tracked file or folder. It may take as long as the first gate; "
             "where it fails, and passes without the changes, they have failed. Empty: none.",
             "",
         ),
