@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from agentctl.core import refnames
 from agentctl.core.text.json_form import replace
 from agentctl.engine import locks
-from agentctl.errors import NotFound, Refused, UsageError
+from agentctl.errors import NotFound, Refused, Timeout, UsageError
 from agentctl.fleet import nested, set_up
 from agentctl.git import conversion, crossing, files, folders, modes, private_repository, scratch, worktrees
 from agentctl.git.files import Files
@@ -81,13 +81,21 @@ def prepare(
     worktrees.finish(tree)
     if tree.there:
         make_safe(hub, agent, tree, commit, ignored=not os.path.exists(tree.own(worktrees.READY)))
+    used = tree.there
     worktrees.make(tree)
     if os.path.exists(tree.own(worktrees.READY)) and not set_up.whole(tree):
         os.unlink(tree.own(worktrees.READY))
     new = not os.path.exists(tree.own(worktrees.READY))
     if new:
         set_up.forget(tree)
-    due = worktrees.check_out(tree, commit, ignored=new) or set_up.stale(tree, setup_on)
+    try:
+        due = worktrees.check_out(tree, commit, ignored=new) or set_up.stale(tree, setup_on)
+    except Timeout:
+        if not used:
+            raise
+        # Ignored files, which nobody has looked at yet, may hold a Git.
+        worktrees.set_aside(tree)
+        return prepare(hub, agent, commit, trunk, known, setup_on)
     if due and not new:
         os.unlink(tree.own(worktrees.READY))
     worktrees.give(tree, trunk, refnames.AGENT_BRANCH + agent, known)
@@ -146,17 +154,9 @@ def found(hub: Hub, agent: str, tree: Worktree, trunk: str, message: str, ignore
     tips = tuple(oid for oid in dict.fromkeys([*own, head, whole, *inner.tips]) if oid != _base(tree))
     with crossing.brought(hub, tree.own("reader"), (store, theirs, *inner.objects), tips, trunk):
         new = head != _base(tree) and bool(hub.git("rev-list", "-n1", head, "^" + trunk))
-        yield Found(
-            head,
-            whole,
-            differing,
-            _unfinished(git_dir, seen),
-            tips,
-            tuple(dict.fromkeys([*inner.paths, *inside.values()])),
-            tuple(inside),
-            in_set_up,
-            new,
-        )
+        repositories = tuple(dict.fromkeys([*inner.paths, *inside.values()]))
+        under_way = _unfinished(git_dir, seen)
+        yield Found(head, whole, differing, under_way, tips, repositories, tuple(inside), in_set_up, new)
     for made in (store, theirs, *inner.objects):
         shutil.rmtree(made, ignore_errors=True)
 
@@ -297,7 +297,7 @@ def make_safe(hub: Hub, agent: str, tree: Worktree, trunk: str, ignored: bool = 
     """
     try:
         return salvage(hub, agent, tree, trunk, ignored)
-    except (Refused, GitError, OSError):
+    except (Refused, GitError, OSError, Timeout):
         return worktrees.set_aside(tree)
 
 

@@ -19,7 +19,7 @@ from agentctl.core.text.json_form import facts, replace
 from agentctl.core.text.plural import many
 from agentctl.core.text.printable import printable
 from agentctl.engine import environ
-from agentctl.errors import Refused
+from agentctl.errors import Refused, Timeout
 from agentctl.fleet import agents, result, session_folder
 from agentctl.fleet.agents import Found
 from agentctl.git import process, transactions, worktrees
@@ -93,7 +93,7 @@ def conclude(
                 revision = _submit(hub, work, claim, tip, submitted, spent)
             told = _is_told(there, end, use, got.left_out, submitted, revision)
             kept = agents.keep(hub, claim.agent, there, besides=not told)
-    except (Declined, Refused, process.GitError) as error:
+    except (Declined, Refused, process.GitError, Timeout) as error:
         # What a remote declines by a rule of its own no further session would change: a person has to see to it.
         why = End.BLOCKED if isinstance(error, Declined) else End.CRASHED
         return session(why, f"{STAYS}{worktrees.set_aside(tree)}: {error.message}", salvage=str(error.values.get("kept", "")))

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from agentctl.core.policy.policy import Policy
 from agentctl.engine import locks
-from agentctl.errors import Contended, Infrastructure
+from agentctl.errors import Contended, Infrastructure, Timeout
 from agentctl.git import folders, worktrees
 from agentctl.git.process import GitError
 from agentctl.git.repository import Hub
@@ -52,7 +52,7 @@ def remove_slots(hub: Hub) -> None:
 def check_out(place: Worktree, policy: Policy, commit: str) -> None:
     """Make the slot's files those of `commit`, and prove it; give it a Git directory that no run has touched.
 
-    Raises Infrastructure, GitError or OSError.
+    Raises Infrastructure, GitError, OSError or Timeout.
     """
     try:
         emptied = worktrees.check_out(place, commit, tuple(policy.slot.keep))
@@ -61,6 +61,11 @@ def check_out(place: Worktree, policy: Policy, commit: str) -> None:
         worktrees.remove(place)
         worktrees.make(place)
         emptied = worktrees.check_out(place, commit, tuple(policy.slot.keep))
+    except Timeout:
+        # What a run left may hold every Git. There is no time for a second try, but the next run finds nothing of it.
+        worktrees.remove(place)
+        worktrees.make(place)
+        raise
     if emptied:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(place.own("setup"))

@@ -11,32 +11,59 @@ import os
 import stat
 from collections.abc import Iterator
 
+from agentctl.git import folders
+
 NAMES = frozenset((".gitattributes", ".gitignore", ".gitmodules"))
 REPOSITORY = ".git"
 """The name of folders in which Git may open anything: to find out whether it is a repository, and where its HEAD is."""
 
 
+POINTERS = {REPOSITORY: b"gitdir: ", "commondir": b""}
+"""The files that name a folder in which Git goes on, and what their text begins with."""
+
+
 def clear(top: str) -> None:
     """Remove the FIFOs below `top` that may hold Git. Nothing of what was written is lost: a FIFO holds nothing."""
-    for path in _found(top):
+    for path in _found(os.path.realpath(top)):
         remove(path)
 
 
 def _found(top: str) -> Iterator[str]:
     """Yield the path of each FIFO with one of the names, or in a repository.
 
-    No link is followed; what cannot be read is left out.
+    Links are followed only where Git does: in a repository, or to one. What is outside `top`, or cannot be read, is left out.
     """
-    waiting = [(top, os.path.basename(top) == REPOSITORY)]
+    waiting, seen = [(top, os.path.basename(top) == REPOSITORY)], set[str]()
     while waiting:
         where, inside = waiting.pop()
-        with contextlib.suppress(OSError), os.scandir(where) as entries:
-            for entry in entries:
+        if inside and (where in seen or not f"{where}/".startswith(f"{top}/")):
+            continue
+        seen.update([where] if inside else [])
+        try:
+            with os.scandir(where) as listed:
+                entries = list(listed)
+        except OSError:
+            # A link may lead to a FIFO itself.
+            yield from [where] if inside else []
+            continue
+        for entry in entries:
+            within = inside or entry.name == REPOSITORY
+            with contextlib.suppress(OSError):
                 if entry.is_dir(follow_symlinks=False):
-                    waiting.append((entry.path, inside or entry.name == REPOSITORY))
-                elif (inside or entry.name in NAMES) and not entry.is_file(follow_symlinks=False):
-                    if stat.S_ISFIFO(entry.stat(follow_symlinks=False).st_mode):
-                        yield entry.path
+                    waiting.append((entry.path, within))
+                elif entry.is_symlink():
+                    waiting += [(os.path.realpath(entry.path), True)] if within else []
+                elif entry.is_file(follow_symlinks=False):
+                    waiting += [(path, True) for path in _named(where, entry.name)] if within else []
+                elif (within or entry.name in NAMES) and stat.S_ISFIFO(entry.stat(follow_symlinks=False).st_mode):
+                    yield entry.path
+
+
+def _named(where: str, name: str) -> Iterator[str]:
+    """Yield the folder that a file names if it is one of POINTERS."""
+    said = folders.content(os.path.join(where, name)) if name in POINTERS else None
+    if said and said.startswith(begin := POINTERS[name]):
+        yield os.path.realpath(os.path.join(where, os.fsdecode(said.removeprefix(begin).rstrip(b"\r\n"))))
 
 
 def remove(path: str) -> None:

@@ -6,8 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from agentctl.errors import Timeout
 from agentctl.fleet import agents, looking, watching
-from agentctl.git import process, worktrees
+from agentctl.gate import slots
+from agentctl.git import fifos, process, worktrees
+from agentctl.hub.policy_file import read_policy
 from tests.support.agents import add, ends, run
 from tests.support.hub import PATIENCE
 
@@ -70,6 +73,76 @@ def test_none_in_the_repository_of_a_submodule_holds_a_look(ann, name):
     os.mkfifo(place / ".git" / name)
     look.run("ls-files", "-z", "-t", "-m", "-o")
     assert not (place / ".git" / name).exists()
+
+
+LEADS = {
+    "a link": "mkfifo e/HEAD; ln -s ../e d/.git",
+    "a file": "mkdir e/refs e/objects; mkfifo e/HEAD; echo gitdir: ../e >d/.git",
+    "two files": "mkdir d/.git d/.git/refs d/.git/objects e/refs e/objects; echo ref: refs/heads/x >d/.git/HEAD; echo ../../e >d/.git/commondir; mkfifo e/config",
+    "a link in it": "git init -q d; rm d/.git/HEAD; mkfifo e/x; ln -s ../../e/x d/.git/HEAD",
+}
+
+
+@pytest.mark.parametrize("how", LEADS)
+def test_none_holds_a_look_to_which_a_repository_leads(ann, how):
+    subprocess.run(
+        ["sh", "-ec", "rm -rf sub .git[a-z]*; mkdir d e; touch d/x; mkfifo own; " + LEADS[how]], cwd=ann.path, check=True
+    )
+    ann.look(index="watch.index").run("ls-files", "-z", "-o")
+    fifos.clear(ann.path)  # This look needs not all that another one does.
+    left = [path for path in Path(ann.path).rglob("*") if path.is_fifo()]
+    assert left == [Path(ann.path, "own")]
+
+
+@pytest.fixture
+def out_of_reach(tmp_path, monkeypatch):
+    """A command that makes a repository in a folder, in which a FIFO outside the folder holds every Git; these end soon."""
+    (tmp_path / "out").mkdir()
+    os.mkfifo(tmp_path / "out/HEAD")
+    monkeypatch.setattr(process, "_limit", lambda args: 0.2 if LISTS & {*args} and any(map(os.path.lexists, held)) else PATIENCE)
+    held = []
+
+    def make(top, at):
+        held.append(os.path.join(top, at, ".git"))
+        subprocess.run(["sh", "-ec", f"mkdir -p {at}; touch {at}/x; ln -s {tmp_path}/out {at}/.git"], cwd=top, check=True)
+
+    yield make
+    assert os.path.lexists(tmp_path / "out/HEAD")
+
+
+LISTS = {"ls-files", "clean"}
+
+
+@pytest.mark.parametrize("where", ["in", "ignored"])
+def test_a_worktree_that_one_out_of_reach_holds_is_set_aside(repo, ann, out_of_reach, where):
+    subprocess.run(["sh", "-ec", "rm -rf sub .git[a-z]*; echo /ignored >.gitignore"], cwd=ann.path, check=True)
+    out_of_reach(ann.path, where)
+    again, new = agents.prepare(repo.hub, "ann", repo.tip, "main")
+    assert new and os.listdir(again.path) and not os.path.lexists(os.path.join(again.path, where))
+    aside = Path(repo.hub.worktrees, "aside/ann-1")
+    assert (aside / where / "x").exists()
+    assert (aside / "README").read_text() == ("read me\nothers\n" if where == "ignored" else "read me\nann\n")
+
+
+def test_a_new_worktree_that_takes_too_long_is_set_aside_only_once(repo, ann, monkeypatch):
+    def too_long(*args, **values):
+        raise Timeout("too long")
+
+    monkeypatch.setattr(worktrees, "check_out", too_long)
+    with pytest.raises(Timeout):
+        agents.prepare(repo.hub, "ann", repo.tip, "main")
+    assert os.listdir(os.path.join(repo.hub.worktrees, "aside")) == ["ann-1"]
+
+
+def test_a_slot_that_one_out_of_reach_holds_is_made_anew(repo, out_of_reach):
+    text = read_policy(repo.hub, repo.tip)
+    with slots.slot(repo.hub) as slot:
+        slots.check_out(slot, text, repo.tip)
+        out_of_reach(slot.path, "in")
+        with pytest.raises(Timeout):
+            slots.check_out(slot, text, repo.tip)
+        slots.check_out(slot, text, repo.tip)
+        assert not os.path.lexists(os.path.join(slot.path, "in"))
 
 
 def test_files_and_other_fifos_stay(repo, ann):
