@@ -222,9 +222,11 @@ def moved(path: str, old: str, new: str) -> str:
 def hand_in(piece: Piece, tree: str, bug: Bug | None, notes: Notes, attempt: str, done_by: str) -> int:
     """Commit `tree` in the way of the last commit of the piece, and return the exit status.
 
-    The bug is added if there is to be one. If nothing is left to do, the message names the commit `done_by` of trunk, with
-    which it is done.
+    The bug is added if there is to be one. If nothing is left to do there is none, and the message names the commit `done_by`
+    of trunk, with which it is done: that would not count after a rejection on a trunk that has it.
     """
+    done = tree == git("rev-parse", "HEAD^{tree}")
+    bug = None if done else bug
     notes.save("" if bug else attempt)
     git("read-tree", "--reset", "-u", tree)
     if bug:
@@ -235,7 +237,7 @@ def hand_in(piece: Piece, tree: str, bug: Bug | None, notes: Notes, attempt: str
         git("add", "--", path)
     last = piece["commits"][-1]
     author, date, message = git("log", "-1", "--format=%an <%ae>%x00%ad%x00%B", "--date=raw", last).split("\0")
-    if not bug and tree == git("rev-parse", "HEAD^{tree}"):
+    if done:
         message = f"{message.rstrip()}\n\nLanded with {done_by}\n"
     git(
         "commit",

@@ -151,6 +151,21 @@ def test_what_is_done_already_is_said_with_the_commit_that_did_it(repo, tmp_path
     assert repo.git("diff", "--stat", joined) == ""
 
 
+@pytest.mark.parametrize("joined", [["second"], []])
+def test_no_bug_is_added_where_nothing_is_left_to_do(repo, tmp_path, joined):
+    first = repo.change({"first": "1\n"}, "first")
+    second = repo.change({"second": "2\n"}, "second", base=first)
+    trunk = Trunk(repo, tmp_path, first=first, second=second)
+    plan = json.loads(trunk.plan.read_text())
+    plan[1]["bug"] = {"path": "second", "text": "wrong\n", "whole": False}
+    trunk.plan.write_text(json.dumps(plan))
+    done = repo.push({"first": "1\n", "second": "2\n"}, "first\n\nAgentctl-Task: first")
+    (tmp_path / "first.joined").write_text(json.dumps(joined))
+    assert trunk.agent("second") == 0
+    assert repo.git("log", "-1", "--format=%B").split() == ["second", "Landed", "with", done]
+    assert repo.git("diff", "--stat", done) == ""
+
+
 def test_a_bug_follows_its_file_to_the_folder_that_a_later_task_gave_it(repo, monkeypatch):
     monkeypatch.chdir(repo.path)
     body = "".join(f"line {n}\n" for n in range(20))
