@@ -385,7 +385,7 @@ class Bot:
     def close(self) -> None:
         """Stop the gates that run, for the next bot to test anew; nothing is written of probes that are another bot's."""
         self.runs.close()
-        slots.remove_slots(self.hub)
+        slots.leave(self.hub, self.policy)
         recovery.restage(self.hub, (), self._held)
         with contextlib.suppress(Contended, Away, Declined, lease.Lost):
             lease.heed(self.hub)

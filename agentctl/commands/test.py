@@ -6,7 +6,6 @@ import time
 
 import click
 
-from agentctl import signals
 from agentctl.bot.stage import Built, Stager
 from agentctl.core.policy.policy import parts
 from agentctl.core.queue.model import Change, Verdict
@@ -15,7 +14,7 @@ from agentctl.core.text.json_form import facts
 from agentctl.core.text.printable import uncoloured
 from agentctl.errors import GateSaidNo, Infrastructure, MergeConflict
 from agentctl.fleet import agents
-from agentctl.gate import judging, slots
+from agentctl.gate import judging
 from agentctl.git import checkouts, worktrees
 from agentctl.hub import verdicts
 from agentctl.messages import quoted
@@ -51,13 +50,7 @@ def command(given: Given, commit: str | None, again: bool) -> int:
         done = frozenset() if again else verdicts.passed_parts(hub, policy, built.tree, hints=True)
         names = {name for part in parts(policy) if part.fingerprint not in done for name in part.gates}
         given.note(f"testing {built.tree[:12]}: {', '.join(g.name for g in policy.gates if g.name in names)}")
-        runs = judging.GateRun()
-        try:
-            known = judging.judge(hub, policy, runs, built.commit, done, tip)
-        finally:
-            with signals.held():
-                runs.stop()
-                slots.remove_slots(hub)
+        known = judging.once(hub, policy, built.commit, done, tip)
         verdicts.store(hub, [known], time.time(), hints=True)
     return _report(given, known)
 

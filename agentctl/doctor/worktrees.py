@@ -103,7 +103,7 @@ def _aside(patient: Patient) -> Iterator[Symptom]:
 
 def _slots(patient: Patient) -> Iterator[Symptom]:
     slots = os.path.join(patient.hub.worktrees, "slots")
-    if os.path.isdir(slots) and not locks.holder(patient.hub.own_path("locks", "bot.lock")):
+    if os.path.isdir(slots) and not patient.policy.slot.keep and not locks.holder(patient.hub.own_path("locks", "bot.lock")):
         yield Symptom(f"the gates' worktrees in {slots} have no bot", patient.mend("slots"))
 
 

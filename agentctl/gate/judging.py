@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from agentctl import signals
 from agentctl.core.policy.policy import Gate, Part, Policy, fingerprint, in_parts, parts
 from agentctl.core.queue.model import Verdict
 from agentctl.core.text.json_form import replace
@@ -16,7 +17,7 @@ from agentctl.engine import environ
 from agentctl.engine.local import LOCAL
 from agentctl.engine.runner import Job, JobEnded, Runner, Running
 from agentctl.errors import Infrastructure, Timeout, is_ours, told
-from agentctl.gate import taken_port
+from agentctl.gate import slots, taken_port
 from agentctl.gate.slots import check_out, slot
 from agentctl.git import files, folders, modes, process, worktrees
 from agentctl.git.process import GitError
@@ -143,6 +144,17 @@ def judge(
         if in_parts(policy)
         else whole
     )
+
+
+def once(hub: Hub, policy: Policy, commit: str, known: frozenset[str] = frozenset(), base: str | None = None) -> Judgement:
+    """Judge a commit for somebody who waits for it, and leave no slot behind that the next run has no use for."""
+    runs = GateRun()
+    try:
+        return judge(hub, policy, runs, commit, known, base)
+    finally:
+        with signals.held():
+            runs.stop()
+            slots.leave(hub, policy)
 
 
 def _of_part(hub: Hub, whole: Judgement, part: Part, took: dict[str, float]) -> Judgement:

@@ -32,6 +32,12 @@ def slot(hub: Hub) -> Iterator[Worktree]:
         return
 
 
+def leave(hub: Hub, policy: Policy) -> None:
+    """Remove every slot that nobody uses, unless the policy keeps files in them for the next run."""
+    if not policy.slot.keep:
+        remove_slots(hub)
+
+
 def remove_slots(hub: Hub) -> None:
     """Remove every slot that nobody uses."""
     for number in sorted({name.partition(".")[0] for name in worktrees.known(hub, worktrees.SLOTS)}):
