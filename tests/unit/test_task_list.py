@@ -32,6 +32,21 @@ def test_an_id_and_a_title_are_made_from_the_prompt():
     assert one.id.startswith("task-") and one.id != other.id
 
 
+def test_a_text_is_a_task():
+    one, two, three = parse(
+        "- Fix the parser\n- |\n  Make the lexer faster\n  by the benchmark\n- {prompt: x, after: [fix-the-parser]}\n", "t"
+    )
+    assert one == Task("fix-the-parser", "Fix the parser", "Fix the parser")
+    assert (two.id, two.prompt) == ("make-the-lexer-faster", "Make the lexer faster\nby the benchmark\n")
+    assert three.after == ("fix-the-parser",)
+    assert problems("- id\n- prompt\n- id\n")[0].startswith("t.yaml:3:3: duplicate id 'id' (made from the title")
+
+
+@pytest.mark.parametrize("entry", ["' '", "5", "[a]", "true"])
+def test_what_is_no_task_is_refused(entry):
+    assert "[0]: expected a task: its text, or a mapping with a prompt" in problems(f"- {entry}")[0]
+
+
 def test_a_long_first_line_makes_a_short_title():
     [task] = parse(f"- prompt: {'word ' * 100}", "t")
     assert len(task.title) == 100

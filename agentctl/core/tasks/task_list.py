@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
+from dataclasses import replace
 from itertools import islice
 
 from agentctl.core.policy.schema_kinds import NAME
@@ -23,7 +24,9 @@ TASKS_SCHEMA: Plain = {
     "type": "array",
     "description": "Tasks for agents, in the order in which they are offered.",
     "items": {
-        "type": "object",
+        "type": ["object", "string"],
+        "pattern": r"\S",
+        "x-expected": "a task: its text, or a mapping with a prompt",
         "properties": {
             "id": {**_ID, "description": "The task's name. Without it, one is made from the title or the prompt."},
             "title": {**_WRITTEN, "description": "One line for people. Without it, the first line of the prompt."},
@@ -71,6 +74,7 @@ def parse(text: str, source: str, known: Collection[str] = ()) -> tuple[Task, ..
     `known` are the ids of tasks that exist already; `after` may name them too.
     """
     found = read(text, source, TASKS_SCHEMA)
+    found = replace(found, data=[{"prompt": entry} if isinstance(entry, str) else entry for entry in found.data])
     tasks = tuple(_spec(entry) for entry in found.data)
     problems = list(islice(_problems(found, tasks, known), REPORTED + 1))
     if problems:
