@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 SECTIONS = {
     "The main job": ("init", "run", "demo", "replay"),
-    "Tasks and agents": ("task", "spawn", "scale", "ps", "radar", "logs", "stop", "rm", "prime", "note"),
+    "Tasks and agents": ("task", "spawn", "scale", "ps", "radar", "logs", "salvage", "stop", "rm", "prime", "note"),
     "The queue": ("submit", "withdraw", "approve", "queue", "why", "wait", "revert", "test", "bot", "worker"),
     "Set-up and care": ("policy", "doctor", "verify", "hook", "completion", "help"),
 }

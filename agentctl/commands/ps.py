@@ -33,7 +33,7 @@ class Row:
 @as_command("ps", "agentctl ps\nagentctl ps --json")
 @given
 def command(given: Given) -> int:
-    """List the agents: what each works on, and what its session has used up.
+    """List the agents: what each works on, and what its session used up.
 
     Of a hub on a remote, agents of other stations that work on a task are listed too.
     """

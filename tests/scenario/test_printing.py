@@ -95,6 +95,10 @@ CALLS = [
     (0, "why", "queued"),
     (0, "logs", "agent-1"),
     (0, "logs", "ann"),
+    (0, "salvage", "list"),
+    (4, "salvage", "show", EVIL),
+    (4, "salvage", "apply", EVIL),
+    (4, "salvage", "drop", EVIL),
     (0, "ps"),
     (0, "radar"),
     (7, "wait", "job"),
@@ -164,7 +168,7 @@ STATIC = {
 
 def test_every_command_is_called():
     called = {" ".join(words[:n]) for _, *words in CALLS for n in (1, 2)}
-    groups = {"task", "bot", "hook", "policy"}
+    groups = {"task", "bot", "hook", "policy", "salvage"}
     assert {path for path, _ in every_command()} - called - groups - STATIC.keys() == set()
 
 
