@@ -32,7 +32,7 @@ class ReplayOutcome:
     differences: tuple[str, ...]
     """The paths in which trunk's last tree differs from the history's."""
     unseen: tuple[str, ...]
-    """Tasks whose bug was never rejected with evidence."""
+    """Tasks whose bug was handed in and never rejected with evidence."""
     broken: tuple[str, ...]
     """The grave findings of `verify`."""
     parked: dict[str, str]
@@ -91,7 +91,7 @@ def outcome(hub: Hub, pieces: list[Piece], summary: Summary, parked: dict[str, s
         sum(len(found) for found in caught.values()),
         deferred,
         differences(hub, pieces),
-        tuple(p.task for p in pieces if p.bug and not any(_evident(hub, r) for r in caught[p.task])),
+        unseen(hub, caught),
         tuple(f.text for f in prove(hub, "main")[1] if f.grave),
         parked,
     )
@@ -112,6 +112,16 @@ def rejected_with_bug(hub: Hub, pieces: list[Piece]) -> dict[str, list[Record]]:
             if history.holds(hub, hub.objects.commit(record.change.head).tree, bug):
                 found[record.change.id].append(record)
     return found
+
+
+def unseen(hub: Hub, caught: dict[str, list[Record]]) -> tuple[str, ...]:
+    """Return the tasks whose bug was never rejected with evidence; `caught` is what `rejected_with_bug` returns.
+
+    A task of which no revision landed, and none was rejected, is none of them: another one had its work done.
+    """
+    ledger = Ledger.read(hub)
+    due = [(task, found) for task, found in caught.items() if found or ledger.newest_landed(task)]
+    return tuple(task for task, found in due if not any(_evident(hub, record) for record in found))
 
 
 def _evident(hub: Hub, record: Record) -> bool:

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from agentctl.git.objects import EMPTY_TREE
-from agentctl.replay import agent, history
+from agentctl.replay import agent, history, replay
 from agentctl.replay.history import Bug
 from tests.support.hub import environment
 
@@ -164,6 +164,17 @@ def test_no_bug_is_added_where_nothing_is_left_to_do(repo, tmp_path, joined):
     assert trunk.agent("second") == 0
     assert repo.git("log", "-1", "--format=%B").split() == ["second", "Landed", "with", done]
     assert repo.git("diff", "--stat", done) == ""
+
+
+def test_a_bug_that_was_never_handed_in_is_not_missed(repo):
+    bug = Bug("bad", "BUG\n", True)
+    pieces = [history.Piece(task, "", "", (), bug) for task in ("caught", "slipped", "joined")]
+    repo.submit("caught", {"bad": "BUG\n"})
+    repo.submit("slipped", {"good": "1\n"})
+    repo.drain()
+    found = replay.rejected_with_bug(repo.hub, pieces)
+    assert [len(found[p.task]) for p in pieces] == [1, 0, 0]
+    assert replay.unseen(repo.hub, found) == ("slipped",)
 
 
 def test_a_bug_follows_its_file_to_the_folder_that_a_later_task_gave_it(repo, monkeypatch):
