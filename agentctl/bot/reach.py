@@ -90,10 +90,10 @@ class Reach:
                 self._no_landing_until = again
             else:
                 self._until = again
-        if error.message != self.told:
-            self._tell(HubAway(f"{error.message}; {MORE}"))
         self._since, self._away_at = self._since if self._error else time.monotonic(), time.time()
-        self._error = error
+        if not self._error or not _same(error, self._error):
+            self._tell(HubAway(f"{error.message}; {MORE}"))
+            self._error = error
 
     def well(self, landed: bool) -> None:
         """Hear that the remote has taken what a turn has pushed."""
@@ -106,6 +106,13 @@ class Reach:
     def _back(self) -> None:
         self._tell(HubBack())
         self._error, self._pause = None, FIRST_PAUSE
+
+
+def _same(one: AgentctlError, other: AgentctlError) -> bool:
+    """Tell whether two errors are one trouble: what the remote declines for one reason, it names by whatever ref is first."""
+    if isinstance(one, Declined) and isinstance(other, Declined):
+        return one.values.get("said") == other.values.get("said")
+    return one.message == other.message
 
 
 class Declines:

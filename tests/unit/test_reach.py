@@ -88,3 +88,13 @@ def test_what_is_declined_beside_the_turns_is_told_once(hub):
         found.hear("this station", error)
     assert [type(event) for event in hub.heard] == [HubAway, HubBack, HubAway]
     assert found.told == (NO.message,)
+
+
+def test_what_is_declined_for_one_reason_is_told_once_whatever_ref_is_first(hub):
+    found = Reach(hub, hub.heard.append)
+    for ref in ("refs/heads/main", "refs/agentctl/state", "refs/heads/main"):
+        found.failed(Declined(remote="origin", ref=ref, said="the quota is used up"), ref == "refs/heads/main")
+        hub.now += reach.LONGEST_PAUSE
+    assert len(hub.heard) == 1 and found.told == "the remote origin declines refs/heads/main: the quota is used up"
+    found.failed(Declined(remote="origin", ref="refs/heads/main", said="main is protected"), True)
+    assert len(hub.heard) == 2 and found.told.endswith("main is protected")
