@@ -16,10 +16,13 @@ trunk.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 
 TYPE_CHECKING = False
 """As `typing.TYPE_CHECKING`, but without the import of `typing`, which takes milliseconds."""
@@ -54,22 +57,43 @@ NOT_YET = 75
 TASKS = "--format=%H %(trailers:key=Agentctl-Task,valueonly,separator=%x2c)"
 
 
-def git(*args: str, stdin: bytes = b"", ok: tuple[int, ...] = (0,)) -> str:
-    done = subprocess.run(["git", *args], input=stdin, capture_output=True)
+def git(*args: str, stdin: bytes = b"", ok: tuple[int, ...] = (0,), env: dict[str, str] | None = None) -> str:
+    done = subprocess.run(["git", *args], input=stdin, capture_output=True, env=env and os.environ | env)
     if done.returncode not in ok:
         sys.exit(f"git {' '.join(args[:2])}: {done.stderr.decode(errors='replace')}")
     return done.stdout.decode(errors="surrogateescape").removesuffix("\n")
 
 
 def merge(base: str, ours: str, theirs: str) -> tuple[str, list[str]]:
-    """Apply the change from `base` to `theirs` to `ours`, and return (tree, conflicting paths)."""
+    """Apply the change from `base` to `theirs` to `ours`, and return (tree, conflicting paths).
+
+    The commits that Git needs for it are made apart: left in the worktree, they would be work of the session.
+    """
     if ours == base:
         return theirs, []
-    root = git("commit-tree", "-m", "base", base)
-    left = git("commit-tree", "-p", root, "-m", "ours", ours)
-    right = git("commit-tree", "-p", root, "-m", "theirs", theirs)
-    tree, *rest = git("merge-tree", "--write-tree", "-z", "--name-only", left, right, ok=(0, 1)).split("\0")
+    own = git("rev-parse", "--git-path", "objects")
+    with tempfile.TemporaryDirectory() as apart:
+        env = {"GIT_OBJECT_DIRECTORY": apart, "GIT_ALTERNATE_OBJECT_DIRECTORIES": os.path.abspath(own)}
+        root = git("commit-tree", "-m", "base", base, env=env)
+        left = git("commit-tree", "-p", root, "-m", "ours", ours, env=env)
+        right = git("commit-tree", "-p", root, "-m", "theirs", theirs, env=env)
+        tree, *rest = git("merge-tree", "--write-tree", "-z", "--name-only", left, right, ok=(0, 1), env=env).split("\0")
+        for oid in {root, left, right}:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(os.path.join(apart, oid[:2], oid[2:]))
+        take_over(apart, own)
     return tree, list(dict.fromkeys(rest[: rest.index("")])) if "" in rest and rest[0] else []
+
+
+def take_over(apart: str, own: str) -> None:
+    """Put the objects of a folder into another one that lacks some of them."""
+    for two in os.listdir(apart):
+        if len(two) == 2:
+            os.makedirs(os.path.join(own, two), exist_ok=True)
+            for name in os.listdir(os.path.join(apart, two)):
+                if not os.path.exists(path := os.path.join(own, two, name)):
+                    shutil.copyfile(os.path.join(apart, two, name), path + ".new")
+                    os.replace(path + ".new", path)
 
 
 def with_paths(tree: str, paths: list[str], source: str) -> str:

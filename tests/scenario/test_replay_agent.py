@@ -74,6 +74,19 @@ def test_at_last_all_up_to_the_newest_landing_join(told):
     assert told.put_in_order("one", ["two"], everyone=True) == (upper("one", "six", "two"), ["six"])
 
 
+def test_no_commit_of_a_merge_is_left(told):
+    def commits():
+        every = subprocess.run(
+            ["git", "cat-file", "--batch-all-objects", "--batch-check"], check=True, capture_output=True, text=True
+        )
+        return [line for line in every.stdout.splitlines() if " commit " in line]
+
+    told.happened("one", "two", "six")
+    before = commits()
+    assert told.put_in_order("one", ["two"]) == (upper("one", "two"), [])
+    assert commits() == before
+
+
 def test_a_joined_task_counts_as_landed(told):
     (told.folder / "one.joined").write_text(json.dumps(["two"]))
     (told.folder / "six.joined").write_text(json.dumps(["seven"]))
