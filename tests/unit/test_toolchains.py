@@ -237,6 +237,13 @@ def test_a_manifest_that_cannot_be_read_is_no_trouble(text):
     assert [project.language for project in found({"pyproject.toml": text, "test_a.py": ""})] == ["Python"]
 
 
+@pytest.mark.parametrize("name", ["x'; touch y; '", "--help", "a b", "$(id)"])
+def test_a_name_that_is_no_word_is_not_put_into_a_command(name):
+    for table in ("project.optional-dependencies", "dependency-groups"):
+        made = proposal(found({"pyproject.toml": f"[project]\n[{table}]\n{json.dumps(name)} = ['pytest']\n", "test_a.py": ""}))
+        assert made.setup == f"{VENV} -e . pytest"
+
+
 @pytest.mark.parametrize("preset", ["default", "solo", "strict"])
 def test_every_preset_takes_a_proposal(preset):
     text = (ROOT / "policies" / f"{preset}.yaml").read_text()

@@ -22,6 +22,7 @@ MANIFESTS = ("pyproject.toml", "setup.py", "setup.cfg", "Pipfile", "tox.ini", "n
 NO_TESTS = 5
 """The exit status of pytest if it finds no test."""
 
+_NAME = re.compile(r"\w[\w.-]*", re.ASCII)
 _PYTEST = re.compile(r"pytest(?![\w.])", re.IGNORECASE)
 _REQUIRED = re.compile(r"(?:requirements/)?[\w.-]*(?:requirements|test|dev)[\w.-]*\.(?:txt|in)")
 _TEST_FILE = re.compile(r"(?:^|/)(?:test_[^/]*|[^/]*_test)\.py$")
@@ -121,7 +122,8 @@ def _needs(here: Files, settings: dict[str, Plain]) -> _Needs:
 
 def _testing(groups: dict[str, Plain], elsewhere: str) -> tuple[str, bool]:
     """Return (the group that tests need, or nothing; whether it names pytest)."""
-    with_pytest = [name for name, words in groups.items() if _PYTEST.search(str(words))]
+    # The name becomes a word of a command.
+    with_pytest = [name for name, words in groups.items() if _PYTEST.search(str(words)) and _NAME.fullmatch(name)]
     for name in TESTING:
         if name in with_pytest:
             return name, True
