@@ -515,30 +515,9 @@ def at(monkeypatch):
     return lambda name: monkeypatch.setattr(lease.owner, "identity", lambda home: {"host": name, "pid": 7})
 
 
-def test_a_bot_that_was_only_away_leaves_its_probes_to_its_successor_and_strikes_nothing(team, ann, bob, at):
-    ann.trunk_judged()
-    ann.submit("slow", {"slow": "SLOW\n"})
-    with contextlib.ExitStack() as stack:
-        at("a")
-        first = stack.enter_context(ann.bot())
-        until(first, lambda: first.runs)
-        # It renews its lease no more.
-        put_lease(ann, lease.Lease(1.0, {"host": "a", "pid": 7}))
-        at("b")
-        with bob.bot() as second:
-            until(second, lambda: second.runs)
-            running = second.state.probes
-            at("a")
-            with pytest.raises(lease.Lost):
-                first.take_turn()
-            stack.close()
-            assert not ann.refs("refs/agentctl/stage/")
-            state = Ledger.read(bob.seen.hub).state()
-            assert state.probes == running != () and state.struck == {}
-            at("b")
-
-
-def test_a_bot_that_does_not_know_yet_that_it_is_replaced_writes_nothing_at_its_end(team, ann, bob, at):
+@pytest.fixture
+def replaced(ann, bob, at):
+    """A bot of ann's at work that was replaced by one of bob's, and what ends the first."""
     ann.trunk_judged()
     ann.submit("slow", {"slow": "SLOW\n"})
     with contextlib.ExitStack() as stack:
@@ -551,11 +530,24 @@ def test_a_bot_that_does_not_know_yet_that_it_is_replaced_writes_nothing_at_its_
         with bob.bot() as second:
             until(second, lambda: second.runs)
             at("a")
-            # Somebody else of its station has looked.
-            ann.cli("queue")
-            stack.close()
-            assert Ledger.read(bob.seen.hub).state().probes == second.state.probes
+            yield SimpleNamespace(first=first, second=second, running=second.state.probes, end=stack.close)
             at("b")
+
+
+def test_a_bot_that_was_only_away_leaves_its_probes_to_its_successor_and_strikes_nothing(ann, bob, replaced):
+    with pytest.raises(lease.Lost):
+        replaced.first.take_turn()
+    replaced.end()
+    assert not ann.refs("refs/agentctl/stage/")
+    state = Ledger.read(bob.seen.hub).state()
+    assert state.probes == replaced.running != () and state.struck == {}
+
+
+def test_a_bot_that_does_not_know_yet_that_it_is_replaced_writes_nothing_at_its_end(ann, bob, replaced):
+    # Somebody else of its station has looked.
+    ann.cli("queue")
+    replaced.end()
+    assert Ledger.read(bob.seen.hub).state().probes == replaced.second.state.probes
 
 
 def test_a_bot_that_died_here_strikes_what_it_asked_about(team, ann, bob):
